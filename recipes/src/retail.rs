@@ -1,0 +1,236 @@
+//! The retail recipe: shop events (views, baskets, purchases) become scored items with an insight sentence.
+
+mod traffic;
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use crate::{Attribute, Effects, Event, Generator, Item, Recipe, Record, Rejected};
+
+/// DynamoDB's limit for a partition key.
+const USER_ID_MAX_BYTES: usize = 2048;
+
+/// Keeps an item below DynamoDB's 400 KB: the product appears twice in it (once in the insight), the user at most
+/// twice with 2 KB each, and the rest is small.
+const TEXT_MAX_BYTES: usize = 128 * 1024;
+
+/// The last millisecond of the year 9999: 15 digits, so that 20 more fit into DynamoDB's 38.
+const TIMESTAMP_MAX: u64 = 253_402_300_799_999;
+
+/// The recipe; it has no state.
+#[derive(Debug)]
+pub(crate) struct Retail;
+
+impl Recipe for Retail {
+    fn name(&self) -> &'static str {
+        "retail"
+    }
+
+    fn about(&self) -> &'static str {
+        "Scores shop events per user: views, baskets and purchases (Kinesis to DynamoDB)"
+    }
+
+    fn namespace(&self) -> &'static str {
+        "RetailEventProcessing"
+    }
+
+    fn processed_metric(&self) -> &'static str {
+        "ProcessedEvents"
+    }
+
+    fn failed_metric(&self) -> &'static str {
+        "FailedEvents"
+    }
+
+    fn key(&self) -> (&'static str, Option<&'static str>) {
+        ("userId", Some("eventTimestamp"))
+    }
+
+    fn volatile(&self) -> &'static [&'static str] {
+        &["processedAt"]
+    }
+
+    fn process(&self, record: &Record<'_>, now_ms: i64) -> Result<Effects, Rejected> {
+        let event = parse(record)?;
+        Ok(Effects {
+            items: vec![item(event, record, now_ms)],
+            ..Effects::default()
+        })
+    }
+
+    fn generator(&self, seed: u64) -> Box<dyn Generator + Send> {
+        Box::new(traffic::Traffic::new(seed))
+    }
+
+    fn marked(&self, run: &str, now_ms: i64) -> Vec<Event> {
+        traffic::marked(run, now_ms)
+    }
+
+    fn marked_poison(&self, run: &str) -> Vec<Event> {
+        traffic::marked_poison(run)
+    }
+
+    fn canary(&self, run: &str, n: usize, now_ms: i64) -> Event {
+        traffic::canary(run, n, now_ms)
+    }
+}
+
+/// An event that passed every check.
+struct RetailEvent {
+    user_id: String,
+    event_type: String,
+    product_id: String,
+    timestamp_ms: u64,
+}
+
+/// Fields that are not listed here are ignored, and a field that is null counts as absent.
+fn parse(record: &Record<'_>) -> Result<RetailEvent, Rejected> {
+    let text = std::str::from_utf8(record.data)
+        .map_err(|error| Rejected::new("not_utf8", format!("payload: {error}")))?;
+    let value: Value = serde_json::from_str(text).map_err(|error| {
+        // Only place and kind: serde_json's own sentence can quote the payload.
+        let kind = if error.is_eof() {
+            "ends too early"
+        } else {
+            "is not valid"
+        };
+        let place = format!("line {} column {}", error.line(), error.column());
+        Rejected::new("invalid_json", format!("payload: JSON {kind} at {place}"))
+    })?;
+    let Value::Object(mut fields) = value else {
+        let kind = kind(&value);
+        return Err(Rejected::new(
+            "wrong_type",
+            format!("payload: expected a JSON object, got {kind}"),
+        ));
+    };
+    Ok(RetailEvent {
+        user_id: required(&mut fields, "userId", USER_ID_MAX_BYTES)?,
+        event_type: required(&mut fields, "eventType", TEXT_MAX_BYTES)?,
+        product_id: string(&mut fields, "productId", TEXT_MAX_BYTES)?
+            .unwrap_or_else(|| "unknown".to_owned()),
+        timestamp_ms: match fields.remove("timestamp") {
+            // The record's own arrival, not the clock: the item must be the same when the record is delivered again.
+            None | Some(Value::Null) => u64::try_from(record.arrival_ms).unwrap_or(0),
+            Some(value) => timestamp(&value)?,
+        },
+    })
+}
+
+fn required(
+    fields: &mut Map<String, Value>,
+    name: &str,
+    max_bytes: usize,
+) -> Result<String, Rejected> {
+    match string(fields, name, max_bytes)? {
+        None => Err(Rejected::new("missing_field", format!("{name}: missing"))),
+        Some(text) if text.is_empty() => {
+            Err(Rejected::new("empty_field", format!("{name}: empty")))
+        }
+        Some(text) => Ok(text),
+    }
+}
+
+fn string(
+    fields: &mut Map<String, Value>,
+    name: &str,
+    max_bytes: usize,
+) -> Result<Option<String>, Rejected> {
+    match fields.remove(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) if text.len() > max_bytes => {
+            let message = format!(
+                "{name}: {} bytes, more than the {max_bytes} allowed",
+                text.len()
+            );
+            Err(Rejected::new("too_long", message))
+        }
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(other) => Err(Rejected::new(
+            "wrong_type",
+            format!("{name}: expected a string, got {}", kind(&other)),
+        )),
+    }
+}
+
+/// Reads milliseconds since the epoch from an integer or from a string of digits.
+fn timestamp(value: &Value) -> Result<u64, Rejected> {
+    let wrong_type = |got: &str| {
+        let message = format!("timestamp: expected whole milliseconds since the epoch, got {got}");
+        Err(Rejected::new("wrong_type", message))
+    };
+    let millis = match value {
+        Value::Number(number) => match (number.as_u64(), number.as_f64()) {
+            (Some(millis), _) => Some(millis),
+            // Negative integers, and integers that are too large for u64 (serde_json makes those floats).
+            (None, Some(float)) if !(0.0..1e18).contains(&float) => None,
+            (None, _) => return wrong_type("a fraction"),
+        },
+        Value::String(text)
+            if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) =>
+        {
+            text.parse().ok()
+        }
+        Value::String(_) => return wrong_type("a string that is not all digits"),
+        other => return wrong_type(kind(other)),
+    };
+    millis
+        .filter(|&millis| millis <= TIMESTAMP_MAX)
+        .ok_or_else(|| {
+            Rejected::new(
+                "out_of_range",
+                format!("timestamp: not within 0 to {TIMESTAMP_MAX} (the end of the year 9999)"),
+            )
+        })
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "an array",
+        Value::Object(_) => "an object",
+    }
+}
+
+fn item(event: RetailEvent, record: &Record<'_>, now_ms: i64) -> Item {
+    let (action, score) = match event.event_type.as_str() {
+        "view" => ("viewed", 1),
+        "add_to_cart" => ("added to cart", 5),
+        "purchase" => ("purchased", 10),
+        _ => ("interacted with", 1),
+    };
+    let insight = format!(
+        "User {} {action} product {}",
+        event.user_id, event.product_id
+    );
+    BTreeMap::from([
+        ("userId".to_owned(), Attribute::S(event.user_id)),
+        (
+            "eventTimestamp".to_owned(),
+            Attribute::N(sort_key(event.timestamp_ms, record)),
+        ),
+        ("eventType".to_owned(), Attribute::S(event.event_type)),
+        ("productId".to_owned(), Attribute::S(event.product_id)),
+        ("eventScore".to_owned(), Attribute::N(score.to_string())),
+        ("insight".to_owned(), Attribute::S(insight)),
+        ("processedAt".to_owned(), Attribute::N(now_ms.to_string())),
+        ("recordId".to_owned(), Attribute::S(record.id())),
+    ])
+}
+
+/// Returns the event's millisecond with a fraction that tells records of the same millisecond apart, in DynamoDB's
+/// canonical form.
+fn sort_key(timestamp_ms: u64, record: &Record<'_>) -> String {
+    let digits = record.digits();
+    match digits.trim_end_matches('0') {
+        "" => timestamp_ms.to_string(),
+        fraction => format!("{timestamp_ms}.{fraction}"),
+    }
+}
+
+#[cfg(test)]
+mod tests;
