@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 /// A DynamoDB attribute value, in the kinds that recipes use.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Attribute {
     /// A string.
     S(String),

@@ -15,10 +15,7 @@ pub struct Rejected {
 
 impl Rejected {
     pub(crate) fn new(code: &'static str, message: impl Into<String>) -> Self {
-        Self {
-            code,
-            message: message.into(),
-        }
+        Self { code, message: message.into() }
     }
 }
 

@@ -35,9 +35,7 @@ impl Record<'_> {
 fn fnv1a_128(bytes: impl Iterator<Item = u8>) -> u128 {
     const OFFSET: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
     const PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;
-    bytes.fold(OFFSET, |hash, byte| {
-        (hash ^ u128::from(byte)).wrapping_mul(PRIME)
-    })
+    bytes.fold(OFFSET, |hash, byte| (hash ^ u128::from(byte)).wrapping_mul(PRIME))
 }
 
 /// An event for a producer to put into a stream.
@@ -55,14 +53,8 @@ mod tests {
 
     #[test]
     fn hash_matches_published_vectors() {
-        assert_eq!(
-            fnv1a_128("".bytes()),
-            0x6c62_272e_07bb_0142_62b8_2175_6295_c58d
-        );
-        assert_eq!(
-            fnv1a_128("foobar".bytes()),
-            0x343e_1662_793c_64bf_6f0d_3597_ba44_6f18
-        );
+        assert_eq!(fnv1a_128("".bytes()), 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d);
+        assert_eq!(fnv1a_128("foobar".bytes()), 0x343e_1662_793c_64bf_6f0d_3597_ba44_6f18);
     }
 
     #[test]
@@ -79,12 +71,7 @@ mod tests {
                     arrival_ms: 1,
                     data: b"",
                 };
-                let later = Record {
-                    arrival_ms: 2,
-                    partition_key: "q",
-                    data: b"x",
-                    ..record
-                };
+                let later = Record { arrival_ms: 2, partition_key: "q", data: b"x", ..record };
                 assert_eq!(record.digits(), later.digits());
                 assert_eq!(record.digits().len(), 20);
                 assert!(seen.insert(record.digits()));

@@ -53,10 +53,7 @@ impl Recipe for Retail {
 
     fn process(&self, record: &Record<'_>, now_ms: i64) -> Result<Effects, Rejected> {
         let event = parse(record)?;
-        Ok(Effects {
-            items: vec![item(event, record, now_ms)],
-            ..Effects::default()
-        })
+        Ok(Effects { items: vec![item(event, record, now_ms)], ..Effects::default() })
     }
 
     fn generator(&self, seed: u64) -> Box<dyn Generator + Send> {
@@ -86,30 +83,22 @@ struct RetailEvent {
 
 /// Fields that are not listed here are ignored, and a field that is null counts as absent.
 fn parse(record: &Record<'_>) -> Result<RetailEvent, Rejected> {
-    let text = std::str::from_utf8(record.data)
-        .map_err(|error| Rejected::new("not_utf8", format!("payload: {error}")))?;
+    let text =
+        std::str::from_utf8(record.data).map_err(|error| Rejected::new("not_utf8", format!("payload: {error}")))?;
     let value: Value = serde_json::from_str(text).map_err(|error| {
         // Only place and kind: serde_json's own sentence can quote the payload.
-        let kind = if error.is_eof() {
-            "ends too early"
-        } else {
-            "is not valid"
-        };
+        let kind = if error.is_eof() { "ends too early" } else { "is not valid" };
         let place = format!("line {} column {}", error.line(), error.column());
         Rejected::new("invalid_json", format!("payload: JSON {kind} at {place}"))
     })?;
     let Value::Object(mut fields) = value else {
         let kind = kind(&value);
-        return Err(Rejected::new(
-            "wrong_type",
-            format!("payload: expected a JSON object, got {kind}"),
-        ));
+        return Err(Rejected::new("wrong_type", format!("payload: expected a JSON object, got {kind}")));
     };
     Ok(RetailEvent {
         user_id: required(&mut fields, "userId", USER_ID_MAX_BYTES)?,
         event_type: required(&mut fields, "eventType", TEXT_MAX_BYTES)?,
-        product_id: string(&mut fields, "productId", TEXT_MAX_BYTES)?
-            .unwrap_or_else(|| "unknown".to_owned()),
+        product_id: string(&mut fields, "productId", TEXT_MAX_BYTES)?.unwrap_or_else(|| "unknown".to_owned()),
         timestamp_ms: match fields.remove("timestamp") {
             // The record's own arrival, not the clock: the item must be the same when the record is delivered again.
             None | Some(Value::Null) => u64::try_from(record.arrival_ms).unwrap_or(0),
@@ -118,39 +107,23 @@ fn parse(record: &Record<'_>) -> Result<RetailEvent, Rejected> {
     })
 }
 
-fn required(
-    fields: &mut Map<String, Value>,
-    name: &str,
-    max_bytes: usize,
-) -> Result<String, Rejected> {
+fn required(fields: &mut Map<String, Value>, name: &str, max_bytes: usize) -> Result<String, Rejected> {
     match string(fields, name, max_bytes)? {
         None => Err(Rejected::new("missing_field", format!("{name}: missing"))),
-        Some(text) if text.is_empty() => {
-            Err(Rejected::new("empty_field", format!("{name}: empty")))
-        }
+        Some(text) if text.is_empty() => Err(Rejected::new("empty_field", format!("{name}: empty"))),
         Some(text) => Ok(text),
     }
 }
 
-fn string(
-    fields: &mut Map<String, Value>,
-    name: &str,
-    max_bytes: usize,
-) -> Result<Option<String>, Rejected> {
+fn string(fields: &mut Map<String, Value>, name: &str, max_bytes: usize) -> Result<Option<String>, Rejected> {
     match fields.remove(name) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) if text.len() > max_bytes => {
-            let message = format!(
-                "{name}: {} bytes, more than the {max_bytes} allowed",
-                text.len()
-            );
+            let message = format!("{name}: {} bytes, more than the {max_bytes} allowed", text.len());
             Err(Rejected::new("too_long", message))
         }
         Some(Value::String(text)) => Ok(Some(text)),
-        Some(other) => Err(Rejected::new(
-            "wrong_type",
-            format!("{name}: expected a string, got {}", kind(&other)),
-        )),
+        Some(other) => Err(Rejected::new("wrong_type", format!("{name}: expected a string, got {}", kind(&other)))),
     }
 }
 
@@ -167,22 +140,13 @@ fn timestamp(value: &Value) -> Result<u64, Rejected> {
             (None, Some(float)) if !(0.0..1e18).contains(&float) => None,
             (None, _) => return wrong_type("a fraction"),
         },
-        Value::String(text)
-            if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) =>
-        {
-            text.parse().ok()
-        }
+        Value::String(text) if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) => text.parse().ok(),
         Value::String(_) => return wrong_type("a string that is not all digits"),
         other => return wrong_type(kind(other)),
     };
-    millis
-        .filter(|&millis| millis <= TIMESTAMP_MAX)
-        .ok_or_else(|| {
-            Rejected::new(
-                "out_of_range",
-                format!("timestamp: not within 0 to {TIMESTAMP_MAX} (the end of the year 9999)"),
-            )
-        })
+    millis.filter(|&millis| millis <= TIMESTAMP_MAX).ok_or_else(|| {
+        Rejected::new("out_of_range", format!("timestamp: not within 0 to {TIMESTAMP_MAX} (the end of the year 9999)"))
+    })
 }
 
 fn kind(value: &Value) -> &'static str {
@@ -203,16 +167,10 @@ fn item(event: RetailEvent, record: &Record<'_>, now_ms: i64) -> Item {
         "purchase" => ("purchased", 10),
         _ => ("interacted with", 1),
     };
-    let insight = format!(
-        "User {} {action} product {}",
-        event.user_id, event.product_id
-    );
+    let insight = format!("User {} {action} product {}", event.user_id, event.product_id);
     BTreeMap::from([
         ("userId".to_owned(), Attribute::S(event.user_id)),
-        (
-            "eventTimestamp".to_owned(),
-            Attribute::N(sort_key(event.timestamp_ms, record)),
-        ),
+        ("eventTimestamp".to_owned(), Attribute::N(sort_key(event.timestamp_ms, record))),
         ("eventType".to_owned(), Attribute::S(event.event_type)),
         ("productId".to_owned(), Attribute::S(event.product_id)),
         ("eventScore".to_owned(), Attribute::N(score.to_string())),

@@ -22,9 +22,7 @@ impl Zipf {
     pub(crate) fn draw(&self, rng: &mut fastrand::Rng) -> usize {
         let last = self.cumulated.len() - 1;
         let point = rng.f64() * self.cumulated[last];
-        self.cumulated
-            .partition_point(|&sum| sum <= point)
-            .min(last)
+        self.cumulated.partition_point(|&sum| sum <= point).min(last)
     }
 }
 

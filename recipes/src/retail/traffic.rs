@@ -124,10 +124,7 @@ impl Generator for Traffic {
         if session.left == 0 {
             *slot = None;
         }
-        Event {
-            partition_key: user_id,
-            data,
-        }
+        Event { partition_key: user_id, data }
     }
 
     fn poison(&mut self) -> Event {
@@ -136,10 +133,7 @@ impl Generator for Traffic {
         let mut payloads = poisons(&user, &tag);
         let data = payloads.swap_remove(self.poisons % payloads.len());
         self.poisons += 1;
-        Event {
-            partition_key: user,
-            data,
-        }
+        Event { partition_key: user, data }
     }
 }
 
@@ -147,11 +141,7 @@ impl Generator for Traffic {
 fn poisons(user: &str, tag: &str) -> Vec<Vec<u8>> {
     let not_utf8 = [b"\xff\xfe ".as_slice(), tag.as_bytes()].concat();
     let truncated = format!(r#"{{"userId":"{user}","eventType":"view","note":"{tag}"#);
-    let mut payloads = vec![
-        format!("plain text, not JSON: {tag}").into_bytes(),
-        not_utf8,
-        truncated.into_bytes(),
-    ];
+    let mut payloads = vec![format!("plain text, not JSON: {tag}").into_bytes(), not_utf8, truncated.into_bytes()];
     let wrong = [
         json!({"invalid_format": true, "note": tag}),
         json!({"eventType": "view", "productId": "P0001", "note": tag}),
@@ -201,24 +191,11 @@ pub(super) fn canary(run: &str, n: usize, now_ms: i64) -> Event {
 pub(super) fn marked_poison(run: &str) -> Vec<Event> {
     let user = format!("streamkit-{run}-poison");
     let numbered = poisons(&user, run).into_iter().enumerate();
-    numbered
-        .map(|(n, data)| Event {
-            partition_key: format!("{user}-{n}"),
-            data,
-        })
-        .collect()
+    numbered.map(|(n, data)| Event { partition_key: format!("{user}-{n}"), data }).collect()
 }
 
 fn event(payload: &serde_json::Value) -> Event {
     // Kinesis takes at most 256 characters.
-    let partition_key = payload["userId"]
-        .as_str()
-        .unwrap_or_default()
-        .chars()
-        .take(256)
-        .collect();
-    Event {
-        partition_key,
-        data: payload.to_string().into_bytes(),
-    }
+    let partition_key = payload["userId"].as_str().unwrap_or_default().chars().take(256).collect();
+    Event { partition_key, data: payload.to_string().into_bytes() }
 }
