@@ -1,0 +1,34 @@
+//! Runs the embedded AWS by itself: `cargo run -p streamkit-local --example serve -- 4566`.
+
+use std::net::SocketAddr;
+
+use anyhow::Context as _;
+use streamkit_local::{DEFAULT_ACCOUNT, Options, serve};
+use tokio::sync::oneshot;
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let port = std::env::args().nth(1).unwrap_or_else(|| "4566".into()).parse().context("reading the port argument")?;
+    let options = Options {
+        port,
+        region: "us-east-1".into(),
+        account: DEFAULT_ACCOUNT.into(),
+        state_dir: std::env::temp_dir().join(format!("streamkit-local-{}", std::process::id())),
+    };
+    let (ready, address) = oneshot::channel::<SocketAddr>();
+    let interrupted = async {
+        // Without a signal handler the example simply runs until it is killed.
+        let _ = tokio::signal::ctrl_c().await;
+    };
+    tokio::spawn(async move {
+        if let Ok(address) = address.await {
+            announce(address);
+        }
+    });
+    serve(options, ready, interrupted).await
+}
+
+#[expect(clippy::print_stdout, reason = "an example tells where it listens")]
+fn announce(address: SocketAddr) {
+    println!("http://{address}");
+}

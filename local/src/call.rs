@@ -1,0 +1,227 @@
+//! Which AWS operation a request is: service, operation and protocol, from what its signature, headers, path and form say.
+
+use axum::body::Bytes;
+use http::{HeaderMap, Method, Request};
+
+use crate::lambda;
+
+/// The wire protocol of a request, and so of its answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    /// `X-Amz-Target` and a JSON body.
+    Json,
+    /// Smithy `rpc-v2-cbor`.
+    Cbor,
+    /// A form in, XML out.
+    Query,
+    /// Method and path, JSON bodies (Lambda).
+    RestJson,
+    /// Method and path, XML bodies (S3).
+    RestXml,
+}
+
+/// One operation of one service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Call {
+    /// Our name of the service: kinesis, dynamodb, dynamodbstreams, sqs, sns, iam, sts, s3, logs, cloudwatch, kms,
+    /// application-autoscaling, lambda.
+    pub(crate) service: String,
+    /// AWS's operation name, e.g. `PutRecords`.
+    pub(crate) operation: String,
+    /// How the request is encoded.
+    pub(crate) protocol: Protocol,
+}
+
+impl Call {
+    /// Recognises a request; `None` when nothing in it names a service.
+    pub(crate) fn of(request: &Request<Bytes>) -> Option<Self> {
+        let path = request.uri().path();
+        if let Some(call) = from_smithy_path(path) {
+            return Some(call);
+        }
+        if let Some(target) = header(request.headers(), "x-amz-target") {
+            let (prefix, operation) = target.rsplit_once('.')?;
+            let service = service_of_target(prefix)
+                .map(str::to_owned)
+                .or_else(|| signed_service(request))?;
+            return Some(Self { service, operation: operation.to_owned(), protocol: Protocol::Json });
+        }
+        if is_lambda_path(path) {
+            return Some(Self {
+                service: "lambda".into(),
+                operation: lambda::operation_name(request.method(), path).into(),
+                protocol: Protocol::RestJson,
+            });
+        }
+        let signed = signed_service(request);
+        if signed.as_deref() != Some("s3")
+            && let Some((action, version)) = query_action(request)
+        {
+            let service = signed.or_else(|| service_of_version(&version).map(str::to_owned))?;
+            return Some(Self { service, operation: action, protocol: Protocol::Query });
+        }
+        match signed.as_deref() {
+            // S3 is also what an unsigned path-style request is for: no other service reads paths.
+            Some("s3") | None => Some(Self {
+                service: "s3".into(),
+                operation: s3_operation(request.method(), path, request.uri().query().unwrap_or_default(), request.headers())
+                    .into(),
+                protocol: Protocol::RestXml,
+            }),
+            Some(_) => None,
+        }
+    }
+
+    /// Whether the operation changes something, for the call log.
+    pub(crate) fn mutating(&self) -> bool {
+        const READS: [&str; 12] = [
+            "Get", "List", "Describe", "Head", "BatchGet", "Query", "Scan", "Receive", "Filter", "TransactGet", "Select",
+            "SubscribeToShard",
+        ];
+        !READS.iter().any(|prefix| self.operation.starts_with(prefix))
+    }
+}
+
+fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
+fn from_smithy_path(path: &str) -> Option<Call> {
+    let (service, operation) = path.strip_prefix("/service/")?.split_once("/operation/")?;
+    Some(Call {
+        service: service_of_target(service)?.into(),
+        operation: operation.to_owned(),
+        protocol: Protocol::Cbor,
+    })
+}
+
+fn service_of_target(prefix: &str) -> Option<&'static str> {
+    Some(match prefix {
+        "DynamoDB_20120810" => "dynamodb",
+        "DynamoDBStreams_20120810" => "dynamodbstreams",
+        "AmazonSQS" => "sqs",
+        "TrentService" => "kms",
+        "AnyScaleFrontendService" => "application-autoscaling",
+        _ if prefix.starts_with("Kinesis_") => "kinesis",
+        _ if prefix.starts_with("Logs_") => "logs",
+        _ if prefix.starts_with("GraniteServiceVersion") => "cloudwatch",
+        _ => return None,
+    })
+}
+
+fn service_of_version(version: &str) -> Option<&'static str> {
+    Some(match version {
+        "2012-11-05" => "sqs",
+        "2010-03-31" => "sns",
+        "2010-05-08" => "iam",
+        "2011-06-15" => "sts",
+        "2010-08-01" => "cloudwatch",
+        _ => return None,
+    })
+}
+
+/// The service in the SigV4 credential scope, of the header or of a presigned URL.
+fn signed_service(request: &Request<Bytes>) -> Option<String> {
+    let from_header = header(request.headers(), "authorization")
+        .and_then(|value| value.split_once("Credential="))
+        .map(|(_, rest)| rest.split([',', ' ']).next().unwrap_or_default().to_owned());
+    let scope = from_header.or_else(|| {
+        form_urlencoded::parse(request.uri().query().unwrap_or_default().as_bytes())
+            .find(|(name, _)| name == "X-Amz-Credential")
+            .map(|(_, value)| value.into_owned())
+    })?;
+    let service = scope.rsplit('/').nth(1)?;
+    Some(match service {
+        "monitoring" => "cloudwatch".into(),
+        other => other.to_owned(),
+    })
+}
+
+fn query_action(request: &Request<Bytes>) -> Option<(String, String)> {
+    let form: &[u8] = if request.method() == Method::POST { request.body() } else { request.uri().query()?.as_bytes() };
+    if !form.windows(7).any(|part| part == b"Action=") {
+        return None;
+    }
+    let (mut action, mut version) = (None, String::new());
+    for (name, value) in form_urlencoded::parse(form) {
+        match &*name {
+            "Action" => action = Some(value.into_owned()),
+            "Version" => version = value.into_owned(),
+            _ => {}
+        }
+    }
+    Some((action?, version))
+}
+
+/// Lambda's API versions: the first path segment is a date.
+fn is_lambda_path(path: &str) -> bool {
+    let segment = path.split('/').nth(1).unwrap_or_default();
+    segment.len() == 10
+        && segment.bytes().enumerate().all(|(at, byte)| match at {
+            4 | 7 => byte == b'-',
+            _ => byte.is_ascii_digit(),
+        })
+}
+
+fn s3_operation(method: &Method, path: &str, query: &str, headers: &HeaderMap) -> &'static str {
+    let key = path.trim_start_matches('/').split_once('/').is_some_and(|(_, key)| !key.is_empty());
+    let bucket = !path.trim_matches('/').is_empty();
+    let has = |name: &str| query.split('&').any(|part| part.split('=').next() == Some(name));
+    match (method.as_str(), key) {
+        ("GET", _) if !bucket => "ListBuckets",
+        ("GET", false) if has("versions") => "ListObjectVersions",
+        ("GET", false) if has("list-type") => "ListObjectsV2",
+        ("GET", false) if query.is_empty() || has("prefix") || has("max-keys") => "ListObjects",
+        ("GET", false) => bucket_aspect(query, ASPECT_GET),
+        ("PUT", false) if query.is_empty() => "CreateBucket",
+        ("PUT", false) => bucket_aspect(query, ASPECT_PUT),
+        ("DELETE", false) if query.is_empty() => "DeleteBucket",
+        ("DELETE", false) => bucket_aspect(query, ASPECT_DELETE),
+        ("HEAD", false) => "HeadBucket",
+        ("POST", false) if has("delete") => "DeleteObjects",
+        ("HEAD", true) => "HeadObject",
+        ("GET", true) if has("tagging") => "GetObjectTagging",
+        ("GET", true) => "GetObject",
+        ("PUT", true) if has("uploadId") => "UploadPart",
+        ("PUT", true) if has("tagging") => "PutObjectTagging",
+        ("PUT", true) if headers.contains_key("x-amz-copy-source") => "CopyObject",
+        ("PUT", true) => "PutObject",
+        ("DELETE", true) if has("uploadId") => "AbortMultipartUpload",
+        ("DELETE", true) => "DeleteObject",
+        ("POST", true) if has("uploads") => "CreateMultipartUpload",
+        ("POST", true) if has("uploadId") => "CompleteMultipartUpload",
+        _ => "Unknown",
+    }
+}
+
+const ASPECT_GET: usize = 0;
+const ASPECT_PUT: usize = 1;
+const ASPECT_DELETE: usize = 2;
+
+fn bucket_aspect(query: &str, verb: usize) -> &'static str {
+    const ASPECTS: [(&str, [&str; 3]); 9] = [
+        ("versioning", ["GetBucketVersioning", "PutBucketVersioning", "Unknown"]),
+        ("encryption", ["GetBucketEncryption", "PutBucketEncryption", "DeleteBucketEncryption"]),
+        ("publicAccessBlock", ["GetPublicAccessBlock", "PutPublicAccessBlock", "DeletePublicAccessBlock"]),
+        ("policy", ["GetBucketPolicy", "PutBucketPolicy", "DeleteBucketPolicy"]),
+        (
+            "lifecycle",
+            ["GetBucketLifecycleConfiguration", "PutBucketLifecycleConfiguration", "DeleteBucketLifecycle"],
+        ),
+        ("tagging", ["GetBucketTagging", "PutBucketTagging", "DeleteBucketTagging"]),
+        ("location", ["GetBucketLocation", "Unknown", "Unknown"]),
+        ("acl", ["GetBucketAcl", "PutBucketAcl", "Unknown"]),
+        ("notification", ["GetBucketNotificationConfiguration", "PutBucketNotificationConfiguration", "Unknown"]),
+    ];
+    query
+        .split('&')
+        .find_map(|part| {
+            let name = part.split('=').next()?;
+            ASPECTS.iter().find(|(aspect, _)| *aspect == name).map(|(_, names)| names[verb])
+        })
+        .unwrap_or(match verb {
+            ASPECT_GET => "GetBucket",
+            ASPECT_PUT => "PutBucket",
+            _ => "DeleteBucketAspect",
+        })
+}

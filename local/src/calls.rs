@@ -1,0 +1,68 @@
+//! The call log: which AWS operations came in over HTTP, and how they ended. Tests read it to see that nothing was changed.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use serde::Serialize;
+
+use crate::call::Call;
+use crate::clock;
+
+/// Enough for a long session, about 20 MB at most.
+const KEPT: usize = 100_000;
+
+/// One call from outside.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Entry {
+    seq: u64,
+    time_ms: i64,
+    service: String,
+    operation: String,
+    status: u16,
+    error_code: Option<String>,
+    mutating: bool,
+}
+
+/// The last calls, numbered from 1.
+#[derive(Default)]
+pub(crate) struct Calls {
+    log: Mutex<Log>,
+}
+
+#[derive(Default)]
+struct Log {
+    last: u64,
+    entries: VecDeque<Entry>,
+}
+
+impl Calls {
+    /// Notes how a call ended.
+    pub(crate) fn note(&self, call: &Call, status: u16, error_code: Option<String>) {
+        let mut log = self.log();
+        log.last += 1;
+        let entry = Entry {
+            seq: log.last,
+            time_ms: clock::now_ms(),
+            service: call.service.clone(),
+            operation: call.operation.clone(),
+            status,
+            error_code,
+            mutating: call.mutating(),
+        };
+        log.entries.push_back(entry);
+        if log.entries.len() > KEPT {
+            log.entries.pop_front();
+        }
+    }
+
+    /// The number of the last call and all calls after `since`.
+    pub(crate) fn since(&self, since: u64) -> (u64, Vec<Entry>) {
+        let log = self.log();
+        let first = log.entries.partition_point(|entry| entry.seq <= since);
+        (log.last, log.entries.range(first..).cloned().collect())
+    }
+
+    fn log(&self) -> MutexGuard<'_, Log> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,54 @@
+//! The gateway's own paths under `/_streamkit/`: health, call log, faults, stop. Never signed, never for web pages.
+
+use axum::body::Bytes;
+use axum::response::Response;
+use http::{Method, Request};
+use serde_json::{Value, json};
+
+use crate::gateway::Gateway;
+use crate::protocol;
+
+/// What all control paths start with.
+pub(crate) const PREFIX: &str = "/_streamkit/";
+
+/// Answers a control request.
+pub(crate) fn answer(gateway: &Gateway, request: &Request<Bytes>) -> Response {
+    let path = request.uri().path().trim_start_matches(PREFIX);
+    match (request.method(), path) {
+        (&Method::GET, "health") => respond(
+            200,
+            &json!({
+                "status": "ok",
+                "pid": std::process::id(),
+                "region": gateway.engines.region,
+                "account": gateway.engines.account,
+                "version": env!("CARGO_PKG_VERSION"),
+            }),
+        ),
+        (&Method::GET, "calls") => {
+            let query = request.uri().query().unwrap_or_default();
+            let since = form_urlencoded::parse(query.as_bytes())
+                .find(|(name, _)| name == "since")
+                .and_then(|(_, value)| value.parse().ok())
+                .unwrap_or_default();
+            let (next, calls) = gateway.calls.since(since);
+            respond(200, &json!({"next": next, "calls": calls}))
+        }
+        (&Method::POST, "faults") => match serde_json::from_slice(request.body()) {
+            Ok(fault) => {
+                gateway.faults.arm(fault);
+                respond(202, &json!({}))
+            }
+            Err(error) => respond(400, &json!({"message": error.to_string()})),
+        },
+        (&Method::POST, "stop") => {
+            gateway.stop.notify_one();
+            respond(202, &json!({}))
+        }
+        _ => respond(404, &json!({"message": "no such control path"})),
+    }
+}
+
+fn respond(status: u16, body: &Value) -> Response {
+    protocol::response(status, "application/json", body.to_string().into_bytes())
+}

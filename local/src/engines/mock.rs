@@ -1,0 +1,85 @@
+//! IAM, STS, S3, KMS and application autoscaling: the `winterbaume` crates behind their common trait.
+
+use axum::body::Bytes;
+use axum::response::Response;
+use http::{Request, header};
+use winterbaume_applicationautoscaling::ApplicationAutoScalingService;
+use winterbaume_core::{MockRequest, MockService, set_default_account_id};
+use winterbaume_iam::IamService;
+use winterbaume_kms::KmsService;
+use winterbaume_s3::S3Service;
+use winterbaume_sts::StsService;
+
+use crate::call::{Call, Protocol};
+use crate::error::CallError;
+use crate::protocol;
+
+pub(super) struct Mocks {
+    region: String,
+    iam: IamService,
+    sts: StsService,
+    s3: S3Service,
+    kms: KmsService,
+    autoscaling: ApplicationAutoScalingService,
+}
+
+impl Mocks {
+    pub(super) fn new(region: &str, account: &str) -> Self {
+        // The account is a setting of the whole process in these crates: the first embedded AWS of a process decides.
+        set_default_account_id(account);
+        Self {
+            region: region.to_owned(),
+            iam: IamService::new(),
+            sts: StsService::new(),
+            s3: S3Service::new(),
+            kms: KmsService::new(),
+            autoscaling: ApplicationAutoScalingService::new(),
+        }
+    }
+
+    pub(super) async fn call(&self, call: &Call, request: Request<Bytes>) -> Response {
+        let service: &dyn MockService = match call.service.as_str() {
+            "iam" => &self.iam,
+            "sts" => &self.sts,
+            "s3" => &self.s3,
+            "kms" => &self.kms,
+            "application-autoscaling" => &self.autoscaling,
+            other => return protocol::error_response(call, &CallError::unknown_operation(other, &call.operation)),
+        };
+        let (mut parts, body) = request.into_parts();
+        // S3 would otherwise keep one world per region that a request is signed for.
+        parts.headers.remove(header::AUTHORIZATION);
+        let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+        let answer = service
+            .handle(MockRequest {
+                method: parts.method.to_string(),
+                // The crates read the region out of AWS's own host names.
+                uri: format!("https://{}.{}.amazonaws.com{path}", call.service, self.region),
+                headers: parts.headers,
+                body,
+            })
+            .await;
+        let mut response = protocol::response(answer.status, "application/json", Vec::new());
+        for (name, value) in &answer.headers {
+            response.headers_mut().insert(name.clone(), value.clone());
+        }
+        let body = if call.protocol == Protocol::Query { utf8_again(answer.body) } else { answer.body };
+        *response.body_mut() = body.into();
+        response
+    }
+}
+
+
+/// The crates percent-decode byte by byte, so that `é` comes back as the two letters `Ã©`. Undoes that where the whole
+/// answer can only be such text.
+fn utf8_again(body: Bytes) -> Bytes {
+    let Ok(text) = std::str::from_utf8(&body) else { return body };
+    if text.is_ascii() {
+        return body;
+    }
+    let bytes: Option<Vec<u8>> = text.chars().map(|letter| u8::try_from(u32::from(letter)).ok()).collect();
+    match bytes.map(String::from_utf8) {
+        Some(Ok(mended)) => mended.into(),
+        _ => body,
+    }
+}

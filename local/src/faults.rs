@@ -1,0 +1,64 @@
+//! Errors that a test asks for: the next calls of one operation fail as AWS would fail them.
+
+use std::sync::{Mutex, PoisonError};
+
+use serde::Deserialize;
+
+use crate::call::Call;
+use crate::error::CallError;
+
+/// What to fail, how often and how.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Fault {
+    service: String,
+    operation: String,
+    #[serde(default = "once")]
+    times: u32,
+    #[serde(default = "bad_request")]
+    status: u16,
+    #[serde(default = "throttled")]
+    code: String,
+    #[serde(default = "injected")]
+    message: String,
+}
+
+/// The faults that are still to come.
+#[derive(Default)]
+pub(crate) struct Faults {
+    armed: Mutex<Vec<Fault>>,
+}
+
+impl Faults {
+    pub(crate) fn arm(&self, fault: Fault) {
+        self.armed.lock().unwrap_or_else(PoisonError::into_inner).push(fault);
+    }
+
+    /// The error that this call must end with, once.
+    pub(crate) fn strike(&self, call: &Call) -> Option<CallError> {
+        let mut armed = self.armed.lock().unwrap_or_else(PoisonError::into_inner);
+        let fault = armed
+            .iter_mut()
+            .find(|fault| fault.times > 0 && fault.service == call.service && fault.operation == call.operation)?;
+        fault.times -= 1;
+        let error = CallError::new(fault.status, fault.code.clone(), fault.message.clone());
+        armed.retain(|fault| fault.times > 0);
+        Some(error)
+    }
+}
+
+fn once() -> u32 {
+    1
+}
+
+fn bad_request() -> u16 {
+    400
+}
+
+fn throttled() -> String {
+    "ThrottlingException".into()
+}
+
+fn injected() -> String {
+    "Rate exceeded (injected fault)".into()
+}

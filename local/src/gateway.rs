@@ -1,0 +1,117 @@
+//! The front door: refuses what web pages could send, recognises the operation, injects faults, calls the engine, notes it.
+
+use std::io::Read as _;
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::Request;
+use axum::response::Response;
+use flate2::read::GzDecoder;
+use http::{HeaderMap, header};
+use tokio::sync::Notify;
+
+use crate::call::Call;
+use crate::calls::Calls;
+use crate::control;
+use crate::engines::Engines;
+use crate::error::CallError;
+use crate::faults::Faults;
+use crate::lambda;
+use crate::protocol::{self, MAX_BODY};
+
+/// Everything behind the one port.
+pub(crate) struct Gateway {
+    pub(crate) engines: Arc<Engines>,
+    pub(crate) lambda: Arc<lambda::Engine>,
+    pub(crate) calls: Calls,
+    pub(crate) faults: Faults,
+    /// Asks the server to shut down.
+    pub(crate) stop: Notify,
+}
+
+impl Gateway {
+    /// Answers any request.
+    pub(crate) async fn handle(&self, request: Request) -> Response {
+        let (parts, body) = request.into_parts();
+        if !is_local(&parts.headers) {
+            return refused(403, "requests must be addressed to the loopback interface");
+        }
+        let control = parts.uri.path().starts_with(control::PREFIX);
+        if control && parts.headers.contains_key(header::ORIGIN) {
+            return refused(403, "control paths are not for web pages");
+        }
+        let Ok(body) = to_bytes(body, MAX_BODY).await else {
+            return refused(413, "the request body is cut short or larger than 100 MiB");
+        };
+        let Ok(request) = unpacked(http::Request::from_parts(parts, body)) else {
+            return refused(400, "the request body is not the gzip that its Content-Encoding says it is");
+        };
+        if control {
+            return control::answer(self, &request);
+        }
+        let Some(call) = Call::of(&request) else {
+            return refused(400, "neither signature, X-Amz-Target, path nor Action names an AWS service");
+        };
+        let answer = match self.faults.strike(&call) {
+            Some(error) => protocol::error_response(&call, &error),
+            None => self.answer(&call, request).await,
+        };
+        self.noted(&call, answer).await
+    }
+
+    async fn answer(&self, call: &Call, request: http::Request<Bytes>) -> Response {
+        if call.service == "lambda" {
+            self.lambda.handle(request.map(Body::from)).await
+        } else {
+            self.engines.call(call, request).await
+        }
+    }
+
+    /// Puts the call into the log, with the error code that its answer carries.
+    async fn noted(&self, call: &Call, answer: Response) -> Response {
+        let status = answer.status();
+        if !status.is_client_error() && !status.is_server_error() {
+            self.calls.note(call, status.as_u16(), None);
+            return answer;
+        }
+        let (parts, body) = answer.into_parts();
+        let body = to_bytes(body, MAX_BODY).await.unwrap_or_default();
+        let error = protocol::error_of(status.as_u16(), &parts.headers, &body);
+        self.calls.note(call, status.as_u16(), Some(error.code));
+        Response::from_parts(parts, Body::from(body))
+    }
+}
+
+/// SDKs compress large `PutMetricData` bodies. S3 keeps what it is given, encoding and all.
+fn unpacked(request: http::Request<Bytes>) -> std::io::Result<http::Request<Bytes>> {
+    let gzip = request.headers().get(header::CONTENT_ENCODING).is_some_and(|value| value == "gzip");
+    if !gzip || request.method() == http::Method::PUT {
+        return Ok(request);
+    }
+    let (mut parts, body) = request.into_parts();
+    let mut plain = Vec::new();
+    // One byte more than allowed tells a body that is too large from one that just fits.
+    GzDecoder::new(&*body).take(MAX_BODY as u64 + 1).read_to_end(&mut plain)?;
+    if plain.len() > MAX_BODY {
+        return Err(std::io::ErrorKind::FileTooLarge.into());
+    }
+    parts.headers.remove(header::CONTENT_ENCODING);
+    parts.headers.remove(header::CONTENT_LENGTH);
+    Ok(http::Request::from_parts(parts, plain.into()))
+}
+
+/// A web page that resolves its own name to 127.0.0.1 still sends that name as Host.
+fn is_local(headers: &HeaderMap) -> bool {
+    let Some(host) = headers.get(header::HOST).and_then(|host| host.to_str().ok()) else { return true };
+    let name = host.rsplit_once(':').map_or(host, |(name, port)| {
+        if port.bytes().all(|byte| byte.is_ascii_digit()) { name } else { host }
+    });
+    let name = name.trim_end_matches('.').to_ascii_lowercase();
+    name == "127.0.0.1" || name == "[::1]" || name == "localhost" || name.ends_with(".localhost")
+}
+
+fn refused(status: u16, message: &str) -> Response {
+    let error = CallError::new(status, "RequestRefused", message);
+    let body = serde_json::json!({"__type": error.code, "message": error.message});
+    protocol::response(status, "application/json", body.to_string().into_bytes())
+}

@@ -1,0 +1,173 @@
+//! A function: its identity, the version that runs now, and how many invocations are under way.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::code::Code;
+use super::pool::Pool;
+use super::settings::Settings;
+use crate::clock;
+
+/// The account's limit of concurrent invocations.
+pub(crate) const ACCOUNT_CONCURRENCY: u32 = 1000;
+
+/// Code and configuration at one time; a change makes a new one, and processes of the old one are replaced.
+#[derive(Debug)]
+pub(crate) struct Version {
+    pub(crate) settings: Settings,
+    pub(crate) code: Arc<Code>,
+    pub(crate) modified_ms: i64,
+    pub(crate) revision: Uuid,
+}
+
+/// One function.
+pub(crate) struct Function {
+    pub(crate) name: String,
+    pub(crate) arn: String,
+    /// Cancelled when the function is deleted or the engine stops; every process has a child of it.
+    pub(crate) gone: CancellationToken,
+    pub(crate) pool: Pool,
+    version: Mutex<Arc<Version>>,
+    tags: Mutex<BTreeMap<String, String>>,
+    reserved: Mutex<Option<u32>>,
+    running: AtomicU32,
+}
+
+/// One admitted invocation; dropping it makes room for the next.
+pub(crate) struct Admission<'a> {
+    function: &'a Function,
+    /// Invocations under way, this one included.
+    pub(crate) running: u32,
+}
+
+impl Drop for Admission<'_> {
+    fn drop(&mut self) {
+        self.function.running.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Function {
+    pub(crate) fn new(
+        name: String,
+        arn: String,
+        settings: Settings,
+        code: Arc<Code>,
+        tags: BTreeMap<String, String>,
+        gone: CancellationToken,
+    ) -> Self {
+        Self {
+            name,
+            arn,
+            gone,
+            pool: Pool::default(),
+            version: Mutex::new(Arc::new(Version {
+                settings,
+                code,
+                modified_ms: clock::now_ms(),
+                revision: Uuid::new_v4(),
+            })),
+            tags: Mutex::new(tags),
+            reserved: Mutex::default(),
+            running: AtomicU32::new(0),
+        }
+    }
+
+    /// What runs now.
+    pub(crate) fn version(&self) -> Arc<Version> {
+        Arc::clone(&lock(&self.version))
+    }
+
+    /// Changes code or configuration; invocations under way finish with what they began with.
+    pub(crate) fn change(&self, settings: Settings, code: Arc<Code>) -> Arc<Version> {
+        let version = Arc::new(Version { settings, code, modified_ms: clock::now_ms(), revision: Uuid::new_v4() });
+        *lock(&self.version) = Arc::clone(&version);
+        self.pool.clear();
+        version
+    }
+
+    pub(crate) fn tags(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
+        lock(&self.tags)
+    }
+
+    pub(crate) fn reserved(&self) -> MutexGuard<'_, Option<u32>> {
+        lock(&self.reserved)
+    }
+
+    /// Admits one more invocation, unless the function's concurrency is used up.
+    pub(crate) fn admit(&self) -> Option<Admission<'_>> {
+        let limit = self.reserved().unwrap_or(ACCOUNT_CONCURRENCY);
+        let before = self
+            .running
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |running| (running < limit).then_some(running + 1));
+        before.ok().map(|before| Admission { function: self, running: before + 1 })
+    }
+
+    /// `FunctionConfiguration`, with the states that a change in progress would show replaced by `state`.
+    pub(crate) fn configuration(&self, version: &Version, state: State) -> Value {
+        let settings = &version.settings;
+        let mut shown = json!({
+            "FunctionName": self.name,
+            "FunctionArn": self.arn,
+            "Runtime": settings.runtime,
+            "Role": settings.role,
+            "Handler": settings.handler,
+            "CodeSize": version.code.size,
+            "CodeSha256": version.code.sha256,
+            "Description": settings.description,
+            "Timeout": settings.timeout_seconds,
+            "MemorySize": settings.memory_mb,
+            "LastModified": clock::iso(version.modified_ms).replace('Z', "+0000"),
+            "Version": "$LATEST",
+            "TracingConfig": { "Mode": settings.tracing },
+            "RevisionId": version.revision.to_string(),
+            "State": "Active",
+            "LastUpdateStatus": "Successful",
+            "PackageType": "Zip",
+            "Architectures": [settings.architecture],
+            "EphemeralStorage": { "Size": settings.ephemeral_mb },
+            "SnapStart": { "ApplyOn": "None", "OptimizationStatus": "Off" },
+            "LoggingConfig": settings.logging(&self.name),
+        });
+        if !settings.environment.is_empty() {
+            shown["Environment"] = json!({ "Variables": settings.environment });
+        }
+        if !settings.dead_letters.is_empty() {
+            shown["DeadLetterConfig"] = json!({ "TargetArn": settings.dead_letters });
+        }
+        if !settings.kms_key.is_empty() {
+            shown["KMSKeyArn"] = json!(settings.kms_key);
+        }
+        match state {
+            State::Settled => {}
+            State::Creating => {
+                shown["State"] = json!("Pending");
+                shown["StateReason"] = json!("The function is being created.");
+                shown["StateReasonCode"] = json!("Creating");
+                shown["LastUpdateStatus"] = Value::Null;
+            }
+            State::Updating => {
+                shown["LastUpdateStatus"] = json!("InProgress");
+                shown["LastUpdateStatusReason"] = json!("The function is being created.");
+                shown["LastUpdateStatusReasonCode"] = json!("Creating");
+            }
+        }
+        shown
+    }
+}
+
+/// What an answer says about the change that it is the answer to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum State {
+    Settled,
+    Creating,
+    Updating,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,174 @@
+//! The event source mapping operations of the Lambda API, and the changes of state that they begin.
+
+use std::sync::atomic::AtomicI64;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde_json::{Value, json};
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use super::kinesis::Kinesis;
+use super::lane::Shared;
+use super::settings::Settings;
+use super::source::Source as _;
+use super::{Mapping, Runner, State, lock, poller};
+use crate::lambda::Engine;
+use crate::lambda::error::ApiError;
+use crate::lambda::functions::{answer, tags};
+use crate::lambda::names::FunctionRef;
+use crate::lambda::page::{Query, page};
+
+/// A stream that cannot be read does not hold up the change of state for longer.
+const START_LIMIT: Duration = Duration::from_secs(5);
+
+impl Engine {
+    /// The mapping with this identifier.
+    pub(crate) fn mapping(&self, uuid: &str) -> Result<Arc<Mapping>, ApiError> {
+        let mappings = self.mappings.lock().unwrap_or_else(PoisonError::into_inner);
+        mappings.get(uuid).cloned().ok_or_else(|| ApiError::not_found("The resource you requested does not exist."))
+    }
+
+    fn all_mappings(&self) -> Vec<Arc<Mapping>> {
+        self.mappings.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    pub(crate) async fn create_mapping(self: &Arc<Self>, body: &Value) -> Result<Response, ApiError> {
+        let settings = Settings::create(self, body)?;
+        let tags = tags(&body["Tags"])?;
+        let role = self.functions().get(&settings.function).map(|function| function.version().settings.role.clone());
+        let source = Kinesis::new(self.backplane.clone(), &settings.source_arn, &role.unwrap_or_default());
+        if let Err(error) = source.shards().await {
+            return Err(match error.code.as_str() {
+                "ResourceNotFoundException" => ApiError::invalid(format!("Stream not found: {}", settings.source_arn)),
+                _ => ApiError::invalid(format!("Cannot access stream {}: {error}", settings.source_arn)),
+            });
+        }
+        let uuid = Uuid::new_v4().to_string();
+        let mapping = {
+            let mut mappings = self.mappings.lock().unwrap_or_else(PoisonError::into_inner);
+            let twin = mappings.values().find(|other| {
+                let other = other.settings();
+                other.source_arn == settings.source_arn && other.function_arn == settings.function_arn
+            });
+            if let Some(twin) = twin {
+                return Err(ApiError::conflict(format!(
+                    "The event source arn (\" {} \") and function (\" {} \") provided mapping already exists. Please update or delete the existing mapping with UUID {}",
+                    settings.source_arn, settings.function, twin.uuid
+                )));
+            }
+            let mapping = Arc::new(Mapping::new(uuid.clone(), self.place.mapping_arn(&uuid), settings, tags));
+            mappings.insert(uuid, Arc::clone(&mapping));
+            mapping
+        };
+        let shown = mapping.shown();
+        self.bring_about(mapping);
+        Ok(answer(StatusCode::ACCEPTED, &shown))
+    }
+
+    pub(crate) fn get_mapping(&self, uuid: &str) -> Result<Response, ApiError> {
+        Ok(answer(StatusCode::OK, &self.mapping(uuid)?.shown()))
+    }
+
+    pub(crate) fn update_mapping(self: &Arc<Self>, uuid: &str, body: &Value) -> Result<Response, ApiError> {
+        let mapping = self.mapping(uuid)?;
+        let before = mapping.settings();
+        let mut settings = (*before).clone();
+        settings.change(self, body)?;
+        {
+            let mut now = lock(&mapping.now);
+            if !matches!(now.state, State::Enabled | State::Disabled) {
+                return Err(in_use("update"));
+            }
+            now.state = match (before.enabled, settings.enabled) {
+                (false, true) => State::Enabling,
+                (true, false) => State::Disabling,
+                _ => State::Updating,
+            };
+            now.settings = Arc::new(settings);
+            now.modified_ms = crate::clock::now_ms();
+        }
+        let shown = mapping.shown();
+        self.bring_about(mapping);
+        Ok(answer(StatusCode::ACCEPTED, &shown))
+    }
+
+    pub(crate) fn delete_mapping(self: &Arc<Self>, uuid: &str) -> Result<Response, ApiError> {
+        let mapping = self.mapping(uuid)?;
+        {
+            let mut now = lock(&mapping.now);
+            if !matches!(now.state, State::Enabled | State::Disabled) {
+                return Err(in_use("delete"));
+            }
+            now.state = State::Deleting;
+        }
+        let shown = mapping.shown();
+        self.bring_about(mapping);
+        Ok(answer(StatusCode::ACCEPTED, &shown))
+    }
+
+    pub(crate) fn list_mappings(&self, query: &Query) -> Result<Response, ApiError> {
+        let function = match query.get("FunctionName") {
+            Some(text) => Some(FunctionRef::parse(text)?.name),
+            None => None,
+        };
+        let mappings: Vec<_> = self
+            .all_mappings()
+            .into_iter()
+            .filter(|mapping| {
+                let settings = mapping.settings();
+                query.get("EventSourceArn").is_none_or(|arn| arn == settings.source_arn)
+                    && function.as_ref().is_none_or(|name| *name == settings.function)
+            })
+            .collect();
+        let (part, next) = page(&mappings, query, 100)?;
+        let shown: Vec<_> = part.iter().map(|mapping| mapping.shown()).collect();
+        Ok(answer(StatusCode::OK, &json!({ "EventSourceMappings": shown, "NextMarker": next })))
+    }
+
+    /// Makes a mapping's pollers what its state and settings say, and then settles the state.
+    fn bring_about(self: &Arc<Self>, mapping: Arc<Mapping>) {
+        let engine = Arc::clone(self);
+        self.tasks.spawn(async move {
+            let mut runner = mapping.runner.lock().await;
+            if let Some(runner) = runner.take() {
+                runner.stop.cancel();
+                // A panic in there was its end as well.
+                drop(runner.task.await);
+            }
+            let settings = mapping.settings();
+            if lock(&mapping.now).state == State::Deleting {
+                engine.mappings.lock().unwrap_or_else(PoisonError::into_inner).remove(&mapping.uuid);
+            } else if settings.enabled && !engine.stop.is_cancelled() {
+                *runner = Some(engine.start_pollers(&mapping, settings).await);
+                mapping.set_state(State::Enabled);
+            } else {
+                mapping.set_state(State::Disabled);
+            }
+        });
+    }
+
+    async fn start_pollers(self: &Arc<Self>, mapping: &Arc<Mapping>, settings: Arc<Settings>) -> Runner {
+        let role = self.functions().get(&settings.function).map(|function| function.version().settings.role.clone());
+        let source = Kinesis::new(self.backplane.clone(), &settings.source_arn, &role.unwrap_or_default());
+        let stop = self.stop.child_token();
+        let shared = Arc::new(Shared {
+            engine: Arc::clone(self),
+            mapping: Arc::clone(mapping),
+            settings,
+            retention_ms: AtomicI64::new(0),
+            stop: stop.clone(),
+        });
+        let (ready, reading) = oneshot::channel();
+        let task = self.tasks.spawn(poller::run(shared, source, ready));
+        // Enabled means here that reading has begun: a record put after that is seen, whatever the starting position.
+        drop(tokio::time::timeout(START_LIMIT, reading).await);
+        Runner { stop, task }
+    }
+}
+
+fn in_use(change: &str) -> ApiError {
+    ApiError::in_use(format!("Cannot {change} the event source mapping because it is in use."))
+}

@@ -1,0 +1,271 @@
+//! Kinesis data streams as a source.
+
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use super::source::{Page, Position, Reader, Record, Shard, Source};
+use crate::backplane::{Backplane, CallError};
+use crate::clock;
+
+/// Iterators live for five minutes; one is made anew in good time.
+const ITERATOR_LIFE: Duration = Duration::from_mins(4);
+/// How old the list of shards may be when a reader that finds nothing asks whether its shard was closed.
+const SHARDS_AGE: Duration = Duration::from_millis(500);
+/// Most records of one `GetRecords`.
+const MAX_RECORDS: usize = 10_000;
+
+struct Stream {
+    backplane: Backplane,
+    arn: String,
+    name: String,
+    /// Role of the function, which its events name.
+    role: String,
+    shards: Mutex<Option<(Instant, Vec<Shard>)>>,
+}
+
+/// One Kinesis data stream.
+#[derive(Clone)]
+pub(crate) struct Kinesis(Arc<Stream>);
+
+impl Kinesis {
+    pub(crate) fn new(backplane: Backplane, arn: &str, role: &str) -> Self {
+        let name = arn.rsplit_once("stream/").map_or(arn, |(_, name)| name).to_owned();
+        Self(Arc::new(Stream { backplane, arn: arn.to_owned(), name, role: role.to_owned(), shards: Mutex::default() }))
+    }
+}
+
+impl Stream {
+    async fn call(&self, operation: &str, body: Value) -> Result<Value, CallError> {
+        self.backplane.json("kinesis", &format!("Kinesis_20131202.{operation}"), body).await
+    }
+
+    async fn list_shards(&self) -> Result<Vec<Shard>, CallError> {
+        let mut shards = Vec::new();
+        let mut body = json!({ "StreamName": self.name });
+        loop {
+            let listed = self.call("ListShards", body).await?;
+            shards.extend(listed["Shards"].as_array().into_iter().flatten().filter_map(shard));
+            match listed["NextToken"].as_str() {
+                Some(token) => body = json!({ "NextToken": token }),
+                None => return Ok(shards),
+            }
+        }
+    }
+
+    async fn closed(&self, id: &str) -> Result<bool, CallError> {
+        let mut cache = self.shards.lock().await;
+        let fresh = cache.as_ref().is_some_and(|(at, _)| at.elapsed() < SHARDS_AGE);
+        if !fresh {
+            *cache = Some((Instant::now(), self.list_shards().await?));
+        }
+        Ok(cache.iter().flat_map(|(_, shards)| shards).any(|shard| shard.id == id && shard.closed))
+    }
+
+    async fn iterator(&self, shard: &str, at: &Position) -> Result<String, CallError> {
+        let mut body = json!({ "StreamName": self.name, "ShardId": shard });
+        match at {
+            Position::TrimHorizon => body["ShardIteratorType"] = json!("TRIM_HORIZON"),
+            Position::After(sequence) => {
+                body["ShardIteratorType"] = json!("AFTER_SEQUENCE_NUMBER");
+                body["StartingSequenceNumber"] = json!(sequence);
+            }
+            Position::AtTimestamp(ms) | Position::End { made_ms: ms, .. } => {
+                body["ShardIteratorType"] = json!("AT_TIMESTAMP");
+                body["Timestamp"] = json!(to_seconds(whole_second(*ms)));
+            }
+        }
+        let made = self.call("GetShardIterator", body).await?;
+        made["ShardIterator"].as_str().map(str::to_owned).ok_or_else(|| missing("ShardIterator"))
+    }
+}
+
+impl Source for Kinesis {
+    type Reader = ShardReader;
+
+    async fn shards(&self) -> Result<Vec<Shard>, CallError> {
+        let shards = self.0.list_shards().await?;
+        *self.0.shards.lock().await = Some((Instant::now(), shards.clone()));
+        Ok(shards)
+    }
+
+    async fn end(&self, shard: &str) -> Result<Position, CallError> {
+        let made_ms = clock::now_ms();
+        let body = json!({ "StreamName": self.0.name, "ShardId": shard, "ShardIteratorType": "LATEST" });
+        let made = self.0.call("GetShardIterator", body).await?;
+        let iterator = made["ShardIterator"].as_str().ok_or_else(|| missing("ShardIterator"))?.to_owned();
+        Ok(Position::End { iterator, made_ms })
+    }
+
+    async fn retention_ms(&self) -> Result<i64, CallError> {
+        let described = self.0.call("DescribeStreamSummary", json!({ "StreamName": self.0.name })).await?;
+        let hours = described["StreamDescriptionSummary"]["RetentionPeriodHours"].as_i64();
+        hours.map(|hours| hours * 3_600_000).ok_or_else(|| missing("RetentionPeriodHours"))
+    }
+
+    fn reader(&self, shard: &str, from: Position) -> ShardReader {
+        let iterator = match &from {
+            Position::End { iterator, .. } => Some((iterator.clone(), Instant::now())),
+            _ => None,
+        };
+        ShardReader { stream: Arc::clone(&self.0), shard: shard.to_owned(), position: from, iterator }
+    }
+}
+
+/// Reads one shard.
+///
+/// After a read that gave nothing the same iterator is used again, not the next one: a next iterator stands for "now", and a
+/// record that was being written at that moment could lie before it.
+pub(crate) struct ShardReader {
+    stream: Arc<Stream>,
+    shard: String,
+    position: Position,
+    iterator: Option<(String, Instant)>,
+}
+
+impl Reader for ShardReader {
+    async fn read(&mut self, limit: usize) -> Result<Page, CallError> {
+        // Asked before reading: what was written before the shard was closed is in what is read after.
+        let closed = self.stream.closed(&self.shard).await?;
+        let iterator = match &self.iterator {
+            Some((iterator, made)) if made.elapsed() < ITERATOR_LIFE => iterator.clone(),
+            _ => {
+                let iterator = self.stream.iterator(&self.shard, &self.position).await?;
+                self.iterator = Some((iterator.clone(), Instant::now()));
+                iterator
+            }
+        };
+        let body = json!({ "ShardIterator": iterator, "Limit": limit.clamp(1, MAX_RECORDS) });
+        let mut read = match self.stream.call("GetRecords", body).await {
+            Ok(read) => read,
+            Err(error) => {
+                // An iterator that expired or became invalid is made anew from the position.
+                self.iterator = None;
+                return Err(error);
+            }
+        };
+        let next = read["NextShardIterator"].as_str().map(str::to_owned);
+        let given = match read["Records"].take() {
+            Value::Array(records) => records,
+            _ => Vec::new(),
+        };
+        let Some(last) = given.last().and_then(|record| record["SequenceNumber"].as_str()).map(str::to_owned) else {
+            return Ok(Page { finished: next.is_none() || closed, ..Page::default() });
+        };
+        let since = match &self.position {
+            Position::AtTimestamp(ms) | Position::End { made_ms: ms, .. } => Some(whole_second(*ms)),
+            _ => None,
+        };
+        // The engine answers a time after the last record with the whole shard.
+        let records: Vec<_> = given
+            .into_iter()
+            .filter_map(|record| self.record(&record))
+            .filter(|record| since.is_none_or(|since| record.arrival_ms >= since))
+            .collect();
+        if since.is_none() || !records.is_empty() {
+            self.position = Position::After(last.clone());
+        }
+        self.iterator = next.map(|next| (next, Instant::now()));
+        Ok(Page { records, through: Some(last), finished: false })
+    }
+}
+
+impl ShardReader {
+    fn record(&self, given: &Value) -> Option<Record> {
+        let sequence = given["SequenceNumber"].as_str()?;
+        let partition_key = given["PartitionKey"].as_str()?;
+        let arrival = given["ApproximateArrivalTimestamp"].as_f64()?;
+        let event = Event {
+            kinesis: Data {
+                schema_version: "1.0",
+                partition_key,
+                sequence,
+                base64: given["Data"].as_str()?,
+                arrival_seconds: arrival,
+            },
+            source: "aws:kinesis",
+            version: "1.0",
+            id: format!("{}:{sequence}", self.shard),
+            name: "aws:kinesis:record",
+            role: &self.stream.role,
+            region: self.stream.backplane.region(),
+            source_arn: &self.stream.arn,
+        };
+        let mut hasher = DefaultHasher::new();
+        partition_key.hash(&mut hasher);
+        Some(Record {
+            sequence: sequence.to_owned(),
+            arrival_ms: to_ms(arrival),
+            key_hash: hasher.finish(),
+            json: serde_json::to_string(&event).ok()?,
+        })
+    }
+}
+
+/// One record as a function sees it.
+#[derive(Serialize)]
+struct Event<'a> {
+    kinesis: Data<'a>,
+    #[serde(rename = "eventSource")]
+    source: &'a str,
+    #[serde(rename = "eventVersion")]
+    version: &'a str,
+    #[serde(rename = "eventID")]
+    id: String,
+    #[serde(rename = "eventName")]
+    name: &'a str,
+    #[serde(rename = "invokeIdentityArn")]
+    role: &'a str,
+    #[serde(rename = "awsRegion")]
+    region: &'a str,
+    #[serde(rename = "eventSourceARN")]
+    source_arn: &'a str,
+}
+
+#[derive(Serialize)]
+struct Data<'a> {
+    #[serde(rename = "kinesisSchemaVersion")]
+    schema_version: &'a str,
+    #[serde(rename = "partitionKey")]
+    partition_key: &'a str,
+    #[serde(rename = "sequenceNumber")]
+    sequence: &'a str,
+    #[serde(rename = "data")]
+    base64: &'a str,
+    #[serde(rename = "approximateArrivalTimestamp")]
+    arrival_seconds: f64,
+}
+
+fn shard(listed: &Value) -> Option<Shard> {
+    let parent = |member: &str| listed[member].as_str().map(str::to_owned);
+    Some(Shard {
+        id: listed["ShardId"].as_str()?.to_owned(),
+        parents: [parent("ParentShardId"), parent("AdjacentParentShardId")].into_iter().flatten().collect(),
+        closed: listed["SequenceNumberRange"]["EndingSequenceNumber"].is_string(),
+    })
+}
+
+/// The engine keeps arrival times in whole seconds: one that asks for the middle of a second gets all of it, rather than
+/// miss a record that came right after.
+fn whole_second(ms: i64) -> i64 {
+    ms.div_euclid(1000) * 1000
+}
+
+#[expect(clippy::cast_precision_loss, reason = "milliseconds since 1970 stay exact in a double for 280,000 years")]
+fn to_seconds(ms: i64) -> f64 {
+    ms as f64 / 1000.0
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "a conversion from float saturates, and no arrival time is near")]
+fn to_ms(seconds: f64) -> i64 {
+    (seconds * 1000.0).round() as i64
+}
+
+fn missing(member: &str) -> CallError {
+    CallError::new(500, "InternalFailure", format!("Kinesis answered without {member}"))
+}

@@ -1,0 +1,116 @@
+//! Partial batch responses: what a function's answer says about its batch.
+
+use std::collections::HashSet;
+
+use serde_json::Value;
+
+use super::batch::Verdict;
+
+/// Reads the answer to a batch whose records, numbered from `first`, have these identifiers.
+///
+/// Success: no answer, null, an object without failures. Partial: the failed record that comes first is the checkpoint.
+/// Failure of the whole batch: what is not such a report, an identifier that is empty, null or absent, one that is not in
+/// the batch.
+pub(crate) fn verdict<'a>(answer: &[u8], first: usize, identifiers: impl Iterator<Item = &'a str>) -> Verdict {
+    if answer.trim_ascii().is_empty() {
+        return Verdict::Done;
+    }
+    let failures = match serde_json::from_slice::<Value>(answer) {
+        Ok(Value::Null) => return Verdict::Done,
+        Ok(Value::Object(mut report)) => report.remove("batchItemFailures").unwrap_or_default(),
+        _ => return Verdict::Failed,
+    };
+    let failures = match failures {
+        Value::Null => return Verdict::Done,
+        Value::Array(failures) => failures,
+        _ => return Verdict::Failed,
+    };
+    let failed: Option<HashSet<&str>> = failures
+        .iter()
+        .map(|failure| failure.get("itemIdentifier")?.as_str().filter(|identifier| !identifier.is_empty()))
+        .collect();
+    let Some(failed) = failed else { return Verdict::Failed };
+    let (mut lowest, mut found) = (None, 0);
+    for (at, _) in identifiers.enumerate().filter(|(_, identifier)| failed.contains(identifier)) {
+        lowest.get_or_insert(at);
+        found += 1;
+    }
+    if found < failed.len() {
+        return Verdict::Failed;
+    }
+    lowest.map_or(Verdict::Done, |at| Verdict::FailedFrom(first + at))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn read(answer: &str) -> Verdict {
+        verdict(answer.as_bytes(), 10, ["100", "101", "102"].into_iter())
+    }
+
+    #[test]
+    fn answers_without_failures_are_success() {
+        for answer in [
+            "",
+            " ",
+            "null",
+            "{}",
+            r#"{"batchItemFailures":[]}"#,
+            r#"{"batchItemFailures":null}"#,
+            r#"{"statusCode":200}"#,
+        ] {
+            assert_eq!(read(answer), Verdict::Done, "{answer}");
+        }
+    }
+
+    #[test]
+    fn lowest_failure_is_the_checkpoint() {
+        let answer = r#"{"batchItemFailures":[{"itemIdentifier":"102"},{"itemIdentifier":"101"}]}"#;
+        assert_eq!(read(answer), Verdict::FailedFrom(11));
+        assert_eq!(read(r#"{"batchItemFailures":[{"itemIdentifier":"100","more":1}]}"#), Verdict::FailedFrom(10));
+    }
+
+    #[test]
+    fn malformed_answers_fail_the_whole_batch() {
+        for answer in [
+            r#"{"batchItemFailures":[{"itemIdentifier":""}]}"#,
+            r#"{"batchItemFailures":[{"itemIdentifier":null}]}"#,
+            r#"{"batchItemFailures":[{"itemIdentifier":101}]}"#,
+            r#"{"batchItemFailures":[{"bad":"101"}]}"#,
+            r#"{"batchItemFailures":[{"itemIdentifier":"101"},{}]}"#,
+            r#"{"batchItemFailures":[{"itemIdentifier":"999"}]}"#,
+            r#"{"batchItemFailures":[{"itemIdentifier":"101"},{"itemIdentifier":"999"}]}"#,
+            r#"{"batchItemFailures":["101"]}"#,
+            r#"{"batchItemFailures":"101"}"#,
+            r#"{"batchItemFailures":{}}"#,
+            "[]",
+            "42",
+            "\"done\"",
+            "true",
+            "not json",
+            "{",
+        ] {
+            assert_eq!(read(answer), Verdict::Failed, "{answer}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_failed_subset_gives_its_lowest_record(failed in prop::collection::hash_set(0..50_usize, 1..10)) {
+            let known: Vec<String> = (0..50).map(|at| format!("4950000{at:03}")).collect();
+            let items: Vec<_> = failed.iter().map(|at| json!({ "itemIdentifier": known[*at] })).collect();
+            let answer = json!({ "batchItemFailures": items }).to_string();
+            let seen = verdict(answer.as_bytes(), 0, known.iter().map(String::as_str));
+            prop_assert_eq!(Some(seen), failed.iter().min().map(|at| Verdict::FailedFrom(*at)));
+        }
+
+        #[test]
+        fn any_bytes_are_read_without_panic(bytes: Vec<u8>) {
+            verdict(&bytes, 0, ["1"].into_iter());
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! The settings of a mapping: how a request changes them, and what AWS refuses in them.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use crate::lambda::Engine;
+use crate::lambda::error::ApiError;
+use crate::lambda::page::Query;
+
+/// Where a new mapping begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Start {
+    Latest,
+    TrimHorizon,
+    /// Milliseconds since 1970.
+    AtTimestamp(i64),
+}
+
+/// What `CreateEventSourceMapping` and `UpdateEventSourceMapping` set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Settings {
+    pub(crate) source_arn: String,
+    pub(crate) function: String,
+    pub(crate) function_arn: String,
+    pub(crate) enabled: bool,
+    pub(crate) start: Start,
+    pub(crate) batch_size: usize,
+    pub(crate) window: Duration,
+    pub(crate) parallelization: u32,
+    pub(crate) bisect: bool,
+    /// `None` is no limit.
+    pub(crate) max_retries: Option<u32>,
+    /// `None` is no limit.
+    pub(crate) max_age_seconds: Option<u32>,
+    /// ARN of the queue, topic or bucket.
+    pub(crate) on_failure: Option<String>,
+    pub(crate) report_item_failures: bool,
+    /// Whether the `EventCount` metrics are published; `None` when that was never said.
+    pub(crate) metrics: Option<bool>,
+}
+
+impl Settings {
+    /// Reads the settings of a new mapping. Whether the stream exists is for the caller to find out.
+    pub(crate) fn create(engine: &Engine, body: &Value) -> Result<Self, ApiError> {
+        let Some(source_arn) = body["EventSourceArn"].as_str() else {
+            return Err(match body["SelfManagedEventSource"] {
+                Value::Null => ApiError::invalid("Unrecognized event source."),
+                _ => not_supported("Self-managed event sources"),
+            });
+        };
+        match source_arn.split(':').nth(2) {
+            Some("kinesis") if source_arn.contains(":stream/") && source_arn.contains("/consumer/") => {
+                return Err(not_supported("Enhanced fan-out consumers as event sources"));
+            }
+            Some("kinesis") if source_arn.contains(":stream/") => {}
+            Some("dynamodb") => return Err(not_supported("DynamoDB streams as event sources")),
+            Some("sqs") => return Err(not_supported("SQS queues as event sources")),
+            _ => {
+                return Err(ApiError::invalid(format!(
+                    "Unrecognized event source, must be kinesis, dynamodb stream or sqs. Unsupported source arn: {source_arn}"
+                )));
+            }
+        }
+        let mut settings = Self {
+            source_arn: source_arn.to_owned(),
+            function: String::new(),
+            function_arn: String::new(),
+            enabled: true,
+            start: start(body)?,
+            batch_size: 100,
+            window: Duration::ZERO,
+            parallelization: 1,
+            bisect: false,
+            max_retries: None,
+            max_age_seconds: None,
+            on_failure: None,
+            report_item_failures: false,
+            metrics: None,
+        };
+        if body["FunctionName"].is_null() {
+            return Err(null("functionName"));
+        }
+        settings.change(engine, body)?;
+        Ok(settings)
+    }
+
+    /// Changes what the request names; what it leaves out stays.
+    pub(crate) fn change(&mut self, engine: &Engine, body: &Value) -> Result<(), ApiError> {
+        if let Some(name) = body["FunctionName"].as_str() {
+            let function = engine.function(name, &Query::default()).map_err(|error| match error.code {
+                "ResourceNotFoundException" => ApiError::invalid("Function does not exist"),
+                _ => error,
+            })?;
+            self.function.clone_from(&function.name);
+            self.function_arn.clone_from(&function.arn);
+        }
+        if let Some(enabled) = body["Enabled"].as_bool() {
+            self.enabled = enabled;
+        }
+        if let Some(size) = number(body, "BatchSize", "batchSize", 1, 10_000)? {
+            self.batch_size = usize::try_from(size).unwrap_or(1);
+        }
+        if let Some(seconds) = number(body, "MaximumBatchingWindowInSeconds", "maximumBatchingWindowInSeconds", 0, 300)?
+        {
+            self.window = Duration::from_secs(seconds.unsigned_abs());
+        }
+        if let Some(factor) = number(body, "ParallelizationFactor", "parallelizationFactor", 1, 10)? {
+            self.parallelization = u32::try_from(factor).unwrap_or(1);
+        }
+        if let Some(bisect) = body["BisectBatchOnFunctionError"].as_bool() {
+            self.bisect = bisect;
+        }
+        if let Some(retries) = number(body, "MaximumRetryAttempts", "maximumRetryAttempts", -1, 10_000)? {
+            self.max_retries = u32::try_from(retries).ok();
+        }
+        if let Some(age) = number(body, "MaximumRecordAgeInSeconds", "maximumRecordAgeInSeconds", -1, 604_800)? {
+            if (0..60).contains(&age) {
+                return Err(ApiError::invalid(format!(
+                    "MaximumRecordAgeInSeconds is {age}: it must be -1 (no limit) or between 60 and 604800."
+                )));
+            }
+            self.max_age_seconds = u32::try_from(age).ok();
+        }
+        if number(body, "TumblingWindowInSeconds", "tumblingWindowInSeconds", 0, 900)?
+            .is_some_and(|seconds| seconds > 0)
+        {
+            return Err(not_supported("Tumbling windows"));
+        }
+        if body["FilterCriteria"]["Filters"].as_array().is_some_and(|filters| !filters.is_empty()) {
+            return Err(not_supported("Event filters"));
+        }
+        if !body["DestinationConfig"].is_null() {
+            self.on_failure = destination(&body["DestinationConfig"])?;
+        }
+        if let Some(types) = body["FunctionResponseTypes"].as_array() {
+            if let Some(other) = types.iter().find(|given| **given != "ReportBatchItemFailures") {
+                return Err(ApiError::constraint(
+                    other,
+                    "functionResponseTypes",
+                    "satisfy enum value set: [ReportBatchItemFailures]",
+                ));
+            }
+            self.report_item_failures = !types.is_empty();
+        }
+        if let Some(metrics) = body["MetricsConfig"]["Metrics"].as_array() {
+            if let Some(other) = metrics.iter().find(|given| **given != "EventCount") {
+                return Err(ApiError::constraint(
+                    other,
+                    "metricsConfig.metrics",
+                    "satisfy enum value set: [EventCount]",
+                ));
+            }
+            self.metrics = Some(!metrics.is_empty());
+        }
+        Ok(())
+    }
+
+    /// The settings as they are read back.
+    pub(crate) fn shown(&self) -> Value {
+        let mut shown = json!({
+            "EventSourceArn": self.source_arn,
+            "FunctionArn": self.function_arn,
+            "BatchSize": self.batch_size,
+            "MaximumBatchingWindowInSeconds": self.window.as_secs(),
+            "ParallelizationFactor": self.parallelization,
+            "BisectBatchOnFunctionError": self.bisect,
+            "MaximumRetryAttempts": self.max_retries.map_or(-1, i64::from),
+            "MaximumRecordAgeInSeconds": self.max_age_seconds.map_or(-1, i64::from),
+            "TumblingWindowInSeconds": 0,
+            "DestinationConfig": { "OnFailure": self.on_failure.as_ref().map_or(json!({}), |arn| json!({ "Destination": arn })) },
+            "FunctionResponseTypes": if self.report_item_failures { json!(["ReportBatchItemFailures"]) } else { json!([]) },
+        });
+        match self.start {
+            Start::Latest => shown["StartingPosition"] = json!("LATEST"),
+            Start::TrimHorizon => shown["StartingPosition"] = json!("TRIM_HORIZON"),
+            Start::AtTimestamp(ms) => {
+                shown["StartingPosition"] = json!("AT_TIMESTAMP");
+                shown["StartingPositionTimestamp"] = seconds(ms);
+            }
+        }
+        if let Some(on) = self.metrics {
+            shown["MetricsConfig"] = json!({ "Metrics": if on { json!(["EventCount"]) } else { json!([]) } });
+        }
+        shown
+    }
+}
+
+/// Milliseconds as the REST-JSON protocol writes times: a number of seconds.
+#[expect(clippy::cast_precision_loss, reason = "milliseconds since 1970 stay exact in a double for 280,000 years")]
+pub(crate) fn seconds(ms: i64) -> Value {
+    json!(ms as f64 / 1000.0)
+}
+
+fn start(body: &Value) -> Result<Start, ApiError> {
+    match body["StartingPosition"].as_str() {
+        None => Err(null("startingPosition")),
+        Some("LATEST") => Ok(Start::Latest),
+        Some("TRIM_HORIZON") => Ok(Start::TrimHorizon),
+        Some("AT_TIMESTAMP") => match timestamp(&body["StartingPositionTimestamp"]) {
+            Some(ms) => Ok(Start::AtTimestamp(ms)),
+            None => Err(null("startingPositionTimestamp")),
+        },
+        Some(other) => Err(ApiError::constraint(
+            other,
+            "startingPosition",
+            "satisfy enum value set: [LATEST, AT_TIMESTAMP, TRIM_HORIZON]",
+        )),
+    }
+}
+
+fn timestamp(given: &Value) -> Option<i64> {
+    #[expect(clippy::cast_possible_truncation, reason = "a conversion from float saturates, and no time is near")]
+    let ms = given.as_f64().map(|seconds| (seconds * 1000.0) as i64);
+    ms.or_else(|| crate::clock::parse_iso(given.as_str()?))
+}
+
+fn number(body: &Value, member: &str, name: &str, least: i64, most: i64) -> Result<Option<i64>, ApiError> {
+    match (&body[member], body[member].as_i64()) {
+        (Value::Null, _) => Ok(None),
+        (_, Some(value)) if value < least => {
+            Err(ApiError::constraint(value, name, &format!("have value greater than or equal to {least}")))
+        }
+        (_, Some(value)) if value > most => {
+            Err(ApiError::constraint(value, name, &format!("have value less than or equal to {most}")))
+        }
+        (_, Some(value)) => Ok(Some(value)),
+        (other, None) => Err(ApiError::constraint(other, name, "be a whole number")),
+    }
+}
+
+/// Reads a `DestinationConfig`; an empty one, or one with an empty `OnFailure` ARN, takes the destination away.
+fn destination(config: &Value) -> Result<Option<String>, ApiError> {
+    if !config["OnSuccess"].is_null() {
+        return Err(ApiError::invalid("OnSuccess destinations are not supported for event source mappings."));
+    }
+    match &config["OnFailure"] {
+        Value::Null => Ok(None),
+        on_failure => match on_failure["Destination"].as_str() {
+            None | Some("") => {
+                Err(ApiError::invalid("The Destination field is required for an OnFailure configuration."))
+            }
+            Some(arn) => match arn.split(':').nth(2) {
+                Some("sqs" | "sns" | "s3") if arn.split(':').count() >= 6 => Ok(Some(arn.to_owned())),
+                _ => Err(ApiError::invalid(format!(
+                    "The destination {arn} is not supported: it must be the ARN of an SQS queue, an SNS topic or an S3 bucket."
+                ))),
+            },
+        },
+    }
+}
+
+fn not_supported(what: &str) -> ApiError {
+    ApiError::invalid(format!("{what} are not supported by the embedded AWS yet."))
+}
+
+fn null(member: &str) -> ApiError {
+    ApiError::new(
+        StatusCode::BAD_REQUEST,
+        "InvalidParameterValueException",
+        format!(
+            "1 validation error detected: Value null at '{member}' failed to satisfy constraint: Member must not be null."
+        ),
+    )
+}

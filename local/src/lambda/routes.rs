@@ -1,0 +1,201 @@
+//! Which operation of the Lambda API a request is, and the way from the request to the operation.
+
+use std::sync::Arc;
+
+use axum::body::{Bytes, to_bytes};
+use axum::extract::Request;
+use axum::http::{HeaderMap, Method, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+
+use super::Engine;
+use super::error::ApiError;
+use super::functions::answer;
+use super::page::Query;
+
+/// Longest request: a package of 50 MB in base64, and what goes with it.
+const MAX_REQUEST: usize = 72 * 1024 * 1024;
+
+/// AWS's name of the operation that a request to the Lambda API asks for; `Unknown` when there is none.
+pub fn operation_name(method: &Method, path: &str) -> &'static str {
+    let parts: Vec<&str> = path.trim_matches('/').split('/').skip(1).collect();
+    match (method.as_str(), parts.as_slice()) {
+        ("POST", ["functions"]) => "CreateFunction",
+        ("GET", ["functions"]) => "ListFunctions",
+        ("GET", ["functions", _]) => "GetFunction",
+        ("DELETE", ["functions", _]) => "DeleteFunction",
+        ("GET", ["functions", _, "configuration"]) => "GetFunctionConfiguration",
+        ("PUT", ["functions", _, "configuration"]) => "UpdateFunctionConfiguration",
+        ("PUT", ["functions", _, "code"]) => "UpdateFunctionCode",
+        ("POST", ["functions", _, "invocations"]) => "Invoke",
+        ("GET", ["functions", _, "versions"]) => "ListVersionsByFunction",
+        ("POST", ["functions", _, "versions"]) => "PublishVersion",
+        ("GET", ["functions", _, "aliases"]) => "ListAliases",
+        ("POST", ["functions", _, "aliases"]) => "CreateAlias",
+        ("GET", ["functions", _, "policy"]) => "GetPolicy",
+        ("POST", ["functions", _, "policy"]) => "AddPermission",
+        ("DELETE", ["functions", _, "policy", _]) => "RemovePermission",
+        ("GET", ["functions", _, "concurrency"]) => "GetFunctionConcurrency",
+        ("PUT", ["functions", _, "concurrency"]) => "PutFunctionConcurrency",
+        ("DELETE", ["functions", _, "concurrency"]) => "DeleteFunctionConcurrency",
+        ("GET", ["functions", _, "code-signing-config"]) => "GetFunctionCodeSigningConfig",
+        ("GET", ["functions", _, "event-invoke-config"]) => "GetFunctionEventInvokeConfig",
+        ("PUT", ["functions", _, "event-invoke-config"]) => "PutFunctionEventInvokeConfig",
+        ("GET", ["functions", _, "url"]) => "GetFunctionUrlConfig",
+        ("POST", ["event-source-mappings"]) => "CreateEventSourceMapping",
+        ("GET", ["event-source-mappings"]) => "ListEventSourceMappings",
+        ("GET", ["event-source-mappings", _]) => "GetEventSourceMapping",
+        ("PUT", ["event-source-mappings", _]) => "UpdateEventSourceMapping",
+        ("DELETE", ["event-source-mappings", _]) => "DeleteEventSourceMapping",
+        ("GET", ["tags", ..]) => "ListTags",
+        ("POST", ["tags", ..]) => "TagResource",
+        ("DELETE", ["tags", ..]) => "UntagResource",
+        ("GET", ["account-settings"]) => "GetAccountSettings",
+        _ => "Unknown",
+    }
+}
+
+impl Engine {
+    /// Answers one request to the Lambda API.
+    pub async fn handle(self: &Arc<Self>, request: Request) -> Response {
+        let (parts, body) = request.into_parts();
+        let Ok(body) = to_bytes(body, MAX_REQUEST).await else {
+            let message = "Request must be smaller than 69905067 bytes";
+            return ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "RequestTooLargeException", message).into_response();
+        };
+        let query = Query::parse(parts.uri.query().unwrap_or_default());
+        self.route(&parts.method, parts.uri.path(), &query, &parts.headers, body)
+            .await
+            .unwrap_or_else(IntoResponse::into_response)
+    }
+
+    async fn route(
+        self: &Arc<Self>,
+        method: &Method,
+        path: &str,
+        query: &Query,
+        headers: &HeaderMap,
+        bytes: Bytes,
+    ) -> Result<Response, ApiError> {
+        let operation = operation_name(method, path);
+        if self.stop.is_cancelled() {
+            return Err(ApiError::service("the embedded AWS is stopping"));
+        }
+        let resource = resource(path);
+        if operation == "Invoke" {
+            return self.invoke(self.function(&resource, query)?, headers, bytes).await;
+        }
+        let body = body(&bytes)?;
+        let ok = |body: Value| Ok(answer(StatusCode::OK, &body));
+        match operation {
+            "CreateFunction" => self.create_function(&body).await,
+            "ListFunctions" => self.list_functions(query),
+            "GetAccountSettings" => Ok(self.account_settings()),
+            "CreateEventSourceMapping" => self.create_mapping(&body).await,
+            "ListEventSourceMappings" => self.list_mappings(query),
+            "GetEventSourceMapping" => self.get_mapping(&resource),
+            "UpdateEventSourceMapping" => self.update_mapping(&resource, &body),
+            "DeleteEventSourceMapping" => self.delete_mapping(&resource),
+            "ListTags" => self.list_tags(&resource),
+            "TagResource" => self.tag_resource(&resource, &body),
+            "UntagResource" => self.untag_resource(&resource, query),
+            "Unknown"
+            | "PublishVersion"
+            | "CreateAlias"
+            | "AddPermission"
+            | "RemovePermission"
+            | "PutFunctionEventInvokeConfig" => {
+                let message = format!("The embedded AWS does not have this operation of Lambda: {method} {path}");
+                Err(ApiError::new(StatusCode::NOT_IMPLEMENTED, "UnknownOperationException", message))
+            }
+            _ => {
+                let function = self.function(&resource, query)?;
+                match operation {
+                    "GetFunction" => Ok(Self::get_function(&function)),
+                    "GetFunctionConfiguration" => {
+                        ok(function.configuration(&function.version(), super::function::State::Settled))
+                    }
+                    "UpdateFunctionCode" => self.update_function_code(&function, &body).await,
+                    "UpdateFunctionConfiguration" => Self::update_function_configuration(&function, &body),
+                    "DeleteFunction" => Ok(self.delete_function(&function).await),
+                    "ListVersionsByFunction" => Ok(Self::list_versions(&function)),
+                    "ListAliases" => ok(json!({ "Aliases": [] })),
+                    "GetFunctionConcurrency" => Ok(Self::get_concurrency(&function)),
+                    "PutFunctionConcurrency" => Self::put_concurrency(&function, &body),
+                    "DeleteFunctionConcurrency" => Ok(Self::delete_concurrency(&function)),
+                    "GetFunctionCodeSigningConfig" => ok(json!({ "FunctionName": function.name })),
+                    // A function here has no policy, no invoke configuration and no URL: nothing can give it one.
+                    _ => Err(ApiError::not_found("The resource you requested does not exist.")),
+                }
+            }
+        }
+    }
+}
+
+/// What the path names: a function, a mapping or a tagged ARN, decoded.
+fn resource(path: &str) -> String {
+    let mut parts = path.trim_matches('/').splitn(3, '/').skip(1);
+    let (kind, rest) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    let encoded = if kind == "tags" { rest } else { rest.split('/').next().unwrap_or_default() };
+    percent_decode(encoded)
+}
+
+fn percent_decode(encoded: &str) -> String {
+    let mut bytes = Vec::with_capacity(encoded.len());
+    let mut rest = encoded.as_bytes();
+    while let [first, tail @ ..] = rest {
+        let hex = |digit: u8| char::from(digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+        match (first, tail) {
+            (b'%', [high, low, after @ ..]) if hex(*high).is_some() && hex(*low).is_some() => {
+                bytes.push(hex(*high).unwrap_or(0) * 16 + hex(*low).unwrap_or(0));
+                rest = after;
+            }
+            _ => {
+                bytes.push(*first);
+                rest = tail;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn body(bytes: &Bytes) -> Result<Value, ApiError> {
+    if bytes.is_empty() {
+        return Ok(Value::Null);
+    }
+    serde_json::from_slice(bytes).map_err(|error| {
+        let message = format!("Could not parse request body into json: {error}");
+        ApiError::new(StatusCode::BAD_REQUEST, "InvalidRequestContentException", message)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_recognised_with_and_without_a_trailing_slash() {
+        for (method, path, operation) in [
+            (Method::POST, "/2015-03-31/functions", "CreateFunction"),
+            (Method::GET, "/2015-03-31/functions/", "ListFunctions"),
+            (Method::POST, "/2015-03-31/functions/f/invocations", "Invoke"),
+            (Method::PUT, "/2017-10-31/functions/f/concurrency", "PutFunctionConcurrency"),
+            (Method::POST, "/2015-03-31/event-source-mappings/", "CreateEventSourceMapping"),
+            (Method::DELETE, "/2015-03-31/event-source-mappings/u", "DeleteEventSourceMapping"),
+            (Method::GET, "/2017-03-31/tags/arn%3Aaws%3Alambda", "ListTags"),
+            (Method::PATCH, "/2015-03-31/functions", "Unknown"),
+            (Method::GET, "/", "Unknown"),
+        ] {
+            assert_eq!(operation_name(&method, path), operation, "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn names_in_paths_are_decoded() {
+        let arn = "arn:aws:lambda:us-east-1:000000000000:function:f";
+        let encoded = arn.replace(':', "%3A");
+        assert_eq!(resource(&format!("/2017-03-31/tags/{encoded}")), arn);
+        assert_eq!(resource(&format!("/2015-03-31/functions/{encoded}/code")), arn);
+        assert_eq!(resource("/2015-03-31/functions/100%"), "100%");
+    }
+}

@@ -1,0 +1,39 @@
+//! The embedded AWS of streamkit: one loopback gateway, embedded engines, and a Lambda engine.
+
+pub mod backplane;
+mod call;
+mod calls;
+mod clock;
+mod cloudwatch;
+mod control;
+mod engines;
+mod error;
+mod faults;
+mod gateway;
+mod input;
+pub mod lambda;
+mod logs;
+mod protocol;
+mod server;
+mod sns;
+mod sqs;
+
+use std::path::PathBuf;
+
+pub use server::serve;
+
+/// The account that owns everything when the user asks for no other.
+pub const DEFAULT_ACCOUNT: &str = "000000000000";
+
+/// What one embedded AWS is started with.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// TCP port on 127.0.0.1; 0 takes any free one.
+    pub port: u16,
+    /// The one region of this AWS; it stands in every ARN whatever region a request was signed for.
+    pub region: String,
+    /// The one account, 12 digits.
+    pub account: String,
+    /// Where function code is unpacked and function processes keep their scratch files.
+    pub state_dir: PathBuf,
+}

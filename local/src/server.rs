@@ -1,0 +1,96 @@
+//! Starts and stops the embedded AWS: binds, serves, keeps house, and on shutdown ends every function process.
+
+use std::future::Future;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use axum::Router;
+use axum::extract::Request;
+use tokio::net::TcpListener;
+use tokio::sync::{Notify, oneshot};
+use tokio::time::MissedTickBehavior;
+
+use crate::Options;
+use crate::backplane::Backplane;
+use crate::calls::Calls;
+use crate::engines::Engines;
+use crate::faults::Faults;
+use crate::gateway::Gateway;
+use crate::lambda;
+
+const EVALUATE_EVERY: Duration = Duration::from_secs(1);
+/// Housekeeping and queue depth metrics come once in so many evaluations.
+const HOUSEKEEP_EVERY: u32 = 5;
+/// Open long polls get this long to end by themselves.
+const DRAIN: Duration = Duration::from_secs(2);
+
+/// Runs an embedded AWS on 127.0.0.1 until `shutdown` resolves or `POST /_streamkit/stop` comes. Sends the address once it
+/// answers. Returns when every function process has been killed and reaped.
+///
+/// Errors when the port is taken or the state directory cannot be made.
+pub async fn serve(
+    options: Options,
+    ready: oneshot::Sender<SocketAddr>,
+    shutdown: impl Future<Output = ()> + Send,
+) -> anyhow::Result<()> {
+    std::fs::create_dir_all(&options.state_dir)
+        .with_context(|| format!("creating the state directory {}", options.state_dir.display()))?;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port))
+        .await
+        .with_context(|| format!("binding 127.0.0.1:{}", options.port))?;
+    let address = listener.local_addr().context("reading the bound address")?;
+    let engines = Engines::start(&options.region, &options.account, address)?;
+    let gateway = Arc::new(Gateway {
+        lambda: lambda::Engine::new(Backplane::new(Arc::clone(&engines)), options.state_dir),
+        engines: Arc::clone(&engines),
+        calls: Calls::default(),
+        faults: Faults::default(),
+        stop: Notify::new(),
+    });
+    let router = {
+        let gateway = Arc::clone(&gateway);
+        Router::new().fallback(move |request: Request| {
+            let gateway = Arc::clone(&gateway);
+            async move { gateway.handle(request).await }
+        })
+    };
+    let (close, closed) = oneshot::channel::<()>();
+    let server = axum::serve(listener, router).with_graceful_shutdown(async {
+        // A dropped sender means the same as a message.
+        let _ = closed.await;
+    });
+    let server = tokio::spawn(async move { server.await });
+    let housekeeper = tokio::spawn(keep_house(engines));
+    // The caller may have gone away; then its shutdown says so too.
+    let _ = ready.send(address);
+
+    tokio::select! {
+        () = shutdown => {}
+        () = gateway.stop.notified() => {}
+    }
+    housekeeper.abort();
+    gateway.lambda.shutdown().await;
+    drop(close);
+    // Connections that do not drain in time are dropped with the runtime.
+    match tokio::time::timeout(DRAIN, server).await {
+        Ok(Ok(outcome)) => outcome.context("serving"),
+        Ok(Err(panic)) => Err(panic).context("serving"),
+        Err(_) => Ok(()),
+    }
+}
+
+async fn keep_house(engines: Arc<Engines>) {
+    let mut every = tokio::time::interval(EVALUATE_EVERY);
+    every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut round: u32 = 0;
+    loop {
+        every.tick().await;
+        if round.is_multiple_of(HOUSEKEEP_EVERY) {
+            engines.housekeep().await;
+        }
+        round = round.wrapping_add(1);
+        engines.evaluate_alarms();
+    }
+}

@@ -1,0 +1,239 @@
+//! Amazon SQS, JSON and query. Ours, because no embeddable engine keeps all attributes, counts a message as visible again
+//! after its timeout, or waits on a long poll; the dead letter queue of a pipeline needs all three.
+
+mod attributes;
+mod messages;
+mod query;
+mod queue;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use serde_json::{Map, Value, json};
+
+use crate::call::Protocol;
+use crate::clock;
+use crate::error::CallError;
+use crate::input::{list, map_pairs, required, text, texts};
+
+use queue::Queue;
+
+/// All queues of the account.
+pub(crate) struct Sqs {
+    region: String,
+    account: String,
+    address: SocketAddr,
+    queues: Mutex<BTreeMap<String, Queue>>,
+    /// Wakes long polls when a message arrives or a visibility changes.
+    arrived: tokio::sync::Notify,
+}
+
+impl Sqs {
+    pub(crate) fn new(region: &str, account: &str, address: SocketAddr) -> Self {
+        Self {
+            region: region.to_owned(),
+            account: account.to_owned(),
+            address,
+            queues: Mutex::default(),
+            arrived: tokio::sync::Notify::new(),
+        }
+    }
+
+    /// Runs one operation; input and answer are as in SQS's JSON protocol, whatever the wire protocol is.
+    pub(crate) async fn call(&self, operation: &str, protocol: Protocol, input: Value) -> Result<Value, CallError> {
+        if protocol == Protocol::Query {
+            let input = query::to_json(operation, input);
+            return self.run(operation, &input).await.map(|answer| query::to_form(operation, answer));
+        }
+        self.run(operation, &input).await
+    }
+
+    async fn run(&self, operation: &str, input: &Value) -> Result<Value, CallError> {
+        match operation {
+            "CreateQueue" => self.create(input),
+            "GetQueueUrl" => {
+                let name = required(input, "QueueName")?;
+                self.queues().get(name).map(|_| json!({"QueueUrl": self.url(name)})).ok_or_else(missing)
+            }
+            "ListQueues" => Ok(self.list(input)),
+            "DeleteQueue" => {
+                let name = queue_name(input)?;
+                self.queues().remove(&name).map(|_| json!({})).ok_or_else(missing)
+            }
+            "GetQueueAttributes" => {
+                let wanted = texts(&input["AttributeNames"]);
+                self.with(input, |queue| Ok(json!({"Attributes": queue.attributes(&wanted, clock::now_ms())})))
+            }
+            "SetQueueAttributes" => self.with(input, |queue| {
+                queue.set_attributes(map_pairs(&input["Attributes"]))?;
+                Ok(json!({}))
+            }),
+            "ListQueueTags" => self.with(input, |queue| Ok(json!({"Tags": queue.tags}))),
+            "TagQueue" => self.with(input, |queue| {
+                queue.tags.extend(map_pairs(&input["Tags"]));
+                Ok(json!({}))
+            }),
+            "UntagQueue" => self.with(input, |queue| {
+                list(&input["TagKeys"]).iter().filter_map(Value::as_str).for_each(|key| {
+                    queue.tags.remove(key);
+                });
+                Ok(json!({}))
+            }),
+            "PurgeQueue" => self.with(input, |queue| {
+                queue.purge();
+                Ok(json!({}))
+            }),
+            "ListDeadLetterSourceQueues" => self.dead_letter_sources(input),
+            "SendMessage" => self.send(input),
+            "SendMessageBatch" => self.batch(input, |sqs, entry| sqs.send(entry)),
+            "ReceiveMessage" => self.receive(input).await,
+            "DeleteMessage" => self.delete(input),
+            "DeleteMessageBatch" => self.batch(input, |sqs, entry| sqs.delete(entry)),
+            "ChangeMessageVisibility" => self.change_visibility(input),
+            "ChangeMessageVisibilityBatch" => self.batch(input, |sqs, entry| sqs.change_visibility(entry)),
+            _ => Err(CallError::unknown_operation("sqs", operation)),
+        }
+    }
+
+    /// Puts a message into a queue of this account named by ARN; false when there is none.
+    pub(crate) fn deliver(&self, arn: &str, body: &str) -> bool {
+        let name = arn.rsplit(':').next().unwrap_or(arn);
+        let sent = self.queues().get_mut(name).is_some_and(|queue| {
+            queue.push(messages::Message::new(body.to_owned(), Map::new(), 0));
+            true
+        });
+        if sent {
+            self.arrived.notify_waiters();
+        }
+        sent
+    }
+
+    /// Visible and in-flight messages of every queue, for CloudWatch.
+    pub(crate) fn depths(&self) -> Vec<(String, usize, usize)> {
+        let now = clock::now_ms();
+        self.queues()
+            .iter()
+            .map(|(name, queue)| {
+                let counts = queue.counts(now);
+                (name.clone(), counts.visible, counts.in_flight)
+            })
+            .collect()
+    }
+
+    /// Drops messages that are past their queue's retention.
+    pub(crate) fn expire_messages(&self) {
+        let now = clock::now_ms();
+        self.queues().values_mut().for_each(|queue| queue.expire(now));
+    }
+
+    fn queues(&self) -> MutexGuard<'_, BTreeMap<String, Queue>> {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn with(
+        &self,
+        input: &Value,
+        act: impl FnOnce(&mut Queue) -> Result<Value, CallError>,
+    ) -> Result<Value, CallError> {
+        let name = queue_name(input)?;
+        act(self.queues().get_mut(&name).ok_or_else(missing)?)
+    }
+
+    fn url(&self, name: &str) -> String {
+        format!("http://{}/{}/{name}", self.address, self.account)
+    }
+
+    fn create(&self, input: &Value) -> Result<Value, CallError> {
+        let name = required(input, "QueueName")?;
+        attributes::check_name(name)?;
+        let mut queues = self.queues();
+        if let Some(queue) = queues.get(name) {
+            if let Some(differs) = queue.differing(map_pairs(&input["Attributes"])) {
+                return Err(CallError::bad(
+                    "QueueAlreadyExists",
+                    format!("A queue already exists with the same name and a different value for attribute {differs}"),
+                ));
+            }
+        } else {
+            let arn = format!("arn:aws:sqs:{}:{}:{name}", self.region, self.account);
+            let mut queue = Queue::new(arn, name.ends_with(".fifo"));
+            queue.set_attributes(map_pairs(&input["Attributes"]))?;
+            // botocore sends "tags"; the documentation also shows "Tags".
+            queue.tags.extend(map_pairs(&input["tags"]).chain(map_pairs(&input["Tags"])));
+            queues.insert(name.to_owned(), queue);
+        }
+        Ok(json!({"QueueUrl": self.url(name)}))
+    }
+
+    fn list(&self, input: &Value) -> Value {
+        let prefix = text(input, "QueueNamePrefix").unwrap_or_default();
+        let queues = self.queues();
+        let urls: Vec<String> =
+            queues.keys().filter(|name| name.starts_with(prefix)).map(|name| self.url(name)).collect();
+        if urls.is_empty() { json!({}) } else { json!({"QueueUrls": urls}) }
+    }
+
+    fn dead_letter_sources(&self, input: &Value) -> Result<Value, CallError> {
+        let name = queue_name(input)?;
+        let queues = self.queues();
+        let arn = queues.get(&name).ok_or_else(missing)?.arn.clone();
+        let urls: Vec<String> = queues
+            .iter()
+            .filter(|(_, queue)| queue.redrive().is_some_and(|(target, _)| target == arn))
+            .map(|(name, _)| self.url(name))
+            .collect();
+        Ok(json!({"queueUrls": urls}))
+    }
+
+    fn batch(
+        &self,
+        input: &Value,
+        act: impl Fn(&Self, &Value) -> Result<Value, CallError>,
+    ) -> Result<Value, CallError> {
+        const MAX_ENTRIES: usize = 10;
+        let entries = list(&input["Entries"]);
+        if entries.is_empty() {
+            return Err(CallError::bad("EmptyBatchRequest", "There should be at least one entry in the request."));
+        }
+        if entries.len() > MAX_ENTRIES {
+            return Err(CallError::bad(
+                "TooManyEntriesInBatchRequest",
+                format!("Maximum number of entries per request are 10. You have sent {}.", entries.len()),
+            ));
+        }
+        let name = queue_name(input)?;
+        if !self.queues().contains_key(&name) {
+            return Err(missing());
+        }
+        let (mut successful, mut failed) = (Vec::new(), Vec::new());
+        for entry in entries {
+            let mut entry = entry.clone();
+            entry["QueueUrl"] = input["QueueUrl"].clone();
+            match act(self, &entry) {
+                Ok(mut answer) => {
+                    answer["Id"] = entry["Id"].clone();
+                    successful.push(answer);
+                }
+                Err(error) => failed.push(json!({
+                    "Id": entry["Id"], "SenderFault": error.status < 500, "Code": error.code, "Message": error.message,
+                })),
+            }
+        }
+        Ok(json!({"Successful": successful, "Failed": failed}))
+    }
+}
+
+/// A queue URL is known by its last part: any host is accepted.
+fn queue_name(input: &Value) -> Result<String, CallError> {
+    let url = required(input, "QueueUrl")?;
+    Ok(url.trim_end_matches('/').rsplit('/').next().unwrap_or(url).to_owned())
+}
+
+fn missing() -> CallError {
+    CallError::bad("QueueDoesNotExist", "The specified queue does not exist.")
+}
+
+/// Shared by the operations on messages.
+type Answer = Result<Value, CallError>;
+

@@ -1,0 +1,131 @@
+//! The coordinator: starts what can start, follows it, and keeps going where one fails.
+
+use std::time::Instant;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use tokio::sync::mpsc;
+
+use crate::graph::{Need, Walk};
+use crate::interrupt::Interrupt;
+use crate::plan::Action;
+use crate::resources::{Any, Cx, Resource as _, sync};
+
+/// One piece of work.
+pub(crate) struct Task<'a> {
+    pub(crate) node: String,
+    pub(crate) action: Action,
+    pub(crate) resource: &'a Any,
+    pub(crate) tags: crate::aws::Tags,
+    pub(crate) needs: Vec<Need>,
+    /// An unchanged resource that is not usable yet.
+    pub(crate) unsettled: bool,
+}
+
+/// How a piece of work ended.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    Done,
+    Failed(anyhow::Error),
+    /// Not started because the named node failed or was skipped.
+    Skipped { because: String },
+    /// Not started because of Ctrl-C.
+    Interrupted,
+}
+
+/// A task's end, in the order of the tasks.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) outcome: Outcome,
+    pub(crate) seconds: f64,
+}
+
+/// What happens during a run, for whoever shows it.
+pub(crate) enum Event<'a> {
+    Started { node: &'a str, action: Action },
+    Note { node: &'a str, text: &'a str },
+    Ended { node: &'a str, action: Action, ended: &'a Ended },
+    Draining { left: usize },
+}
+
+/// Carries out all tasks, at most `parallelism` at a time.
+///
+/// A failed task stops those that need it; the others go on. After the first Ctrl-C nothing new starts.
+pub(crate) async fn run(
+    tasks: &[Task<'_>],
+    cx: &Cx,
+    parallelism: usize,
+    interrupt: &mut Interrupt,
+    show: &mut dyn FnMut(Event<'_>),
+) -> Vec<Ended> {
+    let mut walk = Walk::new(tasks.iter().map(|task| task.needs.clone()).collect());
+    let mut ended: Vec<Option<Ended>> = tasks.iter().map(|_| None).collect();
+    let (notes, mut noted) = mpsc::unbounded_channel::<(String, String)>();
+    let (exists, mut existing) = mpsc::unbounded_channel::<usize>();
+    let mut running = FuturesUnordered::new();
+    loop {
+        while running.len() < parallelism && !interrupt.is_set() {
+            let Some(index) = walk.next() else { break };
+            let task = &tasks[index];
+            if task.action == Action::Unchanged && !task.unsettled {
+                walk.ready(index);
+                ended[index] = Some(Ended { outcome: Outcome::Done, seconds: 0.0 });
+                continue;
+            }
+            show(Event::Started { node: &task.node, action: task.action });
+            let cx = cx.for_node(&task.node, notes.clone());
+            let exists = exists.clone();
+            running.push(async move {
+                let started = Instant::now();
+                let result = work(task, &cx, || {
+                    // The receiver lives as long as this loop.
+                    let _ = exists.send(index);
+                })
+                .await;
+                (index, result, started.elapsed().as_secs_f64())
+            });
+        }
+        tokio::select! {
+            biased;
+            Some((node, text)) = noted.recv() => show(Event::Note { node: &node, text: &text }),
+            Some(index) = existing.recv() => walk.exists(index),
+            Some((index, result, seconds)) = running.next() => {
+                let outcome = match result {
+                    Ok(()) => {
+                        walk.ready(index);
+                        Outcome::Done
+                    }
+                    Err(error) => {
+                        for (skipped, cause) in walk.broken(index) {
+                            let outcome = Outcome::Skipped { because: tasks[cause].node.clone() };
+                            ended[skipped] = Some(Ended { outcome, seconds: 0.0 });
+                        }
+                        Outcome::Failed(error)
+                    }
+                };
+                let end = Ended { outcome, seconds };
+                show(Event::Ended { node: &tasks[index].node, action: tasks[index].action, ended: &end });
+                ended[index] = Some(end);
+            }
+            () = interrupt.changed(), if !interrupt.is_set() => show(Event::Draining { left: running.len() }),
+            else => break,
+        }
+        if running.is_empty() && (interrupt.is_set() || walk.waiting().next().is_none()) {
+            break;
+        }
+    }
+    ended.into_iter().map(|end| end.unwrap_or(Ended { outcome: Outcome::Interrupted, seconds: 0.0 })).collect()
+}
+
+async fn work(task: &Task<'_>, cx: &Cx, exists: impl FnOnce()) -> anyhow::Result<()> {
+    match task.action {
+        Action::Unchanged => task.resource.ready(cx).await,
+        Action::Delete => task.resource.delete(cx).await,
+        Action::Replace => {
+            cx.note("deleting the old one");
+            task.resource.delete(cx).await?;
+            sync(task.resource, &task.tags, cx, exists).await
+        }
+        Action::Create | Action::Update => sync(task.resource, &task.tags, cx, exists).await,
+    }
+}

@@ -1,0 +1,118 @@
+//! One client for each service, from one configuration, and where they point.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use aws_config::BehaviorVersion;
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_types::region::Region;
+
+use super::error::aws;
+
+/// Where to connect, from the command line.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Connection {
+    pub(crate) region: Option<String>,
+    pub(crate) profile: Option<String>,
+    pub(crate) endpoint: Option<String>,
+    pub(crate) credentials: Credentials,
+}
+
+/// Whose credentials to use.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Credentials {
+    /// The usual chain: environment, profile, SSO, instance.
+    #[default]
+    Chain,
+    /// Any will do: the embedded AWS does not check them, and real ones should not be sent to it.
+    Local,
+}
+
+/// The clients of one account and region.
+#[derive(Debug, Clone)]
+pub(crate) struct Aws {
+    pub(crate) kinesis: aws_sdk_kinesis::Client,
+    pub(crate) dynamodb: aws_sdk_dynamodb::Client,
+    pub(crate) sqs: aws_sdk_sqs::Client,
+    pub(crate) sns: aws_sdk_sns::Client,
+    pub(crate) iam: aws_sdk_iam::Client,
+    pub(crate) lambda: aws_sdk_lambda::Client,
+    pub(crate) cloudwatch: aws_sdk_cloudwatch::Client,
+    pub(crate) logs: aws_sdk_cloudwatchlogs::Client,
+    pub(crate) region: String,
+    pub(crate) account: String,
+    /// `aws`, `aws-cn` or `aws-us-gov`.
+    pub(crate) partition: String,
+    /// The one address of all services, when it is not AWS's own.
+    pub(crate) endpoint: Option<String>,
+}
+
+/// Five tries: one more than the default, since one lost call should not fail a run of fifty.
+const ATTEMPTS: u32 = 5;
+const CALL_LIMIT: Duration = Duration::from_secs(60);
+
+impl Aws {
+    /// Loads the configuration, and asks STS whose account it is.
+    ///
+    /// # Errors
+    /// No region; no credentials; the endpoint does not answer.
+    pub(crate) async fn connect(connection: &Connection) -> anyhow::Result<Self> {
+        let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
+            .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
+            .timeout_config(TimeoutConfig::builder().operation_attempt_timeout(CALL_LIMIT).build());
+        if let Some(region) = &connection.region {
+            loader = loader.region(Region::new(region.clone()));
+        }
+        if let Some(profile) = &connection.profile {
+            loader = loader.profile_name(profile);
+        }
+        if let Some(endpoint) = &connection.endpoint {
+            loader = loader.endpoint_url(endpoint);
+        }
+        if connection.credentials == Credentials::Local {
+            loader = loader.credentials_provider(aws_credential_types::Credentials::new("local", "local", None, None, "streamkit"));
+        }
+        let config = loader.load().await;
+        let region = config.region().map(ToString::to_string).ok_or_else(|| anyhow!(NoRegion))?;
+        let caller = aws(aws_sdk_sts::Client::new(&config).get_caller_identity().send().await)
+            .context("asking STS whose account this is (GetCallerIdentity)")?;
+        let account = caller.account().context("STS answered without an account")?.to_owned();
+        let partition = caller.arn().and_then(|arn| arn.split(':').nth(1)).unwrap_or("aws").to_owned();
+        Ok(Self {
+            kinesis: aws_sdk_kinesis::Client::new(&config),
+            dynamodb: aws_sdk_dynamodb::Client::new(&config),
+            sqs: aws_sdk_sqs::Client::new(&config),
+            sns: aws_sdk_sns::Client::new(&config),
+            iam: aws_sdk_iam::Client::new(&config),
+            lambda: aws_sdk_lambda::Client::new(&config),
+            cloudwatch: aws_sdk_cloudwatch::Client::new(&config),
+            logs: aws_sdk_cloudwatchlogs::Client::new(&config),
+            endpoint: config.endpoint_url().map(|url| url.trim_end_matches('/').to_owned()),
+            region,
+            account,
+            partition,
+        })
+    }
+
+    /// An ARN of this account and region.
+    pub(crate) fn arn(&self, service: &str, resource: &str) -> String {
+        format!("arn:{}:{service}:{}:{}:{resource}", self.partition, self.region, self.account)
+    }
+
+    /// A queue's URL, which follows from its name.
+    pub(crate) fn queue_url(&self, name: &str) -> String {
+        match &self.endpoint {
+            Some(endpoint) => format!("{endpoint}/{}/{name}", self.account),
+            None => {
+                let suffix = if self.partition == "aws-cn" { "amazonaws.com.cn" } else { "amazonaws.com" };
+                format!("https://sqs.{}.{suffix}/{}/{name}", self.region, self.account)
+            }
+        }
+    }
+}
+
+/// No region was given anywhere.
+#[derive(Debug, thiserror::Error)]
+#[error("no AWS region is set")]
+pub(crate) struct NoRegion;

@@ -1,0 +1,159 @@
+//! The only place that looks inside an `SdkError`: what AWS said, in words and codes that can be shown and compared.
+
+use std::error::Error;
+use std::fmt;
+
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use aws_types::request_id::RequestId;
+
+/// What AWS (or the way to it) answered to one call.
+#[derive(Debug, Clone)]
+pub(crate) struct AwsError {
+    /// AWS's error code, such as `ResourceNotFoundException`, or one of ours: `Unreachable`, `Timeout`, `Unsent`.
+    pub(crate) code: String,
+    pub(crate) message: String,
+    pub(crate) request_id: Option<String>,
+}
+
+impl AwsError {
+    /// Codes with and without the namespace and suffix that the older protocols add.
+    pub(crate) fn is(&self, codes: &[&str]) -> bool {
+        let code = self.code.rsplit('#').next().unwrap_or(&self.code);
+        let code = code.strip_prefix("AWS.SimpleQueueService.").unwrap_or(code);
+        codes.iter().any(|known| {
+            code == *known || code.strip_suffix("Exception") == Some(known) || known.strip_suffix("Exception") == Some(code)
+        })
+    }
+
+    /// The resource does not exist; AccessDenied never counts as that.
+    pub(crate) fn is_missing(&self) -> bool {
+        self.is(&[
+            "ResourceNotFoundException",
+            "NoSuchEntity",
+            "NotFound",
+            "NotFoundException",
+            "NonExistentQueue",
+            "QueueDoesNotExist",
+            "NoSuchBucket",
+        ])
+    }
+
+    /// A role or its policy is not yet known everywhere. Matched by text: the code alone means any bad parameter.
+    /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_general.html#troubleshoot_general_eventual-consistency>
+    pub(crate) fn is_propagation(&self) -> bool {
+        const WORDS: [&str; 5] = [
+            "cannot be assumed by Lambda",
+            "execution role does not have permissions",
+            "KMS key is invalid for CreateGrant",
+            "Please ensure the role can perform",
+            "Invalid principal in policy",
+        ];
+        self.is(&["InvalidParameterValueException", "MalformedPolicyDocument"])
+            && WORDS.iter().any(|words| self.message.contains(words))
+    }
+
+    /// The resource is busy with an earlier change, so the same call will be taken later.
+    pub(crate) fn is_busy(&self) -> bool {
+        let exists = self.message.contains("already exists") || self.message.contains("already exist");
+        self.is(&[
+            "ResourceConflictException",
+            "OperationAborted",
+            "ConcurrentModification",
+            "DeleteConflict",
+            "ConcurrentModificationException",
+        ]) && !exists
+            || self.is(&["ResourceInUseException", "LimitExceededException"])
+                && ["in use", "being created", "being updated", "being deleted", "simultaneous", "UPDATING", "CREATING"]
+                    .iter()
+                    .any(|words| self.message.contains(words))
+                && !exists
+    }
+}
+
+impl fmt::Display for AwsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.code)?;
+        if !self.message.is_empty() {
+            write!(f, ": {}", self.message.trim_end_matches('.'))?;
+        }
+        if let Some(id) = &self.request_id {
+            write!(f, " (request {id})")?;
+        }
+        Ok(())
+    }
+}
+
+impl Error for AwsError {}
+
+/// Turns an SDK answer into ours.
+pub(crate) fn aws<T, E>(answer: Result<T, SdkError<E, HttpResponse>>) -> Result<T, AwsError>
+where
+    E: ProvideErrorMetadata + Error + 'static,
+{
+    answer.map_err(|error| {
+        let request_id = error.request_id().map(str::to_owned);
+        let code = match &error {
+            SdkError::ServiceError(service) => service.err().code().unwrap_or("UnknownError"),
+            SdkError::DispatchFailure(failure) if failure.is_timeout() => "Timeout",
+            SdkError::DispatchFailure(failure) if failure.is_io() => "Unreachable",
+            SdkError::TimeoutError(_) => "Timeout",
+            SdkError::ResponseError(_) => "UnreadableAnswer",
+            _ => "Unsent",
+        };
+        let message = match &error {
+            SdkError::ServiceError(service) => service.err().message().unwrap_or_default().to_owned(),
+            other => causes(other),
+        };
+        AwsError { code: code.to_owned(), message, request_id }
+    })
+}
+
+/// The innermost two causes: the outer ones only say that something failed.
+fn causes(error: &dyn Error) -> String {
+    let mut all = Vec::new();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        all.push(cause.to_string());
+        next = cause.source();
+    }
+    all.dedup();
+    let from = all.len().saturating_sub(2);
+    all[from..].join(": ")
+}
+
+/// The AWS error in a chain of causes, if there is one.
+pub(crate) fn aws_error(error: &anyhow::Error) -> Option<&AwsError> {
+    error.chain().find_map(|cause| cause.downcast_ref::<AwsError>())
+}
+
+/// What the user can do about an AWS error.
+pub(crate) fn hint(error: &AwsError) -> Option<String> {
+    if error.message.contains("no providers in chain provided credentials")
+        || error.message.contains("credential provider was not enabled")
+        || error.message.contains("failed to load credentials")
+    {
+        return Some(
+            "no AWS credentials were found: set AWS_PROFILE or pass --profile, export AWS_ACCESS_KEY_ID and \
+             AWS_SECRET_ACCESS_KEY, or run `aws sso login`; `--local` needs none"
+                .to_owned(),
+        );
+    }
+    let text = if error.is(&["AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError", "NotAuthorized"]) {
+        "the caller's own policy must allow this call; then run the same command again, it goes on from here"
+    } else if error.is(&["ExpiredToken", "ExpiredTokenException", "RequestExpired"]) {
+        "the credentials have expired: log in again"
+    } else if error.is(&["InvalidClientTokenId", "UnrecognizedClientException", "SignatureDoesNotMatch", "InvalidSignatureException"]) {
+        "AWS does not know these credentials: check the profile, the keys and the region"
+    } else if error.is(&["Unreachable", "Timeout"]) {
+        "the endpoint did not answer: check the address, the region's name and the network"
+    } else if error.is(&["ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded"]) {
+        "AWS is throttling: run the same command again, or lower --parallelism"
+    } else if error.is(&["UnreadableAnswer"]) {
+        "the endpoint does not speak this service's protocol; some emulators lack CloudWatch's"
+    } else {
+        return None;
+    };
+    Some(text.to_owned())
+}

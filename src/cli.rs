@@ -1,0 +1,97 @@
+//! The command line's types, and the way from arguments to exit code.
+
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::commands;
+use crate::interrupt::Interrupt;
+use crate::report::{Reporter, exit_code};
+
+/// Recipe-as-code for AWS event streaming.
+///
+/// One TOML file describes a pipeline; streamkit makes AWS match it, proves that events flow, and takes it down again.
+///
+/// Exit codes: 0 done, 1 failed, 2 usage or bad spec, 3 `plan --exit-code` found changes, 130 interrupted.
+#[derive(Debug, Parser)]
+#[command(name = "streamkit", version, propagate_version = true, max_term_width = 100)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Global {
+    /// Use the embedded AWS, starting it if none runs
+    #[arg(long, global = true, conflicts_with_all = ["endpoint_url", "profile"], help_heading = "Where")]
+    pub(crate) local: bool,
+    /// Use this endpoint for every service, as `AWS_ENDPOINT_URL` does
+    #[arg(long, global = true, value_name = "URL", help_heading = "Where")]
+    pub(crate) endpoint_url: Option<String>,
+    /// AWS region; otherwise that of the environment or profile
+    #[arg(long, global = true, help_heading = "Where")]
+    pub(crate) region: Option<String>,
+    /// Profile of the AWS configuration files
+    #[arg(long, global = true, help_heading = "Where")]
+    pub(crate) profile: Option<String>,
+    /// Put a stage into every name, so that several stand side by side
+    #[arg(long, global = true, value_name = "NAME", help_heading = "Where")]
+    pub(crate) stage: Option<String>,
+    /// Print one JSON document on stdout when the command ends
+    #[arg(long, global = true, help_heading = "Output")]
+    pub(crate) json: bool,
+    /// Show no progress
+    #[arg(short, long, global = true, help_heading = "Output")]
+    pub(crate) quiet: bool,
+    /// How many resources to work on at the same time
+    #[arg(long, global = true, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256), help_heading = "Output")]
+    pub(crate) parallelism: u16,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Init(commands::init::Args),
+    Plan(commands::plan::Args),
+    Up(commands::up::Args),
+    Status(commands::status::Args),
+    Validate(commands::validate::Args),
+    Send(commands::send::Args),
+    Down(commands::down::Args),
+    Local(commands::local::Args),
+}
+
+/// Parses the arguments, runs the command, reports how it ended.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let reporter = Reporter::new(cli.global.json, cli.global.quiet);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return reporter.ended(Err(error.into())),
+    };
+    let result = runtime.block_on(run(cli, &reporter));
+    // A build or a read may still be running after an interrupt; nothing is waited for.
+    runtime.shutdown_background();
+    reporter.ended(result)
+}
+
+async fn run(cli: Cli, reporter: &Reporter) -> anyhow::Result<ExitCode> {
+    let global = cli.global;
+    // The server ends by itself, on the first signal.
+    if let Command::Local(args) = cli.command {
+        return commands::local::run(args, &global, reporter).await;
+    }
+    let interrupt = Interrupt::listen();
+    match cli.command {
+        Command::Init(args) => commands::init::run(&args, reporter),
+        Command::Plan(args) => commands::plan::run(&args, &global, reporter).await,
+        Command::Up(args) => commands::up::run(&args, &global, reporter, interrupt).await,
+        Command::Status(args) => commands::status::run(&args, &global, reporter).await,
+        Command::Validate(args) => commands::validate::run(&args, &global, reporter, interrupt).await,
+        Command::Send(args) => commands::send::run(&args, &global, reporter, interrupt).await,
+        Command::Down(args) => commands::down::run(&args, &global, reporter, interrupt).await,
+        Command::Local(_) => Ok(exit_code::DONE),
+    }
+}

@@ -1,0 +1,129 @@
+//! `streamkit down`: takes the pipeline away and looks whether anything is left.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::Args as ClapArgs;
+
+use super::session::{checked_stage, connect, owner};
+use super::up::conclude;
+use crate::apply::{self, Task};
+use crate::aws::Tags;
+use crate::cli::Global;
+use crate::daemon::Start;
+use crate::failure::{Hint, Shown, Usage};
+use crate::graph::{Need, Until};
+use crate::interrupt::Interrupt;
+use crate::observe::deletion;
+use crate::plan::{Action, Plan};
+use crate::report::{Reporter, exit_code, run_report};
+use crate::resources::{Cx, Leftover, Type, leftovers};
+use crate::spec::{self, Naming};
+
+/// Delete everything that carries the pipeline's tags, then look again
+///
+/// Works from the spec, or from the pipeline's name alone. Says what holds data before it asks.
+///
+/// Example: streamkit down pipelines/retail-events.toml --local --yes
+#[derive(Debug, ClapArgs)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct Args {
+    /// The pipeline file
+    #[arg(value_name = "SPEC", default_value = "streamkit.toml")]
+    spec: PathBuf,
+    /// The pipeline's name, when its file is not at hand
+    #[arg(long, value_name = "PIPELINE", conflicts_with = "spec")]
+    name: Option<String>,
+    /// Don't ask
+    #[arg(short, long)]
+    yes: bool,
+}
+
+pub(crate) async fn run(args: &Args, global: &Global, reporter: &Reporter, mut interrupt: Interrupt) -> anyhow::Result<ExitCode> {
+    let started = Instant::now();
+    let (naming, functions) = target(args, global)?;
+    let aws = connect(global, reporter, Start::IfNeeded).await?;
+    let cx = Cx::new(aws, owner(&naming));
+    let found = leftovers(&cx, &naming.prefix(), &functions).await?;
+    let plan = Plan { steps: found.iter().map(deletion).collect() };
+    let (pipeline, stage) = (naming.pipeline.clone(), naming.stage.clone());
+    let seconds = || started.elapsed().as_secs_f64();
+    if found.is_empty() {
+        reporter.text(&format!("nothing of {} is left in account {}, {}\n", naming.prefix(), cx.aws.account, cx.aws.region));
+        reporter.document(&run_report(&pipeline, stage.as_deref(), plan, None, seconds()))?;
+        return Ok(exit_code::DONE);
+    }
+    reporter.plan(&plan);
+    if plan.refusals().next().is_some() {
+        for (_, refusal) in plan.refusals() {
+            reporter.error(&Hint::error(refusal.why.clone(), refusal.hint.clone()));
+        }
+        reporter.document(&run_report(&pipeline, stage.as_deref(), plan, None, seconds()))?;
+        return Err(Shown.into());
+    }
+    let question = format!("delete these {} resources in account {}, {}?", found.len(), cx.aws.account, cx.aws.region);
+    if !args.yes && !reporter.confirm(&question)? {
+        reporter.note("nothing was deleted");
+        return Ok(ExitCode::from(exit_code::FAILED));
+    }
+    let tasks = tasks(&found);
+    let mut progress = reporter.progress(tasks.iter().map(|task| task.node.as_str()));
+    let ended = apply::run(&tasks, &cx, usize::from(global.parallelism), &mut interrupt, &mut |event| progress.show(&event)).await;
+    drop(progress);
+    let report = run_report(&pipeline, stage.as_deref(), plan, Some(&ended), seconds());
+    reporter.run(&report)?;
+    let code = conclude(&ended, &interrupt, reporter)?;
+    let left = leftovers(&cx, &naming.prefix(), &functions).await?;
+    if left.is_empty() {
+        return Ok(code);
+    }
+    let labels: Vec<_> = left.iter().map(|leftover| leftover.resource.label()).collect();
+    Err(Hint::error(format!("still there: {}", labels.join(", ")), "run the same command again"))
+}
+
+/// Whose resources to delete. A spec that no longer checks out still has a name.
+fn target(args: &Args, global: &Global) -> anyhow::Result<(Naming, BTreeSet<String>)> {
+    let stage = checked_stage(global)?;
+    if let Some(name) = &args.name {
+        if let Some(why) = spec::mistake_in_name(name) {
+            return Err(Usage(format!("`{name}` can't be a pipeline's name: {why}")).into());
+        }
+        return Ok((Naming { pipeline: name.clone(), stage }, BTreeSet::new()));
+    }
+    if !args.spec.exists() {
+        let hint = "name the pipeline file, or the pipeline with --name";
+        return Err(Hint::error(format!("there is no spec {}", args.spec.display()), hint).context(Usage("spec not found".to_owned())));
+    }
+    let spec = spec::load(&args.spec, stage.as_deref())?.spec;
+    let naming = Naming { pipeline: spec.name.get_ref().clone(), stage };
+    let functions = spec.function.keys().map(|key| naming.physical(key.get_ref())).collect();
+    Ok((naming, functions))
+}
+
+/// A mapping goes before its function, and both before what they read, write or log to.
+fn tasks(found: &[Leftover]) -> Vec<Task<'_>> {
+    let waits_for = |kind: Type| -> &[Type] {
+        match kind {
+            Type::Alarm | Type::Mapping => &[],
+            Type::Function => &[Type::Mapping],
+            _ => &[Type::Mapping, Type::Function],
+        }
+    };
+    found
+        .iter()
+        .map(|leftover| {
+            let first = waits_for(leftover.resource.kind());
+            let before = found.iter().enumerate().filter(|(_, other)| first.contains(&other.resource.kind()));
+            Task {
+                node: leftover.node.clone(),
+                action: Action::Delete,
+                resource: &leftover.resource,
+                tags: Tags::new(),
+                needs: before.map(|(node, _)| Need { node, until: Until::Ready }).collect(),
+                unsettled: false,
+            }
+        })
+        .collect()
+}

@@ -1,0 +1,87 @@
+//! `streamkit init`: a commented spec that works.
+
+use std::fs::OpenOptions;
+use std::io::{ErrorKind, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::Args as ClapArgs;
+use include_dir::{Dir, include_dir};
+use serde_json::json;
+use streamkit_recipes as recipes;
+
+use crate::failure::{Hint, Usage};
+use crate::report::{Reporter, exit_code};
+
+/// The pipelines that come with streamkit: each is the template of its recipe.
+static PIPELINES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/pipelines");
+
+/// Write a commented pipeline file to start from
+///
+/// Example: streamkit init retail
+#[derive(Debug, ClapArgs)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct Args {
+    /// The recipe; without one, the recipes are listed
+    recipe: Option<String>,
+    /// Where to write
+    #[arg(short, long, default_value = "streamkit.toml")]
+    output: PathBuf,
+}
+
+pub(crate) fn run(args: &Args, reporter: &Reporter) -> anyhow::Result<ExitCode> {
+    let Some(name) = &args.recipe else {
+        let mut text = String::from("recipes:\n");
+        for recipe in recipes::all() {
+            text.push_str(&format!("  {:<12} {}\n", recipe.name(), recipe.about()));
+        }
+        text.push_str("write one with: streamkit init RECIPE\n");
+        reporter.text(&text);
+        let list: Vec<_> = recipes::all().iter().map(|recipe| json!({ "recipe": recipe.name(), "about": recipe.about() })).collect();
+        reporter.document(&list)?;
+        return Ok(exit_code::DONE);
+    };
+    let Some(template) = template(name) else {
+        let known: Vec<_> = recipes::all().iter().map(|recipe| recipe.name()).collect();
+        return Err(Usage(format!("there is no recipe `{name}`; there is {}", known.join(", "))).into());
+    };
+    write(&args.output, template)?;
+    reporter.text(&format!("wrote {0}; next: streamkit up {0} --local\n", args.output.display()));
+    reporter.document(&json!({ "recipe": name, "path": args.output }))?;
+    Ok(exit_code::DONE)
+}
+
+/// The pipeline whose function names the recipe.
+fn template(recipe: &str) -> Option<&'static str> {
+    let names = format!("recipe = \"{recipe}\"");
+    PIPELINES.files().filter_map(|file| file.contents_utf8()).find(|text| text.lines().any(|line| line.trim_start().starts_with(&names)))
+}
+
+/// Never over an existing file: it may be the only copy of a pipeline.
+fn write(path: &Path, text: &str) -> anyhow::Result<()> {
+    let mut file = match OpenOptions::new().write(true).create_new(true).open(path) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            return Err(Hint::error(format!("{} exists already", path.display()), "choose another file with --output"));
+        }
+        other => other.with_context(|| format!("writing {}", path.display()))?,
+    };
+    file.write_all(text.as_bytes()).with_context(|| format!("writing {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_recipe_has_a_template_that_is_a_correct_spec() {
+        for recipe in recipes::all() {
+            let text = template(recipe.name()).unwrap_or_else(|| panic!("no pipeline uses {}", recipe.name()));
+            let directory = tempfile::tempdir().unwrap();
+            let path = directory.path().join("streamkit.toml");
+            write(&path, text).unwrap();
+            crate::spec::load(&path, None).unwrap();
+            assert!(write(&path, text).is_err(), "overwritten");
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! The subcommands, one file each.
+
+pub(crate) mod down;
+pub(crate) mod init;
+pub(crate) mod local;
+pub(crate) mod plan;
+pub(crate) mod send;
+mod session;
+pub(crate) mod status;
+pub(crate) mod up;
+pub(crate) mod validate;

@@ -1,0 +1,52 @@
+//! `streamkit plan`: what `up` would do.
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::Args as ClapArgs;
+
+use super::session::{Session, SpecArgument};
+use crate::cli::Global;
+use crate::daemon::Start;
+use crate::observe::{Allowed, observe};
+use crate::report::{Reporter, exit_code, run_report};
+
+/// Show what `up` would create, change, replace and delete, field by field
+///
+/// Example: streamkit plan pipelines/retail-events.toml --exit-code
+#[derive(Debug, ClapArgs)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    spec: SpecArgument,
+    /// Exit with 3 when there is something to do
+    #[arg(long)]
+    exit_code: bool,
+    /// Plan as `up --adopt` would
+    #[arg(long)]
+    adopt: bool,
+    /// Plan as `up --allow-replace NODE` would
+    #[arg(long, value_name = "NODE")]
+    allow_replace: Vec<String>,
+}
+
+pub(crate) async fn run(args: &Args, global: &Global, reporter: &Reporter) -> anyhow::Result<ExitCode> {
+    let started = Instant::now();
+    let session = Session::open(&args.spec.spec, global, reporter, Start::IfNeeded).await?;
+    let cx = session.cx.clone().adopting(args.adopt);
+    let allowed = Allowed { replace: args.allow_replace.clone() };
+    let plan = observe(&cx, &session.pipeline, &allowed).await?.plan;
+    reporter.plan(&plan);
+    for (_, refusal) in plan.refusals() {
+        reporter.note(&format!("refused: {}\nhint: {}", refusal.why, refusal.hint));
+    }
+    let refused = plan.refusals().next().is_some();
+    let changes = !plan.is_empty();
+    let naming = &session.pipeline.naming;
+    let report = run_report(&naming.pipeline, naming.stage.as_deref(), plan, None, started.elapsed().as_secs_f64());
+    reporter.document(&report)?;
+    if refused {
+        return Ok(ExitCode::from(exit_code::FAILED));
+    }
+    Ok(if args.exit_code && changes { ExitCode::from(exit_code::CHANGES) } else { exit_code::DONE })
+}

@@ -1,0 +1,180 @@
+//! `streamkit status`: what is there, whether it is as the spec says, and how the events flow.
+
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime};
+
+use anyhow::Context as _;
+use aws_sdk_cloudwatch::types::{AlarmType, Dimension, Statistic};
+use aws_sdk_sqs::types::QueueAttributeName;
+use clap::Args as ClapArgs;
+use futures_util::future::try_join_all;
+use serde::Serialize;
+
+use super::session::{Session, SpecArgument};
+use crate::aws::aws;
+use crate::cli::Global;
+use crate::daemon::Start;
+use crate::observe::{Allowed, observe};
+use crate::pipeline::Flow;
+use crate::plan::{Action, Step};
+use crate::report::{Reporter, exit_code};
+use crate::resources::{Cx, Type};
+
+/// Show each resource's state, the lag, the dead letters and the alarms
+///
+/// Exits with 1 when something is missing or different.
+///
+/// Example: streamkit status pipelines/retail-events.toml --local
+#[derive(Debug, ClapArgs)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    spec: SpecArgument,
+}
+
+/// The document of `status --json`.
+#[derive(Debug, Serialize)]
+struct Report {
+    pipeline: String,
+    stage: Option<String>,
+    resources: Vec<NodeReport>,
+    functions: Vec<FlowReport>,
+    alarms: Vec<AlarmReport>,
+}
+
+#[derive(Debug, Serialize)]
+struct NodeReport {
+    node: String,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    name: String,
+    arn: String,
+    /// `ok`, `changing`, `missing`, `different`, `foreign` or `not in the spec`.
+    state: &'static str,
+    changes: Vec<crate::plan::Change>,
+}
+
+#[derive(Debug, Serialize)]
+struct FlowReport {
+    function: String,
+    /// Milliseconds that the last records waited, at most, over the last minutes; null when nothing was read.
+    iterator_age_ms: Option<f64>,
+    /// Messages in the dead letter queue; null without one.
+    queue_depth: Option<u64>,
+}
+
+#[derive(Debug, Serialize)]
+struct AlarmReport {
+    name: String,
+    /// `OK`, `ALARM` or `INSUFFICIENT_DATA`.
+    state: String,
+    reason: Option<String>,
+}
+
+/// How far back the lag is looked for: metrics arrive by the minute.
+const LOOK_BACK: Duration = Duration::from_secs(5 * 60);
+
+pub(crate) async fn run(args: &Args, global: &Global, reporter: &Reporter) -> anyhow::Result<ExitCode> {
+    let session = Session::open(&args.spec.spec, global, reporter, Start::Never).await?;
+    let observation = observe(&session.cx, &session.pipeline, &Allowed::default()).await?;
+    let resources: Vec<_> = observation.plan.steps.into_iter().map(node_report).collect();
+    let there = |kind: &str, name: &str| resources.iter().any(|node| node.kind == kind && node.name == name && node.state != "missing");
+    let functions = try_join_all(session.pipeline.flows.iter().map(async |flow| {
+        let queue = flow.dead_letters.as_deref().filter(|queue| there(Type::Queue.text(), queue));
+        anyhow::Ok(FlowReport {
+            function: flow.key.clone(),
+            iterator_age_ms: iterator_age(&session.cx, flow).await?,
+            queue_depth: match queue {
+                Some(queue) => Some(depth(&session.cx, queue).await?),
+                None => None,
+            },
+        })
+    }));
+    let names = resources.iter().filter(|node| node.kind == Type::Alarm.text()).map(|node| node.name.clone()).collect();
+    let (functions, alarms) = tokio::try_join!(functions, alarms(&session.cx, names))?;
+    let naming = &session.pipeline.naming;
+    let report = Report { pipeline: naming.pipeline.clone(), stage: naming.stage.clone(), resources, functions, alarms };
+    reporter.text(&text(&report));
+    reporter.document(&report)?;
+    let fine = report.resources.iter().all(|node| matches!(node.state, "ok" | "changing"));
+    Ok(if fine { exit_code::DONE } else { ExitCode::from(exit_code::FAILED) })
+}
+
+fn node_report(step: Step) -> NodeReport {
+    let state = match (step.action, &step.refused) {
+        (Action::Unchanged, Some(_)) => "foreign",
+        (Action::Unchanged, None) if step.unsettled => "changing",
+        (Action::Unchanged, None) => "ok",
+        (Action::Create, _) => "missing",
+        (Action::Delete, _) => "not in the spec",
+        (Action::Update | Action::Replace, _) => "different",
+    };
+    NodeReport { node: step.node, kind: step.kind.text(), name: step.name, arn: step.arn, state, changes: step.changes }
+}
+
+async fn iterator_age(cx: &Cx, flow: &Flow) -> anyhow::Result<Option<f64>> {
+    let now = SystemTime::now();
+    let call = cx
+        .aws
+        .cloudwatch
+        .get_metric_statistics()
+        .namespace("AWS/Lambda")
+        .metric_name("IteratorAge")
+        .dimensions(Dimension::builder().name("FunctionName").value(&flow.function).build())
+        .start_time((now - LOOK_BACK).into())
+        .end_time(now.into())
+        .period(60)
+        .statistics(Statistic::Maximum);
+    let points = match aws(call.send().await) {
+        Ok(answer) => answer.datapoints.unwrap_or_default(),
+        // Emulators without CloudWatch's protocol still have a state to show.
+        Err(error) if error.is(&["UnreadableAnswer", "UnknownError"]) && cx.aws.endpoint.is_some() => return Ok(None),
+        Err(error) => return Err(error).context("reading the metric AWS/Lambda IteratorAge"),
+    };
+    Ok(points.iter().max_by_key(|point| point.timestamp).and_then(|point| point.maximum))
+}
+
+async fn depth(cx: &Cx, queue: &str) -> anyhow::Result<u64> {
+    let name = QueueAttributeName::ApproximateNumberOfMessages;
+    let call = cx.aws.sqs.get_queue_attributes().queue_url(cx.aws.queue_url(queue)).attribute_names(name.clone());
+    let attributes = aws(call.send().await).context("reading the depth of the dead letter queue")?.attributes.unwrap_or_default();
+    attributes.get(&name).and_then(|text| text.parse().ok()).context("SQS answered without ApproximateNumberOfMessages")
+}
+
+async fn alarms(cx: &Cx, names: Vec<String>) -> anyhow::Result<Vec<AlarmReport>> {
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
+    let call = cx.aws.cloudwatch.describe_alarms().set_alarm_names(Some(names)).alarm_types(AlarmType::MetricAlarm);
+    let alarms = aws(call.send().await).context("reading the alarms")?.metric_alarms.unwrap_or_default();
+    Ok(alarms
+        .into_iter()
+        .map(|alarm| AlarmReport {
+            name: alarm.alarm_name.unwrap_or_default(),
+            state: alarm.state_value.map_or_else(|| "INSUFFICIENT_DATA".to_owned(), |state| state.as_str().to_owned()),
+            reason: alarm.state_reason,
+        })
+        .collect())
+}
+
+fn text(report: &Report) -> String {
+    use std::fmt::Write as _;
+    let mut text = String::new();
+    let width = report.resources.iter().map(|node| node.node.len()).max().unwrap_or(0);
+    for node in &report.resources {
+        let _ = writeln!(text, "{:width$}  {:<9}  {} {}", node.node, node.state, node.kind, node.name);
+        for change in &node.changes {
+            let (from, to) = (crate::report::value_text(&change.from), crate::report::value_text(&change.to));
+            let _ = writeln!(text, "    {}: is {from}, should be {to}", change.field);
+        }
+    }
+    for flow in &report.functions {
+        let age = flow.iterator_age_ms.map_or_else(|| "unknown".to_owned(), |age| format!("{age:.0} ms"));
+        let depth = flow.queue_depth.map_or_else(|| "none".to_owned(), |depth| depth.to_string());
+        let _ = writeln!(text, "\nfunction {}: iterator age {age}, dead letters {depth}", flow.function);
+    }
+    for alarm in &report.alarms {
+        let _ = writeln!(text, "alarm {}: {}", alarm.name, alarm.state);
+    }
+    text
+}

@@ -1,0 +1,133 @@
+//! `streamkit up`: makes AWS match the spec.
+
+use std::process::ExitCode;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use clap::Args as ClapArgs;
+
+use super::session::{Session, SpecArgument};
+use crate::apply::{self, Ended, Outcome, Task};
+use crate::aws::Tags;
+use crate::cli::Global;
+use crate::daemon::Start;
+use crate::failure::{Hint, Interrupted, Shown};
+use crate::graph::{Need, Until};
+use crate::interrupt::Interrupt;
+use crate::observe::{Allowed, Observation, observe};
+use crate::plan::{Action, Plan};
+use crate::report::{Reporter, exit_code, run_report};
+use crate::resources::Type;
+
+/// Create or change everything that the spec says, and nothing else
+///
+/// Shows the plan and asks first. Running it again changes nothing; after a failure, running it again goes on.
+///
+/// Example: streamkit up pipelines/retail-events.toml --local --yes
+#[derive(Debug, ClapArgs)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    spec: SpecArgument,
+    /// Don't ask
+    #[arg(short, long)]
+    yes: bool,
+    /// Take over resources of the same name that are not this pipeline's
+    #[arg(long)]
+    adopt: bool,
+    /// Replace this node although what it holds is lost, such as table.results
+    #[arg(long, value_name = "NODE")]
+    allow_replace: Vec<String>,
+}
+
+pub(crate) async fn run(args: &Args, global: &Global, reporter: &Reporter, mut interrupt: Interrupt) -> anyhow::Result<ExitCode> {
+    let started = Instant::now();
+    let session = Session::open(&args.spec.spec, global, reporter, Start::IfNeeded).await?;
+    let cx = session.cx.clone().adopting(args.adopt);
+    let allowed = Allowed { replace: args.allow_replace.clone() };
+    let observation = tokio::select! {
+        observation = observe(&cx, &session.pipeline, &allowed) => observation?,
+        () = interrupt.changed() => return Err(Interrupted { left: 0 }.into()),
+    };
+    let Observation { plan, orphans } = observation;
+    reporter.plan(&plan);
+    let naming = &session.pipeline.naming;
+    let (pipeline, stage) = (naming.pipeline.clone(), naming.stage.clone());
+    if plan.refusals().next().is_some() {
+        for (_, refusal) in plan.refusals() {
+            reporter.error(&Hint::error(refusal.why.clone(), refusal.hint.clone()));
+        }
+        reporter.document(&run_report(&pipeline, stage.as_deref(), plan, None, started.elapsed().as_secs_f64()))?;
+        return Err(Shown.into());
+    }
+    let unsettled = plan.steps.iter().any(|step| step.unsettled);
+    if plan.is_empty() && !unsettled {
+        let report = run_report(&pipeline, stage.as_deref(), plan, None, started.elapsed().as_secs_f64());
+        reporter.document(&report)?;
+        return Ok(exit_code::DONE);
+    }
+    if !plan.is_empty() && !args.yes && !reporter.confirm(&format!("make these changes in account {}, {}?", cx.aws.account, cx.aws.region))? {
+        reporter.note("nothing was changed");
+        return Ok(ExitCode::from(exit_code::FAILED));
+    }
+    for step in plan.steps.iter().filter(|step| step.kind == Type::Stream && matches!(step.action, Action::Create | Action::Replace)) {
+        if let Some(new) = session.pipeline.new_streams.get(&step.name) {
+            new.store(true, Ordering::Relaxed);
+        }
+    }
+    let tasks = tasks(&session, &plan, &orphans);
+    let mut progress = reporter.progress(tasks.iter().map(|task| task.node.as_str()));
+    let ended =
+        apply::run(&tasks, &cx, usize::from(global.parallelism), &mut interrupt, &mut |event| progress.show(&event)).await;
+    drop(progress);
+    let report = run_report(&pipeline, stage.as_deref(), plan, Some(&ended), started.elapsed().as_secs_f64());
+    reporter.run(&report)?;
+    conclude(&ended, &interrupt, reporter)
+}
+
+/// The nodes' work, and after all of it the deletion of what left the spec.
+fn tasks<'a>(session: &'a Session, plan: &Plan, orphans: &'a [crate::resources::Leftover]) -> Vec<Task<'a>> {
+    let nodes = &session.pipeline.nodes;
+    let mut tasks: Vec<Task<'a>> = nodes
+        .iter()
+        .zip(&plan.steps)
+        .map(|(node, step)| Task {
+            node: node.id.clone(),
+            action: step.action,
+            resource: &node.resource,
+            tags: node.tags.clone(),
+            needs: node.needs.clone(),
+            unsettled: step.unsettled,
+        })
+        .collect();
+    for (index, orphan) in orphans.iter().enumerate() {
+        // Orphans come in the order of taking down; one after the other is simple, and there are few.
+        let before = if index == 0 { 0..nodes.len() } else { tasks.len() - 1..tasks.len() };
+        let needs = before.map(|node| Need { node, until: Until::Ready }).collect();
+        tasks.push(Task {
+            node: orphan.node.clone(),
+            action: Action::Delete,
+            resource: &orphan.resource,
+            tags: Tags::new(),
+            needs,
+            unsettled: false,
+        });
+    }
+    tasks
+}
+
+/// Reports failures with their hints, and decides how the command ended.
+pub(super) fn conclude(ended: &[Ended], interrupt: &Interrupt, reporter: &Reporter) -> anyhow::Result<ExitCode> {
+    let mut failed = false;
+    for end in ended {
+        if let Outcome::Failed(error) = &end.outcome {
+            failed = true;
+            reporter.error(error);
+        }
+    }
+    let left = ended.iter().filter(|end| matches!(end.outcome, Outcome::Interrupted)).count();
+    if interrupt.is_set() {
+        return Err(Interrupted { left }.into());
+    }
+    if failed { Err(Shown.into()) } else { Ok(exit_code::DONE) }
+}

@@ -1,0 +1,56 @@
+//! Ctrl-C: the first asks to drain, the second ends the process.
+
+use tokio::sync::watch;
+
+/// The exit code of an interrupted run.
+pub(crate) const EXIT_CODE: u8 = 130;
+
+/// Whether the user has asked to stop.
+#[derive(Debug, Clone)]
+pub(crate) struct Interrupt(watch::Receiver<bool>);
+
+impl Interrupt {
+    /// Starts to listen for Ctrl-C and, on Unix, for a polite kill.
+    pub(crate) fn listen() -> Self {
+        let (set, seen) = watch::channel(false);
+        tokio::spawn(async move {
+            loop {
+                requested().await;
+                if set.send_replace(true) {
+                    std::process::exit(i32::from(EXIT_CODE));
+                }
+            }
+        });
+        Self(seen)
+    }
+
+    pub(crate) fn is_set(&self) -> bool {
+        *self.0.borrow()
+    }
+
+    /// Returns when the user asks to stop.
+    pub(crate) async fn changed(&mut self) {
+        if self.0.wait_for(|set| *set).await.is_err() {
+            // Nobody can ask any more.
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+#[cfg(unix)]
+async fn requested() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+        let _ = tokio::signal::ctrl_c().await;
+        return;
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
+}
+
+#[cfg(not(unix))]
+async fn requested() {
+    let _ = tokio::signal::ctrl_c().await;
+}

@@ -1,0 +1,21 @@
+//! streamkit: recipe-as-code for AWS event streaming. This library is the command line's; `ARCHITECTURE.md` is its map.
+
+mod apply;
+mod aws;
+mod cli;
+mod code;
+mod commands;
+mod daemon;
+mod failure;
+mod graph;
+mod home;
+mod interrupt;
+mod observe;
+mod package;
+mod pipeline;
+mod plan;
+mod report;
+mod resources;
+mod spec;
+
+pub use cli::main;

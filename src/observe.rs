@@ -1,0 +1,129 @@
+//! Reads everything at once and says what would have to be done.
+
+use std::collections::BTreeSet;
+
+use anyhow::Context as _;
+use futures_util::future::try_join_all;
+use serde_json::Value;
+
+use crate::aws::Tags;
+use crate::pipeline::{Node, Pipeline};
+use crate::plan::{Action, Change, Plan, Refusal, Step, differences};
+use crate::resources::{Cx, Leftover, Observed, Resource as _, Type, leftovers, tag_changes};
+
+/// What may be done that is refused by default.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Allowed {
+    /// Nodes that may be replaced although that loses something.
+    pub(crate) replace: Vec<String>,
+}
+
+/// A plan, and the resources that are ours but no longer in the spec.
+pub(crate) struct Observation {
+    pub(crate) plan: Plan,
+    pub(crate) orphans: Vec<Leftover>,
+}
+
+/// Reads all nodes and looks for leftovers, in parallel, and compares with the spec.
+///
+/// Existing functions need their package to be compared; `cx` notes go nowhere here, so builds are silent.
+pub(crate) async fn observe(cx: &Cx, pipeline: &Pipeline, allowed: &Allowed) -> anyhow::Result<Observation> {
+    let functions = pipeline.functions();
+    let prefix = pipeline.naming.prefix();
+    let reads = try_join_all(pipeline.nodes.iter().map(async |node| {
+        let seen = node.resource.read(cx).await?;
+        if let Some(seen) = &seen
+            && owned(cx, node, seen)
+        {
+            node.resource.prepare(cx).await?;
+        }
+        anyhow::Ok(step(cx, node, seen.as_ref(), allowed))
+    }));
+    let (steps, found) = tokio::try_join!(reads, async {
+        leftovers(cx, &prefix, &functions).await.context("looking for resources that are no longer in the spec")
+    })?;
+    let known: BTreeSet<(Type, &str)> = pipeline.nodes.iter().map(|node| (node.resource.kind(), node.resource.name())).collect();
+    let orphans: Vec<_> =
+        found.into_iter().filter(|leftover| !known.contains(&(leftover.resource.kind(), leftover.resource.name()))).collect();
+    let mut plan = Plan { steps };
+    plan.steps.extend(orphans.iter().map(deletion));
+    Ok(Observation { plan, orphans })
+}
+
+fn owned(cx: &Cx, node: &Node, seen: &Observed) -> bool {
+    cx.adopt || seen.tags.as_ref().is_none_or(|tags| node.resource.belongs(&cx.owner, tags))
+}
+
+fn step(cx: &Cx, node: &Node, seen: Option<&Observed>, allowed: &Allowed) -> Step {
+    let resource = &node.resource;
+    let mut step = Step {
+        node: node.id.clone(),
+        kind: resource.kind(),
+        name: resource.name().to_owned(),
+        arn: seen.map_or_else(|| resource.arn(&cx.aws), |seen| seen.arn.clone()),
+        action: Action::Create,
+        changes: Vec::new(),
+        loses: None,
+        refused: None,
+        unsettled: false,
+    };
+    let Some(seen) = seen else { return step };
+    step.unsettled = !seen.settled;
+    if !owned(cx, node, seen) {
+        step.action = Action::Unchanged;
+        step.refused = Some(Refusal {
+            why: format!("{} exists already and does not belong to this pipeline", resource.label()),
+            hint: "rename the pipeline or use --stage; or take it over with --adopt, which changes its settings and tags".to_owned(),
+        });
+        return step;
+    }
+    step.changes = differences(&seen.fields, &resource.desired());
+    let replacing = step.changes.iter().find_map(|change| resource.replacing(&change.field).map(|loses| (change.field.clone(), loses)));
+    if let Some(tags) = &seen.tags {
+        step.changes.extend(tag_differences(tags, &node.tags));
+    }
+    step.action = if step.changes.is_empty() { Action::Unchanged } else { Action::Update };
+    if let Some((field, loses)) = replacing {
+        step.action = Action::Replace;
+        step.loses = Some(loses.to_owned());
+        step.refused = replacement_refusal(node, &field, loses, allowed);
+    }
+    step
+}
+
+fn replacement_refusal(node: &Node, field: &str, loses: &str, allowed: &Allowed) -> Option<Refusal> {
+    let why = format!("changing `{field}` of {} needs a new one and loses {loses}", node.resource.label());
+    if node.protect {
+        return Some(Refusal { why, hint: format!("`protect = true` of {} forbids that", node.id) });
+    }
+    let hint = format!("to do it all the same, pass --allow-replace {}", node.id);
+    (!allowed.replace.contains(&node.id)).then_some(Refusal { why, hint })
+}
+
+fn tag_differences(has: &Tags, wants: &Tags) -> Vec<Change> {
+    let (set, remove) = tag_changes(has, wants);
+    let value = |tags: &Tags, key: &String| tags.get(key).map_or(Value::Null, |value| Value::String(value.clone()));
+    set.keys()
+        .chain(&remove)
+        .map(|key| Change { field: format!("tags.{key}"), from: value(has, key), to: value(wants, key) })
+        .collect()
+}
+
+/// The step that deletes what is ours.
+pub(crate) fn deletion(leftover: &Leftover) -> Step {
+    let kind = leftover.resource.kind();
+    Step {
+        node: leftover.node.clone(),
+        kind,
+        name: leftover.resource.name().to_owned(),
+        arn: leftover.arn.clone(),
+        action: Action::Delete,
+        changes: Vec::new(),
+        loses: kind.holds().map(str::to_owned),
+        refused: leftover.protected.then(|| Refusal {
+            why: format!("{} is protected", leftover.resource.label()),
+            hint: format!("set `protect = false` for {} and run `streamkit up` first", leftover.node),
+        }),
+        unsettled: false,
+    }
+}

@@ -1,0 +1,210 @@
+//! Builds, checks and zips the bundled handler: from the sources in this binary to what Lambda takes.
+
+mod archive;
+mod cargo;
+mod elf;
+mod source;
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use sha2::{Digest as _, Sha256};
+
+use self::cargo::Toolchain;
+use self::source::Sources;
+
+/// Where the handler is to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// This machine, for the embedded AWS.
+    Host,
+    /// AWS Lambda's `provided.al2023`.
+    Lambda(Architecture),
+}
+
+/// A processor that Lambda has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Architecture {
+    /// 64-bit x86.
+    X86_64,
+    /// 64-bit ARM: Graviton.
+    Arm64,
+}
+
+impl Architecture {
+    /// Returns this machine's, if Lambda has it too.
+    pub(crate) fn host() -> Option<Self> {
+        match std::env::consts::ARCH {
+            "x86_64" => Some(Self::X86_64),
+            "aarch64" => Some(Self::Arm64),
+            _ => None,
+        }
+    }
+
+    /// Returns Lambda's name.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::X86_64 => "x86_64",
+            Self::Arm64 => "arm64",
+        }
+    }
+
+    fn triple(self) -> &'static str {
+        match self {
+            Self::X86_64 => "x86_64-unknown-linux-gnu",
+            Self::Arm64 => "aarch64-unknown-linux-gnu",
+        }
+    }
+}
+
+/// A handler that is ready to be uploaded.
+#[derive(Clone, Debug)]
+pub(crate) struct Package {
+    /// The zip file: one entry, `bootstrap`.
+    pub(crate) zip: Vec<u8>,
+    /// The zip's SHA-256 in base64, to compare with Lambda's `CodeSha256`.
+    pub(crate) sha256: String,
+    /// What it runs on.
+    pub(crate) architecture: Architecture,
+}
+
+/// Returns the handler for `target`, from `cache` if these sources were built before with this toolchain. `note` is
+/// told what goes on.
+///
+/// Any number of processes may do this at once: one builds, the others wait for its result.
+pub(crate) async fn build(cache: &Path, target: Target, note: &(dyn Fn(&str) + Sync)) -> Result<Package> {
+    let toolchain = Toolchain::find(std::env::var_os("PATH").unwrap_or_default())?;
+    build_with(&toolchain, cache, target, note).await
+}
+
+async fn build_with(
+    toolchain: &Toolchain,
+    cache: &Path,
+    target: Target,
+    note: &(dyn Fn(&str) + Sync),
+) -> Result<Package> {
+    let architecture = match target {
+        Target::Lambda(architecture) => architecture,
+        Target::Host => match Architecture::host() {
+            Some(architecture) => architecture,
+            None => bail!("Lambda has no functions for this machine's processor ({})", std::env::consts::ARCH),
+        },
+    };
+    let sources = Sources::bundled()?;
+    let store = Store::new(cache, &key(&sources, target, toolchain));
+    if let Some(package) = store.load(architecture) {
+        return Ok(package);
+    }
+    fs::create_dir_all(cache).with_context(|| format!("creating cache folder ({})", cache.display()))?;
+    let _lock = lock(cache.join("handler.lock"), note).await?;
+    // Another process may have built it while this one waited for the lock.
+    if let Some(package) = store.load(architecture) {
+        return Ok(package);
+    }
+
+    note("building the handler");
+    let workspace = cache.join("handler-src").join(sources.hash());
+    sources.extract(&workspace)?;
+    let target_dir = cache.join("handler-target");
+    let cargo = cargo::Cargo::new(toolchain, &workspace, &target_dir, note);
+    let binary = match target {
+        Target::Host => cargo.build().await?,
+        Target::Lambda(architecture) => for_lambda(toolchain, &cargo, architecture).await?,
+    };
+    store.save(&archive::zip(&binary)?)?;
+    store.load(architecture).context("the package that was just built is not readable")
+}
+
+/// Plain cargo is enough if this machine is like Lambda; otherwise a cross compiler must be there.
+async fn for_lambda(toolchain: &Toolchain, cargo: &cargo::Cargo<'_>, architecture: Architecture) -> Result<Vec<u8>> {
+    let mut misfit = None;
+    if cfg!(target_os = "linux") && Architecture::host() == Some(architecture) {
+        let binary = cargo.build().await?;
+        match elf::check(&binary, architecture) {
+            Ok(()) => return Ok(binary),
+            Err(error) => misfit = Some(error),
+        }
+    }
+    let Some(cross) = toolchain.cross() else {
+        let why = match misfit {
+            Some(misfit) => misfit.to_string(),
+            None => format!("this machine cannot build for Lambda's {} by itself", architecture.name()),
+        };
+        bail!(
+            "{why}; install cargo-lambda (https://www.cargo-lambda.info) or cargo-zigbuild with zig \
+             (pip install ziglang cargo-zigbuild)"
+        );
+    };
+    let binary = cargo.build_cross(cross, architecture).await?;
+    elf::check(&binary, architecture).with_context(|| format!("checking what cargo {cross} built"))?;
+    Ok(binary)
+}
+
+/// Names what a package depends on.
+fn key(sources: &Sources, target: Target, toolchain: &Toolchain) -> String {
+    let mut hash = Sha256::new();
+    for part in [sources.hash(), &format!("{target:?}"), toolchain.fingerprint()] {
+        hash.update(part.len().to_le_bytes());
+        hash.update(part);
+    }
+    hex(&hash.finalize()[..16])
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+}
+
+/// Waits until no other process builds.
+async fn lock(path: PathBuf, note: &(dyn Fn(&str) + Sync)) -> Result<File> {
+    let context = format!("locking cache ({})", path.display());
+    let file = File::create(path).with_context(|| context.clone())?;
+    match file.try_lock() {
+        Ok(()) => return Ok(file),
+        Err(fs::TryLockError::WouldBlock) => note("waiting for another streamkit that is building the handler"),
+        Err(fs::TryLockError::Error(error)) => return Err(error).context(context),
+    }
+    tokio::task::spawn_blocking(move || file.lock().map(|()| file)).await?.context(context)
+}
+
+/// One package in the cache.
+struct Store {
+    zip: PathBuf,
+    sha256: PathBuf,
+}
+
+impl Store {
+    fn new(cache: &Path, key: &str) -> Self {
+        let path = cache.join("handler").join(key);
+        Self { zip: path.with_extension("zip"), sha256: path.with_extension("sha256") }
+    }
+
+    /// The hash is kept beside the zip because a debug build would need long to compute it again. It is written last,
+    /// so where it is the zip is whole.
+    fn load(&self, architecture: Architecture) -> Option<Package> {
+        let sha256 = fs::read_to_string(&self.sha256).ok()?;
+        let zip = fs::read(&self.zip).ok()?;
+        Some(Package { zip, sha256, architecture })
+    }
+
+    fn save(&self, zip: &[u8]) -> Result<()> {
+        write_atomically(&self.zip, zip)?;
+        write_atomically(&self.sha256, STANDARD.encode(Sha256::digest(zip)).as_bytes())
+    }
+}
+
+/// Writes a file so that others see all of it or nothing. The caller holds the cache's lock.
+fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
+    let context = || format!("writing file ({})", path.display());
+    let temporary = path.with_added_extension("new");
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).with_context(context)?;
+    }
+    fs::write(&temporary, bytes).with_context(context)?;
+    fs::rename(&temporary, path).with_context(context)
+}
+
+#[cfg(test)]
+mod tests;

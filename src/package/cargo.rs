@@ -1,0 +1,237 @@
+//! Runs cargo, or what stands in for it when the program is for another machine.
+
+use std::collections::VecDeque;
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::SystemTime;
+use std::{env, fs};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::Command;
+
+use super::Architecture;
+
+/// How many lines of the compiler's output an error shows.
+const SHOWN_LINES: usize = 40;
+
+/// The Rust toolchain on this machine.
+#[derive(Debug)]
+pub(super) struct Toolchain {
+    path: OsString,
+    cargo: PathBuf,
+    rustc: PathBuf,
+    fingerprint: String,
+}
+
+impl Toolchain {
+    /// Looks for cargo and rustc in the folders of `path` (the variable `PATH`), without running them: asking rustup's
+    /// proxies takes longer than all else that a run without changes does.
+    pub(super) fn find(path: OsString) -> Result<Self> {
+        let (Some(cargo), Some(rustc)) = (on_path(&path, "cargo"), on_path(&path, "rustc")) else {
+            bail!(
+                "building the handler needs cargo and rustc, which are not on PATH; install Rust from https://rustup.rs"
+            );
+        };
+        // Whatever a change of toolchain touches: the compiler itself, or for rustup those that its proxy can stand for.
+        let mut parts = vec![stamp(&rustc)];
+        for name in ["RUSTUP_TOOLCHAIN", "RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS"] {
+            parts.push(format!("{name}={:?}", env::var_os(name)));
+        }
+        if let Some(home) = rustup_home() {
+            parts.push(stamp(&home.join("settings.toml")));
+            let toolchains = fs::read_dir(home.join("toolchains")).into_iter().flatten().flatten();
+            let mut compilers: Vec<_> = toolchains.map(|entry| stamp(&entry.path().join("bin/rustc"))).collect();
+            compilers.sort();
+            parts.extend(compilers);
+        }
+        Ok(Self { path, cargo, rustc, fingerprint: parts.join("\n") })
+    }
+
+    /// Returns the cross compiler that is installed, if there is one.
+    pub(super) fn cross(&self) -> Option<Cross> {
+        let installed = |cross: &Cross| on_path(&self.path, &format!("cargo-{cross}")).is_some();
+        [Cross::Lambda, Cross::Zigbuild].into_iter().find(installed)
+    }
+
+    /// Changes when another compiler, or the same with other flags, would be used.
+    pub(super) fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+}
+
+fn rustup_home() -> Option<PathBuf> {
+    env::var_os("RUSTUP_HOME").map(PathBuf::from).or_else(|| Some(env::home_dir()?.join(".rustup")))
+}
+
+fn stamp(path: &Path) -> String {
+    let metadata = fs::metadata(path);
+    let modified = metadata.as_ref().ok().and_then(|metadata| metadata.modified().ok());
+    let age = modified.and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok());
+    format!("{} {:?} {:?}", path.display(), age, metadata.map(|metadata| metadata.len()).ok())
+}
+
+fn on_path(path: &OsStr, name: &str) -> Option<PathBuf> {
+    let name = format!("{name}{}", env::consts::EXE_SUFFIX);
+    env::split_paths(path).map(|folder| folder.join(&name)).find(|path| path.is_file())
+}
+
+/// A cargo subcommand that compiles for other machines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cross {
+    Lambda,
+    Zigbuild,
+}
+
+impl fmt::Display for Cross {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Lambda => "lambda",
+            Self::Zigbuild => "zigbuild",
+        })
+    }
+}
+
+/// Builds one workspace with one toolchain.
+pub(super) struct Cargo<'a> {
+    toolchain: &'a Toolchain,
+    workspace: &'a Path,
+    /// Shared between sources, so that a new version of them compiles only what changed.
+    target_dir: &'a Path,
+    note: &'a (dyn Fn(&str) + Sync),
+}
+
+impl<'a> Cargo<'a> {
+    pub(super) fn new(
+        toolchain: &'a Toolchain,
+        workspace: &'a Path,
+        target_dir: &'a Path,
+        note: &'a (dyn Fn(&str) + Sync),
+    ) -> Self {
+        Self { toolchain, workspace, target_dir, note }
+    }
+
+    /// Builds for this machine and returns the program.
+    pub(super) async fn build(&self) -> Result<Vec<u8>> {
+        let host = self.host_triple().await?;
+        self.run(&["build".into()], &host).await?;
+        read(&self.target_dir.join(&host).join("release/bootstrap"))
+    }
+
+    /// Builds for Lambda with a cross compiler and returns the program.
+    pub(super) async fn build_cross(&self, cross: Cross, architecture: Architecture) -> Result<Vec<u8>> {
+        let triple = architecture.triple();
+        let (arguments, program) = match cross {
+            Cross::Lambda => {
+                let folder = self.target_dir.join("lambda");
+                let arguments = vec!["lambda".into(), "build".into(), "--lambda-dir".into(), folder.clone().into()];
+                (arguments, folder.join("bootstrap/bootstrap"))
+            }
+            Cross::Zigbuild => (vec!["zigbuild".into()], self.target_dir.join(triple).join("release/bootstrap")),
+        };
+        self.run(&arguments, &format!("{triple}.2.34")).await?;
+        read(&program)
+    }
+
+    /// Asks for the host's name, to pass it on: with it the program's place does not depend on the user's settings.
+    async fn host_triple(&self) -> Result<String> {
+        let output = Command::new(&self.toolchain.rustc)
+            .arg("-vV")
+            .current_dir(self.workspace)
+            .stdin(Stdio::null())
+            .output()
+            .await
+            .with_context(|| format!("running {}", self.toolchain.rustc.display()))?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        let host = text.lines().find_map(|line| line.strip_prefix("host: "));
+        host.map(str::to_owned).with_context(|| {
+            let told = String::from_utf8_lossy(&output.stderr);
+            format!("rustc -vV does not say what it compiles for: {}", told.trim())
+        })
+    }
+
+    async fn run(&self, subcommand: &[OsString], triple: &str) -> Result<()> {
+        let mut command = Command::new(&self.toolchain.cargo);
+        command
+            .args(subcommand)
+            .args(["--release", "--package", "streamkit-handler", "--bin", "bootstrap", "--target", triple])
+            .arg("--target-dir")
+            .arg(self.target_dir)
+            .current_dir(self.workspace)
+            // They would move the program away from where it is looked for, or colour what is shown in errors.
+            .env_remove("CARGO_TARGET_DIR")
+            .env_remove("CARGO_BUILD_TARGET")
+            .env_remove("CARGO_BUILD_TARGET_DIR")
+            .env("CARGO_TERM_COLOR", "never")
+            .env("CARGO_TERM_PROGRESS_WHEN", "never")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        let mut child = command.spawn().with_context(|| format!("running {}", self.toolchain.cargo.display()))?;
+        let stderr = child.stderr.take().context("cargo has no stderr")?;
+        let mut lines = BufReader::new(stderr).lines();
+        let mut output = Output::default();
+        while let Some(line) = lines.next_line().await.context("reading cargo's output")? {
+            if let Some(step) = progress(&line) {
+                (self.note)(step);
+            }
+            output.push(line);
+        }
+        let status = child.wait().await.context("waiting for cargo")?;
+        if status.success() { Ok(()) } else { Err(output.error(triple, status)) }
+    }
+}
+
+fn read(program: &Path) -> Result<Vec<u8>> {
+    fs::read(program).with_context(|| format!("reading the handler that cargo built ({})", program.display()))
+}
+
+/// Returns the line without its indent if it tells of a step.
+fn progress(line: &str) -> Option<&str> {
+    let line = line.trim();
+    let step = line.split(' ').next()?;
+    ["Updating", "Downloading", "Downloaded", "Compiling", "Finished", "Blocking"].contains(&step).then_some(line)
+}
+
+/// What cargo wrote: all from the first error on, as far as it is shown, and the last lines.
+#[derive(Default)]
+struct Output {
+    errors: Vec<String>,
+    tail: VecDeque<String>,
+}
+
+impl Output {
+    fn push(&mut self, line: String) {
+        let begun = !self.errors.is_empty() || line.starts_with("error");
+        if begun && self.errors.len() < SHOWN_LINES && progress(&line).is_none() {
+            self.errors.push(line.clone());
+        }
+        if self.tail.len() == SHOWN_LINES {
+            self.tail.pop_front();
+        }
+        self.tail.push_back(line);
+    }
+
+    fn error(self, triple: &str, status: std::process::ExitStatus) -> anyhow::Error {
+        let tail = Vec::from(self.tail).join("\n");
+        let text = if self.errors.is_empty() { &tail } else { &self.errors.join("\n") };
+        let seen = |needle: &str| text.contains(needle) || tail.contains(needle);
+        let hint = if seen("can't find crate for `core`") || seen("can't find crate for `std`") {
+            let triple = triple.split('.').next().unwrap_or(triple);
+            format!("the toolchain lacks the target: rustup target add {triple}")
+        } else if ["--offline", "download of", "failed to download", "Could not resolve host", "spurious network error"]
+            .iter()
+            .any(|needle| seen(needle))
+        {
+            "the handler's crates must be downloaded once: connect to the network and run again".to_owned()
+        } else if seen("linker `cc` not found") {
+            "a C compiler is needed: install gcc or clang".to_owned()
+        } else {
+            return anyhow!("building the handler failed (cargo: {status})\n{}", text.trim_end());
+        };
+        anyhow!("building the handler failed (cargo: {status}); {hint}\n{}", text.trim_end())
+    }
+}

@@ -1,0 +1,97 @@
+//! The JSON documents of `plan`, `up` and `down`.
+
+use serde::Serialize;
+
+use crate::apply::{Ended, Outcome};
+use crate::plan::{Action, Change, Plan};
+
+/// What a run did, or would do.
+#[derive(Debug, Serialize)]
+pub(crate) struct RunReport {
+    pub(crate) pipeline: String,
+    pub(crate) stage: Option<String>,
+    pub(crate) summary: Summary,
+    pub(crate) resources: Vec<ResourceReport>,
+    pub(crate) seconds: f64,
+}
+
+/// How many resources each action was carried out on; failed and skipped ones count only as that.
+#[derive(Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Summary {
+    pub(crate) create: usize,
+    pub(crate) update: usize,
+    pub(crate) replace: usize,
+    pub(crate) delete: usize,
+    pub(crate) unchanged: usize,
+    pub(crate) failed: usize,
+    pub(crate) skipped: usize,
+}
+
+/// One resource of a run.
+#[derive(Debug, Serialize)]
+pub(crate) struct ResourceReport {
+    pub(crate) node: String,
+    #[serde(rename = "type")]
+    pub(crate) kind: &'static str,
+    pub(crate) name: String,
+    pub(crate) arn: String,
+    pub(crate) action: Action,
+    pub(crate) seconds: f64,
+    pub(crate) changes: Vec<Change>,
+    /// Why it failed, was skipped or is refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) error: Option<String>,
+}
+
+/// The report of a plan, and of how it was carried out when `ended` is given (one for each step, in order).
+pub(crate) fn run_report(pipeline: &str, stage: Option<&str>, plan: Plan, ended: Option<&[Ended]>, seconds: f64) -> RunReport {
+    let mut summary = Summary::default();
+    let mut resources = Vec::new();
+    for (index, step) in plan.steps.into_iter().enumerate() {
+        let end = ended.and_then(|ended| ended.get(index));
+        let error = match end.map(|end| &end.outcome) {
+            Some(Outcome::Failed(error)) => {
+                summary.failed += 1;
+                Some(format!("{error:#}"))
+            }
+            Some(Outcome::Skipped { because }) => {
+                summary.skipped += 1;
+                Some(format!("skipped because of {because}"))
+            }
+            Some(Outcome::Interrupted) => {
+                summary.skipped += 1;
+                Some("interrupted".to_owned())
+            }
+            _ if step.refused.is_some() => {
+                summary.failed += 1;
+                step.refused.map(|refusal| refusal.why)
+            }
+            _ => {
+                *match step.action {
+                    Action::Create => &mut summary.create,
+                    Action::Update => &mut summary.update,
+                    Action::Replace => &mut summary.replace,
+                    Action::Delete => &mut summary.delete,
+                    Action::Unchanged => &mut summary.unchanged,
+                } += 1;
+                None
+            }
+        };
+        resources.push(ResourceReport {
+            node: step.node,
+            kind: step.kind.text(),
+            name: step.name,
+            arn: step.arn,
+            action: step.action,
+            seconds: end.map_or(0.0, |end| round(end.seconds)),
+            changes: step.changes,
+            error,
+        });
+    }
+    RunReport { pipeline: pipeline.to_owned(), stage: stage.map(str::to_owned), summary, resources, seconds: round(seconds) }
+}
+
+/// Milliseconds are as much as a wall clock says.
+fn round(seconds: f64) -> f64 {
+    (seconds * 1_000.0).round() / 1_000.0
+}

@@ -1,0 +1,12 @@
+//! The only place that prints: plans, progress, results and errors, for people and for scripts.
+
+pub(crate) mod exit_code;
+mod findings;
+mod human;
+mod json;
+mod progress;
+mod reporter;
+
+pub(crate) use human::value_text;
+pub(crate) use json::run_report;
+pub(crate) use reporter::{Bar, Reporter};

@@ -1,0 +1,99 @@
+//! What is being created, waited for and done: spinners on a terminal, plain lines elsewhere.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::time::Duration;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+use super::human::action_mark;
+use crate::apply::{Event, Outcome};
+use crate::plan::Action;
+
+/// Shows the events of a run on stderr.
+pub(crate) struct Progress {
+    shown: Shown,
+    width: usize,
+}
+
+enum Shown {
+    Nothing,
+    Lines,
+    Spinners { all: MultiProgress, running: BTreeMap<String, ProgressBar> },
+}
+
+impl Progress {
+    /// `nodes` are the names that will come, for alignment.
+    pub(super) fn new<'a>(quiet: bool, terminal: bool, nodes: impl Iterator<Item = &'a str>) -> Self {
+        let shown = match (quiet, terminal) {
+            (true, _) => Shown::Nothing,
+            (false, false) => Shown::Lines,
+            (false, true) => Shown::Spinners { all: MultiProgress::new(), running: BTreeMap::new() },
+        };
+        Self { shown, width: nodes.map(str::len).max().unwrap_or(0) }
+    }
+
+    /// Shows one event.
+    pub(crate) fn show(&mut self, event: &Event<'_>) {
+        match event {
+            Event::Started { node, action } => {
+                let width = self.width;
+                if let Shown::Spinners { all, running } = &mut self.shown {
+                    let bar = all.add(ProgressBar::new_spinner());
+                    if let Ok(style) = ProgressStyle::with_template("{spinner} {prefix}  {elapsed:>4}  {msg}") {
+                        bar.set_style(style);
+                    }
+                    bar.set_prefix(format!("{} {node:width$}", action_mark(*action)));
+                    bar.enable_steady_tick(Duration::from_millis(100));
+                    running.insert((*node).to_owned(), bar);
+                }
+            }
+            Event::Note { node, text } => {
+                if let Shown::Spinners { running, .. } = &mut self.shown
+                    && let Some(bar) = running.get(*node)
+                {
+                    bar.set_message((*text).to_owned());
+                }
+            }
+            Event::Ended { node, action, ended } => {
+                let how = match &ended.outcome {
+                    Outcome::Done => done_word(*action).to_owned(),
+                    Outcome::Failed(error) => format!("failed: {error:#}"),
+                    Outcome::Skipped { because } => format!("skipped because of {because}"),
+                    Outcome::Interrupted => "not started".to_owned(),
+                };
+                let mark = if matches!(ended.outcome, Outcome::Done) { action_mark(*action) } else { "!" };
+                let width = self.width;
+                let line = format!("{mark} {node:width$}  {:5.1} s  {how}", ended.seconds);
+                if let Shown::Spinners { running, .. } = &mut self.shown
+                    && let Some(bar) = running.remove(*node)
+                {
+                    bar.finish_and_clear();
+                }
+                self.line(&line);
+            }
+            Event::Draining { left } => {
+                self.line(&format!("stopping: {left} running to their end, nothing new starts; Ctrl-C again stops at once"));
+            }
+        }
+    }
+
+    fn line(&self, line: &str) {
+        match &self.shown {
+            Shown::Nothing => {}
+            // A closed stderr is nobody's loss.
+            Shown::Lines => drop(writeln!(std::io::stderr(), "{line}")),
+            Shown::Spinners { all, .. } => drop(all.println(line)),
+        }
+    }
+}
+
+fn done_word(action: Action) -> &'static str {
+    match action {
+        Action::Create => "created",
+        Action::Update => "changed",
+        Action::Replace => "replaced",
+        Action::Delete => "deleted",
+        Action::Unchanged => "ready",
+    }
+}

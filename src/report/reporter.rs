@@ -1,0 +1,153 @@
+//! One printer for data, notes and errors.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::process::ExitCode;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
+
+use super::exit_code;
+use super::findings::draw;
+use super::human;
+use super::json::RunReport;
+use super::progress::Progress;
+use crate::aws::{NoRegion, aws_error, hint};
+use crate::failure::{Hint, Interrupted, Shown, Usage};
+use crate::plan::Plan;
+use crate::spec::Findings;
+
+/// A counting progress bar.
+pub(crate) type Bar = ProgressBar;
+
+/// Writes data to stdout and everything else to stderr.
+#[derive(Debug, Clone)]
+pub(crate) struct Reporter {
+    json: bool,
+    quiet: bool,
+    terminal: bool,
+    color: bool,
+}
+
+impl Reporter {
+    pub(crate) fn new(json: bool, quiet: bool) -> Self {
+        let terminal = std::io::stderr().is_terminal();
+        let color = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        Self { json, quiet, terminal, color }
+    }
+
+    pub(crate) fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// Text for people, on stdout; nothing with `--json`.
+    pub(crate) fn text(&self, text: &str) {
+        if !self.json {
+            out(text);
+        }
+    }
+
+    /// The one document of `--json`.
+    pub(crate) fn document(&self, document: &impl Serialize) -> anyhow::Result<()> {
+        if self.json {
+            out(&format!("{}\n", serde_json::to_string_pretty(document)?));
+        }
+        Ok(())
+    }
+
+    /// A line on stderr about what is going on.
+    pub(crate) fn note(&self, line: &str) {
+        if !self.quiet {
+            err(&format!("{line}\n"));
+        }
+    }
+
+    /// The plan, as data when nothing follows it.
+    pub(crate) fn plan(&self, plan: &Plan) {
+        self.text(&human::plan(plan));
+    }
+
+    /// The result of `plan`, `up` or `down`.
+    pub(crate) fn run(&self, report: &RunReport) -> anyhow::Result<()> {
+        self.text(&human::summary(report));
+        self.document(report)
+    }
+
+    /// Shows a run as it goes.
+    pub(crate) fn progress<'a>(&self, nodes: impl Iterator<Item = &'a str>) -> Progress {
+        Progress::new(self.quiet, self.terminal, nodes)
+    }
+
+    /// A bar that counts to `length`, or a spinner that counts without end.
+    pub(crate) fn bar(&self, length: Option<u64>, what: &str) -> Bar {
+        let target = if self.quiet || !self.terminal { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+        let bar = ProgressBar::with_draw_target(length, target);
+        let template = match length {
+            Some(_) => "{msg} [{bar:30}] {human_pos}/{human_len}  {per_sec}  {eta}",
+            None => "{spinner} {msg} {human_pos}  {per_sec}  {elapsed}",
+        };
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style.progress_chars("=> "));
+        }
+        bar.set_message(what.to_owned());
+        bar
+    }
+
+    /// Reads a yes or no from the terminal.
+    ///
+    /// # Errors
+    /// There is no terminal to ask.
+    pub(crate) fn confirm(&self, question: &str) -> anyhow::Result<bool> {
+        if !std::io::stdin().is_terminal() {
+            return Err(Usage(format!("there is no terminal to answer \"{question}\": pass --yes")).into());
+        }
+        err(&format!("{question} [y/N] "));
+        let mut answer = String::new();
+        std::io::stdin().read_line(&mut answer)?;
+        Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
+    }
+
+    /// One error with its causes and its hint, on stderr.
+    pub(crate) fn error(&self, error: &anyhow::Error) {
+        if let Some(findings) = error.chain().find_map(|cause| cause.downcast_ref::<Findings>()) {
+            err(&draw(findings, self.color));
+            err(&format!("error: {findings}\n"));
+            return;
+        }
+        let word = if self.color { "\u{1b}[1;31merror\u{1b}[0m" } else { "error" };
+        err(&format!("{word}: {error:#}\n"));
+        let own = error.chain().find_map(|cause| cause.downcast_ref::<Hint>()).map(|hint| hint.hint.clone());
+        let region = error.chain().any(|cause| cause.is::<NoRegion>());
+        let region = region.then(|| "pass --region, or set AWS_REGION or the profile's region".to_owned());
+        if let Some(hint) = own.or(region).or_else(|| aws_error(error).and_then(hint)) {
+            err(&format!("hint: {hint}\n"));
+        }
+    }
+
+    /// Reports an error that ended the command, and gives the exit code.
+    pub(crate) fn ended(&self, result: anyhow::Result<ExitCode>) -> ExitCode {
+        let error = match result {
+            Ok(code) => return code,
+            Err(error) => error,
+        };
+        let of = |check: fn(&(dyn std::error::Error + 'static)) -> bool| error.chain().any(check);
+        if !of(|cause| cause.is::<Shown>()) {
+            self.error(&error);
+        }
+        if of(|cause| cause.is::<Interrupted>()) {
+            return ExitCode::from(crate::interrupt::EXIT_CODE);
+        }
+        if of(|cause| cause.is::<Findings>() || cause.is::<Usage>()) {
+            return ExitCode::from(exit_code::USAGE);
+        }
+        ExitCode::from(exit_code::FAILED)
+    }
+}
+
+/// A reader that has gone away has all that it wanted.
+fn out(text: &str) {
+    drop(std::io::stdout().write_all(text.as_bytes()));
+}
+
+fn err(text: &str) {
+    drop(std::io::stderr().write_all(text.as_bytes()));
+}

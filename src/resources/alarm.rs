@@ -1,0 +1,192 @@
+//! CloudWatch metric alarms.
+//!
+//! IAM: cloudwatch:PutMetricAlarm, DescribeAlarms, ListTagsForResource, TagResource, UntagResource, DeleteAlarms.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context as _;
+use aws_sdk_cloudwatch::types::{AlarmType, ComparisonOperator, Dimension, MetricAlarm, Statistic as Set, Tag};
+use serde_json::json;
+
+use super::resource::{Cx, Fields, Observed, Resource};
+use crate::aws::{Aws, AwsError, Tags, aws};
+use crate::plan::Change;
+use crate::spec::{Comparison, MissingData, Seconds, Statistic, duration_text};
+
+/// A metric with its dimensions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct AlarmMetric {
+    pub(crate) namespace: String,
+    pub(crate) name: String,
+    pub(crate) dimensions: BTreeMap<String, String>,
+}
+
+/// A CloudWatch alarm on one metric.
+#[derive(Debug, Clone)]
+pub(crate) struct Alarm {
+    pub(crate) name: String,
+    pub(crate) description: Option<String>,
+    pub(crate) metric: AlarmMetric,
+    pub(crate) statistic: Statistic,
+    pub(crate) period: Seconds,
+    pub(crate) threshold: f64,
+    pub(crate) comparison: Comparison,
+    pub(crate) evaluation_periods: i64,
+    pub(crate) datapoints: i64,
+    pub(crate) missing_data: MissingData,
+    /// ARNs of topics.
+    pub(crate) notify: Vec<String>,
+}
+
+impl Alarm {
+    async fn description(&self, cx: &Cx) -> Result<Option<MetricAlarm>, AwsError> {
+        let call = cx.aws.cloudwatch.describe_alarms().alarm_names(&self.name).alarm_types(AlarmType::MetricAlarm);
+        Ok(aws(call.send().await)?.metric_alarms.unwrap_or_default().into_iter().next())
+    }
+
+    /// PutMetricAlarm makes an alarm or overwrites all of its settings.
+    async fn put(&self, cx: &Cx, tags: Option<&Tags>) -> anyhow::Result<()> {
+        let mut call = cx
+            .aws
+            .cloudwatch
+            .put_metric_alarm()
+            .alarm_name(&self.name)
+            .set_alarm_description(self.description.clone())
+            .namespace(&self.metric.namespace)
+            .metric_name(&self.metric.name)
+            .statistic(Set::from(statistic_text(self.statistic)))
+            .period(self.period.as_i32())
+            .evaluation_periods(i32::try_from(self.evaluation_periods)?)
+            .datapoints_to_alarm(i32::try_from(self.datapoints)?)
+            .threshold(self.threshold)
+            .comparison_operator(ComparisonOperator::from(operator(self.comparison)))
+            .treat_missing_data(missing_text(self.missing_data))
+            .set_alarm_actions(Some(self.notify.clone()))
+            .set_ok_actions(Some(Vec::new()));
+        for (name, value) in &self.metric.dimensions {
+            call = call.dimensions(Dimension::builder().name(name).value(value).build());
+        }
+        for (key, value) in tags.into_iter().flatten() {
+            call = call.tags(Tag::builder().key(key).value(value).build());
+        }
+        aws(call.send().await)?;
+        Ok(())
+    }
+}
+
+impl Resource for Alarm {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn arn(&self, aws: &Aws) -> String {
+        aws.arn("cloudwatch", &format!("alarm:{}", self.name))
+    }
+
+    fn desired(&self) -> Fields {
+        let mut notify = self.notify.clone();
+        notify.sort();
+        Fields::from([
+            ("metric", json!(format!("{}/{}", self.metric.namespace, self.metric.name))),
+            ("dimensions", json!(self.metric.dimensions)),
+            ("statistic", json!(statistic_text(self.statistic))),
+            ("period", json!(duration_text(self.period.0))),
+            ("threshold", json!(self.threshold)),
+            ("comparison", json!(operator(self.comparison))),
+            ("evaluation_periods", json!(self.evaluation_periods)),
+            ("datapoints", json!(self.datapoints)),
+            ("missing_data", json!(missing_text(self.missing_data))),
+            ("notify", json!(notify)),
+            ("description", json!(self.description)),
+        ])
+    }
+
+    async fn read(&self, cx: &Cx) -> anyhow::Result<Option<Observed>> {
+        let Some(alarm) = self.description(cx).await? else { return Ok(None) };
+        let arn = alarm.alarm_arn.unwrap_or_else(|| self.arn(&cx.aws));
+        let tags = match aws(cx.aws.cloudwatch.list_tags_for_resource().resource_arn(&arn).send().await) {
+            Ok(answer) => answer.tags.unwrap_or_default(),
+            Err(error) if error.is_missing() => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let tags = tags.into_iter().filter_map(|tag| Some((tag.key?, tag.value?))).collect();
+        let dimensions: BTreeMap<_, _> =
+            alarm.dimensions.unwrap_or_default().into_iter().filter_map(|dimension| Some((dimension.name?, dimension.value?))).collect();
+        let mut notify = alarm.alarm_actions.unwrap_or_default();
+        notify.sort();
+        let period = alarm.period.map(u64::try_from).transpose().context("a negative Period")?;
+        let fields = Fields::from([
+            ("metric", json!(format!("{}/{}", alarm.namespace.unwrap_or_default(), alarm.metric_name.unwrap_or_default()))),
+            ("dimensions", json!(dimensions)),
+            ("statistic", json!(alarm.statistic.map(|statistic| statistic.as_str().to_owned()))),
+            ("period", json!(period.map(duration_text))),
+            ("threshold", json!(alarm.threshold)),
+            ("comparison", json!(alarm.comparison_operator.map(|operator| operator.as_str().to_owned()))),
+            ("evaluation_periods", json!(alarm.evaluation_periods)),
+            ("datapoints", json!(alarm.datapoints_to_alarm.or(alarm.evaluation_periods))),
+            ("missing_data", json!(alarm.treat_missing_data.unwrap_or_else(|| "missing".to_owned()))),
+            ("notify", json!(notify)),
+            ("description", json!(alarm.alarm_description)),
+        ]);
+        Ok(Some(Observed { arn, fields, tags: Some(tags), settled: true }))
+    }
+
+    async fn create(&self, cx: &Cx, tags: &Tags) -> anyhow::Result<()> {
+        self.put(cx, Some(tags)).await
+    }
+
+    async fn change(&self, cx: &Cx, _seen: &Observed, _changes: &[Change]) -> anyhow::Result<()> {
+        self.put(cx, None).await
+    }
+
+    async fn tag(&self, cx: &Cx, set: &Tags, remove: &[String]) -> anyhow::Result<()> {
+        let arn = self.arn(&cx.aws);
+        if !set.is_empty() {
+            let tags = set.iter().map(|(key, value)| Tag::builder().key(key).value(value).build()).collect();
+            aws(cx.aws.cloudwatch.tag_resource().resource_arn(&arn).set_tags(Some(tags)).send().await)?;
+        }
+        if !remove.is_empty() {
+            aws(cx.aws.cloudwatch.untag_resource().resource_arn(&arn).set_tag_keys(Some(remove.to_vec())).send().await)?;
+        }
+        Ok(())
+    }
+
+    async fn ready(&self, _cx: &Cx) -> anyhow::Result<()> {
+        Ok(())
+    }
+
+    async fn delete(&self, cx: &Cx) -> anyhow::Result<()> {
+        match aws(cx.aws.cloudwatch.delete_alarms().alarm_names(&self.name).send().await) {
+            Err(error) if !error.is_missing() => Err(error)?,
+            _ => Ok(()),
+        }
+    }
+}
+
+fn statistic_text(statistic: Statistic) -> &'static str {
+    match statistic {
+        Statistic::Average => "Average",
+        Statistic::Maximum => "Maximum",
+        Statistic::Minimum => "Minimum",
+        Statistic::SampleCount => "SampleCount",
+        Statistic::Sum => "Sum",
+    }
+}
+
+fn operator(comparison: Comparison) -> &'static str {
+    match comparison {
+        Comparison::Greater => "GreaterThanThreshold",
+        Comparison::GreaterOrEqual => "GreaterThanOrEqualToThreshold",
+        Comparison::Less => "LessThanThreshold",
+        Comparison::LessOrEqual => "LessThanOrEqualToThreshold",
+    }
+}
+
+fn missing_text(missing: MissingData) -> &'static str {
+    match missing {
+        MissingData::NotBreaching => "notBreaching",
+        MissingData::Breaching => "breaching",
+        MissingData::Ignore => "ignore",
+        MissingData::Missing => "missing",
+    }
+}

@@ -1,0 +1,227 @@
+//! Lambda functions.
+//!
+//! IAM: lambda:CreateFunction, GetFunction, UpdateFunctionConfiguration, UpdateFunctionCode, TagResource, UntagResource,
+//! DeleteFunction, ListFunctions; iam:PassRole on the function's role.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use aws_sdk_lambda::operation::get_function::GetFunctionOutput;
+use aws_sdk_lambda::primitives::Blob;
+use aws_sdk_lambda::types::{Architecture as Set, Environment, FunctionCode, Runtime, TracingConfig, TracingMode};
+use serde_json::json;
+
+use super::resource::{Cx, Fields, Observed, Resource};
+use crate::aws::{Aws, AwsError, Look, Tags, Wait, aws, in_use, propagation, wait};
+use crate::code::Code;
+use crate::package::Architecture;
+use crate::plan::Change;
+use crate::spec::{Seconds, duration_text};
+
+/// `provided` runtimes start the file of this name whatever the handler setting says.
+const HANDLER: &str = "bootstrap";
+const LIMIT: Duration = Duration::from_secs(5 * 60);
+
+/// A Lambda function that runs the bundled handler.
+#[derive(Debug)]
+pub(crate) struct Function {
+    pub(crate) name: String,
+    /// ARN of its role.
+    pub(crate) role: String,
+    /// Megabytes.
+    pub(crate) memory: i64,
+    pub(crate) timeout: Seconds,
+    pub(crate) tracing: bool,
+    pub(crate) architecture: Architecture,
+    pub(crate) environment: BTreeMap<String, String>,
+    pub(crate) code: Arc<Code>,
+}
+
+impl Function {
+    async fn get(&self, cx: &Cx) -> Result<Option<GetFunctionOutput>, AwsError> {
+        match aws(cx.aws.lambda.get_function().function_name(&self.name).send().await) {
+            Ok(answer) => Ok(Some(answer)),
+            Err(error) if error.is_missing() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// `State`, and once that is Active, the state of the last update.
+    async fn look(&self, cx: &Cx) -> anyhow::Result<Look> {
+        let Some(configuration) = self.get(cx).await?.and_then(|answer| answer.configuration) else { return Ok(Look::Gone) };
+        let state = configuration.state.map_or_else(|| "Active".to_owned(), |state| state.as_str().to_owned());
+        let update = configuration.last_update_status.map(|status| status.as_str().to_owned());
+        Ok(Look::State(match (state.as_str(), update.as_deref()) {
+            // Inactive only means that it has not been called for weeks.
+            ("Active" | "Inactive", Some("InProgress")) => "InProgress".to_owned(),
+            ("Active" | "Inactive", Some("Failed")) => {
+                let why = configuration.last_update_status_reason.unwrap_or_default();
+                anyhow::bail!("the last update of the function failed: {why}")
+            }
+            ("Active" | "Inactive", _) => "Active".to_owned(),
+            ("Failed", _) => anyhow::bail!("the function can't be made: {}", configuration.state_reason.unwrap_or_default()),
+            _ => state,
+        }))
+    }
+
+    async fn until_active(&self, cx: &Cx) -> anyhow::Result<()> {
+        let what = format!("Lambda function ({})", self.name);
+        let active = Wait { what: &what, pending: &["Pending", "InProgress"], target: &["Active"], limit: LIMIT };
+        wait(&active, async || self.look(cx).await, cx.noting()).await
+    }
+
+    fn architecture(&self) -> Set {
+        match self.architecture {
+            Architecture::X86_64 => Set::X8664,
+            Architecture::Arm64 => Set::Arm64,
+        }
+    }
+
+    fn tracing_mode(&self) -> TracingConfig {
+        let mode = if self.tracing { TracingMode::Active } else { TracingMode::PassThrough };
+        TracingConfig::builder().mode(mode).build()
+    }
+
+    fn environment(&self) -> Environment {
+        Environment::builder().set_variables(Some(self.environment.clone().into_iter().collect())).build()
+    }
+}
+
+impl Resource for Function {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn arn(&self, aws: &Aws) -> String {
+        aws.arn("lambda", &format!("function:{}", self.name))
+    }
+
+    fn desired(&self) -> Fields {
+        let mut fields = Fields::from([
+            ("role", json!(self.role)),
+            ("runtime", json!(Runtime::Providedal2023.as_str())),
+            ("memory", json!(self.memory)),
+            ("timeout", json!(duration_text(self.timeout.0))),
+            ("tracing", json!(self.tracing)),
+            ("architecture", json!(self.architecture().as_str())),
+            ("environment", json!(self.environment)),
+        ]);
+        if let Some(package) = self.code.known() {
+            fields.insert("code", json!(package.sha256));
+        }
+        fields
+    }
+
+    async fn prepare(&self, cx: &Cx) -> anyhow::Result<()> {
+        self.code.package(&|text| cx.note(text)).await.map(drop)
+    }
+
+    async fn read(&self, cx: &Cx) -> anyhow::Result<Option<Observed>> {
+        let Some(answer) = self.get(cx).await? else { return Ok(None) };
+        let configuration = answer.configuration.context("GetFunction answered without a Configuration")?;
+        let variables: BTreeMap<_, _> =
+            configuration.environment.and_then(|environment| environment.variables).unwrap_or_default().into_iter().collect();
+        let tracing = configuration.tracing_config.and_then(|tracing| tracing.mode) == Some(TracingMode::Active);
+        let architecture = configuration.architectures.unwrap_or_default().into_iter().next().unwrap_or(Set::X8664);
+        let timeout = u64::try_from(configuration.timeout.unwrap_or_default()).context("a negative Timeout")?;
+        let fields = Fields::from([
+            ("role", json!(configuration.role)),
+            ("runtime", json!(configuration.runtime.map(|runtime| runtime.as_str().to_owned()))),
+            ("memory", json!(configuration.memory_size)),
+            ("timeout", json!(duration_text(timeout))),
+            ("tracing", json!(tracing)),
+            ("architecture", json!(architecture.as_str())),
+            ("environment", json!(variables)),
+            ("code", json!(configuration.code_sha256)),
+        ]);
+        let busy = |state: Option<&str>| matches!(state, Some("Pending" | "InProgress"));
+        let settled = !busy(configuration.state.as_ref().map(aws_sdk_lambda::types::State::as_str))
+            && !busy(configuration.last_update_status.as_ref().map(aws_sdk_lambda::types::LastUpdateStatus::as_str));
+        let tags = answer.tags.unwrap_or_default().into_iter().collect();
+        Ok(Some(Observed { arn: self.arn(&cx.aws), fields, tags: Some(tags), settled }))
+    }
+
+    async fn create(&self, cx: &Cx, tags: &Tags) -> anyhow::Result<()> {
+        let package = self.code.package(&|text| cx.note(text)).await?;
+        let call = cx
+            .aws
+            .lambda
+            .create_function()
+            .function_name(&self.name)
+            .description("Made by streamkit")
+            .runtime(Runtime::Providedal2023)
+            .handler(HANDLER)
+            .role(&self.role)
+            .memory_size(i32::try_from(self.memory)?)
+            .timeout(self.timeout.as_i32())
+            .tracing_config(self.tracing_mode())
+            .architectures(self.architecture())
+            .environment(self.environment())
+            .code(FunctionCode::builder().zip_file(Blob::new(package.zip.clone())).build())
+            .set_tags(Some(tags.clone().into_iter().collect()));
+        match propagation(async || aws(call.clone().send().await), cx.noting()).await {
+            Err(error) if !(error.is(&["ResourceConflictException"]) && error.message.contains("already exist")) => Err(error)?,
+            _ => Ok(()),
+        }
+    }
+
+    async fn change(&self, cx: &Cx, _seen: &Observed, changes: &[Change]) -> anyhow::Result<()> {
+        // Lambda takes one change at a time, and the architecture goes with the code.
+        let of_code = |change: &Change| matches!(change.field.as_str(), "code" | "architecture");
+        if changes.iter().any(|change| !of_code(change)) {
+            self.until_active(cx).await?;
+            let call = cx
+                .aws
+                .lambda
+                .update_function_configuration()
+                .function_name(&self.name)
+                .runtime(Runtime::Providedal2023)
+                .role(&self.role)
+                .memory_size(i32::try_from(self.memory)?)
+                .timeout(self.timeout.as_i32())
+                .tracing_config(self.tracing_mode())
+                .environment(self.environment());
+            let update = async || in_use(async || aws(call.clone().send().await), |_| {}).await;
+            propagation(update, cx.noting()).await?;
+        }
+        if changes.iter().any(of_code) {
+            self.until_active(cx).await?;
+            cx.note("uploading the code");
+            let package = self.code.package(&|text| cx.note(text)).await?;
+            let call = cx.aws.lambda.update_function_code().function_name(&self.name).architectures(self.architecture());
+            let call = call.zip_file(Blob::new(package.zip.clone()));
+            in_use(async || aws(call.clone().send().await), cx.noting()).await?;
+        }
+        Ok(())
+    }
+
+    async fn tag(&self, cx: &Cx, set: &Tags, remove: &[String]) -> anyhow::Result<()> {
+        let arn = self.arn(&cx.aws);
+        if !set.is_empty() {
+            let set = set.clone().into_iter().collect();
+            aws(cx.aws.lambda.tag_resource().resource(&arn).set_tags(Some(set)).send().await)?;
+        }
+        if !remove.is_empty() {
+            aws(cx.aws.lambda.untag_resource().resource(&arn).set_tag_keys(Some(remove.to_vec())).send().await)?;
+        }
+        Ok(())
+    }
+
+    async fn ready(&self, cx: &Cx) -> anyhow::Result<()> {
+        self.until_active(cx).await
+    }
+
+    async fn delete(&self, cx: &Cx) -> anyhow::Result<()> {
+        let call = cx.aws.lambda.delete_function().function_name(&self.name);
+        match in_use(async || aws(call.clone().send().await), cx.noting()).await {
+            Err(error) if !error.is_missing() => Err(error)?,
+            _ => {}
+        }
+        let what = format!("Lambda function ({})", self.name);
+        let pending = ["Active", "Pending", "InProgress", "Inactive", "Deleting"];
+        let gone = Wait { what: &what, pending: &pending, target: &["gone"], limit: LIMIT };
+        wait(&gone, async || self.look(cx).await, cx.noting()).await
+    }
+}

@@ -1,0 +1,106 @@
+//! CloudWatch log groups of functions: made before the function, so that Lambda does not make one without retention.
+//!
+//! IAM: logs:CreateLogGroup, DescribeLogGroups, PutRetentionPolicy, ListTagsForResource, TagResource, UntagResource, DeleteLogGroup.
+
+use anyhow::Context as _;
+use aws_sdk_cloudwatchlogs::types::LogGroup as Description;
+use serde_json::json;
+
+use super::resource::{Cx, Fields, Observed, Resource};
+use crate::aws::{Aws, AwsError, Owner, PIPELINE_TAG, Tags, aws};
+use crate::plan::Change;
+use crate::spec::{Seconds, duration_text};
+
+const DAY: u64 = 86_400;
+
+/// A CloudWatch log group.
+#[derive(Debug, Clone)]
+pub(crate) struct LogGroup {
+    /// `/aws/lambda/<function>`.
+    pub(crate) name: String,
+    pub(crate) retention: Seconds,
+}
+
+impl LogGroup {
+    async fn description(&self, cx: &Cx) -> Result<Option<Description>, AwsError> {
+        let mut token = None;
+        loop {
+            let call = cx.aws.logs.describe_log_groups().log_group_name_prefix(&self.name).set_next_token(token);
+            let page = aws(call.send().await)?;
+            let hit = page.log_groups.unwrap_or_default().into_iter().find(|group| group.log_group_name.as_ref() == Some(&self.name));
+            token = page.next_token;
+            if hit.is_some() || token.is_none() {
+                return Ok(hit);
+            }
+        }
+    }
+}
+
+impl Resource for LogGroup {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn arn(&self, aws: &Aws) -> String {
+        aws.arn("logs", &format!("log-group:{}", self.name))
+    }
+
+    fn desired(&self) -> Fields {
+        Fields::from([("retention", json!(duration_text(self.retention.0)))])
+    }
+
+    /// Lambda makes a missing group by itself, without tags: that one is the function's, and so ours.
+    fn belongs(&self, owner: &Owner, tags: &Tags) -> bool {
+        owner.owns(tags) || !tags.contains_key(PIPELINE_TAG)
+    }
+
+    async fn read(&self, cx: &Cx) -> anyhow::Result<Option<Observed>> {
+        let Some(group) = self.description(cx).await? else { return Ok(None) };
+        let days = group.retention_in_days.map(u64::try_from).transpose().context("a negative retentionInDays")?;
+        let arn = self.arn(&cx.aws);
+        let tags = match aws(cx.aws.logs.list_tags_for_resource().resource_arn(&arn).send().await) {
+            Ok(answer) => answer.tags.unwrap_or_default().into_iter().collect(),
+            Err(error) if error.is_missing() => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let fields = Fields::from([("retention", days.map_or_else(|| json!("never expires"), |days| json!(duration_text(days * DAY))))]);
+        Ok(Some(Observed { arn, fields, tags: Some(tags), settled: true }))
+    }
+
+    async fn create(&self, cx: &Cx, tags: &Tags) -> anyhow::Result<()> {
+        let call = cx.aws.logs.create_log_group().log_group_name(&self.name).set_tags(Some(tags.clone().into_iter().collect()));
+        match aws(call.send().await) {
+            Err(error) if !error.is(&["ResourceAlreadyExistsException"]) => Err(error)?,
+            _ => Ok(()),
+        }
+    }
+
+    async fn change(&self, cx: &Cx, _seen: &Observed, _changes: &[Change]) -> anyhow::Result<()> {
+        let days = i32::try_from(self.retention.0 / DAY)?;
+        aws(cx.aws.logs.put_retention_policy().log_group_name(&self.name).retention_in_days(days).send().await)?;
+        Ok(())
+    }
+
+    async fn tag(&self, cx: &Cx, set: &Tags, remove: &[String]) -> anyhow::Result<()> {
+        let arn = self.arn(&cx.aws);
+        if !set.is_empty() {
+            let set = set.clone().into_iter().collect();
+            aws(cx.aws.logs.tag_resource().resource_arn(&arn).set_tags(Some(set)).send().await)?;
+        }
+        if !remove.is_empty() {
+            aws(cx.aws.logs.untag_resource().resource_arn(&arn).set_tag_keys(Some(remove.to_vec())).send().await)?;
+        }
+        Ok(())
+    }
+
+    async fn ready(&self, _cx: &Cx) -> anyhow::Result<()> {
+        Ok(())
+    }
+
+    async fn delete(&self, cx: &Cx) -> anyhow::Result<()> {
+        match aws(cx.aws.logs.delete_log_group().log_group_name(&self.name).send().await) {
+            Err(error) if !error.is_missing() => Err(error)?,
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! Event source mappings: what connects a stream to a function.
+//!
+//! IAM: lambda:CreateEventSourceMapping, ListEventSourceMappings, GetEventSourceMapping, UpdateEventSourceMapping,
+//! DeleteEventSourceMapping.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use aws_sdk_lambda::types::{
+    DestinationConfig, EventSourceMappingConfiguration, EventSourceMappingMetric, EventSourceMappingMetricsConfig, EventSourcePosition,
+    FunctionResponseType, OnFailure,
+};
+use serde_json::{Value, json};
+
+use super::resource::{Cx, Fields, Observed, Resource};
+use crate::aws::{Aws, AwsError, Look, Tags, Wait, aws, in_use, propagation, wait};
+use crate::plan::Change;
+use crate::spec::{Seconds, StartingPosition, duration_text};
+
+/// A new mapping takes up to a minute, and longer behind a busy function.
+const LIMIT: Duration = Duration::from_secs(5 * 60);
+
+/// An event source mapping. Partial batch responses and event-count metrics are always on.
+#[derive(Debug, Clone)]
+pub(crate) struct Mapping {
+    pub(crate) function: String,
+    /// ARN of the stream.
+    pub(crate) source: String,
+    pub(crate) batch_size: i64,
+    pub(crate) batch_window: Seconds,
+    /// What the spec says; chosen at creation when it says nothing.
+    pub(crate) starting_position: Option<StartingPosition>,
+    pub(crate) parallelization_factor: i64,
+    pub(crate) bisect_on_error: bool,
+    /// −1: no limit.
+    pub(crate) max_retries: i64,
+    /// No limit when absent.
+    pub(crate) max_record_age: Option<Seconds>,
+    /// ARN of a queue or topic.
+    pub(crate) on_failure: Option<String>,
+    pub(crate) enabled: bool,
+    /// True when this run also makes the stream, so that its beginning is the right place to start.
+    pub(crate) source_is_new: std::sync::Arc<std::sync::atomic::AtomicBool>,
+}
+
+impl Mapping {
+    /// The function's mapping: the one from our source, else one from another source, which is then to be replaced.
+    async fn find(&self, cx: &Cx) -> Result<Option<EventSourceMappingConfiguration>, AwsError> {
+        let all = mappings_of(cx, &self.function).await?;
+        let ours = all.iter().position(|mapping| mapping.event_source_arn.as_ref() == Some(&self.source)).unwrap_or(0);
+        Ok(all.into_iter().nth(ours))
+    }
+
+    async fn uuid(&self, cx: &Cx) -> anyhow::Result<String> {
+        self.find(cx).await?.and_then(|mapping| mapping.uuid).context("the mapping is gone")
+    }
+
+    fn destinations(&self) -> DestinationConfig {
+        // To clear it, an empty DestinationConfig is sent: an empty OnFailure is refused.
+        let on_failure = self.on_failure.as_ref().map(|arn| OnFailure::builder().destination(arn).build());
+        DestinationConfig::builder().set_on_failure(on_failure).build()
+    }
+
+    fn metrics() -> EventSourceMappingMetricsConfig {
+        EventSourceMappingMetricsConfig::builder().metrics(EventSourceMappingMetric::EventCount).build()
+    }
+
+    fn max_record_age(&self) -> i32 {
+        self.max_record_age.map_or(-1, Seconds::as_i32)
+    }
+}
+
+/// All mappings of a function; none when there is no such function.
+pub(super) async fn mappings_of(cx: &Cx, function: &str) -> Result<Vec<EventSourceMappingConfiguration>, AwsError> {
+    let mut pages = cx.aws.lambda.list_event_source_mappings().function_name(function).into_paginator().items().send();
+    let mut all = Vec::new();
+    while let Some(mapping) = pages.next().await {
+        match aws(mapping) {
+            Ok(mapping) => all.push(mapping),
+            Err(error) if error.is_missing() => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(all)
+}
+
+/// Deletes one mapping and waits until it is gone.
+pub(super) async fn delete_mapping(cx: &Cx, uuid: &str) -> anyhow::Result<()> {
+    let call = cx.aws.lambda.delete_event_source_mapping().uuid(uuid);
+    match in_use(async || aws(call.clone().send().await), cx.noting()).await {
+        Err(error) if !error.is_missing() => Err(error)?,
+        _ => {}
+    }
+    let what = format!("event source mapping ({uuid})");
+    let pending = ["Deleting", "Enabled", "Disabled", "Disabling"];
+    let gone = Wait { what: &what, pending: &pending, target: &["gone"], limit: LIMIT };
+    wait(&gone, async || state(cx, uuid).await, cx.noting()).await
+}
+
+async fn state(cx: &Cx, uuid: &str) -> anyhow::Result<Look> {
+    match aws(cx.aws.lambda.get_event_source_mapping().uuid(uuid).send().await) {
+        Ok(mapping) => Ok(Look::State(mapping.state.context("GetEventSourceMapping answered without a State")?)),
+        Err(error) if error.is_missing() => Ok(Look::Gone),
+        Err(error) => Err(error.into()),
+    }
+}
+
+impl Resource for Mapping {
+    /// A mapping has no name of its own.
+    fn name(&self) -> &str {
+        &self.function
+    }
+
+    fn arn(&self, _aws: &Aws) -> String {
+        String::new()
+    }
+
+    fn desired(&self) -> Fields {
+        let mut fields = Fields::from([
+            ("source", json!(self.source)),
+            ("batch_size", json!(self.batch_size)),
+            ("batch_window", json!(duration_text(self.batch_window.0))),
+            ("parallelization_factor", json!(self.parallelization_factor)),
+            ("bisect_on_error", json!(self.bisect_on_error)),
+            ("max_retries", json!(self.max_retries)),
+            ("max_record_age", json!(self.max_record_age.map(|age| duration_text(age.0)))),
+            ("on_failure", json!(self.on_failure)),
+            ("partial_batch_responses", json!(true)),
+            ("event_count_metrics", json!(true)),
+            ("enabled", json!(self.enabled)),
+        ]);
+        if let Some(position) = self.starting_position {
+            fields.insert("starting_position", json!(position_text(&event_source_position(position))));
+        }
+        fields
+    }
+
+    fn replacing(&self, field: &str) -> Option<&'static str> {
+        // Both can be set only when the mapping is made.
+        matches!(field, "source" | "starting_position").then_some("the mapping's place in the stream: records are skipped or read again")
+    }
+
+    async fn read(&self, cx: &Cx) -> anyhow::Result<Option<Observed>> {
+        let Some(mapping) = self.find(cx).await? else { return Ok(None) };
+        let state = mapping.state.as_deref().unwrap_or_default();
+        let uuid = mapping.uuid.context("a mapping without a UUID")?;
+        if state == "Deleting" {
+            cx.note("waiting for an earlier deletion");
+            delete_mapping(cx, &uuid).await?;
+            return Ok(None);
+        }
+        let seconds = |value: Option<i32>| value.and_then(|value| u64::try_from(value).ok());
+        let on_failure = mapping.destination_config.and_then(|config| config.on_failure).and_then(|on_failure| on_failure.destination);
+        let partial = mapping.function_response_types.unwrap_or_default().contains(&FunctionResponseType::ReportBatchItemFailures);
+        let counted = mapping.metrics_config.and_then(|config| config.metrics).unwrap_or_default();
+        let fields = Fields::from([
+            ("source", json!(mapping.event_source_arn)),
+            ("batch_size", json!(mapping.batch_size)),
+            ("batch_window", json!(duration_text(seconds(mapping.maximum_batching_window_in_seconds).unwrap_or(0)))),
+            ("parallelization_factor", json!(mapping.parallelization_factor.unwrap_or(1))),
+            ("bisect_on_error", json!(mapping.bisect_batch_on_function_error.unwrap_or_default())),
+            ("max_retries", json!(mapping.maximum_retry_attempts.unwrap_or(-1))),
+            ("max_record_age", json!(seconds(mapping.maximum_record_age_in_seconds).map(duration_text))),
+            ("on_failure", json!(on_failure)),
+            ("partial_batch_responses", json!(partial)),
+            ("event_count_metrics", json!(counted.contains(&EventSourceMappingMetric::EventCount))),
+            ("enabled", json!(!matches!(state, "Disabled" | "Disabling"))),
+            ("starting_position", json!(mapping.starting_position.as_ref().map(position_text))),
+        ]);
+        let arn = mapping.event_source_mapping_arn.unwrap_or_else(|| cx.aws.arn("lambda", &format!("event-source-mapping:{uuid}")));
+        Ok(Some(Observed { arn, fields, tags: None, settled: matches!(state, "Enabled" | "Disabled") }))
+    }
+
+    async fn create(&self, cx: &Cx, _tags: &Tags) -> anyhow::Result<()> {
+        let mut call = cx
+            .aws
+            .lambda
+            .create_event_source_mapping()
+            .function_name(&self.function)
+            .event_source_arn(&self.source)
+            .batch_size(i32::try_from(self.batch_size)?)
+            .maximum_batching_window_in_seconds(self.batch_window.as_i32())
+            .parallelization_factor(i32::try_from(self.parallelization_factor)?)
+            .bisect_batch_on_function_error(self.bisect_on_error)
+            .maximum_retry_attempts(i32::try_from(self.max_retries)?)
+            .maximum_record_age_in_seconds(self.max_record_age())
+            .function_response_types(FunctionResponseType::ReportBatchItemFailures)
+            .metrics_config(Self::metrics())
+            .enabled(self.enabled);
+        if self.on_failure.is_some() {
+            call = call.destination_config(self.destinations());
+        }
+        // Polling starts up to minutes after this call: with LATEST, what is put in between would never be seen.
+        call = match self.starting_position {
+            Some(position) => call.starting_position(event_source_position(position)),
+            None if self.source_is_new.load(std::sync::atomic::Ordering::Relaxed) => call.starting_position(EventSourcePosition::TrimHorizon),
+            None => call
+                .starting_position(EventSourcePosition::AtTimestamp)
+                .starting_position_timestamp(aws_smithy_types::DateTime::from(std::time::SystemTime::now())),
+        };
+        let create = async || in_use(async || aws(call.clone().send().await), |_| {}).await;
+        match propagation(create, cx.noting()).await {
+            Err(error) if !(error.is(&["ResourceConflictException"]) && error.message.contains("already exists")) => Err(error)?,
+            _ => Ok(()),
+        }
+    }
+
+    async fn change(&self, cx: &Cx, _seen: &Observed, _changes: &[Change]) -> anyhow::Result<()> {
+        // An omitted field means "no change", so all are sent: what the spec no longer has is reset.
+        let call = cx
+            .aws
+            .lambda
+            .update_event_source_mapping()
+            .uuid(self.uuid(cx).await?)
+            .function_name(&self.function)
+            .batch_size(i32::try_from(self.batch_size)?)
+            .maximum_batching_window_in_seconds(self.batch_window.as_i32())
+            .parallelization_factor(i32::try_from(self.parallelization_factor)?)
+            .bisect_batch_on_function_error(self.bisect_on_error)
+            .maximum_retry_attempts(i32::try_from(self.max_retries)?)
+            .maximum_record_age_in_seconds(self.max_record_age())
+            .destination_config(self.destinations())
+            .function_response_types(FunctionResponseType::ReportBatchItemFailures)
+            .metrics_config(Self::metrics())
+            .enabled(self.enabled);
+        let update = async || in_use(async || aws(call.clone().send().await), |_| {}).await;
+        propagation(update, cx.noting()).await?;
+        Ok(())
+    }
+
+    async fn tag(&self, _cx: &Cx, _set: &Tags, _remove: &[String]) -> anyhow::Result<()> {
+        Ok(())
+    }
+
+    async fn ready(&self, cx: &Cx) -> anyhow::Result<()> {
+        let uuid = self.uuid(cx).await?;
+        let what = format!("event source mapping ({})", self.function);
+        let pending = ["Creating", "Enabling", "Updating", "Disabling"];
+        let target = if self.enabled { ["Enabled"] } else { ["Disabled"] };
+        let enabled = Wait { what: &what, pending: &pending, target: &target, limit: LIMIT };
+        wait(&enabled, async || state(cx, &uuid).await, cx.noting()).await
+    }
+
+    async fn delete(&self, cx: &Cx) -> anyhow::Result<()> {
+        for mapping in mappings_of(cx, &self.function).await? {
+            delete_mapping(cx, &mapping.uuid.context("a mapping without a UUID")?).await?;
+        }
+        Ok(())
+    }
+}
+
+fn event_source_position(position: StartingPosition) -> EventSourcePosition {
+    match position {
+        StartingPosition::Latest => EventSourcePosition::Latest,
+        StartingPosition::TrimHorizon => EventSourcePosition::TrimHorizon,
+    }
+}
+
+fn position_text(position: &EventSourcePosition) -> Value {
+    json!(position.as_str().to_lowercase().replace('_', "-"))
+}

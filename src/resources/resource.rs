@@ -1,0 +1,289 @@
+//! What every resource can do, and the one way in which it is brought in line with the spec.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use serde_json::Value;
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::{Alarm, Function, LogGroup, Mapping, Queue, Role, Stream, Table, Topic};
+use crate::aws::{Aws, Owner, Tags};
+use crate::plan::{Change, differences};
+
+/// A resource's settings in the spec's own units and words: what plans show is what is compared.
+pub(crate) type Fields = BTreeMap<&'static str, Value>;
+
+/// What a call needs to know of its run.
+#[derive(Clone)]
+pub(crate) struct Cx {
+    pub(crate) aws: Arc<Aws>,
+    pub(crate) owner: Owner,
+    pub(crate) adopt: bool,
+    notes: Option<(String, UnboundedSender<(String, String)>)>,
+}
+
+impl Cx {
+    pub(crate) fn new(aws: Arc<Aws>, owner: Owner) -> Self {
+        Self { aws, owner, adopt: false, notes: None }
+    }
+
+    pub(crate) fn adopting(mut self, adopt: bool) -> Self {
+        self.adopt = adopt;
+        self
+    }
+
+    /// The same context for one node, whose notes go to `notes`.
+    pub(crate) fn for_node(&self, node: &str, notes: UnboundedSender<(String, String)>) -> Self {
+        Self { notes: Some((node.to_owned(), notes)), ..self.clone() }
+    }
+
+    /// Says what the node is waiting for.
+    pub(crate) fn note(&self, text: &str) {
+        if let Some((node, notes)) = &self.notes {
+            // The receiver is gone only when the run is over.
+            let _ = notes.send((node.clone(), text.to_owned()));
+        }
+    }
+
+    /// [`note`](Self::note) as a callback.
+    pub(crate) fn noting(&self) -> impl FnMut(&str) + '_ {
+        |text| self.note(text)
+    }
+}
+
+/// A resource as AWS has it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Observed {
+    pub(crate) arn: String,
+    pub(crate) fields: Fields,
+    /// `None` where the resource has no tags of its own and belongs to whom its parent belongs.
+    pub(crate) tags: Option<Tags>,
+    /// False while an earlier change is still being made.
+    pub(crate) settled: bool,
+}
+
+/// A resource of the spec.
+///
+/// `read` and `create` tolerate races: what is gone is `None`, what is there already is fine.
+pub(crate) trait Resource {
+    /// The name in AWS.
+    fn name(&self) -> &str;
+    /// The ARN, which follows from the name.
+    fn arn(&self, aws: &Aws) -> String;
+    /// What the spec wants.
+    fn desired(&self) -> Fields;
+    /// Why a change of this field needs a new resource, and what is lost with the old one.
+    fn replacing(&self, _field: &str) -> Option<&'static str> {
+        None
+    }
+    /// True when the tags say that the resource is the owner's.
+    fn belongs(&self, owner: &Owner, tags: &Tags) -> bool {
+        owner.owns(tags)
+    }
+    /// Gets what `desired` needs to be complete, when the resource exists already.
+    async fn prepare(&self, _cx: &Cx) -> anyhow::Result<()> {
+        Ok(())
+    }
+    async fn read(&self, cx: &Cx) -> anyhow::Result<Option<Observed>>;
+    async fn create(&self, cx: &Cx, tags: &Tags) -> anyhow::Result<()>;
+    /// Makes the given changes in place.
+    async fn change(&self, cx: &Cx, seen: &Observed, changes: &[Change]) -> anyhow::Result<()>;
+    async fn tag(&self, cx: &Cx, set: &Tags, remove: &[String]) -> anyhow::Result<()>;
+    /// Waits until the resource can be used.
+    async fn ready(&self, cx: &Cx) -> anyhow::Result<()>;
+    /// Deletes the resource and waits until it is gone; gone already is fine.
+    async fn delete(&self, cx: &Cx) -> anyhow::Result<()>;
+}
+
+/// What kind of AWS resource something is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Type {
+    // In the order in which they are taken down.
+    Alarm,
+    Mapping,
+    Function,
+    LogGroup,
+    Role,
+    Topic,
+    Queue,
+    Table,
+    Stream,
+}
+
+impl Type {
+    /// The kind in AWS's own terms.
+    pub(crate) fn text(self) -> &'static str {
+        match self {
+            Self::Alarm => "CloudWatch alarm",
+            Self::Mapping => "event source mapping",
+            Self::Function => "Lambda function",
+            Self::LogGroup => "CloudWatch log group",
+            Self::Role => "IAM role",
+            Self::Topic => "SNS topic",
+            Self::Queue => "SQS queue",
+            Self::Table => "DynamoDB table",
+            Self::Stream => "Kinesis stream",
+        }
+    }
+
+    /// What goes with the resource when it is deleted, if it holds data.
+    pub(crate) fn holds(self) -> Option<&'static str> {
+        match self {
+            Self::Queue => Some("its messages"),
+            Self::Table => Some("its items"),
+            Self::Stream => Some("its records"),
+            Self::LogGroup => Some("its logs"),
+            _ => None,
+        }
+    }
+}
+
+/// Any of the resources.
+#[derive(Debug)]
+pub(crate) enum Any {
+    Stream(Stream),
+    Table(Table),
+    Queue(Queue),
+    Role(Role),
+    LogGroup(LogGroup),
+    Function(Function),
+    Mapping(Mapping),
+    Topic(Topic),
+    Alarm(Alarm),
+}
+
+macro_rules! each {
+    ($any:expr, $resource:ident => $call:expr) => {
+        match $any {
+            Any::Stream($resource) => $call,
+            Any::Table($resource) => $call,
+            Any::Queue($resource) => $call,
+            Any::Role($resource) => $call,
+            Any::LogGroup($resource) => $call,
+            Any::Function($resource) => $call,
+            Any::Mapping($resource) => $call,
+            Any::Topic($resource) => $call,
+            Any::Alarm($resource) => $call,
+        }
+    };
+}
+
+impl Any {
+    pub(crate) fn kind(&self) -> Type {
+        match self {
+            Self::Stream(_) => Type::Stream,
+            Self::Table(_) => Type::Table,
+            Self::Queue(_) => Type::Queue,
+            Self::Role(_) => Type::Role,
+            Self::LogGroup(_) => Type::LogGroup,
+            Self::Function(_) => Type::Function,
+            Self::Mapping(_) => Type::Mapping,
+            Self::Topic(_) => Type::Topic,
+            Self::Alarm(_) => Type::Alarm,
+        }
+    }
+
+    /// `Kinesis stream (retail-events)`, as errors name it.
+    pub(crate) fn label(&self) -> String {
+        format!("{} ({})", self.kind().text(), self.name())
+    }
+}
+
+impl Resource for Any {
+    fn name(&self) -> &str {
+        each!(self, resource => resource.name())
+    }
+    fn arn(&self, aws: &Aws) -> String {
+        each!(self, resource => resource.arn(aws))
+    }
+    fn desired(&self) -> Fields {
+        each!(self, resource => resource.desired())
+    }
+    fn replacing(&self, field: &str) -> Option<&'static str> {
+        each!(self, resource => resource.replacing(field))
+    }
+    fn belongs(&self, owner: &Owner, tags: &Tags) -> bool {
+        each!(self, resource => resource.belongs(owner, tags))
+    }
+    async fn prepare(&self, cx: &Cx) -> anyhow::Result<()> {
+        each!(self, resource => resource.prepare(cx).await)
+    }
+    async fn read(&self, cx: &Cx) -> anyhow::Result<Option<Observed>> {
+        each!(self, resource => resource.read(cx).await).with_context(|| format!("reading {}", self.label()))
+    }
+    async fn create(&self, cx: &Cx, tags: &Tags) -> anyhow::Result<()> {
+        each!(self, resource => resource.create(cx, tags).await).with_context(|| format!("creating {}", self.label()))
+    }
+    async fn change(&self, cx: &Cx, seen: &Observed, changes: &[Change]) -> anyhow::Result<()> {
+        each!(self, resource => resource.change(cx, seen, changes).await).with_context(|| format!("changing {}", self.label()))
+    }
+    async fn tag(&self, cx: &Cx, set: &Tags, remove: &[String]) -> anyhow::Result<()> {
+        each!(self, resource => resource.tag(cx, set, remove).await).with_context(|| format!("tagging {}", self.label()))
+    }
+    async fn ready(&self, cx: &Cx) -> anyhow::Result<()> {
+        each!(self, resource => resource.ready(cx).await).with_context(|| format!("waiting for {}", self.label()))
+    }
+    async fn delete(&self, cx: &Cx) -> anyhow::Result<()> {
+        each!(self, resource => resource.delete(cx).await).with_context(|| format!("deleting {}", self.label()))
+    }
+}
+
+/// Brings one resource in line with the spec: observe, ensure that it exists, sync each aspect, wait.
+///
+/// `exists` is called as soon as the resource is there, which is all that some dependents wait for.
+pub(crate) async fn sync(resource: &Any, tags: &Tags, cx: &Cx, exists: impl FnOnce()) -> anyhow::Result<()> {
+    // Observe: not what the plan saw, which may be minutes old by now.
+    let mut seen = resource.read(cx).await?;
+    let made_here = seen.is_none();
+    // Ensure
+    if made_here {
+        cx.note("creating");
+        resource.create(cx, tags).await?;
+        // Some endpoints lose tags and settings given at creation, so what came out of it is read, not assumed.
+        seen = resource.read(cx).await?;
+    }
+    let Some(seen) = seen else {
+        bail!("{} was created and is already gone: something else deletes it", resource.label());
+    };
+    if let Some(has) = &seen.tags
+        && !resource.belongs(&cx.owner, has)
+        && !cx.adopt
+        && !(made_here && has.is_empty())
+    {
+        bail!(Foreign { label: resource.label() });
+    }
+    exists();
+    // Sync
+    resource.prepare(cx).await?;
+    let changes = differences(&seen.fields, &resource.desired());
+    if !changes.is_empty() {
+        if !seen.settled {
+            resource.ready(cx).await?;
+        }
+        cx.note("changing");
+        resource.change(cx, &seen, &changes).await?;
+    }
+    if let Some(has) = &seen.tags {
+        let (set, remove) = tag_changes(has, tags);
+        if !set.is_empty() || !remove.is_empty() {
+            resource.tag(cx, &set, &remove).await?;
+        }
+    }
+    // Wait
+    resource.ready(cx).await
+}
+
+/// A resource of the same name that is not this pipeline's.
+#[derive(Debug, thiserror::Error)]
+#[error("{label} exists already and does not belong to this pipeline")]
+pub(crate) struct Foreign {
+    pub(crate) label: String,
+}
+
+/// Which tags to set and which to remove. AWS's own tags are not ours to touch.
+pub(crate) fn tag_changes(has: &Tags, wants: &Tags) -> (Tags, Vec<String>) {
+    let set = wants.iter().filter(|(key, value)| has.get(*key) != Some(value)).map(|(key, value)| (key.clone(), value.clone()));
+    let remove = has.keys().filter(|key| !wants.contains_key(*key) && !key.starts_with("aws:"));
+    (set.collect(), remove.cloned().collect())
+}

@@ -1,0 +1,269 @@
+//! Kinesis data streams.
+//!
+//! IAM: kinesis:CreateStream, DescribeStreamSummary, ListTagsForStream, AddTagsToStream, RemoveTagsFromStream,
+//! IncreaseStreamRetentionPeriod, DecreaseStreamRetentionPeriod, StartStreamEncryption, StopStreamEncryption,
+//! UpdateShardCount, UpdateStreamMode, DeleteStream, ListStreams.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use aws_sdk_kinesis::types::{EncryptionType, ScalingType, StreamDescriptionSummary, StreamMode as Mode, StreamModeDetails};
+use serde_json::{Value, json};
+
+use super::resource::{Cx, Fields, Observed, Resource};
+use crate::aws::{Aws, AwsError, Look, Tags, Wait, aws, wait};
+use crate::plan::Change;
+use crate::spec::{Encryption, Seconds, StreamMode, duration_text};
+
+/// The alias of the key that AWS keeps for Kinesis.
+const AWS_MANAGED_KEY: &str = "alias/aws/kinesis";
+const HOUR: u64 = 3_600;
+/// A stream takes seconds to become ACTIVE; a reshard of many shards takes minutes.
+const LIMIT: Duration = Duration::from_secs(15 * 60);
+
+/// A Kinesis data stream.
+#[derive(Debug, Clone)]
+pub(crate) struct Stream {
+    pub(crate) name: String,
+    pub(crate) mode: StreamMode,
+    /// Open shards, in provisioned mode.
+    pub(crate) shards: i64,
+    pub(crate) retention: Seconds,
+    pub(crate) encryption: Encryption,
+}
+
+impl Stream {
+    async fn summary(&self, cx: &Cx) -> Result<Option<StreamDescriptionSummary>, AwsError> {
+        match aws(cx.aws.kinesis.describe_stream_summary().stream_name(&self.name).send().await) {
+            Ok(answer) => Ok(answer.stream_description_summary),
+            Err(error) if error.is_missing() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn look(&self, cx: &Cx) -> anyhow::Result<Look> {
+        Ok(self.summary(cx).await?.map_or(Look::Gone, |summary| Look::State(summary.stream_status.as_str().to_owned())))
+    }
+
+    async fn until_active(&self, cx: &Cx) -> anyhow::Result<()> {
+        let what = format!("Kinesis stream ({})", self.name);
+        let active = Wait { what: &what, pending: &["CREATING", "UPDATING"], target: &["ACTIVE"], limit: LIMIT };
+        wait(&active, async || self.look(cx).await, cx.noting()).await
+    }
+
+    fn mode_details(&self) -> anyhow::Result<StreamModeDetails> {
+        let mode = match self.mode {
+            StreamMode::Provisioned => Mode::Provisioned,
+            StreamMode::OnDemand => Mode::OnDemand,
+        };
+        Ok(StreamModeDetails::builder().stream_mode(mode).build()?)
+    }
+
+    /// UpdateShardCount at most doubles or halves, so a larger step is taken in several.
+    async fn reshard(&self, cx: &Cx, mut from: i64) -> anyhow::Result<()> {
+        for target in shard_steps(from, self.shards) {
+            self.until_active(cx).await?;
+            cx.note(&format!("resharding from {from} to {target}"));
+            let call = cx.aws.kinesis.update_shard_count().stream_name(&self.name);
+            let call = call.target_shard_count(i32::try_from(target)?).scaling_type(ScalingType::UniformScaling);
+            aws(call.send().await)?;
+            from = target;
+        }
+        Ok(())
+    }
+
+    async fn encrypt(&self, cx: &Cx, seen: &Observed) -> anyhow::Result<()> {
+        self.until_active(cx).await?;
+        let key = match &self.encryption {
+            Encryption::None => {
+                let old = seen.fields.get("encryption").and_then(Value::as_str).unwrap_or_default();
+                let old = if old == "aws-managed" { AWS_MANAGED_KEY } else { old };
+                let call = cx.aws.kinesis.stop_stream_encryption().stream_name(&self.name);
+                aws(call.encryption_type(EncryptionType::Kms).key_id(old).send().await)?;
+                return Ok(());
+            }
+            Encryption::AwsManaged => AWS_MANAGED_KEY,
+            Encryption::Key(key) => key,
+        };
+        let call = cx.aws.kinesis.start_stream_encryption().stream_name(&self.name);
+        aws(call.encryption_type(EncryptionType::Kms).key_id(key).send().await)?;
+        Ok(())
+    }
+}
+
+impl Resource for Stream {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn arn(&self, aws: &Aws) -> String {
+        aws.arn("kinesis", &format!("stream/{}", self.name))
+    }
+
+    fn desired(&self) -> Fields {
+        let mut fields = Fields::from([
+            ("mode", json!(mode_text(self.mode))),
+            ("retention", json!(duration_text(self.retention.0))),
+            ("encryption", json!(self.encryption.to_string())),
+        ]);
+        if self.mode == StreamMode::Provisioned {
+            fields.insert("shards", json!(self.shards));
+        }
+        fields
+    }
+
+    async fn read(&self, cx: &Cx) -> anyhow::Result<Option<Observed>> {
+        let Some(summary) = self.summary(cx).await? else { return Ok(None) };
+        if summary.stream_status.as_str() == "DELETING" {
+            // Its name is free only when it is gone, and it can't be kept.
+            cx.note("waiting for an earlier deletion");
+            self.until_gone(cx).await?;
+            return Ok(None);
+        }
+        let on_demand = summary.stream_mode_details.as_ref().is_some_and(|details| details.stream_mode == Mode::OnDemand);
+        let hours = u64::try_from(summary.retention_period_hours).context("a negative RetentionPeriodHours")?;
+        let encryption = match (&summary.encryption_type, &summary.key_id) {
+            (Some(EncryptionType::Kms), Some(key)) if key.ends_with(AWS_MANAGED_KEY) => "aws-managed",
+            (Some(EncryptionType::Kms), Some(key)) => key,
+            _ => "none",
+        };
+        let mut fields = Fields::from([
+            ("mode", json!(mode_text(if on_demand { StreamMode::OnDemand } else { StreamMode::Provisioned }))),
+            ("retention", json!(duration_text(hours * HOUR))),
+            ("encryption", json!(encryption)),
+        ]);
+        fields.insert("shards", json!(summary.open_shard_count));
+        let mut tags = Tags::new();
+        let mut after = None;
+        loop {
+            let call = cx.aws.kinesis.list_tags_for_stream().stream_name(&self.name).set_exclusive_start_tag_key(after);
+            let page = aws(call.send().await)?;
+            tags.extend(page.tags.iter().map(|tag| (tag.key.clone(), tag.value.clone().unwrap_or_default())));
+            after = page.tags.last().map(|tag| tag.key.clone()).filter(|_| page.has_more_tags);
+            if after.is_none() {
+                break;
+            }
+        }
+        let settled = summary.stream_status.as_str() == "ACTIVE";
+        Ok(Some(Observed { arn: summary.stream_arn, fields, tags: Some(tags), settled }))
+    }
+
+    async fn create(&self, cx: &Cx, tags: &Tags) -> anyhow::Result<()> {
+        let mut call = cx.aws.kinesis.create_stream().stream_name(&self.name).stream_mode_details(self.mode_details()?);
+        if self.mode == StreamMode::Provisioned {
+            call = call.shard_count(i32::try_from(self.shards)?);
+        }
+        for (key, value) in tags {
+            call = call.tags(key, value);
+        }
+        match aws(call.send().await) {
+            // Also the answer to the SDK's own second try of a call that worked.
+            Err(error) if !(error.is(&["ResourceInUseException"]) && error.message.contains("already exists")) => Err(error)?,
+            _ => self.until_active(cx).await,
+        }
+    }
+
+    async fn change(&self, cx: &Cx, seen: &Observed, changes: &[Change]) -> anyhow::Result<()> {
+        // Kinesis takes one change at a time, and the shard count counts only in provisioned mode: mode first.
+        let of = |field: &str| changes.iter().find(|change| change.field == field);
+        if of("mode").is_some() {
+            self.until_active(cx).await?;
+            cx.note("changing the mode");
+            aws(cx.aws.kinesis.update_stream_mode().stream_arn(&seen.arn).stream_mode_details(self.mode_details()?).send().await)?;
+            self.until_active(cx).await?;
+        }
+        if of("shards").is_some() {
+            let open = self.summary(cx).await?.context("the stream is gone")?.open_shard_count;
+            self.reshard(cx, i64::from(open)).await?;
+        }
+        if let Some(change) = of("retention") {
+            self.until_active(cx).await?;
+            let before = change.from.as_str().and_then(|text| Seconds::parse(text).ok()).map_or(0, |seconds| seconds.0);
+            let hours = i32::try_from(self.retention.0 / HOUR)?;
+            if self.retention.0 > before {
+                let call = cx.aws.kinesis.increase_stream_retention_period().stream_name(&self.name);
+                aws(call.retention_period_hours(hours).send().await)?;
+            } else {
+                let call = cx.aws.kinesis.decrease_stream_retention_period().stream_name(&self.name);
+                aws(call.retention_period_hours(hours).send().await)?;
+            }
+        }
+        if of("encryption").is_some() {
+            self.encrypt(cx, seen).await?;
+        }
+        Ok(())
+    }
+
+    async fn tag(&self, cx: &Cx, set: &Tags, remove: &[String]) -> anyhow::Result<()> {
+        // The classic calls: emulators know them, and not all know TagResource. At most 10 tags a call.
+        for some in set.iter().collect::<Vec<_>>().chunks(10) {
+            let mut call = cx.aws.kinesis.add_tags_to_stream().stream_name(&self.name);
+            for (key, value) in some {
+                call = call.tags(*key, *value);
+            }
+            aws(call.send().await)?;
+        }
+        for some in remove.chunks(10) {
+            let call = cx.aws.kinesis.remove_tags_from_stream().stream_name(&self.name);
+            aws(call.set_tag_keys(Some(some.to_vec())).send().await)?;
+        }
+        Ok(())
+    }
+
+    async fn ready(&self, cx: &Cx) -> anyhow::Result<()> {
+        self.until_active(cx).await
+    }
+
+    async fn delete(&self, cx: &Cx) -> anyhow::Result<()> {
+        match aws(cx.aws.kinesis.delete_stream().stream_name(&self.name).enforce_consumer_deletion(true).send().await) {
+            Err(error) if !error.is_missing() => Err(error)?,
+            _ => self.until_gone(cx).await,
+        }
+    }
+}
+
+impl Stream {
+    async fn until_gone(&self, cx: &Cx) -> anyhow::Result<()> {
+        let what = format!("Kinesis stream ({})", self.name);
+        let gone = Wait { what: &what, pending: &["DELETING", "ACTIVE", "UPDATING"], target: &["gone"], limit: LIMIT };
+        wait(&gone, async || self.look(cx).await, cx.noting()).await
+    }
+}
+
+fn mode_text(mode: StreamMode) -> &'static str {
+    match mode {
+        StreamMode::Provisioned => "provisioned",
+        StreamMode::OnDemand => "on-demand",
+    }
+}
+
+/// The shard counts to go through, each at most twice or half of the one before.
+pub(crate) fn shard_steps(from: i64, to: i64) -> Vec<i64> {
+    let mut steps = Vec::new();
+    let mut now = from.max(1);
+    while now != to {
+        now = if to > now { to.min(now * 2) } else { to.max((now + 1) / 2) };
+        steps.push(now);
+    }
+    steps
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shard_steps_at_most_double_or_halve() {
+        assert_eq!(shard_steps(1, 1), Vec::<i64>::new());
+        assert_eq!(shard_steps(1, 5), [2, 4, 5]);
+        assert_eq!(shard_steps(10, 2), [5, 3, 2]);
+        for (from, to) in [(1, 1000), (777, 3), (5, 4)] {
+            let mut now = from;
+            for step in shard_steps(from, to) {
+                assert!(step <= now * 2 && step * 2 >= now, "{now} to {step}");
+                now = step;
+            }
+            assert_eq!(now, to);
+        }
+    }
+}

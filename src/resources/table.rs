@@ -1,0 +1,302 @@
+//! DynamoDB tables.
+//!
+//! IAM: dynamodb:CreateTable, DescribeTable, DescribeTimeToLive, DescribeContinuousBackups, ListTagsOfResource, TagResource,
+//! UntagResource, UpdateTable, UpdateTimeToLive, UpdateContinuousBackups, DeleteTable, ListTables.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, PointInTimeRecoverySpecification, ProvisionedThroughput,
+    ScalarAttributeType, StreamSpecification, StreamViewType, TableDescription, Tag, TimeToLiveSpecification, TimeToLiveStatus,
+};
+use serde_json::{Value, json};
+
+use super::resource::{Cx, Fields, Observed, Resource};
+use crate::aws::{Aws, AwsError, Look, Tags, Wait, aws, in_use, wait};
+use crate::plan::Change;
+use crate::spec::{AttributeType, Billing, Key, ViewType};
+
+const LIMIT: Duration = Duration::from_secs(15 * 60);
+
+/// A DynamoDB table, encrypted at rest as all of them are.
+#[derive(Debug, Clone)]
+pub(crate) struct Table {
+    pub(crate) name: String,
+    pub(crate) partition_key: Key,
+    pub(crate) sort_key: Option<Key>,
+    pub(crate) billing: Billing,
+    pub(crate) ttl: Option<String>,
+    pub(crate) stream: Option<ViewType>,
+    pub(crate) point_in_time_recovery: bool,
+    pub(crate) protect: bool,
+}
+
+impl Table {
+    async fn description(&self, cx: &Cx) -> Result<Option<TableDescription>, AwsError> {
+        match aws(cx.aws.dynamodb.describe_table().table_name(&self.name).send().await) {
+            Ok(answer) => Ok(answer.table),
+            Err(error) if error.is_missing() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn look(&self, cx: &Cx) -> anyhow::Result<Look> {
+        let state = self.description(cx).await?.map(|table| {
+            table.table_status.map_or_else(|| "unknown".to_owned(), |status| status.as_str().to_owned())
+        });
+        Ok(state.map_or(Look::Gone, Look::State))
+    }
+
+    async fn until_active(&self, cx: &Cx) -> anyhow::Result<()> {
+        let what = format!("DynamoDB table ({})", self.name);
+        let active = Wait { what: &what, pending: &["CREATING", "UPDATING"], target: &["ACTIVE"], limit: LIMIT };
+        wait(&active, async || self.look(cx).await, cx.noting()).await
+    }
+
+    async fn until_gone(&self, cx: &Cx) -> anyhow::Result<()> {
+        let what = format!("DynamoDB table ({})", self.name);
+        let gone = Wait { what: &what, pending: &["DELETING", "ACTIVE", "UPDATING"], target: &["gone"], limit: LIMIT };
+        wait(&gone, async || self.look(cx).await, cx.noting()).await
+    }
+
+    fn keys(&self) -> impl Iterator<Item = (&Key, KeyType)> {
+        std::iter::once((&self.partition_key, KeyType::Hash)).chain(self.sort_key.as_ref().map(|key| (key, KeyType::Range)))
+    }
+
+    fn throughput(&self) -> anyhow::Result<Option<ProvisionedThroughput>> {
+        Ok(match self.billing {
+            Billing::OnDemand => None,
+            Billing::Provisioned { read, write } => {
+                Some(ProvisionedThroughput::builder().read_capacity_units(read).write_capacity_units(write).build()?)
+            }
+        })
+    }
+
+    fn billing_mode(&self) -> BillingMode {
+        if self.billing == Billing::OnDemand { BillingMode::PayPerRequest } else { BillingMode::Provisioned }
+    }
+
+    async fn set_stream(&self, cx: &Cx, had: bool) -> anyhow::Result<()> {
+        let update = async |specification: StreamSpecification| {
+            let call = cx.aws.dynamodb.update_table().table_name(&self.name).stream_specification(specification);
+            in_use(async || aws(call.clone().send().await), cx.noting()).await
+        };
+        if had {
+            // A view type can't be changed, only switched off and on again.
+            update(StreamSpecification::builder().stream_enabled(false).build()?).await?;
+            self.until_active(cx).await?;
+        }
+        if let Some(view) = self.stream {
+            update(StreamSpecification::builder().stream_enabled(true).stream_view_type(view_type(view)).build()?).await?;
+            self.until_active(cx).await?;
+        }
+        Ok(())
+    }
+
+    async fn set_ttl(&self, cx: &Cx, had: &Value) -> anyhow::Result<()> {
+        let update = async |attribute: &str, enabled: bool| -> anyhow::Result<()> {
+            let specification = TimeToLiveSpecification::builder().attribute_name(attribute).enabled(enabled).build()?;
+            let call = cx.aws.dynamodb.update_time_to_live().table_name(&self.name).time_to_live_specification(specification);
+            in_use(async || aws(call.clone().send().await), cx.noting()).await?;
+            Ok(())
+        };
+        if let Some(old) = had.as_str() {
+            update(old, false).await?;
+        }
+        if let Some(new) = &self.ttl {
+            update(new, true).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Resource for Table {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn arn(&self, aws: &Aws) -> String {
+        aws.arn("dynamodb", &format!("table/{}", self.name))
+    }
+
+    fn desired(&self) -> Fields {
+        let keys: Vec<_> = self.keys().map(|(key, _)| json!(format!("{} {}", key.name, attribute_type(key.kind).as_str()))).collect();
+        Fields::from([
+            ("keys", json!(keys)),
+            ("billing", json!(self.billing.to_string())),
+            ("ttl", json!(self.ttl)),
+            ("stream", json!(self.stream.map(|view| view_type(view).as_str().to_owned()))),
+            ("point_in_time_recovery", json!(self.point_in_time_recovery)),
+            ("protect", json!(self.protect)),
+        ])
+    }
+
+    fn replacing(&self, field: &str) -> Option<&'static str> {
+        (field == "keys").then_some("all items of the table")
+    }
+
+    async fn read(&self, cx: &Cx) -> anyhow::Result<Option<Observed>> {
+        let Some(table) = self.description(cx).await? else { return Ok(None) };
+        let status = table.table_status.as_ref().map_or("", |status| status.as_str());
+        if status == "DELETING" {
+            cx.note("waiting for an earlier deletion");
+            self.until_gone(cx).await?;
+            return Ok(None);
+        }
+        let arn = table.table_arn.context("DescribeTable answered without a TableArn")?;
+        let (tags, ttl, recovery) = tokio::join!(
+            async {
+                let mut tags = Tags::new();
+                let mut pages = cx.aws.dynamodb.list_tags_of_resource().resource_arn(&arn).send().await;
+                loop {
+                    let page = aws(pages)?;
+                    tags.extend(page.tags.unwrap_or_default().into_iter().map(|tag| (tag.key, tag.value)));
+                    let Some(next) = page.next_token else { return Ok::<_, AwsError>(tags) };
+                    pages = cx.aws.dynamodb.list_tags_of_resource().resource_arn(&arn).next_token(next).send().await;
+                }
+            },
+            async { aws(cx.aws.dynamodb.describe_time_to_live().table_name(&self.name).send().await) },
+            async { aws(cx.aws.dynamodb.describe_continuous_backups().table_name(&self.name).send().await) },
+        );
+        let mut keys: Vec<_> = table.key_schema.unwrap_or_default();
+        keys.sort_by_key(|key| key.key_type != KeyType::Hash);
+        let definitions = table.attribute_definitions.unwrap_or_default();
+        let keys: Vec<_> = keys
+            .iter()
+            .map(|key| {
+                let kind = definitions.iter().find(|definition| definition.attribute_name == key.attribute_name);
+                format!("{} {}", key.attribute_name, kind.map_or("?", |definition| definition.attribute_type.as_str()))
+            })
+            .collect();
+        let on_demand =
+            table.billing_mode_summary.as_ref().and_then(|summary| summary.billing_mode.as_ref()) == Some(&BillingMode::PayPerRequest);
+        let billing = match &table.provisioned_throughput {
+            Some(units) if !on_demand => Billing::Provisioned {
+                read: units.read_capacity_units.unwrap_or_default(),
+                write: units.write_capacity_units.unwrap_or_default(),
+            },
+            _ => Billing::OnDemand,
+        };
+        let ttl = ttl?
+            .time_to_live_description
+            .filter(|ttl| matches!(ttl.time_to_live_status, Some(TimeToLiveStatus::Enabled | TimeToLiveStatus::Enabling)))
+            .and_then(|ttl| ttl.attribute_name);
+        let recovery = recovery?
+            .continuous_backups_description
+            .and_then(|backups| backups.point_in_time_recovery_description)
+            .and_then(|recovery| recovery.point_in_time_recovery_status)
+            .is_some_and(|status| status.as_str() == "ENABLED");
+        let stream = table.stream_specification.filter(|stream| stream.stream_enabled).and_then(|stream| stream.stream_view_type);
+        let fields = Fields::from([
+            ("keys", json!(keys)),
+            ("billing", json!(billing.to_string())),
+            ("ttl", json!(ttl)),
+            ("stream", json!(stream.map(|view| view.as_str().to_owned()))),
+            ("point_in_time_recovery", json!(recovery)),
+            ("protect", json!(table.deletion_protection_enabled.unwrap_or_default())),
+        ]);
+        Ok(Some(Observed { arn, fields, tags: Some(tags?), settled: status == "ACTIVE" }))
+    }
+
+    async fn create(&self, cx: &Cx, tags: &Tags) -> anyhow::Result<()> {
+        let mut call = cx
+            .aws
+            .dynamodb
+            .create_table()
+            .table_name(&self.name)
+            .billing_mode(self.billing_mode())
+            .set_provisioned_throughput(self.throughput()?)
+            .deletion_protection_enabled(self.protect);
+        for (key, kind) in self.keys() {
+            let definition = AttributeDefinition::builder().attribute_name(&key.name).attribute_type(attribute_type(key.kind));
+            call = call
+                .attribute_definitions(definition.build()?)
+                .key_schema(KeySchemaElement::builder().attribute_name(&key.name).key_type(kind).build()?);
+        }
+        if let Some(view) = self.stream {
+            let stream = StreamSpecification::builder().stream_enabled(true).stream_view_type(view_type(view));
+            call = call.stream_specification(stream.build()?);
+        }
+        for (key, value) in tags {
+            call = call.tags(Tag::builder().key(key).value(value).build()?);
+        }
+        match in_use(async || aws(call.clone().send().await), cx.noting()).await {
+            Err(error) if !error.is(&["ResourceInUseException"]) => Err(error)?,
+            // The settings that CreateTable does not take need an active table.
+            _ => self.until_active(cx).await,
+        }
+    }
+
+    async fn change(&self, cx: &Cx, _seen: &Observed, changes: &[Change]) -> anyhow::Result<()> {
+        for change in changes {
+            self.until_active(cx).await?;
+            let update = cx.aws.dynamodb.update_table().table_name(&self.name);
+            match change.field.as_str() {
+                "billing" => {
+                    let call = update.billing_mode(self.billing_mode()).set_provisioned_throughput(self.throughput()?);
+                    in_use(async || aws(call.clone().send().await), cx.noting()).await?;
+                }
+                "protect" => {
+                    let call = update.deletion_protection_enabled(self.protect);
+                    in_use(async || aws(call.clone().send().await), cx.noting()).await?;
+                }
+                "stream" => self.set_stream(cx, !change.from.is_null()).await?,
+                "ttl" => self.set_ttl(cx, &change.from).await?,
+                "point_in_time_recovery" => {
+                    let wanted = PointInTimeRecoverySpecification::builder().point_in_time_recovery_enabled(self.point_in_time_recovery);
+                    let call = cx.aws.dynamodb.update_continuous_backups().table_name(&self.name);
+                    let call = call.point_in_time_recovery_specification(wanted.build()?);
+                    in_use(async || aws(call.clone().send().await), cx.noting()).await?;
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    async fn tag(&self, cx: &Cx, set: &Tags, remove: &[String]) -> anyhow::Result<()> {
+        let arn = self.arn(&cx.aws);
+        if !set.is_empty() {
+            let mut call = cx.aws.dynamodb.tag_resource().resource_arn(&arn);
+            for (key, value) in set {
+                call = call.tags(Tag::builder().key(key).value(value).build()?);
+            }
+            in_use(async || aws(call.clone().send().await), cx.noting()).await?;
+        }
+        if !remove.is_empty() {
+            let call = cx.aws.dynamodb.untag_resource().resource_arn(&arn).set_tag_keys(Some(remove.to_vec()));
+            in_use(async || aws(call.clone().send().await), cx.noting()).await?;
+        }
+        Ok(())
+    }
+
+    async fn ready(&self, cx: &Cx) -> anyhow::Result<()> {
+        self.until_active(cx).await
+    }
+
+    async fn delete(&self, cx: &Cx) -> anyhow::Result<()> {
+        let call = cx.aws.dynamodb.delete_table().table_name(&self.name);
+        match in_use(async || aws(call.clone().send().await), cx.noting()).await {
+            Err(error) if !error.is_missing() => Err(error)?,
+            _ => self.until_gone(cx).await,
+        }
+    }
+}
+
+fn attribute_type(kind: AttributeType) -> ScalarAttributeType {
+    match kind {
+        AttributeType::S => ScalarAttributeType::S,
+        AttributeType::N => ScalarAttributeType::N,
+        AttributeType::B => ScalarAttributeType::B,
+    }
+}
+
+fn view_type(view: ViewType) -> StreamViewType {
+    match view {
+        ViewType::KeysOnly => StreamViewType::KeysOnly,
+        ViewType::NewImage => StreamViewType::NewImage,
+        ViewType::OldImage => StreamViewType::OldImage,
+        ViewType::NewAndOldImages => StreamViewType::NewAndOldImages,
+    }
+}

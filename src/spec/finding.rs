@@ -1,0 +1,53 @@
+//! What is wrong in a spec: data, with the place it was found. `report` draws it.
+
+use std::fmt;
+use std::ops::Range;
+use std::path::PathBuf;
+
+/// One thing that is wrong with a spec.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Finding {
+    /// Bytes of the file; empty at the end of the file when something is missing as a whole.
+    pub(crate) span: Range<usize>,
+    pub(crate) message: String,
+    /// What to write instead.
+    pub(crate) help: Option<String>,
+}
+
+impl Finding {
+    pub(crate) fn new(span: Range<usize>, message: impl Into<String>) -> Self {
+        Self { span, message: message.into(), help: None }
+    }
+
+    pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+}
+
+/// All that is wrong with one spec file, in the order of the file.
+#[derive(Debug)]
+pub(crate) struct Findings {
+    pub(crate) path: PathBuf,
+    pub(crate) text: String,
+    pub(crate) all: Vec<Finding>,
+}
+
+impl fmt::Display for Findings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = self.all.len();
+        write!(f, "{} has {count} mistake{}", self.path.display(), if count == 1 { "" } else { "s" })
+    }
+}
+
+impl std::error::Error for Findings {}
+
+/// The candidate that `word` was probably meant to be.
+pub(crate) fn did_you_mean<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    candidates
+        .into_iter()
+        .map(|candidate| (strsim::jaro_winkler(word, candidate), candidate))
+        .filter(|(likeness, _)| *likeness > 0.75)
+        .max_by(|(a, _), (b, _)| a.total_cmp(b))
+        .map(|(_, candidate)| candidate)
+}

@@ -1,0 +1,194 @@
+//! Reads a spec file and reports everything that is wrong with it at once.
+//!
+//! serde stops at the first mistake. So a mistake is noted, the entry that holds it is taken out of the parsed document, and
+//! the rest is read again, until nothing stops it; then the checks across sections run on what is left.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::path::Path;
+
+use anyhow::Context as _;
+use serde::Deserialize as _;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::finding::{Finding, Findings, did_you_mean};
+use super::reference::{Kind, Reference};
+use super::types::Spec;
+use super::{check, names};
+
+/// A spec that is free of mistakes, with the text it came from.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    pub(crate) spec: Spec,
+}
+
+/// Reads and checks the spec at `path`, for the given stage.
+///
+/// # Errors
+/// [`Findings`] when the file is not a correct spec; an I/O error with its path when it cannot be read.
+pub(crate) fn load(path: &Path, stage: Option<&str>) -> anyhow::Result<Loaded> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("reading the spec {}", path.display()))?;
+    parse(&text, stage).map_err(|all| Findings { path: path.to_owned(), text, all }.into())
+}
+
+/// Reads and checks the text of a spec.
+pub(crate) fn parse(text: &str, stage: Option<&str>) -> Result<Loaded, Vec<Finding>> {
+    let (document, errors) = DeTable::parse_recoverable(text);
+    if !errors.is_empty() {
+        let end = text.len();
+        return Err(errors
+            .into_iter()
+            .map(|error| Finding::new(error.span().unwrap_or(end..end), format!("this is not TOML: {}", error.message())))
+            .collect());
+    }
+    let mut reader = Reader { present: sections_of(document.get_ref()), findings: Vec::new(), taken_out: BTreeSet::new(), text };
+    let spec = reader.read(document);
+    let mut findings = reader.findings;
+    if let Some(spec) = &spec {
+        findings.extend(check::check(spec, &reader.present));
+        findings.extend(names::check(spec, stage));
+    }
+    findings.sort_by_key(|finding| (finding.span.start, finding.span.end));
+    match spec {
+        Some(spec) if findings.is_empty() => Ok(Loaded { spec }),
+        _ => Err(findings),
+    }
+}
+
+/// The sections that the file has, wrong ones included, so that a reference to one is not a second mistake.
+fn sections_of(document: &DeTable<'_>) -> BTreeSet<Reference> {
+    let mut present = BTreeSet::new();
+    for kind in Kind::ALL {
+        if let Some(DeValue::Table(sections)) = document.get(kind.word()).map(Spanned::get_ref) {
+            present.extend(sections.keys().map(|name| Reference::new(kind, name.get_ref())));
+        }
+    }
+    present
+}
+
+struct Reader<'t> {
+    present: BTreeSet<Reference>,
+    findings: Vec<Finding>,
+    /// Keys whose wrong values were taken out: that they are now missing is no mistake of its own.
+    taken_out: BTreeSet<String>,
+    text: &'t str,
+}
+
+impl Reader<'_> {
+    fn read(&mut self, mut document: Spanned<DeTable<'_>>) -> Option<Spec> {
+        loop {
+            let error = match Spec::deserialize(toml::de::Deserializer::from(document.clone())) {
+                Ok(spec) => return Some(spec),
+                Err(error) => error,
+            };
+            let span = error.span().unwrap_or(0..0);
+            let missing = between_backticks(error.message()).filter(|_| error.message().starts_with("missing field"));
+            if !missing.is_some_and(|field| self.taken_out.contains(field)) {
+                self.findings.push(self.finding(error.message(), span.clone()));
+            }
+            match take_out(document.get_mut(), &span) {
+                Some(key) => self.taken_out.insert(key),
+                // Something is wrong with the document as a whole, such as a missing name.
+                None => return None,
+            };
+        }
+    }
+
+    fn finding(&self, message: &str, span: Range<usize>) -> Finding {
+        let mut words = message.split('`').skip(1).step_by(2);
+        if message.starts_with("unknown field") {
+            let word = words.next().unwrap_or_default();
+            let known: Vec<&str> = words.collect();
+            let help = match did_you_mean(word, known.iter().copied()) {
+                Some(meant) => format!("did you mean `{meant}`?"),
+                None => format!("known keys here: {}", known.join(", ")),
+            };
+            return Finding::new(span, format!("unknown key `{word}`")).help(help);
+        }
+        if message.starts_with("unknown variant") {
+            let word = words.next().unwrap_or_default();
+            let known: Vec<String> = words.map(|word| format!("\"{word}\"")).collect();
+            return Finding::new(span, format!("`{word}` is not one of the values that this key takes"))
+                .help(format!("write {}", known.join(" or ")));
+        }
+        if message.starts_with("missing field") {
+            let field = words.next().unwrap_or_default();
+            // A missing field is blamed on its whole table; its first line is enough to see which.
+            let end = self.text.get(span.clone()).and_then(|table| table.find('\n')).map_or(span.end, |line| span.start + line);
+            return Finding::new(span.start..end, format!("`{field}` is missing")).help(format!("add `{field} = …`"));
+        }
+        if let Some((what, rest)) = message.split_once(": write ") {
+            return Finding::new(span, what).help(format!("write {rest}"));
+        }
+        Finding::new(span, message.replace("invalid type: ", "wrong type: "))
+    }
+}
+
+fn between_backticks(message: &str) -> Option<&str> {
+    message.split('`').nth(1)
+}
+
+/// Removes the entry whose key or value lies at `span`, and gives its key.
+fn take_out(table: &mut DeTable<'_>, span: &Range<usize>) -> Option<String> {
+    let mut hit = None;
+    for (key, value) in table.iter() {
+        if key.span() == *span || value.span() == *span {
+            hit = Some(key.clone());
+            break;
+        }
+    }
+    if let Some(key) = hit {
+        table.remove(&key);
+        return Some(key.into_inner().into_owned());
+    }
+    let around = |other: &Range<usize>| other.start <= span.start && span.end <= other.end;
+    let keys: Vec<_> = table.keys().cloned().collect();
+    for key in &keys {
+        let Some(value) = table.get_mut(key) else { continue };
+        let whole = value.span();
+        match value.get_mut() {
+            DeValue::Table(inner) => {
+                // A section's span is its header line only, so its entries are searched whatever it is.
+                if let Some(found) = take_out(inner, span) {
+                    return Some(found);
+                }
+            }
+            _ if around(&whole) => {
+                table.remove(key);
+                return Some(key.clone().into_inner().into_owned());
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn messages(text: &str) -> Vec<String> {
+        parse(text, None).unwrap_err().into_iter().map(|finding| finding.message).collect()
+    }
+
+    #[test]
+    fn mistakes_in_several_sections_are_reported_together() {
+        let text = "name = 5\n[stream.a]\nshard = 2\nretention = \"1 eon\"\n[queue.b]\nretention = 3\n[table.t]\nbilling = \"free\"\n[topic.x]\n";
+        let found = messages(text);
+        assert!(found.iter().any(|m| m.contains("unknown key `shard`")), "{found:#?}");
+        assert!(found.iter().any(|m| m.contains("`1 eon` is not a duration")), "{found:#?}");
+        assert!(found.iter().any(|m| m.contains("wrong type: integer `3`")), "{found:#?}");
+        assert!(found.iter().any(|m| m.contains("`free` is not a billing")), "{found:#?}");
+        assert!(found.iter().any(|m| m.contains("`partition_key` is missing")), "{found:#?}");
+        assert!(found.iter().any(|m| m.contains("wrong type: integer `5`")), "{found:#?}");
+        assert!(!found.iter().any(|m| m.contains("`name` is missing")), "{found:#?}");
+    }
+
+    #[test]
+    fn an_unknown_key_gets_a_suggestion() {
+        let findings = parse("name = \"a\"\n[stream.a]\nshard = 2\n", None).unwrap_err();
+        assert_eq!(findings[0].help.as_deref(), Some("did you mean `shards`?"));
+        assert_eq!(findings[0].span, 22..27);
+    }
+}

@@ -1,0 +1,21 @@
+//! The pipeline file: its types, how it is read, and what makes it wrong.
+
+mod check;
+mod finding;
+mod load;
+mod names;
+mod reference;
+mod types;
+mod units;
+mod watch;
+
+pub(crate) use finding::Findings;
+pub(crate) use load::load;
+pub(crate) use names::{Naming, mistake_in_name};
+pub(crate) use reference::{Kind, Reference};
+pub(crate) use types::{
+    Alarm, Architecture, AttributeType, Billing, Comparison, Encryption, Function, Key, MissingData, Spec, StartingPosition, Statistic,
+    StreamMode, Subscriber, ViewType,
+};
+pub(crate) use units::{Seconds, duration_text};
+pub(crate) use watch::{Measures, watched};

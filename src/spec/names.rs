@@ -1,0 +1,85 @@
+//! Physical names, and the limits that AWS sets to them.
+
+use super::finding::Finding;
+use super::reference::Kind;
+use super::types::Spec;
+
+/// How names in the spec become names in AWS: `<name>[-<stage>]-<key>`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Naming {
+    pub(crate) pipeline: String,
+    pub(crate) stage: Option<String>,
+}
+
+impl Naming {
+    /// `<name>` or `<name>-<stage>`.
+    pub(crate) fn prefix(&self) -> String {
+        match &self.stage {
+            Some(stage) => format!("{}-{stage}", self.pipeline),
+            None => self.pipeline.clone(),
+        }
+    }
+
+    pub(crate) fn physical(&self, key: &str) -> String {
+        format!("{}-{key}", self.prefix())
+    }
+}
+
+/// The longest physical name: of the resource itself and of what is derived from it.
+fn longest(kind: Kind) -> (usize, &'static str) {
+    match kind {
+        Kind::Stream => (128, "a Kinesis stream name"),
+        Kind::Table => (255, "a DynamoDB table name"),
+        Kind::Queue => (80, "an SQS queue name"),
+        // The role and the function have the same name and the same limit.
+        Kind::Function => (64, "a Lambda function name"),
+        Kind::Topic => (256, "an SNS topic name"),
+        Kind::Alarm => (255, "a CloudWatch alarm name"),
+    }
+}
+
+/// Says what is wrong with a pipeline or stage name, if anything.
+pub(crate) fn mistake_in_name(name: &str) -> Option<&'static str> {
+    if name.is_empty() {
+        return Some("it is empty");
+    }
+    if !name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-') {
+        return Some("only lower case letters, digits and hyphens work in every AWS name that is made of it");
+    }
+    if !name.starts_with(|c: char| c.is_ascii_lowercase()) || name.ends_with('-') {
+        return Some("it must start with a letter and not end with a hyphen");
+    }
+    None
+}
+
+/// Finds names that AWS would refuse.
+pub(crate) fn check(spec: &Spec, stage: Option<&str>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if let Some(why) = mistake_in_name(spec.name.get_ref()) {
+        findings.push(
+            Finding::new(spec.name.span(), format!("`{}` can't be a pipeline's name: {why}", spec.name.get_ref()))
+                .help("write something like \"retail-events\""),
+        );
+        return findings;
+    }
+    let naming = Naming { pipeline: spec.name.get_ref().clone(), stage: stage.map(str::to_owned) };
+    for (reference, span) in spec.sections() {
+        let name = &reference.name;
+        if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_') {
+            findings.push(
+                Finding::new(span, format!("`{name}` can't be a {}'s name", reference.kind.word()))
+                    .help("use letters, digits, hyphens and underscores"),
+            );
+            continue;
+        }
+        let physical = naming.physical(name);
+        let (limit, what) = longest(reference.kind);
+        if physical.len() > limit {
+            findings.push(
+                Finding::new(span, format!("`{physical}` has {} characters; {what} has at most {limit}", physical.len()))
+                    .help("shorten this name or the pipeline's"),
+            );
+        }
+    }
+    findings
+}

@@ -1,0 +1,73 @@
+//! References from one section of a spec to another: `kind.name`.
+
+use std::fmt;
+
+use serde::de::{self, Deserialize, Deserializer};
+
+/// The kinds of section that can be referred to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Kind {
+    Stream,
+    Table,
+    Queue,
+    Function,
+    Topic,
+    Alarm,
+}
+
+impl Kind {
+    pub(crate) const ALL: [Self; 6] = [Self::Stream, Self::Table, Self::Queue, Self::Function, Self::Topic, Self::Alarm];
+
+    /// The word that the spec uses for it.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Stream => "stream",
+            Self::Table => "table",
+            Self::Queue => "queue",
+            Self::Function => "function",
+            Self::Topic => "topic",
+            Self::Alarm => "alarm",
+        }
+    }
+
+    fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.word() == word)
+    }
+}
+
+/// `kind.name`, as in `queue.dlq`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Reference {
+    pub(crate) kind: Kind,
+    pub(crate) name: String,
+}
+
+impl Reference {
+    pub(crate) fn new(kind: Kind, name: &str) -> Self {
+        Self { kind, name: name.to_owned() }
+    }
+
+    /// Reads `kind.name`; says which kinds there are when the kind is unknown.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        let (word, name) =
+            text.split_once('.').ok_or_else(|| format!("`{text}` is not a reference: write a kind and a name, such as \"queue.dlq\""))?;
+        let kind = Kind::from_word(word).ok_or_else(|| {
+            let words: Vec<_> = Kind::ALL.iter().map(|kind| kind.word()).collect();
+            format!("`{text}` refers to no kind of section: `{word}` is none of {}", words.join(", "))
+        })?;
+        Ok(Self { kind, name: name.to_owned() })
+    }
+}
+
+impl fmt::Display for Reference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.kind.word(), self.name)
+    }
+}
+
+impl<'de> Deserialize<'de> for Reference {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::parse(&text).map_err(de::Error::custom)
+    }
+}

@@ -1,0 +1,506 @@
+//! The sections of a pipeline file, as TOML holds them.
+//!
+//! Every field that a check may complain about keeps its span. No `flatten` and no `untagged`: both lose spans.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
+use toml::Spanned;
+
+use super::reference::{Kind, Reference};
+use super::units::Seconds;
+
+/// A section table: name → section, each name with its place in the file.
+pub(crate) type Sections<T> = BTreeMap<Spanned<String>, T>;
+
+/// A whole pipeline file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Spec {
+    pub(crate) name: Spanned<String>,
+    #[serde(default)]
+    pub(crate) tags: BTreeMap<Spanned<String>, Spanned<String>>,
+    #[serde(default)]
+    pub(crate) stream: Sections<Stream>,
+    #[serde(default)]
+    pub(crate) table: Sections<Table>,
+    #[serde(default)]
+    pub(crate) queue: Sections<Queue>,
+    #[serde(default)]
+    pub(crate) function: Sections<Function>,
+    #[serde(default)]
+    pub(crate) topic: Sections<Topic>,
+    #[serde(default)]
+    pub(crate) alarm: Sections<Alarm>,
+}
+
+/// `[stream.NAME]`: a Kinesis data stream.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Stream {
+    pub(crate) mode: Option<Spanned<StreamMode>>,
+    /// Provisioned mode only; 1 when absent.
+    pub(crate) shards: Option<Spanned<i64>>,
+    #[serde(default = "one_day")]
+    pub(crate) retention: Spanned<Seconds>,
+    #[serde(default = "aws_managed")]
+    pub(crate) encryption: Encryption,
+    /// Refuses deletion and replacement.
+    #[serde(default)]
+    pub(crate) protect: bool,
+}
+
+/// How a stream's capacity is paid for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum StreamMode {
+    Provisioned,
+    OnDemand,
+}
+
+/// `"none"`, `"aws-managed"`, or a KMS key ARN or alias.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Encryption {
+    None,
+    AwsManaged,
+    Key(String),
+}
+
+/// `[table.NAME]`: a DynamoDB table.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Table {
+    pub(crate) partition_key: Spanned<Key>,
+    pub(crate) sort_key: Option<Spanned<Key>>,
+    #[serde(default = "on_demand")]
+    pub(crate) billing: Spanned<Billing>,
+    /// Name of the attribute that holds each item's expiry, in seconds since the epoch.
+    pub(crate) ttl: Option<Spanned<String>>,
+    /// What the table's change stream carries; no stream when absent.
+    pub(crate) stream: Option<ViewType>,
+    #[serde(default)]
+    pub(crate) point_in_time_recovery: bool,
+    #[serde(default)]
+    pub(crate) protect: bool,
+}
+
+/// One key attribute of a table.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Key {
+    pub(crate) name: String,
+    #[serde(rename = "type")]
+    pub(crate) kind: AttributeType,
+}
+
+/// The types that DynamoDB allows for a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub(crate) enum AttributeType {
+    S,
+    N,
+    B,
+}
+
+/// `"on-demand"`, or `{ read = 5, write = 5 }` capacity units.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Billing {
+    OnDemand,
+    Provisioned { read: i64, write: i64 },
+}
+
+/// What a DynamoDB stream record carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum ViewType {
+    KeysOnly,
+    NewImage,
+    OldImage,
+    NewAndOldImages,
+}
+
+/// `[queue.NAME]`: an SQS standard queue, encrypted with SQS's own keys.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Queue {
+    #[serde(default = "four_days")]
+    pub(crate) retention: Spanned<Seconds>,
+    #[serde(default = "half_a_minute")]
+    pub(crate) visibility: Spanned<Seconds>,
+    #[serde(default)]
+    pub(crate) protect: bool,
+}
+
+/// `[function.NAME]`: a Lambda function with its role, log group and event source mapping.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Function {
+    pub(crate) recipe: Spanned<String>,
+    /// Megabytes.
+    #[serde(default = "default_memory")]
+    pub(crate) memory: Spanned<i64>,
+    #[serde(default = "one_minute")]
+    pub(crate) timeout: Spanned<Seconds>,
+    #[serde(default)]
+    pub(crate) architecture: Architecture,
+    #[serde(default)]
+    pub(crate) tracing: bool,
+    #[serde(default = "two_weeks")]
+    pub(crate) log_retention: Spanned<Seconds>,
+    #[serde(default)]
+    pub(crate) environment: BTreeMap<Spanned<String>, String>,
+    #[serde(default)]
+    pub(crate) writes: Vec<Spanned<Reference>>,
+    pub(crate) dead_letters: Option<Spanned<Reference>>,
+    pub(crate) source: Spanned<Source>,
+}
+
+/// The instruction set that the function runs on in AWS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+pub(crate) enum Architecture {
+    #[default]
+    #[serde(rename = "x86_64")]
+    X86_64,
+    #[serde(rename = "arm64")]
+    Arm64,
+}
+
+/// A function's event source mapping.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Source {
+    pub(crate) from: Spanned<Reference>,
+    #[serde(default = "one_hundred")]
+    pub(crate) batch_size: Spanned<i64>,
+    #[serde(default = "no_time")]
+    pub(crate) batch_window: Spanned<Seconds>,
+    /// Chosen when the mapping is created, if absent: the stream's beginning when it is made in the same run, else just before.
+    pub(crate) starting_position: Option<Spanned<StartingPosition>>,
+    #[serde(default = "one")]
+    pub(crate) parallelization_factor: Spanned<i64>,
+    #[serde(default)]
+    pub(crate) bisect_on_error: bool,
+    /// −1 is AWS's own default: until the record expires from the stream.
+    #[serde(default = "unlimited")]
+    pub(crate) max_retries: Spanned<i64>,
+    /// No limit when absent.
+    pub(crate) max_record_age: Option<Spanned<Seconds>>,
+    pub(crate) on_failure: Option<Spanned<Reference>>,
+    /// `false` creates the mapping without polling.
+    #[serde(default = "yes")]
+    pub(crate) enabled: bool,
+}
+
+/// Where a new mapping starts to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum StartingPosition {
+    Latest,
+    TrimHorizon,
+}
+
+/// `[topic.NAME]`: an SNS topic and who is subscribed to it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Topic {
+    #[serde(default)]
+    pub(crate) subscribers: Vec<Spanned<Subscriber>>,
+    /// `"aws-managed"` when absent, except for topics that alarms notify: CloudWatch may not use that key.
+    pub(crate) encryption: Option<Spanned<Encryption>>,
+}
+
+/// `email:ADDRESS`, `sms:+NUMBER` or `https://…`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Subscriber {
+    /// SNS's protocol word.
+    pub(crate) protocol: &'static str,
+    pub(crate) endpoint: String,
+}
+
+/// `[alarm.NAME]`: a CloudWatch alarm on a metric, or on something in this file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Alarm {
+    /// `NAMESPACE/METRIC`.
+    pub(crate) metric: Option<Spanned<String>>,
+    #[serde(default)]
+    pub(crate) dimensions: BTreeMap<String, String>,
+    /// `kind.name.metric`, such as `function.processor.errors`.
+    pub(crate) watch: Option<Spanned<String>>,
+    pub(crate) statistic: Option<Spanned<Statistic>>,
+    #[serde(default = "one_minute")]
+    pub(crate) period: Spanned<Seconds>,
+    pub(crate) threshold: Spanned<Threshold>,
+    #[serde(default)]
+    pub(crate) comparison: Comparison,
+    #[serde(default = "one")]
+    pub(crate) evaluation_periods: Spanned<i64>,
+    pub(crate) datapoints: Option<Spanned<i64>>,
+    #[serde(default)]
+    pub(crate) missing_data: MissingData,
+    #[serde(default)]
+    pub(crate) notify: OneOrMany,
+    pub(crate) description: Option<String>,
+}
+
+/// How a period's datapoints become one number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Statistic {
+    Average,
+    Maximum,
+    Minimum,
+    #[serde(rename = "sample-count")]
+    SampleCount,
+    Sum,
+}
+
+/// A number, or a duration for metrics that measure time.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Threshold {
+    Number(f64),
+    Duration(Seconds),
+}
+
+/// How the metric is compared with the threshold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+pub(crate) enum Comparison {
+    #[default]
+    #[serde(rename = ">")]
+    Greater,
+    #[serde(rename = ">=")]
+    GreaterOrEqual,
+    #[serde(rename = "<")]
+    Less,
+    #[serde(rename = "<=")]
+    LessOrEqual,
+}
+
+/// What a period without datapoints counts as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum MissingData {
+    #[default]
+    NotBreaching,
+    Breaching,
+    Ignore,
+    Missing,
+}
+
+/// One reference or a list of them.
+#[derive(Debug, Default)]
+pub(crate) struct OneOrMany(pub(crate) Vec<Spanned<Reference>>);
+
+fn spanned<T>(value: T) -> Spanned<T> {
+    Spanned::new(0..0, value)
+}
+fn one_day() -> Spanned<Seconds> {
+    spanned(Seconds(86_400))
+}
+fn four_days() -> Spanned<Seconds> {
+    spanned(Seconds(4 * 86_400))
+}
+fn two_weeks() -> Spanned<Seconds> {
+    spanned(Seconds(14 * 86_400))
+}
+fn half_a_minute() -> Spanned<Seconds> {
+    spanned(Seconds(30))
+}
+fn one_minute() -> Spanned<Seconds> {
+    spanned(Seconds(60))
+}
+fn no_time() -> Spanned<Seconds> {
+    spanned(Seconds(0))
+}
+fn default_memory() -> Spanned<i64> {
+    spanned(256)
+}
+fn one_hundred() -> Spanned<i64> {
+    spanned(100)
+}
+fn one() -> Spanned<i64> {
+    spanned(1)
+}
+fn unlimited() -> Spanned<i64> {
+    spanned(-1)
+}
+fn on_demand() -> Spanned<Billing> {
+    spanned(Billing::OnDemand)
+}
+fn aws_managed() -> Encryption {
+    Encryption::AwsManaged
+}
+fn yes() -> bool {
+    true
+}
+
+impl Stream {
+    /// The mode, which follows from `shards` when it is not written.
+    pub(crate) fn mode(&self) -> StreamMode {
+        self.mode.as_ref().map_or(StreamMode::Provisioned, |mode| *mode.get_ref())
+    }
+
+    /// Open shards of a provisioned stream.
+    pub(crate) fn shards(&self) -> i64 {
+        self.shards.as_ref().map_or(1, |shards| *shards.get_ref())
+    }
+}
+
+impl<'de> Deserialize<'de> for Encryption {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        match text.as_str() {
+            "none" => Ok(Self::None),
+            "aws-managed" => Ok(Self::AwsManaged),
+            key if key.starts_with("alias/") || key.starts_with("arn:") => Ok(Self::Key(text)),
+            _ => Err(de::Error::custom(format!(
+                "`{text}` is not an encryption: write \"none\", \"aws-managed\", a KMS key ARN or an alias such as \"alias/events\""
+            ))),
+        }
+    }
+}
+
+impl fmt::Display for Encryption {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.write_str("none"),
+            Self::AwsManaged => f.write_str("aws-managed"),
+            Self::Key(key) => f.write_str(key),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Billing {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl<'de> Visitor<'de> for Either {
+            type Value = Billing;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("\"on-demand\" or { read = UNITS, write = UNITS }")
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Billing, E> {
+                match text {
+                    "on-demand" => Ok(Billing::OnDemand),
+                    _ => Err(E::custom(format!("`{text}` is not a billing: write \"on-demand\" or {{ read = 5, write = 5 }}"))),
+                }
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Billing, A::Error> {
+                #[derive(Deserialize)]
+                #[serde(deny_unknown_fields)]
+                struct Units {
+                    read: i64,
+                    write: i64,
+                }
+                let units = Units::deserialize(de::value::MapAccessDeserializer::new(map))?;
+                Ok(Billing::Provisioned { read: units.read, write: units.write })
+            }
+        }
+        deserializer.deserialize_any(Either)
+    }
+}
+
+impl fmt::Display for Billing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OnDemand => f.write_str("on-demand"),
+            Self::Provisioned { read, write } => write!(f, "read {read}, write {write}"),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Subscriber {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let (protocol, endpoint) = match text.split_once(':') {
+            Some(("email", address)) if address.contains('@') && !address.contains(' ') => ("email", address.to_owned()),
+            Some(("sms", number)) if number.starts_with('+') => ("sms", number.to_owned()),
+            Some(("https", _)) => ("https", text.clone()),
+            _ => {
+                return Err(de::Error::custom(format!(
+                    "`{text}` is not a subscriber: write \"email:you@example.com\", \"sms:+15550100\" or an \"https://…\" address"
+                )));
+            }
+        };
+        Ok(Self { protocol, endpoint })
+    }
+}
+
+impl<'de> Deserialize<'de> for Threshold {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl Visitor<'_> for Either {
+            type Value = Threshold;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number, or a duration such as \"5m\"")
+            }
+            fn visit_i64<E: de::Error>(self, number: i64) -> Result<Threshold, E> {
+                #[expect(clippy::cast_precision_loss, reason = "CloudWatch's own thresholds are doubles")]
+                Ok(Threshold::Number(number as f64))
+            }
+            fn visit_f64<E: de::Error>(self, number: f64) -> Result<Threshold, E> {
+                if number.is_finite() { Ok(Threshold::Number(number)) } else { Err(E::custom("a threshold must be a finite number")) }
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Threshold, E> {
+                Seconds::parse(text).map(Threshold::Duration).map_err(E::custom)
+            }
+        }
+        deserializer.deserialize_any(Either)
+    }
+}
+
+impl<'de> Deserialize<'de> for OneOrMany {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // The span of a single string is that of the whole value, which only `Spanned` can ask for.
+        let whole = Spanned::<Either>::deserialize(deserializer)?;
+        let span = whole.span();
+        Ok(Self(match whole.into_inner() {
+            Either::One(reference) => vec![Spanned::new(span, reference)],
+            Either::Many(references) => references,
+        }))
+    }
+}
+
+enum Either {
+    One(Reference),
+    Many(Vec<Spanned<Reference>>),
+}
+
+impl<'de> Deserialize<'de> for Either {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct References;
+        impl<'de> Visitor<'de> for References {
+            type Value = Either;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a reference such as \"topic.alerts\", or a list of them")
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Either, E> {
+                Reference::parse(text).map(Either::One).map_err(E::custom)
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Either, A::Error> {
+                let mut all = Vec::new();
+                while let Some(reference) = list.next_element::<Spanned<Reference>>()? {
+                    all.push(reference);
+                }
+                Ok(Either::Many(all))
+            }
+        }
+        deserializer.deserialize_any(References)
+    }
+}
+
+impl Spec {
+    /// Every section that can be referred to, with the place of its name.
+    pub(crate) fn sections(&self) -> Vec<(Reference, std::ops::Range<usize>)> {
+        fn named<T>(kind: Kind, sections: &Sections<T>) -> impl Iterator<Item = (Reference, std::ops::Range<usize>)> + '_ {
+            sections.keys().map(move |name| (Reference::new(kind, name.get_ref()), name.span()))
+        }
+        named(Kind::Stream, &self.stream)
+            .chain(named(Kind::Table, &self.table))
+            .chain(named(Kind::Queue, &self.queue))
+            .chain(named(Kind::Function, &self.function))
+            .chain(named(Kind::Topic, &self.topic))
+            .chain(named(Kind::Alarm, &self.alarm))
+            .collect()
+    }
+}
