@@ -1,8 +1,7 @@
 //! Tests of building: with stand-ins for cargo, because the real one is what end-to-end tests run.
 #![cfg(unix)]
 
-use std::io::{Cursor, Read as _};
-use std::os::unix::fs::PermissionsExt as _;
+use std::io::{Cursor, Read as _, Write as _};
 use std::sync::Mutex;
 
 use super::*;
@@ -32,8 +31,17 @@ impl Fake {
         let parse = "while [ $# -gt 0 ]; do case $1 in
             --target) triple=${2%.2.34};; --target-dir) dir=$2;; --lambda-dir) lambda=$2;;
         esac; shift; done; program=$dir/$triple/release/bootstrap; mkdir -p \"$dir/$triple/release\" 2>/dev/null";
-        fs::write(&path, format!("#!/bin/sh\necho {name} \"$@\" >> {}\n{parse}\n{body}\n", log.display())).unwrap();
-        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+        let script = format!("#!/bin/sh\necho {name} \"$@\" >> {}\n{parse}\n{body}\n", log.display());
+        // By another process: a script that this one had open for writing could not be run while some other test's
+        // child still holds the file.
+        let mut shell = std::process::Command::new("sh")
+            .args(["-c", "cat > \"$0\" && chmod 755 \"$0\""])
+            .arg(path)
+            .stdin(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        shell.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
+        assert!(shell.wait().unwrap().success());
     }
 
     fn toolchain(&self) -> Toolchain {
@@ -58,7 +66,7 @@ fn entry(package: &Package) -> (String, Option<u32>, Vec<u8>) {
     let mut file = archive.by_index(0).unwrap();
     let mut contents = Vec::new();
     file.read_to_end(&mut contents).unwrap();
-    (file.name().to_owned(), file.unix_mode().map(|mode| mode & 0o777), contents)
+    (file.name().unwrap().into_owned(), file.unix_mode().map(|mode| mode & 0o777), contents)
 }
 
 /// The other of the two architectures, which needs a cross compiler everywhere.
