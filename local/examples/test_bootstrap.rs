@@ -19,7 +19,9 @@ use serde_json::{Value, json};
 
 fn main() -> io::Result<()> {
     let api = env::var("AWS_LAMBDA_RUNTIME_API").map_err(io::Error::other)?;
-    let mut runtime = Runtime { stream: BufReader::new(TcpStream::connect(&api)?), api };
+    let stream = TcpStream::connect(&api)?;
+    stream.set_nodelay(true)?;
+    let mut runtime = Runtime { stream: BufReader::new(stream), api };
     let init = env::var("INIT").unwrap_or_default();
     match init.split_once(':') {
         Some(("exit", code)) => std::process::exit(code.parse().unwrap_or(1)),

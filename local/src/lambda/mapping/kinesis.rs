@@ -46,14 +46,16 @@ impl Stream {
     }
 
     async fn list_shards(&self) -> Result<Vec<Shard>, CallError> {
-        let mut shards = Vec::new();
+        let mut all = Vec::new();
         let mut body = json!({ "StreamName": self.name });
         loop {
-            let listed = self.call("ListShards", body).await?;
-            shards.extend(listed["Shards"].as_array().into_iter().flatten().filter_map(shard));
+            let mut listed = self.call("ListShards", body).await?;
+            if let Value::Array(part) = listed["Shards"].take() {
+                all.extend(part);
+            }
             match listed["NextToken"].as_str() {
                 Some(token) => body = json!({ "NextToken": token }),
-                None => return Ok(shards),
+                None => return Ok(shards(&all)),
             }
         }
     }
@@ -241,13 +243,44 @@ struct Data<'a> {
     arrival_seconds: f64,
 }
 
-fn shard(listed: &Value) -> Option<Shard> {
-    let parent = |member: &str| listed[member].as_str().map(str::to_owned);
-    Some(Shard {
-        id: listed["ShardId"].as_str()?.to_owned(),
-        parents: [parent("ParentShardId"), parent("AdjacentParentShardId")].into_iter().flatten().collect(),
-        closed: listed["SequenceNumberRange"]["EndingSequenceNumber"].is_string(),
-    })
+/// Reads the list of shards.
+///
+/// The engine does not tell the parents of shards that `UpdateShardCount` made, so lineage is read from what it does tell: a
+/// shard follows each older one that is closed and shares hash keys with it.
+fn shards(listed: &[Value]) -> Vec<Shard> {
+    struct Range<'a> {
+        id: &'a str,
+        first: u128,
+        last: u128,
+        closed: bool,
+    }
+    let number = |value: &Value| value.as_str().and_then(|text| text.parse::<u128>().ok());
+    let ranges: Vec<Range<'_>> = listed
+        .iter()
+        .filter_map(|shard| {
+            Some(Range {
+                id: shard["ShardId"].as_str()?,
+                first: number(&shard["HashKeyRange"]["StartingHashKey"])?,
+                last: number(&shard["HashKeyRange"]["EndingHashKey"])?,
+                closed: shard["SequenceNumberRange"]["EndingSequenceNumber"].is_string(),
+            })
+        })
+        .collect();
+    ranges
+        .iter()
+        .map(|shard| Shard {
+            id: shard.id.to_owned(),
+            // Identifiers grow with time.
+            parents: ranges
+                .iter()
+                .filter(|other| {
+                    other.closed && other.id < shard.id && other.first <= shard.last && shard.first <= other.last
+                })
+                .map(|other| other.id.to_owned())
+                .collect(),
+            closed: shard.closed,
+        })
+        .collect()
 }
 
 /// The engine keeps arrival times in whole seconds: one that asks for the middle of a second gets all of it, rather than
@@ -268,4 +301,38 @@ fn to_ms(seconds: f64) -> i64 {
 
 fn missing(member: &str) -> CallError {
     CallError::new(500, "InternalFailure", format!("Kinesis answered without {member}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listed(id: &str, first: u32, last: u32, closed: bool) -> Value {
+        let mut shard = json!({
+            "ShardId": id,
+            "HashKeyRange": { "StartingHashKey": first.to_string(), "EndingHashKey": last.to_string() },
+            "SequenceNumberRange": { "StartingSequenceNumber": "1" },
+        });
+        if closed {
+            shard["SequenceNumberRange"]["EndingSequenceNumber"] = json!("2");
+        }
+        shard
+    }
+
+    #[test]
+    fn shards_follow_the_closed_ones_whose_keys_they_took_over() {
+        let shards = shards(&[
+            listed("shard-0", 0, 49, true),
+            listed("shard-1", 50, 99, true),
+            listed("shard-2", 0, 99, true),
+            listed("shard-3", 0, 29, false),
+            listed("shard-4", 30, 99, false),
+        ]);
+        let parents: Vec<&[String]> = shards.iter().map(|shard| shard.parents.as_slice()).collect();
+        let none: &[String] = &[];
+        assert_eq!(parents[..2], [none, none]);
+        assert_eq!(parents[2], ["shard-0", "shard-1"]);
+        assert_eq!(parents[3], ["shard-0", "shard-2"]);
+        assert_eq!(parents[4], ["shard-0", "shard-1", "shard-2"]);
+    }
 }

@@ -1,0 +1,6 @@
+//! The Lambda engine with real processes, through the gateway of the embedded AWS.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod aws;
+mod functions;
+mod mappings;
