@@ -66,8 +66,10 @@ impl Backplane {
     /// S3 `PutObject`.
     pub async fn put_object(&self, bucket: &str, key: &str, body: Vec<u8>) -> Result<(), CallError> {
         let call = Call { service: "s3".into(), operation: "PutObject".into(), protocol: Protocol::RestXml };
-        let path: Vec<String> =
-            key.split('/').map(|part| form_urlencoded::byte_serialize(part.as_bytes()).collect::<String>().replace('+', "%20")).collect();
+        let path: Vec<String> = key
+            .split('/')
+            .map(|part| form_urlencoded::byte_serialize(part.as_bytes()).collect::<String>().replace('+', "%20"))
+            .collect();
         let request = Request::builder()
             .method(Method::PUT)
             .uri(format!("/{bucket}/{}", path.join("/")))

@@ -41,9 +41,7 @@ impl Call {
         }
         if let Some(target) = header(request.headers(), "x-amz-target") {
             let (prefix, operation) = target.rsplit_once('.')?;
-            let service = service_of_target(prefix)
-                .map(str::to_owned)
-                .or_else(|| signed_service(request))?;
+            let service = service_of_target(prefix).map(str::to_owned).or_else(|| signed_service(request))?;
             return Some(Self { service, operation: operation.to_owned(), protocol: Protocol::Json });
         }
         if is_lambda_path(path) {
@@ -64,8 +62,13 @@ impl Call {
             // S3 is also what an unsigned path-style request is for: no other service reads paths.
             Some("s3") | None => Some(Self {
                 service: "s3".into(),
-                operation: s3_operation(request.method(), path, request.uri().query().unwrap_or_default(), request.headers())
-                    .into(),
+                operation: s3_operation(
+                    request.method(),
+                    path,
+                    request.uri().query().unwrap_or_default(),
+                    request.headers(),
+                )
+                .into(),
                 protocol: Protocol::RestXml,
             }),
             Some(_) => None,
@@ -75,7 +78,17 @@ impl Call {
     /// Whether the operation changes something, for the call log.
     pub(crate) fn mutating(&self) -> bool {
         const READS: [&str; 12] = [
-            "Get", "List", "Describe", "Head", "BatchGet", "Query", "Scan", "Receive", "Filter", "TransactGet", "Select",
+            "Get",
+            "List",
+            "Describe",
+            "Head",
+            "BatchGet",
+            "Query",
+            "Scan",
+            "Receive",
+            "Filter",
+            "TransactGet",
+            "Select",
             "SubscribeToShard",
         ];
         !READS.iter().any(|prefix| self.operation.starts_with(prefix))
@@ -120,7 +133,7 @@ fn service_of_version(version: &str) -> Option<&'static str> {
     })
 }
 
-/// The service in the SigV4 credential scope, of the header or of a presigned URL.
+/// The service in the `SigV4` credential scope, of the header or of a presigned URL.
 fn signed_service(request: &Request<Bytes>) -> Option<String> {
     let from_header = header(request.headers(), "authorization")
         .and_then(|value| value.split_once("Credential="))
@@ -204,10 +217,7 @@ fn bucket_aspect(query: &str, verb: usize) -> &'static str {
         ("encryption", ["GetBucketEncryption", "PutBucketEncryption", "DeleteBucketEncryption"]),
         ("publicAccessBlock", ["GetPublicAccessBlock", "PutPublicAccessBlock", "DeletePublicAccessBlock"]),
         ("policy", ["GetBucketPolicy", "PutBucketPolicy", "DeleteBucketPolicy"]),
-        (
-            "lifecycle",
-            ["GetBucketLifecycleConfiguration", "PutBucketLifecycleConfiguration", "DeleteBucketLifecycle"],
-        ),
+        ("lifecycle", ["GetBucketLifecycleConfiguration", "PutBucketLifecycleConfiguration", "DeleteBucketLifecycle"]),
         ("tagging", ["GetBucketTagging", "PutBucketTagging", "DeleteBucketTagging"]),
         ("location", ["GetBucketLocation", "Unknown", "Unknown"]),
         ("acl", ["GetBucketAcl", "PutBucketAcl", "Unknown"]),

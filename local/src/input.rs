@@ -54,16 +54,12 @@ pub(crate) fn texts(value: &Value) -> Vec<String> {
 
 /// `[{Key, Value}]` as pairs.
 pub(crate) fn tag_pairs(value: &Value) -> impl Iterator<Item = (String, String)> + '_ {
-    list(value).iter().filter_map(|tag| {
-        Some((tag["Key"].as_str()?.to_owned(), tag["Value"].as_str().unwrap_or_default().to_owned()))
-    })
+    list(value)
+        .iter()
+        .filter_map(|tag| Some((tag["Key"].as_str()?.to_owned(), tag["Value"].as_str().unwrap_or_default().to_owned())))
 }
 
 /// The text members of a map.
 pub(crate) fn map_pairs(value: &Value) -> impl Iterator<Item = (String, String)> + '_ {
-    value
-        .as_object()
-        .into_iter()
-        .flatten()
-        .filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())))
+    value.as_object().into_iter().flatten().filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())))
 }

@@ -10,6 +10,7 @@ mod engines;
 mod error;
 mod faults;
 mod gateway;
+mod iam;
 mod input;
 pub mod lambda;
 mod logs;
@@ -17,6 +18,7 @@ mod protocol;
 mod server;
 mod sns;
 mod sqs;
+mod sts;
 
 use std::path::PathBuf;
 

@@ -61,7 +61,7 @@ pub async fn serve(
         // A dropped sender means the same as a message.
         let _ = closed.await;
     });
-    let server = tokio::spawn(async move { server.await });
+    let mut server = tokio::spawn(async move { server.await });
     let housekeeper = tokio::spawn(keep_house(engines));
     // The caller may have gone away; then its shutdown says so too.
     let _ = ready.send(address);
@@ -74,10 +74,13 @@ pub async fn serve(
     gateway.lambda.shutdown().await;
     drop(close);
     // Connections that do not drain in time are dropped with the runtime.
-    match tokio::time::timeout(DRAIN, server).await {
+    match tokio::time::timeout(DRAIN, &mut server).await {
         Ok(Ok(outcome)) => outcome.context("serving"),
         Ok(Err(panic)) => Err(panic).context("serving"),
-        Err(_) => Ok(()),
+        Err(_) => {
+            server.abort();
+            Ok(())
+        }
     }
 }
 

@@ -30,7 +30,7 @@ const INTEGERS: [&str; 3] = ["Period", "EvaluationPeriods", "DatapointsToAlarm"]
 pub(super) struct Alarms {
     region: String,
     account: String,
-    alarms: BTreeMap<String, Alarm>,
+    by_name: BTreeMap<String, Alarm>,
 }
 
 struct Alarm {
@@ -50,11 +50,11 @@ struct Alarm {
 
 impl Alarms {
     pub(super) fn new(region: &str, account: &str) -> Self {
-        Self { region: region.to_owned(), account: account.to_owned(), alarms: BTreeMap::new() }
+        Self { region: region.to_owned(), account: account.to_owned(), by_name: BTreeMap::new() }
     }
 
     pub(super) fn tags(&mut self, arn: &str) -> Option<&mut BTreeMap<String, String>> {
-        self.alarms.values_mut().find(|alarm| alarm.arn == arn).map(|alarm| &mut alarm.tags)
+        self.by_name.values_mut().find(|alarm| alarm.arn == arn).map(|alarm| &mut alarm.tags)
     }
 
     pub(super) fn put(&mut self, input: &Value) -> Answer {
@@ -94,7 +94,7 @@ impl Alarms {
             updated_ms: now,
             transitioned_ms: now,
         };
-        match self.alarms.get_mut(name) {
+        match self.by_name.get_mut(name) {
             // An existing alarm keeps its state and tags.
             Some(alarm) => {
                 alarm.settings = fresh.settings;
@@ -102,7 +102,7 @@ impl Alarms {
                 alarm.rule = fresh.rule;
                 alarm.configured_ms = now;
             }
-            None => drop(self.alarms.insert(name.to_owned(), fresh)),
+            None => drop(self.by_name.insert(name.to_owned(), fresh)),
         }
         Ok(json!({}))
     }
@@ -115,7 +115,7 @@ impl Alarms {
         let types = texts(&input["AlarmTypes"]);
         let metric_alarms = types.is_empty() || types.iter().any(|kind| kind == "MetricAlarm");
         let found = self
-            .alarms
+            .by_name
             .iter()
             .filter(|(name, alarm)| {
                 metric_alarms
@@ -136,7 +136,7 @@ impl Alarms {
     pub(super) fn describe_for_metric(&self, input: &Value) -> Value {
         let wanted = text(input, "Namespace").zip(text(input, "MetricName"));
         let found: Vec<Value> = self
-            .alarms
+            .by_name
             .values()
             .filter(|alarm| {
                 let metric = alarm.rule.metric.as_ref();
@@ -149,14 +149,14 @@ impl Alarms {
 
     pub(super) fn delete(&mut self, input: &Value) -> Value {
         for name in texts(&input["AlarmNames"]) {
-            self.alarms.remove(&name);
+            self.by_name.remove(&name);
         }
         json!({})
     }
 
     pub(super) fn enable_actions(&mut self, input: &Value, enabled: bool) -> Value {
         for name in texts(&input["AlarmNames"]) {
-            if let Some(alarm) = self.alarms.get_mut(&name) {
+            if let Some(alarm) = self.by_name.get_mut(&name) {
                 alarm.actions_enabled = enabled;
             }
         }
@@ -169,7 +169,8 @@ impl Alarms {
         let value = required(input, "StateValue")?;
         let state = State::parse(value)
             .ok_or_else(|| super::invalid(format!("StateValue must be OK, ALARM or INSUFFICIENT_DATA, not {value}")))?;
-        let alarm = self.alarms.get_mut(name).ok_or_else(|| CallError::new(404, "ResourceNotFound", "Unknown alarm"))?;
+        let alarm =
+            self.by_name.get_mut(name).ok_or_else(|| CallError::new(404, "ResourceNotFound", "Unknown alarm"))?;
         alarm.state = state;
         required(input, "StateReason")?.clone_into(&mut alarm.reason);
         alarm.reason_data = text(input, "StateReasonData").map(str::to_owned);
@@ -180,7 +181,7 @@ impl Alarms {
 
     pub(super) fn evaluate(&mut self, metrics: &Metrics, now_ms: i64) -> Vec<Notification> {
         let mut sent = Vec::new();
-        for alarm in self.alarms.values_mut() {
+        for alarm in self.by_name.values_mut() {
             let Some(key) = &alarm.rule.metric else { continue };
             let points = points(&alarm.rule, metrics.series(key), now_ms);
             if let Some(verdict) = verdict(&alarm.rule, &points, alarm.state, now_ms)

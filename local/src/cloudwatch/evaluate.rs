@@ -1,4 +1,4 @@
-//! The state of a metric alarm from its data points, as AWS documents it ("Configuring how CloudWatch alarms treat missing
+//! The state of a metric alarm from its data points, as AWS documents it ("Configuring how `CloudWatch` alarms treat missing
 //! data" and its tables).
 
 use chrono::DateTime;
@@ -54,7 +54,8 @@ pub(super) fn points(rule: &Rule, series: Option<&Series>, now_ms: i64) -> Vec<P
         .map(|series| series.periods(start, current + rule.period_ms, rule.period_ms))
         .unwrap_or_default();
     let value = |at: i64| found.get(&at).and_then(|stats| stats.get(&rule.statistic));
-    let mut points: Vec<Point> = (1..=range).rev().map(|back| current - back * rule.period_ms).map(|at| (at, value(at))).collect();
+    let mut points: Vec<Point> =
+        (1..=range).rev().map(|back| current - back * rule.period_ms).map(|at| (at, value(at))).collect();
     if rule.comparison.upwards()
         && let Some(running) = value(current)
     {
@@ -78,14 +79,11 @@ pub(super) fn verdict(rule: &Rule, points: &[Point], present: State, now_ms: i64
         State::Alarm
     } else {
         match rule.missing {
-            Missing::NotBreaching => State::Ok,
             Missing::Breaching if breaching + absent >= rule.datapoints => State::Alarm,
-            Missing::Breaching => State::Ok,
-            Missing::Missing if known.is_empty() => State::InsufficientData,
-            Missing::Missing if absent > 0 && all_breach && age >= rule.datapoints => State::Alarm,
-            Missing::Missing => State::Ok,
+            Missing::Unknown if known.is_empty() => State::InsufficientData,
+            Missing::Unknown if absent > 0 && all_breach && age >= rule.datapoints => State::Alarm,
             Missing::Ignore if known.is_empty() || (absent > 0 && all_breach) => return None,
-            Missing::Ignore => State::Ok,
+            _ => State::Ok,
         }
     };
     Some(Verdict {
@@ -152,7 +150,7 @@ fn reason(rule: &Rule, known: &[(i64, f64)], absent: usize, present: State, stat
     .replace("OK -> OK", &format!("{} -> OK", present.name()))
 }
 
-/// `2026-11-21T02:03:04.567+0000`, as CloudWatch writes times into its messages.
+/// `2026-11-21T02:03:04.567+0000`, as `CloudWatch` writes times into its messages.
 pub(super) fn aws_time(ms: i64) -> String {
     clock::iso(ms).replace('Z', "+0000")
 }
@@ -209,7 +207,7 @@ mod tests {
             ("---X-", 2, [A, None, A, O]),
         ];
         for (points, datapoints, wanted) in table {
-            let kinds = [Missing::Missing, Missing::Ignore, Missing::Breaching, Missing::NotBreaching];
+            let kinds = [Missing::Unknown, Missing::Ignore, Missing::Breaching, Missing::NotBreaching];
             for (missing, wanted) in kinds.into_iter().zip(wanted) {
                 assert_eq!(outcome(points, datapoints, missing), wanted, "{points} {datapoints} of 3, {missing:?}");
             }

@@ -95,12 +95,16 @@ impl Metrics {
         let plain = texts(&input["Statistics"]);
         let extended = texts(&input["ExtendedStatistics"]);
         if plain.is_empty() && extended.is_empty() {
-            return Err(CallError::bad("MissingParameter", "At least one of the parameters Statistics and ExtendedStatistics must be specified."));
+            return Err(CallError::bad(
+                "MissingParameter",
+                "At least one of the parameters Statistics and ExtendedStatistics must be specified.",
+            ));
         }
         let series = self.series.get(&key).filter(|series| unit_fits(input, series));
         let mut points = Vec::new();
         for (at, stats) in series.map(|series| series.periods(start, end, period)).unwrap_or_default() {
-            let mut point = json!({"Timestamp": seconds(at), "Unit": series.map_or("None", |series| series.unit.as_str())});
+            let mut point =
+                json!({"Timestamp": seconds(at), "Unit": series.map_or("None", |series| series.unit.as_str())});
             for name in &plain {
                 point[name] = value_of(&stats, name)?;
             }
@@ -120,16 +124,19 @@ impl Metrics {
         for query in list(&input["MetricDataQueries"]) {
             let id = required(query, "Id")?;
             if query["Expression"].is_string() {
-                return Err(CallError::bad("ValidationError", "the embedded AWS has no metric math: Expression is not implemented"));
+                return Err(CallError::bad(
+                    "ValidationError",
+                    "the embedded AWS has no metric math: Expression is not implemented",
+                ));
             }
             if flag(&query["ReturnData"]) == Some(false) {
                 continue;
             }
-            let stat = &query["MetricStat"];
-            let key = Key::read(required(&stat["Metric"], "Namespace")?, &stat["Metric"])?;
-            let (start, end, period) = span(input, &stat["Period"])?;
-            let name = required(stat, "Stat")?;
-            let series = self.series.get(&key).filter(|series| unit_fits(stat, series));
+            let wanted = &query["MetricStat"];
+            let key = Key::read(required(&wanted["Metric"], "Namespace")?, &wanted["Metric"])?;
+            let (start, end, period) = span(input, &wanted["Period"])?;
+            let name = required(wanted, "Stat")?;
+            let series = self.series.get(&key).filter(|series| unit_fits(wanted, series));
             let periods = series.map(|series| series.periods(start, end, period)).unwrap_or_default();
             let mut points: Vec<(Value, Value)> = periods
                 .iter()
@@ -167,7 +174,9 @@ impl Metrics {
                     && name.is_none_or(|it| it == key.name)
                     && dimensions.iter().all(|wanted| has(key, wanted))
             })
-            .map(|key| json!({"Namespace": key.namespace, "MetricName": key.name, "Dimensions": key.dimensions_shown()}))
+            .map(
+                |key| json!({"Namespace": key.namespace, "MetricName": key.name, "Dimensions": key.dimensions_shown()}),
+            )
             .collect();
         page(found, "Metrics", input, LIST_PAGE)
     }
@@ -178,7 +187,8 @@ fn read_datum<'a>(namespace: &str, datum: &'a Value) -> Result<(Key, i64, Stats,
     let at_ms = time_ms(&datum["Timestamp"]).unwrap_or_else(clock::now_ms);
     let unit = text(datum, "Unit").unwrap_or("None");
     let high_resolution = integer(&datum["StorageResolution"]).is_some_and(|seconds| seconds < 60);
-    let bad = |what: &str| invalid(format!("The value for the parameter MetricData.{what} of {} is not a number.", key.name));
+    let bad =
+        |what: &str| invalid(format!("The value for the parameter MetricData.{what} of {} is not a number.", key.name));
     let stats = if let Some(value) = number(&datum["Value"]) {
         Stats::of(value, 1.0)
     } else if datum["Values"].is_array() {
@@ -204,7 +214,8 @@ fn read_datum<'a>(namespace: &str, datum: &'a Value) -> Result<(Key, i64, Stats,
 
 fn span(input: &Value, period: &Value) -> Result<(i64, i64, i64), CallError> {
     let time = |name: &str| {
-        time_ms(&input[name]).ok_or_else(|| CallError::bad("MissingParameter", format!("The parameter {name} is required.")))
+        time_ms(&input[name])
+            .ok_or_else(|| CallError::bad("MissingParameter", format!("The parameter {name} is required.")))
     };
     let (start, end) = (time("StartTime")?, time("EndTime")?);
     let period = integer(period).unwrap_or_default();
@@ -213,10 +224,16 @@ fn span(input: &Value, period: &Value) -> Result<(i64, i64, i64), CallError> {
         return Err(invalid("The parameter Period must be 1, 5, 10, 20, 30 or a multiple of 60."));
     }
     if start >= end {
-        return Err(CallError::bad("InvalidParameterCombination", "The parameter StartTime must be less than the parameter EndTime."));
+        return Err(CallError::bad(
+            "InvalidParameterCombination",
+            "The parameter StartTime must be less than the parameter EndTime.",
+        ));
     }
     if (end - start) / (period * 1000) > MAX_DATAPOINTS {
-        return Err(CallError::bad("InvalidParameterCombination", "You have requested more datapoints than the limit."));
+        return Err(CallError::bad(
+            "InvalidParameterCombination",
+            "You have requested more datapoints than the limit.",
+        ));
     }
     Ok((start, end, period * 1000))
 }

@@ -1,4 +1,4 @@
-//! Amazon CloudWatch: metrics, alarms and dashboards. Ours, because the embeddable engine keeps every single data point for
+//! Amazon `CloudWatch`: metrics, alarms and dashboards. Ours, because the embeddable engine keeps every single data point for
 //! ever, loses most of an alarm's settings, and never evaluates one.
 
 mod alarms;
@@ -49,7 +49,7 @@ impl CloudWatch {
         }
     }
 
-    /// Runs one operation; members are named as in CloudWatch's API, times are epoch seconds.
+    /// Runs one operation; members are named as in `CloudWatch`'s API, times are epoch seconds.
     pub(crate) fn call(&self, operation: &str, input: &Value) -> Answer {
         let mut state = self.state();
         let State { metrics, alarms, dashboards } = &mut *state;
@@ -72,7 +72,9 @@ impl CloudWatch {
             "ListTagsForResource" | "TagResource" | "UntagResource" => {
                 let arn = required(input, "ResourceARN")?;
                 let tags = alarms.tags(arn).or_else(|| dashboards.tags(arn));
-                let tags = tags.ok_or_else(|| CallError::new(404, "ResourceNotFoundException", format!("Unknown resource {arn}")))?;
+                let tags = tags.ok_or_else(|| {
+                    CallError::new(404, "ResourceNotFoundException", format!("Unknown resource {arn}"))
+                })?;
                 match operation {
                     "TagResource" => tags.extend(tag_pairs(&input["Tags"])),
                     "UntagResource" => list(&input["TagKeys"]).iter().filter_map(Value::as_str).for_each(|key| {

@@ -53,7 +53,7 @@ impl Comparison {
 /// What an absent data point counts as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Missing {
-    Missing,
+    Unknown,
     Ignore,
     Breaching,
     NotBreaching,
@@ -62,7 +62,7 @@ pub(super) enum Missing {
 impl Missing {
     fn parse(name: &str) -> Option<Self> {
         Some(match name {
-            "missing" => Self::Missing,
+            "missing" => Self::Unknown,
             "ignore" => Self::Ignore,
             "breaching" => Self::Breaching,
             "notBreaching" => Self::NotBreaching,
@@ -100,8 +100,8 @@ impl Rule {
             return Err(invalid("DatapointsToAlarm must not be greater than EvaluationPeriods."));
         }
         let missing = text(input, "TreatMissingData").unwrap_or("missing");
-        let missing =
-            Missing::parse(missing).ok_or_else(|| invalid(format!("The option {missing} for TreatMissingData is not valid.")))?;
+        let missing = Missing::parse(missing)
+            .ok_or_else(|| invalid(format!("The option {missing} for TreatMissingData is not valid.")))?;
         let source = Source::read(input)?;
         let legal = matches!(source.period, 10 | 20 | 30) || (source.period > 0 && source.period % 60 == 0);
         if source.metric.is_some() && !legal {

@@ -130,7 +130,12 @@ impl Series {
     }
 
     pub(super) fn latest_ms(&self) -> i64 {
-        [&self.minutes, &self.seconds].iter().filter_map(|it| it.last_key_value()).map(|(at, _)| *at).max().unwrap_or(i64::MIN)
+        [&self.minutes, &self.seconds]
+            .iter()
+            .filter_map(|it| it.last_key_value())
+            .map(|(at, _)| *at)
+            .max()
+            .unwrap_or(i64::MIN)
     }
 
     /// Statistics for each period in `[start, end)` that has any value, periods aligned to the epoch.

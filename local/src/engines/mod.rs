@@ -16,10 +16,21 @@ use crate::call::{Call, Protocol};
 use crate::clock;
 use crate::cloudwatch::CloudWatch;
 use crate::error::CallError;
+use crate::iam::Roles;
 use crate::logs::Logs;
 use crate::protocol;
 use crate::sns::Sns;
 use crate::sqs::Sqs;
+use crate::sts;
+
+/// Whether the gateway answers itself.
+fn is_own(call: &Call) -> bool {
+    match call.service.as_str() {
+        "sqs" | "sns" | "cloudwatch" | "logs" | "sts" => true,
+        "iam" => Roles::owns(&call.operation),
+        _ => false,
+    }
+}
 
 /// Every engine, behind one door.
 pub(crate) struct Engines {
@@ -29,10 +40,11 @@ pub(crate) struct Engines {
     kinesis: kinesis::Kinesis,
     dynamodb: dynamodb::DynamoDb,
     mocks: mock::Mocks,
-    pub(crate) sqs: Arc<Sqs>,
-    pub(crate) sns: Sns,
-    pub(crate) cloudwatch: CloudWatch,
-    pub(crate) logs: Logs,
+    sqs: Arc<Sqs>,
+    sns: Sns,
+    cloudwatch: CloudWatch,
+    logs: Logs,
+    roles: Roles,
 }
 
 impl Engines {
@@ -50,6 +62,7 @@ impl Engines {
             sqs,
             cloudwatch: CloudWatch::new(region, account),
             logs: Logs::new(region, account),
+            roles: Roles::new(account),
         }))
     }
 
@@ -63,7 +76,7 @@ impl Engines {
         match call.service.as_str() {
             "kinesis" => self.kinesis.http(call, request).await,
             "dynamodb" | "dynamodbstreams" => self.dynamodb.http(call, request.body()).await,
-            "sqs" | "sns" | "cloudwatch" | "logs" => {
+            _ if is_own(call) => {
                 let body = protocol::query_bytes(&request);
                 let outcome = match protocol::decode(call, &body) {
                     Ok(input) => self.own(call, input).await,
@@ -95,7 +108,11 @@ impl Engines {
                 if !status.is_success() {
                     return Err(protocol::error_of(status.as_u16(), &headers, &body));
                 }
-                if body.is_empty() { Ok(Value::Null) } else { serde_json::from_slice(&body).map_err(CallError::internal) }
+                if body.is_empty() {
+                    Ok(Value::Null)
+                } else {
+                    serde_json::from_slice(&body).map_err(CallError::internal)
+                }
             }
         }
     }
@@ -105,6 +122,8 @@ impl Engines {
             "sqs" => self.sqs.call(&call.operation, call.protocol, input).await,
             "sns" => self.sns.call(&call.operation, &input),
             "logs" => self.logs.call(&call.operation, &input),
+            "iam" => self.roles.call(&call.operation, &input),
+            "sts" => sts::call(&self.account, &call.operation, &input),
             _ => self.cloudwatch.call(&call.operation, &input),
         }
     }

@@ -87,7 +87,9 @@ impl Stream {
             Some((direction.to_owned(), position.parse::<usize>().ok()?))
         });
         let (start, end) = match token {
-            Some((direction, at)) if direction == "b" => (at.min(found.len()).saturating_sub(limit), at.min(found.len())),
+            Some((direction, at)) if direction == "b" => {
+                (at.min(found.len()).saturating_sub(limit), at.min(found.len()))
+            }
             Some((_, at)) => (at.min(found.len()), (at + limit).min(found.len())),
             None if flag(&input["startFromHead"]).unwrap_or_default() => (0, limit.min(found.len())),
             None => (found.len().saturating_sub(limit), found.len()),

@@ -1,4 +1,4 @@
-//! Amazon CloudWatch Logs. Ours, because no embeddable engine has filter patterns with quoted terms, pages events with
+//! Amazon `CloudWatch` Logs. Ours, because no embeddable engine has filter patterns with quoted terms, pages events with
 //! tokens, or lets go of old events.
 
 mod events;
@@ -16,9 +16,8 @@ use events::Stream;
 
 const PAGE: usize = 50;
 /// The retention periods that AWS accepts, in days.
-const RETENTIONS: [i64; 22] = [
-    1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653,
-];
+const RETENTIONS: [i64; 22] =
+    [1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653];
 
 /// All log groups of the account.
 pub(crate) struct Logs {

@@ -26,7 +26,9 @@ impl Pattern {
             let inner = inner.strip_suffix('}').ok_or_else(|| bad_pattern(text))?;
             let alternatives = inner
                 .split("||")
-                .map(|part| part.split("&&").map(|one| Condition::parse(one).ok_or_else(|| bad_pattern(text))).collect())
+                .map(|part| {
+                    part.split("&&").map(|one| Condition::parse(one).ok_or_else(|| bad_pattern(text))).collect()
+                })
                 .collect::<Result<_, _>>()?;
             return Ok(Self::Json(alternatives));
         }
@@ -70,7 +72,8 @@ impl Condition {
         let end = rest.find(|letter: char| letter.is_whitespace() || "=!<>".contains(letter)).unwrap_or(rest.len());
         let (path, rest) = rest.split_at(end);
         let rest = rest.trim();
-        let operator = ["!=", ">=", "<=", "=", ">", "<", "IS", "NOT EXISTS"].into_iter().find(|it| rest.starts_with(it))?;
+        let operator =
+            ["!=", ">=", "<=", "=", ">", "<", "IS", "NOT EXISTS"].into_iter().find(|it| rest.starts_with(it))?;
         Some(Self {
             path: path.split('.').map(str::to_owned).collect(),
             operator: operator.to_owned(),
@@ -104,8 +107,12 @@ impl Condition {
                 Some((prefix, suffix)) => text.starts_with(prefix) && text.ends_with(suffix),
                 None => *text == self.value,
             },
-            Value::Number(number) => number.as_f64().zip(self.value.parse().ok()).is_some_and(|(one, other): (f64, f64)| (one - other).abs() < f64::EPSILON),
-            other => other.to_string() == self.value,
+            Value::Number(number) => number
+                .as_f64()
+                .zip(self.value.parse().ok())
+                .is_some_and(|(one, other): (f64, f64)| (one - other).abs() < f64::EPSILON),
+            Value::Bool(flag) => self.value.parse() == Ok(*flag),
+            _ => self.value == "null" && found.is_null(),
         }
     }
 }

@@ -14,8 +14,8 @@ pub(super) fn decode(body: &[u8]) -> Result<Value, CallError> {
     if body.is_empty() {
         return Ok(Value::Object(Map::new()));
     }
-    let tree: Cbor = ciborium::from_reader(body)
-        .map_err(|error| CallError::bad("SerializationException", error.to_string()))?;
+    let tree: Cbor =
+        ciborium::from_reader(body).map_err(|error| CallError::bad("SerializationException", error.to_string()))?;
     Ok(to_json(tree))
 }
 
@@ -35,10 +35,7 @@ fn to_json(tree: Cbor) -> Value {
         Cbor::Tag(_, inner) => to_json(*inner),
         Cbor::Array(items) => Value::Array(items.into_iter().map(to_json).collect()),
         Cbor::Map(entries) => Value::Object(
-            entries
-                .into_iter()
-                .filter_map(|(name, value)| Some((name.into_text().ok()?, to_json(value))))
-                .collect(),
+            entries.into_iter().filter_map(|(name, value)| Some((name.into_text().ok()?, to_json(value)))).collect(),
         ),
         _ => Value::Null,
     }
@@ -51,13 +48,13 @@ fn to_cbor(name: &str, tree: &Value) -> Cbor {
         Value::Number(number) if is_time(name) => {
             Cbor::Tag(EPOCH_TIME_TAG, Box::new(Cbor::Float(number.as_f64().unwrap_or_default())))
         }
-        Value::Number(number) => {
-            number.as_i64().map_or_else(|| Cbor::Float(number.as_f64().unwrap_or_default()), |whole| Cbor::Integer(whole.into()))
-        }
+        Value::Number(number) => number
+            .as_i64()
+            .map_or_else(|| Cbor::Float(number.as_f64().unwrap_or_default()), |whole| Cbor::Integer(whole.into())),
         Value::String(text) => Cbor::Text(text.clone()),
         Value::Array(items) => Cbor::Array(items.iter().map(|item| to_cbor(name, item)).collect()),
-        Value::Object(members) => Cbor::Map(
-            members.iter().map(|(name, value)| (Cbor::Text(name.clone()), to_cbor(name, value))).collect(),
-        ),
+        Value::Object(members) => {
+            Cbor::Map(members.iter().map(|(name, value)| (Cbor::Text(name.clone()), to_cbor(name, value))).collect())
+        }
     }
 }

@@ -21,15 +21,28 @@ pub(crate) const MAX_BODY: usize = 100 * 1024 * 1024;
 
 /// The input of an operation as one tree; members are named as in AWS's API model.
 pub(crate) fn decode(call: &Call, body: &[u8]) -> Result<Value, CallError> {
-    let tree = match call.protocol {
+    Ok(match call.protocol {
         Protocol::Json | Protocol::RestJson if body.is_empty() => json!({}),
-        Protocol::Json | Protocol::RestJson => serde_json::from_slice(body)
-            .map_err(|error| CallError::bad("SerializationException", error.to_string()))?,
-        Protocol::Cbor => cbor::decode(body)?,
+        Protocol::Json | Protocol::RestJson => decode_as(false, body)?,
+        Protocol::Cbor => decode_as(true, body)?,
         Protocol::Query => form_tree(body),
         Protocol::RestXml => return Err(CallError::internal("XML bodies are read by the S3 engine")),
+    })
+}
+
+/// Kinesis's body, which is JSON or CBOR.
+pub(crate) fn decode_as(cbor: bool, body: &[u8]) -> Result<Value, CallError> {
+    let tree = if cbor {
+        cbor::decode(body)?
+    } else {
+        serde_json::from_slice(body).map_err(|error| CallError::bad("SerializationException", error.to_string()))?
     };
     if tree.is_object() { Ok(tree) } else { Err(CallError::bad("SerializationException", "the body is not an object")) }
+}
+
+/// The reverse of [`decode_as`].
+pub(crate) fn encode_as(cbor: bool, tree: &Value) -> Result<Vec<u8>, CallError> {
+    if cbor { cbor::encode(tree) } else { Ok(tree.to_string().into_bytes()) }
 }
 
 /// The query form of a GET sits in its URL.

@@ -11,7 +11,7 @@ use crate::clock;
 /// Members that AWS models as maps, not structures.
 const MAPS: [&str; 2] = ["Attributes", "ExtendedStatistics"];
 
-/// Whether a member is a time: every one of CloudWatch's is named like this.
+/// Whether a member is a time: every one of `CloudWatch`'s is named like this.
 pub(super) fn is_time(name: &str) -> bool {
     name.contains("Timestamp") || name == "LastModified"
 }
@@ -63,7 +63,13 @@ pub(super) fn text_of(xml: &str, element: &str) -> Option<String> {
     let start = xml.find(&open)? + open.len();
     let end = start + xml[start..].find("</")?;
     let text = &xml[start..end];
-    Some(text.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"").replace("&apos;", "'").replace("&amp;", "&"))
+    Some(
+        text.replace("&lt;", "<")
+            .replace("&gt;", ">")
+            .replace("&quot;", "\"")
+            .replace("&apos;", "'")
+            .replace("&amp;", "&"),
+    )
 }
 
 fn members(out: &mut String, tree: &Value, flat: bool) {
@@ -88,8 +94,8 @@ fn member(out: &mut String, name: &str, value: &Value, flat: bool) {
 fn content(out: &mut String, name: &str, value: &Value, flat: bool) {
     match value {
         Value::Null => {}
-        Value::Bool(flag) => {
-            let _ = write!(out, "{flag}");
+        Value::Bool(truth) => {
+            let _ = write!(out, "{truth}");
         }
         Value::Number(number) if is_time(name) => {
             #[expect(clippy::cast_possible_truncation, reason = "epoch milliseconds fit")]

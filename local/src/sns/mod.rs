@@ -69,7 +69,11 @@ impl Sns {
             "Unsubscribe" => self.unsubscribe(input),
             "ListSubscriptions" => {
                 let topics = self.topics();
-                Ok(page(topics.values().flat_map(|topic| &topic.subscriptions).map(shown).collect(), "Subscriptions", input))
+                Ok(page(
+                    topics.values().flat_map(|topic| &topic.subscriptions).map(shown).collect(),
+                    "Subscriptions",
+                    input,
+                ))
             }
             "ListSubscriptionsByTopic" => self.with(input, "TopicArn", |topic| {
                 Ok(page(topic.subscriptions.iter().map(shown).collect(), "Subscriptions", input))
@@ -95,7 +99,10 @@ impl Sns {
     fn with(&self, input: &Value, member: &str, act: impl FnOnce(&mut Topic) -> Answer) -> Answer {
         let arn = required(input, member)?;
         if arn.split(':').count() != 6 {
-            return Err(CallError::bad("InvalidParameter", format!("Invalid parameter: {member} Reason: not an ARN: {arn}")));
+            return Err(CallError::bad(
+                "InvalidParameter",
+                format!("Invalid parameter: {member} Reason: not an ARN: {arn}"),
+            ));
         }
         let code = if member == "ResourceArn" { "ResourceNotFound" } else { "NotFound" };
         let message = if member == "ResourceArn" { "Resource does not exist" } else { "Topic does not exist" };
@@ -182,7 +189,10 @@ impl Sns {
     fn publish(&self, input: &Value) -> Answer {
         let target = text(input, "TopicArn").or_else(|| text(input, "TargetArn"));
         let target = target.ok_or_else(|| {
-            CallError::bad("InvalidParameter", "Invalid parameter: TopicArn or TargetArn Reason: no value for required parameter")
+            CallError::bad(
+                "InvalidParameter",
+                "Invalid parameter: TopicArn or TargetArn Reason: no value for required parameter",
+            )
         })?;
         let message = deliver::Published::read(target, input)?;
         self.send(target, &message)?;

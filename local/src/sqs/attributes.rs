@@ -33,6 +33,11 @@ const OTHERS: [&str; 9] = [
     "FifoThroughputLimit",
 ];
 
+/// FIFO queues are known by their suffix, in lower case only.
+pub(super) fn is_fifo(name: &str) -> bool {
+    name.strip_suffix(".fifo").is_some()
+}
+
 pub(super) fn check_name(name: &str) -> Result<(), CallError> {
     let stem = name.strip_suffix(".fifo").unwrap_or(name);
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';

@@ -130,7 +130,10 @@ impl Sqs {
         message.group = text(input, "MessageGroupId").map(str::to_owned);
         if queue.setting("FifoQueue") == "true" {
             if message.group.is_none() {
-                return Err(CallError::bad("MissingParameter", "The request must contain the parameter MessageGroupId."));
+                return Err(CallError::bad(
+                    "MissingParameter",
+                    "The request must contain the parameter MessageGroupId.",
+                ));
             }
             let now = clock::now_ms();
             let key = text(input, "MessageDeduplicationId").map_or_else(|| md5(body.as_bytes()), str::to_owned);
@@ -153,7 +156,9 @@ impl Sqs {
         if !(1..=MAX_RECEIVE).contains(&most) {
             return Err(CallError::bad(
                 "InvalidParameterValue",
-                format!("Value {most} for parameter MaxNumberOfMessages is invalid. Reason: Must be between 1 and 10, if provided."),
+                format!(
+                    "Value {most} for parameter MaxNumberOfMessages is invalid. Reason: Must be between 1 and 10, if provided."
+                ),
             ));
         }
         let started = clock::now_ms();
@@ -210,7 +215,10 @@ impl Sqs {
             if queue.hide(receipt, now + seconds * 1000, now) {
                 Ok(json!({}))
             } else {
-                Err(CallError::bad("ReceiptHandleIsInvalid", format!("The input receipt handle \"{receipt}\" is not valid.")))
+                Err(CallError::bad(
+                    "ReceiptHandleIsInvalid",
+                    format!("The input receipt handle \"{receipt}\" is not valid."),
+                ))
             }
         });
         self.arrived.notify_waiters();
@@ -226,7 +234,7 @@ fn matches_name(wanted: &str, name: &str) -> bool {
 }
 
 fn md5(bytes: &[u8]) -> String {
-    Md5::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    format!("{:x}", Md5::digest(bytes))
 }
 
 /// SQS's digest over attributes sorted by name: each of name, type and value with its length in front.

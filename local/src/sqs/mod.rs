@@ -86,12 +86,12 @@ impl Sqs {
             }),
             "ListDeadLetterSourceQueues" => self.dead_letter_sources(input),
             "SendMessage" => self.send(input),
-            "SendMessageBatch" => self.batch(input, |sqs, entry| sqs.send(entry)),
+            "SendMessageBatch" => self.batch(input, Sqs::send),
             "ReceiveMessage" => self.receive(input).await,
             "DeleteMessage" => self.delete(input),
-            "DeleteMessageBatch" => self.batch(input, |sqs, entry| sqs.delete(entry)),
+            "DeleteMessageBatch" => self.batch(input, Sqs::delete),
             "ChangeMessageVisibility" => self.change_visibility(input),
-            "ChangeMessageVisibilityBatch" => self.batch(input, |sqs, entry| sqs.change_visibility(entry)),
+            "ChangeMessageVisibilityBatch" => self.batch(input, Sqs::change_visibility),
             _ => Err(CallError::unknown_operation("sqs", operation)),
         }
     }
@@ -109,7 +109,7 @@ impl Sqs {
         sent
     }
 
-    /// Visible and in-flight messages of every queue, for CloudWatch.
+    /// Visible and in-flight messages of every queue, for `CloudWatch`.
     pub(crate) fn depths(&self) -> Vec<(String, usize, usize)> {
         let now = clock::now_ms();
         self.queues()
@@ -157,7 +157,7 @@ impl Sqs {
             }
         } else {
             let arn = format!("arn:aws:sqs:{}:{}:{name}", self.region, self.account);
-            let mut queue = Queue::new(arn, name.ends_with(".fifo"));
+            let mut queue = Queue::new(arn, attributes::is_fifo(name));
             queue.set_attributes(map_pairs(&input["Attributes"]))?;
             // botocore sends "tags"; the documentation also shows "Tags".
             queue.tags.extend(map_pairs(&input["tags"]).chain(map_pairs(&input["Tags"])));
@@ -236,4 +236,3 @@ fn missing() -> CallError {
 
 /// Shared by the operations on messages.
 type Answer = Result<Value, CallError>;
-

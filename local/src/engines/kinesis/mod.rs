@@ -1,0 +1,158 @@
+//! Kinesis Data Streams: `ferrokinesis`, without its delays and with room for shards.
+
+mod tags;
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::DefaultBodyLimit;
+use axum::response::Response;
+use ferrokinesis::actions::{Operation, dispatch};
+use ferrokinesis::error::KinesisErrorResponse;
+use ferrokinesis::store::{Store, StoreOptions};
+use http::{HeaderValue, Request, header};
+use serde_json::{Value, json};
+use tower::ServiceExt as _;
+
+use crate::call::Call;
+use crate::error::CallError;
+use crate::protocol;
+
+/// States pass at once; what waits for them must not depend on how long they take.
+const STATE_CHANGE_MS: u64 = 0;
+/// AWS's quota in the large regions is 20,000 shards for an account.
+const SHARD_LIMIT: u32 = 20_000;
+/// What AWS starts an on-demand stream with.
+const ON_DEMAND_SHARDS: i64 = 4;
+const EXPIRED_RECORDS_SWEEP_SECONDS: u64 = 60;
+
+pub(super) struct Kinesis {
+    router: Router,
+    store: Store,
+}
+
+impl Kinesis {
+    pub(super) fn start(region: &str, account: &str) -> Self {
+        let (router, store) = ferrokinesis::create_app(StoreOptions {
+            create_stream_ms: STATE_CHANGE_MS,
+            delete_stream_ms: STATE_CHANGE_MS,
+            update_stream_ms: STATE_CHANGE_MS,
+            shard_limit: SHARD_LIMIT,
+            retention_check_interval_secs: EXPIRED_RECORDS_SWEEP_SECONDS,
+            aws_account_id: account.to_owned(),
+            aws_region: region.to_owned(),
+            ..StoreOptions::default()
+        });
+        // The gateway has checked the size; a call may have 10 MiB.
+        Self { router: router.layer(DefaultBodyLimit::disable()), store }
+    }
+
+    /// The wire protocol, JSON or CBOR; `SubscribeToShard` streams.
+    pub(super) async fn http(&self, call: &Call, mut request: Request<Bytes>) -> Response {
+        sign(&mut request);
+        if call.operation == "CreateStream" {
+            return match self.create(request).await {
+                Ok(response) => response,
+                Err(error) => protocol::error_response(call, &error),
+            };
+        }
+        if call.operation.contains("Tag") {
+            let cbor = is_cbor(&request);
+            return match protocol::decode_as(cbor, request.body()) {
+                Ok(input) if tags::owns(&call.operation, &input) => {
+                    match tags::change(&self.store, &call.operation, &input).await {
+                        // These operations answer with nothing at all.
+                        Ok(_) => protocol::response(200, "application/x-amz-json-1.1", Vec::new()),
+                        Err(error) => protocol::error_response(call, &error),
+                    }
+                }
+                _ => self.engine(request).await,
+            };
+        }
+        self.engine(request).await
+    }
+
+    async fn engine(&self, request: Request<Bytes>) -> Response {
+        let answer: Result<Response, Infallible> = self.router.clone().oneshot(request.map(Body::from)).await;
+        match answer {
+            Ok(response) => response,
+            Err(never) => match never {},
+        }
+    }
+
+    /// The engine's `CreateStream` knows neither tags nor modes, and divides by the shard count that on-demand lacks.
+    async fn create(&self, request: Request<Bytes>) -> Result<Response, CallError> {
+        let cbor = is_cbor(&request);
+        let (parts, body) = request.into_parts();
+        let mut input = protocol::decode_as(cbor, &body)?;
+        let on_demand = input["StreamModeDetails"]["StreamMode"] == "ON_DEMAND";
+        let shards = if on_demand { ON_DEMAND_SHARDS } else { input["ShardCount"].as_i64().unwrap_or_default() };
+        if shards < 1 {
+            return Err(CallError::bad("InvalidArgumentException", "ShardCount is required and must be at least 1"));
+        }
+        input["ShardCount"] = shards.into();
+        let body = protocol::encode_as(cbor, &input)?;
+        let response = self.engine(Request::from_parts(parts, body.into())).await;
+        if response.status().is_success() {
+            self.finish(&input, on_demand).await?;
+        }
+        Ok(response)
+    }
+
+    async fn finish(&self, input: &Value, on_demand: bool) -> Result<(), CallError> {
+        let name = &input["StreamName"];
+        let mode = input["StreamModeDetails"].clone();
+        let has_tags = input["Tags"].as_object().is_some_and(|tags| !tags.is_empty());
+        if !on_demand && !has_tags {
+            return Ok(());
+        }
+        // The engine activates a stream in a task of its own, and changes none that is not active.
+        let summary = loop {
+            let answer = self.json("DescribeStreamSummary", json!({"StreamName": name})).await?;
+            let summary = answer["StreamDescriptionSummary"].clone();
+            if summary["StreamStatus"] == "ACTIVE" {
+                break summary;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        };
+        if on_demand {
+            let change = json!({"StreamARN": summary["StreamARN"], "StreamModeDetails": mode});
+            self.json("UpdateStreamMode", change).await?;
+        }
+        if has_tags {
+            self.json("AddTagsToStream", json!({"StreamName": name, "Tags": input["Tags"]})).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn json(&self, operation: &str, input: Value) -> Result<Value, CallError> {
+        if tags::owns(operation, &input) {
+            return tags::change(&self.store, operation, &input).await;
+        }
+        let known: Operation = operation.parse().map_err(|()| CallError::unknown_operation("kinesis", operation))?;
+        let answer = dispatch(&self.store, known, input).await.map_err(failed)?;
+        Ok(answer.unwrap_or_else(|| json!({})))
+    }
+}
+
+fn is_cbor(request: &Request<Bytes>) -> bool {
+    request.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().ends_with(b"cbor-1.1"))
+}
+
+fn failed(error: KinesisErrorResponse) -> CallError {
+    CallError::new(error.status_code, error.body.error_type, error.body.message.unwrap_or_default())
+}
+
+/// The engine insists on a complete signature, which local tools and our own calls need not have.
+fn sign(request: &mut Request<Bytes>) {
+    let headers = request.headers_mut();
+    headers.insert(
+        "authorization",
+        HeaderValue::from_static(
+            "AWS4-HMAC-SHA256 Credential=local/20260101/us-east-1/kinesis/aws4_request, SignedHeaders=host, Signature=0",
+        ),
+    );
+    headers.entry("x-amz-date").or_insert(HeaderValue::from_static("20260101T000000Z"));
+}
