@@ -111,7 +111,7 @@ async fn build_with(
     let target_dir = cache.join("handler-target");
     let cargo = cargo::Cargo::new(toolchain, &workspace, &target_dir, note);
     let binary = match target {
-        Target::Host => cargo.build().await?,
+        Target::Host => cargo.build("local").await?,
         Target::Lambda(architecture) => for_lambda(toolchain, &cargo, architecture).await?,
     };
     store.save(&archive::zip(&binary)?)?;
@@ -122,7 +122,7 @@ async fn build_with(
 async fn for_lambda(toolchain: &Toolchain, cargo: &cargo::Cargo<'_>, architecture: Architecture) -> Result<Vec<u8>> {
     let mut misfit = None;
     if cfg!(target_os = "linux") && Architecture::host() == Some(architecture) {
-        let binary = cargo.build().await?;
+        let binary = cargo.build("release").await?;
         match elf::check(&binary, architecture) {
             Ok(()) => return Ok(binary),
             Err(error) => misfit = Some(error),

@@ -113,11 +113,12 @@ impl<'a> Cargo<'a> {
         Self { toolchain, workspace, target_dir, note }
     }
 
-    /// Builds for this machine and returns the program.
-    pub(super) async fn build(&self) -> Result<Vec<u8>> {
+    /// Builds with this machine's own compiler and returns the program.
+    pub(super) async fn build(&self, profile: &str) -> Result<Vec<u8>> {
         let host = self.host_triple().await?;
-        self.run(&["build".into()], &host).await?;
-        read(&self.target_dir.join(&host).join("release/bootstrap"))
+        self.run(&["build".into()], profile, &host).await?;
+        let program = format!("bootstrap{}", env::consts::EXE_SUFFIX);
+        read(&self.target_dir.join(&host).join(profile).join(program))
     }
 
     /// Builds for Lambda with a cross compiler and returns the program.
@@ -131,7 +132,7 @@ impl<'a> Cargo<'a> {
             }
             Cross::Zigbuild => (vec!["zigbuild".into()], self.target_dir.join(triple).join("release/bootstrap")),
         };
-        self.run(&arguments, &format!("{triple}.2.34")).await?;
+        self.run(&arguments, "release", &format!("{triple}.2.34")).await?;
         read(&program)
     }
 
@@ -152,11 +153,11 @@ impl<'a> Cargo<'a> {
         })
     }
 
-    async fn run(&self, subcommand: &[OsString], triple: &str) -> Result<()> {
+    async fn run(&self, subcommand: &[OsString], profile: &str, triple: &str) -> Result<()> {
         let mut command = Command::new(&self.toolchain.cargo);
         command
             .args(subcommand)
-            .args(["--release", "--package", "streamkit-handler", "--bin", "bootstrap", "--target", triple])
+            .args(["--profile", profile, "--package", "streamkit-handler", "--bin", "bootstrap", "--target", triple])
             .arg("--target-dir")
             .arg(self.target_dir)
             .current_dir(self.workspace)

@@ -29,8 +29,8 @@ impl Fake {
         let path = self.path("bin").join(name);
         let log = self.path("log");
         let parse = "while [ $# -gt 0 ]; do case $1 in
-            --target) triple=${2%.2.34};; --target-dir) dir=$2;; --lambda-dir) lambda=$2;;
-        esac; shift; done; program=$dir/$triple/release/bootstrap; mkdir -p \"$dir/$triple/release\" 2>/dev/null";
+            --target) triple=${2%.2.34};; --target-dir) dir=$2;; --lambda-dir) lambda=$2;; --profile) profile=$2;;
+        esac; shift; done; mkdir -p \"$dir/$triple/$profile\" 2>/dev/null; program=$dir/$triple/$profile/bootstrap";
         let script = format!("#!/bin/sh\necho {name} \"$@\" >> {}\n{parse}\n{body}\n", log.display());
         // By another process: a script that this one had open for writing could not be run while some other test's
         // child still holds the file.
@@ -85,7 +85,7 @@ async fn build_runs_cargo_once_and_then_comes_from_the_cache() {
     let runs = fake.runs();
     assert_eq!(runs.len(), 1, "{runs:?}");
     assert!(
-        runs[0].contains("build --release --package streamkit-handler --bin bootstrap --target fake-host"),
+        runs[0].contains("build --profile local --package streamkit-handler --bin bootstrap --target fake-host"),
         "{runs:?}"
     );
 }
