@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
-use lambda_runtime::{Error, LambdaEvent, Runtime, service_fn};
+use lambda_runtime::{Diagnostic, Error, LambdaEvent, Runtime, service_fn};
 use streamkit_handler::aws::Aws;
 use streamkit_handler::batch::Job;
 use streamkit_handler::config::{Config, ConfigError};
@@ -42,7 +42,17 @@ async fn serve(config: &Config) -> Result<(), Error> {
     Runtime::new(service_fn(|event| handle(config, &aws, event))).run().await
 }
 
-async fn handle(config: &Config, aws: &Aws, event: LambdaEvent<Event>) -> Result<Response, Error> {
+async fn handle(config: &Config, aws: &Aws, event: LambdaEvent<Event>) -> Result<Response, Diagnostic> {
+    let request_id = event.context.request_id.clone();
+    serve_batch(config, aws, event).await.map_err(|error| {
+        let line = serde_json::json!({"level": "ERROR", "message": error.to_string(), "requestId": request_id});
+        // Lambda gets the error as the answer all the same.
+        let _ = writeln!(std::io::stdout(), "{line}");
+        Diagnostic { error_type: "Function.EventError".to_owned(), error_message: error.to_string() }
+    })
+}
+
+async fn serve_batch(config: &Config, aws: &Aws, event: LambdaEvent<Event>) -> Result<Response, Error> {
     let (started, now) = (Instant::now(), SystemTime::now());
     let context = event.context;
     let now_ms = now.duration_since(SystemTime::UNIX_EPOCH)?.as_millis().try_into()?;
