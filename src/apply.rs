@@ -28,7 +28,9 @@ pub(crate) enum Outcome {
     Done,
     Failed(anyhow::Error),
     /// Not started because the named node failed or was skipped.
-    Skipped { because: String },
+    Skipped {
+        because: String,
+    },
     /// Not started because of Ctrl-C.
     Interrupted,
 }

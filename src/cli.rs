@@ -59,6 +59,7 @@ enum Command {
     Status(commands::status::Args),
     Validate(commands::validate::Args),
     Send(commands::send::Args),
+    #[command(visible_alias = "cleanup")]
     Down(commands::down::Args),
     Local(commands::local::Args),
 }

@@ -23,7 +23,8 @@ impl Code {
 
     /// The package, built if need be; whoever asks meanwhile waits for the same build.
     pub(crate) async fn package(&self, note: &(dyn Fn(&str) + Sync)) -> anyhow::Result<Arc<Package>> {
-        let built = self.package.get_or_try_init(async || package::build(&self.cache, self.target, note).await.map(Arc::new));
+        let built =
+            self.package.get_or_try_init(async || package::build(&self.cache, self.target, note).await.map(Arc::new));
         built.await.cloned()
     }
 

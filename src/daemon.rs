@@ -70,7 +70,10 @@ pub(crate) async fn find_or_start(home: &Home, start: Start, reporter: &Reporter
         return Ok(running);
     }
     if start == Start::Never {
-        return Err(Hint::error("no embedded AWS is running", "start one with `streamkit local start`, or bring a pipeline up with --local"));
+        return Err(Hint::error(
+            "no embedded AWS is running",
+            "start one with `streamkit local start`, or bring a pipeline up with --local",
+        ));
     }
     let (running, _) = start_with(home, &StartOptions::default()).await?;
     reporter.note(&format!("started the embedded AWS at {}", running.endpoint));
@@ -82,7 +85,9 @@ pub(crate) async fn start_with(home: &Home, options: &StartOptions) -> anyhow::R
     fs::create_dir_all(&home.state).with_context(|| format!("making the state directory {}", home.state.display()))?;
     // Two commands at once start one daemon: the second waits here and then finds it.
     let lock = File::create(home.state.join("local.lock")).context("opening the lock of the state directory")?;
-    let lock = tokio::task::spawn_blocking(move || lock.lock().map(|()| lock)).await?.context("locking the state directory")?;
+    let lock = tokio::task::spawn_blocking(move || lock.lock().map(|()| lock))
+        .await?
+        .context("locking the state directory")?;
     if let Some(running) = find(home).await {
         return Ok((running, false));
     }

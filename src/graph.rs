@@ -47,7 +47,8 @@ impl Walk {
             State::Exists => need.until == Until::Exists,
             _ => false,
         };
-        let free = (0..self.needs.len()).find(|node| self.state[*node] == State::Waiting && self.needs[*node].iter().all(reached))?;
+        let free = (0..self.needs.len())
+            .find(|node| self.state[*node] == State::Waiting && self.needs[*node].iter().all(reached))?;
         self.state[free] = State::Started;
         Some(free)
     }

@@ -6,6 +6,7 @@ mod cli;
 mod code;
 mod commands;
 mod daemon;
+mod events;
 mod failure;
 mod graph;
 mod home;

@@ -39,12 +39,12 @@ pub(crate) async fn observe(cx: &Cx, pipeline: &Pipeline, allowed: &Allowed) -> 
         }
         anyhow::Ok(step(cx, node, seen.as_ref(), allowed))
     }));
-    let (steps, found) = tokio::try_join!(reads, async {
-        leftovers(cx, &prefix, &functions).await.context("looking for resources that are no longer in the spec")
+    let known: BTreeSet<(Type, &str)> =
+        pipeline.nodes.iter().map(|node| (node.resource.kind(), node.resource.name())).collect();
+    let (steps, orphans) = tokio::try_join!(reads, async {
+        let found = leftovers(cx, &prefix, &functions, &known).await;
+        found.context("looking for resources that are no longer in the spec")
     })?;
-    let known: BTreeSet<(Type, &str)> = pipeline.nodes.iter().map(|node| (node.resource.kind(), node.resource.name())).collect();
-    let orphans: Vec<_> =
-        found.into_iter().filter(|leftover| !known.contains(&(leftover.resource.kind(), leftover.resource.name()))).collect();
     let mut plan = Plan { steps };
     plan.steps.extend(orphans.iter().map(deletion));
     Ok(Observation { plan, orphans })
@@ -73,12 +73,17 @@ fn step(cx: &Cx, node: &Node, seen: Option<&Observed>, allowed: &Allowed) -> Ste
         step.action = Action::Unchanged;
         step.refused = Some(Refusal {
             why: format!("{} exists already and does not belong to this pipeline", resource.label()),
-            hint: "rename the pipeline or use --stage; or take it over with --adopt, which changes its settings and tags".to_owned(),
+            hint:
+                "rename the pipeline or use --stage; or take it over with --adopt, which changes its settings and tags"
+                    .to_owned(),
         });
         return step;
     }
     step.changes = differences(&seen.fields, &resource.desired());
-    let replacing = step.changes.iter().find_map(|change| resource.replacing(&change.field).map(|loses| (change.field.clone(), loses)));
+    let replacing = step
+        .changes
+        .iter()
+        .find_map(|change| resource.replacing(&change.field).map(|loses| (change.field.clone(), loses)));
     if let Some(tags) = &seen.tags {
         step.changes.extend(tag_differences(tags, &node.tags));
     }

@@ -10,7 +10,9 @@ use crate::aws::{Aws, Owner, PROTECT_TAG, Policy, Statement, Tags};
 use crate::code::Code;
 use crate::graph::{Need, Until};
 use crate::package::Architecture;
-use crate::resources::{Alarm, AlarmMetric, Any, Function, LogGroup, Mapping, Queue, Resource as _, Role, Stream, Table, Topic};
+use crate::resources::{
+    Alarm, AlarmMetric, Any, Function, LogGroup, Mapping, Queue, Resource as _, Role, Stream, Table, Topic,
+};
 use crate::spec::{self, Encryption, Kind, Naming, Reference, Spec};
 
 /// One resource of the graph.
@@ -50,10 +52,25 @@ pub(crate) struct Pipeline {
 
 impl Pipeline {
     /// Names, ARNs, permissions and order of everything in a checked spec.
-    pub(crate) fn build(spec: &Spec, naming: &Naming, aws: &Aws, architecture: Option<Architecture>, code: &dyn Fn(Architecture) -> Arc<Code>) -> Self {
+    pub(crate) fn build(
+        spec: &Spec,
+        naming: &Naming,
+        aws: &Aws,
+        architecture: Option<Architecture>,
+        code: &dyn Fn(Architecture) -> Arc<Code>,
+    ) -> Self {
         let tags = spec.tags.iter().map(|(key, value)| (key.get_ref().clone(), value.get_ref().clone())).collect();
         let owner = Owner { pipeline: naming.pipeline.clone(), stage: naming.stage.clone() };
-        let mut builder = Builder { spec, naming, aws, owner, tags, nodes: Vec::new(), flows: Vec::new(), new_streams: BTreeMap::new() };
+        let mut builder = Builder {
+            spec,
+            naming,
+            aws,
+            owner,
+            tags,
+            nodes: Vec::new(),
+            flows: Vec::new(),
+            new_streams: BTreeMap::new(),
+        };
         builder.streams();
         builder.tables();
         builder.queues();
@@ -152,7 +169,8 @@ impl Builder<'_> {
     fn topics(&mut self) {
         for (name, topic) in &self.spec.topic {
             let own = Reference::new(Kind::Topic, name.get_ref());
-            let notified = self.spec.alarm.values().any(|alarm| alarm.notify.0.iter().any(|target| *target.get_ref() == own));
+            let notified =
+                self.spec.alarm.values().any(|alarm| alarm.notify.0.iter().any(|target| *target.get_ref() == own));
             let encryption = match &topic.encryption {
                 Some(encryption) => encryption.get_ref().clone(),
                 // CloudWatch may not use the AWS-managed key: the alarms would stay silent.
@@ -177,7 +195,8 @@ impl Builder<'_> {
         let log_group = group.name.clone();
         let group = self.push(format!("{id}.logs"), Any::LogGroup(group), Vec::new(), false);
 
-        let table = function.writes.first().map(|table| self.naming.physical(&table.get_ref().name)).unwrap_or_default();
+        let table =
+            function.writes.first().map(|table| self.naming.physical(&table.get_ref().name)).unwrap_or_default();
         let dead_letters = function.dead_letters.as_ref().map(|queue| self.naming.physical(&queue.get_ref().name));
         let resource = Function {
             name: name.clone(),
@@ -224,7 +243,12 @@ impl Builder<'_> {
         });
     }
 
-    fn environment(&self, function: &spec::Function, table: &str, dead_letters: Option<&str>) -> BTreeMap<String, String> {
+    fn environment(
+        &self,
+        function: &spec::Function,
+        table: &str,
+        dead_letters: Option<&str>,
+    ) -> BTreeMap<String, String> {
         let mut variables: BTreeMap<_, _> =
             function.environment.iter().map(|(name, value)| (name.get_ref().clone(), value.clone())).collect();
         let mut set = |name: &str, value: String| variables.insert(name.to_owned(), value);
@@ -239,12 +263,27 @@ impl Builder<'_> {
 
     /// What the arrows of the spec allow: exact actions on exact ARNs.
     fn policy(&self, name: &str, function: &spec::Function) -> Policy {
-        let allow = |actions: &[&'static str], resources: Vec<String>| Statement { actions: actions.to_vec(), resources, condition: None };
+        let allow = |actions: &[&'static str], resources: Vec<String>| Statement {
+            actions: actions.to_vec(),
+            resources,
+            condition: None,
+        };
         let source = function.source.get_ref();
         let stream = source.from.get_ref();
-        let read = ["kinesis:DescribeStream", "kinesis:DescribeStreamSummary", "kinesis:GetRecords", "kinesis:GetShardIterator", "kinesis:ListShards"];
+        let read = [
+            "kinesis:DescribeStream",
+            "kinesis:DescribeStreamSummary",
+            "kinesis:GetRecords",
+            "kinesis:GetShardIterator",
+            "kinesis:ListShards",
+        ];
         let mut statements = vec![allow(&read, vec![self.arn(stream)])];
-        let encryption = self.spec.stream.iter().find(|(key, _)| *key.get_ref() == stream.name).map(|(_, stream)| &stream.encryption);
+        let encryption = self
+            .spec
+            .stream
+            .iter()
+            .find(|(key, _)| *key.get_ref() == stream.name)
+            .map(|(_, stream)| &stream.encryption);
         if let Some(Encryption::Key(key)) = encryption {
             statements.push(self.decrypt(key));
         }
@@ -314,12 +353,17 @@ impl Builder<'_> {
         let threshold = *alarm.threshold.get_ref();
         if let Some((reference, metric)) = alarm.watch.as_ref().and_then(|watch| spec::watched(watch.get_ref()).ok()) {
             let dimensions = BTreeMap::from([(metric.dimension.to_owned(), self.naming.physical(&reference.name))]);
-            let watched = AlarmMetric { namespace: metric.namespace.to_owned(), name: metric.name.to_owned(), dimensions };
+            let watched =
+                AlarmMetric { namespace: metric.namespace.to_owned(), name: metric.name.to_owned(), dimensions };
             return (watched, given.unwrap_or(metric.statistic), metric.measures.threshold(threshold));
         }
         let text = alarm.metric.as_ref().map_or("", |metric| metric.get_ref());
         let (namespace, name) = text.rsplit_once('/').unwrap_or_default();
-        let metric = AlarmMetric { namespace: namespace.to_owned(), name: name.to_owned(), dimensions: alarm.dimensions.clone() };
+        let metric = AlarmMetric {
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+            dimensions: alarm.dimensions.clone(),
+        };
         (metric, given.unwrap_or(spec::Statistic::Sum), spec::Measures::Count.threshold(threshold))
     }
 }

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::env;
+use std::fmt::Write as _;
 use std::fs::OpenOptions;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
@@ -25,7 +26,7 @@ fn main() -> io::Result<()> {
     let init = env::var("INIT").unwrap_or_default();
     match init.split_once(':') {
         Some(("exit", code)) => std::process::exit(code.parse().unwrap_or(1)),
-        _ if init == "hang" => sleep(Duration::from_secs(3600)),
+        _ if init == "hang" => sleep(Duration::from_hours(1)),
         _ if init == "error" => {
             let error = json!({ "errorType": "Config.Missing", "errorMessage": "no table" }).to_string();
             runtime.call("POST", "init/error", error.as_bytes())?;
@@ -62,7 +63,7 @@ fn answer(event: &Value, headers: &Headers, invocations: u32) -> Result<String, 
         Some("crash") => std::process::exit(i32::try_from(number("code")).unwrap_or(1)),
         Some("abort") => std::process::abort(),
         Some("hang") => {
-            sleep(Duration::from_secs(3600));
+            sleep(Duration::from_hours(1));
             String::new()
         }
         Some("sleep") => {
@@ -96,7 +97,7 @@ fn records_answer(records: &[Value], headers: &Headers) -> Result<String, String
         let sequence = kinesis["sequenceNumber"].as_str().unwrap_or_default();
         let data = BASE64.decode(kinesis["data"].as_str().unwrap_or_default()).unwrap_or_default();
         let data = String::from_utf8_lossy(&data).into_owned();
-        trace.push_str(&format!("{id} {} {sequence} {data}\n", record["eventID"].as_str().unwrap_or_default()));
+        let _ = writeln!(trace, "{id} {} {sequence} {data}", record["eventID"].as_str().unwrap_or_default());
         if data.contains("slow") {
             sleep(Duration::from_millis(env::var("SLOW_MS").ok().and_then(|ms| ms.parse().ok()).unwrap_or(0)));
         }

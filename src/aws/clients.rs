@@ -71,7 +71,13 @@ impl Aws {
             loader = loader.endpoint_url(endpoint);
         }
         if connection.credentials == Credentials::Local {
-            loader = loader.credentials_provider(aws_credential_types::Credentials::new("local", "local", None, None, "streamkit"));
+            loader = loader.credentials_provider(aws_credential_types::Credentials::new(
+                "local",
+                "local",
+                None,
+                None,
+                "streamkit",
+            ));
         }
         let config = loader.load().await;
         let region = config.region().map(ToString::to_string).ok_or_else(|| anyhow!(NoRegion))?;

@@ -23,7 +23,9 @@ impl AwsError {
         let code = self.code.rsplit('#').next().unwrap_or(&self.code);
         let code = code.strip_prefix("AWS.SimpleQueueService.").unwrap_or(code);
         codes.iter().any(|known| {
-            code == *known || code.strip_suffix("Exception") == Some(known) || known.strip_suffix("Exception") == Some(code)
+            code == *known
+                || code.strip_suffix("Exception") == Some(known)
+                || known.strip_suffix("Exception") == Some(code)
         })
     }
 
@@ -38,6 +40,11 @@ impl AwsError {
             "QueueDoesNotExist",
             "NoSuchBucket",
         ])
+    }
+
+    /// The answer is not in the service's protocol, as from emulators that lack a service or its newest protocol.
+    pub(crate) fn is_unreadable(&self) -> bool {
+        self.is(&[UNREADABLE])
     }
 
     /// A role or its policy is not yet known everywhere. Matched by text: the code alone means any bad parameter.
@@ -87,6 +94,9 @@ impl fmt::Display for AwsError {
 
 impl Error for AwsError {}
 
+/// Our code for an answer that is not in the service's protocol.
+const UNREADABLE: &str = "UnreadableAnswer";
+
 /// Turns an SDK answer into ours.
 pub(crate) fn aws<T, E>(answer: Result<T, SdkError<E, HttpResponse>>) -> Result<T, AwsError>
 where
@@ -95,15 +105,19 @@ where
     answer.map_err(|error| {
         let request_id = error.request_id().map(str::to_owned);
         let code = match &error {
-            SdkError::ServiceError(service) => service.err().code().unwrap_or("UnknownError"),
+            // An answer without a code is not one of this service's protocol.
+            SdkError::ServiceError(service) => service.err().code().unwrap_or(UNREADABLE),
             SdkError::DispatchFailure(failure) if failure.is_timeout() => "Timeout",
             SdkError::DispatchFailure(failure) if failure.is_io() => "Unreachable",
             SdkError::TimeoutError(_) => "Timeout",
-            SdkError::ResponseError(_) => "UnreadableAnswer",
+            SdkError::ResponseError(_) => UNREADABLE,
             _ => "Unsent",
         };
         let message = match &error {
-            SdkError::ServiceError(service) => service.err().message().unwrap_or_default().to_owned(),
+            SdkError::ServiceError(service) => match service.err().message() {
+                Some(message) => message.to_owned(),
+                None => format!("HTTP status {}", service.raw().status().as_u16()),
+            },
             other => causes(other),
         };
         AwsError { code: code.to_owned(), message, request_id }
@@ -140,18 +154,29 @@ pub(crate) fn hint(error: &AwsError) -> Option<String> {
                 .to_owned(),
         );
     }
-    let text = if error.is(&["AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError", "NotAuthorized"]) {
+    let text = if error.is(&[
+        "AccessDenied",
+        "AccessDeniedException",
+        "UnauthorizedOperation",
+        "AuthorizationError",
+        "NotAuthorized",
+    ]) {
         "the caller's own policy must allow this call; then run the same command again, it goes on from here"
     } else if error.is(&["ExpiredToken", "ExpiredTokenException", "RequestExpired"]) {
         "the credentials have expired: log in again"
-    } else if error.is(&["InvalidClientTokenId", "UnrecognizedClientException", "SignatureDoesNotMatch", "InvalidSignatureException"]) {
+    } else if error.is(&[
+        "InvalidClientTokenId",
+        "UnrecognizedClientException",
+        "SignatureDoesNotMatch",
+        "InvalidSignatureException",
+    ]) {
         "AWS does not know these credentials: check the profile, the keys and the region"
     } else if error.is(&["Unreachable", "Timeout"]) {
         "the endpoint did not answer: check the address, the region's name and the network"
     } else if error.is(&["ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded"]) {
         "AWS is throttling: run the same command again, or lower --parallelism"
-    } else if error.is(&["UnreadableAnswer"]) {
-        "the endpoint does not speak this service's protocol; some emulators lack CloudWatch's"
+    } else if error.is_unreadable() {
+        "the endpoint does not speak this service's protocol; some emulators lack CloudWatch's CBOR: take the alarms out of the spec there"
     } else {
         return None;
     };

@@ -21,7 +21,8 @@ impl Policy {
             .0
             .iter()
             .map(|statement| {
-                let mut json = json!({ "Effect": "Allow", "Action": statement.actions, "Resource": statement.resources });
+                let mut json =
+                    json!({ "Effect": "Allow", "Action": statement.actions, "Resource": statement.resources });
                 if let Some(condition) = &statement.condition {
                     json["Condition"] = condition.clone();
                 }

@@ -14,12 +14,18 @@ const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// Calls until IAM has told Lambda of the role, for two minutes at most.
-pub(crate) async fn propagation<T>(call: impl AsyncFnMut() -> Result<T, AwsError>, note: impl FnMut(&str)) -> Result<T, AwsError> {
+pub(crate) async fn propagation<T>(
+    call: impl AsyncFnMut() -> Result<T, AwsError>,
+    note: impl FnMut(&str),
+) -> Result<T, AwsError> {
     retry(PROPAGATION, "waiting for IAM to propagate the role", AwsError::is_propagation, call, note).await
 }
 
 /// Calls until an earlier change of the same resource is done, for five minutes at most.
-pub(crate) async fn in_use<T>(call: impl AsyncFnMut() -> Result<T, AwsError>, note: impl FnMut(&str)) -> Result<T, AwsError> {
+pub(crate) async fn in_use<T>(
+    call: impl AsyncFnMut() -> Result<T, AwsError>,
+    note: impl FnMut(&str),
+) -> Result<T, AwsError> {
     retry(IN_USE, "waiting for an earlier change", AwsError::is_busy, call, note).await
 }
 
@@ -64,7 +70,10 @@ mod tests {
             async || {
                 left -= 1;
                 if left > 0 {
-                    return Err(error("InvalidParameterValueException", "The role defined for the function cannot be assumed by Lambda."));
+                    return Err(error(
+                        "InvalidParameterValueException",
+                        "The role defined for the function cannot be assumed by Lambda.",
+                    ));
                 }
                 Ok(left)
             },
@@ -77,7 +86,8 @@ mod tests {
     async fn other_bad_parameters_fail_at_once() {
         let started = Instant::now();
         let answer: Result<(), _> =
-            propagation(async || Err(error("InvalidParameterValueException", "Unzipped size must be smaller")), |_| {}).await;
+            propagation(async || Err(error("InvalidParameterValueException", "Unzipped size must be smaller")), |_| {})
+                .await;
         assert_eq!(answer.unwrap_err().message, "Unzipped size must be smaller");
         assert_eq!(started.elapsed(), Duration::ZERO);
     }
@@ -85,9 +95,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn propagation_gives_up_after_its_budget_with_the_last_error() {
         let started = Instant::now();
-        let answer: Result<(), _> =
-            propagation(async || Err(error("InvalidParameterValueException", "Please ensure the role can perform the GetRecords")), |_| {})
-                .await;
+        let answer: Result<(), _> = propagation(
+            async || Err(error("InvalidParameterValueException", "Please ensure the role can perform the GetRecords")),
+            |_| {},
+        )
+        .await;
         assert!(answer.is_err());
         assert!(started.elapsed() <= PROPAGATION && started.elapsed() > Duration::from_secs(110));
     }

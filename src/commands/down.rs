@@ -41,17 +41,27 @@ pub(crate) struct Args {
     yes: bool,
 }
 
-pub(crate) async fn run(args: &Args, global: &Global, reporter: &Reporter, mut interrupt: Interrupt) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run(
+    args: &Args,
+    global: &Global,
+    reporter: &Reporter,
+    mut interrupt: Interrupt,
+) -> anyhow::Result<ExitCode> {
     let started = Instant::now();
     let (naming, functions) = target(args, global)?;
     let aws = connect(global, reporter, Start::IfNeeded).await?;
     let cx = Cx::new(aws, owner(&naming));
-    let found = leftovers(&cx, &naming.prefix(), &functions).await?;
+    let found = leftovers(&cx, &naming.prefix(), &functions, &BTreeSet::new()).await?;
     let plan = Plan { steps: found.iter().map(deletion).collect() };
     let (pipeline, stage) = (naming.pipeline.clone(), naming.stage.clone());
     let seconds = || started.elapsed().as_secs_f64();
     if found.is_empty() {
-        reporter.text(&format!("nothing of {} is left in account {}, {}\n", naming.prefix(), cx.aws.account, cx.aws.region));
+        reporter.text(&format!(
+            "nothing of {} is left in account {}, {}\n",
+            naming.prefix(),
+            cx.aws.account,
+            cx.aws.region
+        ));
         reporter.document(&run_report(&pipeline, stage.as_deref(), plan, None, seconds()))?;
         return Ok(exit_code::DONE);
     }
@@ -70,12 +80,14 @@ pub(crate) async fn run(args: &Args, global: &Global, reporter: &Reporter, mut i
     }
     let tasks = tasks(&found);
     let mut progress = reporter.progress(tasks.iter().map(|task| task.node.as_str()));
-    let ended = apply::run(&tasks, &cx, usize::from(global.parallelism), &mut interrupt, &mut |event| progress.show(&event)).await;
+    let ended =
+        apply::run(&tasks, &cx, usize::from(global.parallelism), &mut interrupt, &mut |event| progress.show(&event))
+            .await;
     drop(progress);
     let report = run_report(&pipeline, stage.as_deref(), plan, Some(&ended), seconds());
     reporter.run(&report)?;
     let code = conclude(&ended, &interrupt, reporter)?;
-    let left = leftovers(&cx, &naming.prefix(), &functions).await?;
+    let left = leftovers(&cx, &naming.prefix(), &functions, &BTreeSet::new()).await?;
     if left.is_empty() {
         return Ok(code);
     }
@@ -94,7 +106,8 @@ fn target(args: &Args, global: &Global) -> anyhow::Result<(Naming, BTreeSet<Stri
     }
     if !args.spec.exists() {
         let hint = "name the pipeline file, or the pipeline with --name";
-        return Err(Hint::error(format!("there is no spec {}", args.spec.display()), hint).context(Usage("spec not found".to_owned())));
+        return Err(Hint::error(format!("there is no spec {}", args.spec.display()), hint)
+            .context(Usage("spec not found".to_owned())));
     }
     let spec = spec::load(&args.spec, stage.as_deref())?.spec;
     let naming = Naming { pipeline: spec.name.get_ref().clone(), stage };

@@ -38,7 +38,8 @@ pub(crate) fn run(args: &Args, reporter: &Reporter) -> anyhow::Result<ExitCode> 
         }
         text.push_str("write one with: streamkit init RECIPE\n");
         reporter.text(&text);
-        let list: Vec<_> = recipes::all().iter().map(|recipe| json!({ "recipe": recipe.name(), "about": recipe.about() })).collect();
+        let list: Vec<_> =
+            recipes::all().iter().map(|recipe| json!({ "recipe": recipe.name(), "about": recipe.about() })).collect();
         reporter.document(&list)?;
         return Ok(exit_code::DONE);
     };
@@ -55,7 +56,10 @@ pub(crate) fn run(args: &Args, reporter: &Reporter) -> anyhow::Result<ExitCode> 
 /// The pipeline whose function names the recipe.
 fn template(recipe: &str) -> Option<&'static str> {
     let names = format!("recipe = \"{recipe}\"");
-    PIPELINES.files().filter_map(|file| file.contents_utf8()).find(|text| text.lines().any(|line| line.trim_start().starts_with(&names)))
+    PIPELINES
+        .files()
+        .filter_map(|file| file.contents_utf8())
+        .find(|text| text.lines().any(|line| line.trim_start().starts_with(&names)))
 }
 
 /// Never over an existing file: it may be the only copy of a pipeline.

@@ -114,10 +114,16 @@ async fn logs(home: &Home, calls: bool, reporter: &Reporter) -> anyhow::Result<E
     let calls = answer.get("calls").and_then(Value::as_array).cloned().unwrap_or_default();
     for call in &calls {
         let text = |key: &str| call.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-        let time = call.get("time_ms").and_then(Value::as_i64).and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+        let time =
+            call.get("time_ms").and_then(Value::as_i64).and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
         let time = time.map_or_else(String::new, |time| format!("{time:.3}"));
         let status = call.get("status").and_then(Value::as_u64).unwrap_or_default();
-        reporter.text(&format!("{time}  {status}  {:<16} {} {}\n", text("service"), text("operation"), text("error_code")));
+        reporter.text(&format!(
+            "{time}  {status}  {:<16} {} {}\n",
+            text("service"),
+            text("operation"),
+            text("error_code")
+        ));
     }
     reporter.document(&answer)?;
     Ok(exit_code::DONE)
@@ -136,7 +142,10 @@ async fn serve(home: &Home, port: u16, global: &Global) -> anyhow::Result<ExitCo
     let announce = async {
         // Nothing arrives when the port could not be had; `serve` then says so.
         let Ok(address) = address.await else { return std::future::pending().await };
-        daemon::announce(home, &Running { endpoint: format!("http://{address}"), pid: std::process::id(), region: Some(region) })
+        daemon::announce(
+            home,
+            &Running { endpoint: format!("http://{address}"), pid: std::process::id(), region: Some(region) },
+        )
     };
     let served = streamkit_local::serve(options, ready, async {
         let _ = tokio::signal::ctrl_c().await;

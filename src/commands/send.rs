@@ -1,7 +1,358 @@
-//! placeholder
+//! `streamkit send`: puts events into a pipeline's stream.
+
+mod lines;
+mod pace;
+mod share;
+mod source;
+
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use crate::cli::Global; use crate::interrupt::Interrupt; use crate::report::Reporter;
-/// send
-#[derive(Debug, clap::Args)]
-pub(crate) struct Args {}
-pub(crate) async fn run(_args: &Args, _global: &Global, _reporter: &Reporter, _interrupt: Interrupt) -> anyhow::Result<ExitCode> { anyhow::bail!("not yet") }
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Args as ClapArgs;
+use serde::Serialize;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+
+use self::pace::{Pace, rate};
+use self::share::Share;
+use self::source::{Next, Source};
+use super::session::{Session, SpecArgument};
+use crate::aws::AwsError;
+use crate::cli::Global;
+use crate::daemon::Start;
+use crate::events::{Batch, Producer, Put, RECORD_BYTES};
+use crate::failure::{Hint, Interrupted, Shown, Usage};
+use crate::interrupt::Interrupt;
+use crate::report::{Bar, Reporter, exit_code};
+use crate::spec::Seconds;
+
+/// Send realistic events, poison among them if wanted, or the lines of a file
+///
+/// Full batches go out, several at a time, and only what the stream did not take is sent again;
+/// so two events of one key may change places. Each line of a file is one event and is sent as it
+/// is, whether the recipe takes it or not.
+///
+/// Example: streamkit send pipelines/retail-events.toml --local --count 1000 --poison 2
+#[derive(Debug, ClapArgs)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    spec: SpecArgument,
+    /// The function whose events to send, where the pipeline has several
+    #[arg(long, value_name = "NAME")]
+    function: Option<String>,
+    /// How many events to send; 100 unless --duration or --from is given
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    count: Option<u64>,
+    /// Events a second; otherwise as fast as the stream takes them
+    #[arg(long, value_name = "PER_SECOND", value_parser = rate)]
+    rate: Option<f64>,
+    /// Stop after this time, such as 30s
+    #[arg(long, value_name = "TIME", value_parser = Seconds::parse)]
+    duration: Option<Seconds>,
+    /// How many percent of the events the recipe must reject, evenly spread, such as 2 or 0.5%
+    #[arg(long, value_name = "PERCENT", conflicts_with = "from")]
+    poison: Option<Share>,
+    /// Send the lines of this file, or of standard input for `-`, instead of generated events
+    #[arg(long, value_name = "FILE")]
+    from: Option<PathBuf>,
+    /// Generate the same events as the run that said this seed
+    #[arg(long, value_name = "N", conflicts_with = "from")]
+    seed: Option<u64>,
+}
+
+const DEFAULT_COUNT: u64 = 100;
+/// How many calls are under way at once: enough to keep several shards busy.
+const CALLS: usize = 8;
+/// How long an event may wait for others to share its call.
+const FLUSH: Duration = Duration::from_millis(100);
+/// How many lines that are too long are named; the others are only counted.
+const LONG_LINES_NAMED: u64 = 5;
+
+/// The document of `send --json`.
+#[derive(Debug, Default, Serialize)]
+struct Summary {
+    sent: u64,
+    failed: u64,
+    retried: u64,
+    /// Sent events that the recipe rejects.
+    poison: u64,
+    /// Payload that was sent.
+    bytes: u64,
+    seconds: f64,
+    records_per_second: f64,
+    /// Generates the same events again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seed: Option<u64>,
+    /// Lines that are not JSON.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_json: Option<u64>,
+}
+
+pub(crate) async fn run(
+    args: &Args,
+    global: &Global,
+    reporter: &Reporter,
+    interrupt: Interrupt,
+) -> anyhow::Result<ExitCode> {
+    if args.duration == Some(Seconds(0)) {
+        return Err(Usage("--duration 0s leaves no time to send anything".to_owned()).into());
+    }
+    if let Some(file) = &args.from {
+        check_file(file)?;
+    }
+    let session = Session::open(&args.spec.spec, global, reporter, Start::Never).await?;
+    let flow = session.flow(args.function.as_deref())?;
+    let recipe = streamkit_recipes::find(&flow.recipe).context("the spec names an unknown recipe")?;
+    let mut summary = Summary::default();
+    let source = if let Some(file) = &args.from {
+        summary.not_json = Some(0);
+        Source::lines(recipe, file).await?
+    } else {
+        let seed = args.seed.unwrap_or_else(|| fastrand::u64(..1 << 32));
+        summary.seed = Some(seed);
+        Source::generator(recipe, seed, args.poison)
+    };
+    let endless = args.duration.is_some() || args.from.is_some();
+    let count = args.count.or((!endless).then_some(DEFAULT_COUNT));
+    let started = Instant::now();
+    let mut sending = Sending {
+        producer: Producer::new(&session.aws, &flow.stream),
+        reporter,
+        bar: reporter.bar(count, "sending"),
+        source,
+        pace: args.rate.map(|rate| Pace::new(rate, started)),
+        left: count,
+        batch: Batch::default(),
+        poison: Vec::new(),
+        flush: started,
+        waiting: None,
+        calls: JoinSet::new(),
+        summary,
+        long_lines: 0,
+        error: None,
+    };
+    let end = args.duration.map(|duration| started + Duration::from_secs(duration.0));
+    let read = sending.run(end, interrupt.clone()).await;
+    sending.bar.finish_and_clear();
+    let (mut summary, error) = (sending.summary, sending.error);
+    conclude(&mut summary, started.elapsed());
+    reporter.text(&text(&summary, &flow.stream));
+    reporter.document(&summary)?;
+    read.context("reading the events")?;
+    if let Some(error) = error {
+        return Err(explained(error, &flow.stream));
+    }
+    if interrupt.is_set() {
+        return Err(Interrupted { left: 0 }.into());
+    }
+    // Lines that were too long are named already.
+    if summary.failed > 0 { Err(Shown.into()) } else { Ok(exit_code::DONE) }
+}
+
+/// Finds out before anything is connected whether there is something to read.
+fn check_file(file: &Path) -> anyhow::Result<()> {
+    if file == Path::new("-") {
+        return Ok(());
+    }
+    match file.metadata() {
+        Ok(data) if data.is_dir() => {
+            Err(Usage(format!("{} is a directory: --from takes a file with an event on each line", file.display()))
+                .into())
+        }
+        Ok(_) => Ok(()),
+        Err(error) => Err(Usage(format!("can't read {}: {error}", file.display())).into()),
+    }
+}
+
+/// A batch on its way, with which of its events are poison.
+type Call = (Batch, Vec<bool>);
+
+struct Sending<'a> {
+    producer: Producer,
+    reporter: &'a Reporter,
+    bar: Bar,
+    source: Source,
+    pace: Option<Pace>,
+    /// How many events are still to be made; none for as many as come.
+    left: Option<u64>,
+    batch: Batch,
+    poison: Vec<bool>,
+    /// When the batch goes out although it is not full.
+    flush: Instant,
+    /// A batch that waits for a call to end.
+    waiting: Option<Call>,
+    calls: JoinSet<(Call, Put)>,
+    summary: Summary,
+    long_lines: u64,
+    error: Option<AwsError>,
+}
+
+impl Sending<'_> {
+    /// Sends until the source ends, time is up, the user stops it or the stream takes nothing more; then waits for
+    /// what is under way.
+    async fn run(&mut self, end: Option<Instant>, mut interrupt: Interrupt) -> std::io::Result<()> {
+        let mut result = Ok(());
+        let mut open = true;
+        loop {
+            open &= self.left != Some(0) && self.error.is_none();
+            if self.error.is_some() {
+                self.batch = Batch::default();
+                self.waiting = None;
+            }
+            if !open && self.waiting.is_none() {
+                self.close_batch();
+            }
+            if self.calls.len() < CALLS
+                && let Some((batch, poison)) = self.waiting.take()
+            {
+                let producer = self.producer.clone();
+                self.calls.spawn(async move {
+                    let put = producer.put(&batch).await;
+                    ((batch, poison), put)
+                });
+            }
+            if !open && self.calls.is_empty() {
+                return result;
+            }
+            let makes = open && self.waiting.is_none();
+            tokio::select! {
+                biased;
+                Some(ended) = self.calls.join_next() => {
+                    let (call, put) = ended.expect("a call neither panics nor is aborted");
+                    self.count(&call, put);
+                }
+                () = interrupt.changed(), if open => open = false,
+                () = sleep_until(end.unwrap_or(self.flush)), if open && end.is_some() => open = false,
+                () = sleep_until(self.flush), if makes && !self.batch.is_empty() => self.close_batch(),
+                next = next(self.pace.as_ref(), &mut self.source), if makes => match next {
+                    Ok(next) => open = self.take(next),
+                    Err(error) => {
+                        result = Err(error);
+                        open = false;
+                    }
+                },
+            }
+        }
+    }
+
+    /// False at the source's end.
+    fn take(&mut self, next: Next) -> bool {
+        match next {
+            Next::End => return false,
+            Next::TooLong { line, bytes } => {
+                self.summary.failed += 1;
+                self.long_lines += 1;
+                if self.long_lines <= LONG_LINES_NAMED {
+                    let more = if self.long_lines == LONG_LINES_NAMED { "; more of them are only counted" } else { "" };
+                    let error = format!(
+                        "line {line} is not sent: {bytes} bytes, and a record with its key may have {RECORD_BYTES}{more}"
+                    );
+                    self.bar.suspend(|| self.reporter.error(&anyhow::anyhow!(error)));
+                }
+            }
+            Next::Event { event, poison, json } => {
+                if let (Some(not_json), false) = (&mut self.summary.not_json, json) {
+                    *not_json += 1;
+                }
+                if let Some(pace) = &mut self.pace {
+                    pace.took(Instant::now());
+                }
+                if let Err(event) = self.batch.push(event) {
+                    self.close_batch();
+                    self.batch.push(event).expect("an empty batch takes any event");
+                }
+                if self.poison.is_empty() {
+                    self.flush = Instant::now() + FLUSH;
+                }
+                self.poison.push(poison);
+                if self.batch.is_full() {
+                    self.close_batch();
+                }
+            }
+        }
+        if let Some(left) = &mut self.left {
+            *left -= 1;
+        }
+        true
+    }
+
+    /// Hands the batch over to the next call that is free. Nothing may be waiting for that already.
+    fn close_batch(&mut self) {
+        if !self.batch.is_empty() {
+            self.waiting = Some((std::mem::take(&mut self.batch), std::mem::take(&mut self.poison)));
+        }
+    }
+
+    fn count(&mut self, (batch, poison): &Call, put: Put) {
+        self.summary.retried += put.retried;
+        for ((event, poison), place) in batch.events().iter().zip(poison).zip(&put.places) {
+            if place.is_none() {
+                self.summary.failed += 1;
+                continue;
+            }
+            self.summary.sent += 1;
+            self.summary.poison += u64::from(*poison);
+            self.summary.bytes += u64::try_from(event.data.len()).unwrap_or(u64::MAX);
+        }
+        self.bar.set_position(self.summary.sent + self.summary.failed);
+        if self.error.is_none() {
+            self.error = put.error;
+        }
+    }
+}
+
+/// The next event, when its time has come. Dropping the future loses nothing.
+async fn next(pace: Option<&Pace>, source: &mut Source) -> std::io::Result<Next> {
+    if let Some(pace) = pace
+        && pace.due() > Instant::now()
+    {
+        sleep_until(pace.due()).await;
+    }
+    source.next().await
+}
+
+fn conclude(summary: &mut Summary, took: Duration) {
+    let milliseconds = u32::try_from(took.as_millis().max(1)).unwrap_or(u32::MAX);
+    summary.seconds = f64::from(milliseconds) / 1_000.0;
+    let sent = f64::from(u32::try_from(summary.sent).unwrap_or(u32::MAX));
+    summary.records_per_second = (sent / summary.seconds * 10.0).round() / 10.0;
+}
+
+fn text(summary: &Summary, stream: &str) -> String {
+    let Summary { sent, failed, retried, poison, bytes, seconds, records_per_second, .. } = summary;
+    let mut parts = vec![
+        format!("{records_per_second:.0} a second"),
+        format!("{} KB", bytes.div_ceil(1_000)),
+        format!("{poison} of them poison"),
+    ];
+    if *retried > 0 {
+        parts.push(format!("{retried} sent again"));
+    }
+    if *failed > 0 {
+        parts.push(format!("{failed} failed"));
+    }
+    if let Some(not_json) = summary.not_json.filter(|lines| *lines > 0) {
+        parts.push(format!("{not_json} lines are not JSON and were sent as they are"));
+    }
+    if let Some(seed) = summary.seed {
+        parts.push(format!("seed {seed}"));
+    }
+    format!("sent {sent} events to {stream} in {seconds:.1} s: {}\n", parts.join(", "))
+}
+
+fn explained(error: AwsError, stream: &str) -> anyhow::Error {
+    let what = format!("putting records into Kinesis stream ({stream})");
+    if error.is_missing() {
+        return Hint::error(format!("{what}: {error}"), "bring the pipeline up with `streamkit up` first");
+    }
+    if error.is(&["ProvisionedThroughputExceededException"]) {
+        return Hint::error(
+            format!("{what}: {error}"),
+            "give the stream more `shards` or `mode = \"on-demand\"`, or send slower with --rate",
+        );
+    }
+    anyhow::Error::from(error).context(what)
+}

@@ -35,11 +35,17 @@ pub(crate) struct Session {
 
 impl Session {
     /// Checks the spec first, and only then connects: a bad spec never reaches AWS.
-    pub(crate) async fn open(spec: &Path, global: &Global, reporter: &Reporter, start: daemon::Start) -> anyhow::Result<Self> {
+    pub(crate) async fn open(
+        spec: &Path,
+        global: &Global,
+        reporter: &Reporter,
+        start: daemon::Start,
+    ) -> anyhow::Result<Self> {
         let stage = checked_stage(global)?;
         if !spec.exists() {
             let hint = "name a pipeline file, or make one with `streamkit init`";
-            return Err(Hint::error(format!("there is no spec {}", spec.display()), hint).context(Usage("spec not found".to_owned())));
+            return Err(Hint::error(format!("there is no spec {}", spec.display()), hint)
+                .context(Usage("spec not found".to_owned())));
         }
         let spec = spec::load(spec, stage.as_deref())?.spec;
         let naming = Naming { pipeline: spec.name.get_ref().clone(), stage };
@@ -69,11 +75,13 @@ impl Session {
         match (function, flows.as_slice()) {
             (None, []) => Err(Usage("this pipeline has no function, so no events flow through it".to_owned()).into()),
             (None, [flow]) => Ok(flow),
-            (None, _) => Err(Usage(format!("this pipeline has several functions: choose one of {} with --function", names())).into()),
-            (Some(name), _) => flows
-                .iter()
-                .find(|flow| flow.key == name)
-                .ok_or_else(|| Usage(format!("there is no function `{name}` in this pipeline; there is {}", names())).into()),
+            (None, _) => {
+                Err(Usage(format!("this pipeline has several functions: choose one of {} with --function", names()))
+                    .into())
+            }
+            (Some(name), _) => flows.iter().find(|flow| flow.key == name).ok_or_else(|| {
+                Usage(format!("there is no function `{name}` in this pipeline; there is {}", names())).into()
+            }),
         }
     }
 }
@@ -103,7 +111,9 @@ pub(crate) async fn connect(global: &Global, reporter: &Reporter, start: daemon:
     if let Some(endpoint) = &global.endpoint_url
         && !(endpoint.starts_with("http://") || endpoint.starts_with("https://"))
     {
-        return Err(Usage(format!("`{endpoint}` is not an endpoint: write something like http://127.0.0.1:5000")).into());
+        return Err(
+            Usage(format!("`{endpoint}` is not an endpoint: write something like http://127.0.0.1:5000")).into()
+        );
     }
     if global.local {
         let home = Home::find()?;

@@ -78,7 +78,9 @@ pub(crate) async fn run(args: &Args, global: &Global, reporter: &Reporter) -> an
     let session = Session::open(&args.spec.spec, global, reporter, Start::Never).await?;
     let observation = observe(&session.cx, &session.pipeline, &Allowed::default()).await?;
     let resources: Vec<_> = observation.plan.steps.into_iter().map(node_report).collect();
-    let there = |kind: &str, name: &str| resources.iter().any(|node| node.kind == kind && node.name == name && node.state != "missing");
+    let there = |kind: &str, name: &str| {
+        resources.iter().any(|node| node.kind == kind && node.name == name && node.state != "missing")
+    };
     let functions = try_join_all(session.pipeline.flows.iter().map(async |flow| {
         let queue = flow.dead_letters.as_deref().filter(|queue| there(Type::Queue.text(), queue));
         anyhow::Ok(FlowReport {
@@ -93,7 +95,8 @@ pub(crate) async fn run(args: &Args, global: &Global, reporter: &Reporter) -> an
     let names = resources.iter().filter(|node| node.kind == Type::Alarm.text()).map(|node| node.name.clone()).collect();
     let (functions, alarms) = tokio::try_join!(functions, alarms(&session.cx, names))?;
     let naming = &session.pipeline.naming;
-    let report = Report { pipeline: naming.pipeline.clone(), stage: naming.stage.clone(), resources, functions, alarms };
+    let report =
+        Report { pipeline: naming.pipeline.clone(), stage: naming.stage.clone(), resources, functions, alarms };
     reporter.text(&text(&report));
     reporter.document(&report)?;
     let fine = report.resources.iter().all(|node| matches!(node.state, "ok" | "changing"));
@@ -128,7 +131,7 @@ async fn iterator_age(cx: &Cx, flow: &Flow) -> anyhow::Result<Option<f64>> {
     let points = match aws(call.send().await) {
         Ok(answer) => answer.datapoints.unwrap_or_default(),
         // Emulators without CloudWatch's protocol still have a state to show.
-        Err(error) if error.is(&["UnreadableAnswer", "UnknownError"]) && cx.aws.endpoint.is_some() => return Ok(None),
+        Err(error) if error.is_unreadable() && cx.aws.endpoint.is_some() => return Ok(None),
         Err(error) => return Err(error).context("reading the metric AWS/Lambda IteratorAge"),
     };
     Ok(points.iter().max_by_key(|point| point.timestamp).and_then(|point| point.maximum))
@@ -137,7 +140,8 @@ async fn iterator_age(cx: &Cx, flow: &Flow) -> anyhow::Result<Option<f64>> {
 async fn depth(cx: &Cx, queue: &str) -> anyhow::Result<u64> {
     let name = QueueAttributeName::ApproximateNumberOfMessages;
     let call = cx.aws.sqs.get_queue_attributes().queue_url(cx.aws.queue_url(queue)).attribute_names(name.clone());
-    let attributes = aws(call.send().await).context("reading the depth of the dead letter queue")?.attributes.unwrap_or_default();
+    let attributes =
+        aws(call.send().await).context("reading the depth of the dead letter queue")?.attributes.unwrap_or_default();
     attributes.get(&name).and_then(|text| text.parse().ok()).context("SQS answered without ApproximateNumberOfMessages")
 }
 

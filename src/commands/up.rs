@@ -40,10 +40,15 @@ pub(crate) struct Args {
     allow_replace: Vec<String>,
 }
 
-pub(crate) async fn run(args: &Args, global: &Global, reporter: &Reporter, mut interrupt: Interrupt) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run(
+    args: &Args,
+    global: &Global,
+    reporter: &Reporter,
+    mut interrupt: Interrupt,
+) -> anyhow::Result<ExitCode> {
     let started = Instant::now();
     let session = Session::open(&args.spec.spec, global, reporter, Start::IfNeeded).await?;
-    let cx = session.cx.clone().adopting(args.adopt);
+    let cx = session.cx.clone().adopting(args.adopt).stopped_by(&interrupt);
     let allowed = Allowed { replace: args.allow_replace.clone() };
     let observation = tokio::select! {
         observation = observe(&cx, &session.pipeline, &allowed) => observation?,
@@ -66,11 +71,18 @@ pub(crate) async fn run(args: &Args, global: &Global, reporter: &Reporter, mut i
         reporter.document(&report)?;
         return Ok(exit_code::DONE);
     }
-    if !plan.is_empty() && !args.yes && !reporter.confirm(&format!("make these changes in account {}, {}?", cx.aws.account, cx.aws.region))? {
+    if !plan.is_empty()
+        && !args.yes
+        && !reporter.confirm(&format!("make these changes in account {}, {}?", cx.aws.account, cx.aws.region))?
+    {
         reporter.note("nothing was changed");
         return Ok(ExitCode::from(exit_code::FAILED));
     }
-    for step in plan.steps.iter().filter(|step| step.kind == Type::Stream && matches!(step.action, Action::Create | Action::Replace)) {
+    for step in plan
+        .steps
+        .iter()
+        .filter(|step| step.kind == Type::Stream && matches!(step.action, Action::Create | Action::Replace))
+    {
         if let Some(new) = session.pipeline.new_streams.get(&step.name) {
             new.store(true, Ordering::Relaxed);
         }
@@ -78,7 +90,8 @@ pub(crate) async fn run(args: &Args, global: &Global, reporter: &Reporter, mut i
     let tasks = tasks(&session, &plan, &orphans);
     let mut progress = reporter.progress(tasks.iter().map(|task| task.node.as_str()));
     let ended =
-        apply::run(&tasks, &cx, usize::from(global.parallelism), &mut interrupt, &mut |event| progress.show(&event)).await;
+        apply::run(&tasks, &cx, usize::from(global.parallelism), &mut interrupt, &mut |event| progress.show(&event))
+            .await;
     drop(progress);
     let report = run_report(&pipeline, stage.as_deref(), plan, Some(&ended), started.elapsed().as_secs_f64());
     reporter.run(&report)?;

@@ -51,8 +51,12 @@ pub(super) fn plan(plan: &Plan) -> String {
         (Action::Replace, "to replace"),
         (Action::Delete, "to delete"),
     ];
-    let mut words: Vec<String> =
-        counts.iter().map(|(action, word)| (plan.count(*action), word)).filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}")).collect();
+    let mut words: Vec<String> = counts
+        .iter()
+        .map(|(action, word)| (plan.count(*action), word))
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, word)| format!("{count} {word}"))
+        .collect();
     words.push(format!("{unchanged} unchanged"));
     let _ = writeln!(text, "\n{}", words.join(", "));
     text
@@ -81,7 +85,8 @@ pub(super) fn summary(report: &RunReport) -> String {
         (summary.failed, "failed"),
         (summary.skipped, "skipped"),
     ];
-    let words: Vec<_> = counts.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}")).collect();
+    let words: Vec<_> =
+        counts.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}")).collect();
     let words = if words.is_empty() { "nothing to do".to_owned() } else { words.join(", ") };
     format!("{}: {words} in {:.1} s\n", report.pipeline, report.seconds)
 }

@@ -44,7 +44,13 @@ pub(crate) struct ResourceReport {
 }
 
 /// The report of a plan, and of how it was carried out when `ended` is given (one for each step, in order).
-pub(crate) fn run_report(pipeline: &str, stage: Option<&str>, plan: Plan, ended: Option<&[Ended]>, seconds: f64) -> RunReport {
+pub(crate) fn run_report(
+    pipeline: &str,
+    stage: Option<&str>,
+    plan: Plan,
+    ended: Option<&[Ended]>,
+    seconds: f64,
+) -> RunReport {
     let mut summary = Summary::default();
     let mut resources = Vec::new();
     for (index, step) in plan.steps.into_iter().enumerate() {
@@ -88,7 +94,13 @@ pub(crate) fn run_report(pipeline: &str, stage: Option<&str>, plan: Plan, ended:
             error,
         });
     }
-    RunReport { pipeline: pipeline.to_owned(), stage: stage.map(str::to_owned), summary, resources, seconds: round(seconds) }
+    RunReport {
+        pipeline: pipeline.to_owned(),
+        stage: stage.map(str::to_owned),
+        summary,
+        resources,
+        seconds: round(seconds),
+    }
 }
 
 /// Milliseconds are as much as a wall clock says.

@@ -9,4 +9,4 @@ mod reporter;
 
 pub(crate) use human::value_text;
 pub(crate) use json::run_report;
-pub(crate) use reporter::{Bar, Reporter};
+pub(crate) use reporter::{Bar, Reporter, hint_for};

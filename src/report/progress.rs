@@ -73,7 +73,9 @@ impl Progress {
                 self.line(&line);
             }
             Event::Draining { left } => {
-                self.line(&format!("stopping: {left} running to their end, nothing new starts; Ctrl-C again stops at once"));
+                self.line(&format!(
+                    "stopping: {left} running to their end, nothing new starts; Ctrl-C again stops at once"
+                ));
             }
         }
     }

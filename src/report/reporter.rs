@@ -2,6 +2,7 @@
 
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
@@ -79,7 +80,8 @@ impl Reporter {
 
     /// A bar that counts to `length`, or a spinner that counts without end.
     pub(crate) fn bar(&self, length: Option<u64>, what: &str) -> Bar {
-        let target = if self.quiet || !self.terminal { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+        let target =
+            if self.quiet || !self.terminal { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
         let bar = ProgressBar::with_draw_target(length, target);
         let template = match length {
             Some(_) => "{msg} [{bar:30}] {human_pos}/{human_len}  {per_sec}  {eta}",
@@ -89,6 +91,16 @@ impl Reporter {
             bar.set_style(style.progress_chars("=> "));
         }
         bar.set_message(what.to_owned());
+        bar
+    }
+
+    /// A spinner for something of which nothing can be counted.
+    pub(crate) fn spinner(&self, what: &str) -> Bar {
+        let bar = self.bar(None, what);
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}  {elapsed}") {
+            bar.set_style(style);
+        }
+        bar.enable_steady_tick(Duration::from_millis(100));
         bar
     }
 
@@ -115,10 +127,7 @@ impl Reporter {
         }
         let word = if self.color { "\u{1b}[1;31merror\u{1b}[0m" } else { "error" };
         err(&format!("{word}: {error:#}\n"));
-        let own = error.chain().find_map(|cause| cause.downcast_ref::<Hint>()).map(|hint| hint.hint.clone());
-        let region = error.chain().any(|cause| cause.is::<NoRegion>());
-        let region = region.then(|| "pass --region, or set AWS_REGION or the profile's region".to_owned());
-        if let Some(hint) = own.or(region).or_else(|| aws_error(error).and_then(hint)) {
+        if let Some(hint) = hint_for(error) {
             err(&format!("hint: {hint}\n"));
         }
     }
@@ -141,6 +150,14 @@ impl Reporter {
         }
         ExitCode::from(exit_code::FAILED)
     }
+}
+
+/// What the user can do about an error.
+pub(crate) fn hint_for(error: &anyhow::Error) -> Option<String> {
+    let own = error.chain().find_map(|cause| cause.downcast_ref::<Hint>()).map(|hint| hint.hint.clone());
+    let region = error.chain().any(|cause| cause.is::<NoRegion>());
+    let region = region.then(|| "pass --region, or set AWS_REGION or the profile's region".to_owned());
+    own.or(region).or_else(|| aws_error(error).and_then(hint))
 }
 
 /// A reader that has gone away has all that it wanted.

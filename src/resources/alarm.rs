@@ -110,13 +110,20 @@ impl Resource for Alarm {
             Err(error) => return Err(error.into()),
         };
         let tags = tags.into_iter().filter_map(|tag| Some((tag.key?, tag.value?))).collect();
-        let dimensions: BTreeMap<_, _> =
-            alarm.dimensions.unwrap_or_default().into_iter().filter_map(|dimension| Some((dimension.name?, dimension.value?))).collect();
+        let dimensions: BTreeMap<_, _> = alarm
+            .dimensions
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(|dimension| Some((dimension.name?, dimension.value?)))
+            .collect();
         let mut notify = alarm.alarm_actions.unwrap_or_default();
         notify.sort();
         let period = alarm.period.map(u64::try_from).transpose().context("a negative Period")?;
         let fields = Fields::from([
-            ("metric", json!(format!("{}/{}", alarm.namespace.unwrap_or_default(), alarm.metric_name.unwrap_or_default()))),
+            (
+                "metric",
+                json!(format!("{}/{}", alarm.namespace.unwrap_or_default(), alarm.metric_name.unwrap_or_default())),
+            ),
             ("dimensions", json!(dimensions)),
             ("statistic", json!(alarm.statistic.map(|statistic| statistic.as_str().to_owned()))),
             ("period", json!(period.map(duration_text))),
@@ -146,7 +153,14 @@ impl Resource for Alarm {
             aws(cx.aws.cloudwatch.tag_resource().resource_arn(&arn).set_tags(Some(tags)).send().await)?;
         }
         if !remove.is_empty() {
-            aws(cx.aws.cloudwatch.untag_resource().resource_arn(&arn).set_tag_keys(Some(remove.to_vec())).send().await)?;
+            aws(cx
+                .aws
+                .cloudwatch
+                .untag_resource()
+                .resource_arn(&arn)
+                .set_tag_keys(Some(remove.to_vec()))
+                .send()
+                .await)?;
         }
         Ok(())
     }

@@ -16,7 +16,7 @@ use serde_json::json;
 use super::resource::{Cx, Fields, Observed, Resource};
 use crate::aws::{Aws, AwsError, Look, Tags, Wait, aws, in_use, propagation, wait};
 use crate::code::Code;
-use crate::package::Architecture;
+use crate::package::{Architecture, Package};
 use crate::plan::Change;
 use crate::spec::{Seconds, duration_text};
 
@@ -50,7 +50,9 @@ impl Function {
 
     /// `State`, and once that is Active, the state of the last update.
     async fn look(&self, cx: &Cx) -> anyhow::Result<Look> {
-        let Some(configuration) = self.get(cx).await?.and_then(|answer| answer.configuration) else { return Ok(Look::Gone) };
+        let Some(configuration) = self.get(cx).await?.and_then(|answer| answer.configuration) else {
+            return Ok(Look::Gone);
+        };
         let state = configuration.state.map_or_else(|| "Active".to_owned(), |state| state.as_str().to_owned());
         let update = configuration.last_update_status.map(|status| status.as_str().to_owned());
         Ok(Look::State(match (state.as_str(), update.as_deref()) {
@@ -61,7 +63,9 @@ impl Function {
                 anyhow::bail!("the last update of the function failed: {why}")
             }
             ("Active" | "Inactive", _) => "Active".to_owned(),
-            ("Failed", _) => anyhow::bail!("the function can't be made: {}", configuration.state_reason.unwrap_or_default()),
+            ("Failed", _) => {
+                anyhow::bail!("the function can't be made: {}", configuration.state_reason.unwrap_or_default())
+            }
             _ => state,
         }))
     }
@@ -70,6 +74,14 @@ impl Function {
         let what = format!("Lambda function ({})", self.name);
         let active = Wait { what: &what, pending: &["Pending", "InProgress"], target: &["Active"], limit: LIMIT };
         wait(&active, async || self.look(cx).await, cx.noting()).await
+    }
+
+    /// The package; building it ends at once when the user asks to stop, since nothing is half done by that.
+    async fn package(&self, cx: &Cx) -> anyhow::Result<Arc<Package>> {
+        tokio::select! {
+            package = self.code.package(&|text| cx.note(text)) => package,
+            () = cx.interrupted() => anyhow::bail!("the build of the handler was interrupted"),
+        }
     }
 
     fn architecture(&self) -> Set {
@@ -115,14 +127,18 @@ impl Resource for Function {
     }
 
     async fn prepare(&self, cx: &Cx) -> anyhow::Result<()> {
-        self.code.package(&|text| cx.note(text)).await.map(drop)
+        self.package(cx).await.map(drop)
     }
 
     async fn read(&self, cx: &Cx) -> anyhow::Result<Option<Observed>> {
         let Some(answer) = self.get(cx).await? else { return Ok(None) };
         let configuration = answer.configuration.context("GetFunction answered without a Configuration")?;
-        let variables: BTreeMap<_, _> =
-            configuration.environment.and_then(|environment| environment.variables).unwrap_or_default().into_iter().collect();
+        let variables: BTreeMap<_, _> = configuration
+            .environment
+            .and_then(|environment| environment.variables)
+            .unwrap_or_default()
+            .into_iter()
+            .collect();
         let tracing = configuration.tracing_config.and_then(|tracing| tracing.mode) == Some(TracingMode::Active);
         let architecture = configuration.architectures.unwrap_or_default().into_iter().next().unwrap_or(Set::X8664);
         let timeout = u64::try_from(configuration.timeout.unwrap_or_default()).context("a negative Timeout")?;
@@ -144,7 +160,7 @@ impl Resource for Function {
     }
 
     async fn create(&self, cx: &Cx, tags: &Tags) -> anyhow::Result<()> {
-        let package = self.code.package(&|text| cx.note(text)).await?;
+        let package = self.package(cx).await?;
         let call = cx
             .aws
             .lambda
@@ -162,7 +178,9 @@ impl Resource for Function {
             .code(FunctionCode::builder().zip_file(Blob::new(package.zip.clone())).build())
             .set_tags(Some(tags.clone().into_iter().collect()));
         match propagation(async || aws(call.clone().send().await), cx.noting()).await {
-            Err(error) if !(error.is(&["ResourceConflictException"]) && error.message.contains("already exist")) => Err(error)?,
+            Err(error) if !(error.is(&["ResourceConflictException"]) && error.message.contains("already exist")) => {
+                Err(error)?
+            }
             _ => Ok(()),
         }
     }
@@ -189,8 +207,9 @@ impl Resource for Function {
         if changes.iter().any(of_code) {
             self.until_active(cx).await?;
             cx.note("uploading the code");
-            let package = self.code.package(&|text| cx.note(text)).await?;
-            let call = cx.aws.lambda.update_function_code().function_name(&self.name).architectures(self.architecture());
+            let package = self.package(cx).await?;
+            let call =
+                cx.aws.lambda.update_function_code().function_name(&self.name).architectures(self.architecture());
             let call = call.zip_file(Blob::new(package.zip.clone()));
             in_use(async || aws(call.clone().send().await), cx.noting()).await?;
         }

@@ -27,7 +27,11 @@ impl LogGroup {
         loop {
             let call = cx.aws.logs.describe_log_groups().log_group_name_prefix(&self.name).set_next_token(token);
             let page = aws(call.send().await)?;
-            let hit = page.log_groups.unwrap_or_default().into_iter().find(|group| group.log_group_name.as_ref() == Some(&self.name));
+            let hit = page
+                .log_groups
+                .unwrap_or_default()
+                .into_iter()
+                .find(|group| group.log_group_name.as_ref() == Some(&self.name));
             token = page.next_token;
             if hit.is_some() || token.is_none() {
                 return Ok(hit);
@@ -63,12 +67,20 @@ impl Resource for LogGroup {
             Err(error) if error.is_missing() => return Ok(None),
             Err(error) => return Err(error.into()),
         };
-        let fields = Fields::from([("retention", days.map_or_else(|| json!("never expires"), |days| json!(duration_text(days * DAY))))]);
+        let fields = Fields::from([(
+            "retention",
+            days.map_or_else(|| json!("never expires"), |days| json!(duration_text(days * DAY))),
+        )]);
         Ok(Some(Observed { arn, fields, tags: Some(tags), settled: true }))
     }
 
     async fn create(&self, cx: &Cx, tags: &Tags) -> anyhow::Result<()> {
-        let call = cx.aws.logs.create_log_group().log_group_name(&self.name).set_tags(Some(tags.clone().into_iter().collect()));
+        let call = cx
+            .aws
+            .logs
+            .create_log_group()
+            .log_group_name(&self.name)
+            .set_tags(Some(tags.clone().into_iter().collect()));
         match aws(call.send().await) {
             Err(error) if !error.is(&["ResourceAlreadyExistsException"]) => Err(error)?,
             _ => Ok(()),

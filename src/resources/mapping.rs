@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use aws_sdk_lambda::types::{
-    DestinationConfig, EventSourceMappingConfiguration, EventSourceMappingMetric, EventSourceMappingMetricsConfig, EventSourcePosition,
-    FunctionResponseType, OnFailure,
+    DestinationConfig, EventSourceMappingConfiguration, EventSourceMappingMetric, EventSourceMappingMetricsConfig,
+    EventSourcePosition, FunctionResponseType, OnFailure,
 };
 use serde_json::{Value, json};
 
@@ -137,7 +137,8 @@ impl Resource for Mapping {
 
     fn replacing(&self, field: &str) -> Option<&'static str> {
         // Both can be set only when the mapping is made.
-        matches!(field, "source" | "starting_position").then_some("the mapping's place in the stream: records are skipped or read again")
+        matches!(field, "source" | "starting_position")
+            .then_some("the mapping's place in the stream: records are skipped or read again")
     }
 
     async fn read(&self, cx: &Cx) -> anyhow::Result<Option<Observed>> {
@@ -150,8 +151,14 @@ impl Resource for Mapping {
             return Ok(None);
         }
         let seconds = |value: Option<i32>| value.and_then(|value| u64::try_from(value).ok());
-        let on_failure = mapping.destination_config.and_then(|config| config.on_failure).and_then(|on_failure| on_failure.destination);
-        let partial = mapping.function_response_types.unwrap_or_default().contains(&FunctionResponseType::ReportBatchItemFailures);
+        let on_failure = mapping
+            .destination_config
+            .and_then(|config| config.on_failure)
+            .and_then(|on_failure| on_failure.destination);
+        let partial = mapping
+            .function_response_types
+            .unwrap_or_default()
+            .contains(&FunctionResponseType::ReportBatchItemFailures);
         let counted = mapping.metrics_config.and_then(|config| config.metrics).unwrap_or_default();
         let fields = Fields::from([
             ("source", json!(mapping.event_source_arn)),
@@ -167,7 +174,9 @@ impl Resource for Mapping {
             ("enabled", json!(!matches!(state, "Disabled" | "Disabling"))),
             ("starting_position", json!(mapping.starting_position.as_ref().map(position_text))),
         ]);
-        let arn = mapping.event_source_mapping_arn.unwrap_or_else(|| cx.aws.arn("lambda", &format!("event-source-mapping:{uuid}")));
+        let arn = mapping
+            .event_source_mapping_arn
+            .unwrap_or_else(|| cx.aws.arn("lambda", &format!("event-source-mapping:{uuid}")));
         Ok(Some(Observed { arn, fields, tags: None, settled: matches!(state, "Enabled" | "Disabled") }))
     }
 
@@ -193,14 +202,18 @@ impl Resource for Mapping {
         // Polling starts up to minutes after this call: with LATEST, what is put in between would never be seen.
         call = match self.starting_position {
             Some(position) => call.starting_position(event_source_position(position)),
-            None if self.source_is_new.load(std::sync::atomic::Ordering::Relaxed) => call.starting_position(EventSourcePosition::TrimHorizon),
+            None if self.source_is_new.load(std::sync::atomic::Ordering::Relaxed) => {
+                call.starting_position(EventSourcePosition::TrimHorizon)
+            }
             None => call
                 .starting_position(EventSourcePosition::AtTimestamp)
                 .starting_position_timestamp(aws_smithy_types::DateTime::from(std::time::SystemTime::now())),
         };
         let create = async || in_use(async || aws(call.clone().send().await), |_| {}).await;
         match propagation(create, cx.noting()).await {
-            Err(error) if !(error.is(&["ResourceConflictException"]) && error.message.contains("already exists")) => Err(error)?,
+            Err(error) if !(error.is(&["ResourceConflictException"]) && error.message.contains("already exists")) => {
+                Err(error)?
+            }
             _ => Ok(()),
         }
     }

@@ -70,7 +70,9 @@ impl Resource for Queue {
     async fn read(&self, cx: &Cx) -> anyhow::Result<Option<Observed>> {
         let Some(url) = self.url(cx).await? else { return Ok(None) };
         let (attributes, tags) = tokio::join!(
-            async { aws(cx.aws.sqs.get_queue_attributes().queue_url(&url).attribute_names(Attribute::All).send().await) },
+            async {
+                aws(cx.aws.sqs.get_queue_attributes().queue_url(&url).attribute_names(Attribute::All).send().await)
+            },
             async { aws(cx.aws.sqs.list_queue_tags().queue_url(&url).send().await) },
         );
         // GetQueueUrl may still answer for a queue that is being deleted.
@@ -79,11 +81,12 @@ impl Resource for Queue {
             (attributes, tags) => (attributes?.attributes.unwrap_or_default(), tags?.tags.unwrap_or_default()),
         };
         let seconds = |name: &Attribute| attributes.get(name).and_then(|text| text.parse().ok()).unwrap_or_default();
-        let encryption = match (attributes.get(&Attribute::KmsMasterKeyId), attributes.get(&Attribute::SqsManagedSseEnabled)) {
-            (Some(key), _) if !key.is_empty() => key.as_str(),
-            (_, Some(managed)) if managed == "true" => "sqs-managed",
-            _ => "none",
-        };
+        let encryption =
+            match (attributes.get(&Attribute::KmsMasterKeyId), attributes.get(&Attribute::SqsManagedSseEnabled)) {
+                (Some(key), _) if !key.is_empty() => key.as_str(),
+                (_, Some(managed)) if managed == "true" => "sqs-managed",
+                _ => "none",
+            };
         let fields = Fields::from([
             ("retention", json!(duration_text(seconds(&Attribute::MessageRetentionPeriod)))),
             ("visibility", json!(duration_text(seconds(&Attribute::VisibilityTimeout)))),

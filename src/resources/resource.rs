@@ -9,6 +9,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::{Alarm, Function, LogGroup, Mapping, Queue, Role, Stream, Table, Topic};
 use crate::aws::{Aws, Owner, Tags};
+use crate::interrupt::Interrupt;
 use crate::plan::{Change, differences};
 
 /// A resource's settings in the spec's own units and words: what plans show is what is compared.
@@ -20,17 +21,32 @@ pub(crate) struct Cx {
     pub(crate) aws: Arc<Aws>,
     pub(crate) owner: Owner,
     pub(crate) adopt: bool,
+    /// Set when the user asks to stop; only work that changes nothing in AWS, such as a build, looks at it.
+    interrupt: Option<Interrupt>,
     notes: Option<(String, UnboundedSender<(String, String)>)>,
 }
 
 impl Cx {
     pub(crate) fn new(aws: Arc<Aws>, owner: Owner) -> Self {
-        Self { aws, owner, adopt: false, notes: None }
+        Self { aws, owner, adopt: false, interrupt: None, notes: None }
     }
 
     pub(crate) fn adopting(mut self, adopt: bool) -> Self {
         self.adopt = adopt;
         self
+    }
+
+    pub(crate) fn stopped_by(mut self, interrupt: &Interrupt) -> Self {
+        self.interrupt = Some(interrupt.clone());
+        self
+    }
+
+    /// Returns when the user asks to stop.
+    pub(crate) async fn interrupted(&self) {
+        match self.interrupt.clone() {
+            Some(mut interrupt) => interrupt.changed().await,
+            None => std::future::pending().await,
+        }
     }
 
     /// The same context for one node, whose notes go to `notes`.
@@ -216,10 +232,12 @@ impl Resource for Any {
         each!(self, resource => resource.create(cx, tags).await).with_context(|| format!("creating {}", self.label()))
     }
     async fn change(&self, cx: &Cx, seen: &Observed, changes: &[Change]) -> anyhow::Result<()> {
-        each!(self, resource => resource.change(cx, seen, changes).await).with_context(|| format!("changing {}", self.label()))
+        each!(self, resource => resource.change(cx, seen, changes).await)
+            .with_context(|| format!("changing {}", self.label()))
     }
     async fn tag(&self, cx: &Cx, set: &Tags, remove: &[String]) -> anyhow::Result<()> {
-        each!(self, resource => resource.tag(cx, set, remove).await).with_context(|| format!("tagging {}", self.label()))
+        each!(self, resource => resource.tag(cx, set, remove).await)
+            .with_context(|| format!("tagging {}", self.label()))
     }
     async fn ready(&self, cx: &Cx) -> anyhow::Result<()> {
         each!(self, resource => resource.ready(cx).await).with_context(|| format!("waiting for {}", self.label()))
@@ -283,7 +301,10 @@ pub(crate) struct Foreign {
 
 /// Which tags to set and which to remove. AWS's own tags are not ours to touch.
 pub(crate) fn tag_changes(has: &Tags, wants: &Tags) -> (Tags, Vec<String>) {
-    let set = wants.iter().filter(|(key, value)| has.get(*key) != Some(value)).map(|(key, value)| (key.clone(), value.clone()));
+    let set = wants
+        .iter()
+        .filter(|(key, value)| has.get(*key) != Some(value))
+        .map(|(key, value)| (key.clone(), value.clone()));
     let remove = has.keys().filter(|key| !wants.contains_key(*key) && !key.starts_with("aws:"));
     (set.collect(), remove.cloned().collect())
 }

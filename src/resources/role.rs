@@ -48,8 +48,10 @@ impl Resource for Role {
     }
 
     async fn read(&self, cx: &Cx) -> anyhow::Result<Option<Observed>> {
-        let (role, policy) =
-            tokio::join!(async { aws(cx.aws.iam.get_role().role_name(&self.name).send().await) }, self.inline_policy(cx));
+        let (role, policy) = tokio::join!(
+            async { aws(cx.aws.iam.get_role().role_name(&self.name).send().await) },
+            self.inline_policy(cx)
+        );
         let role = match role {
             Ok(answer) => answer.role.context("GetRole answered without a Role")?,
             Err(error) if error.is_missing() => return Ok(None),

@@ -7,7 +7,9 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use aws_sdk_kinesis::types::{EncryptionType, ScalingType, StreamDescriptionSummary, StreamMode as Mode, StreamModeDetails};
+use aws_sdk_kinesis::types::{
+    EncryptionType, ScalingType, StreamDescriptionSummary, StreamMode as Mode, StreamModeDetails,
+};
 use serde_json::{Value, json};
 
 use super::resource::{Cx, Fields, Observed, Resource};
@@ -120,7 +122,8 @@ impl Resource for Stream {
             self.until_gone(cx).await?;
             return Ok(None);
         }
-        let on_demand = summary.stream_mode_details.as_ref().is_some_and(|details| details.stream_mode == Mode::OnDemand);
+        let on_demand =
+            summary.stream_mode_details.as_ref().is_some_and(|details| details.stream_mode == Mode::OnDemand);
         let hours = u64::try_from(summary.retention_period_hours).context("a negative RetentionPeriodHours")?;
         let encryption = match (&summary.encryption_type, &summary.key_id) {
             (Some(EncryptionType::Kms), Some(key)) if key.ends_with(AWS_MANAGED_KEY) => "aws-managed",
@@ -158,7 +161,9 @@ impl Resource for Stream {
         }
         match aws(call.send().await) {
             // Also the answer to the SDK's own second try of a call that worked.
-            Err(error) if !(error.is(&["ResourceInUseException"]) && error.message.contains("already exists")) => Err(error)?,
+            Err(error) if !(error.is(&["ResourceInUseException"]) && error.message.contains("already exists")) => {
+                Err(error)?
+            }
             _ => self.until_active(cx).await,
         }
     }
@@ -169,7 +174,14 @@ impl Resource for Stream {
         if of("mode").is_some() {
             self.until_active(cx).await?;
             cx.note("changing the mode");
-            aws(cx.aws.kinesis.update_stream_mode().stream_arn(&seen.arn).stream_mode_details(self.mode_details()?).send().await)?;
+            aws(cx
+                .aws
+                .kinesis
+                .update_stream_mode()
+                .stream_arn(&seen.arn)
+                .stream_mode_details(self.mode_details()?)
+                .send()
+                .await)?;
             self.until_active(cx).await?;
         }
         if of("shards").is_some() {

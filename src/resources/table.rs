@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, PointInTimeRecoverySpecification, ProvisionedThroughput,
-    ScalarAttributeType, StreamSpecification, StreamViewType, TableDescription, Tag, TimeToLiveSpecification, TimeToLiveStatus,
+    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, PointInTimeRecoverySpecification,
+    ProvisionedThroughput, ScalarAttributeType, StreamSpecification, StreamViewType, TableDescription, Tag,
+    TimeToLiveSpecification, TimeToLiveStatus,
 };
 use serde_json::{Value, json};
 
@@ -42,9 +43,10 @@ impl Table {
     }
 
     async fn look(&self, cx: &Cx) -> anyhow::Result<Look> {
-        let state = self.description(cx).await?.map(|table| {
-            table.table_status.map_or_else(|| "unknown".to_owned(), |status| status.as_str().to_owned())
-        });
+        let state = self
+            .description(cx)
+            .await?
+            .map(|table| table.table_status.map_or_else(|| "unknown".to_owned(), |status| status.as_str().to_owned()));
         Ok(state.map_or(Look::Gone, Look::State))
     }
 
@@ -61,7 +63,8 @@ impl Table {
     }
 
     fn keys(&self) -> impl Iterator<Item = (&Key, KeyType)> {
-        std::iter::once((&self.partition_key, KeyType::Hash)).chain(self.sort_key.as_ref().map(|key| (key, KeyType::Range)))
+        std::iter::once((&self.partition_key, KeyType::Hash))
+            .chain(self.sort_key.as_ref().map(|key| (key, KeyType::Range)))
     }
 
     fn throughput(&self) -> anyhow::Result<Option<ProvisionedThroughput>> {
@@ -88,7 +91,8 @@ impl Table {
             self.until_active(cx).await?;
         }
         if let Some(view) = self.stream {
-            update(StreamSpecification::builder().stream_enabled(true).stream_view_type(view_type(view)).build()?).await?;
+            update(StreamSpecification::builder().stream_enabled(true).stream_view_type(view_type(view)).build()?)
+                .await?;
             self.until_active(cx).await?;
         }
         Ok(())
@@ -96,8 +100,10 @@ impl Table {
 
     async fn set_ttl(&self, cx: &Cx, had: &Value) -> anyhow::Result<()> {
         let update = async |attribute: &str, enabled: bool| -> anyhow::Result<()> {
-            let specification = TimeToLiveSpecification::builder().attribute_name(attribute).enabled(enabled).build()?;
-            let call = cx.aws.dynamodb.update_time_to_live().table_name(&self.name).time_to_live_specification(specification);
+            let specification =
+                TimeToLiveSpecification::builder().attribute_name(attribute).enabled(enabled).build()?;
+            let call =
+                cx.aws.dynamodb.update_time_to_live().table_name(&self.name).time_to_live_specification(specification);
             in_use(async || aws(call.clone().send().await), cx.noting()).await?;
             Ok(())
         };
@@ -121,7 +127,8 @@ impl Resource for Table {
     }
 
     fn desired(&self) -> Fields {
-        let keys: Vec<_> = self.keys().map(|(key, _)| json!(format!("{} {}", key.name, attribute_type(key.kind).as_str()))).collect();
+        let keys: Vec<_> =
+            self.keys().map(|(key, _)| json!(format!("{} {}", key.name, attribute_type(key.kind).as_str()))).collect();
         Fields::from([
             ("keys", json!(keys)),
             ("billing", json!(self.billing.to_string())),
@@ -169,8 +176,8 @@ impl Resource for Table {
                 format!("{} {}", key.attribute_name, kind.map_or("?", |definition| definition.attribute_type.as_str()))
             })
             .collect();
-        let on_demand =
-            table.billing_mode_summary.as_ref().and_then(|summary| summary.billing_mode.as_ref()) == Some(&BillingMode::PayPerRequest);
+        let on_demand = table.billing_mode_summary.as_ref().and_then(|summary| summary.billing_mode.as_ref())
+            == Some(&BillingMode::PayPerRequest);
         let billing = match &table.provisioned_throughput {
             Some(units) if !on_demand => Billing::Provisioned {
                 read: units.read_capacity_units.unwrap_or_default(),
@@ -180,14 +187,19 @@ impl Resource for Table {
         };
         let ttl = ttl?
             .time_to_live_description
-            .filter(|ttl| matches!(ttl.time_to_live_status, Some(TimeToLiveStatus::Enabled | TimeToLiveStatus::Enabling)))
+            .filter(|ttl| {
+                matches!(ttl.time_to_live_status, Some(TimeToLiveStatus::Enabled | TimeToLiveStatus::Enabling))
+            })
             .and_then(|ttl| ttl.attribute_name);
         let recovery = recovery?
             .continuous_backups_description
             .and_then(|backups| backups.point_in_time_recovery_description)
             .and_then(|recovery| recovery.point_in_time_recovery_status)
             .is_some_and(|status| status.as_str() == "ENABLED");
-        let stream = table.stream_specification.filter(|stream| stream.stream_enabled).and_then(|stream| stream.stream_view_type);
+        let stream = table
+            .stream_specification
+            .filter(|stream| stream.stream_enabled)
+            .and_then(|stream| stream.stream_view_type);
         let fields = Fields::from([
             ("keys", json!(keys)),
             ("billing", json!(billing.to_string())),
@@ -209,7 +221,8 @@ impl Resource for Table {
             .set_provisioned_throughput(self.throughput()?)
             .deletion_protection_enabled(self.protect);
         for (key, kind) in self.keys() {
-            let definition = AttributeDefinition::builder().attribute_name(&key.name).attribute_type(attribute_type(key.kind));
+            let definition =
+                AttributeDefinition::builder().attribute_name(&key.name).attribute_type(attribute_type(key.kind));
             call = call
                 .attribute_definitions(definition.build()?)
                 .key_schema(KeySchemaElement::builder().attribute_name(&key.name).key_type(kind).build()?);
@@ -244,7 +257,8 @@ impl Resource for Table {
                 "stream" => self.set_stream(cx, !change.from.is_null()).await?,
                 "ttl" => self.set_ttl(cx, &change.from).await?,
                 "point_in_time_recovery" => {
-                    let wanted = PointInTimeRecoverySpecification::builder().point_in_time_recovery_enabled(self.point_in_time_recovery);
+                    let wanted = PointInTimeRecoverySpecification::builder()
+                        .point_in_time_recovery_enabled(self.point_in_time_recovery);
                     let call = cx.aws.dynamodb.update_continuous_backups().table_name(&self.name);
                     let call = call.point_in_time_recovery_specification(wanted.build()?);
                     in_use(async || aws(call.clone().send().await), cx.noting()).await?;

@@ -47,7 +47,8 @@ impl Topic {
         let wanted: BTreeSet<String> = self.subscribers.iter().map(subscriber_text).collect();
         let present: BTreeSet<String> = has.iter().map(subscription_text).collect();
         for subscriber in self.subscribers.iter().filter(|subscriber| !present.contains(&subscriber_text(subscriber))) {
-            let call = cx.aws.sns.subscribe().topic_arn(arn).protocol(subscriber.protocol).endpoint(&subscriber.endpoint);
+            let call =
+                cx.aws.sns.subscribe().topic_arn(arn).protocol(subscriber.protocol).endpoint(&subscriber.endpoint);
             aws(call.send().await)?;
         }
         for subscription in has.iter().filter(|subscription| !wanted.contains(&subscription_text(subscription))) {
@@ -56,7 +57,9 @@ impl Topic {
                     aws(cx.aws.sns.unsubscribe().subscription_arn(arn).send().await)?;
                 }
                 // AWS can't remove what was never confirmed; it expires by itself.
-                _ => cx.note(&format!("{} is unconfirmed and expires in about 3 days", subscription_text(subscription))),
+                _ => {
+                    cx.note(&format!("{} is unconfirmed and expires in about 3 days", subscription_text(subscription)))
+                }
             }
         }
         Ok(())
@@ -177,7 +180,9 @@ impl Resource for Topic {
                 Some(arn) if arn.starts_with("arn:") => {
                     aws(cx.aws.sns.unsubscribe().subscription_arn(arn).send().await)?;
                 }
-                _ => cx.note(&format!("{} is unconfirmed and expires in about 3 days", subscription_text(&subscription))),
+                _ => {
+                    cx.note(&format!("{} is unconfirmed and expires in about 3 days", subscription_text(&subscription)))
+                }
             }
         }
         match aws(cx.aws.sns.delete_topic().topic_arn(&arn).send().await) {

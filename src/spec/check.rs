@@ -46,7 +46,11 @@ impl Checker<'_> {
         }
         for (key, value) in &spec.tags {
             if key.get_ref().starts_with("aws:") || key.get_ref().starts_with("streamkit:") {
-                self.say(key.span(), format!("the tag `{}` uses a reserved prefix", key.get_ref()), "choose another name");
+                self.say(
+                    key.span(),
+                    format!("the tag `{}` uses a reserved prefix", key.get_ref()),
+                    "choose another name",
+                );
             }
             if key.get_ref().len() > 128 || value.get_ref().len() > 256 {
                 self.say(key.span(), "this tag is too long", "a tag's key has at most 128 characters, its value 256");
@@ -59,12 +63,20 @@ impl Checker<'_> {
             if let Some(sort) = &table.sort_key
                 && sort.get_ref().name == table.partition_key.get_ref().name
             {
-                self.say(sort.span(), "the partition key and the sort key are the same attribute", "name another attribute for one of them");
+                self.say(
+                    sort.span(),
+                    "the partition key and the sort key are the same attribute",
+                    "name another attribute for one of them",
+                );
             }
             if let Billing::Provisioned { read, write } = table.billing.get_ref()
                 && (*read < 1 || *write < 1)
             {
-                self.say(table.billing.span(), "provisioned capacity starts at 1 unit", "write { read = 5, write = 5 }, say");
+                self.say(
+                    table.billing.span(),
+                    "provisioned capacity starts at 1 unit",
+                    "write { read = 5, write = 5 }, say",
+                );
             }
         }
         for queue in spec.queue.values() {
@@ -90,7 +102,11 @@ impl Checker<'_> {
         }
         if let Some(shards) = &stream.shards {
             if stream.mode() == StreamMode::OnDemand {
-                self.say(shards.span(), "an on-demand stream has no shard count", "remove `shards`, or write mode = \"provisioned\"");
+                self.say(
+                    shards.span(),
+                    "an on-demand stream has no shard count",
+                    "remove `shards`, or write mode = \"provisioned\"",
+                );
             }
             self.number(shards, 1..=10_000, "a stream's shards");
         }
@@ -115,7 +131,11 @@ impl Checker<'_> {
         }
         for name in function.environment.keys() {
             if name.get_ref().starts_with("STREAMKIT_") || name.get_ref().starts_with("AWS_") {
-                self.say(name.span(), format!("`{}` is set by streamkit or Lambda itself", name.get_ref()), "choose another name");
+                self.say(
+                    name.span(),
+                    format!("`{}` is set by streamkit or Lambda itself", name.get_ref()),
+                    "choose another name",
+                );
             }
         }
         for sink in &function.writes {
@@ -143,14 +163,21 @@ impl Checker<'_> {
             );
             return;
         };
-        let Some(table) = self.spec.table.iter().find(|(name, _)| *name.get_ref() == written.get_ref().name).map(|(_, table)| table)
+        let Some(table) =
+            self.spec.table.iter().find(|(name, _)| *name.get_ref() == written.get_ref().name).map(|(_, table)| table)
         else {
             return;
         };
         let (partition, sort) = recipe.key();
-        let has = (table.partition_key.get_ref().name.as_str(), table.sort_key.as_ref().map(|key| key.get_ref().name.as_str()));
+        let has = (
+            table.partition_key.get_ref().name.as_str(),
+            table.sort_key.as_ref().map(|key| key.get_ref().name.as_str()),
+        );
         if has != (partition, sort) {
-            let wanted = sort.map_or_else(|| format!("partition key `{partition}`"), |sort| format!("partition key `{partition}` and sort key `{sort}`"));
+            let wanted = sort.map_or_else(
+                || format!("partition key `{partition}`"),
+                |sort| format!("partition key `{partition}` and sort key `{sort}`"),
+            );
             self.say(
                 written.span(),
                 format!("the recipe `{}` needs a table with {wanted}", recipe.name()),
@@ -192,7 +219,11 @@ impl Checker<'_> {
     }
 
     fn topic(&mut self, name: &str, topic: &Topic) {
-        let notified = self.spec.alarm.values().any(|alarm| alarm.notify.0.iter().any(|to| to.get_ref() == &Reference::new(Kind::Topic, name)));
+        let notified = self
+            .spec
+            .alarm
+            .values()
+            .any(|alarm| alarm.notify.0.iter().any(|to| to.get_ref() == &Reference::new(Kind::Topic, name)));
         if let Some(encryption) = &topic.encryption
             && *encryption.get_ref() == Encryption::AwsManaged
             && notified
@@ -219,13 +250,19 @@ impl Checker<'_> {
         }
         self.number(&alarm.evaluation_periods, 1..=100, "an alarm's evaluation periods");
         if let Some(datapoints) = &alarm.datapoints {
-            self.number(datapoints, 1..=*alarm.evaluation_periods.get_ref(), "an alarm's datapoints (at most its evaluation periods)");
+            self.number(
+                datapoints,
+                1..=*alarm.evaluation_periods.get_ref(),
+                "an alarm's datapoints (at most its evaluation periods)",
+            );
         }
         for target in &alarm.notify.0 {
             self.refers(target, &[Kind::Topic], "an alarm notifies topics");
         }
         match (&alarm.metric, &alarm.watch) {
-            (Some(_), Some(watch)) => self.say(watch.span(), "an alarm has `metric` or `watch`, not both", "remove one of them"),
+            (Some(_), Some(watch)) => {
+                self.say(watch.span(), "an alarm has `metric` or `watch`, not both", "remove one of them")
+            }
             (None, None) => self.say(
                 name.span(),
                 format!("the alarm `{}` watches nothing", name.get_ref()),
@@ -245,10 +282,18 @@ impl Checker<'_> {
             );
         }
         if alarm.statistic.is_none() {
-            self.say(metric.span(), "an alarm on a metric of your own needs a statistic", "add `statistic = \"sum\"`, say");
+            self.say(
+                metric.span(),
+                "an alarm on a metric of your own needs a statistic",
+                "add `statistic = \"sum\"`, say",
+            );
         }
         if let Threshold::Duration(_) = alarm.threshold.get_ref() {
-            self.say(alarm.threshold.span(), "the unit of a metric of your own is not known here", "write the threshold as a plain number");
+            self.say(
+                alarm.threshold.span(),
+                "the unit of a metric of your own is not known here",
+                "write the threshold as a plain number",
+            );
         }
     }
 
@@ -262,10 +307,18 @@ impl Checker<'_> {
                 self.exists(&reference, watch.span());
                 match (metric.measures, alarm.threshold.get_ref()) {
                     (Measures::Count, Threshold::Duration(_)) => {
-                        self.say(alarm.threshold.span(), format!("`{}` counts things", metric.word), "write the threshold as a plain number");
+                        self.say(
+                            alarm.threshold.span(),
+                            format!("`{}` counts things", metric.word),
+                            "write the threshold as a plain number",
+                        );
                     }
                     (Measures::Milliseconds | Measures::Seconds, Threshold::Number(_)) => {
-                        self.say(alarm.threshold.span(), format!("`{}` measures time", metric.word), "write the threshold with a unit, such as \"5m\"");
+                        self.say(
+                            alarm.threshold.span(),
+                            format!("`{}` measures time", metric.word),
+                            "write the threshold with a unit, such as \"5m\"",
+                        );
                     }
                     _ => {}
                 }
@@ -276,7 +329,11 @@ impl Checker<'_> {
     fn refers(&mut self, reference: &Spanned<Reference>, kinds: &[Kind], rule: &str) {
         if !kinds.contains(&reference.get_ref().kind) {
             let words: Vec<_> = kinds.iter().map(|kind| format!("\"{}.NAME\"", kind.word())).collect();
-            self.say(reference.span(), format!("`{}` does not fit here: {rule}", reference.get_ref()), format!("write {}", words.join(" or ")));
+            self.say(
+                reference.span(),
+                format!("`{}` does not fit here: {rule}", reference.get_ref()),
+                format!("write {}", words.join(" or ")),
+            );
             return;
         }
         self.exists(reference.get_ref(), reference.span());
@@ -286,7 +343,8 @@ impl Checker<'_> {
         if self.present.contains(reference) {
             return;
         }
-        let same_kind: Vec<_> = self.present.iter().filter(|other| other.kind == reference.kind).map(|other| other.name.as_str()).collect();
+        let same_kind: Vec<_> =
+            self.present.iter().filter(|other| other.kind == reference.kind).map(|other| other.name.as_str()).collect();
         let help = match did_you_mean(&reference.name, same_kind.iter().copied()) {
             Some(meant) => format!("did you mean \"{}.{meant}\"?", reference.kind.word()),
             None => format!("add a section [{reference}]"),

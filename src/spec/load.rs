@@ -39,10 +39,13 @@ pub(crate) fn parse(text: &str, stage: Option<&str>) -> Result<Loaded, Vec<Findi
         let end = text.len();
         return Err(errors
             .into_iter()
-            .map(|error| Finding::new(error.span().unwrap_or(end..end), format!("this is not TOML: {}", error.message())))
+            .map(|error| {
+                Finding::new(error.span().unwrap_or(end..end), format!("this is not TOML: {}", error.message()))
+            })
             .collect());
     }
-    let mut reader = Reader { present: sections_of(document.get_ref()), findings: Vec::new(), taken_out: BTreeSet::new(), text };
+    let mut reader =
+        Reader { present: sections_of(document.get_ref()), findings: Vec::new(), taken_out: BTreeSet::new(), text };
     let spec = reader.read(document);
     let mut findings = reader.findings;
     if let Some(spec) = &spec {
@@ -115,7 +118,11 @@ impl Reader<'_> {
         if message.starts_with("missing field") {
             let field = words.next().unwrap_or_default();
             // A missing field is blamed on its whole table; its first line is enough to see which.
-            let end = self.text.get(span.clone()).and_then(|table| table.find('\n')).map_or(span.end, |line| span.start + line);
+            let end = self
+                .text
+                .get(span.clone())
+                .and_then(|table| table.find('\n'))
+                .map_or(span.end, |line| span.start + line);
             return Finding::new(span.start..end, format!("`{field}` is missing")).help(format!("add `{field} = …`"));
         }
         if let Some((what, rest)) = message.split_once(": write ") {

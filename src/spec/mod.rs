@@ -14,8 +14,8 @@ pub(crate) use load::load;
 pub(crate) use names::{Naming, mistake_in_name};
 pub(crate) use reference::{Kind, Reference};
 pub(crate) use types::{
-    Alarm, Architecture, AttributeType, Billing, Comparison, Encryption, Function, Key, MissingData, Spec, StartingPosition, Statistic,
-    StreamMode, Subscriber, ViewType,
+    Alarm, Architecture, AttributeType, Billing, Comparison, Encryption, Function, Key, MissingData, Spec,
+    StartingPosition, Statistic, StreamMode, Subscriber, ViewType,
 };
 pub(crate) use units::{Seconds, duration_text};
 pub(crate) use watch::{Measures, watched};

@@ -76,8 +76,11 @@ pub(crate) fn check(spec: &Spec, stage: Option<&str>) -> Vec<Finding> {
         let (limit, what) = longest(reference.kind);
         if physical.len() > limit {
             findings.push(
-                Finding::new(span, format!("`{physical}` has {} characters; {what} has at most {limit}", physical.len()))
-                    .help("shorten this name or the pipeline's"),
+                Finding::new(
+                    span,
+                    format!("`{physical}` has {} characters; {what} has at most {limit}", physical.len()),
+                )
+                .help("shorten this name or the pipeline's"),
             );
         }
     }

@@ -16,7 +16,8 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 6] = [Self::Stream, Self::Table, Self::Queue, Self::Function, Self::Topic, Self::Alarm];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Stream, Self::Table, Self::Queue, Self::Function, Self::Topic, Self::Alarm];
 
     /// The word that the spec uses for it.
     pub(crate) fn word(self) -> &'static str {
@@ -49,8 +50,9 @@ impl Reference {
 
     /// Reads `kind.name`; says which kinds there are when the kind is unknown.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        let (word, name) =
-            text.split_once('.').ok_or_else(|| format!("`{text}` is not a reference: write a kind and a name, such as \"queue.dlq\""))?;
+        let (word, name) = text
+            .split_once('.')
+            .ok_or_else(|| format!("`{text}` is not a reference: write a kind and a name, such as \"queue.dlq\""))?;
         let kind = Kind::from_word(word).ok_or_else(|| {
             let words: Vec<_> = Kind::ALL.iter().map(|kind| kind.word()).collect();
             format!("`{text}` refers to no kind of section: `{word}` is none of {}", words.join(", "))

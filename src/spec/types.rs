@@ -382,7 +382,9 @@ impl<'de> Deserialize<'de> for Billing {
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Billing, E> {
                 match text {
                     "on-demand" => Ok(Billing::OnDemand),
-                    _ => Err(E::custom(format!("`{text}` is not a billing: write \"on-demand\" or {{ read = 5, write = 5 }}"))),
+                    _ => Err(E::custom(format!(
+                        "`{text}` is not a billing: write \"on-demand\" or {{ read = 5, write = 5 }}"
+                    ))),
                 }
             }
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Billing, A::Error> {
@@ -413,7 +415,9 @@ impl<'de> Deserialize<'de> for Subscriber {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         let (protocol, endpoint) = match text.split_once(':') {
-            Some(("email", address)) if address.contains('@') && !address.contains(' ') => ("email", address.to_owned()),
+            Some(("email", address)) if address.contains('@') && !address.contains(' ') => {
+                ("email", address.to_owned())
+            }
             Some(("sms", number)) if number.starts_with('+') => ("sms", number.to_owned()),
             Some(("https", _)) => ("https", text.clone()),
             _ => {
@@ -439,7 +443,11 @@ impl<'de> Deserialize<'de> for Threshold {
                 Ok(Threshold::Number(number as f64))
             }
             fn visit_f64<E: de::Error>(self, number: f64) -> Result<Threshold, E> {
-                if number.is_finite() { Ok(Threshold::Number(number)) } else { Err(E::custom("a threshold must be a finite number")) }
+                if number.is_finite() {
+                    Ok(Threshold::Number(number))
+                } else {
+                    Err(E::custom("a threshold must be a finite number"))
+                }
             }
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Threshold, E> {
                 Seconds::parse(text).map(Threshold::Duration).map_err(E::custom)
@@ -492,7 +500,10 @@ impl<'de> Deserialize<'de> for Either {
 impl Spec {
     /// Every section that can be referred to, with the place of its name.
     pub(crate) fn sections(&self) -> Vec<(Reference, std::ops::Range<usize>)> {
-        fn named<T>(kind: Kind, sections: &Sections<T>) -> impl Iterator<Item = (Reference, std::ops::Range<usize>)> + '_ {
+        fn named<T>(
+            kind: Kind,
+            sections: &Sections<T>,
+        ) -> impl Iterator<Item = (Reference, std::ops::Range<usize>)> + '_ {
             sections.keys().map(move |name| (Reference::new(kind, name.get_ref()), name.span()))
         }
         named(Kind::Stream, &self.stream)

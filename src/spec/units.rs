@@ -14,7 +14,9 @@ impl Seconds {
     /// Reads one or more number-and-unit pairs, such as `90s`, `5m` or `1h30m`.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let mistake = || {
-            format!("`{text}` is not a duration: write a whole number and a unit, such as \"30s\", \"5m\", \"24h\" or \"14d\"")
+            format!(
+                "`{text}` is not a duration: write a whole number and a unit, such as \"30s\", \"5m\", \"24h\" or \"14d\""
+            )
         };
         let mut rest = text.trim();
         if rest.is_empty() {
@@ -77,9 +79,14 @@ mod tests {
 
     #[test]
     fn durations_read_and_write_back() {
-        for (text, seconds, written) in
-            [("5s", 5, "5s"), ("2m", 120, "2m"), ("90s", 90, "90s"), ("24h", 86_400, "24h"), ("14d", 1_209_600, "14d"), ("1h30m", 5_400, "90m")]
-        {
+        for (text, seconds, written) in [
+            ("5s", 5, "5s"),
+            ("2m", 120, "2m"),
+            ("90s", 90, "90s"),
+            ("24h", 86_400, "24h"),
+            ("14d", 1_209_600, "14d"),
+            ("1h30m", 5_400, "90m"),
+        ] {
             let read = Seconds::parse(text).unwrap();
             assert_eq!(read.0, seconds, "{text}");
             assert_eq!(read.to_string(), written, "{text}");

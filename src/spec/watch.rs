@@ -51,9 +51,27 @@ const fn metric(
 pub(crate) const METRICS: [Metric; 14] = [
     metric(Kind::Function, "errors", ("AWS/Lambda", "Errors", "FunctionName"), Statistic::Sum, Measures::Count),
     metric(Kind::Function, "throttles", ("AWS/Lambda", "Throttles", "FunctionName"), Statistic::Sum, Measures::Count),
-    metric(Kind::Function, "invocations", ("AWS/Lambda", "Invocations", "FunctionName"), Statistic::Sum, Measures::Count),
-    metric(Kind::Function, "duration", ("AWS/Lambda", "Duration", "FunctionName"), Statistic::Maximum, Measures::Milliseconds),
-    metric(Kind::Function, "iterator-age", ("AWS/Lambda", "IteratorAge", "FunctionName"), Statistic::Maximum, Measures::Milliseconds),
+    metric(
+        Kind::Function,
+        "invocations",
+        ("AWS/Lambda", "Invocations", "FunctionName"),
+        Statistic::Sum,
+        Measures::Count,
+    ),
+    metric(
+        Kind::Function,
+        "duration",
+        ("AWS/Lambda", "Duration", "FunctionName"),
+        Statistic::Maximum,
+        Measures::Milliseconds,
+    ),
+    metric(
+        Kind::Function,
+        "iterator-age",
+        ("AWS/Lambda", "IteratorAge", "FunctionName"),
+        Statistic::Maximum,
+        Measures::Milliseconds,
+    ),
     metric(
         Kind::Function,
         "concurrent-executions",
@@ -68,7 +86,13 @@ pub(crate) const METRICS: [Metric; 14] = [
         Statistic::Maximum,
         Measures::Count,
     ),
-    metric(Kind::Queue, "oldest-message", ("AWS/SQS", "ApproximateAgeOfOldestMessage", "QueueName"), Statistic::Maximum, Measures::Seconds),
+    metric(
+        Kind::Queue,
+        "oldest-message",
+        ("AWS/SQS", "ApproximateAgeOfOldestMessage", "QueueName"),
+        Statistic::Maximum,
+        Measures::Seconds,
+    ),
     metric(
         Kind::Stream,
         "iterator-age",
@@ -90,9 +114,27 @@ pub(crate) const METRICS: [Metric; 14] = [
         Statistic::Sum,
         Measures::Count,
     ),
-    metric(Kind::Table, "write-throttles", ("AWS/DynamoDB", "WriteThrottleEvents", "TableName"), Statistic::Sum, Measures::Count),
-    metric(Kind::Table, "read-throttles", ("AWS/DynamoDB", "ReadThrottleEvents", "TableName"), Statistic::Sum, Measures::Count),
-    metric(Kind::Topic, "failed-deliveries", ("AWS/SNS", "NumberOfNotificationsFailed", "TopicName"), Statistic::Sum, Measures::Count),
+    metric(
+        Kind::Table,
+        "write-throttles",
+        ("AWS/DynamoDB", "WriteThrottleEvents", "TableName"),
+        Statistic::Sum,
+        Measures::Count,
+    ),
+    metric(
+        Kind::Table,
+        "read-throttles",
+        ("AWS/DynamoDB", "ReadThrottleEvents", "TableName"),
+        Statistic::Sum,
+        Measures::Count,
+    ),
+    metric(
+        Kind::Topic,
+        "failed-deliveries",
+        ("AWS/SNS", "NumberOfNotificationsFailed", "TopicName"),
+        Statistic::Sum,
+        Measures::Count,
+    ),
 ];
 
 /// Splits `kind.name.metric` and finds its metric.
@@ -100,7 +142,11 @@ pub(crate) const METRICS: [Metric; 14] = [
 /// # Errors
 /// Says what is wrong and what can be watched.
 pub(crate) fn watched(text: &str) -> Result<(Reference, Metric), String> {
-    let mistake = || format!("`{text}` is not something to watch: write kind, name and metric, such as \"function.processor.errors\"");
+    let mistake = || {
+        format!(
+            "`{text}` is not something to watch: write kind, name and metric, such as \"function.processor.errors\""
+        )
+    };
     let (reference, word) = text.rsplit_once('.').ok_or_else(mistake)?;
     if !reference.contains('.') {
         return Err(mistake());

@@ -56,6 +56,7 @@ fn refused(text: &str) -> ApiError {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 mod tests {
     use super::*;
 

@@ -1,6 +1,7 @@
 //! One `bootstrap` process: started in a clean environment and its own process group, given work, watched, killed whole.
 
 use std::fmt;
+use std::io::ErrorKind;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
@@ -26,6 +27,10 @@ use super::runtime_api::{Answer, Desk, Work};
 
 use crate::backplane::Backplane;
 use crate::clock;
+
+/// A process that another thread is just starting may still hold the file open in which the code was unpacked.
+const BUSY_RETRIES: u32 = 50;
+const BUSY_PAUSE: Duration = Duration::from_millis(10);
 
 /// Why an invocation has no answer of the function's own.
 #[derive(Debug)]
@@ -174,7 +179,14 @@ impl Process {
                 .stderr(writer)
                 .process_group(0)
                 .kill_on_drop(true);
-            let child = command.spawn();
+            let mut child = command.spawn();
+            for _ in 0..BUSY_RETRIES {
+                if !matches!(&child, Err(error) if error.kind() == ErrorKind::ExecutableFileBusy) {
+                    break;
+                }
+                tokio::time::sleep(BUSY_PAUSE).await;
+                child = command.spawn();
+            }
             // The command holds the writing ends: while it lives the pipe would never close.
             drop(command);
             let child = child.map_err(|error| Fault::Entrypoint(cannot_start(&error)))?;

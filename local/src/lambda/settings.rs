@@ -289,6 +289,7 @@ fn environment(variables: &Value) -> Result<BTreeMap<String, String>, ApiError> 
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 mod tests {
     use super::*;
 

@@ -1,0 +1,187 @@
+//! Measures how many small records per second a Kinesis mapping carries to a function that does nothing.
+//!
+//! `cargo run --release -p streamkit-local --example mapping_throughput [RECORDS] [BATCH_SIZE] [WRITERS]`, after
+//! `cargo build --release -p streamkit-local --example test_bootstrap`.
+#![expect(clippy::print_stdout, reason = "the numbers are what it is for")]
+
+use std::io::{Cursor, Write as _};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde_json::{Value, json};
+use streamkit_local::{Options, serve};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+
+const PER_PUT: usize = 500;
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let mut arguments = std::env::args().skip(1).map(|argument| argument.parse::<usize>());
+    let mut next = |default| arguments.next().unwrap_or(Ok(default));
+    let (records, batch_size, writers) = (next(100_000)?, next(1000)?, next(4)?);
+    let state_dir = std::env::temp_dir().join(format!("streamkit-throughput-{}", std::process::id()));
+    let (ready, address) = oneshot::channel();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let options =
+        Options { port: 0, region: "us-east-1".into(), account: "000000000000".into(), state_dir: state_dir.clone() };
+    let server = tokio::spawn(serve(options, ready, async { drop(stopped.await) }));
+    let mut client = Client::connect(address.await?).await?;
+
+    let bootstrap = std::env::current_exe()?.with_file_name("test_bootstrap");
+    let bootstrap = std::fs::read(&bootstrap).with_context(|| format!("reading {}", bootstrap.display()))?;
+    let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
+    zip.start_file("bootstrap", zip::write::SimpleFileOptions::default().unix_permissions(0o755))?;
+    zip.write_all(&bootstrap)?;
+    let function = json!({
+        "FunctionName": "nothing",
+        "Runtime": "provided.al2023",
+        "Handler": "bootstrap",
+        "Role": "arn:aws:iam::000000000000:role/r",
+        "Timeout": 60,
+        "Code": { "ZipFile": BASE64.encode(zip.finish()?.into_inner()) },
+    });
+    client.lambda("functions", &function).await?;
+    client.kinesis("CreateStream", &json!({ "StreamName": "s", "ShardCount": 1 })).await?;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+
+    let started = Instant::now();
+    let mut putting = Vec::new();
+    for writer in 0..writers {
+        let mut own = Client::connect(client.address).await?;
+        putting.push(tokio::spawn(async move {
+            for put in (writer..records / PER_PUT).step_by(writers) {
+                let records: Vec<Value> = (0..PER_PUT)
+                    .map(|at| json!({ "Data": BASE64.encode(format!("record {put} {at}")), "PartitionKey": at.to_string() }))
+                    .collect();
+                let body = json!({ "StreamName": "s", "Records": records });
+                own.kinesis("PutRecords", &body).await?;
+            }
+            anyhow::Ok(())
+        }));
+        if writer == 0 {
+            let mapping = json!({
+                "FunctionName": "nothing",
+                "EventSourceArn": "arn:aws:kinesis:us-east-1:000000000000:stream/s",
+                "StartingPosition": "TRIM_HORIZON",
+                "BatchSize": batch_size,
+                "MetricsConfig": { "Metrics": ["EventCount"] },
+                // Measured from a full stream when all is put before; here it also shows what concurrent writers do.
+                "Enabled": std::env::var_os("BEHIND").is_none(),
+            });
+            client.lambda("event-source-mappings", &mapping).await?;
+        }
+    }
+    for put in putting {
+        put.await??;
+    }
+    let put_seconds = started.elapsed().as_secs_f64();
+    println!("put       {records} records in {put_seconds:.2} s: {:.0}/s", per_second(records, put_seconds));
+
+    let mut began = started;
+    if std::env::var_os("BEHIND").is_some() {
+        let listed = client.call("GET", "/2015-03-31/event-source-mappings", &[], "").await?;
+        let uuid = listed["EventSourceMappings"][0]["UUID"].as_str().context("no mapping")?.to_owned();
+        began = Instant::now();
+        client.call("PUT", &format!("/2015-03-31/event-source-mappings/{uuid}"), &[], r#"{"Enabled":true}"#).await?;
+    }
+    let deadline = Instant::now() + Duration::from_mins(2);
+    loop {
+        let invoked = client.invoked().await?;
+        let seconds = began.elapsed().as_secs_f64();
+        if invoked >= records || Instant::now() > deadline {
+            println!("delivered {invoked} records in {seconds:.2} s: {:.0}/s", per_second(invoked, seconds));
+            ensure!(invoked == records, "{invoked} of {records} records were delivered");
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    drop(stop);
+    server.await??;
+    std::fs::remove_dir_all(state_dir)?;
+    Ok(())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a rate for people to read")]
+fn per_second(count: usize, seconds: f64) -> f64 {
+    count as f64 / seconds
+}
+
+struct Client {
+    address: SocketAddr,
+    stream: BufReader<TcpStream>,
+}
+
+impl Client {
+    async fn connect(address: SocketAddr) -> anyhow::Result<Self> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        Ok(Self { address, stream: BufReader::new(stream) })
+    }
+
+    async fn kinesis(&mut self, operation: &str, body: &Value) -> anyhow::Result<Value> {
+        let target = format!("Kinesis_20131202.{operation}");
+        let headers = [("X-Amz-Target", target.as_str()), ("Content-Type", "application/x-amz-json-1.1")];
+        self.call("POST", "/", &headers, &body.to_string()).await
+    }
+
+    async fn lambda(&mut self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        self.call("POST", &format!("/2015-03-31/{path}"), &[], &body.to_string()).await
+    }
+
+    /// The mapping's own count of the records that reached the function.
+    async fn invoked(&mut self) -> anyhow::Result<usize> {
+        let listed = self.call("GET", "/2015-03-31/event-source-mappings", &[], "").await?;
+        let uuid = listed["EventSourceMappings"][0]["UUID"].as_str().context("no mapping")?.to_owned();
+        let time = |minutes| (chrono::Utc::now() + chrono::TimeDelta::minutes(minutes)).format("%Y-%m-%dT%H:%M:%SZ");
+        let form = format!(
+            "Action=GetMetricStatistics&Version=2010-08-01&Namespace=AWS/Lambda&MetricName=InvokedEventCount&Period=3600&Statistics.member.1=Sum&StartTime={}&EndTime={}&Dimensions.member.1.Name=EventSourceMappingUUID&Dimensions.member.1.Value={uuid}",
+            time(-10),
+            time(10)
+        );
+        let headers = [("Content-Type", "application/x-www-form-urlencoded")];
+        let xml = self.raw("POST", "/", &headers, &form).await?;
+        let xml = String::from_utf8_lossy(&xml);
+        let sums = xml
+            .split("<Sum>")
+            .skip(1)
+            .filter_map(|part| part.split('<').next()?.split('.').next()?.parse::<usize>().ok());
+        Ok(sums.sum())
+    }
+
+    async fn call(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> anyhow::Result<Value> {
+        let answer = self.raw(method, path, headers, body).await?;
+        Ok(if answer.is_empty() { Value::Null } else { serde_json::from_slice(&answer)? })
+    }
+
+    async fn raw(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> anyhow::Result<Vec<u8>> {
+        let headers = headers.iter().map(|(name, value)| [*name, ": ", *value, "\r\n"].concat()).collect::<String>();
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nHost: {}\r\n{headers}Content-Length: {}\r\n\r\n{body}",
+            self.address,
+            body.len()
+        );
+        self.stream.write_all(request.as_bytes()).await?;
+        let (mut length, mut status) = (0, String::new());
+        loop {
+            let mut line = String::new();
+            ensure!(self.stream.read_line(&mut line).await? > 0, "the connection was closed");
+            if status.is_empty() {
+                line.trim_end().clone_into(&mut status);
+            }
+            match line.trim_end().split_once(": ") {
+                Some((name, value)) if name.eq_ignore_ascii_case("content-length") => length = value.parse()?,
+                None if line.trim_end().is_empty() => break,
+                _ => {}
+            }
+        }
+        let mut answer = vec![0; length];
+        self.stream.read_exact(&mut answer).await?;
+        ensure!(status.contains(" 20"), "{method} {path}: {status} {}", String::from_utf8_lossy(&answer));
+        Ok(answer)
+    }
+}

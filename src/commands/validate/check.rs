@@ -1,0 +1,218 @@
+//! What a check says, and how checks and latencies are reported.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::time::{Instant, timeout};
+
+use crate::report::{Reporter, hint_for};
+
+/// How a check ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Verdict {
+    ok: bool,
+    observed: String,
+    hint: Option<String>,
+}
+
+impl Verdict {
+    pub(super) fn new(ok: bool, observed: impl Into<String>) -> Self {
+        Self { ok, observed: observed.into(), hint: None }
+    }
+
+    /// What to do when the check has failed.
+    pub(super) fn or_hint(mut self, hint: impl Into<String>) -> Self {
+        if !self.ok {
+            self.hint = Some(hint.into());
+        }
+        self
+    }
+}
+
+/// One check of the report.
+#[derive(Debug, Serialize)]
+pub(super) struct Check {
+    name: &'static str,
+    ok: bool,
+    expected: String,
+    observed: String,
+    seconds: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<String>,
+}
+
+/// Carries out one check. Whatever goes wrong is what was observed: it fails the check and ends nothing.
+pub(super) async fn check(
+    name: &'static str,
+    expected: impl Into<String>,
+    limit: Duration,
+    work: impl Future<Output = anyhow::Result<Verdict>>,
+) -> Check {
+    let started = Instant::now();
+    let verdict = match timeout(limit, work).await {
+        Ok(Ok(verdict)) => verdict,
+        Ok(Err(error)) => Verdict { ok: false, observed: format!("{error:#}"), hint: hint_for(&error) },
+        Err(_) => Verdict::new(false, format!("AWS did not answer within {:.0} s", limit.as_secs_f64())),
+    };
+    Check {
+        name,
+        ok: verdict.ok,
+        expected: expected.into(),
+        observed: verdict.observed,
+        seconds: rounded(started.elapsed().as_secs_f64()),
+        hint: verdict.hint,
+    }
+}
+
+/// The checks so far; each is shown when it ends.
+pub(super) struct Checks<'a> {
+    reporter: &'a Reporter,
+    done: Vec<Check>,
+}
+
+impl<'a> Checks<'a> {
+    pub(super) fn new(reporter: &'a Reporter) -> Self {
+        Self { reporter, done: Vec::new() }
+    }
+
+    /// Shows that something is under way until the returned bar is dropped.
+    pub(super) fn under_way(&self, what: &str) -> UnderWay {
+        UnderWay(self.reporter.spinner(what))
+    }
+
+    /// True when the check is ok.
+    pub(super) fn add(&mut self, check: Check) -> bool {
+        self.reporter.text(&line(&check));
+        let ok = check.ok;
+        self.done.push(check);
+        ok
+    }
+
+    /// Ends the report with the latencies. True when every check was ok.
+    pub(super) fn conclude(self, latencies: &[Duration], seconds: f64) -> anyhow::Result<bool> {
+        let latency_ms = Latency::of(latencies);
+        let failed = self.done.iter().filter(|check| !check.ok).count();
+        if let Latency { p50: Some(p50), p95: Some(p95), p99: Some(p99) } = latency_ms {
+            let events = latencies.len();
+            self.reporter
+                .text(&format!("\nfrom stream to item: p50 {p50} ms, p95 {p95} ms, p99 {p99} ms ({events} events)\n"));
+        }
+        let all = self.done.len();
+        let summary =
+            if failed == 0 { format!("all {all} checks ok") } else { format!("{failed} of {all} checks FAILED") };
+        self.reporter.text(&format!("{summary} in {seconds:.1} s\n"));
+        let ok = failed == 0;
+        self.reporter.document(&Report { ok, checks: self.done, latency_ms })?;
+        Ok(ok)
+    }
+}
+
+/// Takes the spinner away when it is dropped.
+pub(super) struct UnderWay(crate::report::Bar);
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}
+
+/// The document of `validate --json`.
+#[derive(Debug, Serialize)]
+struct Report {
+    ok: bool,
+    checks: Vec<Check>,
+    latency_ms: Latency,
+}
+
+/// Milliseconds from the stream's answer to the item; null when nothing was measured.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+struct Latency {
+    p50: Option<f64>,
+    p95: Option<f64>,
+    p99: Option<f64>,
+}
+
+impl Latency {
+    fn of(latencies: &[Duration]) -> Self {
+        let mut sorted = latencies.to_vec();
+        sorted.sort_unstable();
+        let percentile = |percent: usize| {
+            // The nearest rank: a latency that was measured, not one in between.
+            let rank = (sorted.len() * percent).div_ceil(100).max(1);
+            sorted.get(rank - 1).map(|latency| (latency.as_secs_f64() * 10_000.0).round() / 10.0)
+        };
+        Self { p50: percentile(50), p95: percentile(95), p99: percentile(99) }
+    }
+}
+
+fn line(check: &Check) -> String {
+    use std::fmt::Write as _;
+    let Check { name, expected, observed, seconds, .. } = check;
+    let mark = if check.ok { "ok    " } else { "FAILED" };
+    let mut text = format!("{mark}  {name:<9}  expected {expected}\n");
+    let _ = writeln!(text, "{:19}observed {observed} ({seconds:.1} s)", "");
+    if let Some(hint) = &check.hint {
+        let _ = writeln!(text, "{:19}hint: {hint}", "");
+    }
+    text
+}
+
+/// Milliseconds are as much as a wall clock says.
+fn rounded(seconds: f64) -> f64 {
+    (seconds * 1_000.0).round() / 1_000.0
+}
+
+/// `1 item`, `2 items`.
+pub(super) fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+/// Lists a few things and counts the others.
+pub(super) fn listed(things: &[String]) -> String {
+    const NAMED: usize = 4;
+    let mut text = things.iter().take(NAMED).cloned().collect::<Vec<_>>().join("; ");
+    if things.len() > NAMED {
+        text = format!("{text}; and {} more", things.len() - NAMED);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ms(milliseconds: impl IntoIterator<Item = u64>) -> Vec<Duration> {
+        milliseconds.into_iter().map(Duration::from_millis).collect()
+    }
+
+    #[test]
+    fn percentiles_are_latencies_that_were_measured() {
+        let of = |latencies: Vec<Duration>| {
+            let latency = Latency::of(&latencies);
+            (latency.p50, latency.p95, latency.p99)
+        };
+        assert_eq!(of(ms((1..=100).rev())), (Some(50.0), Some(95.0), Some(99.0)));
+        assert_eq!(of(ms(1..=60)), (Some(30.0), Some(57.0), Some(60.0)));
+        assert_eq!(of(ms([7])), (Some(7.0), Some(7.0), Some(7.0)));
+        assert_eq!(of(Vec::new()), (None, None, None));
+        assert_eq!(of(vec![Duration::from_micros(1_250)]).0, Some(1.3));
+    }
+
+    #[tokio::test]
+    async fn check_turns_errors_and_silence_into_what_was_observed() {
+        let limit = Duration::from_millis(1);
+        let failed = check("flow", "an item", limit, async { anyhow::bail!("no such table") }).await;
+        assert_eq!((failed.ok, failed.observed.as_str()), (false, "no such table"));
+        let silent = check("flow", "an item", limit, std::future::pending()).await;
+        assert!(!silent.ok && silent.observed.contains("did not answer"), "{silent:?}");
+        let fine =
+            check("flow", "an item", limit, async { Ok(Verdict::new(true, "an item").or_hint("try again")) }).await;
+        assert!(fine.ok && fine.hint.is_none());
+    }
+
+    #[test]
+    fn long_lists_are_cut() {
+        let things: Vec<String> = (1..=6).map(|n| n.to_string()).collect();
+        assert_eq!((listed(&things[..2]).as_str(), listed(&things).as_str()), ("1; 2", "1; 2; 3; 4; and 2 more"));
+    }
+}

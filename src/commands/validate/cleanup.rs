@@ -1,0 +1,79 @@
+//! The end of every run: its items and letters are deleted, also those that come late.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::check::{Verdict, counted};
+use super::poison;
+use super::run::Run;
+
+/// How long to wait for what is still under way.
+const LATE: Duration = Duration::from_secs(30);
+/// Between two looks. The last one must find nothing: an event may be delivered again at any time.
+const PAUSE: Duration = Duration::from_millis(300);
+
+pub(super) async fn check(run: &mut Run<'_>) -> anyhow::Result<Verdict> {
+    let result = clean(run).await;
+    // Whatever has happened: nobody else's messages stay hidden.
+    if let Some(letters) = &mut run.letters {
+        letters.put_back().await?;
+    }
+    result
+}
+
+async fn clean(run: &mut Run<'_>) -> anyhow::Result<Verdict> {
+    use std::fmt::Write as _;
+    if run.partitions.is_empty() && run.poison_partitions.is_empty() {
+        return Ok(Verdict::new(true, "nothing was sent"));
+    }
+    let deadline = Instant::now() + LATE.min(run.limit);
+    let mut items = 0;
+    let mut left = 0;
+    let mut quiet = false;
+    while !quiet {
+        run.look().await?;
+        let keys = run.table.keys(&run.partitions.union(&run.poison_partitions).cloned().collect()).await?;
+        run.table.delete(&keys).await?;
+        left = keys.len();
+        items += left;
+        let mut letters = 0;
+        while run.letters.is_some() && !run.poison_partitions.is_empty() && poison::receive(run).await? {
+            letters += 1;
+        }
+        let waiting = !run.gave_up && under_way(run) > 0;
+        quiet = keys.is_empty() && letters == 0 && !waiting;
+        if Instant::now() >= deadline {
+            break;
+        }
+        if !quiet {
+            sleep(PAUSE).await;
+        }
+    }
+    let late = under_way(run);
+    let mut observed = format!("{} deleted", counted(items, "item"));
+    if left > 0 {
+        let _ = write!(observed, ", and still {left} in the last look");
+    }
+    if late > 0 {
+        let _ = write!(
+            observed,
+            "; {} without effect so far may leave one later, for users with {} in their names",
+            counted(late, "event"),
+            run.name
+        );
+    }
+    let ok = late == 0 && quiet;
+    Ok(Verdict::new(ok, observed).or_hint("items that come later are safe to delete"))
+}
+
+/// Events whose effect has not been seen. Canaries before one that came through were sent before the mapping read.
+fn under_way(run: &Run<'_>) -> usize {
+    let through = run.good.iter().rposition(|good| good.seen().is_some());
+    let good = run
+        .good
+        .iter()
+        .enumerate()
+        .filter(|(place, good)| good.seen().is_none() && !(good.canary && through > Some(*place)));
+    good.count() + run.poison.iter().filter(|poison| poison.letter.is_none()).count()
+}

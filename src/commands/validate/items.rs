@@ -1,0 +1,184 @@
+//! The table's side: finding, comparing, counting and deleting the items of a run.
+
+use std::collections::{BTreeSet, HashMap};
+
+use anyhow::Context as _;
+use aws_sdk_dynamodb::types::{AttributeValue, DeleteRequest, KeysAndAttributes, WriteRequest};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use streamkit_recipes::{Attribute, Item, Recipe};
+
+use crate::aws::{Aws, aws};
+
+/// An item as the table has it.
+pub(super) type Found = HashMap<String, AttributeValue>;
+
+/// The most keys of a `BatchGetItem` call.
+const GETS: usize = 100;
+/// The most requests of a `BatchWriteItem` call.
+const WRITES: usize = 25;
+/// How many queries run at once.
+const QUERIES: usize = 16;
+
+/// One table, and the names of its keys.
+#[derive(Clone)]
+pub(super) struct Table {
+    dynamodb: aws_sdk_dynamodb::Client,
+    name: String,
+    partition: &'static str,
+    sort: Option<&'static str>,
+}
+
+impl Table {
+    pub(super) fn new(aws: &Aws, name: &str, recipe: &dyn Recipe) -> Self {
+        let (partition, sort) = recipe.key();
+        Self { dynamodb: aws.dynamodb.clone(), name: name.to_owned(), partition, sort }
+    }
+
+    /// The value of the partition key.
+    pub(super) fn partition(&self, item: &Item) -> Option<Attribute> {
+        item.get(self.partition).cloned()
+    }
+
+    /// The name of the partition key's attribute.
+    pub(super) fn partition_name(&self) -> &'static str {
+        self.partition
+    }
+
+    /// Reads those of the items that are there, consistently, in the order of `items`.
+    pub(super) async fn get(&self, items: &[&Item]) -> anyhow::Result<Vec<Option<Found>>> {
+        let mut found = vec![None; items.len()];
+        for (chunk, found) in items.chunks(GETS).zip(found.chunks_mut(GETS)) {
+            let keys: Vec<Found> = chunk.iter().map(|item| self.key_of(&attributes(item))).collect();
+            // Two events may want the same item, and a call may ask for a key only once.
+            let mut distinct: Vec<Found> = Vec::new();
+            for key in &keys {
+                if !distinct.contains(key) {
+                    distinct.push(key.clone());
+                }
+            }
+            let request = KeysAndAttributes::builder().set_keys(Some(distinct)).consistent_read(true).build()?;
+            let call = self.dynamodb.batch_get_item().request_items(&self.name, request);
+            let answer =
+                aws(call.send().await).with_context(|| format!("reading items of DynamoDB table ({})", self.name))?;
+            // What was left out comes with the next look.
+            for item in answer.responses.unwrap_or_default().into_values().flatten() {
+                let key = self.key_of(&item);
+                for place in (0..keys.len()).filter(|place| keys[*place] == key) {
+                    found[place] = Some(item.clone());
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// The keys of all items with these partition keys, read consistently.
+    pub(super) async fn keys(&self, partitions: &BTreeSet<Attribute>) -> anyhow::Result<Vec<Found>> {
+        let queries = stream::iter(partitions).map(|partition| self.query(partition)).buffered(QUERIES);
+        let found: Vec<Vec<Found>> = queries.try_collect().await?;
+        Ok(found.into_iter().flatten().collect())
+    }
+
+    async fn query(&self, partition: &Attribute) -> anyhow::Result<Vec<Found>> {
+        let mut found = Vec::new();
+        let mut start = None;
+        loop {
+            let call = self
+                .dynamodb
+                .query()
+                .table_name(&self.name)
+                .consistent_read(true)
+                .key_condition_expression("#partition = :partition")
+                .expression_attribute_names("#partition", self.partition)
+                .expression_attribute_values(":partition", attribute(partition))
+                .set_exclusive_start_key(start);
+            let answer = aws(call.send().await).with_context(|| format!("querying DynamoDB table ({})", self.name))?;
+            found.extend(answer.items.unwrap_or_default().iter().map(|item| self.key_of(item)));
+            start = answer.last_evaluated_key.filter(|key| !key.is_empty());
+            if start.is_none() {
+                return Ok(found);
+            }
+        }
+    }
+
+    /// Deletes items by key. What the table did not get to is there for the next look.
+    pub(super) async fn delete(&self, keys: &[Found]) -> anyhow::Result<()> {
+        for chunk in keys.chunks(WRITES) {
+            let requests = chunk.iter().map(|key| {
+                let delete = DeleteRequest::builder().set_key(Some(key.clone())).build().expect("the key is set");
+                WriteRequest::builder().delete_request(delete).build()
+            });
+            let call = self.dynamodb.batch_write_item().request_items(&self.name, requests.collect());
+            aws(call.send().await).with_context(|| format!("deleting items of DynamoDB table ({})", self.name))?;
+        }
+        Ok(())
+    }
+
+    fn key_of(&self, item: &Found) -> Found {
+        let names = std::iter::once(self.partition).chain(self.sort);
+        names.filter_map(|name| Some((name.to_owned(), item.get(name)?.clone()))).collect()
+    }
+}
+
+/// What is not as the recipe says, attribute by attribute. Volatile attributes only have to be there.
+pub(super) fn differences(expected: &Item, found: &Found, volatile: &[&str]) -> Vec<String> {
+    let mut all = Vec::new();
+    for (name, wanted) in expected {
+        match found.get(name) {
+            None => all.push(format!("{name} is missing")),
+            Some(has) if !volatile.contains(&name.as_str()) && *has != attribute(wanted) => {
+                all.push(format!("{name} is {has:?}, expected {wanted:?}"));
+            }
+            Some(_) => {}
+        }
+    }
+    let mut more: Vec<&String> = found.keys().filter(|name| !expected.contains_key(*name)).collect();
+    more.sort();
+    all.extend(more.into_iter().map(|name| format!("{name} is too much")));
+    all
+}
+
+fn attributes(item: &Item) -> Found {
+    item.iter().map(|(name, value)| (name.clone(), attribute(value))).collect()
+}
+
+fn attribute(value: &Attribute) -> AttributeValue {
+    match value {
+        Attribute::S(text) => AttributeValue::S(text.clone()),
+        Attribute::N(number) => AttributeValue::N(number.clone()),
+        Attribute::Bool(bool) => AttributeValue::Bool(*bool),
+        Attribute::Null => AttributeValue::Null(true),
+        Attribute::List(list) => AttributeValue::L(list.iter().map(attribute).collect()),
+        Attribute::Map(map) => AttributeValue::M(attributes(map)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn item(pairs: &[(&str, &str)]) -> Item {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), Attribute::S((*value).to_owned()))).collect()
+    }
+
+    #[test]
+    fn items_are_compared_attribute_by_attribute() {
+        let expected = item(&[("user", "u"), ("insight", "bought"), ("at", "1"), ("gone", "x")]);
+        let mut found = attributes(&item(&[("user", "u"), ("insight", "saw"), ("at", "2"), ("extra", "y")]));
+        let all = differences(&expected, &found, &["at"]);
+        assert_eq!(all, ["gone is missing", r#"insight is S("saw"), expected S("bought")"#, "extra is too much"]);
+        found = attributes(&expected);
+        assert_eq!(differences(&expected, &found, &["at"]), [""; 0]);
+        found.remove("at");
+        assert_eq!(differences(&expected, &found, &["at"]), ["at is missing"]);
+    }
+
+    #[test]
+    fn attributes_keep_their_types() {
+        let one = Item::from([("n".to_owned(), Attribute::N("1".to_owned()))]);
+        let found = attributes(&item(&[("n", "1")]));
+        assert_eq!(differences(&one, &found, &[]).len(), 1);
+        let nested = Attribute::List(vec![Attribute::Null, Attribute::Map(item(&[("a", "b")])), Attribute::Bool(true)]);
+        let nested = Item::from([("l".to_owned(), nested)]);
+        assert_eq!(differences(&nested, &attributes(&nested), &[]), [""; 0]);
+    }
+}

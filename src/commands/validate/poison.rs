@@ -1,0 +1,130 @@
+//! The check on events that can never succeed: each must be a dead letter with its payload, and none an item.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+
+use super::check::{Verdict, counted, listed};
+use super::run::{Poison, Run};
+
+/// Some queues answer at once that they are empty.
+const PAUSE: Duration = Duration::from_millis(100);
+
+pub(super) async fn check(run: &mut Run<'_>) -> anyhow::Result<Verdict> {
+    let deadline = run.deadline();
+    run.put(run.recipe.marked_poison(&run.name), false).await?;
+    while run.poison.iter().any(|poison| poison.letter.is_none()) {
+        if !receive(run).await? {
+            sleep(PAUSE).await;
+        }
+        if Instant::now() >= deadline {
+            run.gave_up = true;
+            break;
+        }
+    }
+    if let Some(letters) = &mut run.letters {
+        letters.put_back().await?;
+    }
+    let mut wrong = Vec::new();
+    let pipeline = run.session.pipeline.naming.prefix();
+    for poison in &run.poison {
+        let what = format!("record {}", poison.placed.sequence_number);
+        match &poison.letter {
+            None => {
+                wrong.push(format!("{what} ({}) has no letter after {} s", poison.rejected.code, run.limit.as_secs()));
+            }
+            Some(letter) => {
+                let different = differences(letter, poison, &pipeline, &run.flow.function);
+                if !different.is_empty() {
+                    wrong.push(format!("the letter of {what}: {}", different.join(", ")));
+                }
+            }
+        }
+    }
+    let items = run.table.keys(&run.poison_partitions).await?.len();
+    if items > 0 {
+        wrong.push(format!("poison made {}", counted(items, "item")));
+    }
+    let observed =
+        if wrong.is_empty() { format!("all {}, complete, and no item", run.poison.len()) } else { listed(&wrong) };
+    Ok(Verdict::new(wrong.is_empty(), observed).or_hint(format!("see the function's log, {}", run.flow.log_group)))
+}
+
+/// Takes the run's letters out of some messages of the queue. False when the queue is empty.
+pub(super) async fn receive(run: &mut Run<'_>) -> anyhow::Result<bool> {
+    let letters = run.letters.as_mut().context("the function has no dead letter queue")?;
+    let Some(bodies) = letters.take(&run.name).await? else { return Ok(false) };
+    for body in bodies {
+        let number = body.get("sequenceNumber").and_then(Value::as_str);
+        if let Some(poison) =
+            run.poison.iter_mut().find(|poison| number == Some(poison.placed.sequence_number.as_str()))
+        {
+            poison.letter.get_or_insert(body);
+        }
+    }
+    Ok(true)
+}
+
+/// What of a letter is not as it must be.
+fn differences(letter: &Value, poison: &Poison, pipeline: &str, function: &str) -> Vec<String> {
+    let Poison { event, placed, rejected, .. } = poison;
+    let wanted = [
+        ("pipeline", json!(pipeline)),
+        ("function", json!(function)),
+        ("eventId", json!(format!("{}:{}", placed.shard_id, placed.sequence_number))),
+        ("shardId", json!(placed.shard_id)),
+        ("sequenceNumber", json!(placed.sequence_number)),
+        ("partitionKey", json!(event.partition_key)),
+        ("error", json!({ "code": rejected.code, "message": rejected.message })),
+    ];
+    let fields = wanted.iter().filter(|(name, wanted)| letter[name] != *wanted);
+    let mut all: Vec<String> =
+        fields.map(|(name, wanted)| format!("{name} is {}, expected {wanted}", letter[name])).collect();
+    let payload = match (letter["payload"].as_str(), letter["payloadBase64"].as_str()) {
+        (Some(text), None) => Some(text.as_bytes().to_vec()),
+        (None, Some(text)) => STANDARD.decode(text).ok(),
+        _ => None,
+    };
+    if payload.as_ref() != Some(&event.data) {
+        all.push("its payload is not what was sent".to_owned());
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use streamkit_recipes::{Event, Rejected};
+
+    use super::*;
+    use crate::events::Placed;
+
+    #[test]
+    fn letters_are_compared_with_what_was_sent() {
+        let mut poison = Poison {
+            event: Event { partition_key: "key".to_owned(), data: b"not JSON".to_vec() },
+            placed: Placed { shard_id: "shardId-1".to_owned(), sequence_number: "42".to_owned(), at: Instant::now() },
+            rejected: Rejected { code: "invalid_json", message: "payload: JSON is not valid".to_owned() },
+            letter: None,
+        };
+        let mut letter = json!({
+            "pipeline": "p", "function": "p-f", "eventId": "shardId-1:42", "shardId": "shardId-1", "sequenceNumber": "42",
+            "partitionKey": "key", "error": {"code": "invalid_json", "message": "payload: JSON is not valid"},
+            "payload": "not JSON", "approximateArrivalTimestamp": 1,
+        });
+        assert_eq!(differences(&letter, &poison, "p", "p-f"), [""; 0]);
+        assert_eq!(differences(&letter, &poison, "p", "other"), [r#"function is "p-f", expected "other""#]);
+        letter["error"]["code"] = json!("wrong_type");
+        assert_eq!(differences(&letter, &poison, "p", "p-f").len(), 1);
+        letter["error"]["code"] = json!("invalid_json");
+        poison.event.data = b"\xff".to_vec();
+        assert_eq!(differences(&letter, &poison, "p", "p-f"), ["its payload is not what was sent"]);
+        letter["payload"] = Value::Null;
+        letter["payloadBase64"] = json!("/w==");
+        assert_eq!(differences(&letter, &poison, "p", "p-f"), [""; 0]);
+        assert!(!differences(&json!("no object"), &poison, "p", "p-f").is_empty());
+    }
+}

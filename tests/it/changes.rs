@@ -1,0 +1,203 @@
+//! Changes of the spec and of AWS behind our back: shown by `plan`, mended by `up`, silent afterwards.
+
+use serde_json::{Value, json};
+
+use crate::harness::{Home, Output, runtime, sdk};
+
+/// Each field of the retail pipeline that can be changed in place: what it is in the file, what it becomes, and the fields of
+/// the plan that this shows in.
+const CHANGES: [(&str, &str, &str, &[&str]); 24] = [
+    ("shards = 1  ", "shards = 3  ", "stream.events", &["shards"]),
+    ("retention = \"24h\"", "retention = \"48h\"", "stream.events", &["retention"]),
+    ("encryption = \"aws-managed\"", "encryption = \"none\"", "stream.events", &["encryption"]),
+    ("billing = \"on-demand\"", "billing = { read = 5, write = 5 }", "table.results", &["billing"]),
+    ("billing = \"on-demand\"", "billing = \"on-demand\"\nttl = \"expiresAt\"", "table.results", &["ttl"]),
+    ("billing = \"on-demand\"", "billing = \"on-demand\"\nstream = \"new-image\"", "table.results", &["stream"]),
+    (
+        "billing = \"on-demand\"",
+        "billing = \"on-demand\"\npoint_in_time_recovery = true",
+        "table.results",
+        &["point_in_time_recovery"],
+    ),
+    ("retention = \"14d\"\n\n[function", "retention = \"4d\"\n\n[function", "queue.dlq", &["retention"]),
+    (
+        "retention = \"14d\"\n\n[function",
+        "retention = \"14d\"\nvisibility = \"2m\"\n\n[function",
+        "queue.dlq",
+        &["visibility"],
+    ),
+    ("memory = 256", "memory = 512", "function.processor", &["memory"]),
+    ("timeout = \"2m\"", "timeout = \"3m\"", "function.processor", &["timeout"]),
+    ("tracing = true", "tracing = false", "function.processor", &["tracing"]),
+    ("tracing = true", "tracing = true\nenvironment = { LEVEL = \"debug\" }", "function.processor", &["environment"]),
+    ("log_retention = \"14d\"", "log_retention = \"30d\"", "function.processor.logs", &["retention"]),
+    ("batch_size = 100", "batch_size = 200", "function.processor.source", &["batch_size"]),
+    ("batch_window = \"5s\"", "batch_window = \"1s\"", "function.processor.source", &["batch_window"]),
+    ("bisect_on_error = true", "bisect_on_error = false", "function.processor.source", &["bisect_on_error"]),
+    ("max_retries = 3", "max_retries = 5", "function.processor.source", &["max_retries"]),
+    // Leaving a setting out resets it.
+    ("max_record_age = \"1h\"\n", "", "function.processor.source", &["max_record_age"]),
+    (
+        "on_failure = \"queue.dlq\"\n",
+        "parallelization_factor = 4\n",
+        "function.processor.source",
+        &["on_failure", "parallelization_factor"],
+    ),
+    (
+        "on_failure = \"queue.dlq\"\n",
+        "on_failure = \"queue.dlq\"\nenabled = false\n",
+        "function.processor.source",
+        &["enabled"],
+    ),
+    ("subscribers = []", "subscribers = [\"email:ops@example.com\"]", "topic.alerts", &["subscribers"]),
+    (
+        "threshold = 10",
+        "threshold = 20\nevaluation_periods = 2",
+        "alarm.failed-events",
+        &["datapoints", "evaluation_periods", "threshold"],
+    ),
+    ("Project = \"RetailAnalytics\"", "Team = \"shop\"", "stream.events", &["tags.Project", "tags.Team"]),
+];
+
+#[test]
+fn every_setting_changes_in_place_and_back() {
+    let home = Home::new();
+    home.local("up", &home.retail(&[]), &["--yes"]);
+    for (from, to, node, fields) in CHANGES {
+        for direction in ["there", "back"] {
+            let spec = if direction == "there" { home.retail(&[(from, to)]) } else { home.retail(&[]) };
+            let what = format!("`{from}` to `{to}`, {direction}");
+            let planned = home.local_output("plan", &spec, &["--exit-code"]).expect(3).json();
+            assert_eq!(changed_fields(&planned, node), fields, "{what}: {planned:#}");
+            let done = home.local("up", &spec, &["--yes"]);
+            assert_eq!(
+                (&done["summary"]["create"], &done["summary"]["replace"]),
+                (&json!(0), &json!(0)),
+                "{what}: {done:#}"
+            );
+            assert_eq!(changed_fields(&done, node), fields, "{what}");
+            let before = home.calls().len();
+            let again = home.local("up", &spec, &["--yes"]);
+            assert_eq!(again["summary"]["update"], 0, "{what}: {again:#}");
+            assert_eq!(home.mutating_calls(before), Vec::<String>::new(), "{what}");
+        }
+    }
+}
+
+#[test]
+fn what_was_deleted_behind_our_back_comes_again() {
+    let home = Home::new();
+    let spec = home.retail(&[]);
+    home.local("up", &spec, &["--yes"]);
+    let config = sdk(&home.endpoint());
+    runtime().block_on(async {
+        aws_sdk_dynamodb::Client::new(&config).delete_table().table_name("retail-events-results").send().await.unwrap();
+        aws_sdk_cloudwatch::Client::new(&config).delete_alarms().alarm_names("retail-events-lag").send().await.unwrap();
+        let iam = aws_sdk_iam::Client::new(&config);
+        iam.delete_role_policy().role_name("retail-events-processor").policy_name("streamkit").send().await.unwrap();
+    });
+    let status = home.local_output("status", &spec, &[]).expect(1).json();
+    let state = |node: &str| {
+        status["resources"].as_array().unwrap().iter().find(|at| at["node"] == node).unwrap()["state"].clone()
+    };
+    assert_eq!(
+        (state("table.results"), state("alarm.lag"), state("stream.events")),
+        (json!("missing"), json!("missing"), json!("ok"))
+    );
+    assert_eq!(state("function.processor.role"), "different");
+    let up = home.local("up", &spec, &["--yes"]);
+    assert_eq!((&up["summary"]["create"], &up["summary"]["update"]), (&json!(2), &json!(1)), "{up:#}");
+    assert_eq!(
+        home.local("status", &spec, &[])["resources"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|at| at["state"] != "ok")
+            .count(),
+        0
+    );
+}
+
+#[test]
+fn what_left_the_spec_is_deleted() {
+    let home = Home::new();
+    home.local("up", &home.retail(&[("[alarm.lag]", "[queue.extra]\n\n[alarm.lag]")]), &["--yes"]);
+    let spec = home.retail(&[]);
+    let plan = home.local("plan", &spec, &[]);
+    assert_eq!(plan["summary"]["delete"], 1, "{plan:#}");
+    let up = home.local("up", &spec, &["--yes"]);
+    assert_eq!(up["summary"]["delete"], 1, "{up:#}");
+    assert_eq!(home.local("plan", &spec, &[])["summary"]["delete"], 0);
+}
+
+#[test]
+fn a_foreign_resource_is_refused_and_then_adopted() {
+    let home = Home::new();
+    let spec = home.retail(&[]);
+    let config = sdk(&home.endpoint());
+    runtime().block_on(async {
+        aws_sdk_kinesis::Client::new(&config)
+            .create_stream()
+            .stream_name("retail-events-events")
+            .shard_count(2)
+            .send()
+            .await
+            .unwrap();
+        aws_sdk_sqs::Client::new(&config).create_queue().queue_name("retail-events-dlq").send().await.unwrap();
+    });
+    let before = home.calls().len();
+    let refused = home.local_output("up", &spec, &["--yes"]).expect(1);
+    for name in ["Kinesis stream (retail-events-events)", "SQS queue (retail-events-dlq)", "--adopt"] {
+        assert!(refused.stderr.contains(name), "{refused:#?}");
+    }
+    assert_eq!(home.mutating_calls(before), Vec::<String>::new());
+    // Not ours, so not ours to delete.
+    assert_eq!(home.local("down", &spec, &["--yes"])["resources"], json!([]));
+    let adopted = home.local("up", &spec, &["--yes", "--adopt"]);
+    assert_eq!(adopted["summary"]["update"], 2, "{adopted:#}");
+    let again = home.local("up", &spec, &["--yes"]);
+    assert_eq!(again["summary"]["unchanged"], again["resources"].as_array().unwrap().len(), "{again:#}");
+}
+
+#[test]
+fn a_replacement_that_loses_data_is_refused_until_allowed() {
+    let home = Home::new();
+    home.local("up", &home.retail(&[]), &["--yes"]);
+    let spec = home.retail(&[(
+        "sort_key = { name = \"eventTimestamp\", type = \"N\" }",
+        "sort_key = { name = \"eventTimestamp\", type = \"S\" }",
+    )]);
+    let refused = home.local_output("up", &spec, &["--yes"]).expect(1);
+    assert!(
+        refused.stderr.contains("loses all items") && refused.stderr.contains("--allow-replace table.results"),
+        "{refused:#?}"
+    );
+    let replaced = home.local("up", &spec, &["--yes", "--allow-replace", "table.results"]);
+    assert_eq!(replaced["summary"]["replace"], 1, "{replaced:#}");
+}
+
+#[test]
+fn what_is_protected_is_not_deleted() {
+    let home = Home::new();
+    let spec = home.retail(&[("billing = \"on-demand\"", "billing = \"on-demand\"\nprotect = true")]);
+    home.local("up", &spec, &["--yes"]);
+    let refused: Output = home.run(&["down", "--name", "retail-events", "--local", "--yes"]).expect(1);
+    assert!(refused.stderr.contains("DynamoDB table (retail-events-results) is protected"), "{refused:#?}");
+    let spec = home.retail(&[]);
+    home.local("up", &spec, &["--yes"]);
+    home.local("down", &spec, &["--yes"]);
+}
+
+/// The changed fields of one node.
+fn changed_fields(report: &Value, node: &str) -> Vec<String> {
+    let nodes = report["resources"].as_array().expect("resources");
+    let node = nodes.iter().find(|at| at["node"] == node).unwrap_or_else(|| panic!("no {node} in {report:#}"));
+    let mut fields: Vec<_> = node["changes"]
+        .as_array()
+        .expect("changes")
+        .iter()
+        .map(|change| change["field"].as_str().expect("a field").to_owned())
+        .collect();
+    fields.sort();
+    fields
+}

@@ -1,0 +1,101 @@
+//! What users meet at the prompt: help, mistakes, and where data goes.
+
+use std::net::TcpListener;
+
+use serde_json::Value;
+
+use crate::harness::{Home, pipeline};
+
+#[test]
+fn help_shows_an_example_for_every_command() {
+    let home = Home::new();
+    for command in ["init", "plan", "up", "status", "validate", "send", "down", "local"] {
+        let help = home.run(&[command, "--help"]).expect(0);
+        assert!(help.stdout.contains("Example: streamkit "), "{help:#?}");
+    }
+    assert!(home.run(&["--help"]).expect(0).stdout.contains("Exit codes: 0 done"));
+}
+
+#[test]
+fn bad_usage_exits_with_2_and_says_what_is_wrong() {
+    let home = Home::new();
+    let spec = pipeline("retail-events.toml");
+    let spec = spec.to_str().unwrap();
+    for (args, says) in [
+        (vec!["upp"], "unrecognized subcommand 'upp'"),
+        (vec!["up", "missing.toml", "--local"], "there is no spec missing.toml"),
+        (vec!["up", spec, "--local", "--stage", "Dev!"], "`Dev!` can't be a stage's name"),
+        (vec!["up", spec, "--endpoint-url", "localhost:5000"], "`localhost:5000` is not an endpoint"),
+        (vec!["up", spec, "--local", "--endpoint-url", "http://127.0.0.1:1"], "cannot be used with"),
+        (vec!["down", "--name", "Retail Events", "--local"], "`Retail Events` can't be a pipeline's name"),
+        (vec!["init", "retial"], "there is no recipe `retial`"),
+        (vec!["send", spec, "--local", "--poison", "200"], "200"),
+        (vec!["send", spec, "--local", "--function", "other"], "there is no function `other`"),
+        // Without a terminal there is nobody to ask.
+        (vec!["up", spec, "--local"], "pass --yes"),
+    ] {
+        let output = home.run(&args).expect(2);
+        assert!(output.stderr.contains(says), "{args:?}: {output:#?}");
+        assert!(output.stdout.is_empty() || args == ["up", spec, "--local"], "{args:?}: {output:#?}");
+    }
+}
+
+#[test]
+fn missing_credentials_and_regions_are_explained() {
+    let home = Home::new();
+    let spec = pipeline("retail-events.toml");
+    let spec = spec.to_str().unwrap();
+    let output = home.run(&["plan", spec]).expect(1);
+    assert!(
+        output.stderr.contains("no AWS region is set") && output.stderr.contains("hint: pass --region"),
+        "{output:#?}"
+    );
+    let output = home.run(&["plan", spec, "--region", "eu-central-1"]).expect(1);
+    assert!(output.stderr.contains("hint: no AWS credentials were found"), "{output:#?}");
+    let keys = [("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test")];
+    // A port that was free a moment ago: nothing listens there.
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let endpoint = format!("http://127.0.0.1:{port}");
+    let output =
+        home.run_with(&["plan", spec, "--region", "eu-central-1", "--endpoint-url", &endpoint], &keys).expect(1);
+    assert!(output.stderr.contains("hint: the endpoint did not answer"), "{output:#?}");
+}
+
+#[test]
+fn a_taken_port_is_said_and_leaves_nothing_running() {
+    let home = Home::new();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let output = home.run(&["local", "start", "--port", &port]).expect(1);
+    assert!(output.stderr.contains("in use"), "{output:#?}");
+    home.run(&["local", "status"]).expect(1);
+}
+
+#[test]
+fn the_embedded_aws_starts_once_and_stops() {
+    let home = Home::new();
+    let first = home.run(&["local", "start", "--json"]).expect(0).json();
+    let second = home.run(&["local", "start", "--json"]).expect(0).json();
+    assert_eq!(first, second);
+    assert!(first["endpoint"].as_str().unwrap().starts_with("http://127.0.0.1:"), "{first:#}");
+    assert!(first["pid"].as_u64().is_some(), "{first:#}");
+    assert_eq!(home.run(&["local", "status", "--json"]).expect(0).json()["pid"], first["pid"]);
+    home.run(&["local", "stop"]).expect(0);
+    home.run(&["local", "status"]).expect(1);
+    home.run(&["local", "stop"]).expect(0);
+}
+
+#[test]
+fn init_writes_a_spec_that_plans_and_never_overwrites() {
+    let home = Home::new();
+    assert!(home.run(&["init"]).expect(0).stdout.contains("retail"));
+    home.run(&["init", "retail"]).expect(0);
+    let plan: Value = home.run(&["plan", "--local", "--json"]).expect(0).json();
+    assert!(plan["summary"]["create"].as_u64().unwrap() > 10, "{plan:#}");
+    let output = home.run(&["init", "retail"]).expect(1);
+    assert!(output.stderr.contains("streamkit.toml exists already"), "{output:#?}");
+    assert_eq!(
+        home.run(&["plan", "--local", "--json", "--exit-code"]).expect(3).json()["summary"]["create"],
+        plan["summary"]["create"]
+    );
+}
