@@ -47,7 +47,7 @@ pub(crate) struct Global {
     #[arg(short, long, global = true, help_heading = "Output")]
     pub(crate) quiet: bool,
     /// How many resources to work on at the same time
-    #[arg(long, global = true, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256), help_heading = "Output")]
+    #[arg(long, global = true, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256), help_heading = "How")]
     pub(crate) parallelism: u16,
 }
 
@@ -84,12 +84,12 @@ async fn run(cli: Cli, reporter: &Reporter) -> anyhow::Result<ExitCode> {
     if let Command::Local(args) = cli.command {
         return commands::local::run(args, &global, reporter).await;
     }
-    let interrupt = Interrupt::listen();
+    let mut interrupt = Interrupt::listen();
     match cli.command {
         Command::Init(args) => commands::init::run(&args, reporter),
-        Command::Plan(args) => commands::plan::run(&args, &global, reporter).await,
+        Command::Plan(args) => interrupt.unless(commands::plan::run(&args, &global, reporter)).await,
         Command::Up(args) => commands::up::run(&args, &global, reporter, interrupt).await,
-        Command::Status(args) => commands::status::run(&args, &global, reporter).await,
+        Command::Status(args) => interrupt.unless(commands::status::run(&args, &global, reporter)).await,
         Command::Validate(args) => commands::validate::run(&args, &global, reporter, interrupt).await,
         Command::Send(args) => commands::send::run(&args, &global, reporter, interrupt).await,
         Command::Down(args) => commands::down::run(&args, &global, reporter, interrupt).await,

@@ -2,6 +2,8 @@
 
 use tokio::sync::watch;
 
+use crate::failure::Interrupted;
+
 /// The exit code of an interrupted run.
 pub(crate) const EXIT_CODE: u8 = 130;
 
@@ -26,6 +28,14 @@ impl Interrupt {
 
     pub(crate) fn is_set(&self) -> bool {
         *self.0.borrow()
+    }
+
+    /// Does work that changes nothing, and drops it when the user asks to stop.
+    pub(crate) async fn unless<T>(&mut self, work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+        tokio::select! {
+            result = work => result,
+            () = self.changed() => Err(Interrupted { left: 0 }.into()),
+        }
     }
 
     /// Returns when the user asks to stop.

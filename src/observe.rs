@@ -1,10 +1,12 @@
 //! Reads everything at once and says what would have to be done.
 
 use std::collections::BTreeSet;
+use std::pin::pin;
 
 use anyhow::Context as _;
 use futures_util::future::try_join_all;
 use serde_json::Value;
+use tokio::sync::mpsc::unbounded_channel;
 
 use crate::aws::Tags;
 use crate::pipeline::{Node, Pipeline};
@@ -26,8 +28,25 @@ pub(crate) struct Observation {
 
 /// Reads all nodes and looks for leftovers, in parallel, and compares with the spec.
 ///
-/// Existing functions need their package to be compared; `cx` notes go nowhere here, so builds are silent.
-pub(crate) async fn observe(cx: &Cx, pipeline: &Pipeline, allowed: &Allowed) -> anyhow::Result<Observation> {
+/// Existing functions need their package to be compared: `note` is told of a build, and of whatever else takes time.
+pub(crate) async fn observe(
+    cx: &Cx,
+    pipeline: &Pipeline,
+    allowed: &Allowed,
+    mut note: impl FnMut(&str),
+) -> anyhow::Result<Observation> {
+    let (notes, mut noted) = unbounded_channel();
+    let cx = &cx.for_node("", notes);
+    let mut reading = pin!(read(cx, pipeline, allowed));
+    loop {
+        tokio::select! {
+            Some((_, text)) = noted.recv() => note(&text),
+            observation = &mut reading => return observation,
+        }
+    }
+}
+
+async fn read(cx: &Cx, pipeline: &Pipeline, allowed: &Allowed) -> anyhow::Result<Observation> {
     let functions = pipeline.functions();
     let prefix = pipeline.naming.prefix();
     let reads = try_join_all(pipeline.nodes.iter().map(async |node| {

@@ -67,8 +67,6 @@ pub(crate) struct Package {
     pub(crate) zip: Vec<u8>,
     /// The zip's SHA-256 in base64, to compare with Lambda's `CodeSha256`.
     pub(crate) sha256: String,
-    /// What it runs on.
-    pub(crate) architecture: Architecture,
 }
 
 /// Returns the handler for `target`, from `cache` if these sources were built before with this toolchain. `note` is
@@ -86,22 +84,18 @@ async fn build_with(
     target: Target,
     note: &(dyn Fn(&str) + Sync),
 ) -> Result<Package> {
-    let architecture = match target {
-        Target::Lambda(architecture) => architecture,
-        Target::Host => match Architecture::host() {
-            Some(architecture) => architecture,
-            None => bail!("Lambda has no functions for this machine's processor ({})", std::env::consts::ARCH),
-        },
-    };
+    if target == Target::Host && Architecture::host().is_none() {
+        bail!("Lambda has no functions for this machine's processor ({})", std::env::consts::ARCH);
+    }
     let sources = Sources::bundled()?;
     let store = Store::new(cache, &key(&sources, target, toolchain));
-    if let Some(package) = store.load(architecture) {
+    if let Some(package) = store.load() {
         return Ok(package);
     }
     fs::create_dir_all(cache).with_context(|| format!("creating cache folder ({})", cache.display()))?;
     let _lock = lock(cache.join("handler.lock"), note).await?;
     // Another process may have built it while this one waited for the lock.
-    if let Some(package) = store.load(architecture) {
+    if let Some(package) = store.load() {
         return Ok(package);
     }
 
@@ -115,7 +109,7 @@ async fn build_with(
         Target::Lambda(architecture) => for_lambda(toolchain, &cargo, architecture).await?,
     };
     store.save(&archive::zip(&binary)?)?;
-    store.load(architecture).context("the package that was just built is not readable")
+    store.load().context("the package that was just built is not readable")
 }
 
 /// Plain cargo is enough if this machine is like Lambda; otherwise a cross compiler must be there.
@@ -183,10 +177,10 @@ impl Store {
 
     /// The hash is kept beside the zip because a debug build would need long to compute it again. It is written last,
     /// so where it is the zip is whole.
-    fn load(&self, architecture: Architecture) -> Option<Package> {
+    fn load(&self) -> Option<Package> {
         let sha256 = fs::read_to_string(&self.sha256).ok()?;
         let zip = fs::read(&self.zip).ok()?;
-        Some(Package { zip, sha256, architecture })
+        Some(Package { zip, sha256 })
     }
 
     fn save(&self, zip: &[u8]) -> Result<()> {

@@ -12,9 +12,10 @@ use super::up::conclude;
 use crate::apply::{self, Task};
 use crate::aws::Tags;
 use crate::cli::Global;
-use crate::daemon::Start;
+use crate::daemon::{self, Start};
 use crate::failure::{Hint, Shown, Usage};
 use crate::graph::{Need, Until};
+use crate::home::Home;
 use crate::interrupt::Interrupt;
 use crate::observe::deletion;
 use crate::plan::{Action, Plan};
@@ -49,9 +50,21 @@ pub(crate) async fn run(
 ) -> anyhow::Result<ExitCode> {
     let started = Instant::now();
     let (naming, functions) = target(args, global)?;
-    let aws = connect(global, reporter, Start::IfNeeded).await?;
+    if global.local && daemon::find(&Home::find()?).await.is_none() {
+        reporter.text("no embedded AWS is running, so nothing is left\n");
+        let nothing = run_report(
+            &naming.pipeline,
+            naming.stage.as_deref(),
+            Plan::default(),
+            None,
+            started.elapsed().as_secs_f64(),
+        );
+        reporter.document(&nothing)?;
+        return Ok(exit_code::DONE);
+    }
+    let aws = interrupt.unless(connect(global, reporter, Start::Never)).await?;
     let cx = Cx::new(aws, owner(&naming));
-    let found = leftovers(&cx, &naming.prefix(), &functions, &BTreeSet::new()).await?;
+    let found = interrupt.unless(leftovers(&cx, &naming.prefix(), &functions, &BTreeSet::new())).await?;
     let plan = Plan { steps: found.iter().map(deletion).collect() };
     let (pipeline, stage) = (naming.pipeline.clone(), naming.stage.clone());
     let seconds = || started.elapsed().as_secs_f64();
@@ -74,7 +87,7 @@ pub(crate) async fn run(
         return Err(Shown.into());
     }
     let question = format!("delete these {} resources in account {}, {}?", found.len(), cx.aws.account, cx.aws.region);
-    if !args.yes && !reporter.confirm(&question)? {
+    if !args.yes && !reporter.confirm(&question, &mut interrupt).await? {
         reporter.note("nothing was deleted");
         return Ok(ExitCode::from(exit_code::FAILED));
     }
@@ -95,7 +108,7 @@ pub(crate) async fn run(
     Err(Hint::error(format!("still there: {}", labels.join(", ")), "run the same command again"))
 }
 
-/// Whose resources to delete. A spec that no longer checks out still has a name.
+/// Whose resources to delete.
 fn target(args: &Args, global: &Global) -> anyhow::Result<(Naming, BTreeSet<String>)> {
     let stage = checked_stage(global)?;
     if let Some(name) = &args.name {

@@ -35,7 +35,7 @@ pub(crate) async fn run(args: &Args, global: &Global, reporter: &Reporter) -> an
     let session = Session::open(&args.spec.spec, global, reporter, Start::IfNeeded).await?;
     let cx = session.cx.clone().adopting(args.adopt);
     let allowed = Allowed { replace: args.allow_replace.clone() };
-    let plan = observe(&cx, &session.pipeline, &allowed).await?.plan;
+    let plan = observe(&cx, &session.pipeline, &allowed, reporter.waiting()).await?.plan;
     reporter.plan(&plan);
     for (_, refusal) in plan.refusals() {
         reporter.note(&format!("refused: {}\nhint: {}", refusal.why, refusal.hint));

@@ -76,7 +76,7 @@ const LOOK_BACK: Duration = Duration::from_secs(5 * 60);
 
 pub(crate) async fn run(args: &Args, global: &Global, reporter: &Reporter) -> anyhow::Result<ExitCode> {
     let session = Session::open(&args.spec.spec, global, reporter, Start::Never).await?;
-    let observation = observe(&session.cx, &session.pipeline, &Allowed::default()).await?;
+    let observation = observe(&session.cx, &session.pipeline, &Allowed::default(), reporter.waiting()).await?;
     let resources: Vec<_> = observation.plan.steps.into_iter().map(node_report).collect();
     let there = |kind: &str, name: &str| {
         resources.iter().any(|node| node.kind == kind && node.name == name && node.state != "missing")

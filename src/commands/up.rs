@@ -47,14 +47,11 @@ pub(crate) async fn run(
     mut interrupt: Interrupt,
 ) -> anyhow::Result<ExitCode> {
     let started = Instant::now();
-    let session = Session::open(&args.spec.spec, global, reporter, Start::IfNeeded).await?;
+    let session = interrupt.unless(Session::open(&args.spec.spec, global, reporter, Start::IfNeeded)).await?;
     let cx = session.cx.clone().adopting(args.adopt).stopped_by(&interrupt);
     let allowed = Allowed { replace: args.allow_replace.clone() };
-    let observation = tokio::select! {
-        observation = observe(&cx, &session.pipeline, &allowed) => observation?,
-        () = interrupt.changed() => return Err(Interrupted { left: 0 }.into()),
-    };
-    let Observation { plan, orphans } = observation;
+    let reading = observe(&cx, &session.pipeline, &allowed, reporter.waiting());
+    let Observation { plan, orphans } = interrupt.unless(reading).await?;
     reporter.plan(&plan);
     let naming = &session.pipeline.naming;
     let (pipeline, stage) = (naming.pipeline.clone(), naming.stage.clone());
@@ -71,10 +68,8 @@ pub(crate) async fn run(
         reporter.document(&report)?;
         return Ok(exit_code::DONE);
     }
-    if !plan.is_empty()
-        && !args.yes
-        && !reporter.confirm(&format!("make these changes in account {}, {}?", cx.aws.account, cx.aws.region))?
-    {
+    let question = format!("make these changes in account {}, {}?", cx.aws.account, cx.aws.region);
+    if !plan.is_empty() && !args.yes && !reporter.confirm(&question, &mut interrupt).await? {
         reporter.note("nothing was changed");
         return Ok(ExitCode::from(exit_code::FAILED));
     }

@@ -14,6 +14,7 @@ use super::json::RunReport;
 use super::progress::Progress;
 use crate::aws::{NoRegion, aws_error, hint};
 use crate::failure::{Hint, Interrupted, Shown, Usage};
+use crate::interrupt::Interrupt;
 use crate::plan::Plan;
 use crate::spec::Findings;
 
@@ -34,10 +35,6 @@ impl Reporter {
         let terminal = std::io::stderr().is_terminal();
         let color = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         Self { json, quiet, terminal, color }
-    }
-
-    pub(crate) fn is_json(&self) -> bool {
-        self.json
     }
 
     /// Text for people, on stdout; nothing with `--json`.
@@ -78,6 +75,23 @@ impl Reporter {
         Progress::new(self.quiet, self.terminal, nodes)
     }
 
+    /// A spinner for work before the plan; elsewhere than on a terminal, its first message is a line.
+    pub(crate) fn waiting(&self) -> impl FnMut(&str) + use<> {
+        let bar = self.bar(None, "");
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg}") {
+            bar.set_style(style);
+        }
+        let (lines, mut said) = (!self.quiet && !self.terminal, false);
+        move |text| {
+            bar.set_message(text.to_owned());
+            bar.tick();
+            if lines && !said {
+                err(&format!("{text}\n"));
+                said = true;
+            }
+        }
+    }
+
     /// A bar that counts to `length`, or a spinner that counts without end.
     pub(crate) fn bar(&self, length: Option<u64>, what: &str) -> Bar {
         let target =
@@ -108,13 +122,16 @@ impl Reporter {
     ///
     /// # Errors
     /// There is no terminal to ask.
-    pub(crate) fn confirm(&self, question: &str) -> anyhow::Result<bool> {
+    pub(crate) async fn confirm(&self, question: &str, interrupt: &mut Interrupt) -> anyhow::Result<bool> {
         if !std::io::stdin().is_terminal() {
             return Err(Usage(format!("there is no terminal to answer \"{question}\": pass --yes")).into());
         }
         err(&format!("{question} [y/N] "));
-        let mut answer = String::new();
-        std::io::stdin().read_line(&mut answer)?;
+        let read = tokio::task::spawn_blocking(|| {
+            let mut answer = String::new();
+            std::io::stdin().read_line(&mut answer).map(|_| answer)
+        });
+        let answer = interrupt.unless(async { Ok(read.await??) }).await?;
         Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
     }
 

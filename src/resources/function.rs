@@ -78,8 +78,9 @@ impl Function {
 
     /// The package; building it ends at once when the user asks to stop, since nothing is half done by that.
     async fn package(&self, cx: &Cx) -> anyhow::Result<Arc<Package>> {
+        let note = |text: &str| cx.note(text);
         tokio::select! {
-            package = self.code.package(&|text| cx.note(text)) => package,
+            package = self.code.package(&note) => package,
             () = cx.interrupted() => anyhow::bail!("the build of the handler was interrupted"),
         }
     }

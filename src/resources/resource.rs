@@ -9,6 +9,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::{Alarm, Function, LogGroup, Mapping, Queue, Role, Stream, Table, Topic};
 use crate::aws::{Aws, Owner, Tags};
+use crate::failure::Hint;
 use crate::interrupt::Interrupt;
 use crate::plan::{Change, differences};
 
@@ -269,7 +270,8 @@ pub(crate) async fn sync(resource: &Any, tags: &Tags, cx: &Cx, exists: impl FnOn
         && !cx.adopt
         && !(made_here && has.is_empty())
     {
-        bail!(Foreign { label: resource.label() });
+        let message = format!("{} exists already and does not belong to this pipeline", resource.label());
+        return Err(Hint::error(message, "rename the pipeline, use --stage, or take it over with --adopt"));
     }
     exists();
     // Sync
@@ -290,13 +292,6 @@ pub(crate) async fn sync(resource: &Any, tags: &Tags, cx: &Cx, exists: impl FnOn
     }
     // Wait
     resource.ready(cx).await
-}
-
-/// A resource of the same name that is not this pipeline's.
-#[derive(Debug, thiserror::Error)]
-#[error("{label} exists already and does not belong to this pipeline")]
-pub(crate) struct Foreign {
-    pub(crate) label: String,
 }
 
 /// Which tags to set and which to remove. AWS's own tags are not ours to touch.

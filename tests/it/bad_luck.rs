@@ -18,7 +18,7 @@ const CALLS: [(&str, &str, &str); 9] = [
     ("lambda", "CreateFunction", "function.processor"),
     ("lambda", "CreateEventSourceMapping", "function.processor.source"),
     ("sns", "CreateTopic", "topic.alerts"),
-    ("monitoring", "PutMetricAlarm", "alarm."),
+    ("cloudwatch", "PutMetricAlarm", "alarm."),
 ];
 
 #[test]

@@ -82,7 +82,7 @@ fn two_stages_stand_side_by_side() {
 }
 
 /// Asks each service for anything at all: nothing else lives in this embedded AWS.
-pub fn assert_nothing_is_left(home: &Home) {
+pub(crate) fn assert_nothing_is_left(home: &Home) {
     let config = sdk(&home.endpoint());
     runtime().block_on(async {
         let streams = aws_sdk_kinesis::Client::new(&config).list_streams().send().await.unwrap().stream_names;

@@ -7,53 +7,50 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// The longest that anything may take here: the first test builds the handler.
-pub const LIMIT: Duration = Duration::from_secs(900);
-
 /// What a command printed and how it ended.
 #[derive(Debug)]
-pub struct Output {
-    pub code: i32,
-    pub stdout: String,
-    pub stderr: String,
+pub(crate) struct Output {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl Output {
     /// The document on stdout.
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("not one JSON document ({error}): {self:#?}"))
     }
 
     #[track_caller]
-    pub fn expect(self, code: i32) -> Self {
+    pub(crate) fn expect(self, code: i32) -> Self {
         assert_eq!(self.code, code, "{self:#?}");
         self
     }
 }
 
 /// A home folder; its embedded AWS ends with it.
-pub struct Home {
+pub(crate) struct Home {
     directory: TempDir,
 }
 
 impl Home {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { directory: tempfile::tempdir().expect("a temporary folder") }
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.directory.path()
     }
 
     /// Writes a file below the home folder.
-    pub fn write(&self, name: &str, text: &str) -> PathBuf {
+    pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
         let path = self.path().join(name);
         std::fs::write(&path, text).expect("a file in the home folder");
         path
     }
 
     /// The retail pipeline, changed by replacing lines.
-    pub fn retail(&self, replacements: &[(&str, &str)]) -> PathBuf {
+    pub(crate) fn retail(&self, replacements: &[(&str, &str)]) -> PathBuf {
         let mut text = std::fs::read_to_string(pipeline("retail-events.toml")).expect("the retail pipeline");
         for (from, to) in replacements {
             assert!(text.contains(from), "the retail pipeline has no `{from}`");
@@ -62,7 +59,7 @@ impl Home {
         self.write("retail.toml", &text)
     }
 
-    pub fn command(&self) -> Command {
+    pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_streamkit"));
         command.env_clear().current_dir(self.path()).stdin(Stdio::null());
         // What cargo needs to build the handler, and nothing of the user's AWS settings.
@@ -85,11 +82,11 @@ impl Home {
         command
     }
 
-    pub fn run(&self, args: &[&str]) -> Output {
+    pub(crate) fn run(&self, args: &[&str]) -> Output {
         self.run_with(args, &[])
     }
 
-    pub fn run_with(&self, args: &[&str], variables: &[(&str, &str)]) -> Output {
+    pub(crate) fn run_with(&self, args: &[&str], variables: &[(&str, &str)]) -> Output {
         let child = self
             .command()
             .args(args)
@@ -103,11 +100,11 @@ impl Home {
 
     /// Runs a command with `--local --json` on a spec, and gives its document.
     #[track_caller]
-    pub fn local(&self, command: &str, spec: &Path, more: &[&str]) -> Value {
+    pub(crate) fn local(&self, command: &str, spec: &Path, more: &[&str]) -> Value {
         self.local_output(command, spec, more).expect(0).json()
     }
 
-    pub fn local_output(&self, command: &str, spec: &Path, more: &[&str]) -> Output {
+    pub(crate) fn local_output(&self, command: &str, spec: &Path, more: &[&str]) -> Output {
         let spec = spec.to_str().expect("a path in UTF-8");
         let mut args = vec![command, spec, "--local", "--json"];
         args.extend(more);
@@ -115,25 +112,25 @@ impl Home {
     }
 
     /// Starts the embedded AWS and gives its address.
-    pub fn endpoint(&self) -> String {
+    pub(crate) fn endpoint(&self) -> String {
         let answer = self.run(&["local", "start", "--json"]).expect(0).json();
         answer["endpoint"].as_str().expect("an endpoint").to_owned()
     }
 
     /// Every API call that the embedded AWS was sent so far.
-    pub fn calls(&self) -> Vec<Value> {
+    pub(crate) fn calls(&self) -> Vec<Value> {
         let answer = self.run(&["local", "logs", "--calls", "--json"]).expect(0).json();
         answer["calls"].as_array().expect("a list of calls").clone()
     }
 
     /// The operations that changed something, from the given call on.
-    pub fn mutating_calls(&self, from: usize) -> Vec<String> {
+    pub(crate) fn mutating_calls(&self, from: usize) -> Vec<String> {
         let of = |call: &Value| format!("{} {}", call["service"], call["operation"]);
         self.calls()[from..].iter().filter(|call| call["mutating"] == true).map(of).collect()
     }
 
     /// Makes the next calls of an operation fail.
-    pub fn fault(&self, service: &str, operation: &str, times: u32, status: u16, code: &str) {
+    pub(crate) fn fault(&self, service: &str, operation: &str, times: u32, status: u16, code: &str) {
         let body = serde_json::json!({
             "service": service, "operation": operation, "times": times, "status": status, "code": code, "message": "made by a test",
         });
@@ -151,7 +148,7 @@ impl Drop for Home {
 }
 
 /// Waits for a process, and fails when it takes longer than [`LIMIT`].
-pub fn finish(mut child: Child) -> Output {
+pub(crate) fn finish(mut child: Child) -> Output {
     let read = |stream: Option<Box<dyn std::io::Read + Send>>| {
         std::thread::spawn(move || {
             let mut text = String::new();
@@ -169,13 +166,13 @@ pub fn finish(mut child: Child) -> Output {
 }
 
 /// A spec of the project.
-pub fn pipeline(name: &str) -> PathBuf {
+pub(crate) fn pipeline(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines").join(name)
 }
 
 /// Looks again and again until there is something to see.
 #[track_caller]
-pub fn until<T>(what: &str, limit: Duration, mut look: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn until<T>(what: &str, limit: Duration, mut look: impl FnMut() -> Option<T>) -> T {
     let started = Instant::now();
     loop {
         if let Some(seen) = look() {
@@ -187,7 +184,7 @@ pub fn until<T>(what: &str, limit: Duration, mut look: impl FnMut() -> Option<T>
 }
 
 /// One plain HTTP/1.1 request on a connection of its own.
-pub fn http(endpoint: &str, method: &str, path: &str, body: &str) -> (u16, String) {
+pub(crate) fn http(endpoint: &str, method: &str, path: &str, body: &str) -> (u16, String) {
     use std::io::{Read as _, Write as _};
     let address = endpoint.trim_start_matches("http://");
     let mut stream = std::net::TcpStream::connect(address).expect("the embedded AWS listens");
@@ -201,7 +198,7 @@ pub fn http(endpoint: &str, method: &str, path: &str, body: &str) -> (u16, Strin
 }
 
 /// A client of the embedded AWS, for looking at what `up` made with other eyes than streamkit's.
-pub fn sdk(endpoint: &str) -> aws_config::SdkConfig {
+pub(crate) fn sdk(endpoint: &str) -> aws_config::SdkConfig {
     runtime().block_on(
         aws_config::defaults(aws_config::BehaviorVersion::v2026_01_12())
             .endpoint_url(endpoint)
@@ -211,6 +208,6 @@ pub fn sdk(endpoint: &str) -> aws_config::SdkConfig {
     )
 }
 
-pub fn runtime() -> tokio::runtime::Runtime {
+pub(crate) fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
 }

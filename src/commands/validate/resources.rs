@@ -8,7 +8,7 @@ use crate::resources::Type;
 
 /// Compares AWS with the spec. The second value names what is missing without which no event can flow.
 pub(super) async fn check(run: &Run<'_>) -> anyhow::Result<(Verdict, Vec<String>)> {
-    let steps = observe(&run.session.cx, &run.session.pipeline, &Allowed::default()).await?.plan.steps;
+    let steps = observe(&run.session.cx, &run.session.pipeline, &Allowed::default(), |_| {}).await?.plan.steps;
     let wrong: Vec<String> = steps.iter().filter_map(wrong).collect();
     let vital = steps.iter().filter(|step| step.action == Action::Create && is_vital(step, run));
     let missing = vital.map(|step| format!("{} ({})", step.kind.text(), step.name)).collect();
