@@ -176,7 +176,6 @@ fn unreadable_link(name: &str) -> ApiError {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 mod tests {
     use std::io::Write as _;
 

@@ -56,7 +56,6 @@ fn refused(text: &str) -> ApiError {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 mod tests {
     use super::*;
 

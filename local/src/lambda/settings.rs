@@ -289,7 +289,6 @@ fn environment(variables: &Value) -> Result<BTreeMap<String, String>, ApiError> 
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 mod tests {
     use super::*;
 

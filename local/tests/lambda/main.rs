@@ -3,4 +3,5 @@
 
 mod aws;
 mod functions;
+mod mapping_api;
 mod mappings;

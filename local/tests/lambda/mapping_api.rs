@@ -1,0 +1,127 @@
+//! The operations on mappings: read-backs, states, resets, and what is refused.
+
+use serde_json::{Value, json};
+
+use crate::aws::{Aws, eventually};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mapping_is_read_back_changed_reset_and_deleted() {
+    let aws = Aws::start().await;
+    let stream = aws.stream("s", 1).await;
+    aws.function("f", json!({}), |_| {}).await;
+    let settings = json!({
+        "BatchSize": 10,
+        "MaximumRetryAttempts": 3,
+        "MaximumRecordAgeInSeconds": 60,
+        "BisectBatchOnFunctionError": true,
+        "FunctionResponseTypes": ["ReportBatchItemFailures"],
+        "DestinationConfig": { "OnFailure": { "Destination": "arn:aws:sqs:us-east-1:000000000000:dlq" } },
+        "Tags": { "k": "v" },
+    });
+    let uuid = aws.mapping("f", &stream, settings).await;
+    let path = format!("event-source-mappings/{uuid}");
+    let mut seen = aws.lambda("GET", &path, Value::Null).await.json();
+    assert!(seen["LastModified"].take().as_f64().is_some());
+    let mapping_arn = format!("arn:aws:lambda:us-east-1:000000000000:event-source-mapping:{uuid}");
+    let expected = json!({
+        "UUID": uuid,
+        "EventSourceMappingArn": mapping_arn,
+        "FunctionArn": "arn:aws:lambda:us-east-1:000000000000:function:f",
+        "EventSourceArn": stream,
+        "StartingPosition": "TRIM_HORIZON",
+        "BatchSize": 10,
+        "MaximumBatchingWindowInSeconds": 0,
+        "ParallelizationFactor": 1,
+        "BisectBatchOnFunctionError": true,
+        "MaximumRetryAttempts": 3,
+        "MaximumRecordAgeInSeconds": 60,
+        "TumblingWindowInSeconds": 0,
+        "FunctionResponseTypes": ["ReportBatchItemFailures"],
+        "DestinationConfig": { "OnFailure": { "Destination": "arn:aws:sqs:us-east-1:000000000000:dlq" } },
+        "State": "Enabled",
+        "StateTransitionReason": "User action",
+        "LastProcessingResult": "No records processed",
+        "LastModified": null,
+    });
+    assert_eq!(seen, expected);
+    let tags = format!("/2017-03-31/tags/{}", mapping_arn.replace(':', "%3A"));
+    assert_eq!(aws.http("GET", &tags, &[], b"").await.json(), json!({ "Tags": { "k": "v" } }));
+
+    let twin = json!({ "FunctionName": "f", "EventSourceArn": stream, "StartingPosition": "LATEST" });
+    let twin = aws.lambda("POST", "event-source-mappings", twin).await;
+    assert_eq!((twin.status, twin.code()), (409, "ResourceConflictException"));
+    assert_eq!(
+        twin.json()["message"],
+        format!(
+            "The event source arn (\" {stream} \") and function (\" f \") provided mapping already exists. Please update or delete the existing mapping with UUID {uuid}"
+        )
+    );
+
+    let reset = json!({
+        "MaximumRetryAttempts": -1,
+        "MaximumRecordAgeInSeconds": -1,
+        "BisectBatchOnFunctionError": false,
+        "FunctionResponseTypes": [],
+        "DestinationConfig": {},
+        "FilterCriteria": {},
+        "MetricsConfig": { "Metrics": [] },
+        "KMSKeyArn": "",
+    });
+    let seen = aws.update_mapping(&uuid, reset, "Enabled").await;
+    assert_eq!((&seen["MaximumRetryAttempts"], &seen["MaximumRecordAgeInSeconds"]), (&json!(-1), &json!(-1)));
+    assert_eq!((&seen["DestinationConfig"], &seen["FunctionResponseTypes"]), (&json!({ "OnFailure": {} }), &json!([])));
+    assert_eq!((&seen["BatchSize"], &seen["BisectBatchOnFunctionError"]), (&json!(10), &json!(false)));
+
+    let empty = aws.lambda("PUT", &path, json!({ "DestinationConfig": { "OnFailure": {} } })).await;
+    assert_eq!((empty.status, empty.code()), (400, "InvalidParameterValueException"));
+    assert_eq!(empty.json()["message"], "The Destination field is required for an OnFailure configuration.");
+
+    let listed =
+        aws.lambda("GET", &format!("event-source-mappings?FunctionName=f&EventSourceArn={stream}"), Value::Null).await;
+    assert_eq!(listed.json()["EventSourceMappings"].as_array().unwrap().len(), 1);
+    let deleted = aws.lambda("DELETE", &path, Value::Null).await;
+    assert_eq!((deleted.status, deleted.json()["State"].as_str()), (202, Some("Deleting")));
+    let gone = eventually("the mapping is gone", async || {
+        Some(aws.lambda("GET", &path, Value::Null).await).filter(|answer| answer.status == 404)
+    })
+    .await;
+    assert_eq!(gone.code(), "ResourceNotFoundException");
+    aws.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn settings_that_aws_refuses_are_refused() {
+    let aws = Aws::start().await;
+    let stream = aws.stream("s", 1).await;
+    aws.function("f", json!({}), |_| {}).await;
+    let no_stream = "arn:aws:kinesis:us-east-1:000000000000:stream/none";
+    let (invalid, constraint) = ("InvalidParameterValueException", "ValidationException");
+    for (member, value, code) in [
+        ("BatchSize", json!(0), constraint),
+        ("BatchSize", json!(10_001), constraint),
+        ("MaximumBatchingWindowInSeconds", json!(301), constraint),
+        ("ParallelizationFactor", json!(11), constraint),
+        ("MaximumRetryAttempts", json!(-2), constraint),
+        ("MaximumRecordAgeInSeconds", json!(59), invalid),
+        ("StartingPosition", json!("NOW"), constraint),
+        ("StartingPosition", Value::Null, invalid),
+        ("StartingPosition", json!("AT_TIMESTAMP"), invalid),
+        ("FunctionName", json!("nobody"), invalid),
+        ("FunctionName", Value::Null, invalid),
+        ("EventSourceArn", json!(no_stream), invalid),
+        ("EventSourceArn", Value::Null, invalid),
+        ("EventSourceArn", json!("arn:aws:sqs:us-east-1:000000000000:q"), invalid),
+        ("FunctionResponseTypes", json!(["Other"]), constraint),
+        ("DestinationConfig", json!({ "OnFailure": { "Destination": "nowhere" } }), invalid),
+        ("TumblingWindowInSeconds", json!(60), invalid),
+        ("FilterCriteria", json!({ "Filters": [{ "Pattern": "{}" }] }), invalid),
+    ] {
+        let mut body = json!({ "FunctionName": "f", "EventSourceArn": stream, "StartingPosition": "LATEST" });
+        body[member] = value.clone();
+        let answer = aws.lambda("POST", "event-source-mappings", body).await;
+        assert_eq!((answer.status, answer.code()), (400, code), "{member} {value} {}", answer.text());
+    }
+    let listed = aws.lambda("GET", "event-source-mappings", Value::Null).await.json();
+    assert_eq!(listed["EventSourceMappings"], json!([]));
+    aws.stop().await;
+}
