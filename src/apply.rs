@@ -87,6 +87,10 @@ pub(crate) async fn run(
                 (index, result, started.elapsed().as_secs_f64())
             });
         }
+        // Nothing runs and nothing more can start: all that is left is done, skipped or interrupted.
+        if running.is_empty() {
+            break;
+        }
         tokio::select! {
             biased;
             Some((node, text)) = noted.recv() => show(Event::Note { node: &node, text: &text }),
@@ -111,9 +115,6 @@ pub(crate) async fn run(
             }
             () = interrupt.changed(), if !interrupt.is_set() => show(Event::Draining { left: running.len() }),
             else => break,
-        }
-        if running.is_empty() && (interrupt.is_set() || walk.waiting().next().is_none()) {
-            break;
         }
     }
     ended.into_iter().map(|end| end.unwrap_or(Ended { outcome: Outcome::Interrupted, seconds: 0.0 })).collect()

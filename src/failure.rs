@@ -24,12 +24,19 @@ pub(crate) struct Shown;
 pub(crate) struct Hint {
     pub(crate) message: String,
     pub(crate) hint: String,
+    /// True when the mistake is in how streamkit was called: exit code 2.
+    pub(crate) usage: bool,
 }
 
 impl Hint {
     /// An error with a hint.
     pub(crate) fn error(message: impl Into<String>, hint: impl Into<String>) -> anyhow::Error {
-        Self { message: message.into(), hint: hint.into() }.into()
+        Self { message: message.into(), hint: hint.into(), usage: false }.into()
+    }
+
+    /// Bad usage with a hint.
+    pub(crate) fn usage(message: impl Into<String>, hint: impl Into<String>) -> anyhow::Error {
+        Self { message: message.into(), hint: hint.into(), usage: true }.into()
     }
 }
 

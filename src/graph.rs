@@ -79,11 +79,6 @@ impl Walk {
         }
         skipped
     }
-
-    /// The nodes that were never started.
-    pub(crate) fn waiting(&self) -> impl Iterator<Item = usize> + '_ {
-        (0..self.state.len()).filter(|node| self.state[*node] == State::Waiting)
-    }
 }
 
 #[cfg(test)]
@@ -114,6 +109,5 @@ mod tests {
         skipped.sort_unstable();
         assert_eq!(skipped, [(1, 0), (2, 1)]);
         assert_eq!((walk.next(), walk.next()), (Some(3), None));
-        assert_eq!(walk.waiting().count(), 0);
     }
 }

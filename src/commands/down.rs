@@ -119,8 +119,7 @@ fn target(args: &Args, global: &Global) -> anyhow::Result<(Naming, BTreeSet<Stri
     }
     if !args.spec.exists() {
         let hint = "name the pipeline file, or the pipeline with --name";
-        return Err(Hint::error(format!("there is no spec {}", args.spec.display()), hint)
-            .context(Usage("spec not found".to_owned())));
+        return Err(Hint::usage(format!("there is no spec {}", args.spec.display()), hint));
     }
     let spec = spec::load(&args.spec, stage.as_deref())?.spec;
     let naming = Naming { pipeline: spec.name.get_ref().clone(), stage };

@@ -44,8 +44,7 @@ impl Session {
         let stage = checked_stage(global)?;
         if !spec.exists() {
             let hint = "name a pipeline file, or make one with `streamkit init`";
-            return Err(Hint::error(format!("there is no spec {}", spec.display()), hint)
-                .context(Usage("spec not found".to_owned())));
+            return Err(Hint::usage(format!("there is no spec {}", spec.display()), hint));
         }
         let spec = spec::load(spec, stage.as_deref())?.spec;
         let naming = Naming { pipeline: spec.name.get_ref().clone(), stage };

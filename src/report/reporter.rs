@@ -162,7 +162,9 @@ impl Reporter {
         if of(|cause| cause.is::<Interrupted>()) {
             return ExitCode::from(crate::interrupt::EXIT_CODE);
         }
-        if of(|cause| cause.is::<Findings>() || cause.is::<Usage>()) {
+        let usage =
+            |cause: &(dyn std::error::Error + 'static)| cause.downcast_ref::<Hint>().is_some_and(|hint| hint.usage);
+        if of(|cause| cause.is::<Findings>() || cause.is::<Usage>()) || error.chain().any(usage) {
             return ExitCode::from(exit_code::USAGE);
         }
         ExitCode::from(exit_code::FAILED)

@@ -8,8 +8,9 @@ use toml::Spanned;
 
 use super::finding::{Finding, did_you_mean};
 use super::reference::{Kind, Reference};
-use super::types::{Alarm, Billing, Encryption, Function, Source, Spec, Stream, StreamMode, Threshold, Topic};
+use super::types::{Alarm, Function, Source, Spec, Stream, StreamMode, Topic};
 use super::units::Seconds;
+use super::values::{Billing, Encryption, Threshold};
 use super::watch::{Measures, watched};
 
 const MINUTE: u64 = 60;

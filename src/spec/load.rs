@@ -37,12 +37,12 @@ pub(crate) fn parse(text: &str, stage: Option<&str>) -> Result<Loaded, Vec<Findi
     let (document, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
         let end = text.len();
-        return Err(errors
-            .into_iter()
-            .map(|error| {
-                Finding::new(error.span().unwrap_or(end..end), format!("this is not TOML: {}", error.message()))
-            })
-            .collect());
+        let finding = |error: toml::de::Error| {
+            Finding::new(error.span().unwrap_or(end..end), format!("this is not TOML: {}", error.message()))
+        };
+        let mut findings: Vec<_> = errors.into_iter().map(finding).collect();
+        findings.sort_by_key(|finding| finding.span.start);
+        return Err(findings);
     }
     let mut reader =
         Reader { present: sections_of(document.get_ref()), findings: Vec::new(), taken_out: BTreeSet::new(), text };

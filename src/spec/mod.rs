@@ -7,6 +7,7 @@ mod names;
 mod reference;
 mod types;
 mod units;
+mod values;
 mod watch;
 
 pub(crate) use finding::Findings;
@@ -14,8 +15,9 @@ pub(crate) use load::load;
 pub(crate) use names::{Naming, mistake_in_name};
 pub(crate) use reference::{Kind, Reference};
 pub(crate) use types::{
-    Alarm, Architecture, AttributeType, Billing, Comparison, Encryption, Function, Key, MissingData, Spec,
-    StartingPosition, Statistic, StreamMode, Subscriber, ViewType,
+    Alarm, Architecture, AttributeType, Comparison, Function, Key, MissingData, Spec, StartingPosition, Statistic,
+    StreamMode, ViewType,
 };
 pub(crate) use units::{Seconds, duration_text};
+pub(crate) use values::{Billing, Encryption, Subscriber};
 pub(crate) use watch::{Measures, watched};

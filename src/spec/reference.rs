@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use serde::de::{self, Deserialize, Deserializer};
+use serde::de::{Deserialize, Deserializer};
+
+use super::values::text;
 
 /// The kinds of section that can be referred to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -55,7 +57,7 @@ impl Reference {
             .ok_or_else(|| format!("`{text}` is not a reference: write a kind and a name, such as \"queue.dlq\""))?;
         let kind = Kind::from_word(word).ok_or_else(|| {
             let words: Vec<_> = Kind::ALL.iter().map(|kind| kind.word()).collect();
-            format!("`{text}` refers to no kind of section: `{word}` is none of {}", words.join(", "))
+            format!("`{text}` is not a reference: write one of {}", words.join(", "))
         })?;
         Ok(Self { kind, name: name.to_owned() })
     }
@@ -69,7 +71,6 @@ impl fmt::Display for Reference {
 
 impl<'de> Deserialize<'de> for Reference {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        Self::parse(&text).map_err(de::Error::custom)
+        text(deserializer, "a reference such as \"queue.dlq\"", Self::parse)
     }
 }

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use serde::de::{self, Deserialize, Deserializer, Visitor};
+use serde::de::{Deserialize, Deserializer};
+
+use super::values::text;
 
 /// A whole number of seconds, written in the spec as `"30s"`, `"5m"`, `"24h"` or `"14d"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -59,17 +61,7 @@ impl fmt::Display for Seconds {
 
 impl<'de> Deserialize<'de> for Seconds {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Text;
-        impl Visitor<'_> for Text {
-            type Value = Seconds;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a duration such as \"30s\", \"5m\", \"24h\" or \"14d\"")
-            }
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Seconds, E> {
-                Seconds::parse(text).map_err(E::custom)
-            }
-        }
-        deserializer.deserialize_any(Text)
+        text(deserializer, "a duration such as \"30s\", \"5m\", \"24h\" or \"14d\"", Self::parse)
     }
 }
 

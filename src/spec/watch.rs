@@ -1,7 +1,8 @@
 //! What an alarm's `watch` may name: the metrics that AWS publishes for the things in a spec.
 
 use super::reference::{Kind, Reference};
-use super::types::{Statistic, Threshold};
+use super::types::Statistic;
+use super::values::Threshold;
 
 /// What a metric's numbers measure, for thresholds written as durations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -464,3 +464,23 @@ async fn event_counts_are_published_when_asked_for() {
     assert!(aws.metric("AWS/Lambda", "IteratorAge", Some(("FunctionName", "f"))).await >= 0.0);
     aws.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_lost_when_many_write_while_the_mapping_reads() {
+    let aws = Aws::start().await;
+    let trace = Trace::new(&aws);
+    let stream = aws.stream("s", 1).await;
+    aws.function("f", trace.environment(), |body| body["Timeout"] = json!(60)).await;
+    aws.mapping("f", &stream, json!({ "BatchSize": 1000 })).await;
+    let records: Vec<String> = (0..100).map(|at| at.to_string()).collect();
+    let records: Vec<&str> = records.iter().map(String::as_str).collect();
+    let write = async || {
+        for _ in 0..20 {
+            aws.put("s", "k", &records).await;
+        }
+    };
+    tokio::join!(write(), write(), write(), write());
+    let seen = trace.until("all records came", |data| data.len() >= 8000).await;
+    assert_eq!(seen.len(), 8000);
+    aws.stop().await;
+}

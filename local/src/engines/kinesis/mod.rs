@@ -14,6 +14,7 @@ use ferrokinesis::error::KinesisErrorResponse;
 use ferrokinesis::store::{Store, StoreOptions};
 use http::{HeaderValue, Request, header};
 use serde_json::{Value, json};
+use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tower::ServiceExt as _;
 
 use crate::call::Call;
@@ -31,6 +32,9 @@ const EXPIRED_RECORDS_SWEEP_SECONDS: u64 = 60;
 pub(super) struct Kinesis {
     router: Router,
     store: Store,
+    /// The engine numbers records before it stores them: with two writers at once, a reader could pass a record that is still
+    /// to come, and lose it. It also holds a lock while it waits for one that a writer has, which can stop every thread.
+    order: RwLock<()>,
 }
 
 impl Kinesis {
@@ -46,7 +50,7 @@ impl Kinesis {
             ..StoreOptions::default()
         });
         // The gateway has checked the size; a call may have 10 MiB.
-        Self { router: router.layer(DefaultBodyLimit::disable()), store }
+        Self { router: router.layer(DefaultBodyLimit::disable()), store, order: RwLock::default() }
     }
 
     /// The wire protocol, JSON or CBOR; `SubscribeToShard` streams.
@@ -71,7 +75,16 @@ impl Kinesis {
                 _ => self.engine(request).await,
             };
         }
+        let _in_order = self.ordered(&call.operation).await;
         self.engine(request).await
+    }
+
+    async fn ordered(&self, operation: &str) -> (Option<RwLockReadGuard<'_, ()>>, Option<RwLockWriteGuard<'_, ()>>) {
+        match operation {
+            "PutRecord" | "PutRecords" => (None, Some(self.order.write().await)),
+            "GetRecords" => (Some(self.order.read().await), None),
+            _ => (None, None),
+        }
     }
 
     async fn engine(&self, request: Request<Bytes>) -> Response {
@@ -132,6 +145,7 @@ impl Kinesis {
             return tags::change(&self.store, operation, &input).await;
         }
         let known: Operation = operation.parse().map_err(|()| CallError::unknown_operation("kinesis", operation))?;
+        let _in_order = self.ordered(operation).await;
         let answer = dispatch(&self.store, known, input).await.map_err(failed)?;
         Ok(answer.unwrap_or_else(|| json!({})))
     }
