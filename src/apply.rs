@@ -62,8 +62,8 @@ pub(crate) async fn run(
 ) -> Vec<Ended> {
     let mut walk = Walk::new(tasks.iter().map(|task| task.needs.clone()).collect());
     let mut ended: Vec<Option<Ended>> = tasks.iter().map(|_| None).collect();
-    let (notes, mut noted) = mpsc::unbounded_channel::<(String, String)>();
-    let (exists, mut existing) = mpsc::unbounded_channel::<usize>();
+    let (notes, mut texts) = mpsc::unbounded_channel::<(String, String)>();
+    let (exists, mut there) = mpsc::unbounded_channel::<usize>();
     let mut running = FuturesUnordered::new();
     loop {
         while running.len() < parallelism && !interrupt.is_set() {
@@ -93,8 +93,8 @@ pub(crate) async fn run(
         }
         tokio::select! {
             biased;
-            Some((node, text)) = noted.recv() => show(Event::Note { node: &node, text: &text }),
-            Some(index) = existing.recv() => walk.exists(index),
+            Some((node, text)) = texts.recv() => show(Event::Note { node: &node, text: &text }),
+            Some(index) = there.recv() => walk.exists(index),
             Some((index, result, seconds)) = running.next() => {
                 let outcome = match result {
                     Ok(()) => {

@@ -78,6 +78,7 @@ pub fn main() -> ExitCode {
     reporter.ended(result)
 }
 
+#[expect(clippy::large_futures, reason = "one of them runs, once, from the start of the process to its end")]
 async fn run(cli: Cli, reporter: &Reporter) -> anyhow::Result<ExitCode> {
     let global = cli.global;
     // The server ends by itself, on the first signal.

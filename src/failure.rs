@@ -23,7 +23,8 @@ pub(crate) struct Shown;
 #[derive(Debug)]
 pub(crate) struct Hint {
     pub(crate) message: String,
-    pub(crate) hint: String,
+    /// What to do, printed after the error.
+    pub(crate) advice: String,
     /// True when the mistake is in how streamkit was called: exit code 2.
     pub(crate) usage: bool,
 }
@@ -31,12 +32,12 @@ pub(crate) struct Hint {
 impl Hint {
     /// An error with a hint.
     pub(crate) fn error(message: impl Into<String>, hint: impl Into<String>) -> anyhow::Error {
-        Self { message: message.into(), hint: hint.into(), usage: false }.into()
+        Self { message: message.into(), advice: hint.into(), usage: false }.into()
     }
 
     /// Bad usage with a hint.
     pub(crate) fn usage(message: impl Into<String>, hint: impl Into<String>) -> anyhow::Error {
-        Self { message: message.into(), hint: hint.into(), usage: true }.into()
+        Self { message: message.into(), advice: hint.into(), usage: true }.into()
     }
 }
 

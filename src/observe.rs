@@ -35,12 +35,12 @@ pub(crate) async fn observe(
     allowed: &Allowed,
     mut note: impl FnMut(&str),
 ) -> anyhow::Result<Observation> {
-    let (notes, mut noted) = unbounded_channel();
+    let (notes, mut texts) = unbounded_channel();
     let cx = &cx.for_node("", notes);
     let mut reading = pin!(read(cx, pipeline, allowed));
     loop {
         tokio::select! {
-            Some((_, text)) = noted.recv() => note(&text),
+            Some((_, text)) = texts.recv() => note(&text),
             observation = &mut reading => return observation,
         }
     }

@@ -108,12 +108,11 @@ impl Aws {
 
     /// A queue's URL, which follows from its name.
     pub(crate) fn queue_url(&self, name: &str) -> String {
-        match &self.endpoint {
-            Some(endpoint) => format!("{endpoint}/{}/{name}", self.account),
-            None => {
-                let suffix = if self.partition == "aws-cn" { "amazonaws.com.cn" } else { "amazonaws.com" };
-                format!("https://sqs.{}.{suffix}/{}/{name}", self.region, self.account)
-            }
+        if let Some(endpoint) = &self.endpoint {
+            format!("{endpoint}/{}/{name}", self.account)
+        } else {
+            let suffix = if self.partition == "aws-cn" { "amazonaws.com.cn" } else { "amazonaws.com" };
+            format!("https://sqs.{}.{suffix}/{}/{name}", self.region, self.account)
         }
     }
 }

@@ -42,6 +42,7 @@ pub(crate) struct Args {
     yes: bool,
 }
 
+#[expect(clippy::large_futures, reason = "see `cli::run`")]
 pub(crate) async fn run(
     args: &Args,
     global: &Global,

@@ -1,5 +1,6 @@
 //! `streamkit init`: a commented spec that works.
 
+use std::fmt::Write as _;
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
@@ -34,7 +35,7 @@ pub(crate) fn run(args: &Args, reporter: &Reporter) -> anyhow::Result<ExitCode> 
     let Some(name) = &args.recipe else {
         let mut text = String::from("recipes:\n");
         for recipe in recipes::all() {
-            text.push_str(&format!("  {:<12} {}\n", recipe.name(), recipe.about()));
+            let _ = writeln!(text, "  {:<12} {}", recipe.name(), recipe.about());
         }
         text.push_str("write one with: streamkit init RECIPE\n");
         reporter.text(&text);

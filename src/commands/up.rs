@@ -40,6 +40,7 @@ pub(crate) struct Args {
     allow_replace: Vec<String>,
 }
 
+#[expect(clippy::large_futures, reason = "see `cli::run`")]
 pub(crate) async fn run(
     args: &Args,
     global: &Global,

@@ -68,7 +68,7 @@ pub(crate) async fn run(
     let session = Session::open(&args.spec.spec, global, reporter, Start::Never).await?;
     let flow = session.flow(args.function.as_deref())?;
     let recipe = streamkit_recipes::find(&flow.recipe).context("the spec names an unknown recipe")?;
-    let mut run = Run::new(&session, flow, recipe, Duration::from_secs(args.timeout.0));
+    let mut run = Run::new(&session, flow, recipe, Duration::from_secs(args.timeout.0), global.local);
     let mut checks = Checks::new(reporter);
     let stopped = tokio::select! {
         result = try_all(&mut run, &mut checks) => result.err(),
@@ -81,7 +81,8 @@ pub(crate) async fn run(
     let done = check("cleanup", "nothing of the run is left", CLEANUP, cleanup::check(&mut run)).await;
     drop(shown);
     checks.add(done);
-    let ok = checks.conclude(&run.latencies(), started.elapsed().as_secs_f64())?;
+    let ok =
+        checks.conclude(stopped.is_none() && !interrupt.is_set(), &run.latencies(), started.elapsed().as_secs_f64())?;
     if let Some(error) = stopped {
         return Err(error);
     }

@@ -23,6 +23,7 @@ pub(crate) type Bar = ProgressBar;
 
 /// Writes data to stdout and everything else to stderr.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one independent choice of the user or fact of the terminal")]
 pub(crate) struct Reporter {
     json: bool,
     quiet: bool,
@@ -156,10 +157,10 @@ impl Reporter {
             Err(error) => error,
         };
         let of = |check: fn(&(dyn std::error::Error + 'static)) -> bool| error.chain().any(check);
-        if !of(|cause| cause.is::<Shown>()) {
+        if !of(<dyn std::error::Error>::is::<Shown>) {
             self.error(&error);
         }
-        if of(|cause| cause.is::<Interrupted>()) {
+        if of(<dyn std::error::Error>::is::<Interrupted>) {
             return ExitCode::from(crate::interrupt::EXIT_CODE);
         }
         let usage =
@@ -173,8 +174,8 @@ impl Reporter {
 
 /// What the user can do about an error.
 pub(crate) fn hint_for(error: &anyhow::Error) -> Option<String> {
-    let own = error.chain().find_map(|cause| cause.downcast_ref::<Hint>()).map(|hint| hint.hint.clone());
-    let region = error.chain().any(|cause| cause.is::<NoRegion>());
+    let own = error.chain().find_map(|cause| cause.downcast_ref::<Hint>()).map(|hint| hint.advice.clone());
+    let region = error.chain().any(<dyn std::error::Error>::is::<NoRegion>);
     let region = region.then(|| "pass --region, or set AWS_REGION or the profile's region".to_owned());
     own.or(region).or_else(|| aws_error(error).and_then(hint))
 }

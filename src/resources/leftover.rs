@@ -3,7 +3,8 @@
 //! The Resource Groups Tagging API would be one call, but it does not know roles, lags behind by minutes, and no emulator
 //! has all of it. Names are deterministic, so looking for them is exact.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use futures_util::future::try_join_all;
@@ -12,7 +13,7 @@ use super::mapping::mappings_of;
 use super::resource::{Any, Cx, Resource as _, Type};
 use super::role::PATH;
 use super::{Alarm, AlarmMetric, Function, LogGroup, Mapping, Queue, Role, Stream, Table, Topic};
-use crate::aws::{NODE_TAG, PIPELINE_TAG, PROTECT_TAG, aws};
+use crate::aws::{NODE_TAG, PIPELINE_TAG, PROTECT_TAG, Policy, aws};
 use crate::code::Code;
 use crate::package::{Architecture, Target};
 use crate::spec::{AttributeType, Billing, Comparison, Encryption, Key, MissingData, Seconds, Statistic, StreamMode};
@@ -130,7 +131,7 @@ fn stub(kind: Type, name: &str) -> Any {
             protect: false,
         }),
         Type::Queue => Any::Queue(Queue { name, retention: none, visibility: none }),
-        Type::Role => Any::Role(Role { name, policy: Default::default() }),
+        Type::Role => Any::Role(Role { name, policy: Policy::default() }),
         Type::LogGroup => Any::LogGroup(LogGroup { name, retention: none }),
         Type::Function => Any::Function(Function {
             name,
@@ -139,8 +140,8 @@ fn stub(kind: Type, name: &str) -> Any {
             timeout: none,
             tracing: false,
             architecture: Architecture::X86_64,
-            environment: Default::default(),
-            code: std::sync::Arc::new(Code::new(std::path::PathBuf::new(), Target::Host)),
+            environment: BTreeMap::new(),
+            code: Arc::new(Code::new(std::path::PathBuf::new(), Target::Host)),
         }),
         Type::Mapping => Any::Mapping(Mapping {
             function: name,
@@ -154,13 +155,13 @@ fn stub(kind: Type, name: &str) -> Any {
             max_record_age: None,
             on_failure: None,
             enabled: true,
-            source_is_new: Default::default(),
+            source_is_new: Arc::default(),
         }),
         Type::Topic => Any::Topic(Topic { name, subscribers: Vec::new(), encryption: Encryption::None }),
         Type::Alarm => Any::Alarm(Alarm {
             name,
             description: None,
-            metric: AlarmMetric { namespace: String::new(), name: String::new(), dimensions: Default::default() },
+            metric: AlarmMetric { namespace: String::new(), name: String::new(), dimensions: BTreeMap::new() },
             statistic: Statistic::Sum,
             period: none,
             threshold: 0.0,

@@ -52,18 +52,26 @@ impl Topic {
             aws(call.send().await)?;
         }
         for subscription in has.iter().filter(|subscription| !wanted.contains(&subscription_text(subscription))) {
-            match subscription.subscription_arn.as_deref() {
-                Some(arn) if arn.starts_with("arn:") => {
-                    aws(cx.aws.sns.unsubscribe().subscription_arn(arn).send().await)?;
-                }
-                // AWS can't remove what was never confirmed; it expires by itself.
-                _ => {
-                    cx.note(&format!("{} is unconfirmed and expires in about 3 days", subscription_text(subscription)))
-                }
-            }
+            unsubscribe(cx, subscription).await?;
         }
         Ok(())
     }
+}
+
+/// Only a confirmed subscription has an ARN; the others say `PendingConfirmation`.
+fn is_confirmed(subscription: &Subscription) -> bool {
+    subscription.subscription_arn.as_deref().is_some_and(|arn| arn.starts_with("arn:"))
+}
+
+/// Removes a subscription; AWS can't remove one that was never confirmed, which expires by itself.
+async fn unsubscribe(cx: &Cx, subscription: &Subscription) -> anyhow::Result<()> {
+    match subscription.subscription_arn.as_deref().filter(|_| is_confirmed(subscription)) {
+        Some(arn) => {
+            aws(cx.aws.sns.unsubscribe().subscription_arn(arn).send().await)?;
+        }
+        None => cx.note(&format!("{} is unconfirmed and expires in about 3 days", subscription_text(subscription))),
+    }
+    Ok(())
 }
 
 fn subscriber_text(subscriber: &Subscriber) -> String {
@@ -110,9 +118,11 @@ impl Resource for Topic {
             Some(AWS_MANAGED_KEY) => "aws-managed",
             Some(key) => key,
         };
-        // A subscription that is being deleted stays listed for a while.
+        let wanted: BTreeSet<_> = self.subscribers.iter().map(subscriber_text).collect();
         let subscribers: BTreeSet<_> = subscriptions?
             .iter()
+            // One that is being deleted stays listed for a while; an unwanted one that was never confirmed can't be removed.
+            .filter(|subscription| is_confirmed(subscription) || wanted.contains(&subscription_text(subscription)))
             .filter(|subscription| subscription.subscription_arn.as_deref() != Some("Deleted"))
             .map(subscription_text)
             .collect();
@@ -138,12 +148,11 @@ impl Resource for Topic {
 
     async fn change(&self, cx: &Cx, seen: &Observed, changes: &[Change]) -> anyhow::Result<()> {
         for change in changes {
-            match change.field.as_str() {
-                "subscribers" => self.set_subscribers(cx, &seen.arn).await?,
-                _ => {
-                    let call = cx.aws.sns.set_topic_attributes().topic_arn(&seen.arn);
-                    aws(call.attribute_name("KmsMasterKeyId").attribute_value(self.key()).send().await)?;
-                }
+            if change.field.as_str() == "subscribers" {
+                self.set_subscribers(cx, &seen.arn).await?;
+            } else {
+                let call = cx.aws.sns.set_topic_attributes().topic_arn(&seen.arn);
+                aws(call.attribute_name("KmsMasterKeyId").attribute_value(self.key()).send().await)?;
             }
         }
         Ok(())
@@ -176,14 +185,7 @@ impl Resource for Topic {
             Err(error) => return Err(error.into()),
         };
         for subscription in has {
-            match subscription.subscription_arn.as_deref() {
-                Some(arn) if arn.starts_with("arn:") => {
-                    aws(cx.aws.sns.unsubscribe().subscription_arn(arn).send().await)?;
-                }
-                _ => {
-                    cx.note(&format!("{} is unconfirmed and expires in about 3 days", subscription_text(&subscription)))
-                }
-            }
+            unsubscribe(cx, &subscription).await?;
         }
         match aws(cx.aws.sns.delete_topic().topic_arn(&arn).send().await) {
             Err(error) if !error.is_missing() => Err(error)?,

@@ -262,7 +262,7 @@ impl Checker<'_> {
         }
         match (&alarm.metric, &alarm.watch) {
             (Some(_), Some(watch)) => {
-                self.say(watch.span(), "an alarm has `metric` or `watch`, not both", "remove one of them")
+                self.say(watch.span(), "an alarm has `metric` or `watch`, not both", "remove one of them");
             }
             (None, None) => self.say(
                 name.span(),

@@ -154,11 +154,10 @@ pub(crate) fn watched(text: &str) -> Result<(Reference, Metric), String> {
     }
     let reference = Reference::parse(reference)?;
     let of_kind = || METRICS.iter().filter(|metric| metric.kind == reference.kind);
-    match of_kind().find(|metric| metric.word == word) {
-        Some(metric) => Ok((reference, *metric)),
-        None => {
-            let words: Vec<_> = of_kind().map(|metric| metric.word).collect();
-            Err(format!("a {} has no metric `{word}`: write one of {}", reference.kind.word(), words.join(", ")))
-        }
+    if let Some(metric) = of_kind().find(|metric| metric.word == word) {
+        Ok((reference, *metric))
+    } else {
+        let words: Vec<_> = of_kind().map(|metric| metric.word).collect();
+        Err(format!("a {} has no metric `{word}`: write one of {}", reference.kind.word(), words.join(", ")))
     }
 }

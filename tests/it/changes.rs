@@ -6,7 +6,7 @@ use crate::harness::{Home, Output, runtime, sdk};
 
 /// Each field of the retail pipeline that can be changed in place: what it is in the file, what it becomes, and the fields of
 /// the plan that this shows in.
-const CHANGES: [(&str, &str, &str, &[&str]); 24] = [
+const CHANGES: [(&str, &str, &str, &[&str]); 23] = [
     ("shards = 1  ", "shards = 3  ", "stream.events", &["shards"]),
     ("retention = \"24h\"", "retention = \"48h\"", "stream.events", &["retention"]),
     ("encryption = \"aws-managed\"", "encryption = \"none\"", "stream.events", &["encryption"]),
@@ -49,7 +49,6 @@ const CHANGES: [(&str, &str, &str, &[&str]); 24] = [
         "function.processor.source",
         &["enabled"],
     ),
-    ("subscribers = []", "subscribers = [\"email:ops@example.com\"]", "topic.alerts", &["subscribers"]),
     (
         "threshold = 10",
         "threshold = 20\nevaluation_periods = 2",
@@ -82,6 +81,21 @@ fn every_setting_changes_in_place_and_back() {
             assert_eq!(home.mutating_calls(before), Vec::<String>::new(), "{what}");
         }
     }
+}
+
+#[test]
+fn subscribers_are_added_and_unconfirmed_ones_left_to_expire() {
+    let home = Home::new();
+    home.local("up", &home.retail(&[]), &["--yes"]);
+    let with = home.retail(&[("subscribers = []", "subscribers = [\"email:ops@example.com\"]")]);
+    let up = home.local("up", &with, &["--yes"]);
+    assert_eq!(changed_fields(&up, "topic.alerts"), ["subscribers"]);
+    assert_eq!(home.local("plan", &with, &[])["summary"]["update"], 0);
+    // AWS has no call that removes what was never confirmed, so there is nothing to plan.
+    let before = home.calls().len();
+    assert_eq!(home.local("up", &home.retail(&[]), &["--yes"])["summary"]["update"], 0);
+    assert_eq!(home.mutating_calls(before), Vec::<String>::new());
+    home.local("down", &home.retail(&[]), &["--yes"]);
 }
 
 #[test]

@@ -30,7 +30,6 @@ fn bad_usage_exits_with_2_and_says_what_is_wrong() {
         (vec!["down", "--name", "Retail Events", "--local"], "`Retail Events` can't be a pipeline's name"),
         (vec!["init", "retial"], "there is no recipe `retial`"),
         (vec!["send", spec, "--local", "--poison", "200"], "200"),
-        (vec!["send", spec, "--local", "--function", "other"], "there is no function `other`"),
         // Without a terminal there is nobody to ask.
         (vec!["up", spec, "--local"], "pass --yes"),
     ] {
@@ -80,6 +79,9 @@ fn the_embedded_aws_starts_once_and_stops() {
     assert!(first["endpoint"].as_str().unwrap().starts_with("http://127.0.0.1:"), "{first:#}");
     assert!(first["pid"].as_u64().is_some(), "{first:#}");
     assert_eq!(home.run(&["local", "status", "--json"]).expect(0).json()["pid"], first["pid"]);
+    let spec = pipeline("retail-events.toml");
+    let output = home.run(&["send", spec.to_str().unwrap(), "--local", "--function", "other"]).expect(2);
+    assert!(output.stderr.contains("there is no function `other`"), "{output:#?}");
     home.run(&["local", "stop"]).expect(0);
     home.run(&["local", "status"]).expect(1);
     home.run(&["local", "stop"]).expect(0);

@@ -43,8 +43,8 @@ pub(super) async fn flow(run: &mut Run<'_>) -> anyhow::Result<Verdict> {
             run.gave_up = true;
             let observed =
                 format!("none, with canaries sent {} times in {} s; {}", sent, run.limit.as_secs(), mapping(run).await);
-            let mut hint = format!("see the function's log, {}", run.flow.log_group);
-            if run.session.aws.endpoint.is_some() {
+            let mut hint = format!("see `streamkit status`, and the function's log {}", run.flow.log_group);
+            if run.session.aws.endpoint.is_some() && !run.local {
                 hint.push_str("; an endpoint that runs no functions, as moto's, never gets further: `--local` does");
             }
             return Ok(Verdict::new(false, observed).or_hint(hint));

@@ -22,6 +22,8 @@ pub(super) struct Run<'a> {
     pub(super) recipe: &'static dyn Recipe,
     /// Shows in the key and payload of every event, and in nothing that anybody else sends.
     pub(super) name: String,
+    /// The embedded AWS is what runs it.
+    pub(super) local: bool,
     /// How long a check waits for what it expects.
     pub(super) limit: Duration,
     pub(super) started: SystemTime,
@@ -75,13 +77,20 @@ impl Good {
 }
 
 impl<'a> Run<'a> {
-    pub(super) fn new(session: &'a Session, flow: &'a Flow, recipe: &'static dyn Recipe, limit: Duration) -> Self {
+    pub(super) fn new(
+        session: &'a Session,
+        flow: &'a Flow,
+        recipe: &'static dyn Recipe,
+        limit: Duration,
+        local: bool,
+    ) -> Self {
         let aws = &session.aws;
         Self {
             session,
             flow,
             recipe,
             name: format!("{:012x}", fastrand::u64(..1 << 48)),
+            local,
             limit,
             started: SystemTime::now(),
             table: Table::new(aws, &flow.table, recipe),
