@@ -1,5 +1,7 @@
 //! End-to-end tests: the real binary, the real handler, the embedded AWS. One binary, since linking is what costs.
 
+#![expect(clippy::unwrap_used, reason = "in a test, a panic is the report")]
+
 mod bad_luck;
 mod changes;
 mod command_line;
