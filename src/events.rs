@@ -108,8 +108,12 @@ pub(crate) struct Producer {
 
 impl Producer {
     pub(crate) fn new(aws: &Aws, stream: &str) -> Self {
+        Self::over(&aws.kinesis, stream)
+    }
+
+    fn over(kinesis: &aws_sdk_kinesis::Client, stream: &str) -> Self {
         // The SDK would send whole batches again and not say so.
-        let config = aws.kinesis.config().to_builder().retry_config(RetryConfig::disabled()).build();
+        let config = kinesis.config().to_builder().retry_config(RetryConfig::disabled()).build();
         Self { kinesis: aws_sdk_kinesis::Client::from_conf(config), stream: stream.to_owned() }
     }
 
@@ -231,7 +235,105 @@ fn passes(error: &AwsError) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use aws_sdk_kinesis::config::{BehaviorVersion, Credentials, Region};
+    use serde_json::{Value, json};
+    use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+    use tokio::net::TcpListener;
+    use tokio::task::JoinHandle;
+
     use super::*;
+
+    /// A Kinesis that gives these answers, one after the other, and then returns the requests.
+    async fn kinesis(answers: Vec<(u16, Value)>) -> (Producer, JoinHandle<Vec<Value>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let config = aws_sdk_kinesis::Config::builder()
+            .behavior_version(BehaviorVersion::v2026_01_12())
+            .region(Region::new("us-east-1"))
+            .credentials_provider(Credentials::new("a", "b", None, None, "test"))
+            .endpoint_url(endpoint)
+            .build();
+        let requests = tokio::spawn(async move {
+            let mut requests = Vec::new();
+            for (status, answer) in answers {
+                let (stream, _) = listener.accept().await.unwrap();
+                let mut stream = BufReader::new(stream);
+                let (mut line, mut length) = (String::new(), 0);
+                while stream.read_line(&mut line).await.unwrap() > 2 {
+                    if let Some(value) = line.to_lowercase().strip_prefix("content-length:") {
+                        length = value.trim().parse().unwrap();
+                    }
+                    line.clear();
+                }
+                let mut body = vec![0; length];
+                stream.read_exact(&mut body).await.unwrap();
+                requests.push(serde_json::from_slice(&body).unwrap());
+                let answer = answer.to_string();
+                let head = "Content-Type: application/x-amz-json-1.1\r\nConnection: close";
+                let answer =
+                    format!("HTTP/1.1 {status} X\r\n{head}\r\nContent-Length: {}\r\n\r\n{answer}", answer.len());
+                stream.write_all(answer.as_bytes()).await.unwrap();
+                stream.shutdown().await.unwrap();
+            }
+            requests
+        });
+        (Producer::over(&aws_sdk_kinesis::Client::from_conf(config), "stream"), requests)
+    }
+
+    fn batch(keys: &[&str]) -> Batch {
+        let mut batch = Batch::default();
+        for key in keys {
+            batch.push(Event { partition_key: (*key).to_owned(), data: b"x".to_vec() }).unwrap();
+        }
+        batch
+    }
+
+    fn taken(number: &str) -> Value {
+        json!({ "ShardId": "shardId-0", "SequenceNumber": number })
+    }
+
+    fn keys(request: &Value) -> Vec<&str> {
+        request["Records"].as_array().unwrap().iter().map(|record| record["PartitionKey"].as_str().unwrap()).collect()
+    }
+
+    fn numbers(put: &Put) -> Vec<Option<&str>> {
+        put.places.iter().map(|place| place.as_ref().map(|place| place.sequence_number.as_str())).collect()
+    }
+
+    #[tokio::test]
+    async fn only_records_that_were_not_taken_are_sent_again() {
+        let throttled = json!({ "ErrorCode": "ProvisionedThroughputExceededException", "ErrorMessage": "slow down" });
+        let first = json!({ "FailedRecordCount": 2, "Records": [taken("1"), throttled, taken("2"), throttled] });
+        let second = json!({ "FailedRecordCount": 1, "Records": [throttled, taken("3")] });
+        let third = json!({ "FailedRecordCount": 0, "Records": [taken("4")] });
+        let (producer, requests) = kinesis(vec![(200, first), (200, second), (200, third)]).await;
+        let put = producer.put(&batch(&["a", "b", "c", "d"])).await;
+        assert_eq!(numbers(&put), [Some("1"), Some("4"), Some("2"), Some("3")]);
+        assert_eq!((put.retried, put.uncertain, put.error.is_none()), (3, false, true));
+        let requests = requests.await.unwrap();
+        let keys: Vec<_> = requests.iter().map(keys).collect();
+        assert_eq!(keys, [vec!["a", "b", "c", "d"], vec!["b", "d"], vec!["b"]]);
+    }
+
+    #[tokio::test]
+    async fn a_call_whose_outcome_is_unknown_is_made_again_and_said() {
+        let lost = json!({ "__type": "InternalFailure", "message": "oops" });
+        let fine = json!({ "FailedRecordCount": 0, "Records": [taken("1"), taken("2")] });
+        let (producer, _requests) = kinesis(vec![(500, lost), (200, fine)]).await;
+        let put = producer.put(&batch(&["a", "b"])).await;
+        assert_eq!(numbers(&put), [Some("1"), Some("2")]);
+        assert_eq!((put.retried, put.uncertain, put.error.is_none()), (2, true, true));
+    }
+
+    #[tokio::test]
+    async fn an_error_that_stays_ends_the_batch_at_once() {
+        let missing = json!({ "__type": "ResourceNotFoundException", "message": "Stream not found" });
+        let (producer, requests) = kinesis(vec![(400, missing)]).await;
+        let put = producer.put(&batch(&["a"])).await;
+        assert_eq!((numbers(&put), put.retried), (vec![None], 0));
+        assert!(put.error.unwrap().is_missing());
+        assert_eq!(requests.await.unwrap().len(), 1);
+    }
 
     fn event(bytes: usize) -> Event {
         Event { partition_key: "key".to_owned(), data: vec![b'x'; bytes] }

@@ -32,7 +32,8 @@ use crate::spec::Seconds;
 ///
 /// Compares every item with what the recipe says, finds poison in the dead letter queue, reads
 /// metrics, logs and alarms, and measures latencies. What it sends it takes away again; the items
-/// and messages of others stay as they are. Exits with 1 when a check fails.
+/// and messages of others stay as they are. Its poison counts as failed events, so an alarm on those
+/// may go off. Exits with 1 when a check fails.
 ///
 /// Example: streamkit validate pipelines/retail-events.toml --local
 #[derive(Debug, ClapArgs)]
