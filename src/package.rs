@@ -15,6 +15,7 @@ use sha2::{Digest as _, Sha256};
 
 use self::cargo::Toolchain;
 use self::source::Sources;
+use crate::failure::Hint;
 
 /// Where the handler is to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,10 +128,11 @@ async fn for_lambda(toolchain: &Toolchain, cargo: &cargo::Cargo<'_>, architectur
             Some(misfit) => misfit.to_string(),
             None => format!("this machine cannot build for Lambda's {} by itself", architecture.name()),
         };
-        bail!(
-            "{why}; install cargo-lambda (https://www.cargo-lambda.info) or cargo-zigbuild with zig \
-             (pip install ziglang cargo-zigbuild)"
-        );
+        return Err(Hint::error(
+            why,
+            "install cargo-lambda (https://www.cargo-lambda.info) or cargo-zigbuild with zig \
+             (pip install ziglang cargo-zigbuild)",
+        ));
     };
     let binary = cargo.build_cross(cross, architecture).await?;
     elf::check(&binary, architecture).with_context(|| format!("checking what cargo {cross} built"))?;

@@ -97,6 +97,9 @@ impl Error for AwsError {}
 /// Our code for an answer that is not in the service's protocol.
 const UNREADABLE: &str = "UnreadableAnswer";
 
+/// Our code for a call that was not sent because nobody's credentials could be found.
+const NO_CREDENTIALS: &str = "NoCredentials";
+
 /// Turns an SDK answer into ours.
 pub(crate) fn aws<T, E>(answer: Result<T, SdkError<E, HttpResponse>>) -> Result<T, AwsError>
 where
@@ -107,6 +110,9 @@ where
         let code = match &error {
             // An answer without a code is not one of this service's protocol.
             SdkError::ServiceError(service) => service.err().code().unwrap_or(UNREADABLE),
+            SdkError::DispatchFailure(_) if all_causes(&error).iter().any(|cause| cause.contains("credentials")) => {
+                NO_CREDENTIALS
+            }
             SdkError::DispatchFailure(failure) if failure.is_timeout() => "Timeout",
             SdkError::DispatchFailure(failure) if failure.is_io() => "Unreachable",
             SdkError::TimeoutError(_) => "Timeout",
@@ -124,8 +130,7 @@ where
     })
 }
 
-/// The innermost two causes: the outer ones only say that something failed.
-fn causes(error: &dyn Error) -> String {
+fn all_causes(error: &dyn Error) -> Vec<String> {
     let mut all = Vec::new();
     let mut next = error.source();
     while let Some(cause) = next {
@@ -133,6 +138,12 @@ fn causes(error: &dyn Error) -> String {
         next = cause.source();
     }
     all.dedup();
+    all
+}
+
+/// The innermost two causes: the outer ones only say that something failed.
+fn causes(error: &dyn Error) -> String {
+    let all = all_causes(error);
     let from = all.len().saturating_sub(2);
     all[from..].join(": ")
 }
@@ -144,10 +155,7 @@ pub(crate) fn aws_error(error: &anyhow::Error) -> Option<&AwsError> {
 
 /// What the user can do about an AWS error.
 pub(crate) fn hint(error: &AwsError) -> Option<String> {
-    if error.message.contains("no providers in chain provided credentials")
-        || error.message.contains("credential provider was not enabled")
-        || error.message.contains("failed to load credentials")
-    {
+    if error.is(&[NO_CREDENTIALS]) {
         return Some(
             "no AWS credentials were found: set AWS_PROFILE or pass --profile, export AWS_ACCESS_KEY_ID and \
              AWS_SECRET_ACCESS_KEY, or run `aws sso login`; `--local` needs none"

@@ -8,11 +8,12 @@ use std::process::Stdio;
 use std::time::SystemTime;
 use std::{env, fs};
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, anyhow};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
 
 use super::Architecture;
+use crate::failure::Hint;
 
 /// How many lines of the compiler's output an error shows.
 const SHOWN_LINES: usize = 40;
@@ -31,9 +32,10 @@ impl Toolchain {
     /// proxies takes longer than all else that a run without changes does.
     pub(super) fn find(path: OsString) -> Result<Self> {
         let (Some(cargo), Some(rustc)) = (on_path(&path, "cargo"), on_path(&path, "rustc")) else {
-            bail!(
-                "building the handler needs cargo and rustc, which are not on PATH; install Rust from https://rustup.rs"
-            );
+            return Err(Hint::error(
+                "building the handler needs cargo and rustc, which are not on PATH",
+                "install Rust from https://rustup.rs",
+            ));
         };
         // Whatever a change of toolchain touches: the compiler itself, or for rustup those that its proxy can stand for.
         let mut parts = vec![stamp(&rustc)];
@@ -233,6 +235,6 @@ impl Output {
         } else {
             return anyhow!("building the handler failed (cargo: {status})\n{}", text.trim_end());
         };
-        anyhow!("building the handler failed (cargo: {status}); {hint}\n{}", text.trim_end())
+        Hint::error(format!("building the handler failed (cargo: {status})\n{}", text.trim_end()), hint)
     }
 }

@@ -69,6 +69,11 @@ fn entry(package: &Package) -> (String, Option<u32>, Vec<u8>) {
     (file.name().unwrap().into_owned(), file.unix_mode().map(|mode| mode & 0o777), contents)
 }
 
+/// The hint that goes with an error.
+fn advice(error: &anyhow::Error) -> String {
+    error.downcast_ref::<crate::failure::Hint>().map(|hint| hint.advice.clone()).unwrap_or_default()
+}
+
 /// The other of the two architectures, which needs a cross compiler everywhere.
 fn foreign() -> Architecture {
     if Architecture::host() == Some(Architecture::Arm64) { Architecture::X86_64 } else { Architecture::Arm64 }
@@ -137,15 +142,15 @@ async fn build_names_the_remedy_for_known_troubles() {
         ("error[E0463]: can't find crate for `core`", "rustup target add fake-host"),
     ] {
         let fake = Fake::new(&format!("echo \"{}\" >&2; exit 101", line.replace('`', "\\`")));
-        let error = fake.build(Target::Host).await.unwrap_err().to_string();
-        assert!(error.contains(remedy), "{error}");
+        let error = fake.build(Target::Host).await.unwrap_err();
+        assert!(advice(&error).contains(remedy), "{error}");
     }
 }
 
 #[tokio::test]
 async fn build_for_a_foreign_processor_wants_a_cross_compiler() {
     let fake = Fake::new("exit 9");
-    let error = fake.build(Target::Lambda(foreign())).await.unwrap_err().to_string();
+    let error = advice(&fake.build(Target::Lambda(foreign())).await.unwrap_err());
     assert!(error.contains("cargo-lambda") && error.contains("cargo-zigbuild"), "{error}");
     assert!(fake.runs().is_empty());
 
@@ -164,8 +169,8 @@ async fn build_for_a_foreign_processor_wants_a_cross_compiler() {
 
 #[test]
 fn toolchain_that_is_missing_is_named_with_the_remedy() {
-    let error = Toolchain::find("/nonexistent".into()).unwrap_err().to_string();
-    assert!(error.contains("https://rustup.rs"), "{error}");
+    let error = Toolchain::find("/nonexistent".into()).unwrap_err();
+    assert!(advice(&error).contains("https://rustup.rs"), "{error}");
 }
 
 /// This very test is a Linux program to look at.

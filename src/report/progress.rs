@@ -18,8 +18,14 @@ pub(crate) struct Progress {
 
 enum Shown {
     Nothing,
-    Lines,
-    Spinners { all: MultiProgress, running: BTreeMap<String, ProgressBar> },
+    /// The first word of each node's last note.
+    Lines {
+        said: BTreeMap<String, String>,
+    },
+    Spinners {
+        all: MultiProgress,
+        running: BTreeMap<String, ProgressBar>,
+    },
 }
 
 impl Progress {
@@ -27,7 +33,7 @@ impl Progress {
     pub(super) fn new<'a>(quiet: bool, terminal: bool, nodes: impl Iterator<Item = &'a str>) -> Self {
         let shown = match (quiet, terminal) {
             (true, _) => Shown::Nothing,
-            (false, false) => Shown::Lines,
+            (false, false) => Shown::Lines { said: BTreeMap::new() },
             (false, true) => Shown::Spinners { all: MultiProgress::new(), running: BTreeMap::new() },
         };
         Self { shown, width: nodes.map(str::len).max().unwrap_or(0) }
@@ -48,17 +54,12 @@ impl Progress {
                     running.insert((*node).to_owned(), bar);
                 }
             }
-            Event::Note { node, text } => {
-                if let Shown::Spinners { running, .. } = &mut self.shown
-                    && let Some(bar) = running.get(*node)
-                {
-                    bar.set_message((*text).to_owned());
-                }
-            }
+            Event::Note { node, text } => self.note(node, text),
             Event::Ended { node, action, ended } => {
                 let how = match &ended.outcome {
                     Outcome::Done => done_word(*action).to_owned(),
-                    Outcome::Failed(error) => format!("failed: {error:#}"),
+                    // What went wrong is said once, at the end, with its hint.
+                    Outcome::Failed(_) => "failed".to_owned(),
                     Outcome::Skipped { because } => format!("skipped because of {because}"),
                     Outcome::Interrupted => "not started".to_owned(),
                 };
@@ -80,11 +81,31 @@ impl Progress {
         }
     }
 
+    fn note(&mut self, node: &str, text: &str) {
+        match &mut self.shown {
+            Shown::Nothing => {}
+            Shown::Spinners { running, .. } => {
+                if let Some(bar) = running.get(node) {
+                    bar.set_message(text.to_owned());
+                }
+            }
+            // A line for each new kind of note, not for each of the hundred crates of a build.
+            Shown::Lines { said } => {
+                let word = text.split(' ').next().unwrap_or_default();
+                if said.get(node).is_none_or(|last| last != word) {
+                    said.insert(node.to_owned(), word.to_owned());
+                    let width = self.width;
+                    self.line(&format!("  {node:width$}  {text}"));
+                }
+            }
+        }
+    }
+
     fn line(&self, line: &str) {
         match &self.shown {
             Shown::Nothing => {}
             // A closed stderr is nobody's loss.
-            Shown::Lines => drop(writeln!(std::io::stderr(), "{line}")),
+            Shown::Lines { .. } => drop(writeln!(std::io::stderr(), "{line}")),
             Shown::Spinners { all, .. } => drop(all.println(line)),
         }
     }

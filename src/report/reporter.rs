@@ -4,7 +4,7 @@ use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle};
 use serde::Serialize;
 
 use super::exit_code;
@@ -78,14 +78,12 @@ impl Reporter {
 
     /// A spinner for work before the plan; elsewhere than on a terminal, its first message is a line.
     pub(crate) fn waiting(&self) -> impl FnMut(&str) + use<> {
-        let bar = self.bar(None, "");
-        if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg}") {
-            bar.set_style(style);
-        }
+        let (reporter, mut bar) = (self.clone(), None);
         let (lines, mut said) = (!self.quiet && !self.terminal, false);
         move |text| {
+            // Most plans need no wait, and so no spinner.
+            let bar = bar.get_or_insert_with(|| reporter.spinner(text).with_finish(ProgressFinish::AndClear));
             bar.set_message(text.to_owned());
-            bar.tick();
             if lines && !said {
                 err(&format!("{text}\n"));
                 said = true;
