@@ -169,8 +169,7 @@ impl Builder<'_> {
     fn topics(&mut self) {
         for (name, topic) in &self.spec.topic {
             let own = Reference::new(Kind::Topic, name.get_ref());
-            let notified =
-                self.spec.alarm.values().any(|alarm| alarm.notify.0.iter().any(|target| *target.get_ref() == own));
+            let notified = self.spec.has_alarm_that_notifies(name.get_ref());
             let encryption = match &topic.encryption {
                 Some(encryption) => encryption.get_ref().clone(),
                 // CloudWatch may not use the AWS-managed key: the alarms would stay silent.

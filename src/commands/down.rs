@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use clap::Args as ClapArgs;
 
-use super::session::{checked_stage, connect, owner};
-use super::up::conclude;
+use super::session::{checked_stage, connect, load_spec, owner};
+use super::up::{conclude, show_refusals};
 use crate::apply::{self, Task};
 use crate::aws::Tags;
 use crate::cli::Global;
@@ -80,10 +80,7 @@ pub(crate) async fn run(
         return Ok(exit_code::DONE);
     }
     reporter.plan(&plan);
-    if plan.refusals().next().is_some() {
-        for (_, refusal) in plan.refusals() {
-            reporter.error(&Hint::error(refusal.why.clone(), refusal.hint.clone()));
-        }
+    if show_refusals(&plan, reporter) {
         reporter.document(&run_report(&pipeline, stage.as_deref(), plan, None, seconds()))?;
         return Err(Shown.into());
     }
@@ -118,11 +115,7 @@ fn target(args: &Args, global: &Global) -> anyhow::Result<(Naming, BTreeSet<Stri
         }
         return Ok((Naming { pipeline: name.clone(), stage }, BTreeSet::new()));
     }
-    if !args.spec.exists() {
-        let hint = "name the pipeline file, or the pipeline with --name";
-        return Err(Hint::usage(format!("there is no spec {}", args.spec.display()), hint));
-    }
-    let spec = spec::load(&args.spec, stage.as_deref())?.spec;
+    let spec = load_spec(&args.spec, stage.as_deref(), "name the pipeline file, or the pipeline with --name")?;
     let naming = Naming { pipeline: spec.name.get_ref().clone(), stage };
     let functions = spec.function.keys().map(|key| naming.physical(key.get_ref())).collect();
     Ok((naming, functions))

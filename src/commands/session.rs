@@ -13,7 +13,7 @@ use crate::package::{Architecture, Target};
 use crate::pipeline::{Flow, Pipeline};
 use crate::report::Reporter;
 use crate::resources::Cx;
-use crate::spec::{self, Naming};
+use crate::spec::{self, Naming, Spec};
 
 /// The region of the embedded AWS when none is given.
 const LOCAL_REGION: &str = "us-east-1";
@@ -42,11 +42,7 @@ impl Session {
         start: daemon::Start,
     ) -> anyhow::Result<Self> {
         let stage = checked_stage(global)?;
-        if !spec.exists() {
-            let hint = "name a pipeline file, or make one with `streamkit init`";
-            return Err(Hint::usage(format!("there is no spec {}", spec.display()), hint));
-        }
-        let spec = spec::load(spec, stage.as_deref())?.spec;
+        let spec = load_spec(spec, stage.as_deref(), "name a pipeline file, or make one with `streamkit init`")?;
         let naming = Naming { pipeline: spec.name.get_ref().clone(), stage };
         let aws = connect(global, reporter, start).await?;
         let home = Home::find()?;
@@ -83,6 +79,14 @@ impl Session {
             }),
         }
     }
+}
+
+/// The checked spec; `hint` says what to do when there is no such file.
+pub(crate) fn load_spec(path: &Path, stage: Option<&str>, hint: &str) -> anyhow::Result<Spec> {
+    if !path.exists() {
+        return Err(Hint::usage(format!("there is no spec {}", path.display()), hint));
+    }
+    spec::load(path, stage)
 }
 
 /// The stage of the command line, if AWS would take it as part of a name.

@@ -56,10 +56,7 @@ pub(crate) async fn run(
     reporter.plan(&plan);
     let naming = &session.pipeline.naming;
     let (pipeline, stage) = (naming.pipeline.clone(), naming.stage.clone());
-    if plan.refusals().next().is_some() {
-        for (_, refusal) in plan.refusals() {
-            reporter.error(&Hint::error(refusal.why.clone(), refusal.hint.clone()));
-        }
+    if show_refusals(&plan, reporter) {
         reporter.document(&run_report(&pipeline, stage.as_deref(), plan, None, started.elapsed().as_secs_f64()))?;
         return Err(Shown.into());
     }
@@ -123,6 +120,14 @@ fn tasks<'a>(session: &'a Session, plan: &Plan, orphans: &'a [crate::resources::
         });
     }
     tasks
+}
+
+/// Reports what the plan must not do; false when there is nothing of that kind.
+pub(super) fn show_refusals(plan: &Plan, reporter: &Reporter) -> bool {
+    for (_, refusal) in plan.refusals() {
+        reporter.error(&Hint::error(refusal.why.clone(), refusal.hint.clone()));
+    }
+    plan.refusals().next().is_some()
 }
 
 /// Reports failures with their hints, and decides how the command ended.

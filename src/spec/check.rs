@@ -87,7 +87,7 @@ impl Checker<'_> {
         for function in spec.function.values() {
             self.function(function);
         }
-        self.distinct_sources();
+        self.readers();
         for (name, topic) in &spec.topic {
             self.topic(name.get_ref(), topic);
         }
@@ -201,8 +201,8 @@ impl Checker<'_> {
         }
     }
 
-    /// AWS allows one mapping for each pair of source and function; each function here has one source, so only names matter.
-    fn distinct_sources(&mut self) {
+    /// A shard serves five GetRecords a second, and every mapping polls it once a second.
+    fn readers(&mut self) {
         let mut readers: BTreeMap<&Reference, usize> = BTreeMap::new();
         for function in self.spec.function.values() {
             *readers.entry(function.source.get_ref().from.get_ref()).or_default() += 1;
@@ -220,11 +220,7 @@ impl Checker<'_> {
     }
 
     fn topic(&mut self, name: &str, topic: &Topic) {
-        let notified = self
-            .spec
-            .alarm
-            .values()
-            .any(|alarm| alarm.notify.0.iter().any(|to| to.get_ref() == &Reference::new(Kind::Topic, name)));
+        let notified = self.spec.has_alarm_that_notifies(name);
         if let Some(encryption) = &topic.encryption
             && *encryption.get_ref() == Encryption::AwsManaged
             && notified

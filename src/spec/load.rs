@@ -17,23 +17,17 @@ use super::reference::{Kind, Reference};
 use super::types::Spec;
 use super::{check, names};
 
-/// A spec that is free of mistakes, with the text it came from.
-#[derive(Debug)]
-pub(crate) struct Loaded {
-    pub(crate) spec: Spec,
-}
-
 /// Reads and checks the spec at `path`, for the given stage.
 ///
 /// # Errors
 /// [`Findings`] when the file is not a correct spec; an I/O error with its path when it cannot be read.
-pub(crate) fn load(path: &Path, stage: Option<&str>) -> anyhow::Result<Loaded> {
+pub(crate) fn load(path: &Path, stage: Option<&str>) -> anyhow::Result<Spec> {
     let text = std::fs::read_to_string(path).with_context(|| format!("reading the spec {}", path.display()))?;
     parse(&text, stage).map_err(|all| Findings { path: path.to_owned(), text, all }.into())
 }
 
 /// Reads and checks the text of a spec.
-pub(crate) fn parse(text: &str, stage: Option<&str>) -> Result<Loaded, Vec<Finding>> {
+pub(crate) fn parse(text: &str, stage: Option<&str>) -> Result<Spec, Vec<Finding>> {
     let (document, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
         let end = text.len();
@@ -54,7 +48,7 @@ pub(crate) fn parse(text: &str, stage: Option<&str>) -> Result<Loaded, Vec<Findi
     }
     findings.sort_by_key(|finding| (finding.span.start, finding.span.end));
     match spec {
-        Some(spec) if findings.is_empty() => Ok(Loaded { spec }),
+        Some(spec) if findings.is_empty() => Ok(spec),
         _ => Err(findings),
     }
 }

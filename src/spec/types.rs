@@ -313,6 +313,12 @@ impl Stream {
 }
 
 impl Spec {
+    /// True when an alarm publishes to the topic of this name.
+    pub(crate) fn has_alarm_that_notifies(&self, topic: &str) -> bool {
+        let topic = Reference::new(Kind::Topic, topic);
+        self.alarm.values().any(|alarm| alarm.notify.0.iter().any(|target| *target.get_ref() == topic))
+    }
+
     /// Every section that can be referred to, with the place of its name.
     pub(crate) fn sections(&self) -> Vec<(Reference, std::ops::Range<usize>)> {
         fn named<T>(
