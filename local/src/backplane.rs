@@ -10,6 +10,7 @@ pub use crate::error::CallError;
 
 use crate::call::{Call, Protocol};
 use crate::engines::Engines;
+use crate::pace::Pace;
 use crate::protocol::{body_of, error_of};
 
 /// A handle to the neighbours of the Lambda engine; cheap to clone.
@@ -31,6 +32,12 @@ impl Backplane {
     /// The one account, 12 digits.
     pub fn account(&self) -> &str {
         &self.engines.account
+    }
+
+    /// How long changes take.
+    #[allow(dead_code, reason = "the engines that take their time follow")]
+    pub(crate) fn pace(&self) -> &Pace {
+        &self.engines.pace
     }
 
     /// Address of the gateway, for the `AWS_ENDPOINT_URL` of function processes.

@@ -14,6 +14,7 @@ mod iam;
 mod input;
 pub mod lambda;
 mod logs;
+mod pace;
 mod protocol;
 mod server;
 mod sns;

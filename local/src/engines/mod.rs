@@ -18,6 +18,7 @@ use crate::cloudwatch::CloudWatch;
 use crate::error::CallError;
 use crate::iam::Roles;
 use crate::logs::Logs;
+use crate::pace::Pace;
 use crate::protocol;
 use crate::sns::Sns;
 use crate::sqs::Sqs;
@@ -36,6 +37,7 @@ fn is_own(call: &Call) -> bool {
 pub(crate) struct Engines {
     pub(crate) region: String,
     pub(crate) account: String,
+    pub(crate) pace: Pace,
     address: SocketAddr,
     kinesis: kinesis::Kinesis,
     dynamodb: dynamodb::DynamoDb,
@@ -54,6 +56,7 @@ impl Engines {
         Ok(Arc::new(Self {
             region: region.to_owned(),
             account: account.to_owned(),
+            pace: Pace::none(),
             address,
             kinesis: kinesis::Kinesis::start(region, account),
             dynamodb: dynamodb::DynamoDb::open(region, account)?,
