@@ -212,7 +212,7 @@ const ASPECT_PUT: usize = 1;
 const ASPECT_DELETE: usize = 2;
 
 fn bucket_aspect(query: &str, verb: usize) -> &'static str {
-    const ASPECTS: [(&str, [&str; 3]); 9] = [
+    const ASPECTS: [(&str, [&str; 3]); 18] = [
         ("versioning", ["GetBucketVersioning", "PutBucketVersioning", "Unknown"]),
         ("encryption", ["GetBucketEncryption", "PutBucketEncryption", "DeleteBucketEncryption"]),
         ("publicAccessBlock", ["GetPublicAccessBlock", "PutPublicAccessBlock", "DeletePublicAccessBlock"]),
@@ -222,6 +222,18 @@ fn bucket_aspect(query: &str, verb: usize) -> &'static str {
         ("location", ["GetBucketLocation", "Unknown", "Unknown"]),
         ("acl", ["GetBucketAcl", "PutBucketAcl", "Unknown"]),
         ("notification", ["GetBucketNotificationConfiguration", "PutBucketNotificationConfiguration", "Unknown"]),
+        (
+            "ownershipControls",
+            ["GetBucketOwnershipControls", "PutBucketOwnershipControls", "DeleteBucketOwnershipControls"],
+        ),
+        ("cors", ["GetBucketCors", "PutBucketCors", "DeleteBucketCors"]),
+        ("website", ["GetBucketWebsite", "PutBucketWebsite", "DeleteBucketWebsite"]),
+        ("replication", ["GetBucketReplication", "PutBucketReplication", "DeleteBucketReplication"]),
+        ("logging", ["GetBucketLogging", "PutBucketLogging", "Unknown"]),
+        ("accelerate", ["GetBucketAccelerateConfiguration", "PutBucketAccelerateConfiguration", "Unknown"]),
+        ("requestPayment", ["GetBucketRequestPayment", "PutBucketRequestPayment", "Unknown"]),
+        ("object-lock", ["GetObjectLockConfiguration", "PutObjectLockConfiguration", "Unknown"]),
+        ("policyStatus", ["GetBucketPolicyStatus", "Unknown", "Unknown"]),
     ];
     query
         .split('&')

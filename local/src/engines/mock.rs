@@ -9,6 +9,7 @@ use winterbaume_iam::IamService;
 use winterbaume_kms::KmsService;
 use winterbaume_s3::S3Service;
 
+use super::s3::Buckets;
 use crate::call::{Call, Protocol};
 use crate::error::CallError;
 use crate::protocol;
@@ -17,6 +18,7 @@ pub(super) struct Mocks {
     region: String,
     iam: IamService,
     s3: S3Service,
+    buckets: Buckets,
     kms: KmsService,
     autoscaling: ApplicationAutoScalingService,
 }
@@ -29,6 +31,7 @@ impl Mocks {
             region: region.to_owned(),
             iam: IamService::new(),
             s3: S3Service::new(),
+            buckets: Buckets::default(),
             kms: KmsService::new(),
             autoscaling: ApplicationAutoScalingService::new(),
         }
@@ -43,6 +46,9 @@ impl Mocks {
             other => return protocol::error_response(call, &CallError::unknown_operation(other, &call.operation)),
         };
         let (mut parts, body) = request.into_parts();
+        if let Some(error) = self.buckets.refuse(call, parts.uri.path()) {
+            return protocol::error_response(call, &error);
+        }
         // S3 would otherwise keep one world per region that a request is signed for.
         parts.headers.remove(header::AUTHORIZATION);
         // Keys in a body must be spelt as the engine spells those in a path.
@@ -65,6 +71,7 @@ impl Mocks {
         let mangled = call.protocol == Protocol::Query || (xml && call.operation != "GetObject");
         let body = if mangled { utf8_again(answer.body) } else { answer.body };
         *response.body_mut() = body.into();
+        self.buckets.complete(call, parts.uri.path(), &mut response);
         response
     }
 }

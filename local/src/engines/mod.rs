@@ -3,6 +3,7 @@
 mod dynamodb;
 mod kinesis;
 mod mock;
+mod s3;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

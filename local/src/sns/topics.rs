@@ -71,7 +71,10 @@ impl Topic {
     }
 
     pub(super) fn set(&mut self, name: &str, value: &str) -> Result<(), CallError> {
-        set(&mut self.settings, &TOPIC_SETTINGS, name, value)
+        // `SQSFailureFeedbackRoleArn` and its many siblings: stored, nothing is logged.
+        let feedback = ["SuccessFeedbackRoleArn", "SuccessFeedbackSampleRate", "FailureFeedbackRoleArn"];
+        let known = TOPIC_SETTINGS.contains(&name) || feedback.iter().any(|suffix| name.ends_with(suffix));
+        set(&mut self.settings, known, name, value)
     }
 
     pub(super) fn attributes(&self) -> Map<String, Value> {
@@ -136,7 +139,7 @@ impl Subscription {
     }
 
     pub(super) fn set(&mut self, name: &str, value: &str) -> Result<(), CallError> {
-        set(&mut self.settings, &SUBSCRIPTION_SETTINGS, name, value)
+        set(&mut self.settings, SUBSCRIPTION_SETTINGS.contains(&name), name, value)
     }
 
     pub(super) fn setting(&self, name: &str) -> Option<&str> {
@@ -170,9 +173,9 @@ impl Subscription {
     }
 }
 
-fn set(settings: &mut BTreeMap<String, String>, known: &[&str], name: &str, value: &str) -> Result<(), CallError> {
+fn set(settings: &mut BTreeMap<String, String>, known: bool, name: &str, value: &str) -> Result<(), CallError> {
     let invalid = || CallError::bad("InvalidParameter", format!("Invalid parameter: {name}"));
-    if !known.contains(&name) {
+    if !known {
         return Err(CallError::bad("InvalidParameter", "Invalid parameter: AttributeName"));
     }
     if name.ends_with("Policy") && !value.is_empty() && serde_json::from_str::<Value>(value).is_err() {

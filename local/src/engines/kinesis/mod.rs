@@ -75,8 +75,25 @@ impl Kinesis {
                 _ => self.engine(request).await,
             };
         }
+        if call.operation == "DescribeStreamConsumer" {
+            return match self.describe_consumer(&request).await {
+                Ok(response) => response,
+                Err(error) => protocol::error_response(call, &error),
+            };
+        }
         let _in_order = self.ordered(&call.operation).await;
         self.engine(request).await
+    }
+
+    /// The engine leaves out which stream the consumer reads.
+    async fn describe_consumer(&self, request: &Request<Bytes>) -> Result<Response, CallError> {
+        let cbor = is_cbor(request);
+        let mut answer = self.json("DescribeStreamConsumer", protocol::decode_as(cbor, request.body())?).await?;
+        let consumer = &mut answer["ConsumerDescription"];
+        let stream = consumer["ConsumerARN"].as_str().and_then(|arn| Some(arn.split_once("/consumer/")?.0.to_owned()));
+        consumer["StreamARN"] = json!(stream);
+        let form = if cbor { "application/x-amz-cbor-1.1" } else { "application/x-amz-json-1.1" };
+        Ok(protocol::response(200, form, protocol::encode_as(cbor, &answer)?))
     }
 
     async fn ordered(&self, operation: &str) -> (Option<RwLockReadGuard<'_, ()>>, Option<RwLockWriteGuard<'_, ()>>) {
