@@ -8,6 +8,7 @@ use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Region};
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
 use aws_sdk_sqs::types::{
     BatchResultErrorEntry, MessageAttributeValue, SendMessageBatchRequestEntry, SendMessageBatchResultEntry,
@@ -146,10 +147,14 @@ fn attribute(value: &Attribute) -> AttributeValue {
     match value {
         Attribute::S(text) => AttributeValue::S(text.clone()),
         Attribute::N(number) => AttributeValue::N(number.clone()),
+        Attribute::B(bytes) => AttributeValue::B(Blob::new(bytes.as_slice())),
         Attribute::Bool(bool) => AttributeValue::Bool(*bool),
         Attribute::Null => AttributeValue::Null(true),
         Attribute::List(list) => AttributeValue::L(list.iter().map(attribute).collect()),
         Attribute::Map(map) => AttributeValue::M(attributes(map)),
+        Attribute::Strings(set) => AttributeValue::Ss(set.clone()),
+        Attribute::Numbers(set) => AttributeValue::Ns(set.clone()),
+        Attribute::Binaries(set) => AttributeValue::Bs(set.iter().map(|bytes| Blob::new(bytes.as_slice())).collect()),
     }
 }
 

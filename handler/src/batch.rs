@@ -9,7 +9,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
-use streamkit_recipes::{Count, Effects, Item, Rejected, Unit};
+use streamkit_recipes::{Count, Effects, Item, Rejected, TableKey, Unit};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::config::Config;
@@ -100,7 +100,7 @@ impl<S: Sink> Job<'_, S> {
 
     /// Asks the recipe about every record.
     fn process(&self, records: &[Incoming]) -> (Vec<State>, Vec<Put>) {
-        let (partition_key, sort_key) = self.config.recipe.key();
+        let key = self.config.recipe.needs().table;
         // One call must not put the same key twice; of two items with the same key the later one stands.
         let mut puts: Vec<Put> = Vec::new();
         let mut by_key = BTreeMap::new();
@@ -113,7 +113,8 @@ impl<S: Sink> Job<'_, S> {
             states.push(match result {
                 Ok(Effects { items, counts, .. }) => {
                     for item in items {
-                        let key = (item.get(partition_key).cloned(), sort_key.and_then(|name| item.get(name).cloned()));
+                        let key: Vec<_> =
+                            key.iter().flat_map(TableKey::names).map(|name| item.get(name).cloned()).collect();
                         let index = *by_key.entry(key).or_insert(puts.len());
                         if index == puts.len() {
                             puts.push(Put { item: Item::new(), places: Vec::new() });

@@ -22,7 +22,7 @@ pub struct Letter {
 impl Letter {
     /// Writes the letter for a record, with all of its payload.
     pub fn new(pipeline: &str, function: &str, record: &Incoming, rejected: &Rejected) -> Self {
-        let event_id = record.record().id();
+        let event_id = record.stream_record().id();
         let mut body = json!({
             "pipeline": pipeline,
             "function": function,

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
-use streamkit_recipes::Record;
+use streamkit_recipes::{Record, StreamRecord};
 
 /// An invocation's payload.
 ///
@@ -95,7 +95,12 @@ pub struct Incoming {
 impl Incoming {
     /// Returns the record as recipes see it.
     pub fn record(&self) -> Record<'_> {
-        Record {
+        Record::Stream(self.stream_record())
+    }
+
+    /// Returns the record of a stream.
+    pub fn stream_record(&self) -> StreamRecord<'_> {
+        StreamRecord {
             shard_id: &self.shard_id,
             sequence_number: &self.sequence_number,
             partition_key: &self.partition_key,
@@ -158,7 +163,7 @@ mod tests {
             "eventSourceARN":"arn:aws:kinesis:us-east-2:123456789012:stream/s"}]}"#,
         );
         let records = decode(event).unwrap();
-        let record = records[0].record();
+        let record = records[0].stream_record();
         assert_eq!((record.shard_id, record.sequence_number), ("shardId-000000000006", "4959033827149"));
         assert_eq!((record.partition_key, record.arrival_ms, record.data), ("k", 1_545_084_650_987, &b"Hello"[..]));
         assert_eq!(record.id(), "shardId-000000000006:4959033827149");

@@ -31,7 +31,7 @@ pub fn write(
             "requestId": request_id,
             "sequenceNumber": record.sequence_number,
             "shardId": record.shard_id,
-            "eventId": record.record().id(),
+            "eventId": record.stream_record().id(),
             "partitionKey": record.partition_key,
             "error": failure.code,
             "outcome": handling,

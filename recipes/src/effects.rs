@@ -1,35 +1,80 @@
-//! What a recipe wants done for a record: items to store and things to count.
+//! What a recipe wants done for a record: items and objects to store, notifications to publish, things to count.
 
 use std::collections::BTreeMap;
 
-/// A DynamoDB attribute value, in the kinds that recipes use.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Attribute {
-    /// A string.
-    S(String),
-    /// A number in DynamoDB's own canonical decimal form: no exponent, no leading or trailing zeros, at most 38 digits.
-    N(String),
-    /// A boolean.
-    Bool(bool),
-    /// An explicit null.
-    Null,
-    /// A list.
-    List(Vec<Attribute>),
-    /// A map.
-    Map(BTreeMap<String, Attribute>),
-}
+use crate::Item;
 
-/// A DynamoDB item: attributes by name.
-pub type Item = BTreeMap<String, Attribute>;
-
-/// Everything that follows from one record. Kinds are added as recipes need them.
+/// Everything that follows from one record. The same record always gives the same effects, so that carrying them out
+/// again changes nothing.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Effects {
     /// Items to put into the table.
     pub items: Vec<Item>,
+    /// Objects to put into the bucket.
+    pub objects: Vec<Object>,
+    /// Messages to publish to the topic, after items and objects are stored.
+    pub notifications: Vec<Notification>,
     /// Metrics to add to, besides the recipe's processed and failed counts, which the handler keeps.
     pub counts: Vec<Count>,
+}
+
+impl Effects {
+    /// No effects yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds an item to put into the table.
+    #[must_use]
+    pub fn item(mut self, item: Item) -> Self {
+        self.items.push(item);
+        self
+    }
+
+    /// Adds an object to put into the bucket.
+    #[must_use]
+    pub fn object(mut self, object: Object) -> Self {
+        self.objects.push(object);
+        self
+    }
+
+    /// Adds a message to publish to the topic.
+    #[must_use]
+    pub fn notification(mut self, notification: Notification) -> Self {
+        self.notifications.push(notification);
+        self
+    }
+
+    /// Adds to a metric.
+    #[must_use]
+    pub fn count(mut self, count: Count) -> Self {
+        self.counts.push(count);
+        self
+    }
+}
+
+/// An S3 object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Object {
+    /// The key. It begins with the prefix that the recipe says it needs, and follows from the record's identity.
+    pub key: String,
+    /// The body.
+    pub body: String,
+    /// The media type.
+    pub content_type: &'static str,
+}
+
+/// A message to a topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notification {
+    /// The subject: at most 100 printable ASCII characters.
+    pub subject: String,
+    /// The body.
+    pub message: String,
+    /// Message attributes, by which subscribers filter; all are strings, none empty. The record's identity should be
+    /// among them, so that a subscriber can tell a message that comes twice.
+    pub attributes: BTreeMap<&'static str, String>,
 }
 
 /// A value for a CloudWatch metric in the recipe's namespace.
@@ -37,14 +82,47 @@ pub struct Effects {
 pub struct Count {
     /// The metric's name.
     pub metric: &'static str,
-    /// What to add.
+    /// The value.
     pub value: f64,
     /// The value's unit.
     pub unit: Unit,
+    /// How values of one batch go together.
+    pub together: Together,
+    /// Names and values of dimensions. Each combination of values is a metric of its own, and costs as one: take them
+    /// from a closed list. Values are printable ASCII and not empty.
+    pub dimensions: Vec<(&'static str, String)>,
+}
+
+impl Count {
+    /// One more of something.
+    pub fn one(metric: &'static str) -> Self {
+        Self { metric, value: 1.0, unit: Unit::Count, together: Together::Summed, dimensions: Vec::new() }
+    }
+
+    /// A measured value, kept apart from others so that CloudWatch knows minimum, maximum and percentiles.
+    pub fn sample(metric: &'static str, value: f64, unit: Unit) -> Self {
+        Self { metric, value, unit, together: Together::Apart, dimensions: Vec::new() }
+    }
+
+    /// Adds a dimension.
+    #[must_use]
+    pub fn of(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.dimensions.push((name, value.into()));
+        self
+    }
+}
+
+/// How values of one metric and batch go together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Together {
+    /// As one sum.
+    Summed,
+    /// As so many samples.
+    Apart,
 }
 
 /// A CloudWatch unit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Unit {
     /// How many.
     Count,

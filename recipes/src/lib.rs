@@ -1,27 +1,33 @@
 //! What streamkit's recipes mean, without AWS, I/O or clock: one file per recipe, and the types that they share.
 //!
-//! The handler runs [`Recipe::process`], `send` draws from [`Recipe::generator`], and `validate` compares what AWS
-//! holds with what `process` says of the same record.
+//! The handler runs [`Recipe::process`], `send` draws from [`Samples`], and `validate` compares what AWS holds with what
+//! `process` says of the same record.
 
+mod attribute;
 mod effects;
+mod needs;
 mod recipe;
 mod record;
 mod retail;
+mod samples;
 mod zipf;
 
-pub use effects::{Attribute, Count, Effects, Item, Unit};
-pub use recipe::{Generator, Recipe, Rejected};
-pub use record::{Event, Record};
+pub use attribute::{Attribute, Item};
+pub use effects::{Count, Effects, Notification, Object, Together, Unit};
+pub use needs::{Images, KeyAttribute, KeyKind, Needs, SourceKind, TableKey, View};
+pub use recipe::{Recipe, Rejected};
+pub use record::{Change, ChangeKind, Record, StreamRecord, UserIdentity};
+pub use samples::{Event, Generator, Sampled, Samples, StreamSamples, TableSamples, Write, Writer};
 
-static ALL: [&dyn Recipe; 1] = [&retail::Retail];
+static ALL: [&dyn Sampled; 1] = [&retail::Retail];
 
 /// Returns every recipe, in the order in which they should be listed.
-pub fn all() -> &'static [&'static dyn Recipe] {
+pub fn all() -> &'static [&'static dyn Sampled] {
     &ALL
 }
 
 /// Finds a recipe by the name that a spec uses.
-pub fn find(name: &str) -> Option<&'static dyn Recipe> {
+pub fn find(name: &str) -> Option<&'static dyn Sampled> {
     ALL.iter().copied().find(|recipe| recipe.name() == name)
 }
 
@@ -35,6 +41,11 @@ mod tests {
             let found = find(recipe.name()).expect("listed recipe is found");
             assert_eq!(found.name(), recipe.name());
             assert!(!recipe.about().is_empty());
+            let matching = match recipe.samples() {
+                Samples::Stream(_) => SourceKind::Stream,
+                Samples::Table(_) => SourceKind::Table,
+            };
+            assert_eq!(recipe.source(), matching);
         }
         assert!(find("no-such-recipe").is_none());
     }

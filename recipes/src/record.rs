@@ -1,8 +1,37 @@
-//! What goes into a stream (`Event`) and what comes out of it (`Record`).
+//! What comes out of a source: a stream's record, or a table's change.
 
-/// A stream record as a function sees it.
+use crate::{Item, Rejected, View};
+
+/// A record as a function sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Record<'a> {
+pub enum Record<'a> {
+    /// From a Kinesis data stream.
+    Stream(StreamRecord<'a>),
+    /// From a DynamoDB table's stream.
+    Change(Change<'a>),
+}
+
+impl<'a> Record<'a> {
+    /// The record of a stream, or the verdict on one that comes from elsewhere.
+    pub fn stream(&self) -> Result<&StreamRecord<'a>, Rejected> {
+        match self {
+            Self::Stream(record) => Ok(record),
+            Self::Change(_) => Err(Rejected::new("wrong_source", "a table's change, expected a stream's record")),
+        }
+    }
+
+    /// The change of a table, or the verdict on a record that comes from elsewhere.
+    pub fn change(&self) -> Result<&Change<'a>, Rejected> {
+        match self {
+            Self::Change(change) => Ok(change),
+            Self::Stream(_) => Err(Rejected::new("wrong_source", "a stream's record, expected a table's change")),
+        }
+    }
+}
+
+/// A record of a Kinesis data stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StreamRecord<'a> {
     /// The shard's identifier, such as `shardId-000000000000`.
     pub shard_id: &'a str,
     /// The record's sequence number, unique within its shard.
@@ -15,7 +44,87 @@ pub struct Record<'a> {
     pub data: &'a [u8],
 }
 
-impl Record<'_> {
+/// A change of a DynamoDB table's item.
+///
+/// See <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_streams_Record.html>.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Change<'a> {
+    /// DynamoDB's identity of the change, the same for every delivery.
+    pub event_id: &'a str,
+    /// The change's place in the stream: of two changes of one item the later has the higher number.
+    pub sequence_number: &'a str,
+    /// What was done to the item.
+    pub kind: ChangeKind,
+    /// The table's name.
+    pub table: &'a str,
+    /// The region that the stream is in.
+    pub region: &'a str,
+    /// About when the change was made, in milliseconds since the epoch.
+    pub created_ms: i64,
+    /// The size of key and images in bytes.
+    pub size_bytes: u64,
+    /// What the stream carries.
+    pub view: View,
+    /// The item's key.
+    pub keys: &'a Item,
+    /// The item before the change, if there was one and the view type carries it.
+    pub old: Option<&'a Item>,
+    /// The item after the change, if there is one and the view type carries it.
+    pub new: Option<&'a Item>,
+    /// On whose behalf DynamoDB made the change, if it was a service's.
+    pub user: Option<UserIdentity<'a>>,
+}
+
+impl Change<'_> {
+    /// Whether DynamoDB deleted the item because its time to live was over. In a replica of a global table this shows
+    /// only in the region where it happened.
+    pub fn is_expiry(&self) -> bool {
+        let by_dynamodb =
+            |user: &UserIdentity<'_>| user.kind == "Service" && user.principal_id == "dynamodb.amazonaws.com";
+        self.kind == ChangeKind::Remove && self.user.as_ref().is_some_and(by_dynamodb)
+    }
+}
+
+/// What was done to an item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ChangeKind {
+    /// It was made.
+    Insert,
+    /// It was changed.
+    Modify,
+    /// It was deleted.
+    Remove,
+}
+
+impl ChangeKind {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Insert, Self::Modify, Self::Remove];
+
+    /// DynamoDB's name of it, such as `INSERT`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Insert => "INSERT",
+            Self::Modify => "MODIFY",
+            Self::Remove => "REMOVE",
+        }
+    }
+
+    /// Finds a kind by DynamoDB's name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+}
+
+/// Who made a change on a service's behalf.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UserIdentity<'a> {
+    /// `Service`.
+    pub kind: &'a str,
+    /// `dynamodb.amazonaws.com` for an item whose time to live was over.
+    pub principal_id: &'a str,
+}
+
+impl StreamRecord<'_> {
     /// Returns the record's identity, `<shard>:<sequence number>`: the `eventID` that Lambda gives to a Kinesis record.
     pub fn id(&self) -> String {
         format!("{}:{}", self.shard_id, self.sequence_number)
@@ -38,15 +147,6 @@ fn fnv1a_128(bytes: impl Iterator<Item = u8>) -> u128 {
     bytes.fold(OFFSET, |hash, byte| (hash ^ u128::from(byte)).wrapping_mul(PRIME))
 }
 
-/// An event for a producer to put into a stream.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Event {
-    /// Decides the shard, and with it the order; 1 to 256 characters.
-    pub partition_key: String,
-    /// The payload.
-    pub data: Vec<u8>,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -64,14 +164,14 @@ mod tests {
             for sequence in 0..10_000_u64 {
                 let shard_id = format!("shardId-{shard:012}");
                 let sequence_number = format!("4954583968659{:043}", sequence * 16);
-                let record = Record {
+                let record = StreamRecord {
                     shard_id: &shard_id,
                     sequence_number: &sequence_number,
                     partition_key: "p",
                     arrival_ms: 1,
                     data: b"",
                 };
-                let later = Record { arrival_ms: 2, partition_key: "q", data: b"x", ..record };
+                let later = StreamRecord { arrival_ms: 2, partition_key: "q", data: b"x", ..record };
                 assert_eq!(record.digits(), later.digits());
                 assert_eq!(record.digits().len(), 20);
                 assert!(seen.insert(record.digits()));

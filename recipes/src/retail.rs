@@ -6,7 +6,10 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use crate::{Attribute, Effects, Event, Generator, Item, Recipe, Record, Rejected};
+use crate::{
+    Attribute, Effects, Event, Generator, Item, KeyAttribute, KeyKind, Needs, Recipe, Record, Rejected, Sampled,
+    Samples, SourceKind, StreamRecord, StreamSamples, TableKey,
+};
 
 /// DynamoDB's limit for a partition key.
 const USER_ID_MAX_BYTES: usize = 2048;
@@ -31,20 +34,20 @@ impl Recipe for Retail {
         "Scores shop events per user: views, baskets and purchases (Kinesis to DynamoDB)"
     }
 
+    fn source(&self) -> SourceKind {
+        SourceKind::Stream
+    }
+
+    fn needs(&self) -> Needs {
+        let key = TableKey {
+            partition: KeyAttribute::new("userId", KeyKind::S),
+            sort: Some(KeyAttribute::new("eventTimestamp", KeyKind::N)),
+        };
+        Needs { table: Some(key), ..Needs::default() }
+    }
+
     fn namespace(&self) -> &'static str {
         "RetailEventProcessing"
-    }
-
-    fn processed_metric(&self) -> &'static str {
-        "ProcessedEvents"
-    }
-
-    fn failed_metric(&self) -> &'static str {
-        "FailedEvents"
-    }
-
-    fn key(&self) -> (&'static str, Option<&'static str>) {
-        ("userId", Some("eventTimestamp"))
     }
 
     fn volatile(&self) -> &'static [&'static str] {
@@ -52,8 +55,21 @@ impl Recipe for Retail {
     }
 
     fn process(&self, record: &Record<'_>, now_ms: i64) -> Result<Effects, Rejected> {
+        let record = record.stream()?;
         let event = parse(record)?;
-        Ok(Effects { items: vec![item(event, record, now_ms)], ..Effects::default() })
+        Ok(Effects::new().item(item(event, record, now_ms)))
+    }
+}
+
+impl Sampled for Retail {
+    fn samples(&self) -> Samples<'_> {
+        Samples::Stream(self)
+    }
+}
+
+impl StreamSamples for Retail {
+    fn partition_field(&self) -> &'static str {
+        "userId"
     }
 
     fn generator(&self, seed: u64) -> Box<dyn Generator + Send> {
@@ -82,7 +98,7 @@ struct RetailEvent {
 }
 
 /// Fields that are not listed here are ignored, and a field that is null counts as absent.
-fn parse(record: &Record<'_>) -> Result<RetailEvent, Rejected> {
+fn parse(record: &StreamRecord<'_>) -> Result<RetailEvent, Rejected> {
     let text =
         std::str::from_utf8(record.data).map_err(|error| Rejected::new("not_utf8", format!("payload: {error}")))?;
     let value: Value = serde_json::from_str(text).map_err(|error| {
@@ -160,7 +176,7 @@ fn kind(value: &Value) -> &'static str {
     }
 }
 
-fn item(event: RetailEvent, record: &Record<'_>, now_ms: i64) -> Item {
+fn item(event: RetailEvent, record: &StreamRecord<'_>, now_ms: i64) -> Item {
     let (action, score) = match event.event_type.as_str() {
         "view" => ("viewed", 1),
         "add_to_cart" => ("added to cart", 5),
@@ -182,7 +198,7 @@ fn item(event: RetailEvent, record: &Record<'_>, now_ms: i64) -> Item {
 
 /// Returns the event's millisecond with a fraction that tells records of the same millisecond apart, in DynamoDB's
 /// canonical form.
-fn sort_key(timestamp_ms: u64, record: &Record<'_>) -> String {
+fn sort_key(timestamp_ms: u64, record: &StreamRecord<'_>) -> String {
     let digits = record.digits();
     match digits.trim_end_matches('0') {
         "" => timestamp_ms.to_string(),

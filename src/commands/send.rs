@@ -12,6 +12,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Args as ClapArgs;
 use serde::Serialize;
+use streamkit_recipes::Samples;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
@@ -106,14 +107,17 @@ pub(crate) async fn run(
     let session = Session::open(&args.spec.spec, global, reporter, Start::Never).await?;
     let flow = session.flow(args.function.as_deref())?;
     let recipe = streamkit_recipes::find(&flow.recipe).context("the spec names an unknown recipe")?;
+    let Samples::Stream(samples) = recipe.samples() else {
+        anyhow::bail!("the recipe `{}` reads a table, and only streams can be sent to", recipe.name());
+    };
     let mut summary = Summary::default();
     let source = if let Some(file) = &args.from {
         summary.not_json = Some(0);
-        Source::lines(recipe, file).await?
+        Source::lines(recipe, samples, file).await?
     } else {
         let seed = args.seed.unwrap_or_else(|| fastrand::u64(..1 << 32));
         summary.seed = Some(seed);
-        Source::generator(recipe, seed, args.poison)
+        Source::generator(samples, seed, args.poison)
     };
     let endless = args.duration.is_some() || args.from.is_some();
     let count = args.count.or((!endless).then_some(DEFAULT_COUNT));

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args as ClapArgs;
+use streamkit_recipes::Samples;
 use tokio::time::{Instant, timeout};
 
 use self::check::{Checks, check};
@@ -69,7 +70,10 @@ pub(crate) async fn run(
     let session = Session::open(&args.spec.spec, global, reporter, Start::Never).await?;
     let flow = session.flow(args.function.as_deref())?;
     let recipe = streamkit_recipes::find(&flow.recipe).context("the spec names an unknown recipe")?;
-    let mut run = Run::new(&session, flow, recipe, Duration::from_secs(args.timeout.0), global.local);
+    let Samples::Stream(samples) = recipe.samples() else {
+        anyhow::bail!("the recipe `{}` reads a table, and only streams can be validated", recipe.name());
+    };
+    let mut run = Run::new(&session, flow, (recipe, samples), Duration::from_secs(args.timeout.0), global.local);
     let mut checks = Checks::new(reporter);
     let stopped = tokio::select! {
         result = try_all(&mut run, &mut checks) => result.err(),
@@ -126,13 +130,13 @@ async fn try_all(run: &mut Run<'_>, checks: &mut Checks<'_>) -> anyhow::Result<(
     }
 
     let shown = checks.under_way("items");
-    let count = run.recipe.marked(&run.name, 0).len() * events::rounds(run.recipe);
+    let count = run.samples.marked(&run.name, 0).len() * events::rounds(run.samples);
     let expected = format!("the effects of {count} events, attribute by attribute as the recipe says");
     let done = check("items", expected, limit, events::items(run)).await;
     drop(shown);
     checks.add(done);
 
-    let twins = events::twins(run.recipe);
+    let twins = events::twins(run.samples);
     if twins > 0 {
         let expected = format!("an item for each event of {twins} users with equal events in one millisecond");
         let done = check("identity", expected, limit, events::identity(run)).await;
@@ -141,7 +145,7 @@ async fn try_all(run: &mut Run<'_>, checks: &mut Checks<'_>) -> anyhow::Result<(
 
     if run.letters.is_some() {
         let shown = checks.under_way("poison: waiting for dead letters");
-        let count = run.recipe.marked_poison(&run.name).len();
+        let count = run.samples.marked_poison(&run.name).len();
         let expected = format!("{count} dead letters with payload, error, shard and sequence number, and no item");
         let done = check("poison", expected, limit, poison::check(run)).await;
         drop(shown);

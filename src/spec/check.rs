@@ -169,7 +169,8 @@ impl Checker<'_> {
         else {
             return;
         };
-        let (partition, sort) = recipe.key();
+        let Some(key) = recipe.needs().table else { return };
+        let (partition, sort) = (&*key.partition.name, key.sort.as_ref().map(|sort| &*sort.name));
         let has = (
             table.partition_key.get_ref().name.as_str(),
             table.sort_key.as_ref().map(|key| key.get_ref().name.as_str()),

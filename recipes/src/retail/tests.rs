@@ -6,12 +6,12 @@ use super::*;
 
 const SHARD: &str = "shardId-000000000000";
 
-fn record<'a>(sequence_number: &'a str, data: &'a [u8]) -> Record<'a> {
-    Record { shard_id: SHARD, sequence_number, partition_key: "p", arrival_ms: 1_700_000_000_555, data }
+fn record<'a>(sequence_number: &'a str, data: &'a [u8]) -> StreamRecord<'a> {
+    StreamRecord { shard_id: SHARD, sequence_number, partition_key: "p", arrival_ms: 1_700_000_000_555, data }
 }
 
 fn process(data: impl AsRef<[u8]>) -> Result<Item, Rejected> {
-    let mut effects = Retail.process(&record("1", data.as_ref()), 1_700_000_009_999)?;
+    let mut effects = Retail.process(&Record::Stream(record("1", data.as_ref())), 1_700_000_009_999)?;
     assert_eq!(effects.items.len(), 1);
     Ok(effects.items.remove(0))
 }
@@ -161,7 +161,7 @@ fn process_gives_one_key_per_record_and_the_same_on_redelivery() {
     let mut keys = BTreeSet::new();
     for sequence in 0..2_000 {
         let sequence = format!("49545839686592{sequence:042}");
-        let at = |now_ms| Retail.process(&record(&sequence, data), now_ms).unwrap().items.remove(0);
+        let at = |now_ms| Retail.process(&Record::Stream(record(&sequence, data)), now_ms).unwrap().items.remove(0);
         let (mut first, mut second) = (at(1), at(2));
         for name in Retail.volatile() {
             assert_ne!(first.remove(*name), second.remove(*name));
@@ -216,7 +216,7 @@ fn marked_events_carry_the_run_and_their_own_time() {
     let mut seen = BTreeSet::new();
     for event in events.iter().chain([&Retail.canary("run\"7", 4, 1_700_000_000_123)]) {
         assert!(event.partition_key.contains("run\"7"));
-        let at = |arrival_ms| Record { arrival_ms, ..record("1", &event.data) };
+        let at = |arrival_ms| Record::Stream(StreamRecord { arrival_ms, ..record("1", &event.data) });
         assert_eq!(Retail.process(&at(1), 0).unwrap(), Retail.process(&at(2), 0).unwrap());
         seen.insert(text(&process(&event.data).unwrap(), "insight").split(' ').nth(2).unwrap().to_owned());
     }

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use anyhow::Context as _;
 use sha2::{Digest as _, Sha256};
-use streamkit_recipes::{Event, Generator, Recipe, Record};
+use streamkit_recipes::{Event, Generator, Recipe, Record, StreamRecord, StreamSamples};
 use tokio::io::{AsyncRead, BufReader};
 use tokio::sync::mpsc;
 
@@ -21,7 +21,7 @@ const READ_BUFFER: usize = 256 << 10;
 /// An endless or finite source of events.
 pub(super) enum Source {
     Generator { generator: Box<dyn Generator + Send>, poison: Option<Share>, made: u64 },
-    Lines { recipe: &'static dyn Recipe, lines: mpsc::Receiver<io::Result<Line>> },
+    Lines { recipe: &'static dyn Recipe, partition_field: &'static str, lines: mpsc::Receiver<io::Result<Line>> },
 }
 
 /// What a source gives.
@@ -41,19 +41,23 @@ pub(super) enum Next {
 }
 
 impl Source {
-    pub(super) fn generator(recipe: &dyn Recipe, seed: u64, poison: Option<Share>) -> Self {
-        Self::Generator { generator: recipe.generator(seed), poison, made: 0 }
+    pub(super) fn generator(samples: &dyn StreamSamples, seed: u64, poison: Option<Share>) -> Self {
+        Self::Generator { generator: samples.generator(seed), poison, made: 0 }
     }
 
     /// Opens the file, or standard input for `-`.
-    pub(super) async fn lines(recipe: &'static dyn Recipe, path: &Path) -> anyhow::Result<Self> {
+    pub(super) async fn lines(
+        recipe: &'static dyn Recipe,
+        samples: &dyn StreamSamples,
+        path: &Path,
+    ) -> anyhow::Result<Self> {
         let lines = if path == Path::new("-") {
             read(tokio::io::stdin())
         } else {
             let file = tokio::fs::File::open(path).await;
             read(file.with_context(|| format!("opening {}", path.display()))?)
         };
-        Ok(Self::Lines { recipe, lines })
+        Ok(Self::Lines { recipe, partition_field: samples.partition_field(), lines })
     }
 
     /// The next event. Dropping the future loses nothing.
@@ -65,9 +69,9 @@ impl Source {
                 let event = if poison { generator.poison() } else { generator.next(now_ms()) };
                 Ok(Next::Event { event, poison, json: true })
             }
-            Self::Lines { recipe, lines } => match lines.recv().await {
+            Self::Lines { recipe, partition_field, lines } => match lines.recv().await {
                 None => Ok(Next::End),
-                Some(line) => Ok(from_line(*recipe, line?)),
+                Some(line) => Ok(from_line(*recipe, partition_field, line?)),
             },
         }
     }
@@ -88,26 +92,26 @@ fn read(reader: impl AsyncRead + Unpin + Send + 'static) -> mpsc::Receiver<io::R
     receiver
 }
 
-fn from_line(recipe: &dyn Recipe, line: Line) -> Next {
+fn from_line(recipe: &dyn Recipe, partition_field: &str, line: Line) -> Next {
     let (number, data) = match line {
         Line::TooLong { number, bytes } => return Next::TooLong { line: number, bytes },
         Line::Text { number, text } => (number, text),
     };
     let json: Option<serde_json::Value> = serde_json::from_slice(&data).ok();
-    let key = json.as_ref().and_then(|json| json.get(recipe.key().0)).and_then(|key| key.as_str());
+    let key = json.as_ref().and_then(|json| json.get(partition_field)).and_then(|key| key.as_str());
     let key = key.filter(|key| !key.is_empty() && key.chars().count() <= KEY_CHARS);
     let event = Event { partition_key: key.map_or_else(|| digest(&data), str::to_owned), data };
     if size(&event) > RECORD_BYTES {
         return Next::TooLong { line: number, bytes: u64::try_from(size(&event)).unwrap_or(u64::MAX) };
     }
     let now_ms = now_ms();
-    let record = Record {
+    let record = Record::Stream(StreamRecord {
         shard_id: "",
         sequence_number: "",
         partition_key: &event.partition_key,
         arrival_ms: now_ms,
         data: &event.data,
-    };
+    });
     let poison = recipe.process(&record, now_ms).is_err();
     Next::Event { event, poison, json: json.is_some() }
 }
@@ -133,7 +137,7 @@ mod tests {
 
     fn sent(text: &[u8]) -> (Event, bool, bool) {
         let recipe = streamkit_recipes::find("retail").unwrap();
-        match from_line(recipe, Line::Text { number: 7, text: text.to_vec() }) {
+        match from_line(recipe, "userId", Line::Text { number: 7, text: text.to_vec() }) {
             Next::Event { event, poison, json } => (event, poison, json),
             other => panic!("{other:?}"),
         }
@@ -168,7 +172,7 @@ mod tests {
     fn a_line_that_fits_only_without_its_key_is_too_long() {
         let recipe = streamkit_recipes::find("retail").unwrap();
         let text = vec![b'x'; RECORD_BYTES];
-        let next = from_line(recipe, Line::Text { number: 3, text });
+        let next = from_line(recipe, "userId", Line::Text { number: 3, text });
         assert!(matches!(next, Next::TooLong { line: 3, bytes } if bytes == RECORD_BYTES as u64 + 16), "{next:?}");
     }
 }

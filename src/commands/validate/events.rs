@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
 
-use streamkit_recipes::{Attribute, Event, Recipe};
+use streamkit_recipes::{Attribute, Event, StreamSamples};
 use tokio::time::{Instant, sleep};
 
 use super::check::{Verdict, counted, listed};
@@ -27,7 +27,7 @@ pub(super) async fn flow(run: &mut Run<'_>) -> anyhow::Result<Verdict> {
     let mut interval = FIRST_CANARY;
     loop {
         if Instant::now() >= next {
-            let canary = run.recipe.canary(&run.name, sent, epoch_ms(SystemTime::now()));
+            let canary = run.samples.canary(&run.name, sent, epoch_ms(SystemTime::now()));
             run.put(vec![canary], true).await?;
             sent += 1;
             next = Instant::now() + interval;
@@ -74,20 +74,20 @@ async fn mapping(run: &Run<'_>) -> String {
 }
 
 /// How often the marked events are sent: often enough to measure, and at least once.
-pub(super) fn rounds(recipe: &dyn Recipe) -> usize {
-    MEASURED.div_ceil(recipe.marked("", 0).len().max(1))
+pub(super) fn rounds(samples: &dyn StreamSamples) -> usize {
+    MEASURED.div_ceil(samples.marked("", 0).len().max(1))
 }
 
 /// Sends the marked events, waits for each one's items, and compares them with what the recipe says.
 pub(super) async fn items(run: &mut Run<'_>) -> anyhow::Result<Verdict> {
     let deadline = run.deadline();
-    let rounds = rounds(run.recipe);
+    let rounds = rounds(run.samples);
     let mut round = 0;
     let mut next = Instant::now();
     while round < rounds || run.good.iter().any(|good| !good.canary && good.seen().is_none()) {
         if round < rounds && Instant::now() >= next {
             // Each round has users of its own, so that the items of one can be counted.
-            let marked = run.recipe.marked(&format!("{}-{round}", run.name), epoch_ms(SystemTime::now()));
+            let marked = run.samples.marked(&format!("{}-{round}", run.name), epoch_ms(SystemTime::now()));
             run.put(marked, false).await?;
             round += 1;
             next = Instant::now() + ROUND;
@@ -125,8 +125,8 @@ pub(super) async fn items(run: &mut Run<'_>) -> anyhow::Result<Verdict> {
 }
 
 /// How many times equal events are among the marked ones: the same key, payload and so millisecond.
-pub(super) fn twins(recipe: &dyn Recipe) -> usize {
-    equal(&recipe.marked("", 0)).len() * rounds(recipe)
+pub(super) fn twins(samples: &dyn StreamSamples) -> usize {
+    equal(&samples.marked("", 0)).len() * rounds(samples)
 }
 
 fn equal(events: &[Event]) -> Vec<&Event> {
@@ -191,8 +191,9 @@ mod tests {
     #[test]
     fn every_recipe_is_measured_often_enough() {
         for recipe in streamkit_recipes::all() {
-            let marked = recipe.marked("run", 0).len();
-            assert!(marked > 0 && rounds(*recipe) * marked >= MEASURED, "{}", recipe.name());
+            let streamkit_recipes::Samples::Stream(samples) = recipe.samples() else { continue };
+            let marked = samples.marked("run", 0).len();
+            assert!(marked > 0 && rounds(samples) * marked >= MEASURED, "{}", recipe.name());
         }
     }
 }

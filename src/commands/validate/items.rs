@@ -3,9 +3,10 @@
 use std::collections::{BTreeSet, HashMap};
 
 use anyhow::Context as _;
+use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::{AttributeValue, DeleteRequest, KeysAndAttributes, WriteRequest};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use streamkit_recipes::{Attribute, Item, Recipe};
+use streamkit_recipes::{Attribute, Item, Recipe, TableKey};
 
 use crate::aws::{Aws, aws};
 
@@ -24,24 +25,22 @@ const QUERIES: usize = 16;
 pub(super) struct Table {
     dynamodb: aws_sdk_dynamodb::Client,
     name: String,
-    partition: &'static str,
-    sort: Option<&'static str>,
+    key: Option<TableKey>,
 }
 
 impl Table {
     pub(super) fn new(aws: &Aws, name: &str, recipe: &dyn Recipe) -> Self {
-        let (partition, sort) = recipe.key();
-        Self { dynamodb: aws.dynamodb.clone(), name: name.to_owned(), partition, sort }
+        Self { dynamodb: aws.dynamodb.clone(), name: name.to_owned(), key: recipe.needs().table }
     }
 
     /// The value of the partition key.
     pub(super) fn partition(&self, item: &Item) -> Option<Attribute> {
-        item.get(self.partition).cloned()
+        item.get(self.partition_name()?).cloned()
     }
 
     /// The name of the partition key's attribute.
-    pub(super) fn partition_name(&self) -> &'static str {
-        self.partition
+    pub(super) fn partition_name(&self) -> Option<&str> {
+        self.key.as_ref()?.names().next()
     }
 
     /// Reads those of the items that are there, consistently, in the order of `items`.
@@ -88,7 +87,7 @@ impl Table {
                 .table_name(&self.name)
                 .consistent_read(true)
                 .key_condition_expression("#partition = :partition")
-                .expression_attribute_names("#partition", self.partition)
+                .expression_attribute_names("#partition", self.partition_name().unwrap_or_default())
                 .expression_attribute_values(":partition", attribute(partition))
                 .set_exclusive_start_key(start);
             let answer = aws(call.send().await).with_context(|| format!("querying DynamoDB table ({})", self.name))?;
@@ -114,7 +113,7 @@ impl Table {
     }
 
     fn key_of(&self, item: &Found) -> Found {
-        let names = std::iter::once(self.partition).chain(self.sort);
+        let names = self.key.iter().flat_map(TableKey::names);
         names.filter_map(|name| Some((name.to_owned(), item.get(name)?.clone()))).collect()
     }
 }
@@ -145,10 +144,14 @@ fn attribute(value: &Attribute) -> AttributeValue {
     match value {
         Attribute::S(text) => AttributeValue::S(text.clone()),
         Attribute::N(number) => AttributeValue::N(number.clone()),
+        Attribute::B(bytes) => AttributeValue::B(Blob::new(bytes.as_slice())),
         Attribute::Bool(bool) => AttributeValue::Bool(*bool),
         Attribute::Null => AttributeValue::Null(true),
         Attribute::List(list) => AttributeValue::L(list.iter().map(attribute).collect()),
         Attribute::Map(map) => AttributeValue::M(attributes(map)),
+        Attribute::Strings(set) => AttributeValue::Ss(set.clone()),
+        Attribute::Numbers(set) => AttributeValue::Ns(set.clone()),
+        Attribute::Binaries(set) => AttributeValue::Bs(set.iter().map(|bytes| Blob::new(bytes.as_slice())).collect()),
     }
 }
 

@@ -16,7 +16,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 pub(super) async fn check(run: &mut Run<'_>) -> anyhow::Result<Verdict> {
     let deadline = run.deadline();
-    run.put(run.recipe.marked_poison(&run.name), false).await?;
+    run.put(run.samples.marked_poison(&run.name), false).await?;
     while run.poison.iter().any(|poison| poison.letter.is_none()) {
         if !receive(run).await? {
             sleep(PAUSE).await;

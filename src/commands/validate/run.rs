@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
 use serde_json::Value;
-use streamkit_recipes::{Attribute, Event, Item, Recipe, Record, Rejected};
+use streamkit_recipes::{Attribute, Event, Item, Recipe, Record, Rejected, StreamRecord, StreamSamples};
 use tokio::time::Instant;
 
 use super::items::{Found, Table};
@@ -20,6 +20,7 @@ pub(super) struct Run<'a> {
     pub(super) session: &'a Session,
     pub(super) flow: &'a Flow,
     pub(super) recipe: &'static dyn Recipe,
+    pub(super) samples: &'static dyn StreamSamples,
     /// Shows in the key and payload of every event, and in nothing that anybody else sends.
     pub(super) name: String,
     /// The embedded AWS is what runs it.
@@ -80,7 +81,7 @@ impl<'a> Run<'a> {
     pub(super) fn new(
         session: &'a Session,
         flow: &'a Flow,
-        recipe: &'static dyn Recipe,
+        (recipe, samples): (&'static dyn Recipe, &'static dyn StreamSamples),
         limit: Duration,
         local: bool,
     ) -> Self {
@@ -89,6 +90,7 @@ impl<'a> Run<'a> {
             session,
             flow,
             recipe,
+            samples,
             name: format!("{:012x}", fastrand::u64(..1 << 48)),
             local,
             limit,
@@ -134,13 +136,13 @@ impl<'a> Run<'a> {
     }
 
     fn note_partitions(&mut self, event: &Event) {
-        let record = Record {
+        let record = Record::Stream(StreamRecord {
             shard_id: "",
             sequence_number: "0",
             partition_key: &event.partition_key,
             arrival_ms: 0,
             data: &event.data,
-        };
+        });
         // What cleaning up deletes goes by this: only what bears the run's name is the run's.
         let own = |partition: &Attribute| is_marked(partition, &self.name);
         if let Ok(effects) = self.recipe.process(&record, 0) {
@@ -148,20 +150,20 @@ impl<'a> Run<'a> {
             self.partitions.extend(partitions.filter(own));
         } else {
             let payload: Option<Value> = serde_json::from_slice(&event.data).ok();
-            let named = payload.as_ref().and_then(|payload| payload.get(self.table.partition_name())?.as_str());
+            let named = payload.as_ref().and_then(|payload| payload.get(self.table.partition_name()?)?.as_str());
             let named = named.into_iter().chain([event.partition_key.as_str()]);
             self.poison_partitions.extend(named.map(|key| Attribute::S(key.to_owned())).filter(own));
         }
     }
 
     fn note_placed(&mut self, event: Event, placed: Placed, canary: bool) {
-        let record = Record {
+        let record = Record::Stream(StreamRecord {
             shard_id: &placed.shard_id,
             sequence_number: &placed.sequence_number,
             partition_key: &event.partition_key,
             arrival_ms: 0,
             data: &event.data,
-        };
+        });
         match self.recipe.process(&record, 0) {
             Ok(effects) => {
                 let wanted = effects.items.into_iter().map(|item| Wanted { item, found: None }).collect();

@@ -1,0 +1,93 @@
+//! What `send` sends and `validate` looks for: a recipe's own events.
+
+use crate::{Item, Recipe, TableKey};
+
+/// An event for a producer to put into a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// Decides the shard, and with it the order; 1 to 256 characters.
+    pub partition_key: String,
+    /// The payload.
+    pub data: Vec<u8>,
+}
+
+/// A change for a writer to make to a table's item.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Write {
+    /// Puts the whole item.
+    Put(Item),
+    /// Sets these attributes of the item with this key, and removes those.
+    Update {
+        /// The key.
+        key: Item,
+        /// The attributes to set.
+        set: Item,
+        /// The attributes to remove.
+        remove: Vec<String>,
+    },
+    /// Deletes the item with this key.
+    Delete(Item),
+}
+
+/// A recipe that comes with events of its own.
+pub trait Sampled: Recipe {
+    /// Its events, in the form that its source takes.
+    fn samples(&self) -> Samples<'_>;
+}
+
+/// A recipe's events, in the form that its source takes.
+#[derive(Clone, Copy)]
+pub enum Samples<'a> {
+    /// For a stream.
+    Stream(&'a dyn StreamSamples),
+    /// For a table.
+    Table(&'a dyn TableSamples),
+}
+
+/// An endless source of events or writes, the same for the same seed and times.
+pub trait Generator {
+    /// Returns a realistic event that happens at `now_ms` (milliseconds since the epoch).
+    fn next(&mut self, now_ms: i64) -> Event;
+
+    /// Returns an event that the recipe rejects; successive calls vary what is wrong with it.
+    fn poison(&mut self) -> Event;
+}
+
+/// An endless source of changes to a table, the same for the same seed and times.
+pub trait Writer {
+    /// Returns a realistic change at `now_ms` (milliseconds since the epoch). Items are put before they are changed or
+    /// deleted, so the changes have to be made in order.
+    fn next(&mut self, now_ms: i64) -> Write;
+}
+
+/// Events for a stream.
+pub trait StreamSamples: Sync {
+    /// The field of the payload that is the partition key.
+    fn partition_field(&self) -> &'static str;
+
+    /// Returns a generator of realistic events.
+    fn generator(&self, seed: u64) -> Box<dyn Generator + Send>;
+
+    /// Returns good events of every kind and edge for `validate`. Each carries the run's name in its partition key and
+    /// payload, and its own time, so that its effects follow from shard, sequence number and arrival alone.
+    fn marked(&self, run: &str, now_ms: i64) -> Vec<Event>;
+
+    /// Returns one event of every kind that is rejected, with the run's name in the partition key and the payload.
+    fn marked_poison(&self, run: &str) -> Vec<Event>;
+
+    /// Returns the `n`th event to try whether the pipeline flows at all.
+    fn canary(&self, run: &str, n: usize, now_ms: i64) -> Event;
+}
+
+/// Changes for a table, whatever its keys are called.
+pub trait TableSamples: Sync {
+    /// Returns a generator of realistic changes.
+    fn writer(&self, seed: u64, key: &TableKey) -> Box<dyn Writer + Send>;
+
+    /// Returns, for each of several items, the changes to make to it in order, for `validate`. Each carries the run's name
+    /// in a key attribute, and the last one of each item deletes it.
+    fn marked(&self, run: &str, now_ms: i64, key: &TableKey) -> Vec<Vec<Write>>;
+
+    /// Returns the `n`th change to try whether the pipeline flows at all.
+    fn canary(&self, run: &str, n: usize, now_ms: i64, key: &TableKey) -> Write;
+}
