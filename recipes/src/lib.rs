@@ -3,8 +3,12 @@
 //! The handler runs [`Recipe::process`], `send` draws from [`Samples`], and `validate` compares what AWS holds with what
 //! `process` says of the same record.
 
+mod analytics;
 mod attribute;
+mod clickstream;
+mod decimal;
 mod effects;
+mod json;
 mod needs;
 mod recipe;
 mod record;
@@ -19,7 +23,7 @@ pub use recipe::{Recipe, Rejected};
 pub use record::{Change, ChangeKind, Record, StreamRecord, UserIdentity};
 pub use samples::{Event, Generator, Sampled, Samples, StreamSamples, TableSamples, Write, Writer};
 
-static ALL: [&dyn Sampled; 1] = [&retail::Retail];
+static ALL: [&dyn Sampled; 3] = [&retail::Retail, &analytics::Analytics, &clickstream::Clickstream];
 
 /// Returns every recipe, in the order in which they should be listed.
 pub fn all() -> &'static [&'static dyn Sampled] {

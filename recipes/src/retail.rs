@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
+use crate::json::{self, kind};
 use crate::{
     Attribute, Effects, Event, Generator, Item, KeyAttribute, KeyKind, Needs, Recipe, Record, Rejected, Sampled,
     Samples, SourceKind, StreamRecord, StreamSamples, TableKey,
@@ -99,17 +100,9 @@ struct RetailEvent {
 
 /// Fields that are not listed here are ignored, and a field that is null counts as absent.
 fn parse(record: &StreamRecord<'_>) -> Result<RetailEvent, Rejected> {
-    let text =
-        std::str::from_utf8(record.data).map_err(|error| Rejected::new("not_utf8", format!("payload: {error}")))?;
-    let value: Value = serde_json::from_str(text).map_err(|error| {
-        // Only place and kind: serde_json's own sentence can quote the payload.
-        let kind = if error.is_eof() { "ends too early" } else { "is not valid" };
-        let place = format!("line {} column {}", error.line(), error.column());
-        Rejected::new("invalid_json", format!("payload: JSON {kind} at {place}"))
-    })?;
+    let value: Value = serde_json::from_str(json::text(record.data)?).map_err(|error| json::invalid(&error))?;
     let Value::Object(mut fields) = value else {
-        let kind = kind(&value);
-        return Err(Rejected::new("wrong_type", format!("payload: expected a JSON object, got {kind}")));
+        return Err(json::not_an_object(kind(&value)));
     };
     Ok(RetailEvent {
         user_id: required(&mut fields, "userId", USER_ID_MAX_BYTES)?,
@@ -134,10 +127,7 @@ fn required(fields: &mut Map<String, Value>, name: &str, max_bytes: usize) -> Re
 fn string(fields: &mut Map<String, Value>, name: &str, max_bytes: usize) -> Result<Option<String>, Rejected> {
     match fields.remove(name) {
         None | Some(Value::Null) => Ok(None),
-        Some(Value::String(text)) if text.len() > max_bytes => {
-            let message = format!("{name}: {} bytes, more than the {max_bytes} allowed", text.len());
-            Err(Rejected::new("too_long", message))
-        }
+        Some(Value::String(text)) if text.len() > max_bytes => Err(json::too_long(name, text.len(), max_bytes)),
         Some(Value::String(text)) => Ok(Some(text)),
         Some(other) => Err(Rejected::new("wrong_type", format!("{name}: expected a string, got {}", kind(&other)))),
     }
@@ -163,17 +153,6 @@ fn timestamp(value: &Value) -> Result<u64, Rejected> {
     millis.filter(|&millis| millis <= TIMESTAMP_MAX).ok_or_else(|| {
         Rejected::new("out_of_range", format!("timestamp: not within 0 to {TIMESTAMP_MAX} (the end of the year 9999)"))
     })
-}
-
-fn kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "a boolean",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a string",
-        Value::Array(_) => "an array",
-        Value::Object(_) => "an object",
-    }
 }
 
 fn item(event: RetailEvent, record: &StreamRecord<'_>, now_ms: i64) -> Item {

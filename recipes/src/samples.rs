@@ -65,6 +65,11 @@ pub trait StreamSamples: Sync {
     /// The field of the payload that is the partition key.
     fn partition_field(&self) -> &'static str;
 
+    /// The attribute of items that holds the record's arrival in milliseconds, where items depend on it.
+    fn arrival_attribute(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Returns a generator of realistic events.
     fn generator(&self, seed: u64) -> Box<dyn Generator + Send>;
 
@@ -77,6 +82,20 @@ pub trait StreamSamples: Sync {
 
     /// Returns the `n`th event to try whether the pipeline flows at all.
     fn canary(&self, run: &str, n: usize, now_ms: i64) -> Event;
+}
+
+/// Makes an event of a payload, whose partition key is a field of it.
+pub(crate) fn to_event(payload: &serde_json::Value, partition_field: &str) -> Event {
+    // Kinesis takes at most 256 characters.
+    let partition_key = payload[partition_field].as_str().unwrap_or_default().chars().take(256).collect();
+    Event { partition_key, data: payload.to_string().into_bytes() }
+}
+
+/// Makes one event of each payload that a recipe rejects, for the user and with the tag that `payloads` is given.
+pub(crate) fn poison_events(run: &str, payloads: impl Fn(&str, &str) -> Vec<Vec<u8>>) -> Vec<Event> {
+    let user = format!("streamkit-{run}-poison");
+    let numbered = payloads(&user, run).into_iter().enumerate();
+    numbered.map(|(n, data)| Event { partition_key: format!("{user}-{n}"), data }).collect()
 }
 
 /// Changes for a table, whatever its keys are called.

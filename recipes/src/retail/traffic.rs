@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use crate::samples::{poison_events, to_event};
 use crate::zipf::Zipf;
 use crate::{Event, Generator};
 
@@ -178,24 +179,16 @@ pub(super) fn marked(run: &str, now_ms: i64) -> Vec<Event> {
         json!({"userId": twin, "eventType": "view", "productId": "P0004", "timestamp": now_ms}),
         json!({"userId": twin, "eventType": "view", "productId": "P0004", "timestamp": now_ms}),
     ];
-    payloads.iter().map(event).collect()
+    payloads.iter().map(|payload| to_event(payload, "userId")).collect()
 }
 
 /// Returns the `n`th event that tries whether the pipeline flows.
 pub(super) fn canary(run: &str, n: usize, now_ms: i64) -> Event {
     let user = format!("streamkit-{run}-canary-{n}");
-    event(&json!({"userId": user, "eventType": "view", "productId": "canary", "timestamp": now_ms}))
+    to_event(&json!({"userId": user, "eventType": "view", "productId": "canary", "timestamp": now_ms}), "userId")
 }
 
 /// Returns one event of every kind that the recipe rejects.
 pub(super) fn marked_poison(run: &str) -> Vec<Event> {
-    let user = format!("streamkit-{run}-poison");
-    let numbered = poisons(&user, run).into_iter().enumerate();
-    numbered.map(|(n, data)| Event { partition_key: format!("{user}-{n}"), data }).collect()
-}
-
-fn event(payload: &serde_json::Value) -> Event {
-    // Kinesis takes at most 256 characters.
-    let partition_key = payload["userId"].as_str().unwrap_or_default().chars().take(256).collect();
-    Event { partition_key, data: payload.to_string().into_bytes() }
+    poison_events(run, poisons)
 }

@@ -1,0 +1,195 @@
+//! The analytics recipe: web and app events (views, purchases, sign-ups, clicks) become items with metrics by type and
+//! device.
+
+mod traffic;
+
+use std::collections::BTreeMap;
+
+use crate::json::{Fields, text, too_long};
+use crate::{
+    Attribute, Count, Effects, Event, Generator, Item, KeyAttribute, KeyKind, Needs, Recipe, Record, Rejected, Sampled,
+    Samples, SourceKind, StreamSamples, TableKey, Unit,
+};
+
+/// Keeps an item below DynamoDB's 400 KB: what is longest in the payload appears in it twice, and every value of a nested
+/// location costs some bytes more than in JSON.
+const PAYLOAD_MAX_BYTES: usize = 128 * 1024;
+
+/// How long an item is kept after its record has arrived.
+const KEPT_SECONDS: i64 = 30 * 24 * 60 * 60;
+
+/// A visit of one page that is shorter is a bounce.
+const BOUNCE_SECONDS: u64 = 30;
+
+const EVENTS: &str = "EventsProcessed";
+
+/// Types that get metrics of their own; all others are counted as `other`.
+const TYPES: [&str; 4] = ["page_view", "purchase", "user_signup", "click"];
+
+/// Devices that get metrics of their own; all others are counted as `other`.
+const DEVICES: [&str; 5] = ["desktop", "mobile", "tablet", "tv", "unknown"];
+
+/// Currencies that get a metric of their own; all others are counted as `other`: each one is a metric to be paid.
+const CURRENCIES: [&str; 20] = [
+    "AUD", "BRL", "CAD", "CHF", "CNY", "CZK", "DKK", "EUR", "GBP", "HKD", "INR", "JPY", "KRW", "MXN", "NOK", "NZD",
+    "PLN", "SEK", "SGD", "USD",
+];
+
+/// The recipe; it has no state.
+#[derive(Debug)]
+pub(crate) struct Analytics;
+
+impl Recipe for Analytics {
+    fn name(&self) -> &'static str {
+        "analytics"
+    }
+
+    fn about(&self) -> &'static str {
+        "Measures web and app events by type and device (Kinesis to DynamoDB and CloudWatch)"
+    }
+
+    fn source(&self) -> SourceKind {
+        SourceKind::Stream
+    }
+
+    fn needs(&self) -> Needs {
+        let key = TableKey {
+            partition: KeyAttribute::new("eventId", KeyKind::S),
+            sort: Some(KeyAttribute::new("timestamp", KeyKind::N)),
+        };
+        Needs { table: Some(key), ..Needs::default() }
+    }
+
+    fn namespace(&self) -> &'static str {
+        "RealTimeAnalytics"
+    }
+
+    fn processed_metric(&self) -> &'static str {
+        EVENTS
+    }
+
+    fn failed_metric(&self) -> &'static str {
+        "EventsFailed"
+    }
+
+    fn volatile(&self) -> &'static [&'static str] {
+        &["processedAt"]
+    }
+
+    fn process(&self, record: &Record<'_>, now_ms: i64) -> Result<Effects, Rejected> {
+        let record = record.stream()?;
+        let payload = text(record.data)?;
+        let fields = Fields::parse(payload)?;
+        if payload.len() > PAYLOAD_MAX_BYTES {
+            return Err(too_long("payload", payload.len(), PAYLOAD_MAX_BYTES));
+        }
+        let event_type = fields.required("eventType", PAYLOAD_MAX_BYTES)?;
+        let device_type = optional(&fields, "deviceType", "unknown")?;
+        let (metrics, purchase) = metrics(&event_type, &fields)?;
+        let counted = Count::one(EVENTS).of("EventType", known(&TYPES, &event_type));
+        let mut effects = Effects::new().count(counted.of("DeviceType", known(&DEVICES, &device_type)));
+        if let Some((amount, currency)) = purchase {
+            let sample = Count::sample("PurchaseAmount", amount, Unit::None);
+            effects = effects.count(sample.of("Currency", known(&CURRENCIES, &currency)));
+        }
+        let attributes = [
+            ("eventId", Attribute::S(record.id())),
+            ("timestamp", number(record.arrival_ms)),
+            ("processedAt", number(now_ms)),
+            ("expiresAt", number(record.arrival_ms.div_euclid(1000) + KEPT_SECONDS)),
+            ("eventType", Attribute::S(event_type)),
+            ("userId", Attribute::S(optional(&fields, "userId", "anonymous")?)),
+            ("sessionId", Attribute::S(optional(&fields, "sessionId", "")?)),
+            ("deviceType", Attribute::S(device_type)),
+            ("location", Attribute::Map(fields.object("location")?.unwrap_or_default())),
+            ("metrics", Attribute::Map(metrics)),
+            ("rawData", Attribute::S(payload.to_owned())),
+        ];
+        Ok(effects.item(attributes.map(|(name, value)| (name.to_owned(), value)).into()))
+    }
+}
+
+/// What is measured of an event of this type, and the amount and currency of a purchase.
+fn metrics(event_type: &str, fields: &Fields<'_>) -> Result<(Item, Option<(f64, String)>), Rejected> {
+    let mut purchase = None;
+    let metrics = match event_type {
+        "page_view" => {
+            let seconds = fields.amount("sessionLength")?.map_or(Some(0), |length| length.whole_part());
+            let pages = fields.whole("pagesViewed")?.unwrap_or(1);
+            let bounced = pages == 1 && seconds.is_some_and(|seconds| seconds < BOUNCE_SECONDS);
+            let load_time = fields.amount("loadTime")?.map_or_else(|| "0".to_owned(), |time| time.to_string());
+            vec![
+                ("pageUrl", Attribute::S(optional(fields, "pageUrl", "")?)),
+                ("loadTime", Attribute::N(load_time)),
+                ("bounceRate", number(i64::from(bounced))),
+            ]
+        }
+        "purchase" => {
+            let amount = fields.amount("amount")?.ok_or_else(|| Rejected::new("missing_field", "amount: missing"))?;
+            let currency = optional(fields, "currency", "USD")?;
+            if currency.len() != 3 || !currency.bytes().all(|byte| byte.is_ascii_uppercase()) {
+                return Err(Rejected::new("out_of_range", "currency: not three capital letters, as ISO 4217 has them"));
+            }
+            purchase = Some((amount.to_f64(), currency.clone()));
+            vec![
+                ("amount", Attribute::N(amount.to_string())),
+                ("currency", Attribute::S(currency)),
+                ("itemsCount", Attribute::N(fields.whole("itemsCount")?.unwrap_or(0).to_string())),
+            ]
+        }
+        "user_signup" => vec![
+            ("signupMethod", Attribute::S(optional(fields, "signupMethod", "email")?)),
+            ("campaignSource", Attribute::S(optional(fields, "campaignSource", "direct")?)),
+        ],
+        _ => Vec::new(),
+    };
+    Ok((metrics.into_iter().map(|(name, value)| (name.to_owned(), value)).collect::<BTreeMap<_, _>>(), purchase))
+}
+
+fn optional(fields: &Fields<'_>, name: &str, missing: &str) -> Result<String, Rejected> {
+    Ok(fields.string(name, PAYLOAD_MAX_BYTES)?.unwrap_or_else(|| missing.to_owned()))
+}
+
+/// The value itself if it is a known one. Producers choose it, and each value would be a metric of its own.
+fn known(all: &[&'static str], value: &str) -> &'static str {
+    all.iter().find(|known| **known == value).copied().unwrap_or("other")
+}
+
+fn number(number: i64) -> Attribute {
+    Attribute::N(number.to_string())
+}
+
+impl Sampled for Analytics {
+    fn samples(&self) -> Samples<'_> {
+        Samples::Stream(self)
+    }
+}
+
+impl StreamSamples for Analytics {
+    fn partition_field(&self) -> &'static str {
+        "userId"
+    }
+
+    fn arrival_attribute(&self) -> Option<&'static str> {
+        Some("timestamp")
+    }
+
+    fn generator(&self, seed: u64) -> Box<dyn Generator + Send> {
+        Box::new(traffic::Traffic::new(seed))
+    }
+
+    fn marked(&self, run: &str, now_ms: i64) -> Vec<Event> {
+        traffic::marked(run, now_ms)
+    }
+
+    fn marked_poison(&self, run: &str) -> Vec<Event> {
+        traffic::marked_poison(run)
+    }
+
+    fn canary(&self, run: &str, n: usize, now_ms: i64) -> Event {
+        traffic::canary(run, n, now_ms)
+    }
+}
+
+#[cfg(test)]
+mod tests;

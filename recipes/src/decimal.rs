@@ -1,0 +1,178 @@
+//! Exact decimals, as they stand in JSON and as DynamoDB keeps them.
+
+/// The most digits that a DynamoDB number has.
+const DIGITS: usize = 38;
+
+/// A decimal number: `digits` × 10^`exponent`, without leading or trailing zeros; zero has no digits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Decimal {
+    negative: bool,
+    digits: String,
+    exponent: i64,
+}
+
+/// Why a text is no decimal that can be kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mistake {
+    /// It is no number as JSON writes them.
+    NotANumber,
+    /// It has more digits, or is larger or smaller, than DynamoDB can hold.
+    OutOfRange,
+}
+
+impl Decimal {
+    /// Reads a number as JSON writes them.
+    pub(crate) fn parse(text: &str) -> Result<Self, Mistake> {
+        let (negative, rest) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
+        let (mantissa, power) = match rest.split_once(['e', 'E']) {
+            Some((mantissa, power)) => (mantissa, Some(power)),
+            None => (rest, None),
+        };
+        let (whole, fraction) = match mantissa.split_once('.') {
+            Some((_, "")) => return Err(Mistake::NotANumber),
+            Some(parts) => parts,
+            None => (mantissa, ""),
+        };
+        let all_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+        if whole.is_empty() || whole.len() > 1 && whole.starts_with('0') || !all_digits(whole) || !all_digits(fraction)
+        {
+            return Err(Mistake::NotANumber);
+        }
+        let power_digits = power.map(|power| power.strip_prefix(['+', '-']).unwrap_or(power));
+        if power_digits.is_some_and(|digits| digits.is_empty() || !all_digits(digits)) {
+            return Err(Mistake::NotANumber);
+        }
+        let joined = [whole, fraction].concat();
+        let significant = joined.trim_start_matches('0');
+        let digits = significant.trim_end_matches('0');
+        if digits.is_empty() {
+            return Ok(Self { negative: false, digits: String::new(), exponent: 0 });
+        }
+        if digits.len() > DIGITS {
+            return Err(Mistake::OutOfRange);
+        }
+        let length = |text: &str| i64::try_from(text.len()).map_err(|_| Mistake::OutOfRange);
+        let power: i64 = power.map_or(Ok(0), str::parse).map_err(|_| Mistake::OutOfRange)?;
+        let dropped = length(significant)? - length(digits)?;
+        let exponent = power.checked_sub(length(fraction)?).and_then(|power| power.checked_add(dropped));
+        let exponent = exponent.ok_or(Mistake::OutOfRange)?;
+        // The power of ten of the first digit.
+        let magnitude = exponent.checked_add(length(digits)? - 1).ok_or(Mistake::OutOfRange)?;
+        if !(-130..=125).contains(&magnitude) {
+            return Err(Mistake::OutOfRange);
+        }
+        Ok(Self { negative, digits: digits.to_owned(), exponent })
+    }
+
+    /// Whether it is less than zero.
+    pub(crate) fn is_negative(&self) -> bool {
+        self.negative
+    }
+
+    /// What stands before the point, if that fits.
+    pub(crate) fn whole_part(&self) -> Option<u64> {
+        let text = self.to_string();
+        text.trim_start_matches('-').split('.').next().unwrap_or_default().parse().ok()
+    }
+
+    /// How many whole thousandths it is, if that fits.
+    pub(crate) fn thousandths(&self) -> Option<i64> {
+        let thousandfold = Self { exponent: self.exponent.checked_add(3)?, ..self.clone() };
+        let whole = i64::try_from(thousandfold.whole_part()?).ok()?;
+        Some(if self.negative { -whole } else { whole })
+    }
+
+    /// Whether nothing stands behind the point.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.exponent >= 0
+    }
+
+    /// The nearest floating-point number.
+    pub(crate) fn to_f64(&self) -> f64 {
+        self.to_string().parse().expect("digits with a point are a number")
+    }
+}
+
+impl std::fmt::Display for Decimal {
+    /// DynamoDB's canonical form: no exponent, no needless zeros.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.digits.is_empty() {
+            return f.write_str("0");
+        }
+        if self.negative {
+            f.write_str("-")?;
+        }
+        let shift = usize::try_from(self.exponent.unsigned_abs()).unwrap_or(usize::MAX);
+        if self.exponent >= 0 {
+            return write!(f, "{}{}", self.digits, "0".repeat(shift));
+        }
+        match self.digits.len().checked_sub(shift) {
+            Some(point) if point > 0 => write!(f, "{}.{}", &self.digits[..point], &self.digits[point..]),
+            _ => write!(f, "0.{}{}", "0".repeat(shift - self.digits.len()), self.digits),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parse_gives_the_canonical_form() {
+        for (text, canonical) in [
+            ("0", "0"),
+            ("-0.0", "0"),
+            ("0e999999999999999999999", "0"),
+            ("12.30", "12.3"),
+            ("0.1", "0.1"),
+            ("0.30000000000000004", "0.30000000000000004"),
+            ("-1.5e3", "-1500"),
+            ("1E-3", "0.001"),
+            ("120e-1", "12"),
+            ("100", "100"),
+            ("0.00012", "0.00012"),
+            ("99999999999999999999999999999999999999", "99999999999999999999999999999999999999"),
+            ("123456789012345678901234567890.12345678", "123456789012345678901234567890.12345678"),
+            ("1000000000000000000000000000000000000000000", "1000000000000000000000000000000000000000000"),
+        ] {
+            assert_eq!(Decimal::parse(text).unwrap().to_string(), canonical, "{text}");
+        }
+        assert_eq!(Decimal::parse("1e125").unwrap().to_string().len(), 126);
+    }
+
+    #[test]
+    fn parse_refuses_what_is_no_number_or_does_not_fit() {
+        for text in ["", "-", "+1", "01", "1.", ".5", "1e", "1e+", "NaN", "Infinity", "1,5", " 1", "0x1", "1.2.3", "١"]
+        {
+            assert_eq!(Decimal::parse(text), Err(Mistake::NotANumber), "{text}");
+        }
+        for text in ["1e126", "1e-131", "1e99999999999999999999", "123456789012345678901234567890123456789"] {
+            assert_eq!(Decimal::parse(text), Err(Mistake::OutOfRange), "{text}");
+        }
+    }
+
+    #[test]
+    fn parts_are_exact() {
+        let of = |text| Decimal::parse(text).unwrap();
+        assert_eq!(of("29.99999999999999999999999").whole_part(), Some(29));
+        assert_eq!(of("1e30").whole_part(), None);
+        assert_eq!((of("1.2345").thousandths(), of("-2").thousandths()), (Some(1234), Some(-2000)));
+        assert!(of("3.0").is_whole() && !of("3.5").is_whole() && of("0").is_whole());
+        assert!(of("-1").is_negative() && !of("-0").is_negative());
+        assert!((of("12.34").to_f64() - 12.34).abs() < f64::EPSILON);
+    }
+
+    #[test]
+    fn parse_agrees_with_arithmetic_on_random_numbers() {
+        let mut rng = fastrand::Rng::with_seed(7);
+        for _ in 0..10_000 {
+            let number = rng.i64(-1_000_000_000..1_000_000_000);
+            let scale = rng.i32(-12..12);
+            let text = format!("{number}e{scale}");
+            let decimal = Decimal::parse(&text).unwrap();
+            let expected: f64 = text.parse().unwrap();
+            assert!((decimal.to_f64() - expected).abs() <= expected.abs() * 1e-15, "{text}");
+            assert_eq!(Decimal::parse(&decimal.to_string()), Ok(decimal.clone()), "{text}");
+        }
+    }
+}

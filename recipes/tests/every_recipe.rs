@@ -1,0 +1,141 @@
+//! What must hold of every recipe, whatever it means.
+#![expect(clippy::unwrap_used, reason = "a test, in which clippy does not count the functions below")]
+
+use std::collections::BTreeSet;
+
+use streamkit_recipes::{
+    Effects, Event, Record, Rejected, Sampled, Samples, SourceKind, StreamRecord, StreamSamples, all,
+};
+
+const NOW_MS: i64 = 1_700_000_000_123;
+
+fn streams() -> impl Iterator<Item = (&'static dyn Sampled, &'static dyn StreamSamples)> {
+    all().iter().filter_map(|recipe| match recipe.samples() {
+        Samples::Stream(samples) => Some((*recipe, samples)),
+        Samples::Table(_) => None,
+    })
+}
+
+fn process(recipe: &dyn Sampled, event: &Event, now_ms: i64) -> Result<Effects, Rejected> {
+    let record = StreamRecord {
+        shard_id: "shardId-000000000000",
+        sequence_number: "49545115243490985018280067714973144582180062593244200961",
+        partition_key: &event.partition_key,
+        arrival_ms: NOW_MS,
+        data: &event.data,
+    };
+    recipe.process(&Record::Stream(record), now_ms)
+}
+
+/// The effects depend on the record, and on the clock only where the recipe says so.
+fn assert_repeatable(recipe: &dyn Sampled, event: &Event) {
+    let (mut one, mut two) = (process(recipe, event, 1).unwrap(), process(recipe, event, 2).unwrap());
+    for (one, two) in one.items.iter_mut().zip(&mut two.items) {
+        for name in recipe.volatile() {
+            assert_ne!(one.remove(*name), two.remove(*name), "{name}");
+        }
+    }
+    assert_eq!(one, two);
+}
+
+/// Every item has the key, and every object the prefix, that the recipe says.
+fn assert_fits(recipe: &dyn Sampled, effects: &Effects) {
+    let needs = recipe.needs();
+    for item in &effects.items {
+        let key = needs.table.as_ref().expect("a recipe with items needs a table");
+        assert!(key.names().all(|name| item.contains_key(name)), "{item:?}");
+    }
+    for object in &effects.objects {
+        let prefix = needs.bucket.expect("a recipe with objects needs a bucket");
+        assert!(object.key.starts_with(prefix) && object.key.len() <= 1024, "{}", object.key);
+    }
+    for notification in &effects.notifications {
+        assert!(needs.topic, "a recipe with notifications needs a topic");
+        let subject = &notification.subject;
+        assert!((1..=100).contains(&subject.len()) && subject.bytes().all(|byte| (b' '..=b'~').contains(&byte)));
+        assert!(!notification.attributes.is_empty() && notification.attributes.values().all(|value| !value.is_empty()));
+    }
+    for count in &effects.counts {
+        for (_, value) in &count.dimensions {
+            assert!((1..=255).contains(&value.len()) && value.bytes().all(|byte| byte.is_ascii_graphic()), "{value}");
+        }
+    }
+}
+
+#[test]
+fn generators_repeat_themselves_and_all_that_they_make_is_accepted() {
+    for (recipe, samples) in streams() {
+        let (mut one, mut two) = (samples.generator(7), samples.generator(7));
+        let mut metrics = BTreeSet::new();
+        for n in 0..20_000 {
+            let event = one.next(NOW_MS + n);
+            assert_eq!(event, two.next(NOW_MS + n));
+            let effects = process(recipe, &event, 1).unwrap_or_else(|rejected| panic!("{}: {rejected}", recipe.name()));
+            assert_fits(recipe, &effects);
+            metrics.extend(effects.counts.into_iter().map(|count| format!("{} {:?}", count.metric, count.dimensions)));
+        }
+        assert!(metrics.len() <= 100, "{}: each of these is a metric to be paid: {metrics:?}", recipe.name());
+        assert_ne!(samples.generator(7).next(0), samples.generator(8).next(0));
+    }
+}
+
+#[test]
+fn poison_is_rejected_whatever_its_kind() {
+    for (recipe, samples) in streams() {
+        let mut generator = samples.generator(3);
+        let mut codes = BTreeSet::new();
+        for _ in 0..200 {
+            let event = generator.poison();
+            codes.insert(process(recipe, &event, 1).unwrap_err().code);
+            assert!(!event.partition_key.is_empty());
+        }
+        for code in ["not_utf8", "invalid_json", "missing_field", "wrong_type", "out_of_range"] {
+            assert!(codes.contains(code), "{} has no poison that is {code}", recipe.name());
+        }
+    }
+}
+
+#[test]
+fn marked_events_carry_the_run_and_are_accepted() {
+    for (recipe, samples) in streams() {
+        let mut events = samples.marked("run-7", NOW_MS);
+        let twins = events.iter().filter(|event| event.partition_key.ends_with("twin")).collect::<Vec<_>>();
+        assert!(twins.len() == 2 && twins[0] == twins[1], "{}", recipe.name());
+        events.push(samples.canary("run-7", 4, NOW_MS));
+        assert_ne!(samples.canary("run-7", 1, NOW_MS), samples.canary("run-7", 2, NOW_MS));
+        for event in &events {
+            assert!(event.partition_key.contains("run-7"));
+            let payload: serde_json::Value = serde_json::from_slice(&event.data).unwrap();
+            assert_eq!(payload[samples.partition_field()], event.partition_key);
+            assert_repeatable(recipe, event);
+            let effects = process(recipe, event, 1).unwrap();
+            assert_fits(recipe, &effects);
+            assert!(!effects.items.is_empty());
+        }
+    }
+}
+
+#[test]
+fn marked_poison_is_rejected_and_carries_the_run() {
+    for (recipe, samples) in streams() {
+        let events = samples.marked_poison("run-7");
+        let keys: BTreeSet<_> = events.iter().map(|event| &event.partition_key).collect();
+        assert_eq!(keys.len(), events.len());
+        for event in &events {
+            assert!(event.partition_key.contains("run-7"));
+            assert!(String::from_utf8_lossy(&event.data).contains("run-7"));
+            let rejected = process(recipe, event, 1).unwrap_err();
+            assert!(!rejected.message.contains("run-7"), "a verdict never repeats the payload: {rejected}");
+        }
+    }
+}
+
+#[test]
+fn a_record_of_another_source_is_rejected() {
+    for recipe in all() {
+        if recipe.source() == SourceKind::Table {
+            let event = Event { partition_key: "k".to_owned(), data: b"{}".to_vec() };
+            assert_eq!(process(*recipe, &event, 1).unwrap_err().code, "wrong_source");
+        }
+    }
+}
