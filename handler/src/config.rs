@@ -90,7 +90,7 @@ mod tests {
     fn read_names_what_is_missing_or_unknown() {
         let error = |pairs: &[(&str, &str)]| read(pairs).err().unwrap().to_string();
         assert_eq!(error(&[]), "the environment variable STREAMKIT_RECIPE is not set");
-        assert_eq!(error(&[(RECIPE, "x")]), "STREAMKIT_RECIPE names an unknown recipe (x); known: retail");
+        assert_eq!(error(&[(RECIPE, "x")]), "STREAMKIT_RECIPE names an unknown recipe (x); known: retail, analytics, clickstream, changes");
         assert_eq!(error(&[(RECIPE, "retail")]), "the environment variable STREAMKIT_PIPELINE is not set");
         let two = [(RECIPE, "retail"), (PIPELINE, "p"), (TABLE, "")];
         assert_eq!(error(&two), "the environment variable STREAMKIT_TABLE is not set");

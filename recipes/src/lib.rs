@@ -5,6 +5,7 @@
 
 mod analytics;
 mod attribute;
+mod changes;
 mod clickstream;
 mod decimal;
 mod effects;
@@ -23,7 +24,7 @@ pub use recipe::{Recipe, Rejected};
 pub use record::{Change, ChangeKind, Record, StreamRecord, UserIdentity};
 pub use samples::{Event, Generator, Sampled, Samples, StreamSamples, TableSamples, Write, Writer};
 
-static ALL: [&dyn Sampled; 3] = [&retail::Retail, &analytics::Analytics, &clickstream::Clickstream];
+static ALL: [&dyn Sampled; 4] = [&retail::Retail, &analytics::Analytics, &clickstream::Clickstream, &changes::Changes];
 
 /// Returns every recipe, in the order in which they should be listed.
 pub fn all() -> &'static [&'static dyn Sampled] {

@@ -141,7 +141,7 @@ impl StreamRecord<'_> {
 
 /// FNV-1a with 128 bits: written out here because the standard library's hashers may change between releases, and
 /// stored keys may not.
-fn fnv1a_128(bytes: impl Iterator<Item = u8>) -> u128 {
+pub(crate) fn fnv1a_128(bytes: impl Iterator<Item = u8>) -> u128 {
     const OFFSET: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
     const PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;
     bytes.fold(OFFSET, |hash, byte| (hash ^ u128::from(byte)).wrapping_mul(PRIME))

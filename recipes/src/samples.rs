@@ -29,6 +29,28 @@ pub enum Write {
     Delete(Item),
 }
 
+impl Write {
+    /// The item as it is after the write, if there is one then; `before` is the item as it was.
+    pub fn apply(&self, before: Option<&Item>) -> Option<Item> {
+        match self {
+            Self::Put(item) => Some(item.clone()),
+            Self::Update { key, set, remove } => {
+                let mut item = before.unwrap_or(key).clone();
+                item.retain(|name, _| !remove.contains(name));
+                item.extend(set.clone());
+                Some(item)
+            }
+            Self::Delete(_) => None,
+        }
+    }
+
+    /// The key of the item, of which `table` names the attributes.
+    pub fn key(&self, table: &TableKey) -> Item {
+        let (Self::Put(item) | Self::Update { key: item, .. } | Self::Delete(item)) = self;
+        table.names().filter_map(|name| Some((name.to_owned(), item.get(name)?.clone()))).collect()
+    }
+}
+
 /// A recipe that comes with events of its own.
 pub trait Sampled: Recipe {
     /// Its events, in the form that its source takes.

@@ -1,10 +1,11 @@
 //! What must hold of every recipe, whatever it means.
 #![expect(clippy::unwrap_used, reason = "a test, in which clippy does not count the functions below")]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use streamkit_recipes::{
-    Effects, Event, Record, Rejected, Sampled, Samples, SourceKind, StreamRecord, StreamSamples, all,
+    Attribute, Change, ChangeKind, Effects, Event, Item, KeyAttribute, KeyKind, Record, Rejected, Sampled, Samples,
+    SourceKind, StreamRecord, StreamSamples, TableKey, TableSamples, View, Write, all,
 };
 
 const NOW_MS: i64 = 1_700_000_000_123;
@@ -67,7 +68,7 @@ fn generators_repeat_themselves_and_all_that_they_make_is_accepted() {
     for (recipe, samples) in streams() {
         let (mut one, mut two) = (samples.generator(7), samples.generator(7));
         let mut metrics = BTreeSet::new();
-        for n in 0..20_000 {
+        for n in 0..5_000 {
             let event = one.next(NOW_MS + n);
             assert_eq!(event, two.next(NOW_MS + n));
             let effects = process(recipe, &event, 1).unwrap_or_else(|rejected| panic!("{}: {rejected}", recipe.name()));
@@ -136,6 +137,111 @@ fn a_record_of_another_source_is_rejected() {
         if recipe.source() == SourceKind::Table {
             let event = Event { partition_key: "k".to_owned(), data: b"{}".to_vec() };
             assert_eq!(process(*recipe, &event, 1).unwrap_err().code, "wrong_source");
+        }
+    }
+}
+
+fn tables() -> impl Iterator<Item = (&'static dyn Sampled, &'static dyn TableSamples)> {
+    all().iter().filter_map(|recipe| match recipe.samples() {
+        Samples::Table(samples) => Some((*recipe, samples)),
+        Samples::Stream(_) => None,
+    })
+}
+
+fn table_keys() -> Vec<TableKey> {
+    let partition = |kind| KeyAttribute::new("UserId", kind);
+    vec![
+        TableKey { partition: partition(KeyKind::S), sort: Some(KeyAttribute::new("ActivityId", KeyKind::S)) },
+        TableKey { partition: partition(KeyKind::S), sort: Some(KeyAttribute::new("n", KeyKind::N)) },
+        TableKey { partition: partition(KeyKind::N), sort: Some(KeyAttribute::new("b", KeyKind::B)) },
+        TableKey { partition: partition(KeyKind::B), sort: None },
+    ]
+}
+
+/// Items by key, as a table has them. Gives the effects of the change that a write makes.
+fn write(recipe: &dyn Sampled, key: &TableKey, table: &mut BTreeMap<Item, Item>, write: &Write) -> Effects {
+    let keys = write.key(key);
+    assert_eq!(keys.len(), key.names().count(), "{write:?}");
+    let old = table.remove(&keys);
+    let new = write.apply(old.as_ref());
+    let kind = match (&old, &new) {
+        (None, Some(_)) => ChangeKind::Insert,
+        (Some(_), Some(_)) => ChangeKind::Modify,
+        (Some(_), None) => ChangeKind::Remove,
+        (None, None) => panic!("{write:?} deletes what is not there"),
+    };
+    let change = Change {
+        event_id: "e",
+        sequence_number: "1",
+        kind,
+        table: "t",
+        region: "eu-west-1",
+        created_ms: NOW_MS,
+        size_bytes: 1,
+        view: View::NewAndOldImages,
+        keys: &keys,
+        old: old.as_ref(),
+        new: new.as_ref(),
+        user: None,
+    };
+    let effects = recipe.process(&Record::Change(change), 1).unwrap();
+    assert_eq!(effects, recipe.process(&Record::Change(change), 2).unwrap(), "the same for every delivery");
+    assert_fits(recipe, &effects);
+    if let Some(new) = new {
+        table.insert(keys, new);
+    }
+    effects
+}
+
+#[test]
+fn writers_repeat_themselves_and_change_only_what_is_there() {
+    for (recipe, samples) in tables() {
+        for key in table_keys() {
+            let (mut one, mut two) = (samples.writer(7, &key), samples.writer(7, &key));
+            let mut table = BTreeMap::new();
+            let mut kinds = BTreeMap::<&str, u32>::new();
+            for n in 0..2_000 {
+                let next = one.next(NOW_MS + n);
+                assert_eq!(next, two.next(NOW_MS + n));
+                let known = table.contains_key(&next.key(&key));
+                let kind = match &next {
+                    Write::Put(_) => "put",
+                    Write::Update { .. } => "update",
+                    Write::Delete(_) => "delete",
+                };
+                assert_eq!(known, kind != "put", "{next:?}");
+                *kinds.entry(kind).or_default() += 1;
+                write(recipe, &key, &mut table, &next);
+            }
+            assert!(kinds.values().all(|count| *count > 200), "{kinds:?}");
+            assert_ne!(samples.writer(7, &key).next(0), samples.writer(8, &key).next(0));
+        }
+    }
+}
+
+#[test]
+fn marked_writes_carry_the_run_and_leave_nothing() {
+    for (recipe, samples) in tables() {
+        for key in table_keys() {
+            let mut table = BTreeMap::new();
+            let mut keys = BTreeSet::new();
+            for writes in samples.marked("run-7", NOW_MS, &key) {
+                let of: BTreeSet<_> = writes.iter().map(|write| write.key(&key)).collect();
+                assert_eq!(of.len(), 1, "all writes of one item");
+                for next in &writes {
+                    write(recipe, &key, &mut table, next);
+                    if key.partition.kind == KeyKind::S {
+                        let marked = |value: &Attribute| matches!(value, Attribute::S(text) if text.contains("run-7"));
+                        assert!(next.key(&key).values().any(marked), "{next:?}");
+                    }
+                }
+                keys.extend(of);
+            }
+            assert!(table.is_empty(), "each item is deleted in the end");
+            assert!(keys.len() > 2);
+            let canaries: BTreeSet<_> = (0..3).map(|n| samples.canary("run-7", n, NOW_MS, &key).key(&key)).collect();
+            assert_eq!(canaries.len(), 3);
+            assert!(canaries.is_disjoint(&keys));
         }
     }
 }

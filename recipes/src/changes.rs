@@ -1,0 +1,308 @@
+//! The change capture recipe: each change of a table's item becomes an audit object, which is never overwritten, and a
+//! notification.
+//!
+//! A change is told as far as the stream tells it: what its view type does not carry is named as such, never guessed.
+
+mod traffic;
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::{
+    Attribute, Change, ChangeKind, Count, Effects, Images, Item, Needs, Notification, Object, Recipe, Record, Rejected,
+    Sampled, Samples, SourceKind, TableKey, TableSamples, Write, Writer,
+};
+
+/// All audit objects lie below it.
+const PREFIX: &str = "audit-logs/";
+
+/// SNS takes 256 KB, everything included; a notification that would be longer leaves out the images, which the audit
+/// object has.
+const MESSAGE_MAX_BYTES: usize = 128 * 1024;
+
+/// What is left of the names of changed attributes in a notification that would be too long.
+const NAMES_MAX_BYTES: usize = 64 * 1024;
+
+/// SNS's limit for a subject.
+const SUBJECT_MAX_CHARS: usize = 100;
+
+/// The attributes that a global table of version 2017.11.29 adds to items have names that begin so.
+const REPLICATION: &str = "aws:rep:";
+
+/// Holds the region of an item's last write, in such a table.
+const UPDATE_REGION: &str = "aws:rep:updateregion";
+
+/// The recipe; it has no state.
+#[derive(Debug)]
+pub(crate) struct Changes;
+
+impl Recipe for Changes {
+    fn name(&self) -> &'static str {
+        "changes"
+    }
+
+    fn about(&self) -> &'static str {
+        "Audits and announces every change of a table (DynamoDB to S3 and SNS)"
+    }
+
+    fn source(&self) -> SourceKind {
+        SourceKind::Table
+    }
+
+    fn needs(&self) -> Needs {
+        Needs { bucket: Some(PREFIX), topic: true, uses_images: Images::BOTH, ..Needs::default() }
+    }
+
+    fn namespace(&self) -> &'static str {
+        "ChangeCapture"
+    }
+
+    fn process(&self, record: &Record<'_>, _now_ms: i64) -> Result<Effects, Rejected> {
+        let change = record.change()?;
+        check_images(change)?;
+        let audit = Audit::of(change)?;
+        let key = object_key(change, &audit.changed_at);
+        let notification = notification(change, &audit, &key);
+        let mut effects = Effects::new()
+            .object(Object { key, body: json(&audit), content_type: "application/json" })
+            .notification(notification)
+            .count(Count::one("Changes").of("EventName", change.kind.name()));
+        if change.is_expiry() {
+            effects = effects.count(Count::one("Expiries"));
+        }
+        if audit.origin == Origin::Replicated {
+            effects = effects.count(Count::one("ReplicatedChanges"));
+        }
+        Ok(effects)
+    }
+}
+
+/// A change as it is kept.
+#[derive(Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Audit<'a> {
+    event_id: &'a str,
+    event_name: &'static str,
+    sequence_number: &'a str,
+    table: &'a str,
+    aws_region: &'a str,
+    changed_at: String,
+    stream_view_type: &'static str,
+    size_bytes: u64,
+    origin: Origin,
+    /// Only for a delete.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deleted_by: Option<&'static str>,
+    keys: &'a Item,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    old_image: Option<&'a Item>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    new_image: Option<&'a Item>,
+    /// Images that the change has, and the stream does not carry.
+    not_carried: Vec<&'static str>,
+    /// Null if that takes an image that the stream does not carry.
+    changed_attributes: Option<Vec<&'a str>>,
+}
+
+/// Where a change was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+enum Origin {
+    /// In the stream's own region.
+    Local,
+    /// In another region; a global table brought it here.
+    Replicated,
+    /// The item does not say: the table is no global one, or is one of version 2019.11.21, or the view type carries no
+    /// image.
+    Unmarked,
+}
+
+impl Origin {
+    fn of(change: &Change<'_>) -> Self {
+        let marked = [change.new, change.old].into_iter().flatten().find_map(|image| image.get(UPDATE_REGION));
+        match marked {
+            Some(Attribute::S(region)) if region == change.region => Self::Local,
+            Some(Attribute::S(_)) => Self::Replicated,
+            _ => Self::Unmarked,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::Replicated => "replicated",
+            Self::Unmarked => "unmarked",
+        }
+    }
+}
+
+/// The images that a change of this kind has.
+fn images(kind: ChangeKind) -> Images {
+    Images { old: kind != ChangeKind::Insert, new: kind != ChangeKind::Remove }
+}
+
+/// What the view type carries and the change has must be there.
+fn check_images(change: &Change<'_>) -> Result<(), Rejected> {
+    let (has, carried) = (images(change.kind), change.view.images());
+    let missing =
+        |name: &str| Rejected::new("missing_field", format!("{name}: missing from a {} stream", change.view.name()));
+    if has.old && carried.old && change.old.is_none() {
+        return Err(missing("OldImage"));
+    }
+    if has.new && carried.new && change.new.is_none() {
+        return Err(missing("NewImage"));
+    }
+    if change.keys.is_empty() {
+        return Err(Rejected::new("missing_field", "Keys: missing"));
+    }
+    Ok(())
+}
+
+impl<'a> Audit<'a> {
+    fn of(change: &Change<'a>) -> Result<Self, Rejected> {
+        let time = jiff::Timestamp::from_millisecond(change.created_ms);
+        let time = time.map_err(|_| Rejected::new("out_of_range", "ApproximateCreationDateTime: no such time"))?;
+        let (has, carried) = (images(change.kind), change.view.images());
+        let lacking = [("oldImage", has.old && !carried.old), ("newImage", has.new && !carried.new)];
+        Ok(Self {
+            event_id: change.event_id,
+            event_name: change.kind.name(),
+            sequence_number: change.sequence_number,
+            table: change.table,
+            aws_region: change.region,
+            changed_at: format!("{time:.3}"),
+            stream_view_type: change.view.name(),
+            size_bytes: change.size_bytes,
+            origin: Origin::of(change),
+            deleted_by: (change.kind == ChangeKind::Remove).then(|| if change.is_expiry() { "ttl" } else { "user" }),
+            keys: change.keys,
+            old_image: change.old,
+            new_image: change.new,
+            not_carried: lacking.into_iter().filter(|(_, lacks)| *lacks).map(|(name, _)| name).collect(),
+            changed_attributes: changed_attributes(change),
+        })
+    }
+}
+
+/// The names of attributes that differ, without those of the key and of replication; none known if it takes an image
+/// that the stream does not carry.
+fn changed_attributes<'a>(change: &Change<'a>) -> Option<Vec<&'a str>> {
+    if !images(change.kind).are_in(change.view.images()) {
+        return None;
+    }
+    let nothing = &BTreeMap::new();
+    let (old, new) = (change.old.unwrap_or(nothing), change.new.unwrap_or(nothing));
+    // A new item differs in its key too.
+    let is_own = |name: &&String| !name.starts_with(REPLICATION);
+    let names = change.old.into_iter().chain(change.new).flat_map(Item::keys).filter(is_own);
+    let mut changed: Vec<&str> = names.filter(|name| old.get(*name) != new.get(*name)).map(String::as_str).collect();
+    changed.sort_unstable();
+    changed.dedup();
+    Some(changed)
+}
+
+/// The object's key: the hour of the change, and its identity. A change that is delivered again gets the same key, and no
+/// two changes share one.
+fn object_key(change: &Change<'_>, changed_at: &str) -> String {
+    // Years, months, days and hours of `2026-01-02T03:04:05.678Z`.
+    let hour = changed_at.get(..13).unwrap_or(changed_at).replace(['-', 'T'], "/");
+    format!("{PREFIX}{hour}/{}-{}.json", change.sequence_number, change.event_id)
+}
+
+/// A change as it is announced.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Announcement<'a> {
+    message: String,
+    /// The key of the audit object.
+    audit_object: &'a str,
+    /// Whether the images, which the audit object has, are left out here.
+    images_omitted: bool,
+    /// How many names of changed attributes are left out here.
+    attributes_omitted: usize,
+    change: Audit<'a>,
+}
+
+fn notification(change: &Change<'_>, audit: &Audit<'_>, object_key: &str) -> Notification {
+    let done = match (change.kind, audit.deleted_by) {
+        (ChangeKind::Insert, _) => "was created",
+        (ChangeKind::Modify, _) => "was changed",
+        (ChangeKind::Remove, Some("ttl")) => "expired",
+        (ChangeKind::Remove, _) => "was deleted",
+    };
+    let mut announcement = Announcement {
+        message: format!("The item {} of table {} {done}", described(change.keys), change.table),
+        audit_object: object_key,
+        images_omitted: false,
+        attributes_omitted: 0,
+        change: audit.clone(),
+    };
+    let mut message = json(&announcement);
+    if message.len() > MESSAGE_MAX_BYTES {
+        announcement.images_omitted = true;
+        announcement.change.old_image = None;
+        announcement.change.new_image = None;
+        if let Some(names) = &mut announcement.change.changed_attributes {
+            let mut bytes = 0;
+            let fitting = names.iter().take_while(|name| {
+                bytes += name.len();
+                bytes <= NAMES_MAX_BYTES
+            });
+            let fitting = fitting.count();
+            announcement.attributes_omitted = names.len() - fitting;
+            names.truncate(fitting);
+        }
+        message = json(&announcement);
+    }
+    let mut attributes = BTreeMap::from([
+        ("eventId", change.event_id.to_owned()),
+        ("eventName", change.kind.name().to_owned()),
+        ("sequenceNumber", change.sequence_number.to_owned()),
+        ("table", change.table.to_owned()),
+        ("origin", audit.origin.name().to_owned()),
+    ]);
+    if let Some(by) = audit.deleted_by {
+        attributes.insert("deletedBy", by.to_owned());
+    }
+    // Subscribers filter by attributes; one that is not there never matches, and an empty one is refused.
+    attributes.retain(|_, value| !value.is_empty());
+    let subject = format!("{} in {}", change.kind.name(), change.table);
+    Notification { subject: subject.chars().take(SUBJECT_MAX_CHARS).collect(), message, attributes }
+}
+
+/// A key in words, such as `UserId=user-0001, ActivityId=activity-7`.
+fn described(keys: &Item) -> String {
+    let parts = keys.iter().map(|(name, value)| match value {
+        Attribute::S(text) | Attribute::N(text) => format!("{name}={text}"),
+        other => format!("{name}={}", json(other)),
+    });
+    parts.collect::<Vec<_>>().join(", ")
+}
+
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("texts, numbers and maps of them always serialize")
+}
+
+impl Sampled for Changes {
+    fn samples(&self) -> Samples<'_> {
+        Samples::Table(self)
+    }
+}
+
+impl TableSamples for Changes {
+    fn writer(&self, seed: u64, key: &TableKey) -> Box<dyn Writer + Send> {
+        Box::new(traffic::Traffic::new(seed, key.clone()))
+    }
+
+    fn marked(&self, run: &str, now_ms: i64, key: &TableKey) -> Vec<Vec<Write>> {
+        traffic::marked(run, now_ms, key)
+    }
+
+    fn canary(&self, run: &str, n: usize, now_ms: i64, key: &TableKey) -> Write {
+        traffic::canary(run, n, now_ms, key)
+    }
+}
+
+#[cfg(test)]
+mod tests;
