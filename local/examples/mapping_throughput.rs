@@ -12,7 +12,7 @@ use anyhow::{Context as _, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
-use streamkit_local::{Options, serve};
+use streamkit_local::{Options, Rehearsal, serve};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
@@ -27,8 +27,13 @@ async fn main() -> anyhow::Result<()> {
     let state_dir = std::env::temp_dir().join(format!("streamkit-throughput-{}", std::process::id()));
     let (ready, address) = oneshot::channel();
     let (stop, stopped) = oneshot::channel::<()>();
-    let options =
-        Options { port: 0, region: "us-east-1".into(), account: "000000000000".into(), state_dir: state_dir.clone() };
+    let options = Options {
+        port: 0,
+        region: "us-east-1".into(),
+        account: "000000000000".into(),
+        state_dir: state_dir.clone(),
+        rehearsal: Rehearsal::default(),
+    };
     let server = tokio::spawn(serve(options, ready, async { drop(stopped.await) }));
     let mut client = Client::connect(address.await?).await?;
 

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use anyhow::Context as _;
-use streamkit_local::{DEFAULT_ACCOUNT, Options, serve};
+use streamkit_local::{DEFAULT_ACCOUNT, Options, Rehearsal, serve};
 use tokio::sync::oneshot;
 
 #[tokio::main]
@@ -14,6 +14,7 @@ async fn main() -> anyhow::Result<()> {
         region: "us-east-1".into(),
         account: DEFAULT_ACCOUNT.into(),
         state_dir: std::env::temp_dir().join(format!("streamkit-local-{}", std::process::id())),
+        rehearsal: Rehearsal::default(),
     };
     let (ready, address) = oneshot::channel::<SocketAddr>();
     let interrupted = async {

@@ -35,7 +35,6 @@ impl Backplane {
     }
 
     /// How long changes take.
-    #[allow(dead_code, reason = "the engines that take their time follow")]
     pub(crate) fn pace(&self) -> &Pace {
         &self.engines.pace
     }

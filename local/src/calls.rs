@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -18,9 +19,25 @@ pub(crate) struct Entry {
     time_ms: i64,
     service: String,
     operation: String,
-    status: u16,
+    /// What the call is about, such as a stream's name.
+    resource: Option<String>,
+    /// None when the connection broke before the call was made.
+    status: Option<u16>,
     error_code: Option<String>,
+    /// What the rehearsal did to the call.
+    fault: Option<&'static str>,
+    /// How long the answer took, in milliseconds.
+    ms: f64,
     mutating: bool,
+}
+
+/// How a call ended.
+pub(crate) struct Outcome {
+    pub(crate) resource: Option<String>,
+    pub(crate) status: Option<u16>,
+    pub(crate) error_code: Option<String>,
+    pub(crate) fault: Option<&'static str>,
+    pub(crate) took: Duration,
 }
 
 /// The last calls, numbered from 1.
@@ -37,7 +54,8 @@ struct Log {
 
 impl Calls {
     /// Notes how a call ended.
-    pub(crate) fn note(&self, call: &Call, status: u16, error_code: Option<String>) {
+    pub(crate) fn note(&self, call: &Call, outcome: Outcome) {
+        let Outcome { resource, status, error_code, fault, took } = outcome;
         let mut log = self.log();
         log.last += 1;
         let entry = Entry {
@@ -45,8 +63,11 @@ impl Calls {
             time_ms: clock::now_ms(),
             service: call.service.clone(),
             operation: call.operation.clone(),
+            resource,
             status,
             error_code,
+            fault,
+            ms: (took.as_secs_f64() * 10_000.0).round() / 10.0,
             mutating: call.mutating(),
         };
         log.entries.push_back(entry);

@@ -23,6 +23,7 @@ pub(crate) fn answer(gateway: &Gateway, request: &Request<Bytes>) -> Response {
                 "region": gateway.engines.region,
                 "account": gateway.engines.account,
                 "version": env!("CARGO_PKG_VERSION"),
+                "rehearsal": gateway.fates.rehearsal().shown,
             }),
         ),
         (&Method::GET, "calls") => {

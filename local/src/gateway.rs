@@ -2,6 +2,7 @@
 
 use std::io::Read as _;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::Request;
@@ -11,13 +12,16 @@ use http::{HeaderMap, header};
 use tokio::sync::Notify;
 
 use crate::call::Call;
-use crate::calls::Calls;
+use crate::calls::{Calls, Outcome};
+use crate::connection::Line;
 use crate::control;
 use crate::engines::Engines;
 use crate::error::CallError;
 use crate::faults::Faults;
 use crate::lambda;
 use crate::protocol::{self, MAX_BODY};
+use crate::rehearsal::{Fates, Fault, failed, throttled};
+use crate::subject;
 
 /// Everything behind the one port.
 pub(crate) struct Gateway {
@@ -25,13 +29,14 @@ pub(crate) struct Gateway {
     pub(crate) lambda: Arc<lambda::Engine>,
     pub(crate) calls: Calls,
     pub(crate) faults: Faults,
+    pub(crate) fates: Fates,
     /// Asks the server to shut down.
     pub(crate) stop: Notify,
 }
 
 impl Gateway {
-    /// Answers any request.
-    pub(crate) async fn handle(&self, request: Request) -> Response {
+    /// Answers any request, or breaks the line that it came on.
+    pub(crate) async fn handle(&self, request: Request, line: &Line) -> Response {
         let (parts, body) = request.into_parts();
         if !is_local(&parts.headers) {
             return refused(403, "requests must be addressed to the loopback interface");
@@ -52,11 +57,40 @@ impl Gateway {
         let Some(call) = Call::of(&request) else {
             return refused(400, "neither signature, X-Amz-Target, path nor Action names an AWS service");
         };
-        let answer = match self.faults.strike(&call) {
-            Some(error) => protocol::error_response(&call, &error),
-            None => self.answer(&call, request).await,
+        self.outside(&call, request, line).await
+    }
+
+    /// A call from outside, which may meet delays and faults and is put into the log.
+    async fn outside(&self, call: &Call, request: http::Request<Bytes>, line: &Line) -> Response {
+        let started = Instant::now();
+        let resource = subject::of(call, &request);
+        let fate = self.fates.next(call, resource.as_deref().unwrap_or_default());
+        // Half of the way there, half of the way back.
+        pause(fate.delay / 2).await;
+        let answer = match (self.faults.strike(call), fate.fault) {
+            (Some(error), _) => protocol::error_response(call, &error),
+            (None, Some(Fault::Throttle)) => protocol::error_response(call, &throttled(call)),
+            (None, Some(Fault::Error)) => protocol::error_response(call, &failed(call)),
+            (None, Some(Fault::LostRequest)) => Response::default(),
+            (None, None | Some(Fault::LostAnswer)) => self.answer(call, request).await,
         };
-        self.noted(&call, answer).await
+        pause(fate.delay / 2).await;
+        let (answer, error_code) = with_code(answer).await;
+        let lost = matches!(fate.fault, Some(Fault::LostRequest | Fault::LostAnswer));
+        self.calls.note(
+            call,
+            Outcome {
+                resource,
+                status: if fate.fault == Some(Fault::LostRequest) { None } else { Some(answer.status().as_u16()) },
+                error_code,
+                fault: fate.fault.map(Fault::name),
+                took: started.elapsed(),
+            },
+        );
+        if lost {
+            line.cut();
+        }
+        answer
     }
 
     async fn answer(&self, call: &Call, request: http::Request<Bytes>) -> Response {
@@ -66,20 +100,25 @@ impl Gateway {
             self.engines.call(call, request).await
         }
     }
+}
 
-    /// Puts the call into the log, with the error code that its answer carries.
-    async fn noted(&self, call: &Call, answer: Response) -> Response {
-        let status = answer.status();
-        if !status.is_client_error() && !status.is_server_error() {
-            self.calls.note(call, status.as_u16(), None);
-            return answer;
-        }
-        let (parts, body) = answer.into_parts();
-        let body = to_bytes(body, MAX_BODY).await.unwrap_or_default();
-        let error = protocol::error_of(status.as_u16(), &parts.headers, &body);
-        self.calls.note(call, status.as_u16(), Some(error.code));
-        Response::from_parts(parts, Body::from(body))
+/// Waits; not at all for no time, for which the clock's tick would be a millisecond.
+async fn pause(time: Duration) {
+    if !time.is_zero() {
+        tokio::time::sleep(time).await;
     }
+}
+
+/// An answer with the error code that it carries.
+async fn with_code(answer: Response) -> (Response, Option<String>) {
+    let status = answer.status();
+    if !status.is_client_error() && !status.is_server_error() {
+        return (answer, None);
+    }
+    let (parts, body) = answer.into_parts();
+    let body = to_bytes(body, MAX_BODY).await.unwrap_or_default();
+    let error = protocol::error_of(status.as_u16(), &parts.headers, &body);
+    (Response::from_parts(parts, Body::from(body)), Some(error.code))
 }
 
 /// SDKs compress large `PutMetricData` bodies. S3 keeps what it is given, encoding and all.

@@ -5,6 +5,7 @@ mod call;
 mod calls;
 mod clock;
 mod cloudwatch;
+mod connection;
 mod control;
 mod engines;
 mod error;
@@ -16,13 +17,16 @@ pub mod lambda;
 mod logs;
 mod pace;
 mod protocol;
+pub mod rehearsal;
 mod server;
 mod sns;
 mod sqs;
 mod sts;
+mod subject;
 
 use std::path::PathBuf;
 
+pub use rehearsal::Rehearsal;
 pub use server::serve;
 
 /// The account that owns everything when the user asks for no other.
@@ -39,4 +43,6 @@ pub struct Options {
     pub account: String,
     /// Where function code is unpacked and function processes keep their scratch files.
     pub state_dir: PathBuf,
+    /// How slow and how unreliable it is; by default, neither.
+    pub rehearsal: Rehearsal,
 }

@@ -1,11 +1,11 @@
-//! How long changes take: no time at all, or about as long as in AWS.
+//! How long changes take: no time at all, or as the rehearsal says.
 
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::time::Duration;
 
+use crate::rehearsal::{Draw, Rehearsal};
+
 /// A change of state that takes AWS a while.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[allow(dead_code, reason = "the engines that take their time follow")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Step {
     /// A stream from CREATING to ACTIVE.
     StreamCreate,
@@ -31,27 +31,97 @@ pub(crate) enum Step {
     MappingUpdate,
     /// A mapping until it is gone.
     MappingDelete,
+    /// A mapping from Enabled until it looks at its source.
+    MappingPolling,
+    /// Until the name of a deleted queue can be used again.
+    QueueName,
+}
+
+impl Step {
+    pub(crate) const ALL: [Self; 14] = [
+        Self::StreamCreate,
+        Self::StreamUpdate,
+        Self::StreamDelete,
+        Self::TableCreate,
+        Self::TableUpdate,
+        Self::TableDelete,
+        Self::RolePropagation,
+        Self::FunctionCreate,
+        Self::FunctionUpdate,
+        Self::MappingCreate,
+        Self::MappingUpdate,
+        Self::MappingDelete,
+        Self::MappingPolling,
+        Self::QueueName,
+    ];
+
+    /// As files name it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::StreamCreate => "stream-create",
+            Self::StreamUpdate => "stream-update",
+            Self::StreamDelete => "stream-delete",
+            Self::TableCreate => "table-create",
+            Self::TableUpdate => "table-update",
+            Self::TableDelete => "table-delete",
+            Self::RolePropagation => "role-propagation",
+            Self::FunctionCreate => "function-create",
+            Self::FunctionUpdate => "function-update",
+            Self::MappingCreate => "mapping-create",
+            Self::MappingUpdate => "mapping-update",
+            Self::MappingDelete => "mapping-delete",
+            Self::MappingPolling => "mapping-polling",
+            Self::QueueName => "queue-name",
+        }
+    }
 }
 
 /// The times of all changes. The same seed gives the same times, in whatever order they are asked for.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Pace {
     seed: u64,
-    /// Shortest and longest time of each step, in milliseconds.
-    ranges: Vec<(Step, u64, u64)>,
+    /// Shortest and longest time of each step; none when everything happens at once.
+    ranges: Vec<(Step, Duration, Duration)>,
 }
 
 impl Pace {
-    /// Everything happens at once.
-    pub(crate) fn none() -> Self {
-        Self { seed: 0, ranges: Vec::new() }
+    pub(crate) fn new(rehearsal: &Rehearsal) -> Self {
+        let ranges = Step::ALL.into_iter().map(|step| {
+            let (least, most) = rehearsal.latency.change(step);
+            (step, least, most)
+        });
+        Self { seed: rehearsal.seed, ranges: ranges.filter(|(_, _, most)| !most.is_zero()).collect() }
+    }
+
+    /// Whether everything happens at once.
+    pub(crate) fn is_none(&self) -> bool {
+        self.ranges.is_empty()
     }
 
     /// How long this step takes for the thing of this name.
     pub(crate) fn time(&self, step: Step, name: &str) -> Duration {
         let Some((_, least, most)) = self.ranges.iter().find(|range| range.0 == step) else { return Duration::ZERO };
-        let mut hasher = DefaultHasher::new();
-        (self.seed, step, name).hash(&mut hasher);
-        Duration::from_millis(least + hasher.finish() % (most - least + 1))
+        *least + (*most - *least).mul_f64(Draw::new(self.seed, &[step.name(), name], 0).0[0])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rehearsal::Latency;
+
+    #[test]
+    fn times_lie_in_their_range_and_follow_from_the_seed() {
+        let pace = |seed| Pace::new(&Rehearsal { latency: Latency::aws(), seed, ..Rehearsal::default() });
+        let (one, other) = (pace(1), pace(2));
+        let range = Duration::from_secs(10)..=Duration::from_secs(30);
+        let times = |pace: &Pace| -> Vec<Duration> {
+            (0..20).map(|name| pace.time(Step::StreamCreate, &name.to_string())).collect()
+        };
+        assert!(times(&one).iter().all(|time| range.contains(time)));
+        assert_eq!(times(&one), times(&pace(1)));
+        assert_ne!(times(&one), times(&other));
+        let none = Pace::new(&Rehearsal::default());
+        assert!(none.is_none() && none.time(Step::StreamCreate, "a").is_zero());
     }
 }

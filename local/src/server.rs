@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Router;
-use axum::extract::Request;
-use axum::serve::ListenerExt as _;
+use axum::extract::{ConnectInfo, Request};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::MissedTickBehavior;
@@ -16,10 +15,13 @@ use tokio::time::MissedTickBehavior;
 use crate::Options;
 use crate::backplane::Backplane;
 use crate::calls::Calls;
+use crate::connection::{Line, Lines};
 use crate::engines::Engines;
 use crate::faults::Faults;
 use crate::gateway::Gateway;
 use crate::lambda;
+use crate::pace::Pace;
+use crate::rehearsal::Fates;
 
 const EVALUATE_EVERY: Duration = Duration::from_secs(1);
 /// Housekeeping and queue depth metrics come once in so many evaluations.
@@ -42,27 +44,25 @@ pub async fn serve(
         .await
         .with_context(|| format!("binding 127.0.0.1:{}", options.port))?;
     let address = listener.local_addr().context("reading the bound address")?;
-    let listener = listener.tap_io(|connection| {
-        // Without it a large answer may wait 40 ms for an acknowledgement; a connection that refuses is only slower.
-        let _ = connection.set_nodelay(true);
-    });
-    let engines = Engines::start(&options.region, &options.account, address)?;
+    let engines = Engines::start(&options.region, &options.account, address, Pace::new(&options.rehearsal))?;
     let gateway = Arc::new(Gateway {
         lambda: lambda::Engine::new(Backplane::new(Arc::clone(&engines)), options.state_dir),
         engines: Arc::clone(&engines),
         calls: Calls::default(),
         faults: Faults::default(),
+        fates: Fates::new(options.rehearsal),
         stop: Notify::new(),
     });
     let router = {
         let gateway = Arc::clone(&gateway);
-        Router::new().fallback(move |request: Request| {
+        Router::new().fallback(move |ConnectInfo(line): ConnectInfo<Line>, request: Request| {
             let gateway = Arc::clone(&gateway);
-            async move { gateway.handle(request).await }
+            async move { gateway.handle(request, &line).await }
         })
     };
     let (close, closed) = oneshot::channel::<()>();
-    let server = axum::serve(listener, router).with_graceful_shutdown(async {
+    let service = router.into_make_service_with_connect_info::<Line>();
+    let server = axum::serve(Lines(listener), service).with_graceful_shutdown(async {
         // A dropped sender means the same as a message.
         let _ = closed.await;
     });

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use streamkit_local::{DEFAULT_ACCOUNT, Options, serve};
+use streamkit_local::{DEFAULT_ACCOUNT, Options, Rehearsal, serve};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
@@ -39,6 +39,7 @@ impl Aws {
             region: "eu-west-1".into(),
             account: DEFAULT_ACCOUNT.into(),
             state_dir: state_dir.clone(),
+            rehearsal: Rehearsal::default(),
         };
         let (ready, address) = oneshot::channel();
         let server = tokio::spawn(serve(options, ready, std::future::pending()));
@@ -326,6 +327,7 @@ async fn a_taken_port_is_an_error() {
         region: "eu-west-1".into(),
         account: DEFAULT_ACCOUNT.into(),
         state_dir: aws.state_dir.clone(),
+        rehearsal: Rehearsal::default(),
     };
     let (ready, _address) = oneshot::channel();
     let error = serve(options, ready, std::future::pending()).await.expect_err("the port is taken");

@@ -52,12 +52,12 @@ pub(crate) struct Engines {
 
 impl Engines {
     /// Starts every engine; `address` is where the gateway listens.
-    pub(crate) fn start(region: &str, account: &str, address: SocketAddr) -> anyhow::Result<Arc<Self>> {
+    pub(crate) fn start(region: &str, account: &str, address: SocketAddr, pace: Pace) -> anyhow::Result<Arc<Self>> {
         let sqs = Arc::new(Sqs::new(region, account, address));
         Ok(Arc::new(Self {
             region: region.to_owned(),
             account: account.to_owned(),
-            pace: Pace::none(),
+            pace,
             address,
             kinesis: kinesis::Kinesis::start(region, account),
             dynamodb: dynamodb::DynamoDb::open(region, account)?,

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
-use streamkit_local::{Options, serve};
+use streamkit_local::{Options, Rehearsal, serve};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
@@ -61,8 +61,13 @@ impl Aws {
         let dir = std::env::temp_dir().join(format!("streamkit-lambda-{}", Uuid::new_v4().simple()));
         let (ready, address) = oneshot::channel();
         let (stop, stopped) = oneshot::channel::<()>();
-        let options =
-            Options { port: 0, region: "us-east-1".into(), account: "000000000000".into(), state_dir: dir.clone() };
+        let options = Options {
+            port: 0,
+            region: "us-east-1".into(),
+            account: "000000000000".into(),
+            state_dir: dir.clone(),
+            rehearsal: Rehearsal::default(),
+        };
         let server = tokio::spawn(serve(options, ready, async { drop(stopped.await) }));
         Self { address: address.await.unwrap(), dir, stop, server }
     }
