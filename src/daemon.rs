@@ -22,6 +22,8 @@ const START_LIMIT: Duration = Duration::from_secs(15);
 const STOP_LIMIT: Duration = Duration::from_secs(20);
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+/// How often to look for more when following.
+pub(crate) const FOLLOW_EVERY: Duration = Duration::from_millis(200);
 
 /// A running embedded AWS, as its file in the state directory says.
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
@@ -44,6 +46,8 @@ pub(crate) struct StartOptions {
     /// 0 or none: any free port.
     pub(crate) port: Option<u16>,
     pub(crate) region: Option<String>,
+    /// Other arguments of `local serve`.
+    pub(crate) more: Vec<String>,
 }
 
 /// The file that says where the daemon of this state directory is.
@@ -120,6 +124,7 @@ fn spawn(home: &Home, options: &StartOptions) -> anyhow::Result<std::process::Ch
     if let Some(region) = &options.region {
         command.args(["--region", region]);
     }
+    command.args(&options.more);
     command.env("STREAMKIT_HOME", &home.state).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
     #[cfg(unix)]
     {

@@ -2,12 +2,16 @@
 
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::{Args as ClapArgs, Subcommand};
-use serde_json::{Value, json};
+use serde_json::json;
+use streamkit_local::rehearsal::Shown;
 use tokio::sync::oneshot;
 
+use super::calls;
+use super::rehearse::Rehearse;
 use crate::cli::Global;
-use crate::daemon::{self, Running, Start, StartOptions};
+use crate::daemon::{self, Running, StartOptions};
 use crate::failure::Hint;
 use crate::home::Home;
 use crate::report::{Reporter, exit_code};
@@ -29,26 +33,59 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Start it, unless it runs, and print its address
+    ///
+    /// With --latency and --faults it is as slow and as unreliable as AWS, or as a TOML file says, and all follows from the seed:
+    /// the n-th call of an operation on a resource always meets the same fate. Only calls from outside are delayed and fail.
+    ///
+    /// --latency FILE: times are "250ms", "10s" or "2m"; of two, calls take the first in the median and stay below the second in 99
+    /// of 100 cases, and changes take between the two. What the file does not name takes no time, or AWS's with base = "aws".
+    ///
+    ///   base = "aws"
+    ///   call = ["20ms", "120ms"]                      # all calls, unless narrowed below
+    ///   changes.stream-create = ["1s", "3s"]          # also stream-update, stream-delete, table-create, table-update,
+    ///                                                 # table-delete, role-propagation, function-create, function-update,
+    ///                                                 # mapping-create, mapping-update, mapping-delete, mapping-polling, queue-name
+    ///   [lambda]
+    ///   call = "40ms"                                 # calls of one service
+    ///   CreateFunction = { call = ["300ms", "2s"] }   # one operation
+    ///
+    /// --faults FILE: of 100 calls so many fail, in one of these ways: "throttle", "error" (5xx), "lost-request" (the connection
+    /// breaks before the call took effect), "lost-answer" (after it).
+    ///
+    ///   percent = 1
+    ///   [lambda]
+    ///   percent = 10
+    ///   CreateFunction = { percent = 50, kinds = ["lost-answer"] }
+    ///
+    /// Example: streamkit local start --latency aws --faults 5% --seed 42
+    #[command(verbatim_doc_comment)]
     Start {
         /// The port; any free one when not given
         #[arg(long)]
         port: Option<u16>,
+        #[command(flatten)]
+        rehearse: Rehearse,
     },
     /// Stop it and every function process
     Stop,
-    /// Say whether it runs, and where
+    /// Say whether it runs, where, and what it rehearses
     Status,
     /// Print its log, or every API call that it was sent
     Logs {
-        /// The API calls: time, service, operation, status
+        /// The API calls: time, status, milliseconds, service, operation, resource, error and what a rehearsal did to it
         #[arg(long)]
         calls: bool,
+        /// Go on with what comes, until Ctrl-C or until it stops; with --json, one document a line
+        #[arg(short, long)]
+        follow: bool,
     },
     /// Serve in the foreground
     #[command(hide = true)]
     Serve {
         #[arg(long, default_value_t = 0)]
         port: u16,
+        #[command(flatten)]
+        rehearse: Rehearse,
     },
 }
 
@@ -59,7 +96,7 @@ const REGION: &str = "us-east-1";
 pub(crate) async fn run(args: Args, global: &Global, reporter: &Reporter) -> anyhow::Result<ExitCode> {
     let home = Home::find()?;
     match args.command {
-        Command::Start { port } => start(&home, port, global, reporter).await,
+        Command::Start { port, rehearse } => start(&home, port, rehearse, global, reporter).await,
         Command::Stop => {
             let stopped = daemon::stop(&home).await?;
             reporter.text(if stopped { "stopped\n" } else { "no embedded AWS was running\n" });
@@ -67,21 +104,50 @@ pub(crate) async fn run(args: Args, global: &Global, reporter: &Reporter) -> any
             Ok(exit_code::DONE)
         }
         Command::Status => status(&home, reporter).await,
-        Command::Logs { calls } => logs(&home, calls, reporter).await,
-        Command::Serve { port } => serve(&home, port, global).await,
+        Command::Logs { calls: true, follow } => calls::show(&home, follow, reporter).await,
+        Command::Logs { calls: false, follow } => logs(&home, follow, reporter).await,
+        Command::Serve { port, rehearse } => serve(&home, port, &rehearse, global).await,
     }
 }
 
-async fn start(home: &Home, port: Option<u16>, global: &Global, reporter: &Reporter) -> anyhow::Result<ExitCode> {
-    let (running, new) = daemon::start_with(home, &StartOptions { port, region: global.region.clone() }).await?;
+async fn start(
+    home: &Home,
+    port: Option<u16>,
+    rehearse: Rehearse,
+    global: &Global,
+    reporter: &Reporter,
+) -> anyhow::Result<ExitCode> {
+    const ADVICE: &str = "stop it first with `streamkit local stop`";
+    // Mistakes in files are shown here and not in the daemon's log.
+    rehearse.read()?;
+    let seeded = rehearse.clone().seeded();
+    let options = StartOptions { port, region: global.region.clone(), more: seeded.arguments() };
+    let (running, new) = daemon::start_with(home, &options).await?;
     if let Some(port) = port.filter(|port| *port != 0 && !running.endpoint.ends_with(&format!(":{port}"))) {
         let message = format!("the embedded AWS runs already, at {} and not at port {port}", running.endpoint);
-        return Err(Hint::error(message, "stop it first with `streamkit local stop`"));
+        return Err(Hint::error(message, ADVICE));
+    }
+    let rehearsal = rehearsal(&running).await?;
+    if !new && !rehearse.is_met_by(rehearsal.as_ref()) {
+        return Err(Hint::error("the embedded AWS runs already, without this rehearsal", ADVICE));
     }
     reporter.note(if new { "started the embedded AWS" } else { "the embedded AWS runs already" });
+    if let Some(rehearsal) = &rehearsal {
+        reporter.note(&format!("rehearsing: {}", in_words(rehearsal)));
+    }
     reporter.text(&format!("export AWS_ENDPOINT_URL={}\n", running.endpoint));
-    reporter.document(&json!({ "endpoint": running.endpoint, "pid": running.pid }))?;
+    reporter.document(&json!({ "endpoint": running.endpoint, "pid": running.pid, "rehearsal": rehearsal }))?;
     Ok(exit_code::DONE)
+}
+
+/// What the running embedded AWS rehearses.
+async fn rehearsal(running: &Running) -> anyhow::Result<Option<Shown>> {
+    let health = daemon::ask(&running.endpoint, "GET", "/_streamkit/health").await?;
+    serde_json::from_value(health["rehearsal"].clone()).context("reading what the embedded AWS rehearses")
+}
+
+fn in_words(Shown { latency, faults, seed }: &Shown) -> String {
+    format!("latency {latency}, faults {faults}, seed {seed}")
 }
 
 async fn status(home: &Home, reporter: &Reporter) -> anyhow::Result<ExitCode> {
@@ -91,52 +157,51 @@ async fn status(home: &Home, reporter: &Reporter) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::from(exit_code::FAILED));
     };
     let health = daemon::ask(&running.endpoint, "GET", "/_streamkit/health").await?;
+    let rehearsal = rehearsal(&running).await?;
     reporter.text(&format!("running at {} (process {})\n", running.endpoint, running.pid));
+    if let Some(rehearsal) = &rehearsal {
+        reporter.text(&format!("rehearsing: {}\n", in_words(rehearsal)));
+    }
     reporter.document(&json!({
         "running": true,
         "endpoint": running.endpoint,
         "pid": running.pid,
         "region": health["region"],
         "account": health["account"],
+        "rehearsal": rehearsal,
     }))?;
     Ok(exit_code::DONE)
 }
 
-async fn logs(home: &Home, calls: bool, reporter: &Reporter) -> anyhow::Result<ExitCode> {
-    if !calls {
-        let text = std::fs::read_to_string(daemon::log_file(home)).unwrap_or_default();
-        reporter.text(&text);
+async fn logs(home: &Home, follow: bool, reporter: &Reporter) -> anyhow::Result<ExitCode> {
+    let text = std::fs::read_to_string(daemon::log_file(home)).unwrap_or_default();
+    reporter.text(&text);
+    if !follow {
         reporter.document(&json!({ "log": text.lines().collect::<Vec<_>>() }))?;
         return Ok(exit_code::DONE);
     }
-    let running = daemon::find_or_start(home, Start::Never, reporter).await?;
-    let answer = daemon::ask(&running.endpoint, "GET", "/_streamkit/calls").await?;
-    let calls = answer.get("calls").and_then(Value::as_array).cloned().unwrap_or_default();
-    for call in &calls {
-        let text = |key: &str| call.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-        let time =
-            call.get("time_ms").and_then(Value::as_i64).and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
-        let time = time.map_or_else(String::new, |time| format!("{time:.3}"));
-        let status = call.get("status").and_then(Value::as_u64).unwrap_or_default();
-        reporter.text(&format!(
-            "{time}  {status}  {:<16} {} {}\n",
-            text("service"),
-            text("operation"),
-            text("error_code")
-        ));
+    let mut shown = text.len();
+    while daemon::find(home).await.is_some() {
+        tokio::time::sleep(daemon::FOLLOW_EVERY).await;
+        let text = std::fs::read_to_string(daemon::log_file(home)).unwrap_or_default();
+        // A daemon that was started anew has a log of its own.
+        let new = text.get(shown..).unwrap_or(&text);
+        reporter.text(new);
+        new.lines().try_for_each(|line| reporter.line(&json!({ "log": line })))?;
+        shown = text.len();
     }
-    reporter.document(&answer)?;
     Ok(exit_code::DONE)
 }
 
 /// The daemon itself: announces where it is, serves until it is told to stop, and takes its address away again.
-async fn serve(home: &Home, port: u16, global: &Global) -> anyhow::Result<ExitCode> {
+async fn serve(home: &Home, port: u16, rehearse: &Rehearse, global: &Global) -> anyhow::Result<ExitCode> {
     let region = global.region.clone().unwrap_or_else(|| REGION.to_owned());
     let options = streamkit_local::Options {
         port,
         region: region.clone(),
         account: ACCOUNT.to_owned(),
         state_dir: home.state.join("functions"),
+        rehearsal: rehearse.read()?,
     };
     let (ready, address) = oneshot::channel();
     let announce = async {

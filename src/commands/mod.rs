@@ -1,9 +1,11 @@
 //! The subcommands, one file each.
 
+pub(crate) mod calls;
 pub(crate) mod down;
 pub(crate) mod init;
 pub(crate) mod local;
 pub(crate) mod plan;
+mod rehearse;
 pub(crate) mod send;
 mod session;
 pub(crate) mod status;

@@ -53,6 +53,14 @@ impl Reporter {
         Ok(())
     }
 
+    /// One of many documents of `--json`, each a line.
+    pub(crate) fn line(&self, document: &impl Serialize) -> anyhow::Result<()> {
+        if self.json {
+            out(&format!("{}\n", serde_json::to_string(document)?));
+        }
+        Ok(())
+    }
+
     /// A line on stderr about what is going on.
     pub(crate) fn note(&self, line: &str) {
         if !self.quiet {

@@ -1,0 +1,95 @@
+//! The options of a rehearsal: how slow and how unreliable the embedded AWS is.
+
+use anyhow::Context as _;
+use clap::{ArgGroup, Args as ClapArgs};
+use streamkit_local::rehearsal::{Faults, Latency, Rehearsal, Shown};
+
+use crate::failure::Usage;
+
+/// What the user asks for; the files are not read yet.
+#[derive(Debug, Clone, ClapArgs)]
+#[command(group = ArgGroup::new("rehearsal").args(["latency", "faults"]).multiple(true))]
+pub(crate) struct Rehearse {
+    /// Answer calls and change states at this pace [default: none]
+    #[arg(long, value_name = "aws|none|FILE", help_heading = "Rehearsal")]
+    latency: Option<String>,
+    /// Let this many of 100 calls fail [default: none]
+    #[arg(long, value_name = "PERCENT|FILE", help_heading = "Rehearsal")]
+    faults: Option<String>,
+    /// Repeat the times and faults of this seed [default: a new one, which is printed]
+    #[arg(long, value_name = "N", requires = "rehearsal", help_heading = "Rehearsal")]
+    seed: Option<u64>,
+}
+
+/// What latencies and faults are called when there are none.
+const NONE: &str = "none";
+/// Seeds that are chosen stay short enough to be read out.
+const SEEDS: std::ops::Range<u64> = 1..1_000_000;
+
+impl Rehearse {
+    /// Chooses a seed, if one is needed.
+    pub(crate) fn seeded(mut self) -> Self {
+        if self.latency.is_some() || self.faults.is_some() {
+            self.seed.get_or_insert_with(|| fastrand::u64(SEEDS));
+        }
+        self
+    }
+
+    /// The same as arguments.
+    pub(crate) fn arguments(&self) -> Vec<String> {
+        let seed = self.seed.map(|seed| seed.to_string());
+        [("--latency", &self.latency), ("--faults", &self.faults), ("--seed", &seed)]
+            .into_iter()
+            .filter_map(|(name, value)| Some(format!("{name}={}", value.as_ref()?)))
+            .collect()
+    }
+
+    /// Whether a running rehearsal is what is asked for.
+    pub(crate) fn is_met_by(&self, running: Option<&Shown>) -> bool {
+        let wanted = self.shown();
+        match (wanted, running) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(wanted), Some(running)) => {
+                wanted.latency == running.latency
+                    && wanted.faults == running.faults
+                    && self.seed.is_none_or(|seed| seed == running.seed)
+            }
+        }
+    }
+
+    fn shown(&self) -> Option<Shown> {
+        let of = |given: &Option<String>| given.clone().unwrap_or_else(|| NONE.to_owned());
+        (self.latency.is_some() || self.faults.is_some()).then(|| Shown {
+            latency: of(&self.latency),
+            faults: of(&self.faults),
+            seed: self.seed.unwrap_or_default(),
+        })
+    }
+
+    /// The rehearsal itself, from the files where the options name some.
+    ///
+    /// # Errors
+    /// A file that cannot be read or that is not correct.
+    pub(crate) fn read(&self) -> anyhow::Result<Rehearsal> {
+        let latency = match self.latency.as_deref() {
+            None | Some(NONE) => Latency::none(),
+            Some("aws") => Latency::aws(),
+            Some(file) => parsed(file, "--latency", "aws, none or a TOML file", Latency::parse)?,
+        };
+        let faults = match self.faults.as_deref() {
+            None | Some(NONE) => Faults::default(),
+            Some(given) => match given.strip_suffix('%').unwrap_or(given).parse() {
+                Ok(percent) => Faults::percent(percent).map_err(Usage)?,
+                Err(_) => parsed(given, "--faults", "a percentage or a TOML file", Faults::parse)?,
+            },
+        };
+        Ok(Rehearsal { latency, faults, seed: self.seed.unwrap_or_default(), shown: self.shown() })
+    }
+}
+
+fn parsed<T>(file: &str, option: &str, wanted: &str, parse: fn(&str) -> Result<T, String>) -> anyhow::Result<T> {
+    let text = std::fs::read_to_string(file)
+        .with_context(|| Usage(format!("{option} takes {wanted}, and {file} cannot be read")))?;
+    parse(&text).map_err(|mistake| Usage(format!("{file}: {mistake}")).into())
+}
