@@ -39,6 +39,17 @@ impl Backplane {
         &self.engines.pace
     }
 
+    /// Whether the role of this ARN and its trust policy have reached the other services. An unknown role has.
+    #[expect(dead_code, reason = "the Lambda engine asks as soon as it checks roles")]
+    pub(crate) fn role_is_known(&self, arn: &str) -> bool {
+        self.engines.roles.is_known(role_name(arn))
+    }
+
+    /// Whether the policies of the role of this ARN have reached the other services too. An unknown role's have.
+    pub(crate) fn role_is_permitted(&self, arn: &str) -> bool {
+        self.engines.roles.is_permitted(role_name(arn))
+    }
+
     /// Address of the gateway, for the `AWS_ENDPOINT_URL` of function processes.
     pub fn endpoint(&self) -> String {
         self.engines.endpoint()
@@ -92,4 +103,9 @@ impl Backplane {
         let body = body_of(response).await?;
         if status.is_success() { Ok(body) } else { Err(error_of(status.as_u16(), &headers, &body)) }
     }
+}
+
+/// The name at the end of a role's ARN, after its path.
+fn role_name(arn: &str) -> &str {
+    arn.rsplit('/').next().unwrap_or(arn)
 }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -10,6 +11,7 @@ use uuid::Uuid;
 use crate::clock;
 use crate::error::CallError;
 use crate::input::{integer, list, required, tag_pairs, text};
+use crate::pace::{Pace, Step};
 
 const PAGE: usize = 100;
 const DEFAULT_SESSION_SECONDS: i64 = 3600;
@@ -17,6 +19,7 @@ const DEFAULT_SESSION_SECONDS: i64 = 3600;
 /// All roles of the account.
 pub(crate) struct Roles {
     account: String,
+    pace: Pace,
     roles: Mutex<BTreeMap<String, Role>>,
 }
 
@@ -32,13 +35,17 @@ struct Role {
     tags: BTreeMap<String, String>,
     inline: BTreeMap<String, String>,
     attached: Vec<String>,
+    /// When other services know the role and its trust policy.
+    trusted_from: Instant,
+    /// When other services know what the role may do.
+    permitted_from: Instant,
 }
 
 type Answer = Result<Value, CallError>;
 
 impl Roles {
-    pub(crate) fn new(account: &str) -> Self {
-        Self { account: account.to_owned(), roles: Mutex::default() }
+    pub(crate) fn new(account: &str, pace: Pace) -> Self {
+        Self { account: account.to_owned(), pace, roles: Mutex::default() }
     }
 
     /// Whether an IAM operation is about roles.
@@ -70,8 +77,9 @@ impl Roles {
             }),
             "UpdateAssumeRolePolicy" => {
                 let trust = policy(input, "PolicyDocument")?;
-                self.with(input, |_, role| {
+                self.with(input, |name, role| {
                     role.trust = trust;
+                    role.trusted_from = self.propagated(name);
                     Ok(json!({}))
                 })
             }
@@ -109,7 +117,8 @@ impl Roles {
             "PutRolePolicy" => {
                 let name = required(input, "PolicyName")?.to_owned();
                 let document = policy(input, "PolicyDocument")?;
-                self.with(input, |_, role| {
+                self.with(input, |role_name, role| {
+                    role.permitted_from = self.propagated(role_name);
                     role.inline.insert(name, document);
                     Ok(json!({}))
                 })
@@ -130,8 +139,9 @@ impl Roles {
             }),
             "AttachRolePolicy" => {
                 let arn = required(input, "PolicyArn")?.to_owned();
-                self.with(input, |_, role| {
+                self.with(input, |name, role| {
                     if !role.attached.contains(&arn) {
+                        role.permitted_from = self.propagated(name);
                         role.attached.push(arn);
                     }
                     Ok(json!({}))
@@ -155,6 +165,22 @@ impl Roles {
             }),
             _ => Err(CallError::unknown_operation("iam", operation)),
         }
+    }
+
+    /// When a change of this role, made now, is known to the other services.
+    fn propagated(&self, name: &str) -> Instant {
+        Instant::now() + self.pace.time(Step::RolePropagation, name)
+    }
+
+    /// Whether the role and its trust policy are known to the other services by now. An unknown role is.
+    pub(crate) fn is_known(&self, name: &str) -> bool {
+        self.roles().get(name).is_none_or(|role| role.trusted_from <= Instant::now())
+    }
+
+    /// Whether what the role may do is known to the other services by now. An unknown role's is.
+    pub(crate) fn is_permitted(&self, name: &str) -> bool {
+        let now = Instant::now();
+        self.roles().get(name).is_none_or(|role| role.trusted_from <= now && role.permitted_from <= now)
     }
 
     fn roles(&self) -> MutexGuard<'_, BTreeMap<String, Role>> {
@@ -194,6 +220,8 @@ impl Roles {
             tags: tag_pairs(&input["Tags"]).collect(),
             inline: BTreeMap::new(),
             attached: Vec::new(),
+            trusted_from: self.propagated(name),
+            permitted_from: self.propagated(name),
         };
         let mut roles = self.roles();
         if roles.contains_key(name) {

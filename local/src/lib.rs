@@ -3,6 +3,7 @@
 pub mod backplane;
 mod call;
 mod calls;
+mod changing;
 mod clock;
 mod cloudwatch;
 mod connection;

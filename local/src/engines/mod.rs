@@ -47,26 +47,26 @@ pub(crate) struct Engines {
     sns: Sns,
     cloudwatch: CloudWatch,
     logs: Logs,
-    roles: Roles,
+    pub(crate) roles: Roles,
 }
 
 impl Engines {
     /// Starts every engine; `address` is where the gateway listens.
     pub(crate) fn start(region: &str, account: &str, address: SocketAddr, pace: Pace) -> anyhow::Result<Arc<Self>> {
-        let sqs = Arc::new(Sqs::new(region, account, address));
+        let sqs = Arc::new(Sqs::new(region, account, address, pace.clone()));
         Ok(Arc::new(Self {
             region: region.to_owned(),
             account: account.to_owned(),
-            pace,
             address,
-            kinesis: kinesis::Kinesis::start(region, account),
-            dynamodb: dynamodb::DynamoDb::open(region, account)?,
+            kinesis: kinesis::Kinesis::start(region, account, pace.clone()),
+            dynamodb: dynamodb::DynamoDb::open(region, account, pace.clone())?,
             mocks: mock::Mocks::new(region, account),
             sns: Sns::new(region, account, Arc::clone(&sqs)),
             sqs,
             cloudwatch: CloudWatch::new(region, account),
             logs: Logs::new(region, account),
-            roles: Roles::new(account),
+            roles: Roles::new(account, pace.clone()),
+            pace,
         }))
     }
 

@@ -13,9 +13,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use serde_json::{Map, Value, json};
 
 use crate::call::Protocol;
+use crate::changing::Changing;
 use crate::clock;
 use crate::error::CallError;
 use crate::input::{list, map_pairs, required, text, texts};
+use crate::pace::{Pace, Step};
 
 use queue::Queue;
 
@@ -24,17 +26,22 @@ pub(crate) struct Sqs {
     region: String,
     account: String,
     address: SocketAddr,
+    pace: Pace,
+    /// Names that cannot be used again yet.
+    deleted: Changing,
     queues: Mutex<BTreeMap<String, Queue>>,
     /// Wakes long polls when a message arrives or a visibility changes.
     arrived: tokio::sync::Notify,
 }
 
 impl Sqs {
-    pub(crate) fn new(region: &str, account: &str, address: SocketAddr) -> Self {
+    pub(crate) fn new(region: &str, account: &str, address: SocketAddr, pace: Pace) -> Self {
         Self {
             region: region.to_owned(),
             account: account.to_owned(),
             address,
+            pace,
+            deleted: Changing::default(),
             queues: Mutex::default(),
             arrived: tokio::sync::Notify::new(),
         }
@@ -59,7 +66,9 @@ impl Sqs {
             "ListQueues" => Ok(self.list(input)),
             "DeleteQueue" => {
                 let name = queue_name(input)?;
-                self.queues().remove(&name).map(|_| json!({})).ok_or_else(missing)
+                self.queues().remove(&name).ok_or_else(missing)?;
+                self.deleted.begin(&name, "deleted", self.pace.time(Step::QueueName, &name));
+                Ok(json!({}))
             }
             "GetQueueAttributes" => {
                 let wanted = texts(&input["AttributeNames"]);
@@ -147,6 +156,12 @@ impl Sqs {
     fn create(&self, input: &Value) -> Result<Value, CallError> {
         let name = required(input, "QueueName")?;
         attributes::check_name(name)?;
+        if self.deleted.state(name).is_some() {
+            return Err(CallError::bad(
+                "QueueDeletedRecently",
+                "You must wait 60 seconds after deleting a queue before you can create another with the same name.",
+            ));
+        }
         let mut queues = self.queues();
         if let Some(queue) = queues.get(name) {
             if let Some(differs) = queue.differing(map_pairs(&input["Attributes"])) {

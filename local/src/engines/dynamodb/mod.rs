@@ -1,6 +1,7 @@
 //! `DynamoDB` and `DynamoDB` Streams: `dynoxide` on an in-memory database, and the few operations that it lacks.
 
 mod settings;
+mod states;
 
 use axum::response::Response;
 use dynoxide::{Database, DynoxideError};
@@ -10,7 +11,9 @@ use serde_json::{Value, json};
 use tokio::task::spawn_blocking;
 
 use crate::call::Call;
+use crate::changing::Changing;
 use crate::error::CallError;
+use crate::pace::Pace;
 use crate::protocol;
 use settings::Settings;
 
@@ -24,14 +27,18 @@ pub(super) struct DynamoDb {
     database: Database,
     scope: String,
     settings: Settings,
+    pace: Pace,
+    changing: Changing,
 }
 
 impl DynamoDb {
-    pub(super) fn open(region: &str, account: &str) -> anyhow::Result<Self> {
+    pub(super) fn open(region: &str, account: &str, pace: Pace) -> anyhow::Result<Self> {
         Ok(Self {
             database: Database::memory().map_err(|error| anyhow::anyhow!("opening the DynamoDB engine: {error}"))?,
             scope: format!(":{region}:{account}:"),
             settings: Settings::default(),
+            pace,
+            changing: Changing::default(),
         })
     }
 
@@ -64,6 +71,13 @@ impl DynamoDb {
     }
 
     async fn run(&self, operation: &str, body: String) -> (u16, String) {
+        if !self.has_states(operation) {
+            return self.at_once(operation, body).await;
+        }
+        self.in_time(operation, body).await.unwrap_or_else(|error| refusal(&error))
+    }
+
+    async fn at_once(&self, operation: &str, body: String) -> (u16, String) {
         // Items are the user's: only operations on tables and streams speak in ARNs of ours.
         if is_item_operation(operation) {
             return self.engine(operation, body).await;
@@ -74,13 +88,7 @@ impl DynamoDb {
             "DescribeTable" | "DeleteTable" | "CreateTable" => self.table(operation, body).await,
             _ => return self.translated(operation, &body).await,
         };
-        match outcome {
-            Ok(answer) => answer,
-            Err(error) => {
-                let kind = format!("com.amazonaws.dynamodb.v20120810#{}", error.code);
-                (error.status, json!({"__type": kind, "message": error.message}).to_string())
-            }
-        }
+        outcome.unwrap_or_else(|error| refusal(&error))
     }
 
     /// Runs an operation on the engine.
@@ -152,6 +160,11 @@ impl DynamoDb {
         let answer = self.settings.continuous_backups(name, operation, &input)?;
         Ok((200, answer.to_string()))
     }
+}
+
+fn refusal(error: &CallError) -> (u16, String) {
+    let kind = format!("com.amazonaws.dynamodb.v20120810#{}", error.code);
+    (error.status, json!({"__type": kind, "message": error.message}).to_string())
 }
 
 fn read(body: &str) -> Result<Value, CallError> {

@@ -1,5 +1,6 @@
 //! Kinesis Data Streams: `ferrokinesis`, without its delays and with room for shards.
 
+mod states;
 mod tags;
 
 use std::convert::Infallible;
@@ -18,15 +19,19 @@ use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tower::ServiceExt as _;
 
 use crate::call::Call;
+use crate::changing::Changing;
 use crate::error::CallError;
+use crate::pace::Pace;
 use crate::protocol;
 
-/// States pass at once; what waits for them must not depend on how long they take.
+/// The engine does everything at once; what takes time is in `states.rs`.
 const STATE_CHANGE_MS: u64 = 0;
 /// AWS's quota in the large regions is 20,000 shards for an account.
 const SHARD_LIMIT: u32 = 20_000;
 /// What AWS starts an on-demand stream with.
 const ON_DEMAND_SHARDS: i64 = 4;
+/// Of answers that have no content.
+const CONTENT_TYPE: &str = "application/x-amz-json-1.1";
 const EXPIRED_RECORDS_SWEEP_SECONDS: u64 = 60;
 
 pub(super) struct Kinesis {
@@ -35,10 +40,13 @@ pub(super) struct Kinesis {
     /// The engine numbers records before it stores them: with two writers at once, a reader could pass a record that is still
     /// to come, and lose it. It also holds a lock while it waits for one that a writer has, which can stop every thread.
     order: RwLock<()>,
+    account: String,
+    pace: Pace,
+    changing: Changing,
 }
 
 impl Kinesis {
-    pub(super) fn start(region: &str, account: &str) -> Self {
+    pub(super) fn start(region: &str, account: &str, pace: Pace) -> Self {
         let (router, store) = ferrokinesis::create_app(StoreOptions {
             create_stream_ms: STATE_CHANGE_MS,
             delete_stream_ms: STATE_CHANGE_MS,
@@ -50,11 +58,57 @@ impl Kinesis {
             ..StoreOptions::default()
         });
         // The gateway has checked the size; a call may have 10 MiB.
-        Self { router: router.layer(DefaultBodyLimit::disable()), store, order: RwLock::default() }
+        Self {
+            router: router.layer(DefaultBodyLimit::disable()),
+            store,
+            order: RwLock::default(),
+            account: account.to_owned(),
+            pace,
+            changing: Changing::default(),
+        }
     }
 
     /// The wire protocol, JSON or CBOR; `SubscribeToShard` streams.
-    pub(super) async fn http(&self, call: &Call, mut request: Request<Bytes>) -> Response {
+    pub(super) async fn http(&self, call: &Call, request: Request<Bytes>) -> Response {
+        if !self.has_states(&call.operation) {
+            return self.at_once(call, request).await;
+        }
+        match self.in_time(call, request).await {
+            Ok(response) => response,
+            Err(error) => protocol::error_response(call, &error),
+        }
+    }
+
+    /// A call that streams on their way to another state may refuse, or that sets one on its way.
+    async fn in_time(&self, call: &Call, request: Request<Bytes>) -> Result<Response, CallError> {
+        let operation = call.operation.as_str();
+        let cbor = is_cbor(&request);
+        let input = protocol::decode_as(cbor, request.body())?;
+        self.settle().await;
+        self.refused(operation, &input)?;
+        if operation == "DeleteStream" && self.delete_later(&input).await? {
+            return Ok(protocol::response(200, CONTENT_TYPE, Vec::new()));
+        }
+        let answer = self.at_once(call, request).await;
+        if !answer.status().is_success() {
+            return Ok(answer);
+        }
+        self.began(operation, &input);
+        if !matches!(operation, "DescribeStream" | "DescribeStreamSummary" | "ListStreams") {
+            return Ok(answer);
+        }
+        let (parts, body) = answer.into_parts();
+        let mut body = protocol::body_of(Response::new(body)).await?;
+        let mut tree = protocol::decode_as(cbor, &body)?;
+        if self.show(operation, &mut tree) {
+            body = protocol::encode_as(cbor, &tree)?.into();
+        }
+        let mut answer = Response::from_parts(parts, Body::from(body));
+        answer.headers_mut().remove(header::CONTENT_LENGTH);
+        Ok(answer)
+    }
+
+    async fn at_once(&self, call: &Call, mut request: Request<Bytes>) -> Response {
         sign(&mut request);
         if call.operation == "CreateStream" {
             return match self.create(request).await {
@@ -68,7 +122,7 @@ impl Kinesis {
                 Ok(input) if tags::owns(&call.operation, &input) => {
                     match tags::change(&self.store, &call.operation, &input).await {
                         // These operations answer with nothing at all.
-                        Ok(_) => protocol::response(200, "application/x-amz-json-1.1", Vec::new()),
+                        Ok(_) => protocol::response(200, CONTENT_TYPE, Vec::new()),
                         Err(error) => protocol::error_response(call, &error),
                     }
                 }
@@ -140,7 +194,7 @@ impl Kinesis {
         }
         // The engine activates a stream in a task of its own, and changes none that is not active.
         let summary = loop {
-            let answer = self.json("DescribeStreamSummary", json!({"StreamName": name})).await?;
+            let answer = self.dispatch("DescribeStreamSummary", json!({"StreamName": name})).await?;
             let summary = answer["StreamDescriptionSummary"].clone();
             if summary["StreamStatus"] == "ACTIVE" {
                 break summary;
@@ -149,15 +203,28 @@ impl Kinesis {
         };
         if on_demand {
             let change = json!({"StreamARN": summary["StreamARN"], "StreamModeDetails": mode});
-            self.json("UpdateStreamMode", change).await?;
+            self.dispatch("UpdateStreamMode", change).await?;
         }
         if has_tags {
-            self.json("AddTagsToStream", json!({"StreamName": name, "Tags": input["Tags"]})).await?;
+            self.dispatch("AddTagsToStream", json!({"StreamName": name, "Tags": input["Tags"]})).await?;
         }
         Ok(())
     }
 
+    /// An operation from inside, where all sees the same states.
     pub(super) async fn json(&self, operation: &str, input: Value) -> Result<Value, CallError> {
+        if !self.has_states(operation) {
+            return self.dispatch(operation, input).await;
+        }
+        self.settle().await;
+        self.refused(operation, &input)?;
+        let mut answer = self.dispatch(operation, input).await?;
+        self.show(operation, &mut answer);
+        Ok(answer)
+    }
+
+    /// The engine's own answer.
+    async fn dispatch(&self, operation: &str, input: Value) -> Result<Value, CallError> {
         if tags::owns(operation, &input) {
             return tags::change(&self.store, operation, &input).await;
         }
