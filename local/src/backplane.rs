@@ -40,7 +40,6 @@ impl Backplane {
     }
 
     /// Whether the role of this ARN and its trust policy have reached the other services. An unknown role has.
-    #[expect(dead_code, reason = "the Lambda engine asks as soon as it checks roles")]
     pub(crate) fn role_is_known(&self, arn: &str) -> bool {
         self.engines.roles.is_known(role_name(arn))
     }

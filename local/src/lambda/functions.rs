@@ -40,6 +40,9 @@ impl Engine {
         let named = FunctionRef::parse(body["FunctionName"].as_str().unwrap_or_default())?;
         let settings = Settings::create(body)?;
         publishing(body)?;
+        if !self.backplane.role_is_known(&settings.role) {
+            return Err(ApiError::invalid("The role defined for the function cannot be assumed by Lambda."));
+        }
         if self.functions().contains_key(&named.name) {
             return Err(exists(&named.name));
         }

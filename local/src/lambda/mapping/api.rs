@@ -39,7 +39,14 @@ impl Engine {
         let settings = Settings::create(self, body)?;
         let tags = tags(&body["Tags"])?;
         let role = self.functions().get(&settings.function).map(|function| function.version().settings.role.clone());
-        let source = Kinesis::new(self.backplane.clone(), &settings.source_arn, &role.unwrap_or_default());
+        let role = role.unwrap_or_default();
+        if !self.backplane.role_is_permitted(&role) {
+            return Err(ApiError::invalid(format!(
+                "Cannot access stream {}. Please ensure the role can perform the GetRecords, GetShardIterator, DescribeStream, ListShards, and ListStreams Actions on your stream in IAM.",
+                settings.source_arn
+            )));
+        }
+        let source = Kinesis::new(self.backplane.clone(), &settings.source_arn, &role);
         if let Err(error) = source.shards().await {
             return Err(match error.code.as_str() {
                 "ResourceNotFoundException" => ApiError::invalid(format!("Stream not found: {}", settings.source_arn)),
