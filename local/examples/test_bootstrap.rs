@@ -55,7 +55,8 @@ type Headers = BTreeMap<String, String>;
 
 fn answer(event: &Value, headers: &Headers, invocations: u32) -> Result<String, String> {
     if let Some(records) = event["Records"].as_array() {
-        return records_answer(records, headers);
+        let answer = records_answer(records, headers)?;
+        return if event["window"].is_object() { window_answer(event, records.len(), headers) } else { Ok(answer) };
     }
     let number = |name: &str| event[name].as_u64().unwrap_or_default();
     Ok(match event["do"].as_str() {
@@ -93,11 +94,8 @@ fn records_answer(records: &[Value], headers: &Headers) -> Result<String, String
     let id = headers.get("lambda-runtime-aws-request-id").map(String::as_str).unwrap_or_default();
     let (mut failed, mut trace) = (Vec::new(), String::new());
     for record in records {
-        let kinesis = &record["kinesis"];
-        let sequence = kinesis["sequenceNumber"].as_str().unwrap_or_default();
-        let data = BASE64.decode(kinesis["data"].as_str().unwrap_or_default()).unwrap_or_default();
-        let data = String::from_utf8_lossy(&data).into_owned();
-        let _ = writeln!(trace, "{id} {} {sequence} {data}", record["eventID"].as_str().unwrap_or_default());
+        let (event, sequence, data) = parts(record);
+        let _ = writeln!(trace, "{id} {event} {sequence} {data}");
         if data.contains("slow") {
             sleep(Duration::from_millis(env::var("SLOW_MS").ok().and_then(|ms| ms.parse().ok()).unwrap_or(0)));
         }
@@ -105,10 +103,7 @@ fn records_answer(records: &[Value], headers: &Headers) -> Result<String, String
             failed.push(json!({ "itemIdentifier": sequence }));
         }
     }
-    if let Ok(file) = env::var("TRACE") {
-        let file = OpenOptions::new().append(true).create(true).open(file);
-        file.and_then(|mut file| file.write_all(trace.as_bytes())).map_err(|error| error.to_string())?;
-    }
+    note(&trace)?;
     if let Ok(answer) = env::var("ANSWER") {
         return Ok(answer);
     }
@@ -117,6 +112,38 @@ fn records_answer(records: &[Value], headers: &Headers) -> Result<String, String
         _ if failed.is_empty() => Ok("null".to_owned()),
         _ => Err(format!("{} poison records", failed.len())),
     }
+}
+
+/// What a record is called, its sequence number, and what it carries: the data of a stream's record, a table's whole change.
+fn parts(record: &Value) -> (String, &str, String) {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    if record["dynamodb"].is_object() {
+        let sequence = record["dynamodb"]["SequenceNumber"].as_str().unwrap_or_default();
+        return (format!("table:{}", text(&record["eventName"])), sequence, record.to_string());
+    }
+    let kinesis = &record["kinesis"];
+    let data = BASE64.decode(kinesis["data"].as_str().unwrap_or_default()).unwrap_or_default();
+    let sequence = kinesis["sequenceNumber"].as_str().unwrap_or_default();
+    (text(&record["eventID"]), sequence, String::from_utf8_lossy(&data).into_owned())
+}
+
+/// Counts the records of a tumbling window in its state; `STATE_BYTES` makes the state larger than it must be.
+fn window_answer(event: &Value, records: usize, headers: &Headers) -> Result<String, String> {
+    let count = event["state"]["count"].as_u64().unwrap_or_default() + u64::try_from(records).unwrap_or_default();
+    let id = headers.get("lambda-runtime-aws-request-id").map(String::as_str).unwrap_or_default();
+    if event["isFinalInvokeForWindow"] == true {
+        let shard = event["shardId"].as_str().unwrap_or_default();
+        note(&format!("{id} {shard}:window {count} {event}\n"))?;
+    }
+    let filling = env::var("STATE_BYTES").ok().and_then(|bytes| bytes.parse().ok()).unwrap_or(0);
+    Ok(json!({ "state": { "count": count, "filling": "x".repeat(filling) }, "batchItemFailures": [] }).to_string())
+}
+
+/// Writes to the file that the tests read.
+fn note(lines: &str) -> Result<(), String> {
+    let Ok(file) = env::var("TRACE") else { return Ok(()) };
+    let file = OpenOptions::new().append(true).create(true).open(file);
+    file.and_then(|mut file| file.write_all(lines.as_bytes())).map_err(|error| error.to_string())
 }
 
 /// A client of the Runtime API.

@@ -11,6 +11,7 @@ mod control;
 mod engines;
 mod error;
 mod faults;
+mod filter;
 mod gateway;
 mod iam;
 mod input;

@@ -5,3 +5,5 @@ mod aws;
 mod functions;
 mod mapping_api;
 mod mappings;
+mod sources;
+mod windows;

@@ -110,17 +110,29 @@ async fn settings_that_aws_refuses_are_refused() {
         ("FunctionName", Value::Null, invalid),
         ("EventSourceArn", json!(no_stream), invalid),
         ("EventSourceArn", Value::Null, invalid),
-        ("EventSourceArn", json!("arn:aws:sqs:us-east-1:000000000000:q"), invalid),
+        ("EventSourceArn", json!("arn:aws:mq:us-east-1:000000000000:broker:b"), invalid),
+        ("EventSourceArn", json!("arn:aws:dynamodb:us-east-1:000000000000:table/none/stream/2026"), invalid),
+        ("EventSourceArn", json!(format!("{stream}/consumer/none:1")), invalid),
         ("FunctionResponseTypes", json!(["Other"]), constraint),
         ("DestinationConfig", json!({ "OnFailure": { "Destination": "nowhere" } }), invalid),
-        ("TumblingWindowInSeconds", json!(60), invalid),
-        ("FilterCriteria", json!({ "Filters": [{ "Pattern": "{}" }] }), invalid),
+        ("TumblingWindowInSeconds", json!(901), constraint),
+        ("ScalingConfig", json!({ "MaximumConcurrency": 2 }), invalid),
+        ("FilterCriteria", json!({ "Filters": [{ "Pattern": "{" }] }), invalid),
     ] {
         let mut body = json!({ "FunctionName": "f", "EventSourceArn": stream, "StartingPosition": "LATEST" });
         body[member] = value.clone();
         let answer = aws.lambda("POST", "event-source-mappings", body).await;
         assert_eq!((answer.status, answer.code()), (400, code), "{member} {value} {}", answer.text());
     }
+    let together = json!({
+        "FunctionName": "f",
+        "EventSourceArn": stream,
+        "StartingPosition": "LATEST",
+        "TumblingWindowInSeconds": 60,
+        "ParallelizationFactor": 2,
+    });
+    let answer = aws.lambda("POST", "event-source-mappings", together).await;
+    assert_eq!((answer.status, answer.code()), (400, invalid), "{}", answer.text());
     let listed = aws.lambda("GET", "event-source-mappings", Value::Null).await.json();
     assert_eq!(listed["EventSourceMappings"], json!([]));
     aws.stop().await;

@@ -10,26 +10,26 @@ use crate::aws::{Aws, ROLE, eventually};
 
 /// One record as the function saw it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Seen {
-    request: String,
-    shard: String,
-    sequence: String,
-    data: String,
+pub(crate) struct Seen {
+    pub(crate) request: String,
+    pub(crate) shard: String,
+    pub(crate) sequence: String,
+    pub(crate) data: String,
 }
 
 /// The file in which a function writes down what it gets.
-struct Trace(PathBuf);
+pub(crate) struct Trace(PathBuf);
 
 impl Trace {
-    fn new(aws: &Aws) -> Self {
+    pub(crate) fn new(aws: &Aws) -> Self {
         Self(aws.dir.join("trace"))
     }
 
-    fn environment(&self) -> Value {
+    pub(crate) fn environment(&self) -> Value {
         json!({ "TRACE": self.0 })
     }
 
-    fn all(&self) -> Vec<Seen> {
+    pub(crate) fn all(&self) -> Vec<Seen> {
         let text = std::fs::read_to_string(&self.0).unwrap_or_default();
         // A line that is being written has no end yet.
         let whole = text.rfind('\n').map_or("", |end| &text[..end]);
@@ -45,12 +45,12 @@ impl Trace {
             .collect()
     }
 
-    fn data(&self) -> Vec<String> {
+    pub(crate) fn data(&self) -> Vec<String> {
         self.all().into_iter().map(|seen| seen.data).collect()
     }
 
     /// The deliveries: request by request, the data of its records.
-    fn batches(&self) -> Vec<Vec<String>> {
+    pub(crate) fn batches(&self) -> Vec<Vec<String>> {
         let mut batches: Vec<(String, Vec<String>)> = Vec::new();
         for seen in self.all() {
             match batches.last_mut().filter(|(request, _)| *request == seen.request) {
@@ -61,7 +61,7 @@ impl Trace {
         batches.into_iter().map(|(_, batch)| batch).collect()
     }
 
-    async fn until(&self, what: &str, there: impl Fn(&[String]) -> bool) -> Vec<String> {
+    pub(crate) async fn until(&self, what: &str, there: impl Fn(&[String]) -> bool) -> Vec<String> {
         eventually(what, async || Some(self.data()).filter(|data| there(data))).await
     }
 }

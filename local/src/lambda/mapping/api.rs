@@ -10,6 +10,8 @@ use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
+use super::dynamodb::DynamoDb;
+use super::kind::SourceKind;
 use super::kinesis::Kinesis;
 use super::lane::Shared;
 use super::settings::Settings;
@@ -20,6 +22,7 @@ use crate::lambda::error::ApiError;
 use crate::lambda::functions::{answer, tags};
 use crate::lambda::names::FunctionRef;
 use crate::lambda::page::{Query, page};
+use crate::pace::Step;
 
 /// A stream that cannot be read does not hold up the change of state for longer.
 const START_LIMIT: Duration = Duration::from_secs(5);
@@ -38,21 +41,7 @@ impl Engine {
     pub(crate) async fn create_mapping(self: &Arc<Self>, body: &Value) -> Result<Response, ApiError> {
         let settings = Settings::create(self, body)?;
         let tags = tags(&body["Tags"])?;
-        let role = self.functions().get(&settings.function).map(|function| function.version().settings.role.clone());
-        let role = role.unwrap_or_default();
-        if !self.backplane.role_is_permitted(&role) {
-            return Err(ApiError::invalid(format!(
-                "Cannot access stream {}. Please ensure the role can perform the GetRecords, GetShardIterator, DescribeStream, ListShards, and ListStreams Actions on your stream in IAM.",
-                settings.source_arn
-            )));
-        }
-        let source = Kinesis::new(self.backplane.clone(), &settings.source_arn, &role);
-        if let Err(error) = source.shards().await {
-            return Err(match error.code.as_str() {
-                "ResourceNotFoundException" => ApiError::invalid(format!("Stream not found: {}", settings.source_arn)),
-                _ => ApiError::invalid(format!("Cannot access stream {}: {error}", settings.source_arn)),
-            });
-        }
+        self.check_source(&settings).await?;
         let uuid = Uuid::new_v4().to_string();
         let mapping = {
             let mut mappings = self.mappings.lock().unwrap_or_else(PoisonError::into_inner);
@@ -145,6 +134,7 @@ impl Engine {
                 // A panic in there was its end as well.
                 drop(runner.task.await);
             }
+            engine.take_time(&mapping).await;
             let settings = mapping.settings();
             if lock(&mapping.now).state == State::Deleting {
                 engine.mappings.lock().unwrap_or_else(PoisonError::into_inner).remove(&mapping.uuid);
@@ -157,22 +147,80 @@ impl Engine {
         });
     }
 
+    /// Whether the source is there.
+    async fn check_source(&self, settings: &Settings) -> Result<(), ApiError> {
+        if !self.backplane.role_is_permitted(&self.role(settings)) {
+            let actions = match settings.kind {
+                SourceKind::Kinesis => "GetRecords, GetShardIterator, DescribeStream, ListShards, and ListStreams",
+                SourceKind::DynamoDb => "GetRecords, GetShardIterator, DescribeStream, and ListStreams",
+                SourceKind::Sqs => {
+                    return Err(ApiError::invalid(
+                        "The provided execution role does not have permissions to call ReceiveMessage on SQS",
+                    ));
+                }
+            };
+            return Err(ApiError::invalid(format!(
+                "Cannot access stream {}. Please ensure the role can perform the {actions} Actions on your stream in IAM.",
+                settings.source_arn
+            )));
+        }
+        let checked = match settings.kind {
+            SourceKind::Kinesis => self.kinesis(settings).check().await,
+            SourceKind::DynamoDb => self.dynamodb(settings).shards().await.map(drop),
+            SourceKind::Sqs => return Err(ApiError::invalid("SQS queues are not supported by the embedded AWS yet.")),
+        };
+        checked.map_err(|error| match error.code.as_str() {
+            "ResourceNotFoundException" => ApiError::invalid(format!("Stream not found: {}", settings.source_arn)),
+            _ => ApiError::invalid(format!("Cannot access stream {}: {error}", settings.source_arn)),
+        })
+    }
+
+    /// The function's role; empty when there is no such function any more.
+    fn role(&self, settings: &Settings) -> String {
+        let functions = self.functions();
+        functions.get(&settings.function).map(|function| function.version().settings.role.clone()).unwrap_or_default()
+    }
+
+    fn kinesis(&self, settings: &Settings) -> Kinesis {
+        let filters = settings.filters.clone();
+        Kinesis::new(self.backplane.clone(), &settings.source_arn, &self.role(settings), filters)
+    }
+
+    fn dynamodb(&self, settings: &Settings) -> DynamoDb {
+        DynamoDb::new(self.backplane.clone(), &settings.source_arn, settings.filters.clone())
+    }
+
     async fn start_pollers(self: &Arc<Self>, mapping: &Arc<Mapping>, settings: Arc<Settings>) -> Runner {
-        let role = self.functions().get(&settings.function).map(|function| function.version().settings.role.clone());
-        let source = Kinesis::new(self.backplane.clone(), &settings.source_arn, &role.unwrap_or_default());
         let stop = self.stop.child_token();
         let shared = Arc::new(Shared {
             engine: Arc::clone(self),
             mapping: Arc::clone(mapping),
-            settings,
+            settings: Arc::clone(&settings),
             retention_ms: AtomicI64::new(0),
             stop: stop.clone(),
         });
         let (ready, reading) = oneshot::channel();
-        let task = self.tasks.spawn(poller::run(shared, source, ready));
+        let task = match settings.kind {
+            SourceKind::Kinesis => self.tasks.spawn(poller::run(shared, self.kinesis(&settings), ready)),
+            SourceKind::DynamoDb => self.tasks.spawn(poller::run(shared, self.dynamodb(&settings), ready)),
+            // No mapping of a queue was created.
+            SourceKind::Sqs => self.tasks.spawn(async {}),
+        };
         // Enabled means here that reading has begun: a record put after that is seen, whatever the starting position.
         drop(tokio::time::timeout(START_LIMIT, reading).await);
         Runner { stop, task }
+    }
+
+    /// Waits as long as AWS takes for the change that a mapping is in.
+    async fn take_time(&self, mapping: &Mapping) {
+        let step = match lock(&mapping.now).state {
+            State::Creating => Step::MappingCreate,
+            State::Deleting => Step::MappingDelete,
+            _ => Step::MappingUpdate,
+        };
+        let time = self.backplane.pace().time(step, &mapping.uuid);
+        // A server that stops does not wait.
+        let _ = self.stop.run_until_cancelled(tokio::time::sleep(time)).await;
     }
 }
 

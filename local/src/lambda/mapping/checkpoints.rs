@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::source::{Position, Shard};
+use super::window::Window;
 
 /// One shard, or one of its parallel parts.
 pub(crate) type LaneId = (String, u32);
@@ -18,6 +19,7 @@ pub(crate) struct Checkpoints {
     positions: HashMap<LaneId, Position>,
     drained_lanes: HashSet<LaneId>,
     drained: HashSet<String>,
+    windows: HashMap<LaneId, Window>,
 }
 
 impl Checkpoints {
@@ -42,6 +44,19 @@ impl Checkpoints {
     /// Everything in this lane up to this record is settled.
     pub(crate) fn advance(&mut self, lane: &LaneId, sequence: &str) {
         self.positions.insert(lane.clone(), Position::After(sequence.to_owned()));
+    }
+
+    /// The tumbling window that a lane is in.
+    pub(crate) fn window(&self, lane: &LaneId) -> Option<Window> {
+        self.windows.get(lane).cloned()
+    }
+
+    /// Sets the tumbling window that a lane is in.
+    pub(crate) fn set_window(&mut self, lane: &LaneId, window: Option<Window>) {
+        match window {
+            Some(window) => self.windows.insert(lane.clone(), window),
+            None => self.windows.remove(lane),
+        };
     }
 
     /// This lane's shard is closed, and the lane has come to its end.

@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::source::{Page, Position, Reader, Record, Shard, Source};
+use super::filters::{Filters, base64_payload};
+use super::source::{Page, Position, Reader, Record, Shard, Source, missing};
 use crate::backplane::{Backplane, CallError};
 use crate::clock;
 
@@ -26,6 +27,7 @@ struct Stream {
     name: String,
     /// Role of the function, which its events name.
     role: String,
+    filters: Filters,
     shards: Mutex<Option<(Instant, Vec<Shard>)>>,
 }
 
@@ -34,9 +36,24 @@ struct Stream {
 pub(crate) struct Kinesis(Arc<Stream>);
 
 impl Kinesis {
-    pub(crate) fn new(backplane: Backplane, arn: &str, role: &str) -> Self {
-        let name = arn.rsplit_once("stream/").map_or(arn, |(_, name)| name).to_owned();
-        Self(Arc::new(Stream { backplane, arn: arn.to_owned(), name, role: role.to_owned(), shards: Mutex::default() }))
+    /// `arn` is that of the stream or of one of its consumers; a consumer's records come the same way.
+    pub(crate) fn new(backplane: Backplane, arn: &str, role: &str, filters: Filters) -> Self {
+        let name = arn.rsplit_once("stream/").map_or(arn, |(_, name)| name);
+        let name = name.split('/').next().unwrap_or(name).to_owned();
+        let (arn, role) = (arn.to_owned(), role.to_owned());
+        Self(Arc::new(Stream { backplane, arn, name, role, filters, shards: Mutex::default() }))
+    }
+
+    /// Whether the stream is there, and the consumer if the ARN is one's.
+    pub(crate) async fn check(&self) -> Result<(), CallError> {
+        if self.0.arn.contains("/consumer/") {
+            let described = self.0.call("DescribeStreamConsumer", json!({ "ConsumerARN": self.0.arn })).await?;
+            let status = described["ConsumerDescription"]["ConsumerStatus"].as_str().unwrap_or_default();
+            if status != "ACTIVE" {
+                return Err(CallError::bad("ResourceInUseException", format!("the consumer is {status}")));
+            }
+        }
+        self.0.list_shards().await.map(drop)
     }
 }
 
@@ -173,7 +190,7 @@ impl Reader for ShardReader {
             self.position = Position::After(last.clone());
         }
         self.iterator = next.map(|next| (next, Instant::now()));
-        Ok(Page { records, through: Some(last), finished: false })
+        Ok(Page { records, through: Some(last), ..Page::default() })
     }
 }
 
@@ -198,13 +215,23 @@ impl ShardReader {
             region: self.stream.backplane.region(),
             source_arn: &self.stream.arn,
         };
+        let passes = self.stream.filters.pass(|| {
+            json!({
+                "kinesisSchemaVersion": event.kinesis.schema_version,
+                "partitionKey": partition_key,
+                "sequenceNumber": sequence,
+                "data": base64_payload(event.kinesis.base64),
+                "approximateArrivalTimestamp": arrival,
+            })
+        });
         let mut hasher = DefaultHasher::new();
         partition_key.hash(&mut hasher);
         Some(Record {
             sequence: sequence.to_owned(),
             arrival_ms: to_ms(arrival),
             key_hash: hasher.finish(),
-            json: serde_json::to_string(&event).ok()?,
+            json: if passes { serde_json::to_string(&event).ok()? } else { String::new() },
+            filtered: !passes,
         })
     }
 }
@@ -295,12 +322,8 @@ fn to_seconds(ms: i64) -> f64 {
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "a conversion from float saturates, and no arrival time is near")]
-fn to_ms(seconds: f64) -> i64 {
+pub(super) fn to_ms(seconds: f64) -> i64 {
     (seconds * 1000.0).round() as i64
-}
-
-fn missing(member: &str) -> CallError {
-    CallError::new(500, "InternalFailure", format!("Kinesis answered without {member}"))
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use super::checkpoints::LaneId;
 use super::on_failure::{self, About, Delivery, ENVELOPE};
 use super::settings::Settings;
 use super::source::{Page, Reader, Record};
+use super::window::{self, Turn, Window};
 use super::{Mapping, partial};
 use crate::clock;
 use crate::lambda::Engine;
@@ -29,6 +30,9 @@ const LAST_TROUBLE: Duration = Duration::from_secs(5);
 const LEAST_READ: usize = 1000;
 /// A batch closes at so many bytes of payload.
 const MAX_PAYLOAD: usize = 6 * 1024 * 1024;
+
+/// A window closes so long after its end: what arrived before may not have been read yet.
+const LATE_MS: i64 = 1000;
 
 /// What all lanes of a running mapping share.
 pub(crate) struct Shared {
@@ -59,8 +63,10 @@ impl Lane {
         let reading = tokio::spawn(read_ahead(Arc::clone(&shared), id.clone(), reader, sender));
         let mut lane = Self { shared, id, pages, waiting: VecDeque::new(), through: None, finished: false };
         let finished = loop {
-            let Some(records) = lane.next_batch().await else { break lane.finished };
-            if !lane.deliver(records).await {
+            let Some(records) = lane.next_batch().await else {
+                break lane.finished && lane.close_window(Turn::Final).await;
+            };
+            if !lane.enter_window(&records).await || !lane.deliver(records).await {
                 break false;
             }
             lane.checkpoint_gap();
@@ -72,7 +78,7 @@ impl Lane {
     /// The next batch; `None` when there will be none.
     async fn next_batch(&mut self) -> Option<Vec<Record>> {
         while self.waiting.is_empty() {
-            if self.finished || !self.more().await {
+            if self.finished || !self.more_or_close().await {
                 return None;
             }
             self.checkpoint_gap();
@@ -92,7 +98,7 @@ impl Lane {
                 }
             }
         }
-        let (mut bytes, mut count) = (ENVELOPE, 0);
+        let (mut bytes, mut count) = (self.envelope(), 0);
         for record in self.waiting.iter().take(self.shared.settings.batch_size) {
             bytes += record.json.len() + 1;
             // A single record that is too big is a batch of its own, which the function then refuses.
@@ -101,12 +107,20 @@ impl Lane {
             }
             count += 1;
         }
+        if let Some(length_ms) = self.shared.settings.tumbling_ms() {
+            count = window::together(self.waiting.iter().take(count), length_ms);
+        }
         Some(self.waiting.drain(..count).collect())
+    }
+
+    /// Bytes of the next event besides its records.
+    fn envelope(&self) -> usize {
+        ENVELOPE + self.members(Turn::Records).len()
     }
 
     fn full(&self) -> bool {
         self.waiting.len() >= self.shared.settings.batch_size
-            || self.waiting.iter().map(|record| record.json.len() + 1).sum::<usize>() + ENVELOPE >= MAX_PAYLOAD
+            || self.waiting.iter().map(|record| record.json.len() + 1).sum::<usize>() + self.envelope() >= MAX_PAYLOAD
     }
 
     /// Waits for one more page; `false` when the mapping stops.
@@ -120,7 +134,8 @@ impl Lane {
 
     fn take(&mut self, page: Page) {
         self.finished |= page.finished;
-        self.shared.mapping_count("PolledEventCount", page.records.len());
+        self.shared.mapping_count("PolledEventCount", page.records.len() + page.filtered_out);
+        self.shared.mapping_count("FilteredOutEventCount", page.filtered_out);
         self.waiting.extend(page.records);
         self.through = page.through.or(self.through.take());
     }
@@ -141,22 +156,13 @@ impl Lane {
         let mut last: Option<Delivery> = None;
         loop {
             match batch.step(clock::now_ms()) {
-                Step::Finished => {}
-                Step::Pause(pause) => {
-                    tokio::select! {
-                        () = tokio::time::sleep(pause) => {}
-                        () = stop.cancelled() => return false,
-                    }
-                }
+                Step::Pause(pause) if !self.pause(pause).await => return false,
+                Step::Finished | Step::Pause(_) => {}
                 Step::Deliver(_) if stop.is_cancelled() => return false,
                 Step::Deliver(range) => {
                     let (verdict, delivery) = self.invoke(range.start, &records[range.clone()]).await;
                     last = delivery.or(last);
-                    mapping.result(match verdict {
-                        Verdict::Done => "OK",
-                        Verdict::NotDelivered => "PROBLEM: Function call was throttled or the function is missing",
-                        Verdict::Failed | Verdict::FailedFrom(_) => "PROBLEM: Function call failed",
-                    });
+                    mapping.result(processing_result(verdict));
                     batch.tell(verdict);
                 }
                 Step::Discard(discard) => {
@@ -172,6 +178,11 @@ impl Lane {
                 return true;
             }
         }
+    }
+
+    /// Waits; `false` when the mapping stops before.
+    async fn pause(&self, pause: Duration) -> bool {
+        self.shared.stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_some()
     }
 
     fn policy(&self) -> Policy {
@@ -191,7 +202,7 @@ impl Lane {
         let Some(function) = engine.functions().get(&settings.function).cloned() else {
             return (Verdict::NotDelivered, None);
         };
-        let event = Event::new(Bytes::from(on_failure::event(records)));
+        let event = Event::new(Bytes::from(self.event(records, Turn::Records)));
         let request_id = event.request_id.clone();
         let result = engine.run(&function, event).await;
         if matches!(result, Err(Refusal::Throttled | Refusal::Gone)) {
@@ -203,7 +214,7 @@ impl Lane {
         }
         self.shared.mapping_count("InvokedEventCount", records.len());
         let function_error = result.as_ref().map_or(true, |outcome| outcome.failed);
-        let verdict = match result {
+        let verdict = match &result {
             Ok(outcome) if !outcome.failed && settings.report_item_failures => {
                 partial::verdict(&outcome.payload, first, records.iter().map(|record| record.sequence.as_str()))
             }
@@ -216,6 +227,11 @@ impl Lane {
             Verdict::Done | Verdict::NotDelivered => 0,
         };
         self.shared.mapping_count("FailedInvokeEventCount", failed);
+        if let Ok(outcome) = result
+            && failed < records.len()
+        {
+            self.keep_state(&outcome.payload).await;
+        }
         (verdict, Some(Delivery { request_id, function_error }))
     }
 
@@ -226,7 +242,7 @@ impl Lane {
             stream_arn: &settings.source_arn,
             shard: &self.id.0,
             mapping: &mapping.uuid,
-            info: "KinesisBatchInfo",
+            info: settings.kind.batch_info(),
         };
         let delivered = match &settings.on_failure {
             Some(destination) if discard.condition != Condition::Expired => {
@@ -236,6 +252,110 @@ impl Lane {
         };
         let count = if delivered { "OnFailureDestinationDeliveredEventCount" } else { "DroppedEventCount" };
         self.shared.mapping_count(count, records.len());
+    }
+}
+
+/// Tumbling windows.
+impl Lane {
+    fn window(&self) -> Option<Window> {
+        self.shared.settings.tumbling_ms()?;
+        self.shared.mapping.checkpoints().window(&self.id)
+    }
+
+    fn set_window(&self, window: Option<Window>) {
+        self.shared.mapping.checkpoints().set_window(&self.id, window);
+    }
+
+    /// What the event says of the window.
+    fn members(&self, turn: Turn) -> String {
+        self.window()
+            .map_or_else(String::new, |window| window.members(turn, &self.id.0, &self.shared.settings.source_arn))
+    }
+
+    fn event(&self, records: &[Record], turn: Turn) -> String {
+        let mut event = on_failure::event(records);
+        event.insert_str(event.len() - 1, &self.members(turn));
+        event
+    }
+
+    /// Opens the window of a batch, after closing the one before; `false` when the mapping stops.
+    async fn enter_window(&self, records: &[Record]) -> bool {
+        let (Some(length_ms), Some(first)) = (self.shared.settings.tumbling_ms(), records.first()) else { return true };
+        if self.window().is_some_and(|open| open.length_ms == length_ms && open.holds(first.arrival_ms)) {
+            return true;
+        }
+        if !self.close_window(Turn::Final).await {
+            return false;
+        }
+        self.set_window(Some(Window::around(first.arrival_ms, length_ms)));
+        true
+    }
+
+    /// Waits for one more page, and meanwhile closes the window whose time is over; `false` when the mapping stops.
+    async fn more_or_close(&mut self) -> bool {
+        while let Some(open) = self.window() {
+            let left_ms = open.end_ms() + LATE_MS - clock::now_ms();
+            let left = Duration::from_millis(u64::try_from(left_ms).unwrap_or(0));
+            match tokio::time::timeout(left, self.more()).await {
+                Ok(more) => return more,
+                Err(_) if !self.close_window(Turn::Final).await => return false,
+                Err(_) => {}
+            }
+        }
+        self.more().await
+    }
+
+    /// The state that a function gave back goes into its next invocation, or ends the window when it is too large.
+    async fn keep_state(&self, answer: &[u8]) {
+        let Some(mut window) = self.window() else { return };
+        let fits = window.take_state(answer);
+        self.set_window(Some(window));
+        if !fits {
+            self.close_window(Turn::TooLarge).await;
+        }
+    }
+
+    /// The last invocation of the open window, tried again like a batch; `false` when the mapping stops before.
+    async fn close_window(&self, turn: Turn) -> bool {
+        if self.window().is_none() {
+            return true;
+        }
+        let Shared { engine, mapping, settings, stop, .. } = &*self.shared;
+        let mut attempts = Batch::new(self.policy(), vec![clock::now_ms()]);
+        loop {
+            match attempts.step(clock::now_ms()) {
+                Step::Finished => break,
+                Step::Pause(pause) if !self.pause(pause).await => return false,
+                Step::Deliver(_) if stop.is_cancelled() => return false,
+                Step::Deliver(_) => {
+                    let function = engine.functions().get(&settings.function).cloned();
+                    let event = Event::new(Bytes::from(self.event(&[], turn)));
+                    let verdict = match function {
+                        None => Verdict::NotDelivered,
+                        Some(function) => match engine.run(&function, event).await {
+                            Ok(outcome) if !outcome.failed => Verdict::Done,
+                            Err(Refusal::Throttled | Refusal::Gone) => Verdict::NotDelivered,
+                            _ => Verdict::Failed,
+                        },
+                    };
+                    mapping.result(processing_result(verdict));
+                    attempts.tell(verdict);
+                }
+                // Given up: the window ends without its result, as its records were processed long ago.
+                Step::Pause(_) | Step::Discard(_) => {}
+            }
+        }
+        self.set_window(None);
+        true
+    }
+}
+
+/// `LastProcessingResult` after such a delivery.
+fn processing_result(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Done => "OK",
+        Verdict::NotDelivered => "PROBLEM: Function call was throttled or the function is missing",
+        Verdict::Failed | Verdict::FailedFrom(_) => "PROBLEM: Function call failed",
     }
 }
 
@@ -257,6 +377,9 @@ async fn read_ahead(shared: Arc<Shared>, id: LaneId, mut reader: impl Reader, pa
         match reader.read(limit).await {
             Ok(mut page) if !page.records.is_empty() || page.through.is_some() || page.finished => {
                 page.records.retain(|record| record.key_hash % lanes == u64::from(id.1));
+                let all = page.records.len();
+                page.records.retain(|record| !record.filtered);
+                page.filtered_out = all - page.records.len();
                 let finished = page.finished;
                 room.send(page);
                 if finished {

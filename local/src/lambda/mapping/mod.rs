@@ -3,6 +3,9 @@
 mod api;
 mod batch;
 mod checkpoints;
+mod dynamodb;
+mod filters;
+mod kind;
 mod kinesis;
 mod lane;
 mod on_failure;
@@ -10,6 +13,7 @@ mod partial;
 mod poller;
 mod settings;
 mod source;
+mod window;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

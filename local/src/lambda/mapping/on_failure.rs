@@ -155,6 +155,7 @@ mod tests {
                 arrival_ms: 1_700_000_000_123,
                 key_hash: 0,
                 json: format!("{{\"n\":{sequence}}}"),
+                filtered: false,
             })
             .into()
     }

@@ -5,6 +5,8 @@ use std::time::Duration;
 use http::StatusCode;
 use serde_json::{Value, json};
 
+use super::filters::Filters;
+use super::kind::SourceKind;
 use crate::lambda::Engine;
 use crate::lambda::error::ApiError;
 use crate::lambda::page::Query;
@@ -21,6 +23,7 @@ pub(crate) enum Start {
 /// What `CreateEventSourceMapping` and `UpdateEventSourceMapping` set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Settings {
+    pub(crate) kind: SourceKind,
     pub(crate) source_arn: String,
     pub(crate) function: String,
     pub(crate) function_arn: String,
@@ -39,6 +42,11 @@ pub(crate) struct Settings {
     pub(crate) report_item_failures: bool,
     /// Whether the `EventCount` metrics are published; `None` when that was never said.
     pub(crate) metrics: Option<bool>,
+    pub(crate) filters: Filters,
+    /// Length of tumbling windows; 0 is none.
+    pub(crate) tumbling_seconds: u32,
+    /// Most invocations at a time for a queue.
+    pub(crate) max_concurrency: Option<u32>,
 }
 
 impl Settings {
@@ -50,26 +58,15 @@ impl Settings {
                 _ => not_supported("Self-managed event sources"),
             });
         };
-        match source_arn.split(':').nth(2) {
-            Some("kinesis") if source_arn.contains(":stream/") && source_arn.contains("/consumer/") => {
-                return Err(not_supported("Enhanced fan-out consumers as event sources"));
-            }
-            Some("kinesis") if source_arn.contains(":stream/") => {}
-            Some("dynamodb") => return Err(not_supported("DynamoDB streams as event sources")),
-            Some("sqs") => return Err(not_supported("SQS queues as event sources")),
-            _ => {
-                return Err(ApiError::invalid(format!(
-                    "Unrecognized event source, must be kinesis, dynamodb stream or sqs. Unsupported source arn: {source_arn}"
-                )));
-            }
-        }
+        let kind = SourceKind::of(source_arn)?;
         let mut settings = Self {
+            kind,
             source_arn: source_arn.to_owned(),
             function: String::new(),
             function_arn: String::new(),
             enabled: true,
-            start: start(body)?,
-            batch_size: 100,
+            start: if kind.is_stream() { start(kind, body)? } else { Start::TrimHorizon },
+            batch_size: kind.batch_size(),
             window: Duration::ZERO,
             parallelization: 1,
             bisect: false,
@@ -78,6 +75,9 @@ impl Settings {
             on_failure: None,
             report_item_failures: false,
             metrics: None,
+            filters: Filters::default(),
+            tumbling_seconds: 0,
+            max_concurrency: None,
         };
         if body["FunctionName"].is_null() {
             return Err(null("functionName"));
@@ -88,6 +88,7 @@ impl Settings {
 
     /// Changes what the request names; what it leaves out stays.
     pub(crate) fn change(&mut self, engine: &Engine, body: &Value) -> Result<(), ApiError> {
+        self.kind.refuse_foreign(body)?;
         if let Some(name) = body["FunctionName"].as_str() {
             let function = engine.function(name, &Query::default()).map_err(|error| match error.code {
                 "ResourceNotFoundException" => ApiError::invalid("Function does not exist"),
@@ -123,13 +124,16 @@ impl Settings {
             }
             self.max_age_seconds = u32::try_from(age).ok();
         }
-        if number(body, "TumblingWindowInSeconds", "tumblingWindowInSeconds", 0, 900)?
-            .is_some_and(|seconds| seconds > 0)
-        {
-            return Err(not_supported("Tumbling windows"));
+        if let Some(seconds) = number(body, "TumblingWindowInSeconds", "tumblingWindowInSeconds", 0, 900)? {
+            self.tumbling_seconds = u32::try_from(seconds).unwrap_or(0);
         }
-        if body["FilterCriteria"]["Filters"].as_array().is_some_and(|filters| !filters.is_empty()) {
-            return Err(not_supported("Event filters"));
+        if !body["FilterCriteria"].is_null() {
+            self.filters = Filters::read(&body["FilterCriteria"])?;
+        }
+        if !body["ScalingConfig"].is_null() {
+            let most =
+                number(&body["ScalingConfig"], "MaximumConcurrency", "scalingConfig.maximumConcurrency", 2, 1000)?;
+            self.max_concurrency = most.and_then(|most| u32::try_from(most).ok());
         }
         if !body["DestinationConfig"].is_null() {
             self.on_failure = destination(&body["DestinationConfig"])?;
@@ -154,7 +158,32 @@ impl Settings {
             }
             self.metrics = Some(!metrics.is_empty());
         }
+        self.check()
+    }
+
+    /// What settings may not have together.
+    fn check(&self) -> Result<(), ApiError> {
+        if self.tumbling_seconds > 0 && self.parallelization > 1 {
+            return Err(ApiError::invalid(
+                "ParallelizationFactor must be 1 for event source mappings with a tumbling window.",
+            ));
+        }
+        if self.kind == SourceKind::Sqs && self.batch_size > 10 && self.window.is_zero() {
+            return Err(ApiError::invalid(
+                "Maximum batch window in seconds must be greater than 0 if maximum batch size is greater than 10",
+            ));
+        }
+        if self.kind == SourceKind::Sqs && self.on_failure.is_some() {
+            return Err(ApiError::invalid(
+                "Unsupported parameter DestinationConfig for event source type: SQS queues.",
+            ));
+        }
         Ok(())
+    }
+
+    /// Length of tumbling windows, where there are any.
+    pub(crate) fn tumbling_ms(&self) -> Option<i64> {
+        (self.tumbling_seconds > 0).then(|| i64::from(self.tumbling_seconds) * 1000)
     }
 
     /// The settings as they are read back.
@@ -164,21 +193,30 @@ impl Settings {
             "FunctionArn": self.function_arn,
             "BatchSize": self.batch_size,
             "MaximumBatchingWindowInSeconds": self.window.as_secs(),
-            "ParallelizationFactor": self.parallelization,
-            "BisectBatchOnFunctionError": self.bisect,
-            "MaximumRetryAttempts": self.max_retries.map_or(-1, i64::from),
-            "MaximumRecordAgeInSeconds": self.max_age_seconds.map_or(-1, i64::from),
-            "TumblingWindowInSeconds": 0,
-            "DestinationConfig": { "OnFailure": self.on_failure.as_ref().map_or(json!({}), |arn| json!({ "Destination": arn })) },
             "FunctionResponseTypes": if self.report_item_failures { json!(["ReportBatchItemFailures"]) } else { json!([]) },
         });
-        match self.start {
-            Start::Latest => shown["StartingPosition"] = json!("LATEST"),
-            Start::TrimHorizon => shown["StartingPosition"] = json!("TRIM_HORIZON"),
-            Start::AtTimestamp(ms) => {
-                shown["StartingPosition"] = json!("AT_TIMESTAMP");
+        if self.kind.is_stream() {
+            shown["ParallelizationFactor"] = json!(self.parallelization);
+            shown["BisectBatchOnFunctionError"] = json!(self.bisect);
+            shown["MaximumRetryAttempts"] = json!(self.max_retries.map_or(-1, i64::from));
+            shown["MaximumRecordAgeInSeconds"] = json!(self.max_age_seconds.map_or(-1, i64::from));
+            shown["TumblingWindowInSeconds"] = json!(self.tumbling_seconds);
+            let on_failure = self.on_failure.as_ref().map_or(json!({}), |arn| json!({ "Destination": arn }));
+            shown["DestinationConfig"] = json!({ "OnFailure": on_failure });
+            shown["StartingPosition"] = json!(match self.start {
+                Start::Latest => "LATEST",
+                Start::TrimHorizon => "TRIM_HORIZON",
+                Start::AtTimestamp(_) => "AT_TIMESTAMP",
+            });
+            if let Start::AtTimestamp(ms) = self.start {
                 shown["StartingPositionTimestamp"] = seconds(ms);
             }
+        }
+        if let Some(criteria) = self.filters.shown() {
+            shown["FilterCriteria"] = criteria;
+        }
+        if let Some(most) = self.max_concurrency {
+            shown["ScalingConfig"] = json!({ "MaximumConcurrency": most });
         }
         if let Some(on) = self.metrics {
             shown["MetricsConfig"] = json!({ "Metrics": if on { json!(["EventCount"]) } else { json!([]) } });
@@ -193,11 +231,14 @@ pub(crate) fn seconds(ms: i64) -> Value {
     json!(ms as f64 / 1000.0)
 }
 
-fn start(body: &Value) -> Result<Start, ApiError> {
+fn start(kind: SourceKind, body: &Value) -> Result<Start, ApiError> {
     match body["StartingPosition"].as_str() {
         None => Err(null("startingPosition")),
         Some("LATEST") => Ok(Start::Latest),
         Some("TRIM_HORIZON") => Ok(Start::TrimHorizon),
+        Some("AT_TIMESTAMP") if kind == SourceKind::DynamoDb => Err(ApiError::invalid(
+            "Unsupported starting position for event source type. Please use a different starting position: AT_TIMESTAMP is only for Kinesis streams.",
+        )),
         Some("AT_TIMESTAMP") => match timestamp(&body["StartingPositionTimestamp"]) {
             Some(ms) => Ok(Start::AtTimestamp(ms)),
             None => Err(null("startingPositionTimestamp")),

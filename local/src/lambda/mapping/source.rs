@@ -34,14 +34,18 @@ pub(crate) struct Record {
     pub(crate) arrival_ms: i64,
     /// Records with the same key hash stay in order among each other.
     pub(crate) key_hash: u64,
-    /// The JSON object that goes into `Records`.
+    /// The JSON object that goes into `Records`; empty if the record is filtered out.
     pub(crate) json: String,
+    /// Whether the mapping's filters keep it from the function.
+    pub(crate) filtered: bool,
 }
 
 /// What one read gave.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Page {
     pub(crate) records: Vec<Record>,
+    /// How many were taken out of `records` since filters keep them from the function.
+    pub(crate) filtered_out: usize,
     /// The last record that was read, whether or not it is among `records`.
     pub(crate) through: Option<String>,
     /// Whether the shard is closed and all of it has been read.
@@ -70,4 +74,9 @@ pub(crate) trait Source: Send + Sync + 'static {
 pub(crate) trait Reader: Send + 'static {
     /// The next records, at most so many; none when there are none yet.
     fn read(&mut self, limit: usize) -> impl Future<Output = Result<Page, CallError>> + Send;
+}
+
+/// The error for an answer of the stream that lacks a member.
+pub(super) fn missing(member: &str) -> CallError {
+    CallError::new(500, "InternalFailure", format!("the stream answered without {member}"))
 }
