@@ -206,8 +206,11 @@ impl Engine {
             // No mapping of a queue was created.
             SourceKind::Sqs => self.tasks.spawn(async {}),
         };
-        // Enabled means here that reading has begun: a record put after that is seen, whatever the starting position.
-        drop(tokio::time::timeout(START_LIMIT, reading).await);
+        // Unless a rehearsal says otherwise, enabled means that reading has begun: a record put after that is seen, whatever
+        // the starting position.
+        if self.backplane.pace().time(Step::MappingPolling, &mapping.uuid).is_zero() {
+            drop(tokio::time::timeout(START_LIMIT, reading).await);
+        }
         Runner { stop, task }
     }
 

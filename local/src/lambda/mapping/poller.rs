@@ -12,12 +12,16 @@ use super::lane::{Lane, Shared};
 use super::settings::Start;
 use super::source::{Position, Shard, Source};
 use crate::backplane::CallError;
+use crate::pace::Step;
 
 /// How often the stream is looked at for new shards.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Runs until the mapping stops; lanes then finish the invocation that they are in. Tells `ready` once reading has begun.
 pub(crate) async fn run<S: Source>(shared: Arc<Shared>, source: S, ready: oneshot::Sender<()>) {
+    // An enabled mapping of AWS reads nothing at first; what LATEST means is settled when it begins.
+    let unready = shared.engine.backplane.pace().time(Step::MappingPolling, &shared.mapping.uuid);
+    shared.stop.run_until_cancelled(tokio::time::sleep(unready)).await;
     let mut ready = Some(ready);
     let mut lanes = JoinSet::new();
     let mut running = HashSet::new();
