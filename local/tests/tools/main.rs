@@ -5,15 +5,20 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use streamkit_local::{DEFAULT_ACCOUNT, Options, serve};
+use streamkit_local::{DEFAULT_ACCOUNT, Options, Rehearsal, serve};
 use tokio::sync::oneshot;
 
 /// Runs `work` beside an embedded AWS, with a folder that holds a function's package.
 async fn beside(name: &str, work: impl FnOnce(&str, &Path) + Send + 'static) {
     let dir = std::env::temp_dir().join(format!("streamkit-{name}-{}", uuid::Uuid::new_v4().simple()));
     fs::create_dir_all(&dir).unwrap();
-    let options =
-        Options { port: 0, region: "us-east-1".into(), account: DEFAULT_ACCOUNT.into(), state_dir: dir.join("state") };
+    let options = Options {
+        port: 0,
+        region: "us-east-1".into(),
+        account: DEFAULT_ACCOUNT.into(),
+        state_dir: dir.join("state"),
+        rehearsal: Rehearsal::default(),
+    };
     let (ready, address) = oneshot::channel();
     let (stop, stopped) = oneshot::channel::<()>();
     let server = tokio::spawn(serve(options, ready, async { drop(stopped.await) }));
