@@ -1,5 +1,8 @@
 //! The gateway over real HTTP: protocols, read-backs, delivery, alarms, the call log, faults, and what it refuses.
 
+#[path = "gateway/rehearsal.rs"]
+mod rehearsal;
+
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -33,13 +36,17 @@ impl Answer {
 
 impl Aws {
     async fn start() -> Self {
+        Self::rehearsing(Rehearsal::default()).await
+    }
+
+    async fn rehearsing(rehearsal: Rehearsal) -> Self {
         let state_dir = std::env::temp_dir().join(format!("streamkit-gateway-{}", uuid::Uuid::new_v4()));
         let options = Options {
             port: 0,
             region: "eu-west-1".into(),
             account: DEFAULT_ACCOUNT.into(),
             state_dir: state_dir.clone(),
-            rehearsal: Rehearsal::default(),
+            rehearsal,
         };
         let (ready, address) = oneshot::channel();
         let server = tokio::spawn(serve(options, ready, std::future::pending()));
