@@ -1,22 +1,21 @@
-//! The real sink: DynamoDB and SQS through the SDK.
+//! The real sink: DynamoDB, S3, SNS and SQS through the SDK.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use aws_credential_types::Credentials;
+use aws_sdk_dynamodb::config::Region;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
-use aws_sdk_dynamodb::config::{BehaviorVersion, Region};
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
-use aws_sdk_sqs::types::{
-    BatchResultErrorEntry, MessageAttributeValue, SendMessageBatchRequestEntry, SendMessageBatchResultEntry,
-};
+use aws_sdk_sns::types::{MessageAttributeValue as SnsAttribute, PublishBatchRequestEntry};
+use aws_sdk_sqs::types::{MessageAttributeValue, SendMessageBatchRequestEntry, SendMessageBatchResultEntry};
 use aws_smithy_http_client::Builder as HttpClient;
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
-use streamkit_recipes::{Attribute, Item};
+use streamkit_recipes::{Attribute, Item, Notification, Object};
 
 use crate::config::Config;
 use crate::dead_letter::{EVENT_ID_ATTRIBUTE, Letter};
@@ -26,8 +25,12 @@ use crate::sink::{Fault, Sink};
 #[derive(Clone, Debug)]
 pub struct Aws {
     dynamodb: aws_sdk_dynamodb::Client,
+    s3: aws_sdk_s3::Client,
+    sns: aws_sdk_sns::Client,
     sqs: aws_sdk_sqs::Client,
     table: String,
+    bucket: String,
+    topic_arn: String,
     dead_letter_queue_url: String,
 }
 
@@ -44,7 +47,7 @@ impl Aws {
             "environment",
         );
         let endpoint = variable("AWS_ENDPOINT_URL").filter(|url| !url.is_empty());
-        // One pool of connections for both services, and the default of neither: see Cargo.toml.
+        // One pool of connections for all services, and the default of none: see Cargo.toml.
         let http = HttpClient::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
         let retries = RetryConfig::standard().with_max_attempts(3).with_initial_backoff(Duration::from_millis(100));
         let timeouts = TimeoutConfig::builder()
@@ -52,26 +55,30 @@ impl Aws {
             .operation_attempt_timeout(Duration::from_secs(5))
             .build();
 
-        let mut dynamodb = aws_sdk_dynamodb::Config::builder()
-            .behavior_version(BehaviorVersion::v2026_01_12())
-            .region(region.clone())
-            .credentials_provider(credentials.clone())
-            .http_client(http.clone())
-            .retry_config(retries.clone())
-            .timeout_config(timeouts.clone());
-        let mut sqs = aws_sdk_sqs::Config::builder()
-            .behavior_version(BehaviorVersion::v2026_01_12())
-            .region(region)
-            .credentials_provider(credentials)
-            .http_client(http)
-            .retry_config(retries)
-            .timeout_config(timeouts);
-        dynamodb.set_endpoint_url(endpoint.clone());
-        sqs.set_endpoint_url(endpoint);
+        // The services' builders are alike, and of different types.
+        macro_rules! settings {
+            ($service:ident) => {{
+                let mut builder = $service::Config::builder()
+                    .behavior_version($service::config::BehaviorVersion::v2026_01_12())
+                    .region(region.clone())
+                    .credentials_provider(credentials.clone())
+                    .http_client(http.clone())
+                    .retry_config(retries.clone())
+                    .timeout_config(timeouts.clone());
+                builder.set_endpoint_url(endpoint.clone());
+                builder
+            }};
+        }
+        // Bucket names as host names are for AWS's own domains.
+        let s3 = settings!(aws_sdk_s3).force_path_style(endpoint.is_some());
         Self {
-            dynamodb: aws_sdk_dynamodb::Client::from_conf(dynamodb.build()),
-            sqs: aws_sdk_sqs::Client::from_conf(sqs.build()),
+            dynamodb: aws_sdk_dynamodb::Client::from_conf(settings!(aws_sdk_dynamodb).build()),
+            s3: aws_sdk_s3::Client::from_conf(s3.build()),
+            sns: aws_sdk_sns::Client::from_conf(settings!(aws_sdk_sns).build()),
+            sqs: aws_sdk_sqs::Client::from_conf(settings!(aws_sdk_sqs).build()),
             table: config.table.clone(),
+            bucket: config.bucket.clone(),
+            topic_arn: config.topic_arn.clone(),
             dead_letter_queue_url: config.dead_letter_queue_url.clone().unwrap_or_default(),
         }
     }
@@ -102,6 +109,53 @@ impl Sink for Aws {
         Ok(if places.len() < left.len() { (0..sent.len()).collect() } else { places })
     }
 
+    /// Calls `PutObject`.
+    async fn put(&self, object: &Object) -> Result<(), Fault> {
+        self.s3
+            .put_object()
+            .bucket(&self.bucket)
+            .key(&object.key)
+            .content_type(object.content_type)
+            .body(object.body.clone().into_bytes().into())
+            .send()
+            .await
+            .map(|_| ())
+            .map_err(|error| fault(&error))
+    }
+
+    /// Calls `PublishBatch`.
+    async fn publish(&self, notifications: &[&Notification]) -> Result<Vec<(usize, Fault)>, Fault> {
+        let entries = notifications.iter().enumerate().map(|(place, notification)| {
+            let attributes = notification.attributes.iter().map(|(name, value)| {
+                let value = SnsAttribute::builder().data_type("String").string_value(value).build();
+                ((*name).to_owned(), value.expect("the data type is set"))
+            });
+            PublishBatchRequestEntry::builder()
+                .id(place.to_string())
+                .subject(&notification.subject)
+                .message(&notification.message)
+                .set_message_attributes(Some(attributes.collect()))
+                .build()
+                .expect("id and message are set")
+        });
+        let output = self
+            .sns
+            .publish_batch()
+            .topic_arn(&self.topic_arn)
+            .set_publish_batch_request_entries(Some(entries.collect()))
+            .send()
+            .await
+            .map_err(|error| fault(&error))?;
+        let taken: Vec<&str> = output.successful().iter().filter_map(|entry| entry.id()).collect();
+        let failed = output.failed().iter().map(|entry| Refusal {
+            id: entry.id(),
+            permanent: entry.sender_fault(),
+            code: entry.code(),
+            message: entry.message(),
+        });
+        Ok(refused(notifications.len(), &taken, &failed.collect::<Vec<_>>()))
+    }
+
     /// Calls `SendMessageBatch`.
     async fn send(&self, letters: &[&Letter]) -> Result<Vec<(usize, Fault)>, Fault> {
         let entries = letters.iter().enumerate().map(|(place, letter)| {
@@ -126,17 +180,37 @@ impl Sink for Aws {
             .await
             .map_err(|error| fault(&error))?;
         let taken: Vec<&str> = output.successful().iter().map(SendMessageBatchResultEntry::id).collect();
-        let refusals = (0..letters.len()).filter(|place| !taken.contains(&place.to_string().as_str())).map(|place| {
-            let entry = output.failed().iter().find(|entry| entry.id() == place.to_string());
-            let fault = Fault {
-                permanent: entry.is_some_and(BatchResultErrorEntry::sender_fault),
-                code: entry.map_or("NoAnswer", |entry| entry.code()).to_owned(),
-                message: entry.and_then(|entry| entry.message()).unwrap_or_default().to_owned(),
-            };
-            (place, fault)
+        let failed = output.failed().iter().map(|entry| Refusal {
+            id: entry.id(),
+            permanent: entry.sender_fault(),
+            code: entry.code(),
+            message: entry.message(),
         });
-        Ok(refusals.collect())
+        Ok(refused(letters.len(), &taken, &failed.collect::<Vec<_>>()))
     }
+}
+
+/// What a batch call says of an entry that it did not take.
+struct Refusal<'a> {
+    id: &'a str,
+    permanent: bool,
+    code: &'a str,
+    message: Option<&'a str>,
+}
+
+/// The places of entries that were not taken. One that the answer does not mention was not taken either.
+fn refused(sent: usize, taken: &[&str], failed: &[Refusal<'_>]) -> Vec<(usize, Fault)> {
+    let open = (0..sent).filter(|place| !taken.contains(&place.to_string().as_str()));
+    let of = |place: usize| {
+        let refusal = failed.iter().find(|refusal| refusal.id == place.to_string());
+        let fault = Fault {
+            permanent: refusal.is_some_and(|refusal| refusal.permanent),
+            code: refusal.map_or("NoAnswer", |refusal| refusal.code).to_owned(),
+            message: refusal.and_then(|refusal| refusal.message).unwrap_or_default().to_owned(),
+        };
+        (place, fault)
+    };
+    open.map(of).collect()
 }
 
 fn attributes(item: &Item) -> HashMap<String, AttributeValue> {
@@ -160,8 +234,12 @@ fn attribute(value: &Attribute) -> AttributeValue {
 
 /// Codes that blame the request's content. Everything else (throttles, missing permissions, a missing table, no answer)
 /// may be over by the next delivery.
-const PERMANENT: [&str; 6] = [
+///
+/// SNS's `InvalidParameter` is not among them: in a call for several messages it blames the topic.
+const PERMANENT: [&str; 8] = [
     "ValidationException",
+    "KeyTooLongError",
+    "EntityTooLarge",
     "AWS.SimpleQueueService.BatchRequestTooLong",
     "BatchRequestTooLong",
     "InvalidParameterValue",

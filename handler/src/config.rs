@@ -2,16 +2,20 @@
 
 use streamkit_recipes::Recipe;
 
-/// The environment variable that names the recipe.
+/// The environment variable that names the recipe; not read by a function with a recipe of its own.
 pub const RECIPE: &str = "STREAMKIT_RECIPE";
 /// The environment variable with the pipeline's name, stage included.
 pub const PIPELINE: &str = "STREAMKIT_PIPELINE";
-/// The environment variable with the table's physical name.
+/// The environment variable with the table's physical name, for recipes that need a table.
 pub const TABLE: &str = "STREAMKIT_TABLE";
+/// The environment variable with the bucket's name, for recipes that need a bucket.
+pub const BUCKET: &str = "STREAMKIT_BUCKET";
+/// The environment variable with the topic's ARN, for recipes that need a topic.
+pub const TOPIC_ARN: &str = "STREAMKIT_TOPIC_ARN";
 /// The environment variable with the dead letter queue's URL; optional.
 pub const DEAD_LETTER_QUEUE_URL: &str = "STREAMKIT_DEAD_LETTER_QUEUE_URL";
 
-/// The function's settings.
+/// The function's settings. What the recipe does not need is empty.
 #[derive(Clone)]
 pub struct Config {
     /// What to do with records.
@@ -20,6 +24,10 @@ pub struct Config {
     pub pipeline: String,
     /// The table's physical name.
     pub table: String,
+    /// The bucket's name.
+    pub bucket: String,
+    /// The topic's ARN.
+    pub topic_arn: String,
     /// Where records go that can never succeed. Without it they are reported to Lambda as failed.
     pub dead_letter_queue_url: Option<String>,
 }
@@ -30,6 +38,8 @@ impl std::fmt::Debug for Config {
             .field("recipe", &self.recipe.name())
             .field("pipeline", &self.pipeline)
             .field("table", &self.table)
+            .field("bucket", &self.bucket)
+            .field("topic_arn", &self.topic_arn)
             .field("dead_letter_queue_url", &self.dead_letter_queue_url)
             .finish()
     }
@@ -51,20 +61,31 @@ pub enum ConfigError {
     },
 }
 
+/// Finds the recipe that the environment names.
+pub fn recipe(variable: impl Fn(&str) -> Option<String>) -> Result<&'static dyn Recipe, ConfigError> {
+    let name = variable(RECIPE).filter(|name| !name.is_empty()).ok_or(ConfigError::Missing(RECIPE))?;
+    if let Some(recipe) = streamkit_recipes::find(&name) {
+        return Ok(recipe);
+    }
+    let known: Vec<_> = streamkit_recipes::all().iter().map(|recipe| recipe.name()).collect();
+    Err(ConfigError::UnknownRecipe { name, known: known.join(", ") })
+}
+
 impl Config {
-    /// Reads the settings through `variable`, which is `std::env::var` in the function.
-    pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+    /// Reads what the recipe needs through `variable`, which is `std::env::var` in the function.
+    pub fn read(recipe: &'static dyn Recipe, variable: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         let optional = |name| variable(name).filter(|value| !value.is_empty());
-        let required = |name| optional(name).ok_or(ConfigError::Missing(name));
-        let name = required(RECIPE)?;
-        let recipe = streamkit_recipes::find(&name).ok_or_else(|| {
-            let known: Vec<_> = streamkit_recipes::all().iter().map(|recipe| recipe.name()).collect();
-            ConfigError::UnknownRecipe { name, known: known.join(", ") }
-        })?;
+        let required = |name, needed: bool| match optional(name) {
+            None if needed => Err(ConfigError::Missing(name)),
+            value => Ok(value.unwrap_or_default()),
+        };
+        let needs = recipe.needs();
         Ok(Self {
             recipe,
-            pipeline: required(PIPELINE)?,
-            table: required(TABLE)?,
+            pipeline: required(PIPELINE, true)?,
+            table: required(TABLE, needs.table.is_some())?,
+            bucket: required(BUCKET, needs.bucket.is_some())?,
+            topic_arn: required(TOPIC_ARN, needs.topic)?,
             dead_letter_queue_url: optional(DEAD_LETTER_QUEUE_URL),
         })
     }
@@ -75,7 +96,8 @@ mod tests {
     use super::*;
 
     fn read(pairs: &[(&str, &str)]) -> Result<Config, ConfigError> {
-        Config::read(|name| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()))
+        let variable = |name: &str| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+        Config::read(recipe(variable)?, variable)
     }
 
     #[test]
@@ -84,15 +106,24 @@ mod tests {
         let config = read(&all).unwrap();
         assert_eq!((config.recipe.name(), &*config.pipeline, &*config.table), ("retail", "p", "t"));
         assert_eq!(config.dead_letter_queue_url, None);
+        let changes = [(RECIPE, "changes"), (PIPELINE, "p"), (BUCKET, "b"), (TOPIC_ARN, "arn")];
+        let config = read(&changes).unwrap();
+        assert_eq!((&*config.bucket, &*config.topic_arn, &*config.table), ("b", "arn", ""));
     }
 
     #[test]
     fn read_names_what_is_missing_or_unknown() {
         let error = |pairs: &[(&str, &str)]| read(pairs).err().unwrap().to_string();
-        assert_eq!(error(&[]), "the environment variable STREAMKIT_RECIPE is not set");
-        assert_eq!(error(&[(RECIPE, "x")]), "STREAMKIT_RECIPE names an unknown recipe (x); known: retail, analytics, clickstream, changes");
-        assert_eq!(error(&[(RECIPE, "retail")]), "the environment variable STREAMKIT_PIPELINE is not set");
-        let two = [(RECIPE, "retail"), (PIPELINE, "p"), (TABLE, "")];
-        assert_eq!(error(&two), "the environment variable STREAMKIT_TABLE is not set");
+        let missing = |name: &str| format!("the environment variable {name} is not set");
+        assert_eq!(error(&[]), missing(RECIPE));
+        assert_eq!(error(&[(RECIPE, "")]), missing(RECIPE));
+        assert_eq!(
+            error(&[(RECIPE, "x")]),
+            "STREAMKIT_RECIPE names an unknown recipe (x); known: retail, analytics, clickstream, changes"
+        );
+        assert_eq!(error(&[(RECIPE, "retail")]), missing(PIPELINE));
+        assert_eq!(error(&[(RECIPE, "retail"), (PIPELINE, "p"), (TABLE, "")]), missing(TABLE));
+        assert_eq!(error(&[(RECIPE, "changes"), (PIPELINE, "p")]), missing(BUCKET));
+        assert_eq!(error(&[(RECIPE, "changes"), (PIPELINE, "p"), (BUCKET, "b")]), missing(TOPIC_ARN));
     }
 }

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use streamkit_recipes::Rejected;
 
-use crate::event::Incoming;
+use crate::event::{Content, Incoming};
 
 /// The message attribute with the record's identity, by which a consumer can tell a repeated letter.
 pub const EVENT_ID_ATTRIBUTE: &str = "eventId";
@@ -22,26 +22,35 @@ pub struct Letter {
 impl Letter {
     /// Writes the letter for a record, with all of its payload.
     pub fn new(pipeline: &str, function: &str, record: &Incoming, rejected: &Rejected) -> Self {
-        let event_id = record.stream_record().id();
+        let event_id = record.event_id.clone();
         let mut body = json!({
             "pipeline": pipeline,
             "function": function,
             "eventId": event_id,
-            "shardId": record.shard_id,
             "sequenceNumber": record.sequence_number,
-            "partitionKey": record.partition_key,
-            "approximateArrivalTimestamp": record.arrival_ms,
-            "streamArn": record.stream_arn,
+            "streamArn": record.source_arn,
             "error": {"code": rejected.code, "message": rejected.message},
         });
-        let (name, payload) = match &record.data {
-            Ok(data) => match std::str::from_utf8(data) {
-                Ok(text) => ("payload", text.to_owned()),
-                Err(_) => ("payloadBase64", STANDARD.encode(data)),
-            },
-            Err(not_base64) => ("payload", not_base64.clone()),
-        };
-        body[name] = Value::String(payload);
+        match &record.content {
+            Content::Stream { shard_id, partition_key, arrival_ms, data } => {
+                body["shardId"] = json!(shard_id);
+                body["partitionKey"] = json!(partition_key);
+                body["approximateArrivalTimestamp"] = json!(arrival_ms);
+                let (name, payload) = match data {
+                    Ok(data) => match std::str::from_utf8(data) {
+                        Ok(text) => ("payload", text.to_owned()),
+                        Err(_) => ("payloadBase64", STANDARD.encode(data)),
+                    },
+                    Err(not_base64) => ("payload", not_base64.clone()),
+                };
+                body[name] = Value::String(payload);
+            }
+            Content::Change { table, event_name, raw, .. } => {
+                body["table"] = json!(table);
+                body["eventName"] = json!(event_name);
+                body["payload"] = json!(raw.get());
+            }
+        }
         // SQS refuses these two characters in a body; in JSON they can only be within strings.
         let body = body.to_string().replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff");
         Self { event_id, body }
@@ -59,12 +68,15 @@ mod tests {
 
     fn letter(data: Result<Vec<u8>, String>) -> Value {
         let record = Incoming {
-            shard_id: "shardId-000000000001".to_owned(),
+            event_id: "shardId-000000000001:42".to_owned(),
             sequence_number: "42".to_owned(),
-            partition_key: "key\u{ffff}".to_owned(),
-            arrival_ms: 1_700_000_000_123,
-            stream_arn: "arn:aws:kinesis:eu-west-1:123456789012:stream/s".to_owned(),
-            data,
+            source_arn: "arn:aws:kinesis:eu-west-1:123456789012:stream/s".to_owned(),
+            content: Content::Stream {
+                shard_id: "shardId-000000000001".to_owned(),
+                partition_key: "key\u{ffff}".to_owned(),
+                arrival_ms: 1_700_000_000_123,
+                data,
+            },
         };
         let rejected = Rejected { code: "wrong_type", message: "userId: expected a string".to_owned() };
         let letter = Letter::new("retail-events-dev", "retail-events-dev-processor", &record, &rejected);

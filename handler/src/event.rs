@@ -1,13 +1,15 @@
-//! What Lambda sends and expects back: the Kinesis event and the partial batch response.
+//! What Lambda sends and expects back: a batch of a Kinesis or a DynamoDB stream, and the partial batch response.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
-use streamkit_recipes::{Record, StreamRecord};
+use serde_json::value::RawValue;
+use streamkit_recipes::{Change, ChangeKind, Item, Record, Rejected, SourceKind, StreamRecord, UserIdentity, View};
 
 /// An invocation's payload.
 ///
-/// See <https://docs.aws.amazon.com/lambda/latest/dg/with-kinesis.html>.
+/// See <https://docs.aws.amazon.com/lambda/latest/dg/with-kinesis.html> and
+/// <https://docs.aws.amazon.com/lambda/latest/dg/with-ddb.html>.
 #[derive(Debug, Deserialize)]
 pub struct Event {
     /// The batch, in the shard's order.
@@ -19,16 +21,27 @@ pub struct Event {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct EventRecord {
-    /// `aws:kinesis` for the records that this function understands.
+    /// `aws:kinesis` or `aws:dynamodb` for the records that this function understands.
     pub event_source: String,
-    /// `<shard>:<sequence number>`.
+    /// `<shard>:<sequence number>` for Kinesis, digits of DynamoDB's own otherwise.
     #[serde(rename = "eventID", default)]
     pub event_id: String,
+    /// `INSERT`, `MODIFY` or `REMOVE` for DynamoDB.
+    #[serde(default)]
+    pub event_name: String,
+    /// The region of the source.
+    #[serde(default)]
+    pub aws_region: String,
     /// The stream.
     #[serde(rename = "eventSourceARN", default)]
-    pub stream_arn: String,
+    pub source_arn: String,
     /// Present if the source is Kinesis.
     pub kinesis: Option<Kinesis>,
+    /// Present if the source is DynamoDB. It is kept as it came, so that one that is not as it should be becomes one dead
+    /// letter and not a failed batch.
+    pub dynamodb: Option<Box<RawValue>>,
+    /// Present if a service made the change.
+    pub user_identity: Option<Identity>,
 }
 
 /// The part of a record that comes from Kinesis.
@@ -46,6 +59,38 @@ pub struct Kinesis {
     /// Seconds since the epoch, with milliseconds as a fraction.
     #[serde(default)]
     pub approximate_arrival_timestamp: f64,
+}
+
+/// Who made a change.
+#[derive(Debug, Deserialize)]
+pub struct Identity {
+    /// `Service`.
+    #[serde(rename = "type", default)]
+    pub kind: String,
+    /// The service.
+    #[serde(rename = "principalId", default)]
+    pub principal_id: String,
+}
+
+/// What of a change is needed even if the rest is not as it should be.
+#[derive(Deserialize)]
+struct ChangeHead {
+    #[serde(rename = "SequenceNumber")]
+    sequence_number: String,
+}
+
+/// The part of a record that comes from DynamoDB.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ChangeBody {
+    /// Seconds since the epoch.
+    approximate_creation_date_time: f64,
+    keys: Item,
+    new_image: Option<Item>,
+    old_image: Option<Item>,
+    #[serde(default)]
+    size_bytes: u64,
+    stream_view_type: String,
 }
 
 /// Which records to deliver again: Lambda starts at the lowest sequence number.
@@ -67,77 +112,200 @@ pub struct BatchItemFailure {
 /// An event that this function cannot serve at all; Lambda retries the whole batch.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EventError {
-    /// Not from a Kinesis stream.
-    #[error("unsupported event source {0}: this function reads Kinesis streams")]
-    Source(String),
-    /// Says that it is from Kinesis, and is not.
-    #[error("the record {0} has no kinesis part")]
-    NotKinesis(String),
+    /// Not from the kind of source that the recipe reads.
+    #[error("unsupported event source {found}: the recipe {recipe} reads {wanted}")]
+    Source {
+        /// What the event says.
+        found: String,
+        /// The recipe's name.
+        recipe: &'static str,
+        /// What the recipe reads.
+        wanted: &'static str,
+    },
+    /// Says that it is from Kinesis or DynamoDB, and is not.
+    #[error("the record {id} has no {part} part with a sequence number")]
+    Incomplete {
+        /// The record's identity.
+        id: String,
+        /// What is missing.
+        part: &'static str,
+    },
 }
 
 /// A record taken out of its event.
 #[derive(Debug)]
 pub struct Incoming {
-    /// The shard.
-    pub shard_id: String,
+    /// Lambda's identity of the record.
+    pub event_id: String,
     /// Unique in the shard.
     pub sequence_number: String,
-    /// The producer's key.
-    pub partition_key: String,
-    /// When the stream took the record.
-    pub arrival_ms: i64,
-    /// The stream.
-    pub stream_arn: String,
-    /// The payload; if it was not base64, what came instead.
-    pub data: Result<Vec<u8>, String>,
+    /// The stream's ARN.
+    pub source_arn: String,
+    /// What is in it.
+    pub content: Content,
+}
+
+/// What is in a record.
+#[derive(Debug)]
+pub enum Content {
+    /// A record of a Kinesis stream.
+    Stream {
+        /// The shard.
+        shard_id: String,
+        /// The producer's key.
+        partition_key: String,
+        /// When the stream took the record, in milliseconds since the epoch.
+        arrival_ms: i64,
+        /// The payload; if it was not base64, what came instead.
+        data: Result<Vec<u8>, String>,
+    },
+    /// A change of a table's item.
+    Change {
+        /// The table.
+        table: String,
+        /// `INSERT`, `MODIFY` or `REMOVE`.
+        event_name: String,
+        /// The change as it came: JSON.
+        raw: Box<RawValue>,
+        /// The change as recipes see it, or what is wrong with it.
+        change: Result<Box<TableChange>, Rejected>,
+    },
+}
+
+/// A change of a table's item.
+#[derive(Debug)]
+pub struct TableChange {
+    kind: ChangeKind,
+    region: String,
+    created_ms: i64,
+    size_bytes: u64,
+    view: View,
+    keys: Item,
+    old: Option<Item>,
+    new: Option<Item>,
+    user: Option<Identity>,
 }
 
 impl Incoming {
-    /// Returns the record as recipes see it.
-    pub fn record(&self) -> Record<'_> {
-        Record::Stream(self.stream_record())
-    }
-
-    /// Returns the record of a stream.
-    pub fn stream_record(&self) -> StreamRecord<'_> {
-        StreamRecord {
-            shard_id: &self.shard_id,
-            sequence_number: &self.sequence_number,
-            partition_key: &self.partition_key,
-            arrival_ms: self.arrival_ms,
-            data: self.data.as_deref().unwrap_or_default(),
+    /// Returns the record as recipes see it, or the verdict on one that does not come so far.
+    pub fn record(&self) -> Result<Record<'_>, Rejected> {
+        match &self.content {
+            Content::Stream { shard_id, partition_key, arrival_ms, data } => {
+                let Ok(data) = data else { return Err(Rejected::new("not_base64", "data: not base64")) };
+                Ok(Record::Stream(StreamRecord {
+                    shard_id,
+                    sequence_number: &self.sequence_number,
+                    partition_key,
+                    arrival_ms: *arrival_ms,
+                    data,
+                }))
+            }
+            Content::Change { table, change, .. } => {
+                let change = change.as_ref().map_err(Clone::clone)?;
+                let user = change.user.as_ref();
+                Ok(Record::Change(Change {
+                    event_id: &self.event_id,
+                    sequence_number: &self.sequence_number,
+                    kind: change.kind,
+                    table,
+                    region: &change.region,
+                    created_ms: change.created_ms,
+                    size_bytes: change.size_bytes,
+                    view: change.view,
+                    keys: &change.keys,
+                    old: change.old.as_ref(),
+                    new: change.new.as_ref(),
+                    user: user.map(|user| UserIdentity { kind: &user.kind, principal_id: &user.principal_id }),
+                }))
+            }
         }
     }
 }
 
 /// Decodes a batch, brings it into the shard's order, and drops repetitions of a record.
-pub fn decode(event: Event) -> Result<Vec<Incoming>, EventError> {
-    let mut records = event.records.into_iter().map(decode_record).collect::<Result<Vec<_>, _>>()?;
+pub fn decode(event: Event, recipe: &dyn streamkit_recipes::Recipe) -> Result<Vec<Incoming>, EventError> {
+    let decode = |record| decode_record(record, recipe);
+    let mut records = event.records.into_iter().map(decode).collect::<Result<Vec<_>, _>>()?;
     // Sequence numbers are decimal: of two, the longer is the greater.
     records.sort_by(|a, b| {
         let key = |record: &Incoming| (record.sequence_number.len(), record.sequence_number.clone());
         key(a).cmp(&key(b))
     });
-    records.dedup_by(|a, b| a.sequence_number == b.sequence_number && a.shard_id == b.shard_id);
+    records.dedup_by(|a, b| a.sequence_number == b.sequence_number && a.event_id == b.event_id);
     Ok(records)
 }
 
-fn decode_record(record: EventRecord) -> Result<Incoming, EventError> {
-    if record.event_source != "aws:kinesis" {
-        return Err(EventError::Source(record.event_source));
-    }
-    let Some(kinesis) = record.kinesis else {
-        return Err(EventError::NotKinesis(record.event_id));
+fn decode_record(record: EventRecord, recipe: &dyn streamkit_recipes::Recipe) -> Result<Incoming, EventError> {
+    let (source, wanted) = match recipe.source() {
+        SourceKind::Stream => ("aws:kinesis", "Kinesis streams"),
+        SourceKind::Table => ("aws:dynamodb", "DynamoDB streams"),
     };
-    let shard_id = record.event_id.split_once(':').map_or("", |(shard, _)| shard);
-    Ok(Incoming {
-        shard_id: shard_id.to_owned(),
-        arrival_ms: millis(kinesis.approximate_arrival_timestamp),
-        partition_key: kinesis.partition_key,
-        stream_arn: record.stream_arn,
-        data: STANDARD.decode(&kinesis.data).map_err(|_| kinesis.data),
-        sequence_number: kinesis.sequence_number,
+    if record.event_source != source {
+        return Err(EventError::Source { found: record.event_source, recipe: recipe.name(), wanted });
+    }
+    let incomplete = |part| EventError::Incomplete { id: record.event_id.clone(), part };
+    match recipe.source() {
+        SourceKind::Stream => {
+            let kinesis = record.kinesis.ok_or_else(|| incomplete("kinesis"))?;
+            let shard_id = record.event_id.split_once(':').map_or("", |(shard, _)| shard);
+            Ok(Incoming {
+                content: Content::Stream {
+                    shard_id: shard_id.to_owned(),
+                    partition_key: kinesis.partition_key,
+                    arrival_ms: millis(kinesis.approximate_arrival_timestamp),
+                    data: STANDARD.decode(&kinesis.data).map_err(|_| kinesis.data),
+                },
+                event_id: record.event_id,
+                sequence_number: kinesis.sequence_number,
+                source_arn: record.source_arn,
+            })
+        }
+        SourceKind::Table => {
+            let raw = record.dynamodb.ok_or_else(|| incomplete("dynamodb"))?;
+            let head: ChangeHead = serde_json::from_str(raw.get()).map_err(|_| incomplete("dynamodb"))?;
+            let table = table_name(&record.source_arn).to_owned();
+            let change = decode_change(&record.event_name, record.aws_region, record.user_identity, &raw);
+            Ok(Incoming {
+                event_id: record.event_id,
+                sequence_number: head.sequence_number,
+                source_arn: record.source_arn,
+                content: Content::Change { table, event_name: record.event_name, raw, change: change.map(Box::new) },
+            })
+        }
+    }
+}
+
+fn decode_change(
+    event_name: &str,
+    region: String,
+    user: Option<Identity>,
+    raw: &RawValue,
+) -> Result<TableChange, Rejected> {
+    let kind = ChangeKind::from_name(event_name)
+        .ok_or_else(|| Rejected::new("invalid_change", "eventName: neither INSERT nor MODIFY nor REMOVE"))?;
+    let body: ChangeBody = serde_json::from_str(raw.get()).map_err(|error| {
+        // Only the place: serde_json's own sentence can quote the item.
+        let message = format!("dynamodb: not as a table's stream has it, at column {}", error.column());
+        Rejected::new("invalid_change", message)
+    })?;
+    let view = View::from_name(&body.stream_view_type)
+        .ok_or_else(|| Rejected::new("invalid_change", "StreamViewType: none that DynamoDB has"))?;
+    Ok(TableChange {
+        kind,
+        region,
+        created_ms: millis(body.approximate_creation_date_time),
+        size_bytes: body.size_bytes,
+        view,
+        keys: body.keys,
+        old: body.old_image,
+        new: body.new_image,
+        user,
     })
+}
+
+/// The table's name in `arn:aws:dynamodb:<region>:<account>:table/<name>/stream/<label>`.
+fn table_name(arn: &str) -> &str {
+    arn.split_once(":table/").map_or("", |(_, rest)| rest.split('/').next().unwrap_or_default())
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "saturates, and real times are far from the limits")]
@@ -153,21 +321,53 @@ mod tests {
         serde_json::from_str(json).unwrap()
     }
 
+    fn kinesis(event: &str) -> Result<Vec<Incoming>, EventError> {
+        decode(parse(event), streamkit_recipes::find("retail").unwrap())
+    }
+
+    fn dynamodb(event: &str) -> Result<Vec<Incoming>, EventError> {
+        decode(parse(event), streamkit_recipes::find("changes").unwrap())
+    }
+
     #[test]
     fn decode_reads_a_kinesis_event_as_lambda_sends_it() {
-        let event = parse(
+        let records = kinesis(
             r#"{"Records":[{"kinesis":{"kinesisSchemaVersion":"1.0","partitionKey":"k","sequenceNumber":"4959033827149",
             "data":"SGVsbG8=","approximateArrivalTimestamp":1545084650.987},"eventSource":"aws:kinesis","eventVersion":"1.0",
             "eventID":"shardId-000000000006:4959033827149","eventName":"aws:kinesis:record","awsRegion":"us-east-2",
             "invokeIdentityArn":"arn:aws:iam::123456789012:role/r",
             "eventSourceARN":"arn:aws:kinesis:us-east-2:123456789012:stream/s"}]}"#,
         );
-        let records = decode(event).unwrap();
-        let record = records[0].stream_record();
+        let records = records.unwrap();
+        let record = records[0].record().unwrap();
+        let record = record.stream().unwrap();
         assert_eq!((record.shard_id, record.sequence_number), ("shardId-000000000006", "4959033827149"));
         assert_eq!((record.partition_key, record.arrival_ms, record.data), ("k", 1_545_084_650_987, &b"Hello"[..]));
-        assert_eq!(record.id(), "shardId-000000000006:4959033827149");
-        assert_eq!(records[0].stream_arn, "arn:aws:kinesis:us-east-2:123456789012:stream/s");
+        assert_eq!(record.id(), records[0].event_id);
+        assert_eq!(records[0].source_arn, "arn:aws:kinesis:us-east-2:123456789012:stream/s");
+    }
+
+    #[test]
+    fn decode_reads_a_dynamodb_event_as_lambda_sends_it() {
+        let records = dynamodb(
+            r#"{"Records":[{"eventID":"c4ca4238a0b923820dcc509a6f75849b","eventName":"REMOVE","eventVersion":"1.1",
+            "eventSource":"aws:dynamodb","awsRegion":"us-east-2","dynamodb":{"ApproximateCreationDateTime":1.7E9,
+            "Keys":{"Id":{"N":"101"}},"OldImage":{"Id":{"N":"101"},"B":{"B":"/w=="}},"SequenceNumber":"4421584500000000017450439091",
+            "SizeBytes":26,"StreamViewType":"NEW_AND_OLD_IMAGES"},
+            "userIdentity":{"type":"Service","principalId":"dynamodb.amazonaws.com"},
+            "eventSourceARN":"arn:aws:dynamodb:us-east-2:123456789012:table/my.table/stream/2024-06-10T19:26:16.525"}]}"#,
+        );
+        let records = records.unwrap();
+        let record = records[0].record().unwrap();
+        let change = record.change().unwrap();
+        assert_eq!((change.event_id, change.kind), ("c4ca4238a0b923820dcc509a6f75849b", ChangeKind::Remove));
+        assert_eq!((change.sequence_number, change.created_ms), ("4421584500000000017450439091", 1_700_000_000_000));
+        assert_eq!((change.table, change.region, change.size_bytes), ("my.table", "us-east-2", 26));
+        assert_eq!(
+            (change.view, change.new.is_none(), change.old.map(Item::len)),
+            (View::NewAndOldImages, true, Some(2))
+        );
+        assert!(change.is_expiry());
     }
 
     #[test]
@@ -178,22 +378,50 @@ mod tests {
             )
         };
         let event = format!(r#"{{"Records":[{}]}}"#, ["10", "9", "100", "9"].map(record).join(","));
-        let sequences: Vec<_> = decode(parse(&event)).unwrap().into_iter().map(|r| r.sequence_number).collect();
+        let sequences: Vec<_> = kinesis(&event).unwrap().into_iter().map(|r| r.sequence_number).collect();
         assert_eq!(sequences, ["9", "10", "100"]);
     }
 
     #[test]
     fn decode_keeps_a_record_that_is_not_base64() {
         let event = r#"{"Records":[{"eventSource":"aws:kinesis","kinesis":{"sequenceNumber":"1","data":"%%%"}}]}"#;
-        assert_eq!(decode(parse(event)).unwrap()[0].data, Err("%%%".to_owned()));
+        assert_eq!(kinesis(event).unwrap()[0].record().unwrap_err().code, "not_base64");
+    }
+
+    #[test]
+    fn decode_keeps_a_change_that_is_not_as_it_should_be() {
+        let full = r#""ApproximateCreationDateTime":1,"Keys":{"a":{"S":"x"}},"StreamViewType":"KEYS_ONLY""#;
+        for (name, fields, code) in [
+            ("INSERT", full, None),
+            ("UPSERT", full, Some("invalid_change")),
+            ("INSERT", r#""Keys":{"a":{"S":"x"}},"StreamViewType":"KEYS_ONLY""#, Some("invalid_change")),
+            ("INSERT", r#""ApproximateCreationDateTime":1,"StreamViewType":"KEYS_ONLY""#, Some("invalid_change")),
+            (
+                "INSERT",
+                r#""ApproximateCreationDateTime":1,"Keys":{"a":{"S":7}},"StreamViewType":"KEYS_ONLY""#,
+                Some("invalid_change"),
+            ),
+            ("INSERT", r#""ApproximateCreationDateTime":1,"Keys":{},"StreamViewType":"ALL""#, Some("invalid_change")),
+        ] {
+            let event = format!(
+                r#"{{"Records":[{{"eventSource":"aws:dynamodb","eventName":"{name}","dynamodb":{{"SequenceNumber":"1",{fields}}}}}]}}"#
+            );
+            let records = dynamodb(&event).unwrap();
+            assert_eq!(records[0].record().err().map(|rejected| rejected.code), code, "{name} {fields}");
+        }
     }
 
     #[test]
     fn decode_refuses_other_sources() {
+        let found = |result: Result<_, EventError>| match result.unwrap_err() {
+            EventError::Source { found, .. } => found,
+            EventError::Incomplete { part, .. } => part.to_owned(),
+        };
         let sqs = r#"{"Records":[{"messageId":"m","body":"{}","eventSource":"aws:sqs"}]}"#;
-        assert_eq!(decode(parse(sqs)).unwrap_err(), EventError::Source("aws:sqs".to_owned()));
-        let odd = r#"{"Records":[{"eventID":"x","eventSource":"aws:kinesis"}]}"#;
-        assert_eq!(decode(parse(odd)).unwrap_err(), EventError::NotKinesis("x".to_owned()));
+        assert_eq!(found(kinesis(sqs)), "aws:sqs");
+        assert_eq!(found(dynamodb(r#"{"Records":[{"eventSource":"aws:kinesis"}]}"#)), "aws:kinesis");
+        assert_eq!(found(kinesis(r#"{"Records":[{"eventID":"x","eventSource":"aws:kinesis"}]}"#)), "kinesis");
+        assert_eq!(found(dynamodb(r#"{"Records":[{"eventSource":"aws:dynamodb","dynamodb":{}}]}"#)), "dynamodb");
         assert!(serde_json::from_str::<Event>(r#"{"hello":1}"#).is_err());
     }
 }

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use streamkit_recipes::Item;
+use streamkit_recipes::{Item, Notification, Object};
 
 use crate::dead_letter::Letter;
 
@@ -12,6 +12,11 @@ pub const MAX_ITEMS: usize = 25;
 pub const MAX_LETTERS: usize = 10;
 /// The most bytes that one SQS message may have, and one `SendMessageBatch` in all.
 pub const MAX_LETTER_BYTES: usize = 1024 * 1024;
+
+/// The most messages that one `PublishBatch` takes.
+pub const MAX_NOTIFICATIONS: usize = 10;
+/// The most bytes that one `PublishBatch` takes in all.
+pub const MAX_NOTIFICATION_BYTES: usize = 256 * 1024;
 
 /// A call, or a part of one, that did not work.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -30,6 +35,13 @@ pub trait Sink {
     /// Puts up to [`MAX_ITEMS`] items with distinct keys into the table; returns the places of those that the table
     /// did not get to.
     fn write(&self, items: &[&Item]) -> impl Future<Output = Result<Vec<usize>, Fault>>;
+
+    /// Puts one object into the bucket.
+    fn put(&self, object: &Object) -> impl Future<Output = Result<(), Fault>>;
+
+    /// Publishes up to [`MAX_NOTIFICATIONS`] messages to the topic; returns the places of those that were not taken, with
+    /// the reasons.
+    fn publish(&self, notifications: &[&Notification]) -> impl Future<Output = Result<Vec<(usize, Fault)>, Fault>>;
 
     /// Sends up to [`MAX_LETTERS`] dead letters; returns the places of those that were not taken, with the reasons.
     fn send(&self, letters: &[&Letter]) -> impl Future<Output = Result<Vec<(usize, Fault)>, Fault>>;

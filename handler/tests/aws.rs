@@ -11,7 +11,7 @@ use streamkit_handler::aws::Aws;
 use streamkit_handler::config::Config;
 use streamkit_handler::dead_letter::Letter;
 use streamkit_handler::sink::{Fault, Sink as _};
-use streamkit_recipes::{Attribute, Item};
+use streamkit_recipes::{Attribute, Item, Notification, Object};
 
 /// An AWS that gives its answers in turn and keeps what it was asked.
 struct Server {
@@ -31,7 +31,8 @@ impl Server {
                 let Some(request) = read(stream.as_ref().unwrap()) else { continue };
                 seen.lock().unwrap().push(request);
                 let Some((status, body)) = answers.next() else { return };
-                let body = body.to_string();
+                // JSON for services that speak it, and text for those that speak XML.
+                let body = body.as_str().map_or_else(|| body.to_string(), str::to_owned);
                 let answer = format!(
                     "HTTP/1.1 {status} Told\r\nContent-Type: application/x-amz-json-1.0\r\nContent-Length: {}\r\n\
                      Connection: close\r\n\r\n{body}",
@@ -48,6 +49,8 @@ impl Server {
             recipe: streamkit_recipes::find("retail").unwrap(),
             pipeline: "p".to_owned(),
             table: "results".to_owned(),
+            bucket: "audit".to_owned(),
+            topic_arn: "arn:aws:sns:eu-west-1:123456789012:news".to_owned(),
             dead_letter_queue_url: Some(format!("{}/queue/dlq", self.endpoint)),
         };
         Aws::new(&config, |name| match name {
@@ -63,10 +66,12 @@ impl Server {
     }
 }
 
-/// Reads a request; returns its operation and body.
+/// Reads a request; returns its operation (its method and path for a service that has none in its headers) and body.
 fn read(stream: &TcpStream) -> Option<(String, Value)> {
     let mut reader = BufReader::new(stream);
     let mut headers = BTreeMap::new();
+    let mut start = String::new();
+    reader.read_line(&mut start).ok()?;
     loop {
         let mut line = String::new();
         reader.read_line(&mut line).ok()?;
@@ -81,7 +86,10 @@ fn read(stream: &TcpStream) -> Option<(String, Value)> {
     assert!(headers["authorization"].contains("/eu-west-1/"), "{headers:?}");
     let mut body = vec![0; headers["content-length"].parse().ok()?];
     reader.read_exact(&mut body).ok()?;
-    Some((headers["x-amz-target"].clone(), serde_json::from_slice(&body).ok()?))
+    let start = start.rsplit_once(' ').map_or(start.as_str(), |(start, _)| start);
+    let operation = headers.get("x-amz-target").map_or(start, String::as_str);
+    let body = serde_json::from_slice(&body).unwrap_or_else(|_| json!(String::from_utf8_lossy(&body)));
+    Some((operation.to_owned(), body))
 }
 
 fn item(user: &str) -> Item {
@@ -172,4 +180,66 @@ async fn send_carries_the_event_id_and_finds_what_was_refused() {
         json!({"Id": "0", "MessageBody": "{\"n\":1}",
             "MessageAttributes": {"eventId": {"DataType": "String", "StringValue": "shardId-0:1"}}})
     );
+}
+
+#[tokio::test]
+async fn put_stores_an_object_and_tells_errors_apart() {
+    let error = |code: &str| json!(format!("<Error><Code>{code}</Code><Message>m</Message></Error>"));
+    let server = Server::start(vec![(200, json!("")), (400, error("KeyTooLongError")), (403, error("AccessDenied"))]);
+    let sink = server.sink();
+    let object = Object {
+        key: "audit-logs/2026/01/02/03/7-e.json".to_owned(),
+        body: r#"{"eventId":"e"}"#.to_owned(),
+        content_type: "application/json",
+    };
+    let fault = |permanent, code: &str| Err(Fault { permanent, code: code.to_owned(), message: "m".to_owned() });
+    assert_eq!(sink.put(&object).await, Ok(()));
+    assert_eq!(sink.put(&object).await, fault(true, "KeyTooLongError"));
+    assert_eq!(sink.put(&object).await, fault(false, "AccessDenied"));
+    let (operation, body) = &server.requests()[0];
+    assert!(operation.starts_with("PUT /audit/audit-logs/2026/01/02/03/7-e.json"), "{operation}");
+    assert_eq!(*body, json!({"eventId": "e"}));
+}
+
+#[tokio::test]
+async fn publish_carries_attributes_and_finds_what_was_refused() {
+    let answer = "<PublishBatchResponse><PublishBatchResult>\
+        <Successful><member><Id>0</Id><MessageId>m</MessageId></member></Successful>\
+        <Failed><member><Id>1</Id><Code>InvalidParameter</Code><Message>bad</Message><SenderFault>true</SenderFault></member></Failed>\
+        </PublishBatchResult></PublishBatchResponse>";
+    let error = |code: &str| {
+        json!(format!(
+            "<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>m</Message></Error></ErrorResponse>"
+        ))
+    };
+    let server = Server::start(vec![
+        (200, json!(answer)),
+        (400, error("InvalidParameter")),
+        (400, error("BatchRequestTooLong")),
+        (404, error("NotFound")),
+    ]);
+    let sink = server.sink();
+    let message = |n: u32| Notification {
+        subject: format!("INSERT {n}"),
+        message: "{}".to_owned(),
+        attributes: BTreeMap::from([("eventId", format!("e{n}"))]),
+    };
+    let messages = [message(1), message(2), message(3)];
+    let refused = sink.publish(&messages.iter().collect::<Vec<_>>()).await.unwrap();
+    let fault =
+        |permanent, code: &str, message: &str| Fault { permanent, code: code.to_owned(), message: message.to_owned() };
+    assert_eq!(refused, [(1, fault(true, "InvalidParameter", "bad")), (2, fault(false, "NoAnswer", ""))]);
+    assert_eq!(
+        sink.publish(&[&messages[0]]).await,
+        Err(fault(false, "InvalidParameter", "m")),
+        "the topic's ARN is wrong: that may be mended"
+    );
+    assert!(sink.publish(&[&messages[0]]).await.unwrap_err().permanent);
+    assert!(!sink.publish(&[&messages[0]]).await.unwrap_err().permanent);
+    let (operation, body) = &server.requests()[0];
+    let body = body.as_str().unwrap();
+    assert_eq!(operation, "POST /");
+    for part in ["Action=PublishBatch", "TopicArn=arn%3Aaws%3Asns", "Subject=INSERT%201", "Value.StringValue=e1"] {
+        assert!(body.contains(part), "{part} is not in {body}");
+    }
 }

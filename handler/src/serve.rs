@@ -1,0 +1,113 @@
+//! The function as a process: settings, clients, and the loop that serves invocations.
+
+use std::io::{Read as _, Write as _};
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime};
+
+use lambda_runtime::{Diagnostic, Error, LambdaEvent, Runtime, service_fn};
+use streamkit_recipes::Recipe;
+use tokio::time::Instant;
+
+use crate::aws::Aws;
+use crate::batch::Job;
+use crate::config::{self, Config, ConfigError};
+use crate::event::{Event, Response, decode};
+use crate::report;
+
+/// Serves invocations with this recipe until Lambda ends the process: the whole `main` of a function of your own.
+///
+/// The environment says what the recipe's effects go to; see [`Config`].
+pub fn run(recipe: impl Recipe + 'static) -> ExitCode {
+    // One recipe for as long as the process lives.
+    let recipe: &'static dyn Recipe = Box::leak(Box::new(recipe));
+    exit(Config::read(recipe, variable))
+}
+
+/// Serves invocations with the recipe of streamkit's own that the environment names.
+pub fn run_named() -> ExitCode {
+    exit(config::recipe(variable).and_then(|recipe| Config::read(recipe, variable)))
+}
+
+fn exit(config: Result<Config, ConfigError>) -> ExitCode {
+    let result = match config {
+        Ok(config) => serve(&config),
+        Err(error) => {
+            report_init_error(&error);
+            Err(error.into())
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let line = serde_json::json!({"level": "ERROR", "message": error.to_string()});
+            // If even stderr is gone there is nobody left to tell.
+            let _ = writeln!(std::io::stderr(), "{line}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+// Lambda gives a process one invocation at a time: more threads would only cost memory and start time.
+#[tokio::main(flavor = "current_thread")]
+async fn serve(config: &Config) -> Result<(), Error> {
+    let aws = Aws::new(config, variable);
+    Runtime::new(service_fn(|event| handle(config, &aws, event))).run().await
+}
+
+async fn handle(config: &Config, aws: &Aws, event: LambdaEvent<Event>) -> Result<Response, Diagnostic> {
+    let request_id = event.context.request_id.clone();
+    serve_batch(config, aws, event).await.map_err(|error| {
+        let line = serde_json::json!({"level": "ERROR", "message": error.to_string(), "requestId": request_id});
+        // Lambda gets the error as the answer all the same.
+        let _ = writeln!(std::io::stdout(), "{line}");
+        Diagnostic { error_type: "Function.EventError".to_owned(), error_message: error.to_string() }
+    })
+}
+
+async fn serve_batch(config: &Config, aws: &Aws, event: LambdaEvent<Event>) -> Result<Response, Error> {
+    let (started, now) = (Instant::now(), SystemTime::now());
+    let context = event.context;
+    let now_ms = now.duration_since(SystemTime::UNIX_EPOCH)?.as_millis().try_into()?;
+    let records = decode(event.payload, config.recipe)?;
+    let job = Job {
+        config,
+        function: &context.env_config.function_name,
+        sink: aws,
+        deadline: started + context.deadline().duration_since(now).unwrap_or(Duration::ZERO),
+        now_ms,
+    };
+    let outcome = job.run(&records).await;
+    // In one piece: what another process writes to the same log must not come between.
+    let mut lines = Vec::new();
+    report::write(&mut lines, config, &context.request_id, &records, &outcome, started.elapsed(), now_ms)?;
+    std::io::stdout().write_all(&lines)?;
+    Ok(outcome.response)
+}
+
+/// Tells Lambda why the function cannot start; otherwise it would only say that the process ended. The runtime crate
+/// offers this for its own hooks only, so this is the one HTTP request that is made by hand.
+///
+/// See <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html#runtimes-api-initerror>.
+fn report_init_error(error: &ConfigError) {
+    let Some(api) = variable("AWS_LAMBDA_RUNTIME_API") else { return };
+    let body = serde_json::json!({"errorType": "Function.ConfigError", "errorMessage": error.to_string()}).to_string();
+    let request = format!(
+        "POST /2018-06-01/runtime/init/error HTTP/1.1\r\nHost: {api}\r\nContent-Type: application/json\r\n\
+         Lambda-Runtime-Function-Error-Type: Function.ConfigError\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    );
+    let send = || -> std::io::Result<()> {
+        let mut stream = std::net::TcpStream::connect(api)?;
+        stream.set_read_timeout(Some(Duration::from_secs(1)))?;
+        stream.write_all(request.as_bytes())?;
+        // Closing before the answer has come could drop the request.
+        stream.read_to_end(&mut Vec::new())?;
+        Ok(())
+    };
+    // The error also goes to stderr, so nothing is lost if Lambda does not listen.
+    let _ = send();
+}
