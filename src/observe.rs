@@ -56,7 +56,7 @@ async fn read(cx: &Cx, pipeline: &Pipeline, allowed: &Allowed) -> anyhow::Result
         {
             node.resource.prepare(cx).await?;
         }
-        anyhow::Ok(step(cx, node, seen.as_ref(), allowed))
+        anyhow::Ok((step(cx, node, seen.as_ref(), allowed), seen))
     }));
     let known: BTreeSet<(Type, &str)> =
         pipeline.nodes.iter().map(|node| (node.resource.kind(), node.resource.name())).collect();
@@ -64,6 +64,8 @@ async fn read(cx: &Cx, pipeline: &Pipeline, allowed: &Allowed) -> anyhow::Result
         let found = leftovers(cx, &prefix, &functions, &known).await;
         found.context("looking for resources that are no longer in the spec")
     })?;
+    let (mut steps, seen): (Vec<_>, Vec<_>) = steps.into_iter().unzip();
+    follow(pipeline, &mut steps, &seen, allowed);
     let mut plan = Plan { steps };
     plan.steps.extend(orphans.iter().map(deletion));
     Ok(Observation { plan, orphans })
@@ -115,6 +117,36 @@ fn step(cx: &Cx, node: &Node, seen: Option<&Observed>, allowed: &Allowed) -> Ste
     step
 }
 
+/// Plans to make anew what refers to another node by a name that AWS makes anew with it.
+fn follow(pipeline: &Pipeline, steps: &mut [Step], seen: &[Option<Observed>], allowed: &Allowed) {
+    for (index, node) in pipeline.nodes.iter().enumerate() {
+        let Some(follows) = node.follows else { continue };
+        let other = &steps[follows.node];
+        let changed =
+            other.action == Action::Update && other.changes.iter().any(|change| change.field == follows.field);
+        let renewed = changed || matches!(other.action, Action::Create | Action::Replace);
+        let Some(seen) = &seen[index] else { continue };
+        if !renewed || matches!(steps[index].action, Action::Create | Action::Replace) {
+            continue;
+        }
+        let field = "source";
+        let Some(loses) = node.resource.replacing(field) else { continue };
+        let to = Value::String(format!("the new one of {}", other.node));
+        // A source that is gone, or whose replacement was allowed, has taken the place in it along.
+        let refused = if changed { replacement_refusal(node, field, loses, allowed) } else { None };
+        let step = &mut steps[index];
+        step.action = Action::Replace;
+        step.changes.retain(|change| change.field != field);
+        step.changes.push(Change {
+            field: field.to_owned(),
+            from: seen.fields.get(field).cloned().unwrap_or_default(),
+            to,
+        });
+        step.loses = Some(loses.to_owned());
+        step.refused = refused;
+    }
+}
+
 fn replacement_refusal(node: &Node, field: &str, loses: &str, allowed: &Allowed) -> Option<Refusal> {
     let why = format!("changing `{field}` of {} needs a new one and loses {loses}", node.resource.label());
     if node.protect {
@@ -143,7 +175,7 @@ pub(crate) fn deletion(leftover: &Leftover) -> Step {
         arn: leftover.arn.clone(),
         action: Action::Delete,
         changes: Vec::new(),
-        loses: kind.holds().map(str::to_owned),
+        loses: leftover.holds.clone(),
         refused: leftover.protected.then(|| Refusal {
             why: format!("{} is protected", leftover.resource.label()),
             hint: format!("set `protect = false` for {} and run `streamkit up` first", leftover.node),

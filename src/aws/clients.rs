@@ -40,6 +40,7 @@ pub(crate) struct Aws {
     pub(crate) lambda: aws_sdk_lambda::Client,
     pub(crate) cloudwatch: aws_sdk_cloudwatch::Client,
     pub(crate) logs: aws_sdk_cloudwatchlogs::Client,
+    pub(crate) s3: aws_sdk_s3::Client,
     pub(crate) region: String,
     pub(crate) account: String,
     /// `aws`, `aws-cn` or `aws-us-gov`.
@@ -94,6 +95,7 @@ impl Aws {
             lambda: aws_sdk_lambda::Client::new(&config),
             cloudwatch: aws_sdk_cloudwatch::Client::new(&config),
             logs: aws_sdk_cloudwatchlogs::Client::new(&config),
+            s3: s3(&config),
             endpoint: config.endpoint_url().map(|url| url.trim_end_matches('/').to_owned()),
             region,
             account,
@@ -115,6 +117,12 @@ impl Aws {
             format!("https://sqs.{}.{suffix}/{}/{name}", self.region, self.account)
         }
     }
+}
+
+/// Another endpoint than AWS's has one name for all buckets.
+fn s3(config: &aws_config::SdkConfig) -> aws_sdk_s3::Client {
+    let path_style = config.endpoint_url().is_some();
+    aws_sdk_s3::Client::from_conf(aws_sdk_s3::config::Builder::from(config).force_path_style(path_style).build())
 }
 
 /// No region was given anywhere.

@@ -123,7 +123,7 @@ pub(crate) async fn run(
     let count = args.count.or((!endless).then_some(DEFAULT_COUNT));
     let started = Instant::now();
     let mut sending = Sending {
-        producer: Producer::new(&session.aws, &flow.stream),
+        producer: Producer::new(&session.aws, flow.source.name()),
         reporter,
         bar: reporter.bar(count, "sending"),
         source,
@@ -143,11 +143,11 @@ pub(crate) async fn run(
     sending.bar.finish_and_clear();
     let (mut summary, error) = (sending.summary, sending.error);
     conclude(&mut summary, started.elapsed());
-    reporter.text(&text(&summary, &flow.stream));
+    reporter.text(&text(&summary, flow.source.name()));
     reporter.document(&summary)?;
     read.context("reading the events")?;
     if let Some(error) = error {
-        return Err(explained(error, &flow.stream));
+        return Err(explained(error, flow.source.name()));
     }
     if interrupt.is_set() {
         return Err(Interrupted { left: 0 }.into());

@@ -12,7 +12,9 @@ use futures_util::future::try_join_all;
 use super::mapping::mappings_of;
 use super::resource::{Any, Cx, Resource as _, Type};
 use super::role::PATH;
-use super::{Alarm, AlarmMetric, Function, LogGroup, Mapping, Queue, Role, Stream, Table, Topic};
+use super::{
+    Alarm, AlarmMetric, Bucket, Function, LogGroup, Mapping, MappingSource, Queue, Role, Stream, Table, Topic,
+};
 use crate::aws::{NODE_TAG, PIPELINE_TAG, PROTECT_TAG, Policy, aws};
 use crate::code::Code;
 use crate::package::{Architecture, Target};
@@ -27,6 +29,8 @@ pub(crate) struct Leftover {
     pub(crate) resource: Any,
     /// `protect = true` in the spec that made it.
     pub(crate) protected: bool,
+    /// What goes with it.
+    pub(crate) holds: Option<String>,
 }
 
 /// Finds all that the owner has in the account and region, in the order in which it is taken down, but for what is `known`.
@@ -40,9 +44,10 @@ pub(crate) async fn leftovers(
     known: &BTreeSet<(Type, &str)>,
 ) -> anyhow::Result<Vec<Leftover>> {
     let start = format!("{prefix}-");
-    let (streams, tables, queues, roles, groups, lambdas, topics, alarms) = tokio::try_join!(
+    let (streams, tables, buckets, queues, roles, groups, lambdas, topics, alarms) = tokio::try_join!(
         streams(cx, &start),
         tables(cx, &start),
+        buckets(cx, &start),
         queues(cx, &start),
         roles(cx, &start),
         log_groups(cx, &start),
@@ -50,13 +55,15 @@ pub(crate) async fn leftovers(
         topics(cx, &start),
         alarms(cx, &start),
     )?;
-    let of = |kind: Type, names: Vec<String>| names.into_iter().map(move |name| stub(kind, &name)).collect::<Vec<_>>();
+    let of =
+        |kind: Type, names: Vec<String>| names.into_iter().map(move |name| stub(cx, kind, &name)).collect::<Vec<_>>();
     let mut candidates = of(Type::Alarm, alarms);
     candidates.extend(of(Type::Function, lambdas));
     candidates.extend(of(Type::LogGroup, groups));
     candidates.extend(of(Type::Role, roles));
     candidates.extend(of(Type::Topic, topics));
     candidates.extend(of(Type::Queue, queues));
+    candidates.extend(of(Type::Bucket, buckets));
     candidates.extend(of(Type::Table, tables));
     candidates.extend(of(Type::Stream, streams));
     candidates.retain(|resource| !known.contains(&(resource.kind(), resource.name())));
@@ -78,14 +85,15 @@ pub(crate) async fn leftovers(
             }
             let node = tags.get(NODE_TAG).cloned().unwrap_or_else(|| resource.name().to_owned());
             let protected = tags.get(PROTECT_TAG).is_some_and(|value| value == "true");
-            found.push(Leftover { node, arn: seen.arn, resource, protected });
+            found.push(Leftover { node, arn: seen.arn, resource, protected, holds: None });
         } else if resource.kind() == Type::LogGroup && !tags.contains_key(PIPELINE_TAG) {
             untagged_groups.push((resource, seen.arn));
         }
     }
     for (resource, arn) in untagged_groups {
         if resource.name().strip_prefix("/aws/lambda/").is_some_and(|function| readers.contains(function)) {
-            found.push(Leftover { node: resource.name().to_owned(), arn, resource, protected: false });
+            let node = resource.name().to_owned();
+            found.push(Leftover { node, arn, resource, protected: false, holds: None });
         }
     }
     readers.retain(|function| !known.contains(&(Type::Mapping, function)));
@@ -96,20 +104,26 @@ pub(crate) async fn leftovers(
     .await?;
     for (function, arn) in mappings.into_iter().flatten() {
         let key = function.strip_prefix(&start).unwrap_or(function);
-        let resource = stub(Type::Mapping, function);
+        let resource = stub(cx, Type::Mapping, function);
         found.push(Leftover {
             node: format!("function.{key}.source"),
             arn: arn.unwrap_or_default(),
             resource,
             protected: false,
+            holds: None,
         });
     }
     found.sort_by(|a, b| (a.resource.kind(), &a.node).cmp(&(b.resource.kind(), &b.node)));
+    try_join_all(found.iter_mut().map(async |leftover| {
+        leftover.holds = leftover.resource.holds(cx).await?;
+        anyhow::Ok(())
+    }))
+    .await?;
     Ok(found)
 }
 
 /// A resource of which only the name is known: enough to look at it and to delete it.
-fn stub(kind: Type, name: &str) -> Any {
+fn stub(cx: &Cx, kind: Type, name: &str) -> Any {
     let name = name.to_owned();
     let none = Seconds(0);
     match kind {
@@ -131,6 +145,14 @@ fn stub(kind: Type, name: &str) -> Any {
             protect: false,
         }),
         Type::Queue => Any::Queue(Queue { name, retention: none, visibility: none }),
+        Type::Bucket => Any::Bucket(Bucket {
+            arn: Bucket::arn_of(&cx.aws, &name),
+            name,
+            encryption: None,
+            versioning: false,
+            expire: None,
+            transition: None,
+        }),
         Type::Role => Any::Role(Role { name, policy: Policy::default() }),
         Type::LogGroup => Any::LogGroup(LogGroup { name, retention: none }),
         Type::Function => Any::Function(Function {
@@ -145,7 +167,8 @@ fn stub(kind: Type, name: &str) -> Any {
         }),
         Type::Mapping => Any::Mapping(Mapping {
             function: name,
-            source: String::new(),
+            source: MappingSource::Stream(String::new()),
+            source_arn: Arc::default(),
             batch_size: 1,
             batch_window: none,
             starting_position: None,
@@ -197,6 +220,19 @@ async fn tables(cx: &Cx, start: &str) -> anyhow::Result<Vec<String>> {
         names.push(aws(name).context("listing DynamoDB tables")?);
     }
     names.retain(|name| name.starts_with(start));
+    Ok(names)
+}
+
+async fn buckets(cx: &Cx, start: &str) -> anyhow::Result<Vec<String>> {
+    // The last of a bucket's name is its region: those of other regions are other pipelines'.
+    let end = format!("-{}-{}", cx.aws.account, cx.aws.region);
+    let mut pages = cx.aws.s3.list_buckets().prefix(start).into_paginator().send();
+    let mut names = Vec::new();
+    while let Some(page) = pages.next().await {
+        let page = aws(page).context("listing S3 buckets")?;
+        names.extend(page.buckets.unwrap_or_default().into_iter().filter_map(|bucket| bucket.name));
+    }
+    names.retain(|name| name.starts_with(start) && name.ends_with(&end));
     Ok(names)
 }
 

@@ -1,8 +1,11 @@
 //! Event source mappings: what connects a stream to a function.
 //!
 //! IAM: lambda:CreateEventSourceMapping, ListEventSourceMappings, GetEventSourceMapping, UpdateEventSourceMapping,
-//! DeleteEventSourceMapping.
+//! DeleteEventSourceMapping; dynamodb:DescribeTable on a table that is read.
 
+mod source;
+
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -11,6 +14,8 @@ use aws_sdk_lambda::types::{
     EventSourcePosition, FunctionResponseType, OnFailure,
 };
 use serde_json::{Value, json};
+
+pub(crate) use source::MappingSource;
 
 use super::resource::{Cx, Fields, Observed, Resource};
 use crate::aws::{Aws, AwsError, Look, Tags, Wait, aws, in_use, propagation, wait};
@@ -24,8 +29,9 @@ const LIMIT: Duration = Duration::from_secs(5 * 60);
 #[derive(Debug, Clone)]
 pub(crate) struct Mapping {
     pub(crate) function: String,
-    /// ARN of the stream.
-    pub(crate) source: String,
+    pub(crate) source: MappingSource,
+    /// The source's ARN, once somebody has looked.
+    pub(crate) source_arn: Arc<Mutex<Option<String>>>,
     pub(crate) batch_size: i64,
     pub(crate) batch_window: Seconds,
     /// What the spec says; chosen at creation when it says nothing.
@@ -40,15 +46,24 @@ pub(crate) struct Mapping {
     pub(crate) on_failure: Option<String>,
     pub(crate) enabled: bool,
     /// True when this run also makes the stream, so that its beginning is the right place to start.
-    pub(crate) source_is_new: std::sync::Arc<std::sync::atomic::AtomicBool>,
+    pub(crate) source_is_new: Arc<std::sync::atomic::AtomicBool>,
 }
 
 impl Mapping {
     /// The function's mapping: the one from our source, else one from another source, which is then to be replaced.
     async fn find(&self, cx: &Cx) -> Result<Option<EventSourceMappingConfiguration>, AwsError> {
         let all = mappings_of(cx, &self.function).await?;
-        let ours = all.iter().position(|mapping| mapping.event_source_arn.as_ref() == Some(&self.source)).unwrap_or(0);
+        let arn = self.source_arn();
+        let now = all.iter().position(|mapping| arn.is_some() && mapping.event_source_arn == arn);
+        let ever = || {
+            all.iter().position(|mapping| mapping.event_source_arn.as_deref().is_some_and(|arn| self.source.is(arn)))
+        };
+        let ours = now.or_else(ever).unwrap_or(0);
         Ok(all.into_iter().nth(ours))
+    }
+
+    fn source_arn(&self) -> Option<String> {
+        self.source_arn.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     async fn uuid(&self, cx: &Cx) -> anyhow::Result<String> {
@@ -117,7 +132,7 @@ impl Resource for Mapping {
 
     fn desired(&self) -> Fields {
         let mut fields = Fields::from([
-            ("source", json!(self.source)),
+            ("source", json!(self.source_arn())),
             ("batch_size", json!(self.batch_size)),
             ("batch_window", json!(duration_text(self.batch_window.0))),
             ("parallelization_factor", json!(self.parallelization_factor)),
@@ -139,6 +154,13 @@ impl Resource for Mapping {
         // Both can be set only when the mapping is made.
         matches!(field, "source" | "starting_position")
             .then_some("the mapping's place in the stream: records are skipped or read again")
+    }
+
+    /// Looks each time: the table may have got a new stream since the plan was made.
+    async fn prepare(&self, cx: &Cx) -> anyhow::Result<()> {
+        let arn = self.source.arn(cx).await?;
+        *self.source_arn.lock().unwrap_or_else(PoisonError::into_inner) = arn;
+        Ok(())
     }
 
     async fn read(&self, cx: &Cx) -> anyhow::Result<Option<Observed>> {
@@ -181,12 +203,13 @@ impl Resource for Mapping {
     }
 
     async fn create(&self, cx: &Cx, _tags: &Tags) -> anyhow::Result<()> {
+        let source = self.source.arn(cx).await?.context("the source has no stream to read")?;
         let mut call = cx
             .aws
             .lambda
             .create_event_source_mapping()
             .function_name(&self.function)
-            .event_source_arn(&self.source)
+            .event_source_arn(source)
             .batch_size(i32::try_from(self.batch_size)?)
             .maximum_batching_window_in_seconds(self.batch_window.as_i32())
             .parallelization_factor(i32::try_from(self.parallelization_factor)?)
@@ -202,7 +225,8 @@ impl Resource for Mapping {
         // Polling starts up to minutes after this call: with LATEST, what is put in between would never be seen.
         call = match self.starting_position {
             Some(position) => call.starting_position(event_source_position(position)),
-            None if self.source_is_new.load(std::sync::atomic::Ordering::Relaxed) => {
+            // A table's stream keeps a day and can't be read from a point in time: all of it is better than a gap.
+            None if !self.source.has_timestamps() || self.source_is_new.load(std::sync::atomic::Ordering::Relaxed) => {
                 call.starting_position(EventSourcePosition::TrimHorizon)
             }
             None => call

@@ -1,6 +1,7 @@
 //! The AWS nouns that a pipeline is made of, one file each, and the trait that they share.
 
 mod alarm;
+mod bucket;
 mod function;
 mod leftover;
 mod log_group;
@@ -13,10 +14,11 @@ mod table;
 mod topic;
 
 pub(crate) use alarm::{Alarm, AlarmMetric};
+pub(crate) use bucket::Bucket;
 pub(crate) use function::Function;
 pub(crate) use leftover::{Leftover, leftovers};
 pub(crate) use log_group::LogGroup;
-pub(crate) use mapping::Mapping;
+pub(crate) use mapping::{Mapping, MappingSource};
 pub(crate) use queue::Queue;
 pub(crate) use resource::{Any, Cx, Fields, Observed, Resource, Type, sync, tag_changes};
 pub(crate) use role::Role;

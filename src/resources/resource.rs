@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail};
 use serde_json::Value;
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::{Alarm, Function, LogGroup, Mapping, Queue, Role, Stream, Table, Topic};
+use super::{Alarm, Bucket, Function, LogGroup, Mapping, Queue, Role, Stream, Table, Topic};
 use crate::aws::{Aws, Owner, Tags};
 use crate::failure::Hint;
 use crate::interrupt::Interrupt;
@@ -111,6 +111,10 @@ pub(crate) trait Resource {
     async fn ready(&self, cx: &Cx) -> anyhow::Result<()>;
     /// Deletes the resource and waits until it is gone; gone already is fine.
     async fn delete(&self, cx: &Cx) -> anyhow::Result<()>;
+    /// How much is lost with the resource, where one cheap call tells.
+    async fn holds(&self, _cx: &Cx) -> anyhow::Result<Option<String>> {
+        Ok(None)
+    }
 }
 
 /// What kind of AWS resource something is.
@@ -124,6 +128,7 @@ pub(crate) enum Type {
     Role,
     Topic,
     Queue,
+    Bucket,
     Table,
     Stream,
 }
@@ -139,6 +144,7 @@ impl Type {
             Self::Role => "IAM role",
             Self::Topic => "SNS topic",
             Self::Queue => "SQS queue",
+            Self::Bucket => "S3 bucket",
             Self::Table => "DynamoDB table",
             Self::Stream => "Kinesis stream",
         }
@@ -148,6 +154,7 @@ impl Type {
     pub(crate) fn holds(self) -> Option<&'static str> {
         match self {
             Self::Queue => Some("its messages"),
+            Self::Bucket => Some("its objects"),
             Self::Table => Some("its items"),
             Self::Stream => Some("its records"),
             Self::LogGroup => Some("its logs"),
@@ -162,6 +169,7 @@ pub(crate) enum Any {
     Stream(Stream),
     Table(Table),
     Queue(Queue),
+    Bucket(Bucket),
     Role(Role),
     LogGroup(LogGroup),
     Function(Function),
@@ -176,6 +184,7 @@ macro_rules! each {
             Any::Stream($resource) => $call,
             Any::Table($resource) => $call,
             Any::Queue($resource) => $call,
+            Any::Bucket($resource) => $call,
             Any::Role($resource) => $call,
             Any::LogGroup($resource) => $call,
             Any::Function($resource) => $call,
@@ -192,6 +201,7 @@ impl Any {
             Self::Stream(_) => Type::Stream,
             Self::Table(_) => Type::Table,
             Self::Queue(_) => Type::Queue,
+            Self::Bucket(_) => Type::Bucket,
             Self::Role(_) => Type::Role,
             Self::LogGroup(_) => Type::LogGroup,
             Self::Function(_) => Type::Function,
@@ -245,6 +255,10 @@ impl Resource for Any {
     }
     async fn delete(&self, cx: &Cx) -> anyhow::Result<()> {
         each!(self, resource => resource.delete(cx).await).with_context(|| format!("deleting {}", self.label()))
+    }
+    async fn holds(&self, cx: &Cx) -> anyhow::Result<Option<String>> {
+        let amount = each!(self, resource => resource.holds(cx).await)?;
+        Ok(amount.or_else(|| self.kind().holds().map(str::to_owned)))
     }
 }
 

@@ -1,26 +1,22 @@
 //! What is wrong across sections, and with values that AWS would refuse.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod alarm;
+mod function;
+
+use std::collections::BTreeSet;
 use std::ops::{Range, RangeInclusive};
 
-use streamkit_recipes as recipes;
 use toml::Spanned;
 
 use super::finding::{Finding, did_you_mean};
 use super::reference::{Kind, Reference};
-use super::types::{Alarm, Function, Source, Spec, Stream, StreamMode, Topic};
+use super::types::{Bucket, Spec, StorageClass, Stream, StreamMode, Topic};
 use super::units::Seconds;
-use super::values::{Billing, Encryption, Threshold};
-use super::watch::{Measures, watched};
+use super::values::{Billing, Encryption};
 
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
 const DAY: u64 = 24 * HOUR;
-
-/// The only retentions that CloudWatch Logs takes, in days.
-/// <https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutRetentionPolicy.html>
-const LOG_RETENTION_DAYS: [u64; 22] =
-    [1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653];
 
 /// Finds all that is wrong in a spec whose sections can be read. `present` also holds sections that could not be.
 pub(crate) fn check(spec: &Spec, present: &BTreeSet<Reference>) -> Vec<Finding> {
@@ -84,6 +80,9 @@ impl Checker<'_> {
             self.duration(&queue.retention, MINUTE..=14 * DAY, "a queue keeps messages");
             self.duration(&queue.visibility, 0..=12 * HOUR, "a message's visibility timeout is");
         }
+        for bucket in spec.bucket.values() {
+            self.bucket(bucket);
+        }
         for function in spec.function.values() {
             self.function(function);
         }
@@ -113,110 +112,45 @@ impl Checker<'_> {
         }
     }
 
-    fn function(&mut self, function: &Function) {
-        if recipes::find(function.recipe.get_ref()).is_none() {
-            let known: Vec<_> = recipes::all().iter().map(|recipe| recipe.name()).collect();
-            let help = match did_you_mean(function.recipe.get_ref(), known.iter().copied()) {
-                Some(meant) => format!("did you mean \"{meant}\"?"),
-                None => format!("there are: {}", known.join(", ")),
-            };
-            self.say(function.recipe.span(), format!("there is no recipe `{}`", function.recipe.get_ref()), help);
-        }
-        self.number(&function.memory, 128..=10_240, "a function's memory in MB");
-        self.duration(&function.timeout, 1..=15 * MINUTE, "a function may run");
-        let retention = function.log_retention.get_ref().0;
-        if !retention.is_multiple_of(DAY) || !LOG_RETENTION_DAYS.contains(&(retention / DAY)) {
-            let days: Vec<_> = LOG_RETENTION_DAYS.iter().map(|days| format!("{days}d")).collect();
-            let message = format!("CloudWatch Logs has no retention of {}", function.log_retention.get_ref());
-            self.say(function.log_retention.span(), message, format!("write one of {}", days.join(", ")));
-        }
-        for name in function.environment.keys() {
-            if name.get_ref().starts_with("STREAMKIT_") || name.get_ref().starts_with("AWS_") {
-                self.say(
-                    name.span(),
-                    format!("`{}` is set by streamkit or Lambda itself", name.get_ref()),
-                    "choose another name",
-                );
-            }
-        }
-        for sink in &function.writes {
-            self.refers(sink, &[Kind::Table], "a function writes to tables");
-        }
-        if function.writes.len() > 1 {
-            let second = &function.writes[1];
-            self.say(second.span(), "a recipe writes to one table", "leave one table in `writes`");
-        }
-        if let Some(queue) = &function.dead_letters {
-            self.refers(queue, &[Kind::Queue], "dead letters go to a queue");
-        }
-        self.table_keys(function);
-        self.source(function.source.get_ref());
-    }
-
-    /// A recipe's items fit only a table with the keys that it writes.
-    fn table_keys(&mut self, function: &Function) {
-        let Some(recipe) = recipes::find(function.recipe.get_ref()) else { return };
-        let Some(written) = function.writes.first() else {
+    fn bucket(&mut self, bucket: &Bucket) {
+        if let Some(encryption) = &bucket.encryption
+            && *encryption.get_ref() == Encryption::None
+        {
             self.say(
-                function.recipe.span(),
-                format!("the recipe `{}` writes to a table, and this function has none", recipe.name()),
-                "add `writes = [\"table.NAME\"]`",
+                encryption.span(),
+                "S3 encrypts every object",
+                "remove `encryption` for S3's own keys, or write \"aws-managed\" or a KMS key ARN",
             );
-            return;
-        };
-        let Some(table) =
-            self.spec.table.iter().find(|(name, _)| *name.get_ref() == written.get_ref().name).map(|(_, table)| table)
-        else {
-            return;
-        };
-        let Some(key) = recipe.needs().table else { return };
-        let (partition, sort) = (&*key.partition.name, key.sort.as_ref().map(|sort| &*sort.name));
-        let has = (
-            table.partition_key.get_ref().name.as_str(),
-            table.sort_key.as_ref().map(|key| key.get_ref().name.as_str()),
-        );
-        if has != (partition, sort) {
-            let wanted = sort.map_or_else(
-                || format!("partition key `{partition}`"),
-                |sort| format!("partition key `{partition}` and sort key `{sort}`"),
-            );
+        }
+        let whole_days = |age: Seconds| age.0 >= DAY && age.0.is_multiple_of(DAY);
+        if let Some(expire) = &bucket.expire
+            && !whole_days(*expire.get_ref())
+        {
+            self.say(expire.span(), "objects expire after whole days", "write \"365d\", say");
+        }
+        let Some(transition) = &bucket.transition else { return };
+        let (after, to) = (transition.get_ref().after, transition.get_ref().to);
+        if !whole_days(after) {
             self.say(
-                written.span(),
-                format!("the recipe `{}` needs a table with {wanted}", recipe.name()),
-                format!("give [table.{}] those keys", written.get_ref().name),
+                transition.span(),
+                "objects move after whole days",
+                "write { after = \"30d\", to = \"standard-ia\" }, say",
+            );
+        } else if after.0 < 30 * DAY && matches!(to, StorageClass::StandardIa | StorageClass::OnezoneIa) {
+            self.say(
+                transition.span(),
+                "an object must be 30 days old before it can move to an infrequent-access class",
+                "write after = \"30d\" or more",
             );
         }
-    }
-
-    fn source(&mut self, source: &Source) {
-        self.refers(&source.from, &[Kind::Stream], "a function's source is a stream");
-        self.number(&source.batch_size, 1..=10_000, "a mapping's batch size");
-        self.duration(&source.batch_window, 0..=300, "a batch window is");
-        self.number(&source.parallelization_factor, 1..=10, "a parallelization factor");
-        self.number(&source.max_retries, -1..=10_000, "a mapping's retries (-1 is without limit)");
-        if let Some(age) = &source.max_record_age {
-            self.duration(age, MINUTE..=7 * DAY, "a mapping's maximum record age is");
-        }
-        if let Some(target) = &source.on_failure {
-            self.refers(target, &[Kind::Queue, Kind::Topic], "on-failure records go to a queue or a topic");
-        }
-    }
-
-    /// A shard serves five GetRecords a second, and every mapping polls it once a second.
-    fn readers(&mut self) {
-        let mut readers: BTreeMap<&Reference, usize> = BTreeMap::new();
-        for function in self.spec.function.values() {
-            *readers.entry(function.source.get_ref().from.get_ref()).or_default() += 1;
-        }
-        for function in self.spec.function.values() {
-            let from = &function.source.get_ref().from;
-            if readers.get(from.get_ref()).is_some_and(|count| *count > 5) {
-                self.say(
-                    from.span(),
-                    format!("more than five functions read `{}`", from.get_ref()),
-                    "a shard serves five reads a second; split the stream or its readers",
-                );
-            }
+        if let Some(expire) = &bucket.expire
+            && expire.get_ref().0 <= after.0
+        {
+            self.say(
+                transition.span(),
+                "objects would expire before they move",
+                "let them move sooner or expire later",
+            );
         }
     }
 
@@ -236,90 +170,6 @@ impl Checker<'_> {
         for subscriber in &topic.subscribers {
             if !seen.insert(subscriber.get_ref()) {
                 self.say(subscriber.span(), "this subscriber is listed twice", "remove one of them");
-            }
-        }
-    }
-
-    fn alarm(&mut self, name: &Spanned<String>, alarm: &Alarm) {
-        self.duration(&alarm.period, 10..=DAY, "an alarm's period is");
-        let period = alarm.period.get_ref().0;
-        if period != 10 && period != 30 && !period.is_multiple_of(MINUTE) {
-            self.say(alarm.period.span(), "an alarm's period is 10s, 30s or whole minutes", "write \"1m\", say");
-        }
-        self.number(&alarm.evaluation_periods, 1..=100, "an alarm's evaluation periods");
-        if let Some(datapoints) = &alarm.datapoints {
-            self.number(
-                datapoints,
-                1..=*alarm.evaluation_periods.get_ref(),
-                "an alarm's datapoints (at most its evaluation periods)",
-            );
-        }
-        for target in &alarm.notify.0 {
-            self.refers(target, &[Kind::Topic], "an alarm notifies topics");
-        }
-        match (&alarm.metric, &alarm.watch) {
-            (Some(_), Some(watch)) => {
-                self.say(watch.span(), "an alarm has `metric` or `watch`, not both", "remove one of them");
-            }
-            (None, None) => self.say(
-                name.span(),
-                format!("the alarm `{}` watches nothing", name.get_ref()),
-                "add `watch = \"function.NAME.errors\"` or `metric = \"NAMESPACE/METRIC\"`",
-            ),
-            (Some(metric), None) => self.custom_metric(metric, alarm),
-            (None, Some(watch)) => self.watch(watch, alarm),
-        }
-    }
-
-    fn custom_metric(&mut self, metric: &Spanned<String>, alarm: &Alarm) {
-        if metric.get_ref().rsplit_once('/').is_none_or(|(namespace, name)| namespace.is_empty() || name.is_empty()) {
-            self.say(
-                metric.span(),
-                format!("`{}` is not a metric", metric.get_ref()),
-                "write namespace and name, such as \"RetailEventProcessing/FailedEvents\"",
-            );
-        }
-        if alarm.statistic.is_none() {
-            self.say(
-                metric.span(),
-                "an alarm on a metric of your own needs a statistic",
-                "add `statistic = \"sum\"`, say",
-            );
-        }
-        if let Threshold::Duration(_) = alarm.threshold.get_ref() {
-            self.say(
-                alarm.threshold.span(),
-                "the unit of a metric of your own is not known here",
-                "write the threshold as a plain number",
-            );
-        }
-    }
-
-    fn watch(&mut self, watch: &Spanned<String>, alarm: &Alarm) {
-        match watched(watch.get_ref()) {
-            Err(message) => match message.split_once(": write ") {
-                Some((what, rest)) => self.say(watch.span(), what, format!("write {rest}")),
-                None => self.findings.push(Finding::new(watch.span(), message)),
-            },
-            Ok((reference, metric)) => {
-                self.exists(&reference, watch.span());
-                match (metric.measures, alarm.threshold.get_ref()) {
-                    (Measures::Count, Threshold::Duration(_)) => {
-                        self.say(
-                            alarm.threshold.span(),
-                            format!("`{}` counts things", metric.word),
-                            "write the threshold as a plain number",
-                        );
-                    }
-                    (Measures::Milliseconds | Measures::Seconds, Threshold::Number(_)) => {
-                        self.say(
-                            alarm.threshold.span(),
-                            format!("`{}` measures time", metric.word),
-                            "write the threshold with a unit, such as \"5m\"",
-                        );
-                    }
-                    _ => {}
-                }
             }
         }
     }

@@ -16,7 +16,7 @@ pub(crate) use names::{Naming, mistake_in_name};
 pub(crate) use reference::{Kind, Reference};
 pub(crate) use types::{
     Alarm, Architecture, AttributeType, Comparison, Function, Key, MissingData, Spec, StartingPosition, Statistic,
-    StreamMode, ViewType,
+    StorageClass, StreamMode, Transition, ViewType, named,
 };
 pub(crate) use units::{Seconds, duration_text};
 pub(crate) use values::{Billing, Encryption, Subscriber};

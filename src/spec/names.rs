@@ -23,6 +23,11 @@ impl Naming {
     pub(crate) fn physical(&self, key: &str) -> String {
         format!("{}-{key}", self.prefix())
     }
+
+    /// A bucket's name, which all accounts and regions share: `<name>[-<stage>]-<key>-<account>-<region>`.
+    pub(crate) fn bucket(&self, key: &str, account: &str, region: &str) -> String {
+        format!("{}-{account}-{region}", self.physical(key))
+    }
 }
 
 /// The longest physical name: of the resource itself and of what is derived from it.
@@ -31,6 +36,8 @@ fn longest(kind: Kind) -> (usize, &'static str) {
         Kind::Stream => (128, "a Kinesis stream name"),
         Kind::Table => (255, "a DynamoDB table name"),
         Kind::Queue => (80, "an SQS queue name"),
+        // Account and region follow the name: at most 12 and 14 characters, and two hyphens.
+        Kind::Bucket => (63 - 28, "an S3 bucket name, before account and region,"),
         // The role and the function have the same name and the same limit.
         Kind::Function => (64, "a Lambda function name"),
         Kind::Topic => (256, "an SNS topic name"),
@@ -69,6 +76,15 @@ pub(crate) fn check(spec: &Spec, stage: Option<&str>) -> Vec<Finding> {
             findings.push(
                 Finding::new(span, format!("`{name}` can't be a {}'s name", reference.kind.word()))
                     .help("use letters, digits, hyphens and underscores"),
+            );
+            continue;
+        }
+        if reference.kind == Kind::Bucket
+            && !name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+        {
+            findings.push(
+                Finding::new(span, format!("`{name}` can't be a bucket's name"))
+                    .help("use lower case letters, digits and hyphens"),
             );
             continue;
         }

@@ -12,14 +12,15 @@ pub(crate) enum Kind {
     Stream,
     Table,
     Queue,
+    Bucket,
     Function,
     Topic,
     Alarm,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Stream, Self::Table, Self::Queue, Self::Function, Self::Topic, Self::Alarm];
+    pub(crate) const ALL: [Self; 7] =
+        [Self::Stream, Self::Table, Self::Queue, Self::Bucket, Self::Function, Self::Topic, Self::Alarm];
 
     /// The word that the spec uses for it.
     pub(crate) fn word(self) -> &'static str {
@@ -27,6 +28,7 @@ impl Kind {
             Self::Stream => "stream",
             Self::Table => "table",
             Self::Queue => "queue",
+            Self::Bucket => "bucket",
             Self::Function => "function",
             Self::Topic => "topic",
             Self::Alarm => "alarm",

@@ -14,6 +14,11 @@ use super::values::{Billing, Encryption, OneOrMany, Subscriber, Threshold};
 /// A section table: name → section, each name with its place in the file.
 pub(crate) type Sections<T> = BTreeMap<Spanned<String>, T>;
 
+/// The section of this name.
+pub(crate) fn named<'a, T>(sections: &'a Sections<T>, name: &str) -> Option<&'a T> {
+    sections.iter().find(|(key, _)| key.get_ref() == name).map(|(_, section)| section)
+}
+
 /// A whole pipeline file.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -27,6 +32,8 @@ pub(crate) struct Spec {
     pub(crate) table: Sections<Table>,
     #[serde(default)]
     pub(crate) queue: Sections<Queue>,
+    #[serde(default)]
+    pub(crate) bucket: Sections<Bucket>,
     #[serde(default)]
     pub(crate) function: Sections<Function>,
     #[serde(default)]
@@ -104,6 +111,18 @@ pub(crate) enum ViewType {
     NewAndOldImages,
 }
 
+impl ViewType {
+    /// The word that the spec uses for it.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::KeysOnly => "keys-only",
+            Self::NewImage => "new-image",
+            Self::OldImage => "old-image",
+            Self::NewAndOldImages => "new-and-old-images",
+        }
+    }
+}
+
 /// `[queue.NAME]`: an SQS standard queue, encrypted with SQS's own keys.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -114,6 +133,43 @@ pub(crate) struct Queue {
     pub(crate) visibility: Spanned<Seconds>,
     #[serde(default)]
     pub(crate) protect: bool,
+}
+
+/// `[bucket.NAME]`: an S3 bucket: private, encrypted, reached through TLS only.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Bucket {
+    /// S3's own keys when absent.
+    pub(crate) encryption: Option<Spanned<Encryption>>,
+    /// Keeps what is overwritten or deleted as an older version.
+    #[serde(default)]
+    pub(crate) versioning: bool,
+    /// Age at which an object is deleted; never when absent.
+    pub(crate) expire: Option<Spanned<Seconds>>,
+    /// Age at which an object moves to a cheaper class; never when absent.
+    pub(crate) transition: Option<Spanned<Transition>>,
+    #[serde(default)]
+    pub(crate) protect: bool,
+}
+
+/// When a bucket's objects move, and where to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Transition {
+    pub(crate) after: Seconds,
+    pub(crate) to: StorageClass,
+}
+
+/// The storage classes that a lifecycle rule can move objects to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum StorageClass {
+    StandardIa,
+    OnezoneIa,
+    IntelligentTiering,
+    GlacierIr,
+    Glacier,
+    DeepArchive,
 }
 
 /// `[function.NAME]`: a Lambda function with its role, log group and event source mapping.
@@ -136,6 +192,8 @@ pub(crate) struct Function {
     pub(crate) environment: BTreeMap<Spanned<String>, String>,
     #[serde(default)]
     pub(crate) writes: Vec<Spanned<Reference>>,
+    /// The topic that the recipe's notifications go to.
+    pub(crate) publishes: Option<Spanned<Reference>>,
     pub(crate) dead_letters: Option<Spanned<Reference>>,
     pub(crate) source: Spanned<Source>,
 }
@@ -330,6 +388,7 @@ impl Spec {
         named(Kind::Stream, &self.stream)
             .chain(named(Kind::Table, &self.table))
             .chain(named(Kind::Queue, &self.queue))
+            .chain(named(Kind::Bucket, &self.bucket))
             .chain(named(Kind::Function, &self.function))
             .chain(named(Kind::Topic, &self.topic))
             .chain(named(Kind::Alarm, &self.alarm))

@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Home, Output, runtime, sdk};
+use crate::harness::{Home, Output, pipeline, runtime, sdk};
 
 /// Each field of the retail pipeline that can be changed in place: what it is in the file, what it becomes, and the fields of
 /// the plan that this shows in.
-const CHANGES: [(&str, &str, &str, &[&str]); 23] = [
+const CHANGES: [ChangeCase; 23] = [
     ("shards = 1  ", "shards = 3  ", "stream.events", &["shards"]),
     ("retention = \"24h\"", "retention = \"48h\"", "stream.events", &["retention"]),
     ("encryption = \"aws-managed\"", "encryption = \"none\"", "stream.events", &["encryption"]),
@@ -60,21 +60,29 @@ const CHANGES: [(&str, &str, &str, &[&str]); 23] = [
 
 #[test]
 fn every_setting_changes_in_place_and_back() {
-    let home = Home::new();
-    home.local("up", &home.retail(&[]), &["--yes"]);
-    for (from, to, node, fields) in CHANGES {
+    let text = std::fs::read_to_string(pipeline("retail-events.toml")).unwrap();
+    changes_in_place_and_back(&Home::new(), &text, &CHANGES);
+}
+
+/// A change of a spec's text, and the node and fields of the plan that it shows in.
+pub(crate) type ChangeCase = (&'static str, &'static str, &'static str, &'static [&'static str]);
+
+/// Brings a pipeline up, makes each change there and back, and expects no mutating call of another `up` in between.
+pub(crate) fn changes_in_place_and_back(home: &Home, text: &str, changes: &[ChangeCase]) {
+    home.local("up", &home.changed(text, &[]), &["--yes"]);
+    for (from, to, node, fields) in changes {
         for direction in ["there", "back"] {
-            let spec = if direction == "there" { home.retail(&[(from, to)]) } else { home.retail(&[]) };
+            let spec = if direction == "there" { home.changed(text, &[(from, to)]) } else { home.changed(text, &[]) };
             let what = format!("`{from}` to `{to}`, {direction}");
             let planned = home.local_output("plan", &spec, &["--exit-code"]).expect(3).json();
-            assert_eq!(changed_fields(&planned, node), fields, "{what}: {planned:#}");
+            assert_eq!(changed_fields(&planned, node), *fields, "{what}: {planned:#}");
             let done = home.local("up", &spec, &["--yes"]);
             assert_eq!(
                 (&done["summary"]["create"], &done["summary"]["replace"]),
                 (&json!(0), &json!(0)),
                 "{what}: {done:#}"
             );
-            assert_eq!(changed_fields(&done, node), fields, "{what}");
+            assert_eq!(changed_fields(&done, node), *fields, "{what}");
             let before = home.calls().len();
             let again = home.local("up", &spec, &["--yes"]);
             assert_eq!(again["summary"]["update"], 0, "{what}: {again:#}");
@@ -203,7 +211,7 @@ fn what_is_protected_is_not_deleted() {
 }
 
 /// The changed fields of one node.
-fn changed_fields(report: &Value, node: &str) -> Vec<String> {
+pub(crate) fn changed_fields(report: &Value, node: &str) -> Vec<String> {
     let nodes = report["resources"].as_array().expect("resources");
     let node = nodes.iter().find(|at| at["node"] == node).unwrap_or_else(|| panic!("no {node} in {report:#}"));
     let mut fields: Vec<_> = node["changes"]

@@ -97,6 +97,9 @@ pub(crate) fn assert_nothing_is_left(home: &Home) {
             aws_sdk_cloudwatchlogs::Client::new(&config).describe_log_groups().send().await.unwrap().log_groups;
         let topics = aws_sdk_sns::Client::new(&config).list_topics().send().await.unwrap().topics;
         let alarms = aws_sdk_cloudwatch::Client::new(&config).describe_alarms().send().await.unwrap().metric_alarms;
+        let s3 = aws_sdk_s3::config::Builder::from(&config).force_path_style(true).build();
+        let buckets = aws_sdk_s3::Client::from_conf(s3).list_buckets().send().await.unwrap().buckets;
+        assert!(buckets.unwrap_or_default().is_empty());
         assert_eq!((streams, tables, queues), (vec![], Some(vec![]), None));
         assert!(roles.is_empty(), "{roles:?}");
         assert!(functions.unwrap_or_default().is_empty() && mappings.unwrap_or_default().is_empty());

@@ -51,12 +51,18 @@ impl Home {
 
     /// The retail pipeline, changed by replacing lines.
     pub(crate) fn retail(&self, replacements: &[(&str, &str)]) -> PathBuf {
-        let mut text = std::fs::read_to_string(pipeline("retail-events.toml")).expect("the retail pipeline");
+        let text = std::fs::read_to_string(pipeline("retail-events.toml")).expect("the retail pipeline");
+        self.changed(&text, replacements)
+    }
+
+    /// A spec, changed by replacing lines.
+    pub(crate) fn changed(&self, text: &str, replacements: &[(&str, &str)]) -> PathBuf {
+        let mut text = text.to_owned();
         for (from, to) in replacements {
-            assert!(text.contains(from), "the retail pipeline has no `{from}`");
+            assert!(text.contains(from), "the pipeline has no `{from}`");
             text = text.replace(from, to);
         }
-        self.write("retail.toml", &text)
+        self.write("pipeline.toml", &text)
     }
 
     pub(crate) fn command(&self) -> Command {

@@ -60,7 +60,7 @@ async fn mapping(run: &Run<'_>) -> String {
         Ok(answer) => answer.event_source_mappings.unwrap_or_default(),
         Err(error) => return format!("the mapping's state can't be read ({error})"),
     };
-    let source = format!(":stream/{}", run.flow.stream);
+    let source = format!(":stream/{}", run.flow.source.name());
     let Some(mapping) =
         mappings.into_iter().find(|mapping| mapping.event_source_arn().is_some_and(|arn| arn.ends_with(&source)))
     else {

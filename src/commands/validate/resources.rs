@@ -34,8 +34,8 @@ fn wrong(step: &Step) -> Option<String> {
 fn is_vital(step: &Step, run: &Run<'_>) -> bool {
     let flow = run.flow;
     match step.kind {
-        Type::Stream => step.name == flow.stream,
-        Type::Table => step.name == flow.table,
+        Type::Stream => step.name == flow.source.name(),
+        Type::Table => Some(&step.name) == flow.table.as_ref(),
         Type::Function => step.name == flow.function,
         Type::Mapping => step.node == format!("function.{}.source", flow.key),
         _ => false,

@@ -95,7 +95,7 @@ impl<'a> Run<'a> {
             local,
             limit,
             started: SystemTime::now(),
-            table: Table::new(aws, &flow.table, recipe),
+            table: Table::new(aws, flow.table.as_deref().unwrap_or_default(), recipe),
             letters: flow.dead_letters.as_deref().map(|queue| Letters::new(aws, queue)),
             good: Vec::new(),
             poison: Vec::new(),
@@ -103,7 +103,7 @@ impl<'a> Run<'a> {
             poison_partitions: BTreeSet::new(),
             uncertain: false,
             gave_up: false,
-            producer: Producer::new(aws, &flow.stream),
+            producer: Producer::new(aws, flow.source.name()),
             last_put: Instant::now(),
         }
     }
@@ -129,7 +129,7 @@ impl<'a> Run<'a> {
             self.last_put = Instant::now();
             if let Some(error) = put.error {
                 return Err(error)
-                    .with_context(|| format!("putting records into Kinesis stream ({})", self.flow.stream));
+                    .with_context(|| format!("putting records into Kinesis stream ({})", self.flow.source.name()));
             }
         }
         Ok(())

@@ -1,0 +1,50 @@
+//! Alarms, and the metrics that they watch.
+
+use std::collections::BTreeMap;
+
+use super::Builder;
+use crate::resources::{Alarm, AlarmMetric, Any};
+use crate::spec;
+
+impl Builder<'_> {
+    pub(super) fn alarms(&mut self) {
+        for (name, alarm) in &self.spec.alarm {
+            let (metric, statistic, threshold) = self.alarm_metric(alarm);
+            let evaluation_periods = *alarm.evaluation_periods.get_ref();
+            let resource = Alarm {
+                name: self.naming.physical(name.get_ref()),
+                description: alarm.description.clone(),
+                metric,
+                statistic,
+                period: *alarm.period.get_ref(),
+                threshold,
+                comparison: alarm.comparison,
+                evaluation_periods,
+                datapoints: alarm.datapoints.as_ref().map_or(evaluation_periods, |datapoints| *datapoints.get_ref()),
+                missing_data: alarm.missing_data,
+                notify: alarm.notify.0.iter().map(|target| self.arn(target.get_ref())).collect(),
+            };
+            // CloudWatch takes actions on topics that are not there yet, so alarms wait for nothing.
+            self.push(format!("alarm.{}", name.get_ref()), Any::Alarm(resource), Vec::new(), false);
+        }
+    }
+
+    fn alarm_metric(&self, alarm: &spec::Alarm) -> (AlarmMetric, spec::Statistic, f64) {
+        let given = alarm.statistic.as_ref().map(|statistic| *statistic.get_ref());
+        let threshold = *alarm.threshold.get_ref();
+        if let Some((reference, metric)) = alarm.watch.as_ref().and_then(|watch| spec::watched(watch.get_ref()).ok()) {
+            let dimensions = BTreeMap::from([(metric.dimension.to_owned(), self.naming.physical(&reference.name))]);
+            let watched =
+                AlarmMetric { namespace: metric.namespace.to_owned(), name: metric.name.to_owned(), dimensions };
+            return (watched, given.unwrap_or(metric.statistic), metric.measures.threshold(threshold));
+        }
+        let text = alarm.metric.as_ref().map_or("", |metric| metric.get_ref());
+        let (namespace, name) = text.rsplit_once('/').unwrap_or_default();
+        let metric = AlarmMetric {
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+            dimensions: alarm.dimensions.clone(),
+        };
+        (metric, given.unwrap_or(spec::Statistic::Sum), spec::Measures::Count.threshold(threshold))
+    }
+}

@@ -1,0 +1,135 @@
+//! A function, and what it brings along: role, log group and event source mapping.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use super::{Builder, Flow, FlowSource, Follows};
+use crate::code::Code;
+use crate::graph::{Need, Until};
+use crate::package::Architecture;
+use crate::resources::{Any, Function, LogGroup, Mapping, MappingSource, Resource as _, Role};
+use crate::spec::{self, Kind, Reference};
+
+/// The names of what the function's events become.
+struct Sinks {
+    table: Option<String>,
+    bucket: Option<String>,
+    topic: Option<String>,
+    dead_letters: Option<String>,
+}
+
+impl Builder<'_> {
+    pub(super) fn function(
+        &mut self,
+        key: &str,
+        function: &spec::Function,
+        architecture: Architecture,
+        code: Arc<Code>,
+    ) {
+        let id = format!("function.{key}");
+        let name = self.naming.physical(key);
+        let role = Role { name: name.clone(), policy: self.policy(&name, function) };
+        let role_arn = role.arn(self.aws);
+        let role = self.push(format!("{id}.role"), Any::Role(role), Vec::new(), false);
+        let group = LogGroup { name: format!("/aws/lambda/{name}"), retention: *function.log_retention.get_ref() };
+        let log_group = group.name.clone();
+        let group = self.push(format!("{id}.logs"), Any::LogGroup(group), Vec::new(), false);
+        let sinks = self.sinks(function);
+        let resource = Function {
+            name: name.clone(),
+            role: role_arn,
+            memory: *function.memory.get_ref(),
+            timeout: *function.timeout.get_ref(),
+            tracing: function.tracing,
+            architecture,
+            environment: self.environment(function, &sinks),
+            code,
+        };
+        // Lambda must not make the log group itself, and checks the role when the function is made.
+        let needs = vec![Need { node: role, until: Until::Ready }, Need { node: group, until: Until::Exists }];
+        let resource = self.push(id.clone(), Any::Function(resource), needs, false);
+        self.mapping(&id, &name, function, resource);
+        let from = function.source.get_ref().from.get_ref();
+        let source = match from.kind {
+            Kind::Table => FlowSource::Table(self.physical(from)),
+            _ => FlowSource::Stream(self.physical(from)),
+        };
+        self.flows.push(Flow {
+            key: key.to_owned(),
+            recipe: function.recipe.get_ref().clone(),
+            source,
+            function: name,
+            log_group,
+            table: sinks.table,
+            bucket: sinks.bucket,
+            topic: sinks.topic,
+            dead_letters: sinks.dead_letters,
+        });
+    }
+
+    fn mapping(&mut self, id: &str, function_name: &str, function: &spec::Function, node: usize) {
+        let source = function.source.get_ref();
+        let from = source.from.get_ref();
+        let (reads, source_is_new) = match from.kind {
+            Kind::Table => (MappingSource::table(self.aws, self.physical(from)), Arc::default()),
+            _ => {
+                let is_new = self.new_streams.get(&self.physical(from)).cloned().unwrap_or_default();
+                (MappingSource::Stream(self.arn(from)), is_new)
+            }
+        };
+        let mapping = Mapping {
+            function: function_name.to_owned(),
+            source_arn: Arc::new(Mutex::new(reads.known_arn())),
+            source: reads,
+            batch_size: *source.batch_size.get_ref(),
+            batch_window: *source.batch_window.get_ref(),
+            starting_position: source.starting_position.as_ref().map(|position| *position.get_ref()),
+            parallelization_factor: *source.parallelization_factor.get_ref(),
+            bisect_on_error: source.bisect_on_error,
+            max_retries: *source.max_retries.get_ref(),
+            max_record_age: source.max_record_age.as_ref().map(|age| *age.get_ref()),
+            on_failure: source.on_failure.as_ref().map(|target| self.arn(target.get_ref())),
+            enabled: source.enabled,
+            source_is_new,
+        };
+        // A mapping takes a function that is still Pending. Events flow as soon as it is there, so its sinks come first.
+        let mut needs = vec![Need { node, until: Until::Exists }, self.need(from, Until::Ready)];
+        let sinks =
+            function.writes.iter().chain(&function.publishes).chain(&function.dead_letters).chain(&source.on_failure);
+        needs.extend(sinks.map(|sink| self.need(sink.get_ref(), Until::Ready)));
+        let mapping = self.push(format!("{id}.source"), Any::Mapping(mapping), needs, false);
+        if from.kind == Kind::Table {
+            // Each stream of a table has an ARN of its own.
+            self.nodes[mapping].follows = Some(Follows { node: self.index(&from.to_string()), field: "stream" });
+        }
+    }
+
+    fn sinks(&self, function: &spec::Function) -> Sinks {
+        let name = |reference: &toml::Spanned<Reference>| self.physical(reference.get_ref());
+        let first = |kind: Kind| function.writes.iter().find(|sink| sink.get_ref().kind == kind).map(name);
+        Sinks {
+            table: first(Kind::Table),
+            bucket: first(Kind::Bucket),
+            topic: function.publishes.as_ref().map(name),
+            dead_letters: function.dead_letters.as_ref().map(name),
+        }
+    }
+
+    /// What the handler is told; only what it needs.
+    fn environment(&self, function: &spec::Function, sinks: &Sinks) -> BTreeMap<String, String> {
+        let mut variables: BTreeMap<_, _> =
+            function.environment.iter().map(|(name, value)| (name.get_ref().clone(), value.clone())).collect();
+        let mut set = |name: &str, value: Option<String>| {
+            if let Some(value) = value {
+                variables.insert(format!("STREAMKIT_{name}"), value);
+            }
+        };
+        set("RECIPE", Some(function.recipe.get_ref().clone()));
+        set("PIPELINE", Some(self.naming.prefix()));
+        set("TABLE", sinks.table.clone());
+        set("BUCKET", sinks.bucket.clone());
+        set("TOPIC_ARN", sinks.topic.as_ref().map(|topic| self.aws.arn("sns", topic)));
+        set("DEAD_LETTER_QUEUE_URL", sinks.dead_letters.as_ref().map(|queue| self.aws.queue_url(queue)));
+        variables
+    }
+}

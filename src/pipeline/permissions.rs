@@ -1,0 +1,131 @@
+//! What a function's role may do: exact actions on exact ARNs, as the arrows of the spec say.
+
+use std::collections::BTreeSet;
+
+use streamkit_recipes as recipes;
+
+use super::Builder;
+use crate::aws::{Policy, Statement};
+use crate::spec::{self, Encryption, Kind, Reference, named};
+
+const READ_STREAM: [&str; 5] = [
+    "kinesis:DescribeStream",
+    "kinesis:DescribeStreamSummary",
+    "kinesis:GetRecords",
+    "kinesis:GetShardIterator",
+    "kinesis:ListShards",
+];
+const READ_TABLE_STREAM: [&str; 4] =
+    ["dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator", "dynamodb:ListStreams"];
+
+fn allow(actions: &[&'static str], resources: Vec<String>) -> Statement {
+    Statement { actions: actions.to_vec(), resources, condition: None }
+}
+
+impl Builder<'_> {
+    pub(super) fn policy(&self, name: &str, function: &spec::Function) -> Policy {
+        let mut statements = self.reads(function.source.get_ref().from.get_ref());
+        statements.extend(self.writes(function));
+        statements.extend(self.sends(function));
+        // Without logs:CreateLogGroup: Lambda would make the group again after it was deleted.
+        let group = self.aws.arn("logs", &format!("log-group:/aws/lambda/{name}:*"));
+        statements.push(allow(&["logs:CreateLogStream", "logs:PutLogEvents"], vec![group]));
+        if function.tracing {
+            // X-Ray has no resources to name.
+            statements.push(allow(&["xray:PutTraceSegments", "xray:PutTelemetryRecords"], vec!["*".to_owned()]));
+        }
+        Policy(statements)
+    }
+
+    fn reads(&self, from: &Reference) -> Vec<Statement> {
+        if from.kind == Kind::Table {
+            // A stream's ARN ends with the time when it was switched on, which nobody knows before.
+            return vec![allow(&READ_TABLE_STREAM, vec![format!("{}/stream/*", self.arn(from))])];
+        }
+        let mut statements = vec![allow(&READ_STREAM, vec![self.arn(from)])];
+        if let Some(Encryption::Key(key)) = named(&self.spec.stream, &from.name).map(|stream| &stream.encryption) {
+            statements.push(self.use_key(key, &["kms:Decrypt"]));
+        }
+        statements
+    }
+
+    fn writes(&self, function: &spec::Function) -> Vec<Statement> {
+        let mut statements = Vec::new();
+        let of_kind =
+            |kind: Kind| function.writes.iter().map(toml::Spanned::get_ref).filter(move |sink| sink.kind == kind);
+        let tables: BTreeSet<_> = of_kind(Kind::Table).map(|table| self.arn(table)).collect();
+        if !tables.is_empty() {
+            let actions = ["dynamodb:BatchWriteItem", "dynamodb:PutItem"];
+            statements.push(allow(&actions, tables.into_iter().collect()));
+        }
+        let prefix =
+            recipes::find(function.recipe.get_ref()).and_then(|recipe| recipe.needs().bucket).unwrap_or_default();
+        let objects: BTreeSet<_> =
+            of_kind(Kind::Bucket).map(|bucket| format!("{}/{prefix}*", self.arn(bucket))).collect();
+        if !objects.is_empty() {
+            statements.push(allow(&["s3:PutObject"], objects.into_iter().collect()));
+        }
+        for bucket in of_kind(Kind::Bucket) {
+            statements.extend(self.encrypts(bucket));
+        }
+        statements
+    }
+
+    /// Notifications, dead letters and on-failure records.
+    fn sends(&self, function: &spec::Function) -> Vec<Statement> {
+        let on_failure = function.source.get_ref().on_failure.as_ref();
+        let targets: BTreeSet<&Reference> = function
+            .publishes
+            .iter()
+            .chain(&function.dead_letters)
+            .chain(on_failure)
+            .map(toml::Spanned::get_ref)
+            .collect();
+        let arns =
+            |kind: Kind| targets.iter().filter(|target| target.kind == kind).map(|target| self.arn(target)).collect();
+        let mut statements = Vec::new();
+        let queues: Vec<_> = arns(Kind::Queue);
+        if !queues.is_empty() {
+            statements.push(allow(&["sqs:SendMessage"], queues));
+        }
+        let topics: Vec<_> = arns(Kind::Topic);
+        if !topics.is_empty() {
+            statements.push(allow(&["sns:Publish"], topics));
+        }
+        let buckets: Vec<_> = arns(Kind::Bucket);
+        if !buckets.is_empty() {
+            // Lambda looks whether the bucket is there, and keeps on-failure records below this prefix.
+            let objects = buckets.iter().map(|bucket| format!("{bucket}/aws/lambda/*")).collect();
+            statements.push(allow(&["s3:ListBucket"], buckets));
+            statements.push(allow(&["s3:PutObject"], objects));
+        }
+        statements.extend(targets.into_iter().filter_map(|target| self.encrypts(target)));
+        statements
+    }
+
+    /// Leave to encrypt with the key of its own that a bucket or topic has.
+    fn encrypts(&self, sink: &Reference) -> Option<Statement> {
+        let encryption = match sink.kind {
+            Kind::Bucket => named(&self.spec.bucket, &sink.name)?.encryption.as_ref()?.get_ref(),
+            Kind::Topic => named(&self.spec.topic, &sink.name)?.encryption.as_ref()?.get_ref(),
+            _ => return None,
+        };
+        match encryption {
+            Encryption::Key(key) => Some(self.use_key(key, &["kms:Decrypt", "kms:GenerateDataKey"])),
+            _ => None,
+        }
+    }
+
+    /// A key's alias is no resource that a policy can name; a condition is.
+    fn use_key(&self, key: &str, actions: &[&'static str]) -> Statement {
+        let alias = key.find("alias/").map(|start| &key[start..]);
+        let (resource, condition) = match alias {
+            None => (key.to_owned(), None),
+            Some(alias) => {
+                let condition = serde_json::json!({ "ForAnyValue:StringEquals": { "kms:ResourceAliases": alias } });
+                (self.aws.arn("kms", "key/*"), Some(condition))
+            }
+        };
+        Statement { actions: actions.to_vec(), resources: vec![resource], condition }
+    }
+}

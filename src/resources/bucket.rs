@@ -1,0 +1,289 @@
+//! S3 buckets: private, encrypted, owned by this account alone, reached through TLS only.
+//!
+//! IAM: s3:CreateBucket, TagResource, GetBucketTagging, PutBucketTagging, GetBucketPublicAccessBlock, PutBucketPublicAccessBlock,
+//! GetBucketOwnershipControls, PutBucketOwnershipControls, GetEncryptionConfiguration, PutEncryptionConfiguration, GetBucketPolicy,
+//! PutBucketPolicy, GetBucketVersioning, PutBucketVersioning, GetLifecycleConfiguration, PutLifecycleConfiguration,
+//! ListBucketVersions, DeleteObject, DeleteObjectVersion, DeleteBucket; s3:ListAllMyBuckets.
+
+mod contents;
+mod lifecycle;
+
+use aws_sdk_s3::types::{
+    BucketLocationConstraint, BucketVersioningStatus, CreateBucketConfiguration, ObjectOwnership, OwnershipControls,
+    OwnershipControlsRule, PublicAccessBlockConfiguration, ServerSideEncryption, ServerSideEncryptionByDefault,
+    ServerSideEncryptionConfiguration, ServerSideEncryptionRule, Tag, Tagging, VersioningConfiguration,
+};
+use serde_json::{Value, json};
+
+use super::resource::{Cx, Fields, Observed, Resource};
+use crate::aws::{Aws, AwsError, Tags, aws, canonical, in_use};
+use crate::failure::Hint;
+use crate::plan::Change;
+use crate::spec::{Encryption, Seconds, Transition};
+
+/// What the plan calls S3's own keys, which are S3's default.
+const S3_MANAGED: &str = "s3-managed";
+/// The only region that is not named when a bucket is made in it.
+const FIRST_REGION: &str = "us-east-1";
+
+/// An S3 bucket.
+#[derive(Debug, Clone)]
+pub(crate) struct Bucket {
+    pub(crate) name: String,
+    pub(crate) arn: String,
+    /// S3's own keys when absent.
+    pub(crate) encryption: Option<Encryption>,
+    pub(crate) versioning: bool,
+    pub(crate) expire: Option<Seconds>,
+    pub(crate) transition: Option<Transition>,
+}
+
+impl Bucket {
+    /// The ARN of a bucket, which names neither account nor region.
+    pub(crate) fn arn_of(aws: &Aws, name: &str) -> String {
+        format!("arn:{}:s3:::{name}", aws.partition)
+    }
+
+    fn encryption_text(&self) -> String {
+        self.encryption.as_ref().map_or_else(|| S3_MANAGED.to_owned(), ToString::to_string)
+    }
+
+    /// Refuses whatever does not come through TLS.
+    fn policy(&self) -> Value {
+        let arn = &self.arn;
+        canonical(&json!({
+            "Version": "2012-10-17",
+            "Statement": [{
+                "Sid": "TlsOnly",
+                "Effect": "Deny",
+                "Principal": "*",
+                "Action": "s3:*",
+                "Resource": [arn, format!("{arn}/*")],
+                "Condition": { "Bool": { "aws:SecureTransport": "false" } },
+            }],
+        }))
+    }
+
+    async fn tags(&self, cx: &Cx) -> Result<Option<Tags>, AwsError> {
+        match aws(cx.aws.s3.get_bucket_tagging().bucket(&self.name).send().await) {
+            Ok(answer) => Ok(Some(answer.tag_set.into_iter().map(|tag| (tag.key, tag.value)).collect())),
+            Err(error) if error.is(&["NoSuchTagSet", "NoSuchTagSetError"]) => Ok(Some(Tags::new())),
+            Err(error) if error.is_missing() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn public_access(&self, cx: &Cx) -> Result<&'static str, AwsError> {
+        let call = cx.aws.s3.get_public_access_block().bucket(&self.name);
+        let block = unset(aws(call.send().await), &["NoSuchPublicAccessBlockConfiguration"])?
+            .and_then(|answer| answer.public_access_block_configuration);
+        let blocked = block.is_some_and(|block| {
+            let all = [
+                block.block_public_acls,
+                block.ignore_public_acls,
+                block.block_public_policy,
+                block.restrict_public_buckets,
+            ];
+            all.iter().all(|part| *part == Some(true))
+        });
+        Ok(if blocked { "blocked" } else { "possible" })
+    }
+
+    async fn ownership(&self, cx: &Cx) -> Result<Option<String>, AwsError> {
+        let call = cx.aws.s3.get_bucket_ownership_controls().bucket(&self.name);
+        let rules = unset(aws(call.send().await), &["OwnershipControlsNotFoundError"])?
+            .and_then(|answer| answer.ownership_controls)
+            .map(|controls| controls.rules)
+            .unwrap_or_default();
+        Ok(rules.into_iter().next().map(|rule| rule.object_ownership.as_str().to_owned()))
+    }
+
+    async fn encryption(&self, cx: &Cx) -> Result<String, AwsError> {
+        let call = cx.aws.s3.get_bucket_encryption().bucket(&self.name);
+        let default = unset(aws(call.send().await), &["ServerSideEncryptionConfigurationNotFoundError"])?
+            .and_then(|answer| answer.server_side_encryption_configuration)
+            .and_then(|configuration| configuration.rules.into_iter().next())
+            .and_then(|rule| rule.apply_server_side_encryption_by_default);
+        Ok(match default {
+            Some(default) if default.sse_algorithm != ServerSideEncryption::Aes256 => {
+                default.kms_master_key_id.unwrap_or_else(|| Encryption::AwsManaged.to_string())
+            }
+            _ => S3_MANAGED.to_owned(),
+        })
+    }
+
+    async fn tls_policy(&self, cx: &Cx) -> anyhow::Result<Value> {
+        let call = cx.aws.s3.get_bucket_policy().bucket(&self.name);
+        let text = unset(aws(call.send().await), &["NoSuchBucketPolicy"])?.and_then(|answer| answer.policy);
+        // Some emulators say with an empty text that there is no policy.
+        Ok(match text.filter(|text| !text.is_empty()) {
+            Some(text) => canonical(&serde_json::from_str(&text)?),
+            None => Value::Null,
+        })
+    }
+
+    async fn versioning(&self, cx: &Cx) -> Result<bool, AwsError> {
+        let answer = aws(cx.aws.s3.get_bucket_versioning().bucket(&self.name).send().await)?;
+        Ok(answer.status == Some(BucketVersioningStatus::Enabled))
+    }
+
+    async fn change_one(&self, cx: &Cx, field: &str) -> anyhow::Result<()> {
+        let s3 = &cx.aws.s3;
+        match field {
+            "public_access" => {
+                let block = PublicAccessBlockConfiguration::builder()
+                    .block_public_acls(true)
+                    .ignore_public_acls(true)
+                    .block_public_policy(true)
+                    .restrict_public_buckets(true);
+                let call = s3.put_public_access_block().bucket(&self.name);
+                let call = call.public_access_block_configuration(block.build());
+                in_use(async || aws(call.clone().send().await), cx.noting()).await?;
+            }
+            "ownership" => {
+                let rule = OwnershipControlsRule::builder().object_ownership(ObjectOwnership::BucketOwnerEnforced);
+                let controls = OwnershipControls::builder().rules(rule.build()?).build()?;
+                let call = s3.put_bucket_ownership_controls().bucket(&self.name).ownership_controls(controls);
+                in_use(async || aws(call.clone().send().await), cx.noting()).await?;
+            }
+            "encryption" => {
+                let (algorithm, key) = match &self.encryption {
+                    Some(Encryption::AwsManaged) => (ServerSideEncryption::AwsKms, None),
+                    Some(Encryption::Key(key)) => (ServerSideEncryption::AwsKms, Some(key.clone())),
+                    None | Some(Encryption::None) => (ServerSideEncryption::Aes256, None),
+                };
+                // A key of the bucket's own saves most of the calls to KMS.
+                let bucket_key = algorithm == ServerSideEncryption::AwsKms;
+                let default =
+                    ServerSideEncryptionByDefault::builder().sse_algorithm(algorithm).set_kms_master_key_id(key);
+                let rule = ServerSideEncryptionRule::builder()
+                    .apply_server_side_encryption_by_default(default.build()?)
+                    .bucket_key_enabled(bucket_key);
+                let configuration = ServerSideEncryptionConfiguration::builder().rules(rule.build()).build()?;
+                let call = s3.put_bucket_encryption().bucket(&self.name);
+                let call = call.server_side_encryption_configuration(configuration);
+                in_use(async || aws(call.clone().send().await), cx.noting()).await?;
+            }
+            "policy" => {
+                let call = s3.put_bucket_policy().bucket(&self.name).policy(self.policy().to_string());
+                in_use(async || aws(call.clone().send().await), cx.noting()).await?;
+            }
+            "versioning" => {
+                // Versioning that was once on can only be suspended.
+                let status =
+                    if self.versioning { BucketVersioningStatus::Enabled } else { BucketVersioningStatus::Suspended };
+                let configuration = VersioningConfiguration::builder().status(status).build();
+                let call = s3.put_bucket_versioning().bucket(&self.name).versioning_configuration(configuration);
+                in_use(async || aws(call.clone().send().await), cx.noting()).await?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// What was never set: not an error, but the service's default.
+fn unset<T>(answer: Result<T, AwsError>, codes: &[&str]) -> Result<Option<T>, AwsError> {
+    match answer {
+        Ok(answer) => Ok(Some(answer)),
+        Err(error) if error.is(codes) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+impl Resource for Bucket {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn arn(&self, _aws: &Aws) -> String {
+        self.arn.clone()
+    }
+
+    fn desired(&self) -> Fields {
+        let mut fields = lifecycle::desired(self);
+        fields.extend([
+            ("public_access", json!("blocked")),
+            ("ownership", json!(ObjectOwnership::BucketOwnerEnforced.as_str())),
+            ("encryption", json!(self.encryption_text())),
+            ("policy", self.policy()),
+            ("versioning", json!(self.versioning)),
+        ]);
+        fields
+    }
+
+    async fn read(&self, cx: &Cx) -> anyhow::Result<Option<Observed>> {
+        let Some(tags) = self.tags(cx).await? else { return Ok(None) };
+        let (public_access, ownership, encryption, policy, versioning, mut fields) = tokio::try_join!(
+            async { Ok(self.public_access(cx).await?) },
+            async { Ok(self.ownership(cx).await?) },
+            async { Ok(self.encryption(cx).await?) },
+            self.tls_policy(cx),
+            async { Ok(self.versioning(cx).await?) },
+            async { anyhow::Ok(lifecycle::read(cx, &self.name).await?) },
+        )?;
+        fields.extend([
+            ("public_access", json!(public_access)),
+            ("ownership", json!(ownership)),
+            ("encryption", json!(encryption)),
+            ("policy", policy),
+            ("versioning", json!(versioning)),
+        ]);
+        Ok(Some(Observed { arn: self.arn.clone(), fields, tags: Some(tags), settled: true }))
+    }
+
+    async fn create(&self, cx: &Cx, tags: &Tags) -> anyhow::Result<()> {
+        let mut configuration = CreateBucketConfiguration::builder();
+        if cx.aws.region != FIRST_REGION {
+            configuration = configuration.location_constraint(BucketLocationConstraint::from(cx.aws.region.as_str()));
+        }
+        for (key, value) in tags {
+            configuration = configuration.tags(Tag::builder().key(key).value(value).build()?);
+        }
+        let call = cx.aws.s3.create_bucket().bucket(&self.name).create_bucket_configuration(configuration.build());
+        match in_use(async || aws(call.clone().send().await), cx.noting()).await {
+            Err(error) if error.is(&["BucketAlreadyExists"]) => Err(Hint::error(
+                format!("another account has a bucket of the name {}", self.name),
+                "rename the pipeline or this bucket: all accounts share one space of bucket names",
+            )),
+            Err(error) if !error.is(&["BucketAlreadyOwnedByYou"]) => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
+    async fn change(&self, cx: &Cx, _seen: &Observed, changes: &[Change]) -> anyhow::Result<()> {
+        for change in changes {
+            self.change_one(cx, &change.field).await?;
+        }
+        if changes.iter().any(|change| lifecycle::is_of(&change.field)) {
+            lifecycle::put(cx, self).await?;
+        }
+        Ok(())
+    }
+
+    async fn tag(&self, cx: &Cx, set: &Tags, remove: &[String]) -> anyhow::Result<()> {
+        // S3 takes all tags or none.
+        let mut tags = self.tags(cx).await?.unwrap_or_default();
+        tags.retain(|key, _| !remove.contains(key));
+        tags.extend(set.clone());
+        let mut tagging = Tagging::builder().set_tag_set(Some(Vec::new()));
+        for (key, value) in tags {
+            tagging = tagging.tag_set(Tag::builder().key(key).value(value).build()?);
+        }
+        let call = cx.aws.s3.put_bucket_tagging().bucket(&self.name).tagging(tagging.build()?);
+        in_use(async || aws(call.clone().send().await), cx.noting()).await?;
+        Ok(())
+    }
+
+    async fn ready(&self, _cx: &Cx) -> anyhow::Result<()> {
+        Ok(())
+    }
+
+    async fn delete(&self, cx: &Cx) -> anyhow::Result<()> {
+        contents::delete_with_contents(cx, &self.name).await
+    }
+
+    async fn holds(&self, cx: &Cx) -> anyhow::Result<Option<String>> {
+        contents::amount(cx, &self.name).await.map(Some)
+    }
+}

@@ -1,0 +1,88 @@
+//! What a bucket holds: how much it is, and deleting all of it.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use aws_sdk_s3::types::{Delete, ObjectIdentifier};
+use tokio::time::Instant;
+
+use super::super::resource::Cx;
+use crate::aws::{aws, in_use};
+
+/// What ListObjectVersions and DeleteObjects take at a time.
+const PAGE: usize = 1000;
+/// Writers are gone before a bucket is emptied; one that still writes after so many rounds is not ours.
+const ROUNDS: usize = 5;
+/// A bucket of some ten million versions is for a lifecycle rule to empty.
+const LIMIT: Duration = Duration::from_secs(60 * 60);
+
+/// How much is in the bucket, from one call.
+pub(super) async fn amount(cx: &Cx, bucket: &str) -> anyhow::Result<String> {
+    let page = aws(cx.aws.s3.list_object_versions().bucket(bucket).send().await)
+        .with_context(|| format!("listing what S3 bucket ({bucket}) holds"))?;
+    let count = page.versions().len() + page.delete_markers().len();
+    Ok(match count {
+        _ if page.is_truncated == Some(true) => format!("its objects, more than {PAGE}"),
+        0 => "nothing: it is empty".to_owned(),
+        1 => "its one object".to_owned(),
+        _ => format!("its {count} objects"),
+    })
+}
+
+/// Deletes every version and delete marker, then the bucket.
+pub(super) async fn delete_with_contents(cx: &Cx, bucket: &str) -> anyhow::Result<()> {
+    let deadline = Instant::now() + LIMIT;
+    for _ in 0..ROUNDS {
+        if !empty(cx, bucket, deadline).await? {
+            return Ok(());
+        }
+        let call = cx.aws.s3.delete_bucket().bucket(bucket);
+        match in_use(async || aws(call.clone().send().await), cx.noting()).await {
+            // Written to in between, or deletions that are not seen everywhere yet.
+            Err(error) if error.is(&["BucketNotEmpty"]) => {}
+            Err(error) if !error.is_missing() => return Err(error.into()),
+            _ => return Ok(()),
+        }
+    }
+    bail!("something still writes to the bucket while it is being emptied")
+}
+
+/// Deletes all that is listed, page by page; false when there is no such bucket.
+async fn empty(cx: &Cx, bucket: &str, deadline: Instant) -> anyhow::Result<bool> {
+    let mut deleted = 0;
+    loop {
+        // Always the first page: what was listed is gone the next time.
+        let page = match aws(cx.aws.s3.list_object_versions().bucket(bucket).send().await) {
+            Ok(page) => page,
+            Err(error) if error.is_missing() => return Ok(false),
+            Err(error) => return Err(error).context("listing the bucket's objects"),
+        };
+        let versions = page.versions().iter().map(|version| (version.key.clone(), version.version_id.clone()));
+        let markers = page.delete_markers().iter().map(|marker| (marker.key.clone(), marker.version_id.clone()));
+        let mut objects = Vec::new();
+        for (key, version) in versions.chain(markers) {
+            let key = key.context("a listed object without a key")?;
+            objects.push(ObjectIdentifier::builder().key(key).set_version_id(version).build()?);
+        }
+        if objects.is_empty() {
+            return Ok(true);
+        }
+        if Instant::now() > deadline {
+            bail!("after {} s the bucket is not empty; deleted {deleted} objects", LIMIT.as_secs());
+        }
+        let count = objects.len();
+        let delete = Delete::builder().set_objects(Some(objects)).quiet(true).build()?;
+        let answer = aws(cx.aws.s3.delete_objects().bucket(bucket).delete(delete).send().await)
+            .context("deleting the bucket's objects")?;
+        if let Some(error) = answer.errors().first() {
+            bail!(
+                "deleting the object {}: {}: {}",
+                error.key().unwrap_or("?"),
+                error.code().unwrap_or("?"),
+                error.message().unwrap_or_default()
+            );
+        }
+        deleted += count;
+        cx.note(&format!("emptying the bucket: {deleted} objects deleted"));
+    }
+}

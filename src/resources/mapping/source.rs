@@ -1,0 +1,68 @@
+//! What a mapping reads from. The ARN of a stream follows from its name; the ARN of a table's stream does not.
+
+use anyhow::Context as _;
+
+use super::super::resource::Cx;
+use crate::aws::{Aws, aws};
+
+/// A mapping's source.
+#[derive(Debug, Clone)]
+pub(crate) enum MappingSource {
+    /// A Kinesis stream, by its ARN.
+    Stream(String),
+    /// The latest stream of a DynamoDB table: its ARN ends with the time when it was switched on.
+    TableStream {
+        table: String,
+        /// What the ARNs of all streams of the table start with.
+        prefix: String,
+    },
+}
+
+impl MappingSource {
+    /// The changes of the table of this name.
+    pub(crate) fn table(aws: &Aws, table: String) -> Self {
+        Self::TableStream { prefix: aws.arn("dynamodb", &format!("table/{table}/stream/")), table }
+    }
+
+    /// The ARN, if it follows from the name.
+    pub(crate) fn known_arn(&self) -> Option<String> {
+        match self {
+            Self::Stream(arn) => Some(arn.clone()),
+            Self::TableStream { .. } => None,
+        }
+    }
+
+    /// True when the ARN is that of this source, now or at an earlier time.
+    pub(super) fn is(&self, arn: &str) -> bool {
+        match self {
+            Self::Stream(stream) => stream == arn,
+            Self::TableStream { prefix, .. } => arn.starts_with(prefix),
+        }
+    }
+
+    /// True when records can be read from a point in time on.
+    pub(super) fn has_timestamps(&self) -> bool {
+        matches!(self, Self::Stream(_))
+    }
+
+    /// The ARN as of now; `None` when there is no such source.
+    pub(super) async fn arn(&self, cx: &Cx) -> anyhow::Result<Option<String>> {
+        match self {
+            Self::Stream(arn) => Ok(Some(arn.clone())),
+            Self::TableStream { table, .. } => {
+                match aws(cx.aws.dynamodb.describe_table().table_name(table).send().await) {
+                    Ok(answer) => {
+                        let table = answer.table.context("DescribeTable answered without a Table")?;
+                        // A stream that was switched off stays readable for a day, and stays the latest.
+                        let enabled = table.stream_specification.is_some_and(|stream| stream.stream_enabled);
+                        Ok(table.latest_stream_arn.filter(|_| enabled))
+                    }
+                    Err(error) if error.is_missing() => Ok(None),
+                    Err(error) => {
+                        Err(error).with_context(|| format!("looking for the stream of DynamoDB table ({table})"))
+                    }
+                }
+            }
+        }
+    }
+}

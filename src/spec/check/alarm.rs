@@ -1,0 +1,96 @@
+//! What makes an alarm wrong.
+
+use toml::Spanned;
+
+use super::{Checker, DAY, MINUTE};
+use crate::spec::finding::Finding;
+use crate::spec::reference::Kind;
+use crate::spec::types::Alarm;
+use crate::spec::values::Threshold;
+use crate::spec::watch::{Measures, watched};
+
+impl Checker<'_> {
+    pub(super) fn alarm(&mut self, name: &Spanned<String>, alarm: &Alarm) {
+        self.duration(&alarm.period, 10..=DAY, "an alarm's period is");
+        let period = alarm.period.get_ref().0;
+        if period != 10 && period != 30 && !period.is_multiple_of(MINUTE) {
+            self.say(alarm.period.span(), "an alarm's period is 10s, 30s or whole minutes", "write \"1m\", say");
+        }
+        self.number(&alarm.evaluation_periods, 1..=100, "an alarm's evaluation periods");
+        if let Some(datapoints) = &alarm.datapoints {
+            self.number(
+                datapoints,
+                1..=*alarm.evaluation_periods.get_ref(),
+                "an alarm's datapoints (at most its evaluation periods)",
+            );
+        }
+        for target in &alarm.notify.0 {
+            self.refers(target, &[Kind::Topic], "an alarm notifies topics");
+        }
+        match (&alarm.metric, &alarm.watch) {
+            (Some(_), Some(watch)) => {
+                self.say(watch.span(), "an alarm has `metric` or `watch`, not both", "remove one of them");
+            }
+            (None, None) => self.say(
+                name.span(),
+                format!("the alarm `{}` watches nothing", name.get_ref()),
+                "add `watch = \"function.NAME.errors\"` or `metric = \"NAMESPACE/METRIC\"`",
+            ),
+            (Some(metric), None) => self.custom_metric(metric, alarm),
+            (None, Some(watch)) => self.watch(watch, alarm),
+        }
+    }
+
+    fn custom_metric(&mut self, metric: &Spanned<String>, alarm: &Alarm) {
+        if metric.get_ref().rsplit_once('/').is_none_or(|(namespace, name)| namespace.is_empty() || name.is_empty()) {
+            self.say(
+                metric.span(),
+                format!("`{}` is not a metric", metric.get_ref()),
+                "write namespace and name, such as \"RetailEventProcessing/FailedEvents\"",
+            );
+        }
+        if alarm.statistic.is_none() {
+            self.say(
+                metric.span(),
+                "an alarm on a metric of your own needs a statistic",
+                "add `statistic = \"sum\"`, say",
+            );
+        }
+        if let Threshold::Duration(_) = alarm.threshold.get_ref() {
+            self.say(
+                alarm.threshold.span(),
+                "the unit of a metric of your own is not known here",
+                "write the threshold as a plain number",
+            );
+        }
+    }
+
+    fn watch(&mut self, watch: &Spanned<String>, alarm: &Alarm) {
+        match watched(watch.get_ref()) {
+            Err(message) => match message.split_once(": write ") {
+                Some((what, rest)) => self.say(watch.span(), what, format!("write {rest}")),
+                None => self.findings.push(Finding::new(watch.span(), message)),
+            },
+            Ok((reference, metric)) => {
+                self.exists(&reference, watch.span());
+                match (metric.measures, alarm.threshold.get_ref()) {
+                    (Measures::Count, Threshold::Duration(_)) => {
+                        self.say(
+                            alarm.threshold.span(),
+                            format!("`{}` counts things", metric.word),
+                            "write the threshold as a plain number",
+                        );
+                    }
+                    (Measures::Milliseconds | Measures::Seconds, Threshold::Number(_)) => {
+                        self.say(
+                            alarm.threshold.span(),
+                            format!("`{}` measures time", metric.word),
+                            "write the threshold with a unit, such as \"5m\"",
+                        );
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! What makes a function or its source wrong, and what its recipe needs around it.
+
+use std::collections::BTreeMap;
+
+use streamkit_recipes::{self as recipes, KeyKind, Needs, Sampled, SourceKind, View};
+use toml::Spanned;
+
+use super::{Checker, DAY, MINUTE};
+use crate::spec::finding::did_you_mean;
+use crate::spec::reference::{Kind, Reference};
+use crate::spec::types::{AttributeType, Function, Key, Source, Table, ViewType, named};
+
+/// The only retentions that CloudWatch Logs takes, in days.
+/// <https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutRetentionPolicy.html>
+const LOG_RETENTION_DAYS: [u64; 22] =
+    [1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653];
+
+/// A shard of a stream serves five GetRecords a second, and every mapping polls it once a second.
+const STREAM_READERS: usize = 5;
+/// A shard of a table's stream serves two readers before it throttles.
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Streams.html>
+const TABLE_READERS: usize = 2;
+
+impl Checker<'_> {
+    pub(super) fn function(&mut self, function: &Function) {
+        let recipe = recipes::find(function.recipe.get_ref());
+        if recipe.is_none() {
+            let known: Vec<_> = recipes::all().iter().map(|recipe| recipe.name()).collect();
+            let help = match did_you_mean(function.recipe.get_ref(), known.iter().copied()) {
+                Some(meant) => format!("did you mean \"{meant}\"?"),
+                None => format!("there are: {}", known.join(", ")),
+            };
+            self.say(function.recipe.span(), format!("there is no recipe `{}`", function.recipe.get_ref()), help);
+        }
+        self.number(&function.memory, 128..=10_240, "a function's memory in MB");
+        self.duration(&function.timeout, 1..=15 * MINUTE, "a function may run");
+        let retention = function.log_retention.get_ref().0;
+        if !retention.is_multiple_of(DAY) || !LOG_RETENTION_DAYS.contains(&(retention / DAY)) {
+            let days: Vec<_> = LOG_RETENTION_DAYS.iter().map(|days| format!("{days}d")).collect();
+            let message = format!("CloudWatch Logs has no retention of {}", function.log_retention.get_ref());
+            self.say(function.log_retention.span(), message, format!("write one of {}", days.join(", ")));
+        }
+        for name in function.environment.keys() {
+            if name.get_ref().starts_with("STREAMKIT_") || name.get_ref().starts_with("AWS_") {
+                self.say(
+                    name.span(),
+                    format!("`{}` is set by streamkit or Lambda itself", name.get_ref()),
+                    "choose another name",
+                );
+            }
+        }
+        self.sinks(function);
+        self.source(function.source.get_ref());
+        if let Some(recipe) = recipe {
+            self.needs(function, recipe);
+        }
+    }
+
+    fn sinks(&mut self, function: &Function) {
+        let from = function.source.get_ref().from.get_ref();
+        for (index, sink) in function.writes.iter().enumerate() {
+            self.refers(sink, &[Kind::Table, Kind::Bucket], "a function writes to tables and buckets");
+            if function.writes[..index].iter().any(|earlier| earlier.get_ref() == sink.get_ref()) {
+                self.say(sink.span(), format!("`{}` is listed twice", sink.get_ref()), "remove one of them");
+            }
+            if sink.get_ref() == from {
+                self.say(
+                    sink.span(),
+                    "this function would write to the table that it reads: each write would be its next event",
+                    "write to another table",
+                );
+            }
+        }
+        if let Some(topic) = &function.publishes {
+            self.refers(topic, &[Kind::Topic], "a function publishes to a topic");
+        }
+        if let Some(queue) = &function.dead_letters {
+            self.refers(queue, &[Kind::Queue], "dead letters go to a queue");
+        }
+    }
+
+    fn needs(&mut self, function: &Function, recipe: &dyn Sampled) {
+        let (name, needs) = (recipe.name(), recipe.needs());
+        let table = self.one_sink(function, name, Kind::Table, needs.table.is_some());
+        if let (Some(table), Some(wanted)) = (&table, &needs.table)
+            && let Some(has) = named(&self.spec.table, &table.get_ref().name)
+        {
+            let partition = (&*wanted.partition.name, key_type(wanted.partition.kind));
+            let sort = wanted.sort.as_ref().map(|sort| (&*sort.name, key_type(sort.kind)));
+            let of = |key: &Spanned<Key>| (key.get_ref().name.clone(), key.get_ref().kind);
+            let same = |has: Option<(String, AttributeType)>, wanted: Option<(&str, AttributeType)>| {
+                has.as_ref().map(|(name, kind)| (name.as_str(), *kind)) == wanted
+            };
+            if !same(Some(of(&has.partition_key)), Some(partition)) || !same(has.sort_key.as_ref().map(of), sort) {
+                let text =
+                    |(name, kind): (&str, AttributeType)| format!("{{ name = \"{name}\", type = \"{kind:?}\" }}");
+                let sort_text = sort
+                    .map_or_else(|| ", without a sort key".to_owned(), |sort| format!(", sort_key = {}", text(sort)));
+                self.say(
+                    table.span(),
+                    format!("the items of the recipe `{name}` don't fit the keys of `{}`", table.get_ref()),
+                    format!("give it partition_key = {}{sort_text}", text(partition)),
+                );
+            }
+        }
+        self.one_sink(function, name, Kind::Bucket, needs.bucket.is_some());
+        match &function.publishes {
+            None if needs.topic => self.say(
+                function.recipe.span(),
+                format!("the recipe `{name}` publishes to a topic, and this function has none"),
+                "add `publishes = \"topic.NAME\"`",
+            ),
+            Some(topic) if !needs.topic => {
+                self.say(topic.span(), format!("the recipe `{name}` publishes nothing"), "remove `publishes`");
+            }
+            _ => {}
+        }
+        self.source_of_recipe(function.source.get_ref(), name, recipe.source(), &needs);
+    }
+
+    /// The only sink of a kind: there if the recipe wants one, and not if it does not.
+    fn one_sink<'f>(
+        &mut self,
+        function: &'f Function,
+        recipe: &str,
+        kind: Kind,
+        wanted: bool,
+    ) -> Option<&'f Spanned<Reference>> {
+        let mut sinks = function.writes.iter().filter(|sink| sink.get_ref().kind == kind);
+        let first = sinks.next();
+        let word = kind.word();
+        match (first, wanted) {
+            (None, true) => self.say(
+                function.recipe.span(),
+                format!("the recipe `{recipe}` writes to a {word}, and this function has none"),
+                format!("add \"{word}.NAME\" to `writes`"),
+            ),
+            (Some(sink), false) => {
+                let message = format!("the recipe `{recipe}` writes to no {word}");
+                self.say(sink.span(), message, format!("remove \"{}\" from `writes`", sink.get_ref()));
+            }
+            (Some(_), true) => {
+                for more in sinks {
+                    self.say(
+                        more.span(),
+                        format!("the recipe `{recipe}` writes to one {word}"),
+                        format!("leave one {word} in `writes`"),
+                    );
+                }
+            }
+            (None, false) => {}
+        }
+        first
+    }
+
+    fn source_of_recipe(&mut self, source: &Source, recipe: &str, wanted: SourceKind, needs: &Needs) {
+        let from = source.from.get_ref();
+        let (kind, word) = match wanted {
+            SourceKind::Stream => (Kind::Stream, "a stream's records"),
+            SourceKind::Table => (Kind::Table, "a table's changes"),
+        };
+        if from.kind != kind && matches!(from.kind, Kind::Stream | Kind::Table) {
+            let message = format!("the recipe `{recipe}` reads {word}, and `{from}` has none");
+            self.say(source.from.span(), message, format!("write from = \"{}.NAME\"", kind.word()));
+            return;
+        }
+        let Some(view) = self.view_of(from) else { return };
+        let carried = view_of(view).images();
+        if !needs.images.are_in(carried) {
+            let missing = match (needs.images.old && !carried.old, needs.images.new && !carried.new) {
+                (true, true) => "the item before and after the change",
+                (true, false) => "the item before the change",
+                _ => "the item after the change",
+            };
+            let enough: Vec<_> = [ViewType::NewImage, ViewType::OldImage, ViewType::NewAndOldImages]
+                .into_iter()
+                .filter(|view| needs.images.are_in(view_of(*view).images()))
+                .map(|view| format!("\"{}\"", view.word()))
+                .collect();
+            self.say(
+                source.from.span(),
+                format!("the recipe `{recipe}` needs {missing}, which stream = \"{}\" does not carry", view.word()),
+                format!("write stream = {} in [{from}]", enough.join(" or ")),
+            );
+        }
+    }
+
+    fn view_of(&self, from: &Reference) -> Option<ViewType> {
+        (from.kind == Kind::Table).then(|| named(&self.spec.table, &from.name)).flatten()?.stream
+    }
+
+    fn source(&mut self, source: &Source) {
+        let from = source.from.get_ref();
+        self.refers(
+            &source.from,
+            &[Kind::Stream, Kind::Table],
+            "a function's source is a stream, or a table's changes",
+        );
+        if from.kind == Kind::Table
+            && let Some(Table { stream: None, .. }) = named(&self.spec.table, &from.name)
+        {
+            self.say(
+                source.from.span(),
+                format!("`{from}` does not keep a stream of its changes"),
+                format!("add `stream = \"new-and-old-images\"` to [{from}]"),
+            );
+        }
+        self.number(&source.batch_size, 1..=10_000, "a mapping's batch size");
+        self.duration(&source.batch_window, 0..=300, "a batch window is");
+        self.number(&source.parallelization_factor, 1..=10, "a parallelization factor");
+        self.number(&source.max_retries, -1..=10_000, "a mapping's retries (-1 is without limit)");
+        if let Some(age) = &source.max_record_age {
+            self.duration(age, MINUTE..=7 * DAY, "a mapping's maximum record age is");
+        }
+        if let Some(target) = &source.on_failure {
+            self.refers(
+                target,
+                &[Kind::Queue, Kind::Topic, Kind::Bucket],
+                "on-failure records go to a queue, a topic or a bucket",
+            );
+        }
+    }
+
+    /// More functions on one source than its shards can serve.
+    pub(super) fn readers(&mut self) {
+        let mut readers: BTreeMap<&Reference, usize> = BTreeMap::new();
+        for function in self.spec.function.values() {
+            *readers.entry(function.source.get_ref().from.get_ref()).or_default() += 1;
+        }
+        for function in self.spec.function.values() {
+            let from = &function.source.get_ref().from;
+            let count = readers.get(from.get_ref()).copied().unwrap_or_default();
+            match from.get_ref().kind {
+                Kind::Stream if count > STREAM_READERS => self.say(
+                    from.span(),
+                    format!("more than five functions read `{}`", from.get_ref()),
+                    "a shard serves five reads a second; split the stream or its readers",
+                ),
+                Kind::Table if count > TABLE_READERS => self.say(
+                    from.span(),
+                    format!("more than two functions read `{}`", from.get_ref()),
+                    "a shard of a table's stream serves two readers; let one of them pass the changes on",
+                ),
+                _ => {}
+            }
+        }
+    }
+}
+
+fn key_type(kind: KeyKind) -> AttributeType {
+    match kind {
+        KeyKind::S => AttributeType::S,
+        KeyKind::N => AttributeType::N,
+        KeyKind::B => AttributeType::B,
+    }
+}
+
+fn view_of(view: ViewType) -> View {
+    match view {
+        ViewType::KeysOnly => View::KeysOnly,
+        ViewType::NewImage => View::NewImage,
+        ViewType::OldImage => View::OldImage,
+        ViewType::NewAndOldImages => View::NewAndOldImages,
+    }
+}
