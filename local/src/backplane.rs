@@ -82,17 +82,29 @@ impl Backplane {
     /// S3 `PutObject`.
     pub async fn put_object(&self, bucket: &str, key: &str, body: Vec<u8>) -> Result<(), CallError> {
         let call = Call { service: "s3".into(), operation: "PutObject".into(), protocol: Protocol::RestXml };
-        let path: Vec<String> = key
-            .split('/')
-            .map(|part| form_urlencoded::byte_serialize(part.as_bytes()).collect::<String>().replace('+', "%20"))
-            .collect();
         let request = Request::builder()
             .method(Method::PUT)
-            .uri(format!("/{bucket}/{}", path.join("/")))
+            .uri(object_path(bucket, key))
             .header("content-type", "application/json")
             .body(Bytes::from(body))
             .map_err(CallError::internal)?;
         self.answered(&call, request).await.map(drop)
+    }
+
+    /// S3 `GetObject`.
+    pub(crate) async fn get_object(
+        &self,
+        bucket: &str,
+        key: &str,
+        version: Option<&str>,
+    ) -> Result<Vec<u8>, CallError> {
+        let call = Call { service: "s3".into(), operation: "GetObject".into(), protocol: Protocol::RestXml };
+        let version = version.map(|version| format!("?versionId={version}")).unwrap_or_default();
+        let request = Request::builder()
+            .uri(object_path(bucket, key) + &version)
+            .body(Bytes::new())
+            .map_err(CallError::internal)?;
+        self.answered(&call, request).await.map(Vec::from)
     }
 
     async fn answered(&self, call: &Call, request: Request<Bytes>) -> Result<Bytes, CallError> {
@@ -107,4 +119,12 @@ impl Backplane {
 /// The name at the end of a role's ARN, after its path.
 fn role_name(arn: &str) -> &str {
     arn.rsplit('/').next().unwrap_or(arn)
+}
+
+fn object_path(bucket: &str, key: &str) -> String {
+    let parts: Vec<String> = key
+        .split('/')
+        .map(|part| form_urlencoded::byte_serialize(part.as_bytes()).collect::<String>().replace('+', "%20"))
+        .collect();
+    format!("/{bucket}/{}", parts.join("/"))
 }

@@ -15,6 +15,7 @@ use uuid::Uuid;
 use zip::ZipArchive;
 
 use super::error::ApiError;
+use crate::backplane::Backplane;
 
 /// Lambda's limit for a package sent with the request.
 const MAX_ZIPPED: usize = 50 * 1024 * 1024;
@@ -56,18 +57,24 @@ impl CodeStore {
         Self { root, live: Mutex::default() }
     }
 
-    /// Reads the `ZipFile` of a request, or says why there is none that can be used.
-    pub(crate) async fn from_request(self: &Arc<Self>, source: &Value) -> Result<Arc<Code>, ApiError> {
-        let Some(text) = source["ZipFile"].as_str() else {
-            let given = ["S3Bucket", "ImageUri"].into_iter().find(|key| !source[*key].is_null());
-            return Err(ApiError::invalid(match given {
-                Some(key) => format!("{key} is not supported by the embedded AWS: send the package as ZipFile."),
-                None => "Please provide a source for function code.".to_owned(),
-            }));
-        };
-        let zip = BASE64.decode(text).map_err(|_| {
-            ApiError::invalid("Could not unzip uploaded file. Please check your file, then try to upload again.")
+    /// Unpacks the package of a request, or says why it cannot be used.
+    pub(crate) async fn from_request(
+        self: &Arc<Self>,
+        source: &Value,
+        backplane: &Backplane,
+    ) -> Result<Arc<Code>, ApiError> {
+        let Some(bucket) = source["S3Bucket"].as_str() else { return self.unpacked(sent(source)?).await };
+        let (key, version) = (source["S3Key"].as_str().unwrap_or_default(), source["S3ObjectVersion"].as_str());
+        let zip = backplane.get_object(bucket, key, version).await.map_err(|error| {
+            ApiError::invalid(format!(
+                "Error occurred while GetObject. S3 Error Code: {}. S3 Error Message: {}",
+                error.code, error.message
+            ))
         })?;
+        self.unpacked(zip).await
+    }
+
+    async fn unpacked(self: &Arc<Self>, zip: Vec<u8>) -> Result<Arc<Code>, ApiError> {
         let store = Arc::clone(self);
         tokio::task::spawn_blocking(move || store.unpack(&zip)).await.map_err(ApiError::service)?
     }
@@ -104,6 +111,20 @@ impl Drop for CodeStore {
         // Fails while another engine of this process has code there, which is right.
         drop(fs::remove_dir(&self.root));
     }
+}
+
+/// The `ZipFile` of a request.
+fn sent(source: &Value) -> Result<Vec<u8>, ApiError> {
+    let Some(text) = source["ZipFile"].as_str() else {
+        return Err(ApiError::invalid(if source["ImageUri"].is_null() {
+            "Please provide a source for function code."
+        } else {
+            "ImageUri is not supported by the embedded AWS, which runs a bootstrap."
+        }));
+    };
+    BASE64.decode(text).map_err(|_| {
+        ApiError::invalid("Could not unzip uploaded file. Please check your file, then try to upload again.")
+    })
 }
 
 /// Removes the folders of daemons that no longer run.
@@ -189,22 +210,22 @@ mod tests {
         std::env::temp_dir().join(format!("streamkit-code-{}", Uuid::new_v4()))
     }
 
-    fn package(entries: &[(&str, &[u8])]) -> String {
+    fn package(entries: &[(&str, &[u8])]) -> Vec<u8> {
         let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
         for (name, content) in entries {
             zip.start_file(*name, SimpleFileOptions::default().unix_permissions(0o755)).unwrap();
             zip.write_all(content).unwrap();
         }
-        BASE64.encode(zip.finish().unwrap().into_inner())
+        zip.finish().unwrap().into_inner()
     }
 
     #[tokio::test]
     async fn package_is_unpacked_once_and_removed_with_its_last_user() {
         let state = state_dir();
         let store = Arc::new(CodeStore::new(state.clone()));
-        let source = json!({ "ZipFile": package(&[("bootstrap", b"#!/bin/sh\n")]) });
-        let first = store.from_request(&source).await.unwrap();
-        let second = store.from_request(&source).await.unwrap();
+        let zip = package(&[("bootstrap", b"#!/bin/sh\n")]);
+        let first = store.unpacked(zip.clone()).await.unwrap();
+        let second = store.unpacked(zip).await.unwrap();
         assert!(Arc::ptr_eq(&first, &second));
         let file = first.dir.join("bootstrap");
         assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o755);
@@ -217,7 +238,7 @@ mod tests {
     async fn entry_outside_of_the_package_is_refused() {
         let state = state_dir();
         let store = Arc::new(CodeStore::new(state.clone()));
-        let error = store.from_request(&json!({ "ZipFile": package(&[("../evil", b"x")]) })).await.unwrap_err();
+        let error = store.unpacked(package(&[("../evil", b"x")])).await.unwrap_err();
         assert_eq!(error.code, "InvalidParameterValueException");
         assert!(error.message.contains("evil"), "{}", error.message);
         assert!(!state.join("functions/evil").exists());
@@ -227,11 +248,9 @@ mod tests {
     #[tokio::test]
     async fn what_is_not_a_zip_file_is_refused() {
         let store = Arc::new(CodeStore::new(state_dir()));
-        for source in
-            [json!({ "ZipFile": "bm90IGEgemlw" }), json!({ "ZipFile": "***" }), json!({}), json!({ "S3Bucket": "b" })]
-        {
-            let error = store.from_request(&source).await.unwrap_err();
-            assert_eq!(error.code, "InvalidParameterValueException", "{source}");
+        assert_eq!(store.unpacked(b"not a zip".into()).await.unwrap_err().code, "InvalidParameterValueException");
+        for source in [json!({ "ZipFile": "***" }), json!({}), json!({ "ImageUri": "i" })] {
+            assert_eq!(sent(&source).unwrap_err().code, "InvalidParameterValueException", "{source}");
         }
     }
 }

@@ -3,14 +3,20 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::asynchronous::InvokeConfig;
 use super::code::Code;
+use super::error::ApiError;
+use super::permissions::Policies;
 use super::pool::Pool;
 use super::settings::Settings;
+use super::versions::{LATEST, Published};
 use crate::clock;
 
 /// The account's limit of concurrent invocations.
@@ -19,10 +25,34 @@ pub(crate) const ACCOUNT_CONCURRENCY: u32 = 1000;
 /// Code and configuration at one time; a change makes a new one, and processes of the old one are replaced.
 #[derive(Debug)]
 pub(crate) struct Version {
+    /// Of a published version; `$LATEST` has none.
+    number: Option<u32>,
     pub(crate) settings: Settings,
     pub(crate) code: Arc<Code>,
     pub(crate) modified_ms: i64,
     pub(crate) revision: Uuid,
+}
+
+impl Version {
+    fn latest(settings: Settings, code: Arc<Code>) -> Self {
+        Self { number: None, settings, code, modified_ms: clock::now_ms(), revision: Uuid::new_v4() }
+    }
+
+    pub(crate) fn published(number: u32, settings: Settings, code: Arc<Code>) -> Self {
+        Self { number: Some(number), ..Self::latest(settings, code) }
+    }
+
+    /// `$LATEST`, or the number.
+    pub(crate) fn name(&self) -> String {
+        self.number.map_or_else(|| LATEST.to_owned(), |number| number.to_string())
+    }
+
+    /// Whether code and configuration are the same; a version's own description does not count.
+    pub(crate) fn same_as(&self, other: &Self) -> bool {
+        let mut settings = self.settings.clone();
+        settings.description.clone_from(&other.settings.description);
+        self.code.sha256 == other.code.sha256 && settings == other.settings
+    }
 }
 
 /// One function.
@@ -36,6 +66,11 @@ pub(crate) struct Function {
     tags: Mutex<BTreeMap<String, String>>,
     reserved: Mutex<Option<u32>>,
     running: AtomicU32,
+    published: Mutex<Published>,
+    policies: Mutex<Policies>,
+    invoke_configs: Mutex<BTreeMap<String, InvokeConfig>>,
+    /// The change of state that is under way, and until when.
+    change: Mutex<Option<(State, Instant)>>,
 }
 
 /// One admitted invocation; dropping it makes room for the next.
@@ -65,16 +100,38 @@ impl Function {
             arn,
             gone,
             pool: Pool::default(),
-            version: Mutex::new(Arc::new(Version {
-                settings,
-                code,
-                modified_ms: clock::now_ms(),
-                revision: Uuid::new_v4(),
-            })),
+            version: Mutex::new(Arc::new(Version::latest(settings, code))),
             tags: Mutex::new(tags),
             reserved: Mutex::default(),
             running: AtomicU32::new(0),
+            published: Mutex::default(),
+            policies: Mutex::default(),
+            invoke_configs: Mutex::default(),
+            change: Mutex::default(),
         }
+    }
+
+    /// Begins a change of state that takes this long.
+    pub(crate) fn begin(&self, state: State, time: Duration) {
+        *lock(&self.change) = Some((state, Instant::now() + time));
+    }
+
+    /// The state now.
+    pub(crate) fn state(&self) -> State {
+        match *lock(&self.change) {
+            Some((state, until)) if Instant::now() < until => state,
+            _ => State::Settled,
+        }
+    }
+
+    /// Refuses a change while another one is under way.
+    pub(crate) fn check_settled(&self) -> Result<(), ApiError> {
+        let why = match self.state() {
+            State::Settled => return Ok(()),
+            State::Creating => "The function is currently in the following state: Pending".to_owned(),
+            State::Updating => format!("An update is in progress for resource: {}", self.arn),
+        };
+        Err(ApiError::conflict(format!("The operation cannot be performed at this time. {why}")))
     }
 
     /// What runs now.
@@ -84,7 +141,7 @@ impl Function {
 
     /// Changes code or configuration; invocations under way finish with what they began with.
     pub(crate) fn change(&self, settings: Settings, code: Arc<Code>) -> Arc<Version> {
-        let version = Arc::new(Version { settings, code, modified_ms: clock::now_ms(), revision: Uuid::new_v4() });
+        let version = Arc::new(Version::latest(settings, code));
         *lock(&self.version) = Arc::clone(&version);
         self.pool.clear();
         version
@@ -96,6 +153,18 @@ impl Function {
 
     pub(crate) fn reserved(&self) -> MutexGuard<'_, Option<u32>> {
         lock(&self.reserved)
+    }
+
+    pub(crate) fn published(&self) -> MutexGuard<'_, Published> {
+        lock(&self.published)
+    }
+
+    pub(crate) fn policies(&self) -> MutexGuard<'_, Policies> {
+        lock(&self.policies)
+    }
+
+    pub(crate) fn invoke_configs(&self) -> MutexGuard<'_, BTreeMap<String, InvokeConfig>> {
+        lock(&self.invoke_configs)
     }
 
     /// Admits one more invocation, unless the function's concurrency is used up.
@@ -122,7 +191,7 @@ impl Function {
             "Timeout": settings.timeout_seconds,
             "MemorySize": settings.memory_mb,
             "LastModified": clock::iso(version.modified_ms).replace('Z', "+0000"),
-            "Version": "$LATEST",
+            "Version": version.name(),
             "TracingConfig": { "Mode": settings.tracing },
             "RevisionId": version.revision.to_string(),
             "State": "Active",
@@ -152,8 +221,8 @@ impl Function {
             }
             State::Updating => {
                 shown["LastUpdateStatus"] = json!("InProgress");
-                shown["LastUpdateStatusReason"] = json!("The function is being created.");
-                shown["LastUpdateStatusReasonCode"] = json!("Creating");
+                shown["LastUpdateStatusReason"] = json!("The function is being updated.");
+                shown["LastUpdateStatusReasonCode"] = json!("Updating");
             }
         }
         shown

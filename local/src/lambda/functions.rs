@@ -8,11 +8,13 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use super::error::ApiError;
-use super::function::{ACCOUNT_CONCURRENCY, Function, State};
+use super::function::{ACCOUNT_CONCURRENCY, Function, State, Version};
 use super::names::FunctionRef;
 use super::page::page;
 use super::settings::Settings;
+use super::versions::{LATEST, Target};
 use super::{Engine, Query};
+use crate::pace::Step;
 
 /// A JSON answer.
 pub(crate) fn answer(status: StatusCode, body: &Value) -> Response {
@@ -24,29 +26,26 @@ impl Engine {
         self.functions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The function that a request names, by any form of its name.
+    /// The function that a request names, by any form of its name; what the name is qualified with must exist too.
     pub(crate) fn function(&self, text: &str, query: &Query) -> Result<Arc<Function>, ApiError> {
-        let named = FunctionRef::parse(text)?;
-        let qualifier = named.qualifier.or_else(|| query.get("Qualifier").map(str::to_owned));
-        let arn = self.place.function_arn(&named.name);
-        match (self.functions().get(&named.name), qualifier.as_deref()) {
-            (Some(function), None | Some("$LATEST")) => Ok(Arc::clone(function)),
-            (_, None) => Err(ApiError::not_found(format!("Function not found: {arn}"))),
-            (_, Some(qualifier)) => Err(ApiError::not_found(format!("Function not found: {arn}:{qualifier}"))),
+        Ok(self.target(text, query)?.function)
+    }
+
+    fn check_role(&self, settings: &Settings) -> Result<(), ApiError> {
+        if self.backplane.role_is_known(&settings.role) {
+            return Ok(());
         }
+        Err(ApiError::invalid("The role defined for the function cannot be assumed by Lambda."))
     }
 
     pub(crate) async fn create_function(&self, body: &Value) -> Result<Response, ApiError> {
         let named = FunctionRef::parse(body["FunctionName"].as_str().unwrap_or_default())?;
         let settings = Settings::create(body)?;
-        publishing(body)?;
-        if !self.backplane.role_is_known(&settings.role) {
-            return Err(ApiError::invalid("The role defined for the function cannot be assumed by Lambda."));
-        }
+        self.check_role(&settings)?;
         if self.functions().contains_key(&named.name) {
             return Err(exists(&named.name));
         }
-        let code = self.code.from_request(&body["Code"]).await?;
+        let code = self.code.from_request(&body["Code"], &self.backplane).await?;
         let arn = self.place.function_arn(&named.name);
         let function = Arc::new(Function::new(
             named.name.clone(),
@@ -61,13 +60,19 @@ impl Engine {
             return Err(exists(&named.name));
         }
         functions.insert(named.name, Arc::clone(&function));
+        drop(functions);
+        function.begin(State::Creating, self.backplane.pace().time(Step::FunctionCreate, &function.name));
+        if body["Publish"].as_bool() == Some(true) {
+            let version = function.publish(&Value::Null)?;
+            return Ok(answer(StatusCode::CREATED, &function.configuration(&version, State::Creating)));
+        }
         Ok(answer(StatusCode::CREATED, &function.configuration(&function.version(), State::Creating)))
     }
 
-    pub(crate) fn get_function(function: &Function) -> Response {
-        let version = function.version();
+    pub(crate) fn get_function(target: &Target) -> Response {
+        let function = &target.function;
         let mut shown = json!({
-            "Configuration": function.configuration(&version, State::Settled),
+            "Configuration": target.configuration(),
             "Code": { "RepositoryType": "S3" },
             "Tags": *function.tags(),
         });
@@ -78,8 +83,8 @@ impl Engine {
     }
 
     pub(crate) async fn update_function_code(&self, function: &Function, body: &Value) -> Result<Response, ApiError> {
-        publishing(body)?;
-        let code = self.code.from_request(body).await?;
+        function.check_settled()?;
+        let code = self.code.from_request(body, &self.backplane).await?;
         let before = function.version();
         revision(body, &before.revision.to_string())?;
         let mut settings = before.settings.clone();
@@ -87,21 +92,50 @@ impl Engine {
         if body["DryRun"].as_bool() == Some(true) {
             return Ok(answer(StatusCode::OK, &function.configuration(&before, State::Settled)));
         }
-        let after = function.change(settings, code);
-        Ok(answer(StatusCode::OK, &function.configuration(&after, State::Updating)))
+        let mut after = function.change(settings, code);
+        if body["Publish"].as_bool() == Some(true) {
+            after = function.publish(&Value::Null)?;
+        }
+        Ok(self.updating(function, &after))
     }
 
-    pub(crate) fn update_function_configuration(function: &Function, body: &Value) -> Result<Response, ApiError> {
+    pub(crate) fn update_function_configuration(
+        &self,
+        function: &Function,
+        body: &Value,
+    ) -> Result<Response, ApiError> {
+        function.check_settled()?;
         let before = function.version();
         revision(body, &before.revision.to_string())?;
         let mut settings = before.settings.clone();
         settings.change(body)?;
+        if settings.role != before.settings.role {
+            self.check_role(&settings)?;
+        }
         let after = function.change(settings, Arc::clone(&before.code));
-        Ok(answer(StatusCode::OK, &function.configuration(&after, State::Updating)))
+        Ok(self.updating(function, &after))
+    }
+
+    /// The answer to an update, which is under way for a while.
+    fn updating(&self, function: &Function, version: &Version) -> Response {
+        function.begin(State::Updating, self.backplane.pace().time(Step::FunctionUpdate, &function.name));
+        answer(StatusCode::OK, &function.configuration(version, State::Updating))
+    }
+
+    /// Removes one version where the name is qualified, else the function with all of them.
+    pub(crate) async fn delete(&self, target: &Target) -> Result<Response, ApiError> {
+        match target.qualifier() {
+            None => Ok(self.delete_function(&target.function).await),
+            Some(LATEST) => Err(ApiError::invalid("$LATEST version cannot be deleted without deleting the function.")),
+            Some(qualifier) => {
+                target.function.unpublish(qualifier)?;
+                Ok(StatusCode::NO_CONTENT.into_response())
+            }
+        }
     }
 
     /// Removes a function, ends its processes, and writes the last of its log, so that its log group may be deleted next.
-    pub(crate) async fn delete_function(&self, function: &Function) -> Response {
+    async fn delete_function(&self, function: &Function) -> Response {
         self.functions().remove(&function.name);
         self.logs.flush().await;
         function.gone.cancel();
@@ -113,15 +147,8 @@ impl Engine {
         let functions: Vec<_> = self.functions().values().cloned().collect();
         let (part, next) = page(&functions, query, 50)?;
         let shown: Vec<_> =
-            part.iter().map(|function| function.configuration(&function.version(), State::Settled)).collect();
+            part.iter().map(|function| function.configuration(&function.version(), function.state())).collect();
         Ok(answer(StatusCode::OK, &json!({ "Functions": shown, "NextMarker": next })))
-    }
-
-    /// Only `$LATEST`: this AWS publishes no versions.
-    pub(crate) fn list_versions(function: &Function) -> Response {
-        let mut shown = function.configuration(&function.version(), State::Settled);
-        shown["FunctionArn"] = json!(format!("{}:$LATEST", function.arn));
-        answer(StatusCode::OK, &json!({ "Versions": [shown] }))
     }
 
     pub(crate) fn put_concurrency(function: &Function, body: &Value) -> Result<Response, ApiError> {
@@ -238,14 +265,8 @@ fn exists(name: &str) -> ApiError {
     ApiError::conflict(format!("Function already exist: {name}"))
 }
 
-fn publishing(body: &Value) -> Result<(), ApiError> {
-    if body["Publish"].as_bool() == Some(true) {
-        return Err(ApiError::invalid("The embedded AWS does not publish versions: Publish must be false."));
-    }
-    Ok(())
-}
-
-fn revision(body: &Value, now: &str) -> Result<(), ApiError> {
+/// Refuses a change that was meant for another revision.
+pub(super) fn revision(body: &Value, now: &str) -> Result<(), ApiError> {
     match body["RevisionId"].as_str() {
         Some(given) if given != now => Err(ApiError::new(
             StatusCode::PRECONDITION_FAILED,

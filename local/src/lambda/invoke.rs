@@ -13,9 +13,10 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::error::ApiError;
-use super::function::{Function, Version};
+use super::function::{Function, State, Version};
 use super::process::{Fault, Process, Surroundings};
 use super::runtime_api::{Answer, MAX_PAYLOAD, Work};
+use super::versions::Target;
 use super::{Engine, logs::LogStream};
 use crate::clock;
 
@@ -24,8 +25,6 @@ use crate::clock;
 const INIT_LIMIT: Duration = Duration::from_secs(10);
 /// Lambda's limit for the event of an asynchronous invocation.
 const MAX_ASYNC_PAYLOAD: usize = 1024 * 1024;
-/// Lambda tries a failed asynchronous invocation twice more, after one and after two minutes.
-const ASYNC_RETRIES: [Duration; 2] = [Duration::from_mins(1), Duration::from_mins(2)];
 
 /// One event for a function.
 #[derive(Debug, Clone)]
@@ -50,6 +49,8 @@ pub(crate) struct Outcome {
     pub(crate) failed: bool,
     /// The last 4 KB of the log.
     pub(crate) tail: Vec<u8>,
+    /// The version that ran.
+    pub(crate) version: String,
 }
 
 /// Why an event never reached the function.
@@ -57,6 +58,8 @@ pub(crate) struct Outcome {
 pub(crate) enum Refusal {
     /// The concurrency is used up.
     Throttled,
+    /// The function is not there yet.
+    Pending,
     /// The function was deleted.
     Gone,
     /// The event is over 6 MB.
@@ -65,37 +68,35 @@ pub(crate) enum Refusal {
 
 impl Engine {
     /// Runs a function on one event.
-    pub(crate) async fn run(self: &Arc<Self>, function: &Function, event: Event) -> Result<Outcome, Refusal> {
+    pub(crate) async fn run(self: &Arc<Self>, target: &Target, event: Event) -> Result<Outcome, Refusal> {
+        let Target { function, version, .. } = target;
         if event.payload.len() > MAX_PAYLOAD {
             return Err(Refusal::TooLarge);
         }
         if function.gone.is_cancelled() {
             return Err(Refusal::Gone);
         }
+        if function.state() == State::Creating {
+            return Err(Refusal::Pending);
+        }
         let Some(admission) = function.admit() else {
             self.metrics.function(&function.name, "Throttles", "Count", 1.0);
             return Err(Refusal::Throttled);
         };
         self.metrics.function(&function.name, "ConcurrentExecutions", "Count", f64::from(admission.running));
-        let version = function.version();
         let timeout = Duration::from_secs(version.settings.timeout_seconds.into());
-        let (run, process) = match self.process(function, &version, timeout).await {
+        let (run, process) = match self.process(function, version, timeout).await {
             Ok((process, init)) => {
                 process.output.start_tail();
-                process.output.say(&format!("START RequestId: {} Version: $LATEST", event.request_id));
+                process.output.say(&start_line(&event, version));
                 let started = Instant::now();
-                let result = process.work(work(function, &event, timeout), timeout).await;
+                let result = process.work(work(target, &event, timeout), timeout).await;
                 let duration = if matches!(result, Err(Fault::Timeout)) { timeout } else { started.elapsed() };
-                (Run { event: &event, version: &version, result, duration, init }, Ok(process))
+                (Run { event: &event, version, result, duration, init }, Ok(process))
             }
             Err(NotReady { fault, init, process }) => {
-                let run = Run {
-                    event: &event,
-                    version: &version,
-                    result: Err(fault),
-                    duration: Duration::ZERO,
-                    init: Some(init),
-                };
+                let run =
+                    Run { event: &event, version, result: Err(fault), duration: Duration::ZERO, init: Some(init) };
                 (run, process)
             }
         };
@@ -108,7 +109,9 @@ impl Engine {
                 }
                 let tail = process.output.tail();
                 // A fault that leaves the process able to answer the next event does not cost it its life.
-                if matches!(run.result, Ok(_) | Err(Fault::TooLarge)) && !function.gone.is_cancelled() {
+                // One of a version that was replaced meanwhile has nothing to wait for.
+                let able = matches!(run.result, Ok(_) | Err(Fault::TooLarge));
+                if able && !function.gone.is_cancelled() && function.has(version) {
                     function.pool.keep(process);
                     self.reap_later();
                 } else {
@@ -118,7 +121,7 @@ impl Engine {
                 run.outcome(tail)
             }
             Err(to) => {
-                let mut lines = vec![format!("START RequestId: {} Version: $LATEST", event.request_id)];
+                let mut lines = vec![start_line(&event, version)];
                 lines.extend(run.report(None));
                 let now = clock::now_ms();
                 let tail = lines.join("\n").into_bytes();
@@ -175,7 +178,7 @@ impl Engine {
     /// The Invoke API.
     pub(crate) async fn invoke(
         self: &Arc<Self>,
-        function: Arc<Function>,
+        target: Target,
         headers: &HeaderMap,
         payload: Bytes,
     ) -> Result<Response, ApiError> {
@@ -201,14 +204,16 @@ impl Engine {
             "RequestResponse" => {
                 let size = event.payload.len();
                 // In a task of its own: a caller that hangs up does not end the invocation.
-                let (engine, running) = (Arc::clone(self), Arc::clone(&function));
+                let (engine, running) = (Arc::clone(self), target.clone());
                 let outcome = self.tasks.spawn(async move { engine.run(&running, event).await }).await;
                 let outcome =
-                    outcome.map_err(ApiError::service)?.map_err(|refusal| refused(refusal, &function, size))?;
+                    outcome.map_err(ApiError::service)?.map_err(|refusal| refused(refusal, &target.function, size))?;
                 let mut answer = outcome.payload.into_response();
                 let headers = answer.headers_mut();
                 headers.insert("content-type", HeaderValue::from_static("application/json"));
-                headers.insert("x-amz-executed-version", HeaderValue::from_static("$LATEST"));
+                if let Ok(version) = HeaderValue::from_str(&outcome.version) {
+                    headers.insert("x-amz-executed-version", version);
+                }
                 if outcome.failed {
                     headers.insert("x-amz-function-error", HeaderValue::from_static("Unhandled"));
                 }
@@ -223,39 +228,13 @@ impl Engine {
                 Err(too_large(event.payload.len(), "Event", MAX_ASYNC_PAYLOAD))
             }
             "Event" => {
-                let engine = Arc::clone(self);
-                let stop = self.stop.clone();
-                self.tasks.spawn(async move { stop.run_until_cancelled(engine.run_later(&function, event)).await });
+                self.take_event(target, event);
                 Ok(StatusCode::ACCEPTED.into_response())
             }
             "DryRun" => Ok(StatusCode::NO_CONTENT.into_response()),
             other => Err(ApiError::invalid(format!(
                 "1 validation error detected: Value '{other}' at 'invocationType' failed to satisfy constraint: Member must satisfy enum value set: [Event, RequestResponse, DryRun]"
             ))),
-        }
-    }
-
-    /// Runs one asynchronous event to its end.
-    async fn run_later(self: &Arc<Self>, function: &Function, event: Event) {
-        let mut retries = ASYNC_RETRIES.iter();
-        loop {
-            let Ok(one_of_a_few) = self.asynchronous.acquire().await else { return };
-            let result = self.run(function, event.clone()).await;
-            drop(one_of_a_few);
-            let pause = match result {
-                Ok(outcome) if !outcome.failed => return,
-                Err(Refusal::Gone | Refusal::TooLarge) => return,
-                // Throttled events stay in the queue and use up no attempt.
-                Err(Refusal::Throttled) => Duration::from_secs(1),
-                Ok(_) => match retries.next() {
-                    Some(pause) => *pause,
-                    None => return,
-                },
-            };
-            tokio::select! {
-                () = tokio::time::sleep(pause) => {}
-                () = function.gone.cancelled() => return,
-            }
         }
     }
 }
@@ -325,26 +304,31 @@ impl Run<'_> {
             Ok(Answer::TooLarge) => (Fault::TooLarge.payload(&self.event.request_id, self.timeout()), true),
             Err(fault) => (fault.payload(&self.event.request_id, self.timeout()), true),
         };
-        Outcome { payload, failed, tail }
+        Outcome { payload, failed, tail, version: self.version.name() }
     }
 }
 
-fn work(function: &Function, event: &Event, timeout: Duration) -> Work {
+fn start_line(event: &Event, version: &Version) -> String {
+    format!("START RequestId: {} Version: {}", event.request_id, version.name())
+}
+
+fn work(target: &Target, event: &Event, timeout: Duration) -> Work {
     let deadline_ms = clock::now_ms() + i64::try_from(timeout.as_millis()).unwrap_or(i64::MAX / 2);
     Work {
         request_id: event.request_id.clone(),
         payload: event.payload.clone(),
         deadline_ms,
-        function_arn: function.arn.clone(),
-        trace: event.trace.clone().unwrap_or_else(new_trace),
+        function_arn: target.arn(),
+        trace: event.trace.clone().unwrap_or_else(|| new_trace(target.version.settings.tracing == "Active")),
         client_context: event.client_context.clone(),
     }
 }
 
-fn new_trace() -> String {
+fn new_trace(sampled: bool) -> String {
     let id = Uuid::new_v4().simple().to_string();
     let parent = Uuid::new_v4().simple().to_string();
-    format!("Root=1-{:08x}-{};Parent={};Sampled=0", clock::now_ms() / 1000, &id[..24], &parent[..16])
+    let (time, sampled) = (clock::now_ms() / 1000, u8::from(sampled));
+    format!("Root=1-{time:08x}-{};Parent={};Sampled={sampled}", &id[..24], &parent[..16])
 }
 
 fn client_context(encoded: &str) -> Result<String, ApiError> {
@@ -370,6 +354,10 @@ fn refused(refusal: Refusal, function: &Function, size: usize) -> ApiError {
             error.reason = Some(reason);
             error
         }
+        Refusal::Pending => match function.check_settled() {
+            Err(error) => error,
+            Ok(()) => ApiError::conflict("The function was being created; it is there now."),
+        },
         Refusal::Gone => ApiError::not_found(format!("Function not found: {}", function.arn)),
         Refusal::TooLarge => too_large(size, "RequestResponse", MAX_PAYLOAD),
     }

@@ -1,6 +1,8 @@
 //! The Lambda engine: functions that run as processes, the Runtime API that they speak, and event source mappings.
 
+mod asynchronous;
 mod code;
+mod destination;
 mod emf;
 mod error;
 mod function;
@@ -12,11 +14,13 @@ mod metrics;
 mod names;
 mod output;
 mod page;
+mod permissions;
 mod pool;
 mod process;
 mod routes;
 mod runtime_api;
 mod settings;
+mod versions;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

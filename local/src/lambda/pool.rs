@@ -23,11 +23,12 @@ pub(crate) struct Pool {
 }
 
 impl Pool {
-    /// Takes a process of this version; those of another version, and those that ended, are let go.
+    /// Takes a process of this version; those that ended are let go.
     pub(crate) fn take(&self, version: &Arc<Version>) -> Option<Process> {
         let mut idle = self.lock();
-        idle.retain(|idle| Arc::ptr_eq(&idle.process.version, version) && !idle.process.exited());
-        idle.pop().map(|idle| idle.process)
+        idle.retain(|idle| !idle.process.exited());
+        let at = idle.iter().rposition(|idle| Arc::ptr_eq(&idle.process.version, version))?;
+        Some(idle.remove(at).process)
     }
 
     /// Keeps a process for the next invocation.

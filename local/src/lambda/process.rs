@@ -151,7 +151,7 @@ impl Process {
         around: &Surroundings<'_>,
     ) -> Result<Process, (Fault, LogStream)> {
         let today = clock::iso(clock::now_ms());
-        let stream = format!("{}/[$LATEST]{}", today[..10].replace('-', "/"), Uuid::new_v4().simple());
+        let stream = format!("{}/[{}]{}", today[..10].replace('-', "/"), version.name(), Uuid::new_v4().simple());
         let to = LogStream {
             group: version.settings.log_group(&function.name).into(),
             stream: stream.into(),
@@ -333,7 +333,7 @@ fn environment(
         ("AWS_SESSION_TOKEN", "local".to_owned()),
         ("AWS_ENDPOINT_URL", backplane.endpoint()),
         ("AWS_LAMBDA_FUNCTION_NAME", function.name.clone()),
-        ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST".to_owned()),
+        ("AWS_LAMBDA_FUNCTION_VERSION", version.name()),
         ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", settings.memory_mb.to_string()),
         ("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand".to_owned()),
         ("AWS_LAMBDA_LOG_GROUP_NAME", to.group.to_string()),

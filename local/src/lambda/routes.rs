@@ -32,6 +32,9 @@ pub fn operation_name(method: &Method, path: &str) -> &'static str {
         ("POST", ["functions", _, "versions"]) => "PublishVersion",
         ("GET", ["functions", _, "aliases"]) => "ListAliases",
         ("POST", ["functions", _, "aliases"]) => "CreateAlias",
+        ("GET", ["functions", _, "aliases", _]) => "GetAlias",
+        ("PUT", ["functions", _, "aliases", _]) => "UpdateAlias",
+        ("DELETE", ["functions", _, "aliases", _]) => "DeleteAlias",
         ("GET", ["functions", _, "policy"]) => "GetPolicy",
         ("POST", ["functions", _, "policy"]) => "AddPermission",
         ("DELETE", ["functions", _, "policy", _]) => "RemovePermission",
@@ -41,7 +44,14 @@ pub fn operation_name(method: &Method, path: &str) -> &'static str {
         ("GET", ["functions", _, "code-signing-config"]) => "GetFunctionCodeSigningConfig",
         ("GET", ["functions", _, "event-invoke-config"]) => "GetFunctionEventInvokeConfig",
         ("PUT", ["functions", _, "event-invoke-config"]) => "PutFunctionEventInvokeConfig",
+        ("POST", ["functions", _, "event-invoke-config"]) => "UpdateFunctionEventInvokeConfig",
+        ("DELETE", ["functions", _, "event-invoke-config"]) => "DeleteFunctionEventInvokeConfig",
+        ("GET", ["functions", _, "event-invoke-config", "list"]) => "ListFunctionEventInvokeConfigs",
         ("GET", ["functions", _, "url"]) => "GetFunctionUrlConfig",
+        ("GET", ["functions", _, "urls"]) => "ListFunctionUrlConfigs",
+        ("GET", ["functions", _, "runtime-management-config"]) => "GetRuntimeManagementConfig",
+        ("GET", ["functions", _, "recursion-config"]) => "GetFunctionRecursionConfig",
+        ("GET", ["layers"]) => "ListLayers",
         ("POST", ["event-source-mappings"]) => "CreateEventSourceMapping",
         ("GET", ["event-source-mappings"]) => "ListEventSourceMappings",
         ("GET", ["event-source-mappings", _]) => "GetEventSourceMapping",
@@ -83,7 +93,7 @@ impl Engine {
         }
         let resource = resource(path);
         if operation == "Invoke" {
-            return self.invoke(self.function(&resource, query)?, headers, bytes).await;
+            return self.invoke(self.target(&resource, query)?, headers, bytes).await;
         }
         let body = body(&bytes)?;
         let ok = |body: Value| Ok(answer(StatusCode::OK, &body));
@@ -99,32 +109,46 @@ impl Engine {
             "ListTags" => self.list_tags(&resource),
             "TagResource" => self.tag_resource(&resource, &body),
             "UntagResource" => self.untag_resource(&resource, query),
-            "Unknown"
-            | "PublishVersion"
-            | "CreateAlias"
-            | "AddPermission"
-            | "RemovePermission"
-            | "PutFunctionEventInvokeConfig" => {
+            "ListLayers" => ok(json!({ "Layers": [] })),
+            "Unknown" => {
                 let message = format!("The embedded AWS does not have this operation of Lambda: {method} {path}");
                 Err(ApiError::new(StatusCode::NOT_IMPLEMENTED, "UnknownOperationException", message))
             }
             _ => {
-                let function = self.function(&resource, query)?;
+                let target = self.target(&resource, query)?;
+                let (function, qualifier) = (&target.function, target.qualifier());
+                let last = percent_decode(path.trim_end_matches('/').rsplit('/').next().unwrap_or_default());
                 match operation {
-                    "GetFunction" => Ok(Self::get_function(&function)),
-                    "GetFunctionConfiguration" => {
-                        ok(function.configuration(&function.version(), super::function::State::Settled))
-                    }
-                    "UpdateFunctionCode" => self.update_function_code(&function, &body).await,
-                    "UpdateFunctionConfiguration" => Self::update_function_configuration(&function, &body),
-                    "DeleteFunction" => Ok(self.delete_function(&function).await),
-                    "ListVersionsByFunction" => Ok(Self::list_versions(&function)),
-                    "ListAliases" => ok(json!({ "Aliases": [] })),
-                    "GetFunctionConcurrency" => Ok(Self::get_concurrency(&function)),
-                    "PutFunctionConcurrency" => Self::put_concurrency(&function, &body),
-                    "DeleteFunctionConcurrency" => Ok(Self::delete_concurrency(&function)),
+                    "GetFunction" => Ok(Self::get_function(&target)),
+                    "GetFunctionConfiguration" => ok(target.configuration()),
+                    "UpdateFunctionCode" => self.update_function_code(function, &body).await,
+                    "UpdateFunctionConfiguration" => self.update_function_configuration(function, &body),
+                    "DeleteFunction" => self.delete(&target).await,
+                    "PublishVersion" => function.publish_version(&body),
+                    "ListVersionsByFunction" => function.list_versions(query),
+                    "CreateAlias" => function.create_alias(&body),
+                    "GetAlias" => function.get_alias(&last),
+                    "UpdateAlias" => function.update_alias(&last, &body),
+                    "DeleteAlias" => Ok(function.delete_alias(&last)),
+                    "ListAliases" => function.list_aliases(query),
+                    "AddPermission" => function.add_permission(qualifier, &body),
+                    "GetPolicy" => function.get_policy(qualifier),
+                    "RemovePermission" => function.remove_permission(qualifier, &last),
+                    "PutFunctionEventInvokeConfig" => function.change_invoke_config(qualifier, &body, true),
+                    "UpdateFunctionEventInvokeConfig" => function.change_invoke_config(qualifier, &body, false),
+                    "GetFunctionEventInvokeConfig" => function.get_invoke_config(qualifier),
+                    "DeleteFunctionEventInvokeConfig" => function.delete_invoke_config(qualifier),
+                    "ListFunctionEventInvokeConfigs" => function.list_invoke_configs(query),
+                    "GetFunctionConcurrency" => Ok(Self::get_concurrency(function)),
+                    "PutFunctionConcurrency" => Self::put_concurrency(function, &body),
+                    "DeleteFunctionConcurrency" => Ok(Self::delete_concurrency(function)),
                     "GetFunctionCodeSigningConfig" => ok(json!({ "FunctionName": function.name })),
-                    // A function here has no policy, no invoke configuration and no URL: nothing can give it one.
+                    "ListFunctionUrlConfigs" => ok(json!({ "FunctionUrlConfigs": [] })),
+                    "GetRuntimeManagementConfig" => {
+                        ok(json!({ "FunctionArn": target.arn(), "UpdateRuntimeOn": "Auto" }))
+                    }
+                    "GetFunctionRecursionConfig" => ok(json!({ "RecursiveLoop": "Terminate" })),
+                    // A function here has no URL: nothing can give it one.
                     _ => Err(ApiError::not_found("The resource you requested does not exist.")),
                 }
             }

@@ -1,9 +1,11 @@
 //! The Lambda engine with real processes, through the gateway of the embedded AWS.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod asynchronous;
 mod aws;
 mod functions;
 mod mapping_api;
 mod mappings;
 mod sources;
+mod versions;
 mod windows;

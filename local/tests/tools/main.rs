@@ -1,6 +1,8 @@
 //! The tools that others use against an AWS: Terraform, boto3, the AWS CLI. Each must be installed, so these tests only run
 //! when asked for: `cargo test -p streamkit-local --test tools -- --ignored`.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

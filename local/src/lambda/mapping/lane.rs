@@ -20,6 +20,7 @@ use super::{Mapping, partial};
 use crate::clock;
 use crate::lambda::Engine;
 use crate::lambda::invoke::{Event, Refusal};
+use crate::lambda::page::Query;
 
 /// Pauses between reads that find nothing: short right after a record, longer the longer there is none.
 const FIRST_IDLE: Duration = Duration::from_millis(5);
@@ -199,18 +200,18 @@ impl Lane {
     /// Invokes the function with these records, the first of which has this number in its batch.
     async fn invoke(&self, first: usize, records: &[Record]) -> (Verdict, Option<Delivery>) {
         let Shared { engine, settings, .. } = &*self.shared;
-        let Some(function) = engine.functions().get(&settings.function).cloned() else {
+        let Ok(target) = engine.target(&settings.function_arn, &Query::default()) else {
             return (Verdict::NotDelivered, None);
         };
         let event = Event::new(Bytes::from(self.event(records, Turn::Records)));
         let request_id = event.request_id.clone();
-        let result = engine.run(&function, event).await;
-        if matches!(result, Err(Refusal::Throttled | Refusal::Gone)) {
+        let result = engine.run(&target, event).await;
+        if matches!(result, Err(Refusal::Throttled | Refusal::Pending | Refusal::Gone)) {
             return (Verdict::NotDelivered, None);
         }
         if let Some(last) = records.last() {
             let age = u32::try_from((clock::now_ms() - last.arrival_ms).max(0)).unwrap_or(u32::MAX);
-            engine.metrics.function(&function.name, "IteratorAge", "Milliseconds", f64::from(age));
+            engine.metrics.function(&settings.function, "IteratorAge", "Milliseconds", f64::from(age));
         }
         self.shared.mapping_count("InvokedEventCount", records.len());
         let function_error = result.as_ref().map_or(true, |outcome| outcome.failed);
@@ -232,7 +233,7 @@ impl Lane {
         {
             self.keep_state(&outcome.payload).await;
         }
-        (verdict, Some(Delivery { request_id, function_error }))
+        (verdict, Some(Delivery { request_id, function_error, version: target.version.name() }))
     }
 
     async fn give_up(&self, discard: &Discard, records: &[Record], delivery: Option<&Delivery>) {
@@ -246,7 +247,7 @@ impl Lane {
         };
         let delivered = match &settings.on_failure {
             Some(destination) if discard.condition != Condition::Expired => {
-                on_failure::send(&engine.backplane, destination, &about, discard, records, delivery).await
+                on_failure::send(engine, destination, &about, discard, records, delivery).await
             }
             _ => false,
         };
@@ -328,13 +329,13 @@ impl Lane {
                 Step::Pause(pause) if !self.pause(pause).await => return false,
                 Step::Deliver(_) if stop.is_cancelled() => return false,
                 Step::Deliver(_) => {
-                    let function = engine.functions().get(&settings.function).cloned();
+                    let target = engine.target(&settings.function_arn, &Query::default());
                     let event = Event::new(Bytes::from(self.event(&[], turn)));
-                    let verdict = match function {
-                        None => Verdict::NotDelivered,
-                        Some(function) => match engine.run(&function, event).await {
+                    let verdict = match target {
+                        Err(_) => Verdict::NotDelivered,
+                        Ok(target) => match engine.run(&target, event).await {
                             Ok(outcome) if !outcome.failed => Verdict::Done,
-                            Err(Refusal::Throttled | Refusal::Gone) => Verdict::NotDelivered,
+                            Err(Refusal::Throttled | Refusal::Pending | Refusal::Gone) => Verdict::NotDelivered,
                             _ => Verdict::Failed,
                         },
                     };

@@ -23,7 +23,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use checkpoints::Checkpoints;
-use settings::{Settings, seconds};
+use settings::Settings;
+pub(crate) use settings::seconds;
 
 use crate::clock;
 

@@ -1,6 +1,6 @@
 //! Records of batches that were given up, and their way to the on-failure destination.
 
-use std::time::Duration;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
@@ -8,11 +8,8 @@ use uuid::Uuid;
 
 use super::batch::{Condition, Discard};
 use super::source::Record;
-use crate::backplane::{Backplane, CallError};
 use crate::clock;
-
-/// A destination that cannot be reached is tried so often again before the record is lost.
-const PAUSES: [Duration; 3] = [Duration::from_millis(100), Duration::from_millis(500), Duration::from_secs(2)];
+use crate::lambda::Engine;
 
 /// The last delivery of the records that are given up.
 #[derive(Debug, Clone)]
@@ -20,6 +17,8 @@ pub(crate) struct Delivery {
     pub(crate) request_id: String,
     /// Whether the function failed, rather than report failed records.
     pub(crate) function_error: bool,
+    /// The version of the function that ran.
+    pub(crate) version: String,
 }
 
 /// What the record says besides the discard itself.
@@ -60,7 +59,7 @@ fn record(about: &About<'_>, discard: &Discard, records: &[Record], delivery: Op
     if let Some(delivery) = delivery {
         body["responseContext"] = json!({
             "statusCode": 200,
-            "executedVersion": "$LATEST",
+            "executedVersion": delivery.version,
             "functionError": delivery.function_error.then_some("Unhandled"),
         });
     }
@@ -69,7 +68,7 @@ fn record(about: &About<'_>, discard: &Discard, records: &[Record], delivery: Op
 
 /// Sends the record; `false` when the destination could not be reached.
 pub(crate) async fn send(
-    backplane: &Backplane,
+    engine: &Arc<Engine>,
     destination: &str,
     about: &About<'_>,
     discard: &Discard,
@@ -81,16 +80,7 @@ pub(crate) async fn send(
     if destination.starts_with("arn:aws:s3:") {
         body["payload"] = json!(event(records));
     }
-    let body = body.to_string();
-    let key = object_key(about, now_ms);
-    let mut pauses = PAUSES.iter();
-    loop {
-        if deliver(backplane, destination, &key, &body).await.is_ok() {
-            return true;
-        }
-        let Some(pause) = pauses.next() else { return false };
-        tokio::time::sleep(*pause).await;
-    }
+    engine.send_record(destination, &object_key(about, now_ms), &body.to_string()).await
 }
 
 /// The event that a function gets for these records.
@@ -122,28 +112,6 @@ fn object_key(about: &About<'_>, now_ms: i64) -> String {
     )
 }
 
-async fn deliver(backplane: &Backplane, destination: &str, key: &str, body: &str) -> Result<(), CallError> {
-    let resource = destination.splitn(6, ':').nth(5).unwrap_or_default();
-    match destination.split(':').nth(2) {
-        Some("sqs") => {
-            let queue = backplane.json("sqs", "AmazonSQS.GetQueueUrl", json!({ "QueueName": resource })).await?;
-            let message = json!({ "QueueUrl": queue["QueueUrl"], "MessageBody": body });
-            backplane.json("sqs", "AmazonSQS.SendMessage", message).await.map(drop)
-        }
-        Some("sns") => {
-            let fields = [
-                ("Action", "Publish".to_owned()),
-                ("Version", "2010-03-31".to_owned()),
-                ("TopicArn", destination.to_owned()),
-                ("Message", body.to_owned()),
-            ];
-            backplane.query("sns", &fields).await.map(drop)
-        }
-        // Mappings take no other destination: their settings were checked.
-        _ => backplane.put_object(resource, key, body.as_bytes().to_vec()).await,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -171,7 +139,7 @@ mod tests {
     #[test]
     fn record_has_the_form_of_aws() {
         let discard = Discard { records: 0..2, condition: Condition::RetryAttemptsExhausted, deliveries: 4 };
-        let delivery = Delivery { request_id: "id".into(), function_error: true };
+        let delivery = Delivery { request_id: "id".into(), function_error: true, version: "$LATEST".into() };
         let seen = record(&ABOUT, &discard, &records(), Some(&delivery), 1_700_000_001_000);
         let expected = json!({
             "requestContext": {

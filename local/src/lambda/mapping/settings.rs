@@ -90,12 +90,12 @@ impl Settings {
     pub(crate) fn change(&mut self, engine: &Engine, body: &Value) -> Result<(), ApiError> {
         self.kind.refuse_foreign(body)?;
         if let Some(name) = body["FunctionName"].as_str() {
-            let function = engine.function(name, &Query::default()).map_err(|error| match error.code {
+            let target = engine.target(name, &Query::default()).map_err(|error| match error.code {
                 "ResourceNotFoundException" => ApiError::invalid("Function does not exist"),
                 _ => error,
             })?;
-            self.function.clone_from(&function.name);
-            self.function_arn.clone_from(&function.arn);
+            self.function.clone_from(&target.function.name);
+            self.function_arn = target.arn();
         }
         if let Some(enabled) = body["Enabled"].as_bool() {
             self.enabled = enabled;
