@@ -32,6 +32,22 @@ impl DynamoDb {
         self.backplane.json("dynamodbstreams", &format!("DynamoDBStreams_20120810.{operation}"), body).await
     }
 
+    /// Describes the stream. The engine answers for the table, whichever of its streams was asked for: one whose table was
+    /// made anew, or got another stream, is gone.
+    async fn describe(&self, after: Option<&str>) -> Result<Value, CallError> {
+        let mut body = json!({ "StreamArn": self.arn });
+        if let Some(shard) = after {
+            body["ExclusiveStartShardId"] = json!(shard);
+        }
+        let mut described = self.call("DescribeStream", body).await?;
+        let stream = described["StreamDescription"].take();
+        if stream["StreamLabel"].as_str() != self.arn.rsplit('/').next() {
+            let message = format!("Requested resource not found: Stream: {} not found", self.arn);
+            return Err(CallError::bad("ResourceNotFoundException", message));
+        }
+        Ok(stream)
+    }
+
     async fn iterator(&self, shard: &str, kind: &str, after: Option<&str>) -> Result<String, CallError> {
         let mut body = json!({ "StreamArn": self.arn, "ShardId": shard, "ShardIteratorType": kind });
         if let Some(sequence) = after {
@@ -47,22 +63,21 @@ impl Source for DynamoDb {
 
     async fn shards(&self) -> Result<Vec<Shard>, CallError> {
         let mut all = Vec::new();
-        let mut body = json!({ "StreamArn": self.arn });
+        let mut last: Option<String> = None;
         loop {
-            let described = self.call("DescribeStream", body).await?;
-            let stream = &described["StreamDescription"];
+            let stream = self.describe(last.as_deref()).await?;
             // The last record of an open shard is not its end here: the engine has one shard, which stays open.
-            let open = stream["StreamStatus"] != "DISABLED";
+            let closed = stream["StreamStatus"] == "DISABLED";
             all.extend(stream["Shards"].as_array().into_iter().flatten().filter_map(|shard| {
                 Some(Shard {
                     id: shard["ShardId"].as_str()?.to_owned(),
                     parents: shard["ParentShardId"].as_str().map(str::to_owned).into_iter().collect(),
-                    closed: !open,
+                    closed,
                 })
             }));
-            match stream["LastEvaluatedShardId"].as_str() {
-                Some(last) => body = json!({ "StreamArn": self.arn, "ExclusiveStartShardId": last }),
-                None => return Ok(all),
+            last = stream["LastEvaluatedShardId"].as_str().map(str::to_owned);
+            if last.is_none() {
+                return Ok(all);
             }
         }
     }
@@ -112,6 +127,10 @@ impl Reader for ShardReader {
             Value::Array(records) => records,
             _ => Vec::new(),
         };
+        if !given.is_empty() {
+            // An iterator stands for the table: these may be records of another one of the same name.
+            self.stream.describe(None).await?;
+        }
         let last = given.last().and_then(|record| record["dynamodb"]["SequenceNumber"].as_str()).map(str::to_owned);
         if let Some(last) = &last {
             self.position = Position::After(last.clone());
