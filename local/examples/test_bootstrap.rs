@@ -131,7 +131,7 @@ fn parts(record: &Value) -> (String, &str, String) {
 fn window_answer(event: &Value, records: usize, headers: &Headers) -> Result<String, String> {
     let count = event["state"]["count"].as_u64().unwrap_or_default() + u64::try_from(records).unwrap_or_default();
     let id = headers.get("lambda-runtime-aws-request-id").map(String::as_str).unwrap_or_default();
-    if event["isFinalInvokeForWindow"] == true {
+    if event["isFinalInvokeForWindow"] == true || event["isWindowTerminatedEarly"] == true {
         let shard = event["shardId"].as_str().unwrap_or_default();
         note(&format!("{id} {shard}:window {count} {event}\n"))?;
     }

@@ -53,6 +53,7 @@ async fn state_that_grows_too_large_ends_the_window_early() {
     trace.until("the window closed", |data| data.iter().any(|data| data.starts_with('{'))).await;
     let (count, event) = closed(&trace).remove(0);
     assert_eq!((count, &event["isWindowTerminatedEarly"], &event["state"]), (0, &json!(true), &json!({})));
+    assert_eq!(event["isFinalInvokeForWindow"], false);
     aws.stop().await;
 }
 

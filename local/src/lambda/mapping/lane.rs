@@ -15,11 +15,11 @@ use super::checkpoints::LaneId;
 use super::on_failure::{self, About, Delivery, ENVELOPE};
 use super::settings::Settings;
 use super::source::{Page, Reader, Record};
-use super::window::{self, Turn, Window};
+use super::window::{self, Given, Turn, Window};
 use super::{Mapping, partial};
 use crate::clock;
 use crate::lambda::Engine;
-use crate::lambda::invoke::{Event, Refusal};
+use crate::lambda::invoke::{Event, Outcome, Refusal};
 use crate::lambda::page::Query;
 
 /// Pauses between reads that find nothing: short right after a record, longer the longer there is none.
@@ -197,29 +197,41 @@ impl Lane {
         }
     }
 
-    /// Invokes the function with these records, the first of which has this number in its batch.
+    /// Invokes the function on an event; `None` when that did not reach it. The outcome is that of a success only.
+    async fn run_function(&self, records: &[Record], turn: Turn) -> Option<(Delivery, Option<Outcome>)> {
+        let Shared { engine, settings, .. } = &*self.shared;
+        let target = engine.target(&settings.function_arn, &Query::default()).ok()?;
+        let event = Event::new(Bytes::from(self.event(records, turn)));
+        let request_id = event.request_id.clone();
+        let outcome = match engine.run(&target, event).await {
+            Err(Refusal::Throttled | Refusal::Pending | Refusal::Gone) => return None,
+            Err(Refusal::TooLarge) => None,
+            Ok(outcome) => Some(outcome).filter(|outcome| !outcome.failed),
+        };
+        Some((Delivery { request_id, function_error: outcome.is_none(), version: target.version.name() }, outcome))
+    }
+
+    /// Delivers these records, the first of which has this number in its batch.
     async fn invoke(&self, first: usize, records: &[Record]) -> (Verdict, Option<Delivery>) {
         let Shared { engine, settings, .. } = &*self.shared;
-        let Ok(target) = engine.target(&settings.function_arn, &Query::default()) else {
+        let Some((delivery, outcome)) = self.run_function(records, Turn::Records).await else {
             return (Verdict::NotDelivered, None);
         };
-        let event = Event::new(Bytes::from(self.event(records, Turn::Records)));
-        let request_id = event.request_id.clone();
-        let result = engine.run(&target, event).await;
-        if matches!(result, Err(Refusal::Throttled | Refusal::Pending | Refusal::Gone)) {
-            return (Verdict::NotDelivered, None);
-        }
         if let Some(last) = records.last() {
             let age = u32::try_from((clock::now_ms() - last.arrival_ms).max(0)).unwrap_or(u32::MAX);
             engine.metrics.function(&settings.function, "IteratorAge", "Milliseconds", f64::from(age));
         }
         self.shared.mapping_count("InvokedEventCount", records.len());
-        let function_error = result.as_ref().map_or(true, |outcome| outcome.failed);
-        let verdict = match &result {
-            Ok(outcome) if !outcome.failed && settings.report_item_failures => {
+        let mut window = self.window();
+        let given = match (&outcome, &mut window) {
+            (Some(outcome), Some(window)) => window.take_state(&outcome.payload),
+            _ => Given::State,
+        };
+        let verdict = match &outcome {
+            Some(outcome) if given != Given::Nothing && settings.report_item_failures => {
                 partial::verdict(&outcome.payload, first, records.iter().map(|record| record.sequence.as_str()))
             }
-            Ok(outcome) if !outcome.failed => Verdict::Done,
+            Some(_) if given != Given::Nothing => Verdict::Done,
             _ => Verdict::Failed,
         };
         let failed = match verdict {
@@ -228,12 +240,14 @@ impl Lane {
             Verdict::Done | Verdict::NotDelivered => 0,
         };
         self.shared.mapping_count("FailedInvokeEventCount", failed);
-        if let Ok(outcome) = result
-            && failed < records.len()
-        {
-            self.keep_state(&outcome.payload).await;
+        // A batch that failed as a whole is tried again with the state that it had.
+        if window.is_some() && failed < records.len() {
+            self.set_window(window);
+            if given == Given::TooLarge {
+                self.close_window(Turn::TooLarge).await;
+            }
         }
-        (verdict, Some(Delivery { request_id, function_error, version: target.version.name() }))
+        (verdict, Some(delivery))
     }
 
     async fn give_up(&self, discard: &Discard, records: &[Record], delivery: Option<&Delivery>) {
@@ -306,22 +320,11 @@ impl Lane {
         self.more().await
     }
 
-    /// The state that a function gave back goes into its next invocation, or ends the window when it is too large.
-    async fn keep_state(&self, answer: &[u8]) {
-        let Some(mut window) = self.window() else { return };
-        let fits = window.take_state(answer);
-        self.set_window(Some(window));
-        if !fits {
-            self.close_window(Turn::TooLarge).await;
-        }
-    }
-
-    /// The last invocation of the open window, tried again like a batch; `false` when the mapping stops before.
+    /// The last invocation of the open window, or of the state that it cannot keep, tried again like a batch; `false` when the
+    /// mapping stops before.
     async fn close_window(&self, turn: Turn) -> bool {
-        if self.window().is_none() {
-            return true;
-        }
-        let Shared { engine, mapping, settings, stop, .. } = &*self.shared;
+        let Some(open) = self.window() else { return true };
+        let Shared { mapping, stop, .. } = &*self.shared;
         let mut attempts = Batch::new(self.policy(), vec![clock::now_ms()]);
         loop {
             match attempts.step(clock::now_ms()) {
@@ -329,15 +332,12 @@ impl Lane {
                 Step::Pause(pause) if !self.pause(pause).await => return false,
                 Step::Deliver(_) if stop.is_cancelled() => return false,
                 Step::Deliver(_) => {
-                    let target = engine.target(&settings.function_arn, &Query::default());
-                    let event = Event::new(Bytes::from(self.event(&[], turn)));
-                    let verdict = match target {
-                        Err(_) => Verdict::NotDelivered,
-                        Ok(target) => match engine.run(&target, event).await {
-                            Ok(outcome) if !outcome.failed => Verdict::Done,
-                            Err(Refusal::Throttled | Refusal::Pending | Refusal::Gone) => Verdict::NotDelivered,
-                            _ => Verdict::Failed,
-                        },
+                    let verdict = match self.run_function(&[], turn).await {
+                        None => Verdict::NotDelivered,
+                        Some((_, Some(outcome))) if open.clone().take_state(&outcome.payload) != Given::Nothing => {
+                            Verdict::Done
+                        }
+                        Some(_) => Verdict::Failed,
                     };
                     mapping.result(processing_result(verdict));
                     attempts.tell(verdict);
@@ -346,7 +346,8 @@ impl Lane {
                 Step::Pause(_) | Step::Discard(_) => {}
             }
         }
-        self.set_window(None);
+        // A window that ended early goes on, with a state that is empty again.
+        self.set_window((turn == Turn::TooLarge).then(|| Window::around(open.start_ms, open.length_ms)));
         true
     }
 }

@@ -27,8 +27,18 @@ pub(crate) enum Turn {
     Records,
     /// The last one, without records.
     Final,
-    /// The last one, since the state grew too large.
+    /// Without records: the state grew too large, and the window goes on with an empty one.
     TooLarge,
+}
+
+/// What a function gave back in an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Given {
+    State,
+    /// A state that is too large to be kept.
+    TooLarge,
+    /// No state, which AWS counts as a failed invocation.
+    Nothing,
 }
 
 impl Window {
@@ -45,18 +55,19 @@ impl Window {
         self.start_ms + self.length_ms
     }
 
-    /// Takes the state out of a function's answer. `false` when it is too large: the window ends, with the state before.
-    pub(crate) fn take_state(&mut self, answer: &[u8]) -> bool {
-        let state = match serde_json::from_slice::<Value>(answer) {
-            Ok(mut answer) => answer["state"].take(),
-            Err(_) => Value::Null,
+    /// Takes the state out of a function's answer. One that is too large is left, and ends the window.
+    pub(crate) fn take_state(&mut self, answer: &[u8]) -> Given {
+        let answer: Value = serde_json::from_slice(answer).unwrap_or_default();
+        let state = match answer.get("state") {
+            None => return Given::Nothing,
+            Some(Value::Null) => "{}".to_owned(),
+            Some(state) => state.to_string(),
         };
-        let state = if state.is_null() { "{}".to_owned() } else { state.to_string() };
-        let fits = state.len() <= MAX_STATE;
-        if fits {
-            self.state = state;
+        if state.len() > MAX_STATE {
+            return Given::TooLarge;
         }
-        fits
+        self.state = state;
+        Given::State
     }
 
     /// The members that an event has besides its records, with a comma before the first.
@@ -67,7 +78,7 @@ impl Window {
             self.state,
             json!(shard),
             json!(source_arn),
-            turn != Turn::Records,
+            turn == Turn::Final,
             turn == Turn::TooLarge,
         )
     }
@@ -98,7 +109,7 @@ mod tests {
     #[test]
     fn state_goes_on_until_it_is_too_large() {
         let mut window = Window::around(0, 1000);
-        assert!(window.take_state(br#"{"state":{"sum":3},"batchItemFailures":[]}"#));
+        assert_eq!(window.take_state(br#"{"state":{"sum":3},"batchItemFailures":[]}"#), Given::State);
         let members: Value =
             serde_json::from_str(&format!("{{\"Records\":[]{}}}", window.members(Turn::Final, "s", "arn"))).unwrap();
         assert_eq!(members["state"], json!({ "sum": 3 }));
@@ -108,9 +119,12 @@ mod tests {
             (&json!(true), &json!(false), &json!("s"))
         );
         let large = json!({ "state": "x".repeat(MAX_STATE) }).to_string();
-        assert!(!window.take_state(large.as_bytes()));
+        assert_eq!(window.take_state(large.as_bytes()), Given::TooLarge);
+        for answer in ["null", "{}", "[]", "not JSON", ""] {
+            assert_eq!(window.take_state(answer.as_bytes()), Given::Nothing, "{answer}");
+        }
         assert!(window.members(Turn::Records, "s", "arn").contains(r#""state":{"sum":3}"#));
-        assert!(window.take_state(b"null"));
+        assert_eq!(window.take_state(br#"{"state":null}"#), Given::State);
         assert!(window.members(Turn::Records, "s", "arn").contains(r#""state":{}"#));
     }
 
