@@ -99,6 +99,7 @@ impl Engine {
                 return Err(in_use("delete"));
             }
             now.state = State::Deleting;
+            now.modified_ms = crate::clock::now_ms();
         }
         let shown = mapping.shown();
         self.bring_about(mapping);

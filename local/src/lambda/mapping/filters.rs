@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use crate::filter::Pattern;
 use crate::lambda::error::ApiError;
 
-/// AWS's default quota for filters of one mapping; ten after a request.
-const MAX_FILTERS: usize = 10;
+/// AWS's quota for filters of one mapping, which it raises to ten on request.
+const MAX_FILTERS: usize = 5;
 /// Most letters of one pattern.
 const MAX_PATTERN: usize = 4096;
 
@@ -34,12 +34,12 @@ impl Filters {
                 given.len()
             )));
         }
-        let filters = given.iter().map(|filter| {
+        let filters = given.iter().enumerate().map(|(index, filter)| {
             let text = filter["Pattern"].as_str().unwrap_or_default();
             if text.len() > MAX_PATTERN {
                 return Err(ApiError::constraint(
-                    text.len(),
-                    "filterCriteria.filters.1.member.pattern",
+                    text,
+                    &format!("filterCriteria.filters.{}.member.pattern", index + 1),
                     "have length less than or equal to 4096",
                 ));
             }
@@ -53,6 +53,13 @@ impl Filters {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// Whether a pattern compares this field itself, rather than fields in it.
+    pub(crate) fn compare_with_text(&self, field: &str) -> bool {
+        self.0.iter().any(|(text, _)| {
+            serde_json::from_str::<Value>(text).is_ok_and(|pattern| pattern.get(field).is_some_and(Value::is_array))
+        })
     }
 
     /// As it is read back; `None` when every record passes.
@@ -125,6 +132,6 @@ mod tests {
         for pattern in ["", "{", r#"{"a":1}"#, r#"{"a":[{"nope":1}]}"#] {
             assert_eq!(filters(&[pattern]).unwrap_err().code, "InvalidParameterValueException", "{pattern}");
         }
-        assert_eq!(filters(&[r#"{"a":[1]}"#; 11]).unwrap_err().code, "InvalidParameterValueException");
+        assert_eq!(filters(&[r#"{"a":[1]}"#; MAX_FILTERS + 1]).unwrap_err().code, "InvalidParameterValueException");
     }
 }

@@ -128,8 +128,10 @@ impl Mapping {
         shown["UUID"] = json!(self.uuid);
         shown["EventSourceMappingArn"] = json!(self.arn);
         shown["State"] = json!(now.state.name());
-        shown["StateTransitionReason"] = json!("User action");
-        shown["LastProcessingResult"] = json!(now.result);
+        shown["StateTransitionReason"] = json!(now.settings.kind.user_action());
+        if now.settings.kind.is_stream() {
+            shown["LastProcessingResult"] = json!(now.result);
+        }
         shown["LastModified"] = seconds(now.modified_ms);
         shown
     }

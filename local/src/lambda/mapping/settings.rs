@@ -53,10 +53,7 @@ impl Settings {
     /// Reads the settings of a new mapping. Whether the stream exists is for the caller to find out.
     pub(crate) fn create(engine: &Engine, body: &Value) -> Result<Self, ApiError> {
         let Some(source_arn) = body["EventSourceArn"].as_str() else {
-            return Err(match body["SelfManagedEventSource"] {
-                Value::Null => ApiError::invalid("Unrecognized event source."),
-                _ => not_supported("Self-managed event sources"),
-            });
+            return Err(ApiError::invalid("Unrecognized event source."));
         };
         let kind = SourceKind::of(source_arn)?;
         let mut settings = Self {
@@ -65,7 +62,7 @@ impl Settings {
             function: String::new(),
             function_arn: String::new(),
             enabled: true,
-            start: if kind.is_stream() { start(kind, body)? } else { Start::TrimHorizon },
+            start: start(kind, source_arn, body)?,
             batch_size: kind.batch_size(),
             window: Duration::ZERO,
             parallelization: 1,
@@ -158,27 +155,7 @@ impl Settings {
             }
             self.metrics = Some(!metrics.is_empty());
         }
-        self.check()
-    }
-
-    /// What settings may not have together.
-    fn check(&self) -> Result<(), ApiError> {
-        if self.tumbling_seconds > 0 && self.parallelization > 1 {
-            return Err(ApiError::invalid(
-                "ParallelizationFactor must be 1 for event source mappings with a tumbling window.",
-            ));
-        }
-        if self.kind == SourceKind::Sqs && self.batch_size > 10 && self.window.is_zero() {
-            return Err(ApiError::invalid(
-                "Maximum batch window in seconds must be greater than 0 if maximum batch size is greater than 10",
-            ));
-        }
-        if self.kind == SourceKind::Sqs && self.on_failure.is_some() {
-            return Err(ApiError::invalid(
-                "Unsupported parameter DestinationConfig for event source type: SQS queues.",
-            ));
-        }
-        Ok(())
+        self.kind.check(self)
     }
 
     /// Length of tumbling windows, where there are any.
@@ -231,24 +208,41 @@ pub(crate) fn seconds(ms: i64) -> Value {
     json!(ms as f64 / 1000.0)
 }
 
-fn start(kind: SourceKind, body: &Value) -> Result<Start, ApiError> {
-    match body["StartingPosition"].as_str() {
-        None => Err(null("startingPosition")),
-        Some("LATEST") => Ok(Start::Latest),
-        Some("TRIM_HORIZON") => Ok(Start::TrimHorizon),
-        Some("AT_TIMESTAMP") if kind == SourceKind::DynamoDb => Err(ApiError::invalid(
-            "Unsupported starting position for event source type. Please use a different starting position: AT_TIMESTAMP is only for Kinesis streams.",
-        )),
-        Some("AT_TIMESTAMP") => match timestamp(&body["StartingPositionTimestamp"]) {
-            Some(ms) => Ok(Start::AtTimestamp(ms)),
-            None => Err(null("startingPositionTimestamp")),
-        },
-        Some(other) => Err(ApiError::constraint(
-            other,
-            "startingPosition",
-            "satisfy enum value set: [LATEST, AT_TIMESTAMP, TRIM_HORIZON]",
-        )),
+/// Where a new mapping of a stream begins. A queue has no positions: all that is in it is new.
+fn start(kind: SourceKind, source_arn: &str, body: &Value) -> Result<Start, ApiError> {
+    let moment = &body["StartingPositionTimestamp"];
+    if !kind.is_stream() {
+        if body["StartingPosition"].is_null() && moment.is_null() {
+            return Ok(Start::TrimHorizon);
+        }
+        return Err(ApiError::invalid("StartingPosition is not valid for SQS event sources."));
     }
+    let start = match body["StartingPosition"].as_str() {
+        None => return Err(null("startingPosition")),
+        Some("LATEST") => Start::Latest,
+        Some("TRIM_HORIZON") => Start::TrimHorizon,
+        Some("AT_TIMESTAMP") if kind == SourceKind::DynamoDb => {
+            return Err(ApiError::invalid(format!("Unsupported starting position for arn type: {source_arn}")));
+        }
+        Some("AT_TIMESTAMP") => match timestamp(moment) {
+            Some(ms) if ms > crate::clock::now_ms() => {
+                return Err(ApiError::invalid("The timestamp of the starting position must not be in the future."));
+            }
+            Some(ms) => Start::AtTimestamp(ms),
+            None => return Err(null("startingPositionTimestamp")),
+        },
+        Some(other) => {
+            return Err(ApiError::constraint(
+                other,
+                "startingPosition",
+                "satisfy enum value set: [LATEST, AT_TIMESTAMP, TRIM_HORIZON]",
+            ));
+        }
+    };
+    if !moment.is_null() && !matches!(start, Start::AtTimestamp(_)) {
+        return Err(ApiError::invalid("A timestamp goes with the starting position AT_TIMESTAMP only."));
+    }
+    Ok(start)
 }
 
 fn timestamp(given: &Value) -> Option<i64> {
@@ -274,7 +268,7 @@ fn number(body: &Value, member: &str, name: &str, least: i64, most: i64) -> Resu
 /// Reads a `DestinationConfig`; an empty one, or one with an empty `OnFailure` ARN, takes the destination away.
 fn destination(config: &Value) -> Result<Option<String>, ApiError> {
     if !config["OnSuccess"].is_null() {
-        return Err(ApiError::invalid("OnSuccess destinations are not supported for event source mappings."));
+        return Err(ApiError::invalid("Unsupported DestinationConfig parameter for given event source mapping type."));
     }
     match &config["OnFailure"] {
         Value::Null => Ok(None),
@@ -290,10 +284,6 @@ fn destination(config: &Value) -> Result<Option<String>, ApiError> {
             },
         },
     }
-}
-
-fn not_supported(what: &str) -> ApiError {
-    ApiError::invalid(format!("{what} are not supported by the embedded AWS yet."))
 }
 
 fn null(member: &str) -> ApiError {
