@@ -84,7 +84,7 @@ impl SourceKind {
     /// Refuses settings that do not go together.
     pub(crate) fn check(self, settings: &Settings) -> Result<(), ApiError> {
         if self == Self::Sqs {
-            if settings.source_arn.ends_with(".fifo") {
+            if settings.source_arn.rsplit('.').next() == Some("fifo") {
                 if !settings.window.is_zero() {
                     return Err(ApiError::invalid("Batching window is not supported for FIFO queues"));
                 }
