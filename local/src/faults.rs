@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use crate::call::Call;
 use crate::error::CallError;
+use crate::rehearsal::Fault as Bad;
 
 /// What to fail, how often and how.
 #[derive(Debug, Clone, Deserialize)]
@@ -21,6 +22,15 @@ pub(crate) struct Fault {
     code: String,
     #[serde(default = "injected")]
     message: String,
+    /// What happens instead of an answer with the code above.
+    #[serde(default)]
+    fault: Option<Bad>,
+}
+
+/// How a call must end.
+pub(crate) enum Strike {
+    Error(CallError),
+    Fault(Bad),
 }
 
 /// The faults that are still to come.
@@ -34,16 +44,19 @@ impl Faults {
         self.armed.lock().unwrap_or_else(PoisonError::into_inner).push(fault);
     }
 
-    /// The error that this call must end with, once.
-    pub(crate) fn strike(&self, call: &Call) -> Option<CallError> {
+    /// How this call must end, once.
+    pub(crate) fn strike(&self, call: &Call) -> Option<Strike> {
         let mut armed = self.armed.lock().unwrap_or_else(PoisonError::into_inner);
         let fault = armed
             .iter_mut()
             .find(|fault| fault.times > 0 && fault.service == call.service && fault.operation == call.operation)?;
         fault.times -= 1;
-        let error = CallError::new(fault.status, fault.code.clone(), fault.message.clone());
+        let strike = match fault.fault {
+            Some(bad) => Strike::Fault(bad),
+            None => Strike::Error(CallError::new(fault.status, fault.code.clone(), fault.message.clone())),
+        };
         armed.retain(|fault| fault.times > 0);
-        Some(error)
+        Some(strike)
     }
 }
 

@@ -17,7 +17,7 @@ use crate::connection::Line;
 use crate::control;
 use crate::engines::Engines;
 use crate::error::CallError;
-use crate::faults::Faults;
+use crate::faults::{Faults, Strike};
 use crate::lambda;
 use crate::protocol::{self, MAX_BODY};
 use crate::rehearsal::{Fates, Fault, failed, throttled};
@@ -67,7 +67,12 @@ impl Gateway {
         let fate = self.fates.next(call, resource.as_deref().unwrap_or_default());
         // Half of the way there, half of the way back.
         pause(fate.delay / 2).await;
-        let answer = match (self.faults.strike(call), fate.fault) {
+        let (error, fault) = match self.faults.strike(call) {
+            Some(Strike::Error(error)) => (Some(error), None),
+            Some(Strike::Fault(fault)) => (None, Some(fault)),
+            None => (None, fate.fault),
+        };
+        let answer = match (error, fault) {
             (Some(error), _) => protocol::error_response(call, &error),
             (None, Some(Fault::Throttle)) => protocol::error_response(call, &throttled(call)),
             (None, Some(Fault::Error)) => protocol::error_response(call, &failed(call)),
@@ -76,18 +81,16 @@ impl Gateway {
         };
         pause(fate.delay / 2).await;
         let (answer, error_code) = with_code(answer).await;
-        let lost = matches!(fate.fault, Some(Fault::LostRequest | Fault::LostAnswer));
-        self.calls.note(
-            call,
-            Outcome {
-                resource,
-                status: if fate.fault == Some(Fault::LostRequest) { None } else { Some(answer.status().as_u16()) },
-                error_code,
-                fault: fate.fault.map(Fault::name),
-                took: started.elapsed(),
-            },
-        );
-        if lost {
+        let made = fault != Some(Fault::LostRequest);
+        let outcome = Outcome {
+            resource,
+            status: made.then(|| answer.status().as_u16()),
+            error_code,
+            fault: fault.map(Fault::name),
+            took: started.elapsed(),
+        };
+        self.calls.note(call, outcome);
+        if matches!(fault, Some(Fault::LostRequest | Fault::LostAnswer)) {
             line.cut();
         }
         answer

@@ -1,6 +1,5 @@
 //! The options of a rehearsal: how slow and how unreliable the embedded AWS is.
 
-use anyhow::Context as _;
 use clap::{ArgGroup, Args as ClapArgs};
 use streamkit_local::rehearsal::{Faults, Latency, Rehearsal, Shown};
 
@@ -90,6 +89,6 @@ impl Rehearse {
 
 fn parsed<T>(file: &str, option: &str, wanted: &str, parse: fn(&str) -> Result<T, String>) -> anyhow::Result<T> {
     let text = std::fs::read_to_string(file)
-        .with_context(|| Usage(format!("{option} takes {wanted}, and {file} cannot be read")))?;
+        .map_err(|error| Usage(format!("{option} takes {wanted}, and {file} cannot be read: {error}")))?;
     parse(&text).map_err(|mistake| Usage(format!("{file}: {mistake}")).into())
 }

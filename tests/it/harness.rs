@@ -137,9 +137,17 @@ impl Home {
 
     /// Makes the next calls of an operation fail.
     pub(crate) fn fault(&self, service: &str, operation: &str, times: u32, status: u16, code: &str) {
-        let body = serde_json::json!({
+        self.arm(&serde_json::json!({
             "service": service, "operation": operation, "times": times, "status": status, "code": code, "message": "made by a test",
-        });
+        }));
+    }
+
+    /// Breaks the connection of the next call of an operation, after the call took effect.
+    pub(crate) fn lose_answer(&self, service: &str, operation: &str) {
+        self.arm(&serde_json::json!({ "service": service, "operation": operation, "fault": "lost-answer" }));
+    }
+
+    fn arm(&self, body: &Value) {
         let endpoint = self.endpoint();
         let (status, answer) = http(&endpoint, "POST", "/_streamkit/faults", &body.to_string());
         assert!((200..300).contains(&status), "{status}: {answer}");
@@ -208,6 +216,8 @@ pub(crate) fn sdk(endpoint: &str) -> aws_config::SdkConfig {
     runtime().block_on(
         aws_config::defaults(aws_config::BehaviorVersion::v2026_01_12())
             .endpoint_url(endpoint)
+            // Looking must not fail under rehearsed faults.
+            .retry_config(aws_config::retry::RetryConfig::standard().with_max_attempts(10))
             .region(aws_config::Region::new("us-east-1"))
             .credentials_provider(aws_credential_types::Credentials::new("test", "test", None, None, "test"))
             .load(),

@@ -20,7 +20,8 @@ struct Rate {
 }
 
 /// What happens to a call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum Fault {
     /// The service refuses it: too many calls.
     Throttle,
