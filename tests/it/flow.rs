@@ -111,7 +111,7 @@ pub(crate) fn assert_nothing_is_left(home: &Home) {
     });
 }
 
-fn count_items(config: &aws_config::SdkConfig) -> i32 {
+pub(crate) fn count_items(config: &aws_config::SdkConfig) -> i32 {
     let client = aws_sdk_dynamodb::Client::new(config);
     let scan = client.scan().table_name("retail-events-results").select(Select::Count).consistent_read(true);
     runtime().block_on(scan.send()).expect("a scan").count

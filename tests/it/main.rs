@@ -9,4 +9,5 @@ mod command_line;
 mod flow;
 mod harness;
 mod moto;
+mod rehearsal;
 mod specs;
