@@ -174,6 +174,10 @@ impl StreamSamples for Analytics {
         Some("timestamp")
     }
 
+    fn type_attribute(&self) -> Option<&'static str> {
+        Some("eventType")
+    }
+
     fn generator(&self, seed: u64) -> Box<dyn Generator + Send> {
         Box::new(traffic::Traffic::new(seed))
     }

@@ -164,6 +164,14 @@ impl StreamSamples for Clickstream {
         "user_id"
     }
 
+    fn type_attribute(&self) -> Option<&'static str> {
+        Some("event_type")
+    }
+
+    fn ordered_by(&self) -> Option<&'static str> {
+        Some("processed_at")
+    }
+
     fn generator(&self, seed: u64) -> Box<dyn Generator + Send> {
         Box::new(traffic::Traffic::new(seed))
     }

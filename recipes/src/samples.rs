@@ -92,6 +92,17 @@ pub trait StreamSamples: Sync {
         None
     }
 
+    /// The attribute of items that holds the event's type, where one asks for items by it.
+    fn type_attribute(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// The attribute of items that holds the processing time in milliseconds, where the table's sort key keeps the items
+    /// of each partition key in the order of the stream.
+    fn ordered_by(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Returns a generator of realistic events.
     fn generator(&self, seed: u64) -> Box<dyn Generator + Send>;
 

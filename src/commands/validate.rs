@@ -6,8 +6,10 @@ mod events;
 mod items;
 mod letters;
 mod poison;
+mod reads;
 mod resources;
 mod run;
+mod scene;
 mod telemetry;
 
 use std::process::ExitCode;
@@ -19,8 +21,9 @@ use streamkit_recipes::Samples;
 use tokio::time::{Instant, timeout};
 
 use self::check::{Checks, check};
-use self::run::Run;
-use self::telemetry::Counts;
+use self::run::{Poison, Run};
+use self::scene::{Scene, not_up};
+use self::telemetry::Growth;
 use super::session::{Session, SpecArgument};
 use crate::cli::Global;
 use crate::daemon::Start;
@@ -70,10 +73,11 @@ pub(crate) async fn run(
     let session = Session::open(&args.spec.spec, global, reporter, Start::Never).await?;
     let flow = session.flow(args.function.as_deref())?;
     let recipe = streamkit_recipes::find(&flow.recipe).context("the spec names an unknown recipe")?;
+    let scene = Scene::new(&session, flow, recipe, Duration::from_secs(args.timeout.0), global.local);
     let Samples::Stream(samples) = recipe.samples() else {
         anyhow::bail!("the recipe `{}` reads a table, and only streams can be validated", recipe.name());
     };
-    let mut run = Run::new(&session, flow, (recipe, samples), Duration::from_secs(args.timeout.0), global.local);
+    let mut run = Run::new(scene, samples);
     let mut checks = Checks::new(reporter);
     let stopped = tokio::select! {
         result = try_all(&mut run, &mut checks) => result.err(),
@@ -102,25 +106,8 @@ pub(crate) async fn run(
 /// # Errors
 /// Only when nothing more can be tried; a check that fails is in the report.
 async fn try_all(run: &mut Run<'_>, checks: &mut Checks<'_>) -> anyhow::Result<()> {
-    let limit = run.limit + GRACE;
-    let shown = checks.under_way("resources");
-    let mut missing = Vec::new();
-    let done = check("resources", "all as the spec says", limit, async {
-        let verdict;
-        (verdict, missing) = resources::check(run).await?;
-        Ok(verdict)
-    });
-    let done = done.await;
-    // What the metrics were; a failure to read them is the matter of their own check.
-    let before = match timeout(BASELINE, telemetry::counts(run)).await {
-        Ok(Ok(counts)) => counts,
-        _ => Counts::default(),
-    };
-    drop(shown);
-    checks.add(done);
-    if !missing.is_empty() {
-        return Err(Run::not_up(&format!("no event can flow: there is no {}", missing.join(", no "))));
-    }
+    let limit = run.scene.limit + GRACE;
+    let before = begin(&run.scene, checks, run.metrics()).await?;
 
     let shown = checks.under_way("flow: waiting for a canary");
     let done = check("flow", "the item of a canary", limit, events::flow(run)).await;
@@ -130,7 +117,7 @@ async fn try_all(run: &mut Run<'_>, checks: &mut Checks<'_>) -> anyhow::Result<(
     }
 
     let shown = checks.under_way("items");
-    let count = run.samples.marked(&run.name, 0).len() * events::rounds(run.samples);
+    let count = run.samples.marked(&run.scene.name, 0).len() * events::rounds(run.samples);
     let expected = format!("the effects of {count} events, attribute by attribute as the recipe says");
     let done = check("items", expected, limit, events::items(run)).await;
     drop(shown);
@@ -143,32 +130,75 @@ async fn try_all(run: &mut Run<'_>, checks: &mut Checks<'_>) -> anyhow::Result<(
         checks.add(done);
     }
 
+    if let Some(attribute) = run.samples.type_attribute() {
+        let expected = format!("the run's items again when asked for by {attribute}");
+        let done = check("queries", expected, limit, reads::queries(run, attribute)).await;
+        checks.add(done);
+    }
+
+    if let Some(processed_at) = run.samples.ordered_by() {
+        let expected = "each user's events stored and processed in the order of the stream";
+        let done = check("order", expected, limit, reads::order(run, processed_at)).await;
+        checks.add(done);
+    }
+
     if run.letters.is_some() {
         let shown = checks.under_way("poison: waiting for dead letters");
-        let count = run.samples.marked_poison(&run.name).len();
+        let count = run.samples.marked_poison(&run.scene.name).len();
         let expected = format!("{count} dead letters with payload, error, shard and sequence number, and no item");
         let done = check("poison", expected, limit, poison::check(run)).await;
         drop(shown);
         checks.add(done);
     }
 
-    let shown = checks.under_way("metrics, logs, alarms");
-    let run = &*run;
-    let Counts { processed, failed } = telemetry::wanted(run);
-    let (recipe, pipeline) = (run.recipe, run.session.pipeline.naming.prefix());
-    let (good, bad) = (recipe.processed_metric(), recipe.failed_metric());
-    let expected =
-        format!("at least {processed:.0} {good} and {failed:.0} {bad} more in {} for {pipeline}", recipe.namespace());
-    let metrics = check("metrics", expected, limit, telemetry::metrics(run, before));
-    let lines =
-        if run.poison.is_empty() { "a line of an invocation" } else { "lines of a rejected record and its invocation" };
-    let logs = check("logs", format!("{lines} in {}", run.flow.log_group), limit, telemetry::logs(run));
-    let expected = format!("{} alarms, in any state", telemetry::alarm_names(run).len());
-    let alarms = check("alarms", expected, limit, telemetry::alarms(run));
-    let (metrics, logs, alarms) = tokio::join!(metrics, logs, alarms);
-    drop(shown);
-    for done in [metrics, logs, alarms] {
-        checks.add(done);
-    }
+    end(&run.scene, checks, run.wanted_metrics(), &before, run.poison.first()).await;
     Ok(())
+}
+
+/// Looks at the resources, and at what the metrics were before anything is sent.
+async fn begin(scene: &Scene<'_>, checks: &mut Checks<'_>, metrics: Growth) -> anyhow::Result<Growth> {
+    let shown = checks.under_way("resources");
+    let mut missing = Vec::new();
+    let done = check("resources", "all as the spec says", scene.limit + GRACE, async {
+        let verdict;
+        (verdict, missing) = resources::check(scene).await?;
+        Ok(verdict)
+    });
+    let done = done.await;
+    // What the metrics were; a failure to read them is the matter of their own check.
+    let before = match timeout(BASELINE, telemetry::read(scene, &metrics)).await {
+        Ok(Ok(before)) => before,
+        _ => Growth::default(),
+    };
+    drop(shown);
+    checks.add(done);
+    if missing.is_empty() {
+        return Ok(before);
+    }
+    Err(not_up(&format!("no event can flow: there is no {}", missing.join(", no "))))
+}
+
+/// Looks at what an operator sees: metrics, logs and alarms.
+async fn end(scene: &Scene<'_>, checks: &mut Checks<'_>, wanted: Growth, before: &Growth, poison: Option<&Poison>) {
+    let shown = checks.under_way("metrics, logs, alarms");
+    let limit = scene.limit + GRACE;
+    let (recipe, pipeline) = (scene.recipe, scene.pipeline());
+    let (plain, own) = (wanted.plain(recipe), wanted.own(recipe));
+    let expected = format!("at least {} more in {} for {pipeline}", plain.text(), recipe.namespace());
+    let metrics = check("metrics", expected, limit, telemetry::metrics(scene, &plain, before));
+    let expected = format!("at least as many more in each of {} metrics as the recipe says", own.len());
+    let dimensions = check("dimensions", expected, limit, telemetry::metrics(scene, &own, before));
+    let lines =
+        if poison.is_some() { "lines of a rejected record and its invocation" } else { "a line of an invocation" };
+    let logs = check("logs", format!("{lines} in {}", scene.flow.log_group), limit, telemetry::logs(scene, poison));
+    let expected = format!("{} alarms, in any state", telemetry::alarm_names(scene).len());
+    let alarms = check("alarms", expected, limit, telemetry::alarms(scene));
+    let (metrics, dimensions, logs, alarms) = tokio::join!(metrics, dimensions, logs, alarms);
+    drop(shown);
+    checks.add(metrics);
+    if own.len() > 0 {
+        checks.add(dimensions);
+    }
+    checks.add(logs);
+    checks.add(alarms);
 }

@@ -27,7 +27,7 @@ async fn clean(run: &mut Run<'_>) -> anyhow::Result<Verdict> {
     if run.partitions.is_empty() && run.poison_partitions.is_empty() {
         return Ok(Verdict::new(true, "nothing was sent"));
     }
-    let deadline = Instant::now() + LATE.min(run.limit);
+    let deadline = Instant::now() + LATE.min(run.scene.limit);
     let mut items = 0;
     let mut left = 0;
     let mut quiet = false;
@@ -60,7 +60,7 @@ async fn clean(run: &mut Run<'_>) -> anyhow::Result<Verdict> {
             observed,
             "; {} without effect so far may leave one later, for users with {} in their names",
             counted(late, "event"),
-            run.name
+            run.scene.name
         );
     }
     let ok = late == 0 && quiet;

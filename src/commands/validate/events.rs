@@ -8,8 +8,9 @@ use tokio::time::{Instant, sleep};
 
 use super::check::{Verdict, counted, listed};
 use super::items::differences;
-use super::run::{Run, epoch_ms};
-use crate::aws::aws;
+use super::resources::mapping;
+use super::run::Run;
+use super::scene::epoch_ms;
 
 /// The least number of events whose latency is measured.
 const MEASURED: usize = 50;
@@ -21,13 +22,13 @@ const LAST_CANARY: Duration = Duration::from_secs(10);
 /// Sends canaries until the item of one appears. A mapping that is enabled may not read yet, and one that starts at
 /// the end of the stream never sees what came before.
 pub(super) async fn flow(run: &mut Run<'_>) -> anyhow::Result<Verdict> {
-    let (started, deadline) = (Instant::now(), run.deadline());
+    let (started, deadline) = (Instant::now(), run.scene.deadline());
     let mut sent = 0;
     let mut next = started;
     let mut interval = FIRST_CANARY;
     loop {
         if Instant::now() >= next {
-            let canary = run.samples.canary(&run.name, sent, epoch_ms(SystemTime::now()));
+            let canary = run.samples.canary(&run.scene.name, sent, epoch_ms(SystemTime::now()));
             run.put(vec![canary], true).await?;
             sent += 1;
             next = Instant::now() + interval;
@@ -41,36 +42,20 @@ pub(super) async fn flow(run: &mut Run<'_>) -> anyhow::Result<Verdict> {
         }
         if Instant::now() >= deadline {
             run.gave_up = true;
-            let observed =
-                format!("none, with canaries sent {} times in {} s; {}", sent, run.limit.as_secs(), mapping(run).await);
-            let mut hint = format!("see `streamkit status`, and the function's log {}", run.flow.log_group);
-            if run.session.aws.endpoint.is_some() && !run.local {
+            let observed = format!(
+                "none, with canaries sent {} times in {} s; {}",
+                sent,
+                run.scene.limit.as_secs(),
+                mapping(&run.scene).await
+            );
+            let mut hint = format!("see `streamkit status`, and the function's log {}", run.scene.flow.log_group);
+            if run.scene.session.aws.endpoint.is_some() && !run.scene.local {
                 hint.push_str("; an endpoint that runs no functions, as moto's, never gets further: `--local` does");
             }
             return Ok(Verdict::new(false, observed).or_hint(hint));
         }
         sleep(run.pause()).await;
     }
-}
-
-/// What Lambda says of the mapping.
-async fn mapping(run: &Run<'_>) -> String {
-    let call = run.session.aws.lambda.list_event_source_mappings().function_name(&run.flow.function);
-    let mappings = match aws(call.send().await) {
-        Ok(answer) => answer.event_source_mappings.unwrap_or_default(),
-        Err(error) => return format!("the mapping's state can't be read ({error})"),
-    };
-    let source = format!(":stream/{}", run.flow.source.name());
-    let Some(mapping) =
-        mappings.into_iter().find(|mapping| mapping.event_source_arn().is_some_and(|arn| arn.ends_with(&source)))
-    else {
-        return "there is no mapping from the stream to the function".to_owned();
-    };
-    let result = mapping.last_processing_result.unwrap_or_else(|| "nothing processed".to_owned());
-    format!(
-        "the mapping is {}, its last result: {result}",
-        mapping.state.unwrap_or_else(|| "in no known state".to_owned())
-    )
 }
 
 /// How often the marked events are sent: often enough to measure, and at least once.
@@ -80,14 +65,14 @@ pub(super) fn rounds(samples: &dyn StreamSamples) -> usize {
 
 /// Sends the marked events, waits for each one's items, and compares them with what the recipe says.
 pub(super) async fn items(run: &mut Run<'_>) -> anyhow::Result<Verdict> {
-    let deadline = run.deadline();
+    let deadline = run.scene.deadline();
     let rounds = rounds(run.samples);
     let mut round = 0;
     let mut next = Instant::now();
     while round < rounds || run.good.iter().any(|good| !good.canary && good.seen().is_none()) {
         if round < rounds && Instant::now() >= next {
             // Each round has users of its own, so that the items of one can be counted.
-            let marked = run.samples.marked(&format!("{}-{round}", run.name), epoch_ms(SystemTime::now()));
+            let marked = run.samples.marked(&format!("{}-{round}", run.scene.name), epoch_ms(SystemTime::now()));
             run.put(marked, false).await?;
             round += 1;
             next = Instant::now() + ROUND;
@@ -105,10 +90,10 @@ pub(super) async fn items(run: &mut Run<'_>) -> anyhow::Result<Verdict> {
         for wanted in &good.wanted {
             let what = format!("event {} of {}", good.placed.sequence_number, good.event.partition_key);
             match &wanted.found {
-                None => wrong.push(format!("{what} has no item after {} s", run.limit.as_secs())),
+                None => wrong.push(format!("{what} has no item after {} s", run.scene.limit.as_secs())),
                 Some((item, _)) => {
                     found += 1;
-                    let different = differences(&wanted.item, item, run.recipe.volatile());
+                    let different = differences(&wanted.item, item, run.scene.recipe.volatile());
                     if !different.is_empty() {
                         wrong.push(format!("{what}: {}", different.join(", ")));
                     }
@@ -117,11 +102,11 @@ pub(super) async fn items(run: &mut Run<'_>) -> anyhow::Result<Verdict> {
         }
     }
     let observed = if wrong.is_empty() {
-        format!("all {found}, equal but for {}", run.recipe.volatile().join(", "))
+        format!("all {found}, equal but for {}", run.scene.recipe.volatile().join(", "))
     } else {
         format!("{} wrong: {}", counted(wrong.len(), "item"), listed(&wrong))
     };
-    Ok(Verdict::new(wrong.is_empty(), observed).or_hint(format!("see the function's log, {}", run.flow.log_group)))
+    Ok(Verdict::new(wrong.is_empty(), observed).or_hint(run.scene.see_log()))
 }
 
 /// How many times equal events are among the marked ones: the same key, payload and so millisecond.

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use anyhow::Context as _;
 use aws_sdk_dynamodb::primitives::Blob;
-use aws_sdk_dynamodb::types::{AttributeValue, DeleteRequest, KeysAndAttributes, WriteRequest};
+use aws_sdk_dynamodb::types::{AttributeValue, DeleteRequest, KeysAndAttributes, Select, WriteRequest};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use streamkit_recipes::{Attribute, Item, Recipe, TableKey};
 
@@ -17,6 +17,8 @@ pub(super) type Found = HashMap<String, AttributeValue>;
 const GETS: usize = 100;
 /// The most requests of a `BatchWriteItem` call.
 const WRITES: usize = 25;
+/// How many megabytes of a table are scanned at the most: each costs read capacity.
+const SCANS: usize = 20;
 /// How many queries run at once.
 const QUERIES: usize = 16;
 
@@ -70,11 +72,54 @@ impl Table {
         Ok(found)
     }
 
+    /// Reads those of the items that are there by their partition keys alone, consistently, in the order of `items`; for
+    /// items whose partition key no other has.
+    pub(super) async fn get_by_partition(&self, items: &[&Item]) -> anyhow::Result<Vec<Option<Found>>> {
+        let queries = items.iter().map(|item| async {
+            let Some(partition) = self.partition(item) else { return Ok(None) };
+            Ok(self.query(&partition).await?.into_iter().next())
+        });
+        stream::iter(queries).buffered(QUERIES).try_collect().await
+    }
+
+    /// Counts the items whose attributes have these values, and of which another contains `part`. None when the table is
+    /// so large that this would take too long.
+    pub(super) async fn count(&self, equal: (&str, &Attribute), part: (&str, &str)) -> anyhow::Result<Option<usize>> {
+        let mut count = 0;
+        let mut start = None;
+        for _ in 0..SCANS {
+            let call = self
+                .dynamodb
+                .scan()
+                .table_name(&self.name)
+                .consistent_read(true)
+                .select(Select::Count)
+                .filter_expression("#equal = :equal AND contains(#part, :part)")
+                .expression_attribute_names("#equal", equal.0)
+                .expression_attribute_values(":equal", attribute(equal.1))
+                .expression_attribute_names("#part", part.0)
+                .expression_attribute_values(":part", AttributeValue::S(part.1.to_owned()))
+                .set_exclusive_start_key(start);
+            let answer = aws(call.send().await).with_context(|| format!("scanning DynamoDB table ({})", self.name))?;
+            count += usize::try_from(answer.count).unwrap_or_default();
+            start = answer.last_evaluated_key.filter(|key| !key.is_empty());
+            if start.is_none() {
+                return Ok(Some(count));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The items with this partition key in the table's order, read consistently.
+    pub(super) async fn in_order(&self, partition: &Attribute) -> anyhow::Result<Vec<Found>> {
+        self.query(partition).await
+    }
+
     /// The keys of all items with these partition keys, read consistently.
     pub(super) async fn keys(&self, partitions: &BTreeSet<Attribute>) -> anyhow::Result<Vec<Found>> {
         let queries = stream::iter(partitions).map(|partition| self.query(partition)).buffered(QUERIES);
         let found: Vec<Vec<Found>> = queries.try_collect().await?;
-        Ok(found.into_iter().flatten().collect())
+        Ok(found.into_iter().flatten().map(|item| self.key_of(&item)).collect())
     }
 
     async fn query(&self, partition: &Attribute) -> anyhow::Result<Vec<Found>> {
@@ -91,7 +136,7 @@ impl Table {
                 .expression_attribute_values(":partition", attribute(partition))
                 .set_exclusive_start_key(start);
             let answer = aws(call.send().await).with_context(|| format!("querying DynamoDB table ({})", self.name))?;
-            found.extend(answer.items.unwrap_or_default().iter().map(|item| self.key_of(item)));
+            found.extend(answer.items.unwrap_or_default());
             start = answer.last_evaluated_key.filter(|key| !key.is_empty());
             if start.is_none() {
                 return Ok(found);
@@ -112,7 +157,8 @@ impl Table {
         Ok(())
     }
 
-    fn key_of(&self, item: &Found) -> Found {
+    /// The key of an item.
+    pub(super) fn key_of(&self, item: &Found) -> Found {
         let names = self.key.iter().flat_map(TableKey::names);
         names.filter_map(|name| Some((name.to_owned(), item.get(name)?.clone()))).collect()
     }
@@ -136,7 +182,8 @@ pub(super) fn differences(expected: &Item, found: &Found, volatile: &[&str]) -> 
     all
 }
 
-fn attributes(item: &Item) -> Found {
+/// An item as the table has it.
+pub(super) fn attributes(item: &Item) -> Found {
     item.iter().map(|(name, value)| (name.clone(), attribute(value))).collect()
 }
 

@@ -15,8 +15,8 @@ use super::run::{Poison, Run};
 const PAUSE: Duration = Duration::from_millis(100);
 
 pub(super) async fn check(run: &mut Run<'_>) -> anyhow::Result<Verdict> {
-    let deadline = run.deadline();
-    run.put(run.samples.marked_poison(&run.name), false).await?;
+    let deadline = run.scene.deadline();
+    run.put(run.samples.marked_poison(&run.scene.name), false).await?;
     while run.poison.iter().any(|poison| poison.letter.is_none()) {
         if !receive(run).await? {
             sleep(PAUSE).await;
@@ -30,15 +30,19 @@ pub(super) async fn check(run: &mut Run<'_>) -> anyhow::Result<Verdict> {
         letters.put_back().await?;
     }
     let mut wrong = Vec::new();
-    let pipeline = run.session.pipeline.naming.prefix();
+    let pipeline = run.scene.pipeline();
     for poison in &run.poison {
         let what = format!("record {}", poison.placed.sequence_number);
         match &poison.letter {
             None => {
-                wrong.push(format!("{what} ({}) has no letter after {} s", poison.rejected.code, run.limit.as_secs()));
+                wrong.push(format!(
+                    "{what} ({}) has no letter after {} s",
+                    poison.rejected.code,
+                    run.scene.limit.as_secs()
+                ));
             }
             Some(letter) => {
-                let different = differences(letter, poison, &pipeline, &run.flow.function);
+                let different = differences(letter, poison, &pipeline, &run.scene.flow.function);
                 if !different.is_empty() {
                     wrong.push(format!("the letter of {what}: {}", different.join(", ")));
                 }
@@ -51,13 +55,13 @@ pub(super) async fn check(run: &mut Run<'_>) -> anyhow::Result<Verdict> {
     }
     let observed =
         if wrong.is_empty() { format!("all {}, complete, and no item", run.poison.len()) } else { listed(&wrong) };
-    Ok(Verdict::new(wrong.is_empty(), observed).or_hint(format!("see the function's log, {}", run.flow.log_group)))
+    Ok(Verdict::new(wrong.is_empty(), observed).or_hint(run.scene.see_log()))
 }
 
 /// Takes the run's letters out of some messages of the queue. False when the queue is empty.
 pub(super) async fn receive(run: &mut Run<'_>) -> anyhow::Result<bool> {
     let letters = run.letters.as_mut().context("the function has no dead letter queue")?;
-    let Some(bodies) = letters.take(&run.name).await? else { return Ok(false) };
+    let Some(bodies) = letters.take(&run.scene.name).await? else { return Ok(false) };
     for body in bodies {
         let number = body.get("sequenceNumber").and_then(Value::as_str);
         if let Some(poison) =

@@ -1,16 +1,20 @@
 //! The check on the resources: all there, and as the spec says.
 
+use aws_sdk_lambda::types::EventSourceMappingConfiguration;
+
 use super::check::{Verdict, listed};
-use super::run::Run;
+use super::scene::Scene;
+use crate::aws::aws;
 use crate::observe::{Allowed, observe};
+use crate::pipeline::FlowSource;
 use crate::plan::{Action, Step};
 use crate::resources::Type;
 
 /// Compares AWS with the spec. The second value names what is missing without which no event can flow.
-pub(super) async fn check(run: &Run<'_>) -> anyhow::Result<(Verdict, Vec<String>)> {
-    let steps = observe(&run.session.cx, &run.session.pipeline, &Allowed::default(), |_| {}).await?.plan.steps;
+pub(super) async fn check(scene: &Scene<'_>) -> anyhow::Result<(Verdict, Vec<String>)> {
+    let steps = observe(&scene.session.cx, &scene.session.pipeline, &Allowed::default(), |_| {}).await?.plan.steps;
     let wrong: Vec<String> = steps.iter().filter_map(wrong).collect();
-    let vital = steps.iter().filter(|step| step.action == Action::Create && is_vital(step, run));
+    let vital = steps.iter().filter(|step| step.action == Action::Create && is_vital(step, scene));
     let missing = vital.map(|step| format!("{} ({})", step.kind.text(), step.name)).collect();
     let observed = if wrong.is_empty() { format!("all {}", steps.len()) } else { listed(&wrong) };
     Ok((Verdict::new(wrong.is_empty(), observed).or_hint("see `streamkit plan`; `streamkit up` makes it so"), missing))
@@ -31,8 +35,8 @@ fn wrong(step: &Step) -> Option<String> {
     Some(format!("{} {how}", step.node))
 }
 
-fn is_vital(step: &Step, run: &Run<'_>) -> bool {
-    let flow = run.flow;
+fn is_vital(step: &Step, scene: &Scene<'_>) -> bool {
+    let flow = scene.flow;
     match step.kind {
         Type::Stream => step.name == flow.source.name(),
         Type::Table => Some(&step.name) == flow.table.as_ref(),
@@ -40,4 +44,26 @@ fn is_vital(step: &Step, run: &Run<'_>) -> bool {
         Type::Mapping => step.node == format!("function.{}.source", flow.key),
         _ => false,
     }
+}
+
+/// What Lambda says of the mapping from the flow's source to its function.
+pub(super) async fn mapping(scene: &Scene<'_>) -> String {
+    let call = scene.session.aws.lambda.list_event_source_mappings().function_name(&scene.flow.function);
+    let mappings = match aws(call.send().await) {
+        Ok(answer) => answer.event_source_mappings.unwrap_or_default(),
+        Err(error) => return format!("the mapping's state can't be read ({error})"),
+    };
+    let source = match &scene.flow.source {
+        FlowSource::Stream(name) => format!(":stream/{name}/"),
+        FlowSource::Table(name) => format!(":table/{name}/"),
+    };
+    let ours = |mapping: &EventSourceMappingConfiguration| {
+        mapping.event_source_arn().is_some_and(|arn| format!("{arn}/").contains(&source))
+    };
+    let Some(mapping) = mappings.into_iter().find(ours) else {
+        return "there is no mapping from the source to the function".to_owned();
+    };
+    let result = mapping.last_processing_result.unwrap_or_else(|| "nothing processed".to_owned());
+    let state = mapping.state.unwrap_or_else(|| "in no known state".to_owned());
+    format!("the mapping is {state}, its last result: {result}")
 }

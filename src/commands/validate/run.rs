@@ -1,33 +1,25 @@
 //! One run: what was sent, what must follow from it, and what has been seen of that so far.
 
 use std::collections::BTreeSet;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use serde_json::Value;
-use streamkit_recipes::{Attribute, Event, Item, Recipe, Record, Rejected, StreamRecord, StreamSamples};
+use streamkit_recipes::{
+    Attribute, Count, Effects, Event, Item, Recipe, Record, Rejected, StreamRecord, StreamSamples,
+};
 use tokio::time::Instant;
 
 use super::items::{Found, Table};
 use super::letters::Letters;
-use crate::commands::session::Session;
+use super::scene::Scene;
+use super::telemetry::Growth;
 use crate::events::{Placed, Producer, batches};
-use crate::failure::Hint;
-use crate::pipeline::Flow;
 
 /// Everything that the checks share. It outlives a check that is interrupted, so that cleaning up knows what to look for.
 pub(super) struct Run<'a> {
-    pub(super) session: &'a Session,
-    pub(super) flow: &'a Flow,
-    pub(super) recipe: &'static dyn Recipe,
+    pub(super) scene: Scene<'a>,
     pub(super) samples: &'static dyn StreamSamples,
-    /// Shows in the key and payload of every event, and in nothing that anybody else sends.
-    pub(super) name: String,
-    /// The embedded AWS is what runs it.
-    pub(super) local: bool,
-    /// How long a check waits for what it expects.
-    pub(super) limit: Duration,
-    pub(super) started: SystemTime,
     pub(super) table: Table,
     pub(super) letters: Option<Letters>,
     pub(super) good: Vec<Good>,
@@ -50,6 +42,8 @@ pub(super) struct Good {
     pub(super) event: Event,
     pub(super) placed: Placed,
     pub(super) wanted: Vec<Wanted>,
+    /// What it adds to metrics.
+    pub(super) counts: Vec<Count>,
 }
 
 /// An item that must follow from an event.
@@ -78,24 +72,11 @@ impl Good {
 }
 
 impl<'a> Run<'a> {
-    pub(super) fn new(
-        session: &'a Session,
-        flow: &'a Flow,
-        (recipe, samples): (&'static dyn Recipe, &'static dyn StreamSamples),
-        limit: Duration,
-        local: bool,
-    ) -> Self {
-        let aws = &session.aws;
+    pub(super) fn new(scene: Scene<'a>, samples: &'static dyn StreamSamples) -> Self {
+        let (aws, flow) = (&scene.session.aws, scene.flow);
         Self {
-            session,
-            flow,
-            recipe,
             samples,
-            name: format!("{:012x}", fastrand::u64(..1 << 48)),
-            local,
-            limit,
-            started: SystemTime::now(),
-            table: Table::new(aws, flow.table.as_deref().unwrap_or_default(), recipe),
+            table: Table::new(aws, flow.table.as_deref().unwrap_or_default(), scene.recipe),
             letters: flow.dead_letters.as_deref().map(|queue| Letters::new(aws, queue)),
             good: Vec::new(),
             poison: Vec::new(),
@@ -105,12 +86,8 @@ impl<'a> Run<'a> {
             gave_up: false,
             producer: Producer::new(aws, flow.source.name()),
             last_put: Instant::now(),
+            scene,
         }
-    }
-
-    /// When a check that starts now stops waiting.
-    pub(super) fn deadline(&self) -> Instant {
-        Instant::now() + self.limit
     }
 
     /// Sends events and notes what the recipe says must follow from each.
@@ -128,24 +105,19 @@ impl<'a> Run<'a> {
             }
             self.last_put = Instant::now();
             if let Some(error) = put.error {
-                return Err(error)
-                    .with_context(|| format!("putting records into Kinesis stream ({})", self.flow.source.name()));
+                return Err(error).with_context(|| {
+                    format!("putting records into Kinesis stream ({})", self.scene.flow.source.name())
+                });
             }
         }
         Ok(())
     }
 
     fn note_partitions(&mut self, event: &Event) {
-        let record = Record::Stream(StreamRecord {
-            shard_id: "",
-            sequence_number: "0",
-            partition_key: &event.partition_key,
-            arrival_ms: 0,
-            data: &event.data,
-        });
+        let nowhere = Placed { shard_id: String::new(), sequence_number: "0".to_owned(), at: Instant::now() };
         // What cleaning up deletes goes by this: only what bears the run's name is the run's.
-        let own = |partition: &Attribute| is_marked(partition, &self.name);
-        if let Ok(effects) = self.recipe.process(&record, 0) {
+        let own = |partition: &Attribute| contains(partition, &self.scene.name);
+        if let Ok(effects) = process(self.scene.recipe, event, &nowhere, 0) {
             let partitions = effects.items.iter().filter_map(|item| self.table.partition(item));
             self.partitions.extend(partitions.filter(own));
         } else {
@@ -157,19 +129,20 @@ impl<'a> Run<'a> {
     }
 
     fn note_placed(&mut self, event: Event, placed: Placed, canary: bool) {
-        let record = Record::Stream(StreamRecord {
-            shard_id: &placed.shard_id,
-            sequence_number: &placed.sequence_number,
-            partition_key: &event.partition_key,
-            arrival_ms: 0,
-            data: &event.data,
-        });
-        match self.recipe.process(&record, 0) {
+        // An item whose key is the record's identity is the run's too.
+        let own = |partition: &Attribute| contains(partition, &placed.sequence_number);
+        match process(self.scene.recipe, &event, &placed, 0) {
             Ok(effects) => {
+                let partitions = effects.items.iter().filter_map(|item| self.table.partition(item));
+                self.partitions.extend(partitions.filter(own));
                 let wanted = effects.items.into_iter().map(|item| Wanted { item, found: None }).collect();
-                self.good.push(Good { canary, event, placed, wanted });
+                self.good.push(Good { canary, event, placed, wanted, counts: effects.counts });
             }
-            Err(rejected) => self.poison.push(Poison { event, placed, rejected, letter: None }),
+            Err(rejected) => {
+                let identity = format!("{}:{}", placed.shard_id, placed.sequence_number);
+                self.poison_partitions.insert(Attribute::S(identity));
+                self.poison.push(Poison { event, placed, rejected, letter: None });
+            }
         }
     }
 
@@ -179,11 +152,26 @@ impl<'a> Run<'a> {
         if open.is_empty() {
             return Ok(());
         }
-        let found = self.table.get(&open).await?;
+        let arrival = self.samples.arrival_attribute();
+        let found = match arrival {
+            Some(_) => self.table.get_by_partition(&open).await?,
+            None => self.table.get(&open).await?,
+        };
         let now = Instant::now();
-        let open = self.good.iter_mut().flat_map(|good| &mut good.wanted).filter(|wanted| wanted.found.is_none());
-        for (wanted, found) in open.zip(found) {
-            wanted.found = found.map(|found| (found, now));
+        let mut found = found.into_iter();
+        let recipe = self.scene.recipe;
+        for good in &mut self.good {
+            for (place, wanted) in good.wanted.iter_mut().enumerate().filter(|(_, wanted)| wanted.found.is_none()) {
+                let Some(item) = found.next().flatten() else { continue };
+                // Only AWS knows when the record arrived: the item's own word on that is taken, and the rest has to fit.
+                if let Some(arrival_ms) = arrival.and_then(|name| item.get(name)?.as_n().ok()?.parse().ok())
+                    && let Ok(mut effects) = process(recipe, &good.event, &good.placed, arrival_ms)
+                    && place < effects.items.len()
+                {
+                    wanted.item = effects.items.swap_remove(place);
+                }
+                wanted.found = Some((item, now));
+            }
         }
         Ok(())
     }
@@ -203,23 +191,45 @@ impl<'a> Run<'a> {
         marked.filter_map(|good| Some(good.seen()?.duration_since(good.placed.at))).collect()
     }
 
-    /// What to do when the pipeline is not there.
-    pub(super) fn up_first() -> &'static str {
-        "bring the pipeline up with `streamkit up` first"
+    /// What every metric must have grown by at least: by events whose effects were seen, and by poison whose letter was.
+    pub(super) fn wanted_metrics(&self) -> Growth {
+        let mut growth = Growth::default();
+        for good in self.good.iter().filter(|good| good.seen().is_some()) {
+            growth.add(self.scene.recipe.processed_metric(), &good.counts);
+        }
+        for _ in self.poison.iter().filter(|poison| poison.letter.is_some()) {
+            growth.add(self.scene.recipe.failed_metric(), &[]);
+        }
+        growth
     }
 
-    /// The error of a flow whose parts are missing.
-    pub(super) fn not_up(what: &str) -> anyhow::Error {
-        Hint::error(what.to_owned(), Self::up_first())
+    /// All metrics that the run will look at; what they were before is read before anything is sent.
+    pub(super) fn metrics(&self) -> Growth {
+        let mut growth = Growth::default();
+        let nowhere = Placed { shard_id: String::new(), sequence_number: "0".to_owned(), at: Instant::now() };
+        let marked = self.samples.marked(&self.scene.name, 0);
+        for event in marked.iter().chain([&self.samples.canary(&self.scene.name, 0, 0)]) {
+            if let Ok(effects) = process(self.scene.recipe, event, &nowhere, 0) {
+                growth.add(self.scene.recipe.processed_metric(), &effects.counts);
+            }
+        }
+        growth.add(self.scene.recipe.failed_metric(), &[]);
+        growth
     }
 }
 
-fn is_marked(partition: &Attribute, run: &str) -> bool {
-    matches!(partition, Attribute::S(text) if text.contains(run))
+/// What the recipe says of an event in its place.
+fn process(recipe: &dyn Recipe, event: &Event, placed: &Placed, arrival_ms: i64) -> Result<Effects, Rejected> {
+    let record = Record::Stream(StreamRecord {
+        shard_id: &placed.shard_id,
+        sequence_number: &placed.sequence_number,
+        partition_key: &event.partition_key,
+        arrival_ms,
+        data: &event.data,
+    });
+    recipe.process(&record, 0)
 }
 
-/// The time in milliseconds since the epoch.
-pub(super) fn epoch_ms(time: SystemTime) -> i64 {
-    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+fn contains(partition: &Attribute, part: &str) -> bool {
+    matches!(partition, Attribute::S(text) if text.contains(part))
 }

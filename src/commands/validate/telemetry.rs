@@ -4,12 +4,15 @@ use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
-use aws_sdk_cloudwatch::types::{AlarmType, Dimension, Statistic};
+use aws_sdk_cloudwatch::types::{AlarmType, Datapoint, Dimension, Statistic};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::Value;
+use streamkit_recipes::{Count, Recipe, Together};
 use tokio::time::{Instant, sleep};
 
-use super::check::{Verdict, counted};
-use super::run::{Poison, Run, epoch_ms};
+use super::check::{Verdict, counted, listed};
+use super::run::Poison;
+use super::scene::{Scene, epoch_ms, up_first};
 use crate::aws::aws;
 use crate::resources::{Resource as _, Type};
 
@@ -17,64 +20,124 @@ use crate::resources::{Resource as _, Type};
 const SKEW: Duration = Duration::from_mins(1);
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// How many metrics are read at once.
+const READS: usize = 8;
 /// The most names of a `DescribeAlarms` call.
 const ALARMS: usize = 100;
 
-/// How many events were processed and failed.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(super) struct Counts {
-    pub(super) processed: f64,
-    pub(super) failed: f64,
+/// Metrics, each with how much it has, or must have, grown.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Growth(BTreeMap<Series, f64>);
+
+/// A metric of the recipe's namespace.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Series {
+    metric: &'static str,
+    dimensions: Vec<(&'static str, String)>,
+    /// How many samples there are is looked at, not their sum.
+    sampled: bool,
 }
 
-/// What the metrics must show at least: what was seen to have been processed, and what was rejected.
-pub(super) fn wanted(run: &Run<'_>) -> Counts {
-    let number = |count: usize| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
-    let processed = run.good.iter().filter(|good| good.seen().is_some()).count();
-    let failed = run.poison.iter().filter(|poison| poison.letter.is_some()).count();
-    Counts { processed: number(processed), failed: number(failed) }
+impl Growth {
+    /// Adds a record that counts for `metric` and for whatever the recipe says of it.
+    pub(super) fn add(&mut self, metric: &'static str, counts: &[Count]) {
+        *self.0.entry(Series { metric, dimensions: Vec::new(), sampled: false }).or_default() += 1.0;
+        for Count { metric, value, together, dimensions, .. } in counts {
+            let sampled = *together == Together::Apart;
+            let series = Series { metric, dimensions: dimensions.clone(), sampled };
+            *self.0.entry(series).or_default() += if sampled { 1.0 } else { *value };
+        }
+    }
+
+    /// The metrics that every recipe has: how many records were processed, and how many failed.
+    pub(super) fn plain(&self, recipe: &dyn Recipe) -> Self {
+        self.filtered(|series| series.is_plain(recipe))
+    }
+
+    /// The recipe's own metrics.
+    pub(super) fn own(&self, recipe: &dyn Recipe) -> Self {
+        self.filtered(|series| !series.is_plain(recipe))
+    }
+
+    fn filtered(&self, keep: impl Fn(&Series) -> bool) -> Self {
+        Self(self.0.iter().filter(|(series, _)| keep(series)).map(|(series, value)| (series.clone(), *value)).collect())
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Says all of it, such as `7 Events EventType=click`.
+    pub(super) fn text(&self) -> String {
+        let texts = self.0.iter().map(|(series, value)| format!("{value:.0} {}", series.text()));
+        listed(&texts.collect::<Vec<_>>())
+    }
 }
 
-/// Reads the recipe's metrics of this pipeline since shortly before the run.
-pub(super) async fn counts(run: &Run<'_>) -> anyhow::Result<Counts> {
-    let (processed, failed) =
-        tokio::try_join!(sum(run, run.recipe.processed_metric()), sum(run, run.recipe.failed_metric()))?;
-    Ok(Counts { processed, failed })
+impl Series {
+    fn is_plain(&self, recipe: &dyn Recipe) -> bool {
+        self.dimensions.is_empty()
+            && (self.metric == recipe.processed_metric() || self.metric == recipe.failed_metric())
+    }
+
+    fn text(&self) -> String {
+        let dimensions = self.dimensions.iter().map(|(name, value)| format!(" {name}={value}"));
+        format!("{}{}", self.metric, dimensions.collect::<String>())
+    }
 }
 
-async fn sum(run: &Run<'_>, metric: &str) -> anyhow::Result<f64> {
-    let pipeline = Dimension::builder().name("Pipeline").value(run.session.pipeline.naming.prefix()).build();
+/// Reads these metrics of this pipeline since shortly before the run.
+pub(super) async fn read(scene: &Scene<'_>, metrics: &Growth) -> anyhow::Result<Growth> {
+    let reads =
+        stream::iter(metrics.0.keys()).map(|series| async { anyhow::Ok((series.clone(), sum(scene, series).await?)) });
+    Ok(Growth(reads.buffered(READS).try_collect().await?))
+}
+
+async fn sum(scene: &Scene<'_>, series: &Series) -> anyhow::Result<f64> {
+    let dimensions = [("Pipeline", scene.pipeline())].into_iter().chain(series.dimensions.iter().cloned());
+    let dimensions = dimensions.map(|(name, value)| Dimension::builder().name(name).value(value).build());
     // Whole minutes, in which metrics are kept.
-    let since = epoch_ms(run.started - SKEW) / 60_000 * 60;
-    let call = run
+    let since = epoch_ms(scene.started - SKEW) / 60_000 * 60;
+    let call = scene
         .session
         .aws
         .cloudwatch
         .get_metric_statistics()
-        .namespace(run.recipe.namespace())
-        .metric_name(metric)
-        .dimensions(pipeline)
+        .namespace(scene.recipe.namespace())
+        .metric_name(series.metric)
+        .set_dimensions(Some(dimensions.collect()))
         .start_time(aws_sdk_cloudwatch::primitives::DateTime::from_secs(since))
         .end_time((SystemTime::now() + SKEW).into())
         .period(60)
-        .statistics(Statistic::Sum);
-    let answer =
-        aws(call.send().await).with_context(|| format!("reading the metric {}/{metric}", run.recipe.namespace()))?;
-    Ok(answer.datapoints.unwrap_or_default().iter().filter_map(|point| point.sum).sum())
+        .statistics(if series.sampled { Statistic::SampleCount } else { Statistic::Sum });
+    let what = || format!("reading the metric {}/{}", scene.recipe.namespace(), series.metric);
+    let points = aws(call.send().await).with_context(what)?.datapoints.unwrap_or_default();
+    let value = |point: &Datapoint| if series.sampled { point.sample_count } else { point.sum };
+    Ok(points.iter().filter_map(value).sum())
 }
 
 /// Waits until the metrics have grown as they must. `before` is what they were when the run began.
-pub(super) async fn metrics(run: &Run<'_>, before: Counts) -> anyhow::Result<Verdict> {
-    let deadline = run.deadline();
-    let wanted = wanted(run);
+pub(super) async fn metrics(scene: &Scene<'_>, wanted: &Growth, before: &Growth) -> anyhow::Result<Verdict> {
+    let deadline = scene.deadline();
     let mut pause = FIRST_PAUSE;
     loop {
-        let now = counts(run).await?;
-        let grown = Counts { processed: now.processed - before.processed, failed: now.failed - before.failed };
-        let ok = grown.processed >= wanted.processed && grown.failed >= wanted.failed;
-        if ok || Instant::now() >= deadline {
-            let observed = format!("{:.0} and {:.0} more", grown.processed, grown.failed);
-            return Ok(Verdict::new(ok, observed)
+        let mut grown = read(scene, wanted).await?;
+        for (series, value) in &mut grown.0 {
+            *value -= before.0.get(series).copied().unwrap_or_default();
+        }
+        let lacks = |series: &Series| grown.0.get(series).is_none_or(|value| *value + 1e-6 < wanted.0[series]);
+        let lacking: Vec<&Series> = wanted.0.keys().filter(|series| lacks(series)).collect();
+        if lacking.is_empty() || Instant::now() >= deadline {
+            let observed = if lacking.is_empty() {
+                format!("{} more", grown.text())
+            } else {
+                let of = |series: &&Series| {
+                    let value = grown.0.get(*series).copied().unwrap_or_default();
+                    format!("{value:.0} of {:.0} {}", wanted.0[*series], series.text())
+                };
+                format!("only {}", listed(&lacking.iter().map(of).collect::<Vec<_>>()))
+            };
+            return Ok(Verdict::new(lacking.is_empty(), observed)
                 .or_hint("CloudWatch may take some minutes: try again with a longer --timeout"));
         }
         sleep(pause).await;
@@ -83,17 +146,17 @@ pub(super) async fn metrics(run: &Run<'_>, before: Counts) -> anyhow::Result<Ver
 }
 
 /// Waits until the log has the line of a rejected record, and that of the invocation that rejected it.
-pub(super) async fn logs(run: &Run<'_>) -> anyhow::Result<Verdict> {
-    let deadline = run.deadline();
+pub(super) async fn logs(scene: &Scene<'_>, poison: Option<&Poison>) -> anyhow::Result<Verdict> {
+    let deadline = scene.deadline();
     let mut pause = FIRST_PAUSE;
     loop {
-        let observed = match logged(run).await? {
+        let observed = match logged(scene, poison).await? {
             Ok(observed) => return Ok(Verdict::new(true, observed)),
             Err(missing) => missing,
         };
         if Instant::now() >= deadline {
             let hint =
-                format!("the role may not write to {}, or the function fails before it logs", run.flow.log_group);
+                format!("the role may not write to {}, or the function fails before it logs", scene.flow.log_group);
             return Ok(Verdict::new(false, observed).or_hint(hint));
         }
         sleep(pause).await;
@@ -102,18 +165,18 @@ pub(super) async fn logs(run: &Run<'_>) -> anyhow::Result<Verdict> {
 }
 
 /// What was found, or what is missing.
-async fn logged(run: &Run<'_>) -> anyhow::Result<Result<String, String>> {
-    let Some(poison) = run.poison.first() else {
-        let lines = filter(run, "\"batch processed\"").await?.len();
+async fn logged(scene: &Scene<'_>, poison: Option<&Poison>) -> anyhow::Result<Result<String, String>> {
+    let Some(poison) = poison else {
+        let lines = filter(scene, "\"batch processed\"").await?.len();
         let found = format!("{} of invocations", counted(lines, "line"));
         return Ok(if lines > 0 { Ok(found) } else { Err(found) });
     };
     let number = &poison.placed.sequence_number;
-    let rejected = filter(run, &format!("\"{number}\"")).await?;
+    let rejected = filter(scene, &format!("\"{number}\"")).await?;
     let Some(request) = rejected.iter().find_map(|line| request_of(line, poison)) else {
         return Ok(Err(format!("no line on the rejected record {number}")));
     };
-    let invocations = filter(run, &format!("\"batch processed\" \"{request}\"")).await?;
+    let invocations = filter(scene, &format!("\"batch processed\" \"{request}\"")).await?;
     if invocations.is_empty() {
         return Ok(Err(format!("no line of the invocation {request}, which rejected a record")));
     }
@@ -132,20 +195,21 @@ fn request_of(line: &str, poison: &Poison) -> Option<String> {
 }
 
 /// The log's lines since shortly before the run that match the pattern.
-async fn filter(run: &Run<'_>, pattern: &str) -> anyhow::Result<Vec<String>> {
+async fn filter(scene: &Scene<'_>, pattern: &str) -> anyhow::Result<Vec<String>> {
     let mut lines = Vec::new();
     let mut token = None;
     loop {
-        let call = run
+        let call = scene
             .session
             .aws
             .logs
             .filter_log_events()
-            .log_group_name(&run.flow.log_group)
+            .log_group_name(&scene.flow.log_group)
             .filter_pattern(pattern)
-            .start_time(epoch_ms(run.started - SKEW))
+            .start_time(epoch_ms(scene.started - SKEW))
             .set_next_token(token);
-        let answer = aws(call.send().await).with_context(|| format!("reading the log group {}", run.flow.log_group))?;
+        let answer =
+            aws(call.send().await).with_context(|| format!("reading the log group {}", scene.flow.log_group))?;
         lines.extend(answer.events.unwrap_or_default().into_iter().filter_map(|event| event.message));
         token = answer.next_token;
         if token.is_none() {
@@ -155,17 +219,17 @@ async fn filter(run: &Run<'_>, pattern: &str) -> anyhow::Result<Vec<String>> {
 }
 
 /// The names of the pipeline's alarms.
-pub(super) fn alarm_names(run: &Run<'_>) -> Vec<String> {
-    let nodes = run.session.pipeline.nodes.iter().filter(|node| node.resource.kind() == Type::Alarm);
+pub(super) fn alarm_names(scene: &Scene<'_>) -> Vec<String> {
+    let nodes = scene.session.pipeline.nodes.iter().filter(|node| node.resource.kind() == Type::Alarm);
     nodes.map(|node| node.resource.name().to_owned()).collect()
 }
 
 /// Reads the states of the pipeline's alarms. All are fine; that one is missing is not.
-pub(super) async fn alarms(run: &Run<'_>) -> anyhow::Result<Verdict> {
-    let names = alarm_names(run);
+pub(super) async fn alarms(scene: &Scene<'_>) -> anyhow::Result<Verdict> {
+    let names = alarm_names(scene);
     let mut states = BTreeMap::new();
     for names in names.chunks(ALARMS) {
-        let call = run
+        let call = scene
             .session
             .aws
             .cloudwatch
@@ -181,7 +245,7 @@ pub(super) async fn alarms(run: &Run<'_>) -> anyhow::Result<Verdict> {
     }
     let missing = names.iter().any(|name| !states.contains_key(name));
     let said = names.iter().map(|name| format!("{name} {}", states.get(name).map_or("MISSING", String::as_str)));
-    Ok(Verdict::new(!missing, said.collect::<Vec<_>>().join(", ")).or_hint(Run::up_first()))
+    Ok(Verdict::new(!missing, said.collect::<Vec<_>>().join(", ")).or_hint(up_first()))
 }
 
 #[cfg(test)]
