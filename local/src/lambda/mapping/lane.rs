@@ -400,3 +400,7 @@ async fn read_ahead(shared: Arc<Shared>, id: LaneId, mut reader: impl Reader, pa
         tokio::time::sleep(pause).await;
     }
 }
+
+#[cfg(test)]
+#[path = "lane_tests.rs"]
+mod tests;
