@@ -58,6 +58,10 @@ pub(crate) struct Aws {
 
 impl Aws {
     pub(crate) async fn start() -> Self {
+        Self::rehearsing(Rehearsal::default()).await
+    }
+
+    pub(crate) async fn rehearsing(rehearsal: Rehearsal) -> Self {
         let dir = std::env::temp_dir().join(format!("streamkit-lambda-{}", Uuid::new_v4().simple()));
         let (ready, address) = oneshot::channel();
         let (stop, stopped) = oneshot::channel::<()>();
@@ -66,7 +70,7 @@ impl Aws {
             region: "us-east-1".into(),
             account: "000000000000".into(),
             state_dir: dir.clone(),
-            rehearsal: Rehearsal::default(),
+            rehearsal,
         };
         let server = tokio::spawn(serve(options, ready, async { drop(stopped.await) }));
         Self { address: address.await.unwrap(), dir, stop, server }

@@ -6,6 +6,8 @@ mod aws;
 mod functions;
 mod mapping_api;
 mod mappings;
+mod mappings_load;
+mod mappings_states;
 mod sources;
 mod versions;
 mod windows;

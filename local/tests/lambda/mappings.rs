@@ -22,7 +22,11 @@ pub(crate) struct Trace(PathBuf);
 
 impl Trace {
     pub(crate) fn new(aws: &Aws) -> Self {
-        Self(aws.dir.join("trace"))
+        Self::named(aws, "trace")
+    }
+
+    pub(crate) fn named(aws: &Aws, name: &str) -> Self {
+        Self(aws.dir.join(name))
     }
 
     pub(crate) fn environment(&self) -> Value {
@@ -66,7 +70,7 @@ impl Trace {
     }
 }
 
-fn with(mut environment: Value, more: &Value) -> Value {
+pub(crate) fn with(mut environment: Value, more: &Value) -> Value {
     environment.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     environment
 }
@@ -282,7 +286,7 @@ async fn starting_positions_are_kept() {
             vec!["young", "new"],
         ),
     ] {
-        let trace = Trace(aws.dir.join(name));
+        let trace = Trace::named(&aws, name);
         aws.function(name, trace.environment(), |_| {}).await;
         let uuid = aws.mapping(name, &stream, settings).await;
         let seen = aws.lambda("GET", &format!("event-source-mappings/{uuid}"), Value::Null).await.json();
