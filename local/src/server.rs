@@ -45,8 +45,10 @@ pub async fn serve(
         .with_context(|| format!("binding 127.0.0.1:{}", options.port))?;
     let address = listener.local_addr().context("reading the bound address")?;
     let engines = Engines::start(&options.region, &options.account, address, Pace::new(&options.rehearsal))?;
+    let lambda = lambda::Engine::new(Backplane::new(Arc::clone(&engines)), options.state_dir);
+    engines.sns.connect(Arc::downgrade(&lambda));
     let gateway = Arc::new(Gateway {
-        lambda: lambda::Engine::new(Backplane::new(Arc::clone(&engines)), options.state_dir),
+        lambda,
         engines: Arc::clone(&engines),
         calls: Calls::default(),
         faults: Faults::default(),

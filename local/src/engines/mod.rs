@@ -44,7 +44,7 @@ pub(crate) struct Engines {
     dynamodb: dynamodb::DynamoDb,
     mocks: mock::Mocks,
     sqs: Arc<Sqs>,
-    sns: Sns,
+    pub(crate) sns: Sns,
     cloudwatch: CloudWatch,
     logs: Logs,
     pub(crate) roles: Roles,

@@ -46,6 +46,48 @@ impl Pattern {
     pub(crate) fn matches(&self, event: &Value) -> bool {
         elements(event).iter().any(|event| hold(&self.0, event, event, &mut Vec::new()))
     }
+
+    /// What SNS has limits for.
+    pub(crate) fn size(&self) -> Size {
+        size(&self.0, 1)
+    }
+}
+
+/// How big a pattern is, as SNS counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Size {
+    /// Fields that have conditions.
+    pub(crate) fields: usize,
+    /// The numbers of conditions of all fields, each times its depth, multiplied.
+    pub(crate) combinations: usize,
+    /// Depth of the deepest field; 1 without nesting.
+    pub(crate) depth: usize,
+}
+
+fn size(fields: &Fields, depth: usize) -> Size {
+    let mut whole = Size { fields: 0, combinations: 1, depth };
+    let mut add = |part: Size| {
+        whole.fields += part.fields;
+        whole.combinations = whole.combinations.saturating_mul(part.combinations);
+        whole.depth = whole.depth.max(part.depth);
+    };
+    for (_, rule) in &fields.all {
+        add(match rule {
+            Rule::Value(conditions) => Size { fields: 1, combinations: conditions.len() * depth, depth },
+            Rule::Object(fields) => size(fields, depth + 1),
+        });
+    }
+    for choices in &fields.any {
+        // Of alternatives only one is ever met: their combinations add up, and the biggest counts for the fields.
+        let sizes = choices.iter().map(|choice| size(choice, depth));
+        let sum = sizes.reduce(|one, other| Size {
+            fields: one.fields.max(other.fields),
+            combinations: one.combinations.saturating_add(other.combinations),
+            depth: one.depth.max(other.depth),
+        });
+        sum.into_iter().for_each(&mut add);
+    }
+    whole
 }
 
 /// Whether the conditions hold for this object, which is at this path of the event.

@@ -1,25 +1,33 @@
-//! Amazon SNS. Ours, because no embeddable engine delivers to SQS, leaves e-mail subscriptions pending, or keeps
+//! Amazon SNS. Ours, because no embeddable engine delivers to SQS and Lambda, leaves e-mail subscriptions pending, or keeps
 //! attributes as they were given.
 
-mod deliver;
+mod filter_policy;
+mod message;
+mod subscription;
 mod topics;
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
-use serde_json::{Value, json};
+use axum::body::Bytes;
+use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use crate::error::CallError;
-use crate::input::{list, required, tag_pairs, text};
+use crate::input::{list, map_pairs, required, tag_pairs, text};
+use crate::lambda;
 use crate::sqs::Sqs;
-use topics::{Subscription, Topic};
+use message::{Published, invalid};
+use subscription::Subscription;
+use topics::Topic;
 
 /// All topics and subscriptions of the account.
 pub(crate) struct Sns {
     region: String,
     account: String,
     sqs: Arc<Sqs>,
+    /// Weak, because the Lambda engine holds all others.
+    functions: OnceLock<Weak<lambda::Engine>>,
     topics: Mutex<BTreeMap<String, Topic>>,
 }
 
@@ -31,7 +39,18 @@ type Answer = Result<Value, CallError>;
 
 impl Sns {
     pub(crate) fn new(region: &str, account: &str, sqs: Arc<Sqs>) -> Self {
-        Self { region: region.to_owned(), account: account.to_owned(), sqs, topics: Mutex::default() }
+        Self {
+            region: region.to_owned(),
+            account: account.to_owned(),
+            sqs,
+            functions: OnceLock::new(),
+            topics: Mutex::default(),
+        }
+    }
+
+    /// Says where the functions are that subscribe to topics. Only the first time counts.
+    pub(crate) fn connect(&self, functions: Weak<lambda::Engine>) {
+        self.functions.get_or_init(|| functions);
     }
 
     /// Runs one operation; members are named as in SNS's API.
@@ -84,7 +103,11 @@ impl Sns {
             "SetSubscriptionAttributes" => {
                 let name = required(input, "AttributeName")?;
                 let value = input["AttributeValue"].as_str().unwrap_or_default();
-                self.with_subscription(input, |subscription| subscription.set(name, value).map(|()| json!({})))
+                let change = [(name.to_owned(), value.to_owned())];
+                self.with_subscription(input, |subscription| match subscription.set(&change) {
+                    Ok(()) => Ok(json!({})),
+                    Err(why) => Err(invalid(&why)),
+                })
             }
             "Publish" => self.publish(input),
             "PublishBatch" => self.publish_batch(input),
@@ -99,10 +122,7 @@ impl Sns {
     fn with(&self, input: &Value, member: &str, act: impl FnOnce(&mut Topic) -> Answer) -> Answer {
         let arn = required(input, member)?;
         if arn.split(':').count() != 6 {
-            return Err(CallError::bad(
-                "InvalidParameter",
-                format!("Invalid parameter: {member} Reason: not an ARN: {arn}"),
-            ));
+            return Err(invalid(&format!("{member} Reason: not an ARN: {arn}")));
         }
         let code = if member == "ResourceArn" { "ResourceNotFound" } else { "NotFound" };
         let message = if member == "ResourceArn" { "Resource does not exist" } else { "Topic does not exist" };
@@ -119,20 +139,23 @@ impl Sns {
     fn create(&self, input: &Value) -> Answer {
         let name = required(input, "Name")?;
         topics::check_name(name)?;
+        let fifo = map_pairs(&input["Attributes"]).any(|(name, value)| name == "FifoTopic" && value == "true");
+        if fifo != (name.rsplit('.').next() == Some("fifo")) {
+            return Err(invalid(
+                "Topic Name Reason: Fifo Topic names must end with .fifo and must be made up of only uppercase and lowercase ASCII letters, numbers, underscores, and hyphens, and must be between 1 and 256 characters long.",
+            ));
+        }
         let arn = format!("arn:aws:sns:{}:{}:{name}", self.region, self.account);
         let mut topics = self.topics();
         if topics.contains_key(&arn) {
             // AWS takes a second CreateTopic as a read, unless it would change something.
             let topic = &topics[&arn];
             if tag_pairs(&input["Tags"]).any(|(key, value)| topic.tags.get(&key) != Some(&value)) {
-                return Err(CallError::bad(
-                    "InvalidParameter",
-                    "Invalid parameter: Tags Reason: Topic already exists with different tags",
-                ));
+                return Err(invalid("Tags Reason: Topic already exists with different tags"));
             }
         } else {
             let mut topic = Topic::new(arn.clone(), &self.account);
-            for (name, value) in crate::input::map_pairs(&input["Attributes"]) {
+            for (name, value) in map_pairs(&input["Attributes"]) {
                 topic.set(&name, &value)?;
             }
             topic.tags.extend(tag_pairs(&input["Tags"]));
@@ -150,15 +173,17 @@ impl Sns {
         let protocol = required(input, "Protocol")?;
         let endpoint = required(input, "Endpoint")?;
         let wants_arn = crate::input::flag(&input["ReturnSubscriptionArn"]).unwrap_or_default();
+        let attributes: Vec<_> = map_pairs(&input["Attributes"]).collect();
         self.with(input, "TopicArn", |topic| {
             let known = topic.subscriptions.iter().find(|it| it.protocol == protocol && it.endpoint == endpoint);
             let (arn, pending) = if let Some(known) = known {
+                if !known.has(&attributes) {
+                    return Err(invalid("Attributes Reason: Subscription already exists with different attributes"));
+                }
                 (known.arn.clone(), known.pending)
             } else {
                 let mut new = Subscription::new(&topic.arn, protocol, endpoint, &self.account)?;
-                for (name, value) in crate::input::map_pairs(&input["Attributes"]) {
-                    new.set(&name, &value)?;
-                }
+                new.set(&attributes).map_err(|why| invalid(&format!("Attributes Reason: {why}")))?;
                 let answer = (new.arn.clone(), new.pending);
                 topic.subscriptions.push(new);
                 answer
@@ -171,15 +196,12 @@ impl Sns {
     fn unsubscribe(&self, input: &Value) -> Answer {
         let arn = required(input, "SubscriptionArn")?;
         if arn.split(':').count() < 7 {
-            return Err(CallError::bad("InvalidParameter", "Invalid parameter: SubscriptionArn Reason: not an ARN"));
+            return Err(invalid("SubscriptionArn Reason: not an ARN"));
         }
         let mut topics = self.topics();
         for topic in topics.values_mut() {
             if topic.subscriptions.iter().any(|it| it.arn == arn && it.pending) {
-                return Err(CallError::bad(
-                    "InvalidParameter",
-                    "Invalid parameter: SubscriptionArn Reason: This subscription is pending confirmation",
-                ));
+                return Err(invalid("SubscriptionArn Reason: This subscription is pending confirmation"));
             }
             topic.subscriptions.retain(|it| it.arn != arn);
         }
@@ -188,27 +210,46 @@ impl Sns {
 
     fn publish(&self, input: &Value) -> Answer {
         let target = text(input, "TopicArn").or_else(|| text(input, "TargetArn"));
-        let target = target.ok_or_else(|| {
-            CallError::bad(
-                "InvalidParameter",
-                "Invalid parameter: TopicArn or TargetArn Reason: no value for required parameter",
-            )
-        })?;
-        let message = deliver::Published::read(target, input)?;
-        self.send(target, &message)?;
-        Ok(json!({"MessageId": message.id}))
+        let target = target.ok_or_else(|| invalid("TopicArn or TargetArn Reason: no value for required parameter"))?;
+        let message = Published::read(target, input)?;
+        let id = message.id.clone();
+        let sequence = self.send(target, message)?;
+        Ok(json!({ "MessageId": id, "SequenceNumber": sequence }))
     }
 
     fn publish_batch(&self, input: &Value) -> Answer {
+        const MAX_ENTRIES: usize = 10;
         let arn = required(input, "TopicArn")?;
         let entries = list(&input["PublishBatchRequestEntries"]);
         if !self.topics().contains_key(arn) {
-            return Err(CallError::new(404, "NotFound", "Topic does not exist"));
+            return Err(missing_topic());
+        }
+        if entries.is_empty() {
+            return Err(CallError::bad("EmptyBatchRequest", "The batch request doesn't contain any entries."));
+        }
+        if entries.len() > MAX_ENTRIES {
+            return Err(CallError::bad(
+                "TooManyEntriesInBatchRequest",
+                "The batch request contains more entries than permissible.",
+            ));
+        }
+        let ids: BTreeSet<_> = entries.iter().filter_map(|entry| entry["Id"].as_str()).collect();
+        if ids.len() < entries.len() {
+            return Err(CallError::bad(
+                "BatchEntryIdsNotDistinct",
+                "Two or more batch entries in the request have the same Id.",
+            ));
         }
         let (mut successful, mut failed) = (Vec::new(), Vec::new());
         for entry in entries {
-            match deliver::Published::read(arn, entry).and_then(|it| self.send(arn, &it).map(|()| it.id)) {
-                Ok(id) => successful.push(json!({"Id": entry["Id"], "MessageId": id})),
+            let sent = Published::read(arn, entry).and_then(|message| {
+                let id = message.id.clone();
+                Ok((id, self.send(arn, message)?))
+            });
+            match sent {
+                Ok((id, sequence)) => {
+                    successful.push(json!({ "Id": entry["Id"], "MessageId": id, "SequenceNumber": sequence }));
+                }
                 Err(error) => failed.push(json!({
                     "Id": entry["Id"], "Code": error.code, "Message": error.message, "SenderFault": true,
                 })),
@@ -220,23 +261,56 @@ impl Sns {
     /// Publishes from inside, e.g. for an alarm; a topic that is gone is no concern of the publisher.
     pub(crate) fn notify(&self, topic: &str, subject: &str, message: &str) {
         let input = json!({"Subject": subject, "Message": message});
-        if let Ok(message) = deliver::Published::read(topic, &input) {
-            let _ = self.send(topic, &message);
+        if let Ok(message) = Published::read(topic, &input) {
+            let _ = self.send(topic, message);
         }
     }
 
-    fn send(&self, topic: &str, message: &deliver::Published) -> Result<(), CallError> {
-        // Copied out, so that queues are not locked under topics.
-        let subscriptions = {
-            let topics = self.topics();
-            let topic = topics.get(topic).ok_or_else(|| CallError::new(404, "NotFound", "Topic does not exist"))?;
-            topic.subscriptions.clone()
+    /// Delivers to all who want it; gives back the sequence number that a message of a FIFO topic has.
+    fn send(&self, topic: &str, mut message: Published) -> Result<Option<String>, CallError> {
+        // Copied out, so that nothing else is locked under topics.
+        let (subscriptions, sequence) = {
+            let mut topics = self.topics();
+            let topic = topics.get_mut(topic).ok_or_else(missing_topic)?;
+            topic.complete(&mut message)?;
+            (topic.subscriptions.clone(), topic.next_sequence())
         };
-        for subscription in subscriptions.iter().filter(|it| it.protocol == "sqs" && it.wants(message)) {
-            self.sqs.deliver(&subscription.endpoint, &message.body_for(subscription, &self.region));
+        for subscription in subscriptions.iter().filter(|it| it.wants(&message)) {
+            self.deliver(subscription, &message);
         }
-        Ok(())
+        Ok(sequence)
     }
+
+    /// Hands a message to a queue or function; if that is gone, to the subscription's dead letter queue.
+    fn deliver(&self, subscription: &Subscription, message: &Published) {
+        let delivered = match subscription.protocol.as_str() {
+            "sqs" => message
+                .for_queue(subscription, &self.region)
+                .is_some_and(|request| self.sqs.deliver(&subscription.endpoint, request).is_ok()),
+            "lambda" => {
+                let event = Bytes::from(message.for_function(subscription, &self.region).to_string());
+                let functions = self.functions.get().and_then(Weak::upgrade);
+                functions.is_some_and(|functions| functions.invoke_later(&subscription.endpoint, event).is_ok())
+            }
+            // Nobody is there to answer a confirmation, call a phone, or read mail.
+            _ => true,
+        };
+        if !delivered
+            && let Some(queue) = subscription.dead_letters()
+            && let Some(request) = message.for_queue(subscription, &self.region)
+        {
+            // Without its dead letter queue the message is lost, as it is in AWS.
+            let _ = self.sqs.deliver(&queue, request);
+        }
+    }
+}
+
+fn missing_topic() -> CallError {
+    CallError::new(404, "NotFound", "Topic does not exist")
+}
+
+fn texts<const N: usize>(pairs: [(&str, String); N]) -> Map<String, Value> {
+    pairs.into_iter().map(|(name, value)| (name.to_owned(), Value::String(value))).collect()
 }
 
 fn shown(subscription: &Subscription) -> Value {

@@ -1,10 +1,12 @@
-//! A topic and its subscriptions: attributes as AWS gives them back.
+//! A topic: its subscriptions, and its attributes as AWS gives them back.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::{deliver::Published, new_id};
+use super::message::{Published, invalid};
+use super::subscription::Subscription;
+use super::texts;
 use crate::error::CallError;
 
 const TOPIC_SETTINGS: [&str; 12] = [
@@ -21,33 +23,13 @@ const TOPIC_SETTINGS: [&str; 12] = [
     "DataProtectionPolicy",
     "MaximumMessageSize",
 ];
-const SUBSCRIPTION_SETTINGS: [&str; 7] = [
-    "RawMessageDelivery",
-    "FilterPolicy",
-    "FilterPolicyScope",
-    "RedrivePolicy",
-    "DeliveryPolicy",
-    "SubscriptionRoleArn",
-    "ReplayPolicy",
-];
-
 pub(super) struct Topic {
     pub(super) arn: String,
     pub(super) tags: BTreeMap<String, String>,
     pub(super) subscriptions: Vec<Subscription>,
     owner: String,
     settings: BTreeMap<String, String>,
-}
-
-#[derive(Clone)]
-pub(super) struct Subscription {
-    pub(super) arn: String,
-    pub(super) topic: String,
-    pub(super) protocol: String,
-    pub(super) endpoint: String,
-    pub(super) owner: String,
-    pub(super) pending: bool,
-    settings: BTreeMap<String, String>,
+    sequence: u64,
 }
 
 pub(super) fn check_name(name: &str) -> Result<(), CallError> {
@@ -56,7 +38,7 @@ pub(super) fn check_name(name: &str) -> Result<(), CallError> {
     if name.len() <= 256 && !stem.is_empty() && stem.bytes().all(legal) {
         return Ok(());
     }
-    Err(CallError::bad("InvalidParameter", "Invalid parameter: Topic Name"))
+    Err(invalid("Topic Name"))
 }
 
 impl Topic {
@@ -67,6 +49,7 @@ impl Topic {
             subscriptions: Vec::new(),
             owner: owner.to_owned(),
             settings: BTreeMap::new(),
+            sequence: 0,
         }
     }
 
@@ -87,10 +70,54 @@ impl Topic {
             ("SubscriptionsPending", (self.subscriptions.len() - confirmed).to_string()),
             ("SubscriptionsDeleted", "0".to_owned()),
             ("Policy", self.default_policy()),
-            ("EffectiveDeliveryPolicy", default_delivery().to_string()),
+            ("EffectiveDeliveryPolicy", self.effective_delivery().to_string()),
         ]);
+        if self.fifo() {
+            all.extend(texts([
+                ("FifoTopic", "true".to_owned()),
+                ("ContentBasedDeduplication", "false".to_owned()),
+                ("FifoThroughputScope", "Topic".to_owned()),
+            ]));
+        }
         all.extend(self.settings.iter().map(|(name, value)| (name.clone(), Value::String(value.clone()))));
         all
+    }
+
+    pub(super) fn fifo(&self) -> bool {
+        self.arn.rsplit('.').next() == Some("fifo")
+    }
+
+    /// Gives a message of a FIFO topic what it needs, or says what is missing.
+    pub(super) fn complete(&self, message: &mut Published) -> Result<(), CallError> {
+        if !self.fifo() {
+            return Ok(());
+        }
+        if message.group.is_none() {
+            return Err(invalid("The MessageGroupId parameter is required for FIFO topics"));
+        }
+        if message.deduplication.is_none() {
+            if self.settings.get("ContentBasedDeduplication").is_none_or(|on| on != "true") {
+                return Err(invalid(
+                    "The topic should either have ContentBasedDeduplication enabled or MessageDeduplicationId provided explicitly",
+                ));
+            }
+            message.deduplication = Some(message.digest());
+        }
+        Ok(())
+    }
+
+    /// The number of the next message; standard topics have none.
+    pub(super) fn next_sequence(&mut self) -> Option<String> {
+        self.sequence += 1;
+        self.fifo().then(|| format!("1{:019}", self.sequence))
+    }
+
+    fn effective_delivery(&self) -> Value {
+        let mut effective = default_delivery();
+        if let Some(given) = self.settings.get("DeliveryPolicy").and_then(|text| serde_json::from_str(text).ok()) {
+            overlay(&mut effective, given);
+        }
+        effective
     }
 
     fn default_policy(&self) -> String {
@@ -113,73 +140,12 @@ impl Topic {
     }
 }
 
-impl Subscription {
-    pub(super) fn new(topic: &str, protocol: &str, endpoint: &str, owner: &str) -> Result<Self, CallError> {
-        let invalid = |what: &str| CallError::bad("InvalidParameter", format!("Invalid parameter: {what}"));
-        let pending = match protocol {
-            "email" | "email-json" if endpoint.contains('@') => true,
-            "http" | "https" if endpoint.starts_with(&format!("{protocol}://")) => true,
-            "sqs" | "lambda" | "firehose" if endpoint.starts_with("arn:") => false,
-            "sms" | "application" => false,
-            "email" | "email-json" => return Err(invalid("Email address")),
-            "http" | "https" => return Err(invalid("Endpoint must match the specified protocol")),
-            "sqs" => return Err(invalid("SQS endpoint ARN")),
-            "lambda" => return Err(invalid("Lambda endpoint ARN")),
-            _ => return Err(invalid(&format!("Amazon SNS does not support this protocol string: {protocol}"))),
-        };
-        Ok(Self {
-            arn: format!("{topic}:{}", new_id()),
-            topic: topic.to_owned(),
-            protocol: protocol.to_owned(),
-            endpoint: endpoint.to_owned(),
-            owner: owner.to_owned(),
-            pending,
-            settings: BTreeMap::new(),
-        })
-    }
-
-    pub(super) fn set(&mut self, name: &str, value: &str) -> Result<(), CallError> {
-        set(&mut self.settings, SUBSCRIPTION_SETTINGS.contains(&name), name, value)
-    }
-
-    pub(super) fn setting(&self, name: &str) -> Option<&str> {
-        self.settings.get(name).map(String::as_str)
-    }
-
-    pub(super) fn raw(&self) -> bool {
-        self.setting("RawMessageDelivery") == Some("true")
-    }
-
-    /// Whether the subscription's filter policy lets the message through.
-    pub(super) fn wants(&self, message: &Published) -> bool {
-        let policy = self.setting("FilterPolicy").and_then(|policy| serde_json::from_str(policy).ok());
-        policy.is_none_or(|policy| message.passes(&policy, self.setting("FilterPolicyScope") == Some("MessageBody")))
-    }
-
-    pub(super) fn attributes(&self) -> Map<String, Value> {
-        let mut all = texts([
-            ("SubscriptionArn", self.arn.clone()),
-            ("TopicArn", self.topic.clone()),
-            ("Protocol", self.protocol.clone()),
-            ("Endpoint", self.endpoint.clone()),
-            ("Owner", self.owner.clone()),
-            ("PendingConfirmation", self.pending.to_string()),
-            ("ConfirmationWasAuthenticated", (!self.pending).to_string()),
-            ("RawMessageDelivery", "false".to_owned()),
-            ("SubscriptionPrincipal", format!("arn:aws:iam::{}:root", self.owner)),
-        ]);
-        all.extend(self.settings.iter().map(|(name, value)| (name.clone(), Value::String(value.clone()))));
-        all
-    }
-}
-
 fn set(settings: &mut BTreeMap<String, String>, known: bool, name: &str, value: &str) -> Result<(), CallError> {
-    let invalid = || CallError::bad("InvalidParameter", format!("Invalid parameter: {name}"));
     if !known {
-        return Err(CallError::bad("InvalidParameter", "Invalid parameter: AttributeName"));
+        return Err(invalid("AttributeName"));
     }
     if name.ends_with("Policy") && !value.is_empty() && serde_json::from_str::<Value>(value).is_err() {
-        return Err(invalid());
+        return Err(invalid(name));
     }
     if value.is_empty() {
         settings.remove(name);
@@ -189,10 +155,6 @@ fn set(settings: &mut BTreeMap<String, String>, known: bool, name: &str, value: 
     Ok(())
 }
 
-fn texts<const N: usize>(pairs: [(&str, String); N]) -> Map<String, Value> {
-    pairs.into_iter().map(|(name, value)| (name.to_owned(), Value::String(value))).collect()
-}
-
 fn default_delivery() -> Value {
     json!({"http": {
         "defaultHealthyRetryPolicy": {
@@ -200,5 +162,18 @@ fn default_delivery() -> Value {
             "numNoDelayRetries": 0, "numMinDelayRetries": 0, "backoffFunction": "linear",
         },
         "disableSubscriptionOverrides": false,
+        "defaultRequestPolicy": {"headerContentType": "text/plain; charset=UTF-8"},
     }})
+}
+
+/// Puts the members of one document over those of another.
+fn overlay(under: &mut Value, over: Value) {
+    match (under, over) {
+        (Value::Object(under), Value::Object(over)) => {
+            for (name, value) in over {
+                overlay(under.entry(name).or_insert(Value::Null), value);
+            }
+        }
+        (under, over) => *under = over,
+    }
 }

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::call::Protocol;
 use crate::changing::Changing;
@@ -105,17 +105,14 @@ impl Sqs {
         }
     }
 
-    /// Puts a message into a queue of this account named by ARN; false when there is none.
-    pub(crate) fn deliver(&self, arn: &str, body: &str) -> bool {
+    /// `SendMessage` to the queue of this ARN.
+    pub(crate) fn deliver(&self, arn: &str, mut request: Value) -> Result<(), CallError> {
         let name = arn.rsplit(':').next().unwrap_or(arn);
-        let sent = self.queues().get_mut(name).is_some_and(|queue| {
-            queue.push(messages::Message::new(body.to_owned(), Map::new(), 0));
-            true
-        });
-        if sent {
-            self.arrived.notify_waiters();
+        if self.queues().get(name).is_none_or(|queue| queue.arn != arn) {
+            return Err(missing());
         }
-        sent
+        request["QueueUrl"] = Value::String(self.url(name));
+        self.send(&request).map(drop)
     }
 
     /// Visible and in-flight messages of every queue, for `CloudWatch`.

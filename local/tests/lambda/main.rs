@@ -8,6 +8,7 @@ mod mapping_api;
 mod mappings;
 mod mappings_load;
 mod mappings_states;
+mod sns;
 mod sources;
 mod versions;
 mod windows;
