@@ -2,9 +2,10 @@
 //!
 //! Told by the environment: `INIT` (`exit:N`, `hang`, `error`), `ON_POISON` (`throw` or `report`) for stream records whose
 //! data contains "poison", `SLOW_MS` for those that contain "slow", `ANSWER` (sent as it is), `TRACE` (a file that gets a
-//! line for each delivered record). Told by the payload: `{"do": "fail" | "crash" | "hang" | …}`.
+//! line for each delivered record). Told by the payload: `{"do": "fail" | "crash" | "hang" | …}`. Told by the records
+//! themselves, for random tests: see [`planned_outcome`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::env;
 use std::fmt::Write as _;
 use std::fs::OpenOptions;
@@ -93,6 +94,10 @@ fn answer(event: &Value, headers: &Headers, invocations: u32) -> Result<String, 
 fn records_answer(records: &[Value], headers: &Headers) -> Result<String, String> {
     let id = headers.get("lambda-runtime-aws-request-id").map(String::as_str).unwrap_or_default();
     let (mut failed, mut trace) = (Vec::new(), String::new());
+    let planned = planned_outcome(records)?;
+    if let Some(outcome) = &planned {
+        let _ = writeln!(trace, "{id} outcome: {} {}", records.len(), outcome.name());
+    }
     for record in records {
         let (event, sequence, data) = parts(record);
         let _ = writeln!(trace, "{id} {event} {sequence} {data}");
@@ -104,6 +109,9 @@ fn records_answer(records: &[Value], headers: &Headers) -> Result<String, String
         }
     }
     note(&trace)?;
+    if let Some(outcome) = planned {
+        return outcome.answer();
+    }
     if let Ok(answer) = env::var("ANSWER") {
         return Ok(answer);
     }
@@ -112,6 +120,94 @@ fn records_answer(records: &[Value], headers: &Headers) -> Result<String, String
         _ if failed.is_empty() => Ok("null".to_owned()),
         _ => Err(format!("{} poison records", failed.len())),
     }
+}
+
+/// How a batch of records with plans goes.
+enum Outcome {
+    Done,
+    /// These identifiers are reported as failed.
+    Report(Vec<String>),
+    /// An identifier is reported that nobody sent.
+    Wrong,
+    Throw,
+    Crash,
+}
+
+impl Outcome {
+    /// As the trace tells it.
+    fn name(&self) -> String {
+        match self {
+            Self::Done => "done".to_owned(),
+            Self::Report(failed) => ["report ", &failed.join(" ")].concat(),
+            Self::Wrong => "wrong".to_owned(),
+            Self::Throw => "throw".to_owned(),
+            Self::Crash => "crash".to_owned(),
+        }
+    }
+
+    fn answer(self) -> Result<String, String> {
+        match self {
+            Self::Done => Ok("null".to_owned()),
+            Self::Report(failed) => {
+                let items: Vec<Value> = failed.iter().map(|failed| json!({ "itemIdentifier": failed })).collect();
+                Ok(json!({ "batchItemFailures": items }).to_string())
+            }
+            Self::Wrong => Ok(r#"{"batchItemFailures":[{"itemIdentifier":"1"}]}"#.to_owned()),
+            Self::Throw => Err("planned to fail".to_owned()),
+            Self::Crash => std::process::exit(1),
+        }
+    }
+}
+
+/// What happens to records whose data says `plan KEY NUMBER HOW TIMES`; nothing is planned for others.
+///
+/// HOW is `good`, `slow`, `throw`, `report`, `wrong` or `crash`. TIMES says for how many deliveries, or `always`, or `held`:
+/// until the file TRACE`.released` exists. The first record that does more than report decides for the whole batch.
+fn planned_outcome(records: &[Value]) -> Result<Option<Outcome>, String> {
+    let (mut planned, mut reported, mut worst) = (false, Vec::new(), None);
+    let mut delivered = HashMap::new();
+    for record in records {
+        let (event, sequence, data) = parts(record);
+        let Some(plan) = data.strip_prefix("plan ") else { continue };
+        if !planned {
+            delivered = deliveries()?;
+        }
+        planned = true;
+        let mut words = plan.split(' ').skip(2);
+        let (how, times) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+        let fails = match times {
+            "always" => true,
+            "held" => !env::var("TRACE").is_ok_and(|trace| std::fs::exists(trace + ".released").unwrap_or(false)),
+            times => times.parse::<u32>().is_ok_and(|times| delivered.get(&event).copied().unwrap_or_default() < times),
+        };
+        match how {
+            _ if !fails => {}
+            "slow" => sleep(Duration::from_millis(30)),
+            "report" => reported.push(sequence.to_owned()),
+            "wrong" => drop(worst.get_or_insert(Outcome::Wrong)),
+            "throw" => drop(worst.get_or_insert(Outcome::Throw)),
+            "crash" => drop(worst.get_or_insert(Outcome::Crash)),
+            _ => {}
+        }
+    }
+    // Last first: which one is the checkpoint does not depend on the order of the report.
+    reported.reverse();
+    let told = if reported.is_empty() { Outcome::Done } else { Outcome::Report(reported) };
+    Ok(planned.then(|| worst.unwrap_or(told)))
+}
+
+/// How often each record was delivered so far, in whichever process.
+fn deliveries() -> Result<HashMap<String, u32>, String> {
+    let text = match env::var("TRACE").map(std::fs::read_to_string) {
+        Ok(Ok(text)) => text,
+        Ok(Err(error)) if error.kind() != io::ErrorKind::NotFound => return Err(error.to_string()),
+        _ => String::new(),
+    };
+    let mut counts = HashMap::new();
+    for event in text.lines().filter_map(|line| line.split(' ').nth(1)) {
+        *counts.entry(event.to_owned()).or_default() += 1;
+    }
+    Ok(counts)
 }
 
 /// What a record is called, its sequence number, and what it carries: the data of a stream's record, a table's whole change.

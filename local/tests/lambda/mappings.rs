@@ -18,7 +18,7 @@ pub(crate) struct Seen {
 }
 
 /// The file in which a function writes down what it gets.
-pub(crate) struct Trace(PathBuf);
+pub(crate) struct Trace(pub(crate) PathBuf);
 
 impl Trace {
     pub(crate) fn new(aws: &Aws) -> Self {
