@@ -3,6 +3,7 @@
 
 mod asynchronous;
 mod aws;
+mod conformance;
 mod functions;
 mod mapping_api;
 mod mappings;
