@@ -28,6 +28,7 @@ mod subject;
 
 use std::path::PathBuf;
 
+pub use filter::check_pattern;
 pub use rehearsal::Rehearsal;
 pub use server::serve;
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::metrics::seconds;
-use super::{Answer, page};
+use super::{Answer, page, tag_pairs};
 use crate::clock;
 use crate::error::CallError;
 use crate::input::{required, text, texts};
@@ -53,7 +53,8 @@ impl Dashboards {
         let board = self.boards.entry(name.to_owned()).or_insert_with(|| Board {
             body: String::new(),
             modified_ms: 0,
-            tags: BTreeMap::new(),
+            // A dashboard that is there keeps its tags.
+            tags: tag_pairs(&input["Tags"]).collect(),
         });
         body.clone_into(&mut board.body);
         board.modified_ms = clock::now_ms();

@@ -14,6 +14,14 @@ use serde_json::Value;
 
 use condition::Condition;
 
+/// Says what is wrong with an event pattern, in the words of AWS.
+///
+/// # Errors
+/// The text is no pattern that a mapping or a subscription takes.
+pub fn check_pattern(text: &str) -> Result<(), String> {
+    Pattern::parse(text).map(drop)
+}
+
 /// A compiled event pattern.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Pattern(Fields);
