@@ -5,26 +5,28 @@ use std::sync::Arc;
 
 use tokio::sync::OnceCell;
 
-use crate::package::{self, Package, Target};
+use crate::package::{self, Origin, Package, Target};
 
-/// The bundled handler for one target.
+/// One handler for one target.
 #[derive(Debug)]
 pub(crate) struct Code {
     cache: PathBuf,
+    origin: Origin,
     target: Target,
     package: OnceCell<Arc<Package>>,
 }
 
 impl Code {
     /// `cache` is the folder for sources, build output and packages.
-    pub(crate) fn new(cache: PathBuf, target: Target) -> Self {
-        Self { cache, target, package: OnceCell::new() }
+    pub(crate) fn new(cache: PathBuf, origin: Origin, target: Target) -> Self {
+        Self { cache, origin, target, package: OnceCell::new() }
     }
 
     /// The package, built if need be; whoever asks meanwhile waits for the same build.
     pub(crate) async fn package(&self, note: &(dyn Fn(&str) + Sync)) -> anyhow::Result<Arc<Package>> {
-        let built =
-            self.package.get_or_try_init(async || package::build(&self.cache, self.target, note).await.map(Arc::new));
+        let built = self
+            .package
+            .get_or_try_init(async || package::build(&self.cache, &self.origin, self.target, note).await.map(Arc::new));
         built.await.cloned()
     }
 

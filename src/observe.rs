@@ -126,7 +126,7 @@ fn follow(pipeline: &Pipeline, steps: &mut [Step], seen: &[Option<Observed>], al
             other.action == Action::Update && other.changes.iter().any(|change| change.field == follows.field);
         let renewed = changed || matches!(other.action, Action::Create | Action::Replace);
         let Some(seen) = &seen[index] else { continue };
-        if !renewed || matches!(steps[index].action, Action::Create | Action::Replace) {
+        if !renewed || !matches!(steps[index].action, Action::Unchanged | Action::Update) {
             continue;
         }
         let field = "source";

@@ -1,8 +1,9 @@
-//! Builds, checks and zips the bundled handler: from the sources in this binary to what Lambda takes.
+//! Builds, checks and zips handlers: from the sources in this binary, or from somebody's own crate, to what Lambda takes.
 
 mod archive;
 mod cargo;
 mod elf;
+mod own;
 mod source;
 
 use std::fs::{self, File};
@@ -24,6 +25,17 @@ pub(crate) enum Target {
     Host,
     /// AWS Lambda's `provided.al2023`.
     Lambda(Architecture),
+}
+
+/// Where a handler comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// The sources in this binary.
+    Bundled,
+    /// A crate of somebody's own, by its folder: its program is called `bootstrap`.
+    Crate(PathBuf),
+    /// A zip file that is ready.
+    Zip(PathBuf),
 }
 
 /// A processor that Lambda has.
@@ -70,13 +82,24 @@ pub(crate) struct Package {
     pub(crate) sha256: String,
 }
 
-/// Returns the handler for `target`, from `cache` if these sources were built before with this toolchain. `note` is
-/// told what goes on.
+/// Returns the handler for `target`; the bundled one from `cache` if these sources were built before with this toolchain.
+/// `note` is told what goes on.
 ///
 /// Any number of processes may do this at once: one builds, the others wait for its result.
-pub(crate) async fn build(cache: &Path, target: Target, note: &(dyn Fn(&str) + Sync)) -> Result<Package> {
+pub(crate) async fn build(
+    cache: &Path,
+    origin: &Origin,
+    target: Target,
+    note: &(dyn Fn(&str) + Sync),
+) -> Result<Package> {
+    if let Origin::Zip(path) = origin {
+        return own::from_zip(path, target);
+    }
     let toolchain = Toolchain::find(std::env::var_os("PATH").unwrap_or_default())?;
-    build_with(&toolchain, cache, target, note).await
+    match origin {
+        Origin::Crate(folder) => own::from_crate(&toolchain, cache, folder, target, note).await,
+        _ => build_with(&toolchain, cache, target, note).await,
+    }
 }
 
 async fn build_with(
@@ -104,7 +127,7 @@ async fn build_with(
     let workspace = cache.join("handler-src").join(sources.hash());
     sources.extract(&workspace)?;
     let target_dir = cache.join("handler-target");
-    let cargo = cargo::Cargo::new(toolchain, &workspace, &target_dir, note);
+    let cargo = cargo::Cargo::new(toolchain, &workspace, &target_dir, note).package("streamkit-handler");
     let binary = match target {
         Target::Host => cargo.build("local").await?,
         Target::Lambda(architecture) => for_lambda(toolchain, &cargo, architecture).await?,

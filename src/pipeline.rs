@@ -1,6 +1,7 @@
 //! Spec → nodes and edges. The only file that knows how the parts of a pipeline hang together.
 
 mod alarm;
+mod dashboard;
 mod function;
 mod permissions;
 
@@ -8,12 +9,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use anyhow::Context as _;
+use streamkit_recipes::Sampled;
+
 use crate::aws::{Aws, Owner, PROTECT_TAG, Tags};
 use crate::code::Code;
+use crate::failure::Hint;
 use crate::graph::{Need, Until};
 use crate::package::Architecture;
-use crate::resources::{Any, Bucket, Queue, Resource as _, Stream, Table, Topic};
-use crate::spec::{self, Encryption, Kind, Naming, Reference, Spec};
+use crate::resources::{Any, Bucket, Queue, Redrive, Resource as _, Stream, Subscription, Table, Topic};
+use crate::spec::{self, Encryption, FilterOn, Kind, Naming, Recipient, Reference, Spec, named};
+
+/// How often a queue's message is received before it counts as a dead letter.
+const DEFAULT_RECEIVES: i64 = 5;
 
 /// One resource of the graph.
 #[derive(Debug)]
@@ -42,7 +50,8 @@ pub(crate) struct Follows {
 pub(crate) struct Flow {
     /// The function's name in the spec.
     pub(crate) key: String,
-    pub(crate) recipe: String,
+    /// One of streamkit's; `None` for a function with code of its own.
+    pub(crate) recipe: Option<String>,
     pub(crate) source: FlowSource,
     pub(crate) function: String,
     pub(crate) log_group: String,
@@ -53,6 +62,22 @@ pub(crate) struct Flow {
     /// The topic that the recipe's notifications go to.
     pub(crate) topic: Option<String>,
     pub(crate) dead_letters: Option<String>,
+}
+
+impl Flow {
+    /// What the events mean.
+    ///
+    /// # Errors
+    /// The function has code of its own, so nobody but it knows.
+    pub(crate) fn recipe(&self) -> anyhow::Result<&'static dyn Sampled> {
+        match &self.recipe {
+            Some(name) => streamkit_recipes::find(name).context("the spec names an unknown recipe"),
+            None => Err(Hint::error(
+                format!("the function `{}` has code of its own: only it knows what its events are", self.key),
+                "choose a function with a recipe with --function, or put events with the AWS CLI",
+            )),
+        }
+    }
 }
 
 /// Where a function's events come from.
@@ -89,7 +114,7 @@ impl Pipeline {
         naming: &Naming,
         aws: &Aws,
         architecture: Option<Architecture>,
-        code: &dyn Fn(Architecture) -> Arc<Code>,
+        code: &dyn Fn(&spec::Function, Architecture) -> Arc<Code>,
     ) -> Self {
         let tags = spec.tags.iter().map(|(key, value)| (key.get_ref().clone(), value.get_ref().clone())).collect();
         let owner = Owner { pipeline: naming.pipeline.clone(), stage: naming.stage.clone() };
@@ -113,9 +138,10 @@ impl Pipeline {
                 spec::Architecture::X86_64 => Architecture::X86_64,
                 spec::Architecture::Arm64 => Architecture::Arm64,
             });
-            builder.function(name.get_ref(), function, architecture, code(architecture));
+            builder.function(name.get_ref(), function, architecture, code(function, architecture));
         }
         builder.alarms();
+        builder.dashboard();
         Self { naming: naming.clone(), nodes: builder.nodes, flows: builder.flows, new_streams: builder.new_streams }
     }
 
@@ -136,7 +162,7 @@ struct Builder<'a> {
     new_streams: BTreeMap<String, Arc<AtomicBool>>,
 }
 
-impl Builder<'_> {
+impl<'a> Builder<'a> {
     fn push(&mut self, id: String, resource: Any, needs: Vec<Need>, protect: bool) -> usize {
         let mut tags = self.owner.tags(&id, &self.tags);
         if protect {
@@ -194,14 +220,42 @@ impl Builder<'_> {
     }
 
     fn queues(&mut self) {
-        for (name, queue) in &self.spec.queue {
+        for (name, queue) in self.dead_letters_first() {
+            let redrive = queue.dead_letters.as_ref().map(|target| Redrive {
+                queue: self.arn(target.get_ref()),
+                max_receives: queue.max_receives.as_ref().map_or(DEFAULT_RECEIVES, |receives| *receives.get_ref()),
+            });
+            // SQS wants to see the dead letter queue first.
+            let needs = queue.dead_letters.iter().map(|target| self.need(target.get_ref(), Until::Ready)).collect();
             let resource = Queue {
-                name: self.naming.physical(name.get_ref()),
+                name: self.naming.physical(name),
                 retention: *queue.retention.get_ref(),
                 visibility: *queue.visibility.get_ref(),
+                redrive,
+                fed_by: self.topics_that_feed(name),
             };
-            self.push(format!("queue.{}", name.get_ref()), Any::Queue(resource), Vec::new(), queue.protect);
+            self.push(format!("queue.{name}"), Any::Queue(resource), needs, queue.protect);
         }
+    }
+
+    /// The queues, each after the one that its dead letters go to.
+    fn dead_letters_first(&self) -> Vec<(&'a str, &'a spec::Queue)> {
+        let spec = self.spec;
+        // A checked spec has no circle of dead letter queues.
+        let depth = |queue: &spec::Queue| {
+            let next = |queue: &&spec::Queue| named(&spec.queue, &queue.dead_letters.as_ref()?.get_ref().name);
+            std::iter::successors(Some(queue), next).count()
+        };
+        let mut queues: Vec<_> = spec.queue.iter().map(|(name, queue)| (name.get_ref().as_str(), queue)).collect();
+        queues.sort_by_key(|(_, queue)| depth(queue));
+        queues
+    }
+
+    fn topics_that_feed(&self, queue: &str) -> Vec<String> {
+        let queue = Recipient::Queue(Reference::new(Kind::Queue, queue));
+        let feeds = |topic: &spec::Topic| topic.subscribers.iter().any(|subscriber| subscriber.get_ref().to == queue);
+        let topics = self.spec.topic.iter().filter(|(_, topic)| feeds(topic));
+        topics.map(|(name, _)| self.aws.arn("sns", &self.naming.physical(name.get_ref()))).collect()
     }
 
     fn buckets(&mut self) {
@@ -229,9 +283,28 @@ impl Builder<'_> {
                 None if notified => Encryption::None,
                 None => Encryption::AwsManaged,
             };
-            let subscribers = topic.subscribers.iter().map(|subscriber| subscriber.get_ref().clone()).collect();
+            let mut needs = Vec::new();
+            let subscribers = topic.subscribers.iter().map(|subscriber| {
+                let subscriber = subscriber.get_ref();
+                let (protocol, endpoint) = match &subscriber.to {
+                    Recipient::Address(protocol, endpoint) => (*protocol, endpoint.clone()),
+                    Recipient::Queue(queue) => {
+                        // What is published before the queue lets the topic in would be lost.
+                        needs.push(self.need(queue, Until::Ready));
+                        ("sqs", self.arn(queue))
+                    }
+                };
+                Subscription {
+                    protocol: protocol.to_owned(),
+                    endpoint,
+                    raw: subscriber.raw,
+                    filter: subscriber.filter.clone(),
+                    filter_on_body: subscriber.filter_on == FilterOn::Body,
+                }
+            });
+            let subscribers = subscribers.collect();
             let resource = Topic { name: self.naming.physical(name.get_ref()), subscribers, encryption };
-            self.push(own.to_string(), Any::Topic(resource), Vec::new(), false);
+            self.push(own.to_string(), Any::Topic(resource), needs, false);
         }
     }
 }

@@ -125,8 +125,9 @@ fn target(args: &Args, global: &Global) -> anyhow::Result<(Naming, BTreeSet<Stri
 fn tasks(found: &[Leftover]) -> Vec<Task<'_>> {
     let waits_for = |kind: Type| -> &[Type] {
         match kind {
-            Type::Alarm | Type::Mapping => &[],
-            Type::Function => &[Type::Mapping],
+            Type::Dashboard | Type::Alarm | Type::Mapping => &[],
+            Type::Function | Type::Consumer => &[Type::Mapping],
+            Type::Stream => &[Type::Mapping, Type::Function, Type::Consumer],
             _ => &[Type::Mapping, Type::Function],
         }
     };

@@ -106,7 +106,7 @@ pub(crate) async fn run(
     }
     let session = Session::open(&args.spec.spec, global, reporter, Start::Never).await?;
     let flow = session.flow(args.function.as_deref())?;
-    let recipe = streamkit_recipes::find(&flow.recipe).context("the spec names an unknown recipe")?;
+    let recipe = flow.recipe()?;
     let Samples::Stream(samples) = recipe.samples() else {
         anyhow::bail!("the recipe `{}` reads a table, and only streams can be sent to", recipe.name());
     };

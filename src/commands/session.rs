@@ -9,7 +9,7 @@ use crate::code::Code;
 use crate::daemon;
 use crate::failure::{Hint, Usage};
 use crate::home::Home;
-use crate::package::{Architecture, Target};
+use crate::package::{Architecture, Origin, Target};
 use crate::pipeline::{Flow, Pipeline};
 use crate::report::Reporter;
 use crate::resources::Cx;
@@ -42,19 +42,21 @@ impl Session {
         start: daemon::Start,
     ) -> anyhow::Result<Self> {
         let stage = checked_stage(global)?;
+        let folder = spec.parent().unwrap_or(Path::new(""));
         let spec = load_spec(spec, stage.as_deref(), "name a pipeline file, or make one with `streamkit init`")?;
         let naming = Naming { pipeline: spec.name.get_ref().clone(), stage };
         let aws = connect(global, reporter, start).await?;
         let home = Home::find()?;
-        let codes = Mutex::new(Vec::<(Architecture, Arc<Code>)>::new());
-        let code = |architecture: Architecture| {
+        let codes = Mutex::new(Vec::<(Origin, Architecture, Arc<Code>)>::new());
+        let code = |function: &spec::Function, architecture: Architecture| {
             let target = if global.local { Target::Host } else { Target::Lambda(architecture) };
+            let origin = origin(function, folder);
             let mut codes = codes.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some((_, code)) = codes.iter().find(|(of, _)| *of == architecture) {
+            if let Some((_, _, code)) = codes.iter().find(|(of, on, _)| *of == origin && *on == architecture) {
                 return Arc::clone(code);
             }
-            let code = Arc::new(Code::new(home.cache.clone(), target));
-            codes.push((architecture, Arc::clone(&code)));
+            let code = Arc::new(Code::new(home.cache.clone(), origin.clone(), target));
+            codes.push((origin, architecture, Arc::clone(&code)));
             code
         };
         let architecture = if global.local { Architecture::host() } else { None };
@@ -78,6 +80,15 @@ impl Session {
                 Usage(format!("there is no function `{name}` in this pipeline; there is {}", names())).into()
             }),
         }
+    }
+}
+
+/// Where the function's program comes from.
+fn origin(function: &spec::Function, folder: &Path) -> Origin {
+    match function.code.as_ref().map(|code| folder.join(code.get_ref())) {
+        None => Origin::Bundled,
+        Some(path) if spec::is_zip(&path) => Origin::Zip(path),
+        Some(path) => Origin::Crate(path),
     }
 }
 

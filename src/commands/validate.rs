@@ -15,7 +15,6 @@ mod telemetry;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use clap::Args as ClapArgs;
 use streamkit_recipes::Samples;
 use tokio::time::{Instant, timeout};
@@ -72,7 +71,7 @@ pub(crate) async fn run(
     let started = Instant::now();
     let session = Session::open(&args.spec.spec, global, reporter, Start::Never).await?;
     let flow = session.flow(args.function.as_deref())?;
-    let recipe = streamkit_recipes::find(&flow.recipe).context("the spec names an unknown recipe")?;
+    let recipe = flow.recipe()?;
     let scene = Scene::new(&session, flow, recipe, Duration::from_secs(args.timeout.0), global.local);
     let Samples::Stream(samples) = recipe.samples() else {
         anyhow::bail!("the recipe `{}` reads a table, and only streams can be validated", recipe.name());

@@ -102,6 +102,8 @@ pub(super) struct Cargo<'a> {
     workspace: &'a Path,
     /// Shared between sources, so that a new version of them compiles only what changed.
     target_dir: &'a Path,
+    /// The package of the workspace that has the program; the workspace's own when absent.
+    package: Option<&'a str>,
     note: &'a (dyn Fn(&str) + Sync),
 }
 
@@ -112,7 +114,11 @@ impl<'a> Cargo<'a> {
         target_dir: &'a Path,
         note: &'a (dyn Fn(&str) + Sync),
     ) -> Self {
-        Self { toolchain, workspace, target_dir, note }
+        Self { toolchain, workspace, target_dir, package: None, note }
+    }
+
+    pub(super) fn package(self, package: &'a str) -> Self {
+        Self { package: Some(package), ..self }
     }
 
     /// Builds with this machine's own compiler and returns the program.
@@ -120,7 +126,9 @@ impl<'a> Cargo<'a> {
         let host = self.host_triple().await?;
         self.run(&["build".into()], profile, &host).await?;
         let program = format!("bootstrap{}", env::consts::EXE_SUFFIX);
-        read(&self.target_dir.join(&host).join(profile).join(program))
+        // Cargo's own name for what `dev` makes.
+        let folder = if profile == "dev" { "debug" } else { profile };
+        read(&self.target_dir.join(&host).join(folder).join(program))
     }
 
     /// Builds for Lambda with a cross compiler and returns the program.
@@ -159,7 +167,8 @@ impl<'a> Cargo<'a> {
         let mut command = Command::new(&self.toolchain.cargo);
         command
             .args(subcommand)
-            .args(["--profile", profile, "--package", "streamkit-handler", "--bin", "bootstrap", "--target", triple])
+            .args(["--profile", profile, "--bin", "bootstrap", "--target", triple])
+            .args(self.package.into_iter().flat_map(|package| ["--package", package]))
             .arg("--target-dir")
             .arg(self.target_dir)
             .current_dir(self.workspace)
@@ -230,6 +239,9 @@ impl Output {
             .any(|needle| seen(needle))
         {
             "the handler's crates must be downloaded once: connect to the network and run again".to_owned()
+        } else if seen("no bin target named `bootstrap`") {
+            "Lambda starts a program of this name: add [[bin]] with name = \"bootstrap\" to the crate's Cargo.toml"
+                .to_owned()
         } else if seen("linker `cc` not found") {
             "a C compiler is needed: install gcc or clang".to_owned()
         } else {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Builder;
 use crate::resources::{Alarm, AlarmMetric, Any};
-use crate::spec;
+use crate::spec::{self, Threshold, named};
 
 impl Builder<'_> {
     pub(super) fn alarms(&mut self) {
@@ -29,6 +29,14 @@ impl Builder<'_> {
         }
     }
 
+    /// A share of the function's reserved concurrency.
+    fn share(&self, function: &str, share: f64) -> f64 {
+        let reserved = named(&self.spec.function, function).and_then(|function| function.reserved_concurrency.as_ref());
+        #[expect(clippy::cast_precision_loss, reason = "a checked concurrency is at most 100,000")]
+        let reserved = reserved.map_or(0, |reserved| *reserved.get_ref()) as f64;
+        reserved * share / 100.0
+    }
+
     fn alarm_metric(&self, alarm: &spec::Alarm) -> (AlarmMetric, spec::Statistic, f64) {
         let given = alarm.statistic.as_ref().map(|statistic| *statistic.get_ref());
         let threshold = *alarm.threshold.get_ref();
@@ -36,7 +44,11 @@ impl Builder<'_> {
             let dimensions = BTreeMap::from([(metric.dimension.to_owned(), self.naming.physical(&reference.name))]);
             let watched =
                 AlarmMetric { namespace: metric.namespace.to_owned(), name: metric.name.to_owned(), dimensions };
-            return (watched, given.unwrap_or(metric.statistic), metric.measures.threshold(threshold));
+            let threshold = match threshold {
+                Threshold::Share(share) => self.share(&reference.name, share),
+                other => metric.measures.threshold(other),
+            };
+            return (watched, given.unwrap_or(metric.statistic), threshold);
         }
         let text = alarm.metric.as_ref().map_or("", |metric| metric.get_ref());
         let (namespace, name) = text.rsplit_once('/').unwrap_or_default();

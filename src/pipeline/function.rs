@@ -7,8 +7,8 @@ use super::{Builder, Flow, FlowSource, Follows};
 use crate::code::Code;
 use crate::graph::{Need, Until};
 use crate::package::Architecture;
-use crate::resources::{Any, Function, LogGroup, Mapping, MappingSource, Resource as _, Role};
-use crate::spec::{self, Kind, Reference};
+use crate::resources::{Any, Consumer, Function, LogGroup, Mapping, MappingSource, Resource as _, Role};
+use crate::spec::{self, Kind, Reference, Seconds};
 
 /// The names of what the function's events become.
 struct Sinks {
@@ -41,6 +41,7 @@ impl Builder<'_> {
             memory: *function.memory.get_ref(),
             timeout: *function.timeout.get_ref(),
             tracing: function.tracing,
+            reserved_concurrency: function.reserved_concurrency.as_ref().map(|reserved| *reserved.get_ref()),
             architecture,
             environment: self.environment(function, &sinks),
             code,
@@ -56,7 +57,7 @@ impl Builder<'_> {
         };
         self.flows.push(Flow {
             key: key.to_owned(),
-            recipe: function.recipe.get_ref().clone(),
+            recipe: function.recipe.as_ref().map(|recipe| recipe.get_ref().clone()),
             source,
             function: name,
             log_group,
@@ -70,13 +71,16 @@ impl Builder<'_> {
     fn mapping(&mut self, id: &str, function_name: &str, function: &spec::Function, node: usize) {
         let source = function.source.get_ref();
         let from = source.from.get_ref();
-        let (reads, source_is_new) = match from.kind {
-            Kind::Table => (MappingSource::table(self.aws, self.physical(from)), Arc::default()),
-            _ => {
-                let is_new = self.new_streams.get(&self.physical(from)).cloned().unwrap_or_default();
-                (MappingSource::Stream(self.arn(from)), is_new)
+        let consumer = (*source.consumer.get_ref() == spec::Consumer::EnhancedFanOut)
+            .then(|| self.consumer(id, function_name, from));
+        let reads = match from.kind {
+            Kind::Table => MappingSource::table(self.aws, self.physical(from)),
+            _ if consumer.is_some() => {
+                MappingSource::Consumer { stream: self.arn(from), name: function_name.to_owned() }
             }
+            _ => MappingSource::Stream(self.arn(from)),
         };
+        let source_is_new = self.new_streams.get(&self.physical(from)).cloned().unwrap_or_default();
         let mapping = Mapping {
             function: function_name.to_owned(),
             source_arn: Arc::new(Mutex::new(reads.known_arn())),
@@ -89,6 +93,8 @@ impl Builder<'_> {
             max_retries: *source.max_retries.get_ref(),
             max_record_age: source.max_record_age.as_ref().map(|age| *age.get_ref()),
             on_failure: source.on_failure.as_ref().map(|target| self.arn(target.get_ref())),
+            filter: source.filter.iter().map(|pattern| pattern.get_ref().clone()).collect(),
+            tumbling_window: source.tumbling_window.as_ref().map_or(Seconds(0), |window| *window.get_ref()),
             enabled: source.enabled,
             source_is_new,
         };
@@ -97,11 +103,20 @@ impl Builder<'_> {
         let sinks =
             function.writes.iter().chain(&function.publishes).chain(&function.dead_letters).chain(&source.on_failure);
         needs.extend(sinks.map(|sink| self.need(sink.get_ref(), Until::Ready)));
+        needs.extend(consumer.map(|node| Need { node, until: Until::Ready }));
         let mapping = self.push(format!("{id}.source"), Any::Mapping(mapping), needs, false);
         if from.kind == Kind::Table {
-            // Each stream of a table has an ARN of its own.
+            // Each stream of a table has an ARN of its own, and each registration of a consumer.
             self.nodes[mapping].follows = Some(Follows { node: self.index(&from.to_string()), field: "stream" });
+        } else if let Some(node) = consumer {
+            self.nodes[mapping].follows = Some(Follows { node, field: "stream" });
         }
+    }
+
+    fn consumer(&mut self, id: &str, function_name: &str, stream: &Reference) -> usize {
+        let consumer = Consumer { name: function_name.to_owned(), stream: self.arn(stream) };
+        let needs = vec![self.need(stream, Until::Ready)];
+        self.push(format!("{id}.consumer"), Any::Consumer(consumer), needs, false)
     }
 
     fn sinks(&self, function: &spec::Function) -> Sinks {
@@ -124,7 +139,7 @@ impl Builder<'_> {
                 variables.insert(format!("STREAMKIT_{name}"), value);
             }
         };
-        set("RECIPE", Some(function.recipe.get_ref().clone()));
+        set("RECIPE", function.recipe.as_ref().map(|recipe| recipe.get_ref().clone()));
         set("PIPELINE", Some(self.naming.prefix()));
         set("TABLE", sinks.table.clone());
         set("BUCKET", sinks.bucket.clone());

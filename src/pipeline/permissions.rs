@@ -2,8 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use streamkit_recipes as recipes;
-
 use super::Builder;
 use crate::aws::{Policy, Statement};
 use crate::spec::{self, Encryption, Kind, Reference, named};
@@ -24,7 +22,13 @@ fn allow(actions: &[&'static str], resources: Vec<String>) -> Statement {
 
 impl Builder<'_> {
     pub(super) fn policy(&self, name: &str, function: &spec::Function) -> Policy {
-        let mut statements = self.reads(function.source.get_ref().from.get_ref());
+        let source = function.source.get_ref();
+        let mut statements = self.reads(source.from.get_ref());
+        if *source.consumer.get_ref() == spec::Consumer::EnhancedFanOut {
+            // A consumer's ARN ends with the time when it was registered.
+            let consumer = format!("{}/consumer/{name}:*", self.arn(source.from.get_ref()));
+            statements.push(allow(&["kinesis:DescribeStreamConsumer", "kinesis:SubscribeToShard"], vec![consumer]));
+        }
         statements.extend(self.writes(function));
         statements.extend(self.sends(function));
         // Without logs:CreateLogGroup: Lambda would make the group again after it was deleted.
@@ -58,8 +62,8 @@ impl Builder<'_> {
             let actions = ["dynamodb:BatchWriteItem", "dynamodb:PutItem"];
             statements.push(allow(&actions, tables.into_iter().collect()));
         }
-        let prefix =
-            recipes::find(function.recipe.get_ref()).and_then(|recipe| recipe.needs().bucket).unwrap_or_default();
+        // A recipe keeps to its prefix; what other code writes is not known.
+        let prefix = function.recipe().and_then(|recipe| recipe.needs().bucket).unwrap_or_default();
         let objects: BTreeSet<_> =
             of_kind(Kind::Bucket).map(|bucket| format!("{}/{prefix}*", self.arn(bucket))).collect();
         if !objects.is_empty() {

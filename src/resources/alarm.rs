@@ -147,22 +147,7 @@ impl Resource for Alarm {
     }
 
     async fn tag(&self, cx: &Cx, set: &Tags, remove: &[String]) -> anyhow::Result<()> {
-        let arn = self.arn(&cx.aws);
-        if !set.is_empty() {
-            let tags = set.iter().map(|(key, value)| Tag::builder().key(key).value(value).build()).collect();
-            aws(cx.aws.cloudwatch.tag_resource().resource_arn(&arn).set_tags(Some(tags)).send().await)?;
-        }
-        if !remove.is_empty() {
-            aws(cx
-                .aws
-                .cloudwatch
-                .untag_resource()
-                .resource_arn(&arn)
-                .set_tag_keys(Some(remove.to_vec()))
-                .send()
-                .await)?;
-        }
-        Ok(())
+        tag(cx, &self.arn(&cx.aws), set, remove).await
     }
 
     async fn ready(&self, _cx: &Cx) -> anyhow::Result<()> {
@@ -175,6 +160,19 @@ impl Resource for Alarm {
             _ => Ok(()),
         }
     }
+}
+
+/// Sets and removes tags of anything in CloudWatch.
+pub(super) async fn tag(cx: &Cx, arn: &str, set: &Tags, remove: &[String]) -> anyhow::Result<()> {
+    let cloudwatch = &cx.aws.cloudwatch;
+    if !set.is_empty() {
+        let tags = set.iter().map(|(key, value)| Tag::builder().key(key).value(value).build()).collect();
+        aws(cloudwatch.tag_resource().resource_arn(arn).set_tags(Some(tags)).send().await)?;
+    }
+    if !remove.is_empty() {
+        aws(cloudwatch.untag_resource().resource_arn(arn).set_tag_keys(Some(remove.to_vec())).send().await)?;
+    }
+    Ok(())
 }
 
 fn statistic_text(statistic: Statistic) -> &'static str {

@@ -1,7 +1,7 @@
 //! Lambda functions.
 //!
 //! IAM: lambda:CreateFunction, GetFunction, UpdateFunctionConfiguration, UpdateFunctionCode, TagResource, UntagResource,
-//! DeleteFunction, ListFunctions; iam:PassRole on the function's role.
+//! PutFunctionConcurrency, DeleteFunctionConcurrency, DeleteFunction, ListFunctions; iam:PassRole on the function's role.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -34,6 +34,8 @@ pub(crate) struct Function {
     pub(crate) memory: i64,
     pub(crate) timeout: Seconds,
     pub(crate) tracing: bool,
+    /// The account's shared concurrency when absent.
+    pub(crate) reserved_concurrency: Option<i64>,
     pub(crate) architecture: Architecture,
     pub(crate) environment: BTreeMap<String, String>,
     pub(crate) code: Arc<Code>,
@@ -85,6 +87,19 @@ impl Function {
         }
     }
 
+    async fn reserve(&self, cx: &Cx) -> anyhow::Result<()> {
+        let lambda = &cx.aws.lambda;
+        if let Some(reserved) = self.reserved_concurrency {
+            let call = lambda.put_function_concurrency().function_name(&self.name);
+            let call = call.reserved_concurrent_executions(i32::try_from(reserved)?);
+            in_use(async || aws(call.clone().send().await), cx.noting()).await?;
+        } else {
+            let call = lambda.delete_function_concurrency().function_name(&self.name);
+            in_use(async || aws(call.clone().send().await), cx.noting()).await?;
+        }
+        Ok(())
+    }
+
     fn architecture(&self) -> Set {
         match self.architecture {
             Architecture::X86_64 => Set::X8664,
@@ -118,6 +133,7 @@ impl Resource for Function {
             ("memory", json!(self.memory)),
             ("timeout", json!(duration_text(self.timeout.0))),
             ("tracing", json!(self.tracing)),
+            ("reserved_concurrency", json!(self.reserved_concurrency)),
             ("architecture", json!(self.architecture().as_str())),
             ("environment", json!(self.environment)),
         ]);
@@ -134,6 +150,7 @@ impl Resource for Function {
     async fn read(&self, cx: &Cx) -> anyhow::Result<Option<Observed>> {
         let Some(answer) = self.get(cx).await? else { return Ok(None) };
         let configuration = answer.configuration.context("GetFunction answered without a Configuration")?;
+        let reserved = answer.concurrency.and_then(|concurrency| concurrency.reserved_concurrent_executions);
         let variables: BTreeMap<_, _> = configuration
             .environment
             .and_then(|environment| environment.variables)
@@ -149,6 +166,7 @@ impl Resource for Function {
             ("memory", json!(configuration.memory_size)),
             ("timeout", json!(duration_text(timeout))),
             ("tracing", json!(tracing)),
+            ("reserved_concurrency", json!(reserved)),
             ("architecture", json!(architecture.as_str())),
             ("environment", json!(variables)),
             ("code", json!(configuration.code_sha256)),
@@ -189,7 +207,11 @@ impl Resource for Function {
     async fn change(&self, cx: &Cx, _seen: &Observed, changes: &[Change]) -> anyhow::Result<()> {
         // Lambda takes one change at a time, and the architecture goes with the code.
         let of_code = |change: &Change| matches!(change.field.as_str(), "code" | "architecture");
-        if changes.iter().any(|change| !of_code(change)) {
+        let of_concurrency = |change: &Change| change.field == "reserved_concurrency";
+        if changes.iter().any(of_concurrency) {
+            self.reserve(cx).await?;
+        }
+        if changes.iter().any(|change| !of_code(change) && !of_concurrency(change)) {
             self.until_active(cx).await?;
             let call = cx
                 .aws

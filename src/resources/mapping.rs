@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use aws_sdk_lambda::types::{
     DestinationConfig, EventSourceMappingConfiguration, EventSourceMappingMetric, EventSourceMappingMetricsConfig,
-    EventSourcePosition, FunctionResponseType, OnFailure,
+    EventSourcePosition, Filter, FilterCriteria, FunctionResponseType, OnFailure,
 };
 use serde_json::{Value, json};
 
@@ -20,7 +20,7 @@ pub(crate) use source::MappingSource;
 use super::resource::{Cx, Fields, Observed, Resource};
 use crate::aws::{Aws, AwsError, Look, Tags, Wait, aws, in_use, propagation, wait};
 use crate::plan::Change;
-use crate::spec::{Seconds, StartingPosition, duration_text};
+use crate::spec::{Pattern, Seconds, StartingPosition, duration_text};
 
 /// A new mapping takes up to a minute, and longer behind a busy function.
 const LIMIT: Duration = Duration::from_secs(5 * 60);
@@ -44,6 +44,9 @@ pub(crate) struct Mapping {
     pub(crate) max_record_age: Option<Seconds>,
     /// ARN of a queue or topic.
     pub(crate) on_failure: Option<String>,
+    /// Patterns of which one must match; none lets every record through.
+    pub(crate) filter: Vec<Pattern>,
+    pub(crate) tumbling_window: Seconds,
     pub(crate) enabled: bool,
     /// True when this run also makes the stream, so that its beginning is the right place to start.
     pub(crate) source_is_new: Arc<std::sync::atomic::AtomicBool>,
@@ -74,6 +77,11 @@ impl Mapping {
         // To clear it, an empty DestinationConfig is sent: an empty OnFailure is refused.
         let on_failure = self.on_failure.as_ref().map(|arn| OnFailure::builder().destination(arn).build());
         DestinationConfig::builder().set_on_failure(on_failure).build()
+    }
+
+    fn filters(&self) -> FilterCriteria {
+        let filters = self.filter.iter().map(|pattern| Filter::builder().pattern(pattern.to_string()).build());
+        FilterCriteria::builder().set_filters((!self.filter.is_empty()).then(|| filters.collect())).build()
     }
 
     fn metrics() -> EventSourceMappingMetricsConfig {
@@ -132,7 +140,6 @@ impl Resource for Mapping {
 
     fn desired(&self) -> Fields {
         let mut fields = Fields::from([
-            ("source", json!(self.source_arn())),
             ("batch_size", json!(self.batch_size)),
             ("batch_window", json!(duration_text(self.batch_window.0))),
             ("parallelization_factor", json!(self.parallelization_factor)),
@@ -142,8 +149,14 @@ impl Resource for Mapping {
             ("on_failure", json!(self.on_failure)),
             ("partial_batch_responses", json!(true)),
             ("event_count_metrics", json!(true)),
+            ("filter", sorted(self.filter.iter().map(|pattern| pattern.0.clone()).collect())),
+            ("tumbling_window", json!(duration_text(self.tumbling_window.0))),
             ("enabled", json!(self.enabled)),
         ]);
+        // A source that is not there yet is nothing to compare with.
+        if let Some(source) = self.source_arn() {
+            fields.insert("source", json!(source));
+        }
         if let Some(position) = self.starting_position {
             fields.insert("starting_position", json!(position_text(&event_source_position(position))));
         }
@@ -182,6 +195,9 @@ impl Resource for Mapping {
             .unwrap_or_default()
             .contains(&FunctionResponseType::ReportBatchItemFailures);
         let counted = mapping.metrics_config.and_then(|config| config.metrics).unwrap_or_default();
+        let filters = mapping.filter_criteria.and_then(|criteria| criteria.filters).unwrap_or_default();
+        let filter = filters.into_iter().map(|filter| pattern_value(filter.pattern.as_deref().unwrap_or_default()));
+        let window = seconds(mapping.tumbling_window_in_seconds).unwrap_or(0);
         let fields = Fields::from([
             ("source", json!(mapping.event_source_arn)),
             ("batch_size", json!(mapping.batch_size)),
@@ -193,6 +209,8 @@ impl Resource for Mapping {
             ("on_failure", json!(on_failure)),
             ("partial_batch_responses", json!(partial)),
             ("event_count_metrics", json!(counted.contains(&EventSourceMappingMetric::EventCount))),
+            ("filter", sorted(filter.collect())),
+            ("tumbling_window", json!(duration_text(window))),
             ("enabled", json!(!matches!(state, "Disabled" | "Disabling"))),
             ("starting_position", json!(mapping.starting_position.as_ref().map(position_text))),
         ]);
@@ -219,6 +237,12 @@ impl Resource for Mapping {
             .function_response_types(FunctionResponseType::ReportBatchItemFailures)
             .metrics_config(Self::metrics())
             .enabled(self.enabled);
+        if !self.filter.is_empty() {
+            call = call.filter_criteria(self.filters());
+        }
+        if self.tumbling_window.0 > 0 {
+            call = call.tumbling_window_in_seconds(self.tumbling_window.as_i32());
+        }
         if self.on_failure.is_some() {
             call = call.destination_config(self.destinations());
         }
@@ -257,6 +281,8 @@ impl Resource for Mapping {
             .maximum_retry_attempts(i32::try_from(self.max_retries)?)
             .maximum_record_age_in_seconds(self.max_record_age())
             .destination_config(self.destinations())
+            .filter_criteria(self.filters())
+            .tumbling_window_in_seconds(self.tumbling_window.as_i32())
             .function_response_types(FunctionResponseType::ReportBatchItemFailures)
             .metrics_config(Self::metrics())
             .enabled(self.enabled);
@@ -284,6 +310,16 @@ impl Resource for Mapping {
         }
         Ok(())
     }
+}
+
+/// Patterns in one order, whatever order they were given in: one of them must match.
+fn sorted(mut patterns: Vec<Value>) -> Value {
+    patterns.sort_by_key(Value::to_string);
+    json!(patterns)
+}
+
+fn pattern_value(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|_| json!(text))
 }
 
 fn event_source_position(position: StartingPosition) -> EventSourcePosition {

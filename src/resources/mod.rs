@@ -2,6 +2,8 @@
 
 mod alarm;
 mod bucket;
+mod consumer;
+mod dashboard;
 mod function;
 mod leftover;
 mod log_group;
@@ -15,13 +17,15 @@ mod topic;
 
 pub(crate) use alarm::{Alarm, AlarmMetric};
 pub(crate) use bucket::Bucket;
+pub(crate) use consumer::Consumer;
+pub(crate) use dashboard::Dashboard;
 pub(crate) use function::Function;
 pub(crate) use leftover::{Leftover, leftovers};
 pub(crate) use log_group::LogGroup;
 pub(crate) use mapping::{Mapping, MappingSource};
-pub(crate) use queue::Queue;
+pub(crate) use queue::{Queue, Redrive};
 pub(crate) use resource::{Any, Cx, Fields, Observed, Resource, Type, sync, tag_changes};
 pub(crate) use role::Role;
 pub(crate) use stream::Stream;
 pub(crate) use table::Table;
-pub(crate) use topic::Topic;
+pub(crate) use topic::{Subscription, Topic};

@@ -3,14 +3,15 @@
 //! IAM: sqs:CreateQueue, GetQueueUrl, GetQueueAttributes, SetQueueAttributes, ListQueueTags, TagQueue, UntagQueue, DeleteQueue,
 //! ListQueues.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
+use anyhow::Context as _;
 use aws_sdk_sqs::types::QueueAttributeName as Attribute;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::resource::{Cx, Fields, Observed, Resource};
-use crate::aws::{Aws, Look, Tags, Wait, aws, wait};
+use crate::aws::{Aws, Look, Tags, Wait, aws, canonical, wait};
 use crate::plan::Change;
 use crate::spec::{Seconds, duration_text};
 
@@ -26,14 +27,28 @@ pub(crate) struct Queue {
     pub(crate) name: String,
     pub(crate) retention: Seconds,
     pub(crate) visibility: Seconds,
+    pub(crate) redrive: Option<Redrive>,
+    /// ARNs of the topics that may send to it.
+    pub(crate) fed_by: Vec<String>,
+}
+
+/// Where messages go that were received too often.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Redrive {
+    /// ARN of the dead letter queue.
+    pub(crate) queue: String,
+    pub(crate) max_receives: i64,
 }
 
 impl Queue {
-    fn attributes(&self) -> HashMap<Attribute, String> {
+    fn attributes(&self, arn: &str) -> HashMap<Attribute, String> {
         HashMap::from([
             (Attribute::MessageRetentionPeriod, self.retention.0.to_string()),
             (Attribute::VisibilityTimeout, self.visibility.0.to_string()),
             (Attribute::SqsManagedSseEnabled, "true".to_owned()),
+            // An empty text takes the setting away.
+            (Attribute::RedrivePolicy, self.redrive.as_ref().map_or_else(String::new, Redrive::policy)),
+            (Attribute::Policy, policy(arn, &self.fed_by).map_or_else(String::new, |policy| policy.to_string())),
         ])
     }
 
@@ -60,10 +75,14 @@ impl Resource for Queue {
     }
 
     fn desired(&self) -> Fields {
+        let fed_by: BTreeSet<_> = self.fed_by.iter().collect();
         Fields::from([
             ("retention", json!(duration_text(self.retention.0))),
             ("visibility", json!(duration_text(self.visibility.0))),
             ("encryption", json!("sqs-managed")),
+            ("dead_letters", json!(self.redrive.as_ref().map(|redrive| &redrive.queue))),
+            ("max_receives", json!(self.redrive.as_ref().map(|redrive| redrive.max_receives))),
+            ("fed_by", json!(fed_by)),
         ])
     }
 
@@ -87,16 +106,23 @@ impl Resource for Queue {
                 (_, Some(managed)) if managed == "true" => "sqs-managed",
                 _ => "none",
             };
+        let redrive = json_attribute(attributes.get(&Attribute::RedrivePolicy))?;
+        let fed_by = fed_by(&json_attribute(attributes.get(&Attribute::Policy))?, &self.arn(&cx.aws));
         let fields = Fields::from([
             ("retention", json!(duration_text(seconds(&Attribute::MessageRetentionPeriod)))),
             ("visibility", json!(duration_text(seconds(&Attribute::VisibilityTimeout)))),
             ("encryption", json!(encryption)),
+            ("dead_letters", redrive["deadLetterTargetArn"].clone()),
+            ("max_receives", number(&redrive["maxReceiveCount"])),
+            ("fed_by", fed_by),
         ]);
         Ok(Some(Observed { arn: self.arn(&cx.aws), fields, tags: Some(tags.into_iter().collect()), settled: true }))
     }
 
     async fn create(&self, cx: &Cx, tags: &Tags) -> anyhow::Result<()> {
-        let call = cx.aws.sqs.create_queue().queue_name(&self.name).set_attributes(Some(self.attributes()));
+        let mut attributes = self.attributes(&self.arn(&cx.aws));
+        attributes.retain(|_, value| !value.is_empty());
+        let call = cx.aws.sqs.create_queue().queue_name(&self.name).set_attributes(Some(attributes));
         let call = call.set_tags(Some(tags.clone().into_iter().collect()));
         let started = tokio::time::Instant::now();
         loop {
@@ -117,14 +143,16 @@ impl Resource for Queue {
     }
 
     async fn change(&self, cx: &Cx, _seen: &Observed, changes: &[Change]) -> anyhow::Result<()> {
-        let mut wanted = self.attributes();
+        let mut wanted = self.attributes(&self.arn(&cx.aws));
         wanted.retain(|name, _| {
-            let field = match name {
-                Attribute::MessageRetentionPeriod => "retention",
-                Attribute::VisibilityTimeout => "visibility",
-                _ => "encryption",
+            let fields: &[&str] = match name {
+                Attribute::MessageRetentionPeriod => &["retention"],
+                Attribute::VisibilityTimeout => &["visibility"],
+                Attribute::RedrivePolicy => &["dead_letters", "max_receives"],
+                Attribute::Policy => &["fed_by"],
+                _ => &["encryption"],
             };
-            changes.iter().any(|change| change.field == field)
+            changes.iter().any(|change| fields.contains(&change.field.as_str()))
         });
         let url = cx.aws.queue_url(&self.name);
         aws(cx.aws.sqs.set_queue_attributes().queue_url(url).set_attributes(Some(wanted)).send().await)?;
@@ -155,5 +183,57 @@ impl Resource for Queue {
         let what = format!("SQS queue ({})", self.name);
         let gone = Wait { what: &what, pending: &["there"], target: &["gone"], limit: LIMIT };
         wait(&gone, async || self.look(cx).await, cx.noting()).await
+    }
+}
+
+impl Redrive {
+    fn policy(&self) -> String {
+        json!({ "deadLetterTargetArn": self.queue, "maxReceiveCount": self.max_receives }).to_string()
+    }
+}
+
+/// Lets the topics send, and nobody else but this account; `None` when there are none.
+fn policy(arn: &str, topics: &[String]) -> Option<Value> {
+    (!topics.is_empty()).then(|| {
+        canonical(&json!({
+            "Version": "2012-10-17",
+            "Statement": [{
+                "Sid": "Topics",
+                "Effect": "Allow",
+                "Principal": { "Service": "sns.amazonaws.com" },
+                "Action": "sqs:SendMessage",
+                "Resource": arn,
+                "Condition": { "ArnEquals": { "aws:SourceArn": topics } },
+            }],
+        }))
+    })
+}
+
+/// An attribute that holds JSON; null when it is not set.
+fn json_attribute(text: Option<&String>) -> anyhow::Result<Value> {
+    match text.filter(|text| !text.is_empty()) {
+        Some(text) => serde_json::from_str(text).context("an SQS attribute that is not JSON"),
+        None => Ok(Value::Null),
+    }
+}
+
+/// SQS gives a number back as it was given: as a number or as text.
+fn number(value: &Value) -> Value {
+    value.as_str().and_then(|text| text.parse::<i64>().ok()).map_or_else(|| value.clone(), Value::from)
+}
+
+/// The topics that the policy lets in, if it does that and nothing else; otherwise the policy itself, as drift.
+fn fed_by(has: &Value, arn: &str) -> Value {
+    if has.is_null() {
+        return json!([]);
+    }
+    let topics = match &has["Statement"][0]["Condition"]["ArnEquals"]["aws:SourceArn"] {
+        Value::String(topic) => vec![topic.clone()],
+        Value::Array(topics) => topics.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+        _ => return has.clone(),
+    };
+    match policy(arn, &topics) {
+        Some(ours) if ours == canonical(has) => json!(topics.into_iter().collect::<BTreeSet<_>>()),
+        _ => has.clone(),
     }
 }

@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail};
 use serde_json::Value;
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::{Alarm, Bucket, Function, LogGroup, Mapping, Queue, Role, Stream, Table, Topic};
+use super::{Alarm, Bucket, Consumer, Dashboard, Function, LogGroup, Mapping, Queue, Role, Stream, Table, Topic};
 use crate::aws::{Aws, Owner, Tags};
 use crate::failure::Hint;
 use crate::interrupt::Interrupt;
@@ -121,8 +121,10 @@ pub(crate) trait Resource {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Type {
     // In the order in which they are taken down.
+    Dashboard,
     Alarm,
     Mapping,
+    Consumer,
     Function,
     LogGroup,
     Role,
@@ -137,8 +139,10 @@ impl Type {
     /// The kind in AWS's own terms.
     pub(crate) fn text(self) -> &'static str {
         match self {
+            Self::Dashboard => "CloudWatch dashboard",
             Self::Alarm => "CloudWatch alarm",
             Self::Mapping => "event source mapping",
+            Self::Consumer => "stream consumer",
             Self::Function => "Lambda function",
             Self::LogGroup => "CloudWatch log group",
             Self::Role => "IAM role",
@@ -174,8 +178,10 @@ pub(crate) enum Any {
     LogGroup(LogGroup),
     Function(Function),
     Mapping(Mapping),
+    Consumer(Consumer),
     Topic(Topic),
     Alarm(Alarm),
+    Dashboard(Dashboard),
 }
 
 macro_rules! each {
@@ -189,8 +195,10 @@ macro_rules! each {
             Any::LogGroup($resource) => $call,
             Any::Function($resource) => $call,
             Any::Mapping($resource) => $call,
+            Any::Consumer($resource) => $call,
             Any::Topic($resource) => $call,
             Any::Alarm($resource) => $call,
+            Any::Dashboard($resource) => $call,
         }
     };
 }
@@ -206,8 +214,10 @@ impl Any {
             Self::LogGroup(_) => Type::LogGroup,
             Self::Function(_) => Type::Function,
             Self::Mapping(_) => Type::Mapping,
+            Self::Consumer(_) => Type::Consumer,
             Self::Topic(_) => Type::Topic,
             Self::Alarm(_) => Type::Alarm,
+            Self::Dashboard(_) => Type::Dashboard,
         }
     }
 

@@ -1,17 +1,19 @@
 //! SNS topics and their subscribers.
 //!
 //! IAM: sns:CreateTopic, GetTopicAttributes, SetTopicAttributes, ListTagsForResource, TagResource, UntagResource,
-//! ListSubscriptionsByTopic, Subscribe, Unsubscribe, DeleteTopic, ListTopics.
+//! ListSubscriptionsByTopic, GetSubscriptionAttributes, Subscribe, SetSubscriptionAttributes, Unsubscribe, DeleteTopic, ListTopics.
 
-use std::collections::BTreeSet;
+mod subscription;
 
-use aws_sdk_sns::types::{Subscription, Tag};
-use serde_json::json;
+use aws_sdk_sns::types::Tag;
+use serde_json::{Value, json};
+
+pub(crate) use self::subscription::Subscription;
 
 use super::resource::{Cx, Fields, Observed, Resource};
-use crate::aws::{Aws, AwsError, Tags, aws};
+use crate::aws::{Aws, Tags, aws};
 use crate::plan::Change;
-use crate::spec::{Encryption, Subscriber};
+use crate::spec::Encryption;
 
 /// The alias of the key that AWS keeps for SNS.
 const AWS_MANAGED_KEY: &str = "alias/aws/sns";
@@ -20,20 +22,11 @@ const AWS_MANAGED_KEY: &str = "alias/aws/sns";
 #[derive(Debug, Clone)]
 pub(crate) struct Topic {
     pub(crate) name: String,
-    pub(crate) subscribers: Vec<Subscriber>,
+    pub(crate) subscribers: Vec<Subscription>,
     pub(crate) encryption: Encryption,
 }
 
 impl Topic {
-    async fn subscriptions(&self, cx: &Cx, arn: &str) -> Result<Vec<Subscription>, AwsError> {
-        let mut pages = cx.aws.sns.list_subscriptions_by_topic().topic_arn(arn).into_paginator().items().send();
-        let mut all = Vec::new();
-        while let Some(subscription) = pages.next().await {
-            all.push(aws(subscription)?);
-        }
-        Ok(all)
-    }
-
     fn key(&self) -> &str {
         match &self.encryption {
             Encryption::None => "",
@@ -41,50 +34,6 @@ impl Topic {
             Encryption::Key(key) => key,
         }
     }
-
-    async fn set_subscribers(&self, cx: &Cx, arn: &str) -> anyhow::Result<()> {
-        let has = self.subscriptions(cx, arn).await?;
-        let wanted: BTreeSet<String> = self.subscribers.iter().map(subscriber_text).collect();
-        let present: BTreeSet<String> = has.iter().map(subscription_text).collect();
-        for subscriber in self.subscribers.iter().filter(|subscriber| !present.contains(&subscriber_text(subscriber))) {
-            let call =
-                cx.aws.sns.subscribe().topic_arn(arn).protocol(subscriber.protocol).endpoint(&subscriber.endpoint);
-            aws(call.send().await)?;
-        }
-        for subscription in has.iter().filter(|subscription| !wanted.contains(&subscription_text(subscription))) {
-            unsubscribe(cx, subscription).await?;
-        }
-        Ok(())
-    }
-}
-
-/// Only a confirmed subscription has an ARN; the others say `PendingConfirmation`.
-fn is_confirmed(subscription: &Subscription) -> bool {
-    subscription.subscription_arn.as_deref().is_some_and(|arn| arn.starts_with("arn:"))
-}
-
-/// Removes a subscription; AWS can't remove one that was never confirmed, which expires by itself.
-async fn unsubscribe(cx: &Cx, subscription: &Subscription) -> anyhow::Result<()> {
-    match subscription.subscription_arn.as_deref().filter(|_| is_confirmed(subscription)) {
-        Some(arn) => {
-            aws(cx.aws.sns.unsubscribe().subscription_arn(arn).send().await)?;
-        }
-        None => cx.note(&format!("{} is unconfirmed and expires in about 3 days", subscription_text(subscription))),
-    }
-    Ok(())
-}
-
-fn subscriber_text(subscriber: &Subscriber) -> String {
-    text(subscriber.protocol, &subscriber.endpoint)
-}
-
-fn subscription_text(subscription: &Subscription) -> String {
-    text(subscription.protocol.as_deref().unwrap_or_default(), subscription.endpoint.as_deref().unwrap_or_default())
-}
-
-/// The form that the spec uses.
-fn text(protocol: &str, endpoint: &str) -> String {
-    if protocol == "https" { endpoint.to_owned() } else { format!("{protocol}:{endpoint}") }
 }
 
 impl Resource for Topic {
@@ -97,8 +46,10 @@ impl Resource for Topic {
     }
 
     fn desired(&self) -> Fields {
-        let subscribers: BTreeSet<_> = self.subscribers.iter().map(subscriber_text).collect();
-        Fields::from([("subscribers", json!(subscribers)), ("encryption", json!(self.encryption.to_string()))])
+        Fields::from([
+            ("subscribers", sorted(self.subscribers.iter().map(Subscription::shown).collect())),
+            ("encryption", json!(self.encryption.to_string())),
+        ])
     }
 
     async fn read(&self, cx: &Cx) -> anyhow::Result<Option<Observed>> {
@@ -106,7 +57,7 @@ impl Resource for Topic {
         let (attributes, tags, subscriptions) = tokio::join!(
             async { aws(cx.aws.sns.get_topic_attributes().topic_arn(&arn).send().await) },
             async { aws(cx.aws.sns.list_tags_for_resource().resource_arn(&arn).send().await) },
-            self.subscriptions(cx, &arn),
+            subscription::read(cx, &arn),
         );
         let attributes = match attributes {
             Ok(answer) => answer.attributes.unwrap_or_default(),
@@ -118,15 +69,8 @@ impl Resource for Topic {
             Some(AWS_MANAGED_KEY) => "aws-managed",
             Some(key) => key,
         };
-        let wanted: BTreeSet<_> = self.subscribers.iter().map(subscriber_text).collect();
-        let subscribers: BTreeSet<_> = subscriptions?
-            .iter()
-            // One that is being deleted stays listed for a while; an unwanted one that was never confirmed can't be removed.
-            .filter(|subscription| is_confirmed(subscription) || wanted.contains(&subscription_text(subscription)))
-            .filter(|subscription| subscription.subscription_arn.as_deref() != Some("Deleted"))
-            .map(subscription_text)
-            .collect();
-        let fields = Fields::from([("subscribers", json!(subscribers)), ("encryption", json!(encryption))]);
+        let shown = subscription::shown(&subscriptions?, &self.subscribers);
+        let fields = Fields::from([("subscribers", sorted(shown)), ("encryption", json!(encryption))]);
         let tags = tags?.tags.unwrap_or_default().into_iter().map(|tag| (tag.key, tag.value)).collect();
         Ok(Some(Observed { arn, fields, tags: Some(tags), settled: true }))
     }
@@ -149,7 +93,7 @@ impl Resource for Topic {
     async fn change(&self, cx: &Cx, seen: &Observed, changes: &[Change]) -> anyhow::Result<()> {
         for change in changes {
             if change.field.as_str() == "subscribers" {
-                self.set_subscribers(cx, &seen.arn).await?;
+                subscription::set(cx, &seen.arn, &self.subscribers).await?;
             } else {
                 let call = cx.aws.sns.set_topic_attributes().topic_arn(&seen.arn);
                 aws(call.attribute_name("KmsMasterKeyId").attribute_value(self.key()).send().await)?;
@@ -179,17 +123,18 @@ impl Resource for Topic {
 
     async fn delete(&self, cx: &Cx) -> anyhow::Result<()> {
         let arn = self.arn(&cx.aws);
-        let has = match self.subscriptions(cx, &arn).await {
-            Ok(has) => has,
-            Err(error) if error.is_missing() => return Ok(()),
-            Err(error) => return Err(error.into()),
-        };
-        for subscription in has {
-            unsubscribe(cx, &subscription).await?;
+        if !subscription::remove_all(cx, &arn).await? {
+            return Ok(());
         }
         match aws(cx.aws.sns.delete_topic().topic_arn(&arn).send().await) {
             Err(error) if !error.is_missing() => Err(error)?,
             _ => Ok(()),
         }
     }
+}
+
+/// Subscribers have no order of their own.
+fn sorted(mut subscribers: Vec<Value>) -> Value {
+    subscribers.sort_by_key(Value::to_string);
+    json!(subscribers)
 }

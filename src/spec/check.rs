@@ -2,6 +2,7 @@
 
 mod alarm;
 mod function;
+mod messages;
 
 use std::collections::BTreeSet;
 use std::ops::{Range, RangeInclusive};
@@ -10,7 +11,7 @@ use toml::Spanned;
 
 use super::finding::{Finding, did_you_mean};
 use super::reference::{Kind, Reference};
-use super::types::{Bucket, Spec, StorageClass, Stream, StreamMode, Topic};
+use super::types::{Bucket, Spec, StorageClass, Stream, StreamMode};
 use super::units::Seconds;
 use super::values::{Billing, Encryption};
 
@@ -76,19 +77,23 @@ impl Checker<'_> {
                 );
             }
         }
-        for queue in spec.queue.values() {
-            self.duration(&queue.retention, MINUTE..=14 * DAY, "a queue keeps messages");
-            self.duration(&queue.visibility, 0..=12 * HOUR, "a message's visibility timeout is");
-        }
+        self.queues();
         for bucket in spec.bucket.values() {
             self.bucket(bucket);
         }
-        for function in spec.function.values() {
-            self.function(function);
+        for (name, function) in &spec.function {
+            self.function(name, function);
         }
         self.readers();
         for (name, topic) in &spec.topic {
             self.topic(name.get_ref(), topic);
+        }
+        if let Some(dashboard) = &spec.dashboard {
+            let period = &dashboard.get_ref().period;
+            self.duration(period, MINUTE..=DAY, "a dashboard's period is");
+            if !period.get_ref().0.is_multiple_of(MINUTE) {
+                self.say(period.span(), "a dashboard's period is whole minutes", "write \"1m\", say");
+            }
         }
         for (name, alarm) in &spec.alarm {
             self.alarm(name, alarm);
@@ -151,26 +156,6 @@ impl Checker<'_> {
                 "objects would expire before they move",
                 "let them move sooner or expire later",
             );
-        }
-    }
-
-    fn topic(&mut self, name: &str, topic: &Topic) {
-        let notified = self.spec.has_alarm_that_notifies(name);
-        if let Some(encryption) = &topic.encryption
-            && *encryption.get_ref() == Encryption::AwsManaged
-            && notified
-        {
-            self.say(
-                encryption.span(),
-                "CloudWatch alarms can't publish to a topic with the AWS-managed key, so this topic would stay silent",
-                "remove `encryption`, write \"none\", or name your own KMS key whose policy lets CloudWatch use it",
-            );
-        }
-        let mut seen = BTreeSet::new();
-        for subscriber in &topic.subscribers {
-            if !seen.insert(subscriber.get_ref()) {
-                self.say(subscriber.span(), "this subscriber is listed twice", "remove one of them");
-            }
         }
     }
 

@@ -23,11 +23,12 @@ use super::{check, names};
 /// [`Findings`] when the file is not a correct spec; an I/O error with its path when it cannot be read.
 pub(crate) fn load(path: &Path, stage: Option<&str>) -> anyhow::Result<Spec> {
     let text = std::fs::read_to_string(path).with_context(|| format!("reading the spec {}", path.display()))?;
-    parse(&text, stage).map_err(|all| Findings { path: path.to_owned(), text, all }.into())
+    let folder = path.parent().unwrap_or(Path::new(""));
+    parse(&text, folder, stage).map_err(|all| Findings { path: path.to_owned(), text, all }.into())
 }
 
-/// Reads and checks the text of a spec.
-pub(crate) fn parse(text: &str, stage: Option<&str>) -> Result<Spec, Vec<Finding>> {
+/// Reads and checks the text of a spec that lies in `folder`.
+fn parse(text: &str, folder: &Path, stage: Option<&str>) -> Result<Spec, Vec<Finding>> {
     let (document, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
         let end = text.len();
@@ -45,12 +46,37 @@ pub(crate) fn parse(text: &str, stage: Option<&str>) -> Result<Spec, Vec<Finding
     if let Some(spec) = &spec {
         findings.extend(check::check(spec, &reader.present));
         findings.extend(names::check(spec, stage));
+        findings.extend(missing_code(spec, folder));
     }
     findings.sort_by_key(|finding| (finding.span.start, finding.span.end));
     match spec {
         Some(spec) if findings.is_empty() => Ok(spec),
         _ => Err(findings),
     }
+}
+
+/// Code that is not where the spec says.
+fn missing_code(spec: &Spec, folder: &Path) -> Vec<Finding> {
+    let codes = spec.function.values().filter_map(|function| function.code.as_ref());
+    let finding = |code: &Spanned<String>| {
+        let path = folder.join(code.get_ref());
+        if is_zip(&path) {
+            return (!path.is_file()).then(|| {
+                Finding::new(code.span(), format!("there is no zip file {}", path.display()))
+                    .help("name a zip file with a program called `bootstrap`, relative to this file's folder")
+            });
+        }
+        (!path.join("Cargo.toml").is_file()).then(|| {
+            Finding::new(code.span(), format!("there is no crate in {}", path.display()))
+                .help("name a folder with a Cargo.toml, or a zip file, relative to this file's folder")
+        })
+    };
+    codes.filter_map(finding).collect()
+}
+
+/// True for what `code` names that is packed already.
+pub(crate) fn is_zip(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("zip"))
 }
 
 /// The sections that the file has, wrong ones included, so that a reference to one is not a second mistake.
@@ -170,7 +196,7 @@ mod tests {
     use super::*;
 
     fn messages(text: &str) -> Vec<String> {
-        parse(text, None).unwrap_err().into_iter().map(|finding| finding.message).collect()
+        parse(text, Path::new(""), None).unwrap_err().into_iter().map(|finding| finding.message).collect()
     }
 
     #[test]
@@ -188,7 +214,8 @@ mod tests {
 
     #[test]
     fn an_unknown_key_gets_a_suggestion() {
-        let findings = parse("name = \"a\"\n[stream.a]\nshard = 2\n", None).unwrap_err();
+        let text = "name = \"a\"\n[stream.a]\nshard = 2\n";
+        let findings = parse(text, Path::new(""), None).unwrap_err();
         assert_eq!(findings[0].help.as_deref(), Some("did you mean `shards`?"));
         assert_eq!(findings[0].span, 22..27);
     }

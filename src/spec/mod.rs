@@ -4,20 +4,24 @@ mod check;
 mod finding;
 mod load;
 mod names;
+mod pattern;
 mod reference;
+mod subscriber;
 mod types;
 mod units;
 mod values;
 mod watch;
 
 pub(crate) use finding::Findings;
-pub(crate) use load::load;
+pub(crate) use load::{is_zip, load};
 pub(crate) use names::{Naming, mistake_in_name};
+pub(crate) use pattern::Pattern;
 pub(crate) use reference::{Kind, Reference};
+pub(crate) use subscriber::{FilterOn, Recipient};
 pub(crate) use types::{
-    Alarm, Architecture, AttributeType, Comparison, Function, Key, MissingData, Spec, StartingPosition, Statistic,
-    StorageClass, StreamMode, Transition, ViewType, named,
+    Alarm, Architecture, AttributeType, Comparison, Consumer, Function, Key, MissingData, Queue, Spec,
+    StartingPosition, Statistic, StorageClass, StreamMode, Topic, Transition, ViewType, named,
 };
 pub(crate) use units::{Seconds, duration_text};
-pub(crate) use values::{Billing, Encryption, Subscriber};
+pub(crate) use values::{Billing, Encryption, Threshold};
 pub(crate) use watch::{Measures, watched};

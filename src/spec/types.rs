@@ -5,11 +5,14 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use streamkit_recipes::Sampled;
 use toml::Spanned;
 
+use super::pattern::Pattern;
 use super::reference::{Kind, Reference};
+use super::subscriber::Subscriber;
 use super::units::Seconds;
-use super::values::{Billing, Encryption, OneOrMany, Subscriber, Threshold};
+use super::values::{Billing, Encryption, OneOrMany, Threshold};
 
 /// A section table: name → section, each name with its place in the file.
 pub(crate) type Sections<T> = BTreeMap<Spanned<String>, T>;
@@ -40,6 +43,7 @@ pub(crate) struct Spec {
     pub(crate) topic: Sections<Topic>,
     #[serde(default)]
     pub(crate) alarm: Sections<Alarm>,
+    pub(crate) dashboard: Option<Spanned<Dashboard>>,
 }
 
 /// `[stream.NAME]`: a Kinesis data stream.
@@ -131,6 +135,10 @@ pub(crate) struct Queue {
     pub(crate) retention: Spanned<Seconds>,
     #[serde(default = "half_a_minute")]
     pub(crate) visibility: Spanned<Seconds>,
+    /// The queue that messages move to which nobody could handle.
+    pub(crate) dead_letters: Option<Spanned<Reference>>,
+    /// How often a message is received before it moves there; five times when absent.
+    pub(crate) max_receives: Option<Spanned<i64>>,
     #[serde(default)]
     pub(crate) protect: bool,
 }
@@ -176,7 +184,10 @@ pub(crate) enum StorageClass {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Function {
-    pub(crate) recipe: Spanned<String>,
+    /// One of streamkit's recipes; or `code`.
+    pub(crate) recipe: Option<Spanned<String>>,
+    /// A crate of one's own, or a zip file, relative to the spec's folder.
+    pub(crate) code: Option<Spanned<String>>,
     /// Megabytes.
     #[serde(default = "default_memory")]
     pub(crate) memory: Spanned<i64>,
@@ -186,6 +197,8 @@ pub(crate) struct Function {
     pub(crate) architecture: Architecture,
     #[serde(default)]
     pub(crate) tracing: bool,
+    /// Invocations at a time: no more than these, and always these; shared with the account's other functions when absent.
+    pub(crate) reserved_concurrency: Option<Spanned<i64>>,
     #[serde(default = "two_weeks")]
     pub(crate) log_retention: Spanned<Seconds>,
     #[serde(default)]
@@ -229,9 +242,26 @@ pub(crate) struct Source {
     /// No limit when absent.
     pub(crate) max_record_age: Option<Spanned<Seconds>>,
     pub(crate) on_failure: Option<Spanned<Reference>>,
+    /// Patterns of which one must match; every record reaches the function when there is none.
+    #[serde(default)]
+    pub(crate) filter: Vec<Spanned<Pattern>>,
+    /// The length of the windows over which the function carries a state; none when absent.
+    pub(crate) tumbling_window: Option<Spanned<Seconds>>,
+    #[serde(default = "shared")]
+    pub(crate) consumer: Spanned<Consumer>,
     /// `false` creates the mapping without polling.
     #[serde(default = "yes")]
     pub(crate) enabled: bool,
+}
+
+/// How a stream is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Consumer {
+    /// The throughput of each shard is shared by all readers.
+    Shared,
+    /// A stream consumer of the function's own, with 2 MB a second from each shard.
+    EnhancedFanOut,
 }
 
 /// Where a new mapping starts to read.
@@ -276,6 +306,15 @@ pub(crate) struct Alarm {
     #[serde(default)]
     pub(crate) notify: OneOrMany,
     pub(crate) description: Option<String>,
+}
+
+/// `[dashboard]`: a CloudWatch dashboard of everything in the file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Dashboard {
+    /// What one point of a line stands for.
+    #[serde(default = "one_minute")]
+    pub(crate) period: Spanned<Seconds>,
 }
 
 /// How a period's datapoints become one number.
@@ -339,6 +378,9 @@ fn no_time() -> Spanned<Seconds> {
 fn default_memory() -> Spanned<i64> {
     spanned(256)
 }
+fn shared() -> Spanned<Consumer> {
+    spanned(Consumer::Shared)
+}
 fn one_hundred() -> Spanned<i64> {
     spanned(100)
 }
@@ -356,6 +398,13 @@ fn aws_managed() -> Encryption {
 }
 fn yes() -> bool {
     true
+}
+
+impl Function {
+    /// The recipe, if it has one and there is such a recipe.
+    pub(crate) fn recipe(&self) -> Option<&'static dyn Sampled> {
+        streamkit_recipes::find(self.recipe.as_ref()?.get_ref())
+    }
 }
 
 impl Stream {

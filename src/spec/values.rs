@@ -24,19 +24,13 @@ pub(crate) enum Billing {
     Provisioned { read: i64, write: i64 },
 }
 
-/// `email:ADDRESS`, `sms:+NUMBER` or `https://…`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Subscriber {
-    /// SNS's protocol word.
-    pub(crate) protocol: &'static str,
-    pub(crate) endpoint: String,
-}
-
-/// A number, or a duration for metrics that measure time.
+/// A number, a duration for metrics that measure time, or a share of what there is at most.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Threshold {
     Number(f64),
     Duration(Seconds),
+    /// Per cent.
+    Share(f64),
 }
 
 /// One reference or a list of them.
@@ -125,31 +119,13 @@ impl fmt::Display for Billing {
     }
 }
 
-impl<'de> Deserialize<'de> for Subscriber {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        text(deserializer, "a subscriber such as \"email:you@example.com\"", |text| {
-            let (protocol, endpoint) = match text.split_once(':') {
-                Some(("email", address)) if address.contains('@') && !address.contains(' ') => ("email", address),
-                Some(("sms", number)) if number.starts_with('+') => ("sms", number),
-                Some(("https", _)) => ("https", text),
-                _ => {
-                    return Err(format!(
-                        "`{text}` is not a subscriber: write \"email:you@example.com\", \"sms:+15550100\" or an \"https://…\" address"
-                    ));
-                }
-            };
-            Ok(Self { protocol, endpoint: endpoint.to_owned() })
-        })
-    }
-}
-
 impl<'de> Deserialize<'de> for Threshold {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Either;
         impl Visitor<'_> for Either {
             type Value = Threshold;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a number, or a duration such as \"5m\"")
+                f.write_str("a number, a duration such as \"5m\", or a share such as \"80%\"")
             }
             fn visit_i64<E: de::Error>(self, number: i64) -> Result<Threshold, E> {
                 #[expect(clippy::cast_precision_loss, reason = "CloudWatch's own thresholds are doubles")]
@@ -163,7 +139,13 @@ impl<'de> Deserialize<'de> for Threshold {
                 }
             }
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Threshold, E> {
-                Seconds::parse(text).map(Threshold::Duration).map_err(E::custom)
+                let Some(share) = text.strip_suffix('%') else {
+                    return Seconds::parse(text).map(Threshold::Duration).map_err(E::custom);
+                };
+                match share.trim().parse::<f64>() {
+                    Ok(share) if share > 0.0 && share <= 100.0 => Ok(Threshold::Share(share)),
+                    _ => Err(E::custom(format!("`{text}` is not a share: write one from \"1%\" to \"100%\""))),
+                }
             }
         }
         deserializer.deserialize_any(Either)

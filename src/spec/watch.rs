@@ -17,7 +17,7 @@ impl Measures {
     #[expect(clippy::cast_precision_loss, reason = "a threshold of 285,000 years would be the first to lose precision")]
     pub(crate) fn threshold(self, threshold: Threshold) -> f64 {
         match (threshold, self) {
-            (Threshold::Number(number), _) => number,
+            (Threshold::Number(number) | Threshold::Share(number), _) => number,
             (Threshold::Duration(seconds), Self::Milliseconds) => (seconds.0 * 1_000) as f64,
             (Threshold::Duration(seconds), _) => seconds.0 as f64,
         }
@@ -48,6 +48,9 @@ const fn metric(
     Metric { kind, word, namespace, name, dimension, statistic, measures }
 }
 
+/// The word for the invocations of a function that run at the same time.
+pub(crate) const CONCURRENCY: &str = "concurrent-executions";
+
 /// <https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html> and its siblings for Kinesis, DynamoDB and SQS.
 pub(crate) const METRICS: [Metric; 14] = [
     metric(Kind::Function, "errors", ("AWS/Lambda", "Errors", "FunctionName"), Statistic::Sum, Measures::Count),
@@ -75,7 +78,7 @@ pub(crate) const METRICS: [Metric; 14] = [
     ),
     metric(
         Kind::Function,
-        "concurrent-executions",
+        CONCURRENCY,
         ("AWS/Lambda", "ConcurrentExecutions", "FunctionName"),
         Statistic::Maximum,
         Measures::Count,

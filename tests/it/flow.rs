@@ -100,6 +100,8 @@ pub(crate) fn assert_nothing_is_left(home: &Home) {
         let s3 = aws_sdk_s3::config::Builder::from(&config).force_path_style(true).build();
         let buckets = aws_sdk_s3::Client::from_conf(s3).list_buckets().send().await.unwrap().buckets;
         assert!(buckets.unwrap_or_default().is_empty());
+        let dashboards = aws_sdk_cloudwatch::Client::new(&config).list_dashboards().send().await.unwrap();
+        assert!(dashboards.dashboard_entries().is_empty());
         assert_eq!((streams, tables, queues), (vec![], Some(vec![]), None));
         assert!(roles.is_empty(), "{roles:?}");
         assert!(functions.unwrap_or_default().is_empty() && mappings.unwrap_or_default().is_empty());

@@ -4,10 +4,13 @@
 
 mod bad_luck;
 mod buckets;
+mod capture;
 mod changes;
 mod command_line;
+mod fan_out;
 mod flow;
 mod harness;
 mod moto;
 mod rehearsal;
 mod specs;
+mod watching;

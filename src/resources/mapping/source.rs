@@ -2,6 +2,7 @@
 
 use anyhow::Context as _;
 
+use super::super::Consumer;
 use super::super::resource::Cx;
 use crate::aws::{Aws, aws};
 
@@ -16,6 +17,12 @@ pub(crate) enum MappingSource {
         /// What the ARNs of all streams of the table start with.
         prefix: String,
     },
+    /// A consumer of a Kinesis stream: its ARN ends with the time when it was registered.
+    Consumer {
+        /// ARN of the stream.
+        stream: String,
+        name: String,
+    },
 }
 
 impl MappingSource {
@@ -28,7 +35,7 @@ impl MappingSource {
     pub(crate) fn known_arn(&self) -> Option<String> {
         match self {
             Self::Stream(arn) => Some(arn.clone()),
-            Self::TableStream { .. } => None,
+            Self::TableStream { .. } | Self::Consumer { .. } => None,
         }
     }
 
@@ -37,18 +44,20 @@ impl MappingSource {
         match self {
             Self::Stream(stream) => stream == arn,
             Self::TableStream { prefix, .. } => arn.starts_with(prefix),
+            Self::Consumer { stream, name } => arn.starts_with(&format!("{stream}/consumer/{name}:")),
         }
     }
 
     /// True when records can be read from a point in time on.
     pub(super) fn has_timestamps(&self) -> bool {
-        matches!(self, Self::Stream(_))
+        !matches!(self, Self::TableStream { .. })
     }
 
     /// The ARN as of now; `None` when there is no such source.
     pub(super) async fn arn(&self, cx: &Cx) -> anyhow::Result<Option<String>> {
         match self {
             Self::Stream(arn) => Ok(Some(arn.clone())),
+            Self::Consumer { stream, name } => Ok(Consumer::arn_now(cx, stream, name).await?),
             Self::TableStream { table, .. } => {
                 match aws(cx.aws.dynamodb.describe_table().table_name(table).send().await) {
                     Ok(answer) => {

@@ -4,10 +4,10 @@ use toml::Spanned;
 
 use super::{Checker, DAY, MINUTE};
 use crate::spec::finding::Finding;
-use crate::spec::reference::Kind;
-use crate::spec::types::Alarm;
+use crate::spec::reference::{Kind, Reference};
+use crate::spec::types::{Alarm, named};
 use crate::spec::values::Threshold;
-use crate::spec::watch::{Measures, watched};
+use crate::spec::watch::{CONCURRENCY, Measures, Metric, watched};
 
 impl Checker<'_> {
     pub(super) fn alarm(&mut self, name: &Spanned<String>, alarm: &Alarm) {
@@ -41,6 +41,23 @@ impl Checker<'_> {
         }
     }
 
+    /// A share is one of a function's reserved concurrency: of nothing else is it known here how much there is.
+    fn share(&mut self, reference: &Reference, metric: &Metric, alarm: &Alarm) {
+        let span = alarm.threshold.span();
+        if (metric.kind, metric.word) != (Kind::Function, CONCURRENCY) {
+            let message = format!("there is no limit of `{}` that a share could be of", metric.word);
+            self.say(span, message, "write the threshold as a number or a duration");
+        } else if named(&self.spec.function, &reference.name)
+            .is_some_and(|function| function.reserved_concurrency.is_none())
+        {
+            self.say(
+                span,
+                format!("`{reference}` has no limit of its own that a share could be of"),
+                format!("add `reserved_concurrency` to [{reference}], or write the threshold as a number"),
+            );
+        }
+    }
+
     fn custom_metric(&mut self, metric: &Spanned<String>, alarm: &Alarm) {
         if metric.get_ref().rsplit_once('/').is_none_or(|(namespace, name)| namespace.is_empty() || name.is_empty()) {
             self.say(
@@ -56,7 +73,7 @@ impl Checker<'_> {
                 "add `statistic = \"sum\"`, say",
             );
         }
-        if let Threshold::Duration(_) = alarm.threshold.get_ref() {
+        if let Threshold::Duration(_) | Threshold::Share(_) = alarm.threshold.get_ref() {
             self.say(
                 alarm.threshold.span(),
                 "the unit of a metric of your own is not known here",
@@ -74,6 +91,7 @@ impl Checker<'_> {
             Ok((reference, metric)) => {
                 self.exists(&reference, watch.span());
                 match (metric.measures, alarm.threshold.get_ref()) {
+                    (_, Threshold::Share(_)) => self.share(&reference, &metric, alarm),
                     (Measures::Count, Threshold::Duration(_)) => {
                         self.say(
                             alarm.threshold.span(),

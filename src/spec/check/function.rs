@@ -1,6 +1,7 @@
 //! What makes a function or its source wrong, and what its recipe needs around it.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use streamkit_recipes::{self as recipes, KeyKind, Needs, Sampled, SourceKind, View};
 use toml::Spanned;
@@ -8,12 +9,15 @@ use toml::Spanned;
 use super::{Checker, DAY, MINUTE};
 use crate::spec::finding::did_you_mean;
 use crate::spec::reference::{Kind, Reference};
-use crate::spec::types::{AttributeType, Function, Key, Source, Table, ViewType, named};
+use crate::spec::types::{AttributeType, Consumer, Function, Key, Source, Table, ViewType, named};
 
 /// The only retentions that CloudWatch Logs takes, in days.
 /// <https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutRetentionPolicy.html>
 const LOG_RETENTION_DAYS: [u64; 22] =
     [1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653];
+
+/// As many as a quota can be raised to; five without asking AWS.
+const FILTERS: usize = 10;
 
 /// A shard of a stream serves five GetRecords a second, and every mapping polls it once a second.
 const STREAM_READERS: usize = 5;
@@ -22,18 +26,13 @@ const STREAM_READERS: usize = 5;
 const TABLE_READERS: usize = 2;
 
 impl Checker<'_> {
-    pub(super) fn function(&mut self, function: &Function) {
-        let recipe = recipes::find(function.recipe.get_ref());
-        if recipe.is_none() {
-            let known: Vec<_> = recipes::all().iter().map(|recipe| recipe.name()).collect();
-            let help = match did_you_mean(function.recipe.get_ref(), known.iter().copied()) {
-                Some(meant) => format!("did you mean \"{meant}\"?"),
-                None => format!("there are: {}", known.join(", ")),
-            };
-            self.say(function.recipe.span(), format!("there is no recipe `{}`", function.recipe.get_ref()), help);
-        }
+    pub(super) fn function(&mut self, name: &Spanned<String>, function: &Function) {
+        self.what_runs(name, function);
         self.number(&function.memory, 128..=10_240, "a function's memory in MB");
         self.duration(&function.timeout, 1..=15 * MINUTE, "a function may run");
+        if let Some(concurrency) = &function.reserved_concurrency {
+            self.number(concurrency, 0..=100_000, "a function's reserved concurrency");
+        }
         let retention = function.log_retention.get_ref().0;
         if !retention.is_multiple_of(DAY) || !LOG_RETENTION_DAYS.contains(&(retention / DAY)) {
             let days: Vec<_> = LOG_RETENTION_DAYS.iter().map(|days| format!("{days}d")).collect();
@@ -51,8 +50,33 @@ impl Checker<'_> {
         }
         self.sinks(function);
         self.source(function.source.get_ref());
-        if let Some(recipe) = recipe {
-            self.needs(function, recipe);
+        if let (Some(recipe), Some(written)) = (function.recipe(), &function.recipe) {
+            self.needs(function, recipe, written.span());
+        }
+    }
+
+    /// A recipe or code: one of them.
+    fn what_runs(&mut self, name: &Spanned<String>, function: &Function) {
+        match (&function.recipe, &function.code) {
+            (None, None) => self.say(
+                name.span(),
+                format!("the function `{}` has nothing to run", name.get_ref()),
+                "add `recipe = \"retail\"`, say, or `code = \"path/to/crate\"`",
+            ),
+            (Some(_), Some(code)) => {
+                self.say(code.span(), "a function has `recipe` or `code`, not both", "remove one of them");
+            }
+            (Some(recipe), None) if function.recipe().is_none() => {
+                let known: Vec<_> = recipes::all().iter().map(|recipe| recipe.name()).collect();
+                let help = match did_you_mean(recipe.get_ref(), known.iter().copied()) {
+                    Some(meant) => format!("did you mean \"{meant}\"?"),
+                    None => {
+                        format!("there are: {}; a crate of your own is `code = \"path/to/crate\"`", known.join(", "))
+                    }
+                };
+                self.say(recipe.span(), format!("there is no recipe `{}`", recipe.get_ref()), help);
+            }
+            _ => {}
         }
     }
 
@@ -79,9 +103,9 @@ impl Checker<'_> {
         }
     }
 
-    fn needs(&mut self, function: &Function, recipe: &dyn Sampled) {
+    fn needs(&mut self, function: &Function, recipe: &dyn Sampled, written: Range<usize>) {
         let (name, needs) = (recipe.name(), recipe.needs());
-        let table = self.one_sink(function, name, Kind::Table, needs.table.is_some());
+        let table = self.one_sink(function, (name, &written), Kind::Table, needs.table.is_some());
         if let (Some(table), Some(wanted)) = (&table, &needs.table)
             && let Some(has) = named(&self.spec.table, &table.get_ref().name)
         {
@@ -103,10 +127,10 @@ impl Checker<'_> {
                 );
             }
         }
-        self.one_sink(function, name, Kind::Bucket, needs.bucket.is_some());
+        self.one_sink(function, (name, &written), Kind::Bucket, needs.bucket.is_some());
         match &function.publishes {
             None if needs.topic => self.say(
-                function.recipe.span(),
+                written,
                 format!("the recipe `{name}` publishes to a topic, and this function has none"),
                 "add `publishes = \"topic.NAME\"`",
             ),
@@ -122,7 +146,7 @@ impl Checker<'_> {
     fn one_sink<'f>(
         &mut self,
         function: &'f Function,
-        recipe: &str,
+        (recipe, written): (&str, &Range<usize>),
         kind: Kind,
         wanted: bool,
     ) -> Option<&'f Spanned<Reference>> {
@@ -131,7 +155,7 @@ impl Checker<'_> {
         let word = kind.word();
         match (first, wanted) {
             (None, true) => self.say(
-                function.recipe.span(),
+                written.clone(),
                 format!("the recipe `{recipe}` writes to a {word}, and this function has none"),
                 format!("add \"{word}.NAME\" to `writes`"),
             ),
@@ -208,6 +232,30 @@ impl Checker<'_> {
         self.number(&source.batch_size, 1..=10_000, "a mapping's batch size");
         self.duration(&source.batch_window, 0..=300, "a batch window is");
         self.number(&source.parallelization_factor, 1..=10, "a parallelization factor");
+        if from.kind == Kind::Table && *source.consumer.get_ref() == Consumer::EnhancedFanOut {
+            self.say(
+                source.consumer.span(),
+                "a table's stream has no consumers with a throughput of their own",
+                "remove `consumer`",
+            );
+        }
+        if source.filter.len() > FILTERS {
+            self.say(
+                source.filter[FILTERS].span(),
+                format!("a mapping has at most {FILTERS} filter patterns"),
+                "let one pattern stand for several: each field may list values",
+            );
+        }
+        if let Some(window) = &source.tumbling_window {
+            self.duration(window, 1..=15 * MINUTE, "a tumbling window lasts");
+            if *source.parallelization_factor.get_ref() > 1 {
+                self.say(
+                    window.span(),
+                    "a tumbling window carries one state for each shard, so nothing of a shard runs in parallel",
+                    "remove `parallelization_factor` or `tumbling_window`",
+                );
+            }
+        }
         self.number(&source.max_retries, -1..=10_000, "a mapping's retries (-1 is without limit)");
         if let Some(age) = &source.max_record_age {
             self.duration(age, MINUTE..=7 * DAY, "a mapping's maximum record age is");
@@ -225,7 +273,11 @@ impl Checker<'_> {
     pub(super) fn readers(&mut self) {
         let mut readers: BTreeMap<&Reference, usize> = BTreeMap::new();
         for function in self.spec.function.values() {
-            *readers.entry(function.source.get_ref().from.get_ref()).or_default() += 1;
+            let source = function.source.get_ref();
+            // A consumer of its own does not share the shards' reads.
+            if *source.consumer.get_ref() == Consumer::Shared {
+                *readers.entry(source.from.get_ref()).or_default() += 1;
+            }
         }
         for function in self.spec.function.values() {
             let from = &function.source.get_ref().from;
@@ -234,7 +286,7 @@ impl Checker<'_> {
                 Kind::Stream if count > STREAM_READERS => self.say(
                     from.span(),
                     format!("more than five functions read `{}`", from.get_ref()),
-                    "a shard serves five reads a second; split the stream or its readers",
+                    "a shard serves five reads a second; write consumer = \"enhanced-fan-out\" for some of them",
                 ),
                 Kind::Table if count > TABLE_READERS => self.say(
                     from.span(),

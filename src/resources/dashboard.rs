@@ -1,0 +1,83 @@
+//! CloudWatch dashboards.
+//!
+//! IAM: cloudwatch:PutDashboard, GetDashboard, ListDashboards, ListTagsForResource, TagResource, UntagResource, DeleteDashboards.
+
+use aws_sdk_cloudwatch::types::Tag;
+use serde_json::{Value, json};
+
+use super::resource::{Cx, Fields, Observed, Resource};
+use crate::aws::{Aws, Tags, aws};
+use crate::plan::Change;
+
+/// A dashboard. All regions of an account share one space of names.
+#[derive(Debug, Clone)]
+pub(crate) struct Dashboard {
+    pub(crate) name: String,
+    /// As <https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/CloudWatch-Dashboard-Body-Structure.html> says.
+    pub(crate) body: Value,
+}
+
+impl Dashboard {
+    async fn put(&self, cx: &Cx, tags: Option<&Tags>) -> anyhow::Result<()> {
+        let tags =
+            tags.map(|tags| tags.iter().map(|(key, value)| Tag::builder().key(key).value(value).build()).collect());
+        let call = cx.aws.cloudwatch.put_dashboard().dashboard_name(&self.name).dashboard_body(self.body.to_string());
+        aws(call.set_tags(tags).send().await)?;
+        Ok(())
+    }
+}
+
+impl Resource for Dashboard {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn arn(&self, aws: &Aws) -> String {
+        format!("arn:{}:cloudwatch::{}:dashboard/{}", aws.partition, aws.account, self.name)
+    }
+
+    fn desired(&self) -> Fields {
+        Fields::from([("body", self.body.clone())])
+    }
+
+    async fn read(&self, cx: &Cx) -> anyhow::Result<Option<Observed>> {
+        let body = match aws(cx.aws.cloudwatch.get_dashboard().dashboard_name(&self.name).send().await) {
+            Ok(answer) => answer.dashboard_body.unwrap_or_default(),
+            Err(error) if error.is_missing() => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let arn = self.arn(&cx.aws);
+        let tags = match aws(cx.aws.cloudwatch.list_tags_for_resource().resource_arn(&arn).send().await) {
+            Ok(answer) => answer.tags.unwrap_or_default(),
+            Err(error) if error.is_missing() => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let tags = tags.into_iter().filter_map(|tag| Some((tag.key?, tag.value?))).collect();
+        // Somebody's text that is no JSON is different from ours, and no reason to fail.
+        let body = serde_json::from_str(&body).unwrap_or_else(|_| json!(body));
+        Ok(Some(Observed { arn, fields: Fields::from([("body", body)]), tags: Some(tags), settled: true }))
+    }
+
+    async fn create(&self, cx: &Cx, tags: &Tags) -> anyhow::Result<()> {
+        self.put(cx, Some(tags)).await
+    }
+
+    async fn change(&self, cx: &Cx, _seen: &Observed, _changes: &[Change]) -> anyhow::Result<()> {
+        self.put(cx, None).await
+    }
+
+    async fn tag(&self, cx: &Cx, set: &Tags, remove: &[String]) -> anyhow::Result<()> {
+        super::alarm::tag(cx, &self.arn(&cx.aws), set, remove).await
+    }
+
+    async fn ready(&self, _cx: &Cx) -> anyhow::Result<()> {
+        Ok(())
+    }
+
+    async fn delete(&self, cx: &Cx) -> anyhow::Result<()> {
+        match aws(cx.aws.cloudwatch.delete_dashboards().dashboard_names(&self.name).send().await) {
+            Err(error) if !error.is_missing() => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! A topic's subscriptions: which there are, and bringing them in line.
+
+use futures_util::future::try_join_all;
+use serde_json::{Value, json};
+
+use super::super::resource::Cx;
+use crate::aws::{AwsError, aws};
+use crate::spec::Pattern;
+
+/// A subscriber as SNS knows it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Subscription {
+    /// SNS's word, such as `email` or `sqs`.
+    pub(crate) protocol: String,
+    pub(crate) endpoint: String,
+    /// The message alone, without SNS's envelope.
+    pub(crate) raw: bool,
+    pub(crate) filter: Option<Pattern>,
+    /// The filter looks at the message's body, not at its attributes.
+    pub(crate) filter_on_body: bool,
+}
+
+/// A subscription that AWS has.
+pub(super) struct Present {
+    /// Only a confirmed subscription has an ARN; the others say `PendingConfirmation`.
+    arn: Option<String>,
+    /// For one that is not confirmed, what nobody can read is what was not set.
+    settings: Subscription,
+}
+
+impl Subscription {
+    fn is_of(&self, other: &Self) -> bool {
+        self.protocol == other.protocol && self.endpoint == other.endpoint
+    }
+
+    fn address(&self) -> String {
+        if self.protocol == "https" { self.endpoint.clone() } else { format!("{}:{}", self.protocol, self.endpoint) }
+    }
+
+    /// The form that the spec uses: an address alone where nothing else is said.
+    pub(super) fn shown(&self) -> Value {
+        let mut shown = json!({ "to": self.address() });
+        if self.raw {
+            shown["raw"] = json!(true);
+        }
+        if let Some(filter) = &self.filter {
+            shown["filter"] = filter.0.clone();
+            shown["filter_on"] = json!(if self.filter_on_body { "body" } else { "attributes" });
+        }
+        if shown.as_object().is_some_and(|object| object.len() == 1) { shown["to"].take() } else { shown }
+    }
+
+    /// SNS's attributes; an empty text for what is not set.
+    fn attributes(&self) -> [(&'static str, String); 3] {
+        let scope = match (&self.filter, self.filter_on_body) {
+            (Some(_), true) => "MessageBody",
+            _ => "MessageAttributes",
+        };
+        let raw = ("RawMessageDelivery", self.raw.to_string());
+        let scope = ("FilterPolicyScope", scope.to_owned());
+        // A filter for bodies may not be one for attributes, so there is an order.
+        match &self.filter {
+            Some(filter) => [raw, scope, ("FilterPolicy", filter.to_string())],
+            None => [raw, ("FilterPolicy", "{}".to_owned()), scope],
+        }
+    }
+}
+
+/// All subscriptions of a topic.
+pub(super) async fn read(cx: &Cx, topic: &str) -> Result<Vec<Present>, AwsError> {
+    let mut pages = cx.aws.sns.list_subscriptions_by_topic().topic_arn(topic).into_paginator().items().send();
+    let mut listed = Vec::new();
+    while let Some(subscription) = pages.next().await {
+        listed.push(aws(subscription)?);
+    }
+    // One that is being deleted stays listed for a while.
+    listed.retain(|subscription| subscription.subscription_arn.as_deref() != Some("Deleted"));
+    let present = try_join_all(listed.into_iter().map(async |listed| {
+        let arn = listed.subscription_arn.filter(|arn| arn.starts_with("arn:"));
+        let mut settings = Subscription {
+            protocol: listed.protocol.unwrap_or_default(),
+            endpoint: listed.endpoint.unwrap_or_default(),
+            raw: false,
+            filter: None,
+            filter_on_body: false,
+        };
+        if let Some(arn) = &arn {
+            let answer = match aws(cx.aws.sns.get_subscription_attributes().subscription_arn(arn).send().await) {
+                Ok(answer) => answer,
+                Err(error) if error.is_missing() => return Ok(None),
+                Err(error) => return Err(error),
+            };
+            let attributes = answer.attributes.unwrap_or_default();
+            settings.raw = attributes.get("RawMessageDelivery").is_some_and(|raw| raw == "true");
+            settings.filter = attributes.get("FilterPolicy").and_then(|text| filter(text));
+            settings.filter_on_body = attributes.get("FilterPolicyScope").is_some_and(|scope| scope == "MessageBody");
+        }
+        Ok(Some(Present { arn, settings }))
+    }))
+    .await?;
+    Ok(present.into_iter().flatten().collect())
+}
+
+fn filter(text: &str) -> Option<Pattern> {
+    match serde_json::from_str(text) {
+        Ok(Value::Object(fields)) if fields.is_empty() => None,
+        Ok(value) => Some(Pattern(value)),
+        Err(_) if text.is_empty() => None,
+        Err(_) => Some(Pattern(json!(text))),
+    }
+}
+
+/// What a plan compares: an unwanted subscriber that was never confirmed can't be removed, and a wanted one is as it was made.
+pub(super) fn shown(present: &[Present], wanted: &[Subscription]) -> Vec<Value> {
+    let of = |present: &Present| wanted.iter().find(|wanted| wanted.is_of(&present.settings));
+    present
+        .iter()
+        .filter_map(|present| match (&present.arn, of(present)) {
+            (Some(_), _) => Some(present.settings.shown()),
+            (None, Some(wanted)) => Some(wanted.shown()),
+            (None, None) => None,
+        })
+        .collect()
+}
+
+/// Subscribes who is missing, changes who is there, and removes who is not wanted.
+pub(super) async fn set(cx: &Cx, topic: &str, wanted: &[Subscription]) -> anyhow::Result<()> {
+    let present = read(cx, topic).await?;
+    for wanted in wanted {
+        match present.iter().find(|present| present.settings.is_of(wanted)) {
+            None => {
+                let mut call =
+                    cx.aws.sns.subscribe().topic_arn(topic).protocol(&wanted.protocol).endpoint(&wanted.endpoint);
+                let unset = ["false", "MessageAttributes", "{}"];
+                for (name, value) in
+                    wanted.attributes().into_iter().filter(|(_, value)| !unset.contains(&value.as_str()))
+                {
+                    call = call.attributes(name, value);
+                }
+                aws(call.send().await)?;
+            }
+            Some(Present { arn: Some(arn), settings }) => {
+                let has = settings.attributes();
+                for (name, value) in wanted.attributes().into_iter().filter(|attribute| !has.contains(attribute)) {
+                    let call = cx.aws.sns.set_subscription_attributes().subscription_arn(arn).attribute_name(name);
+                    aws(call.attribute_value(value).send().await)?;
+                }
+            }
+            Some(_) => {}
+        }
+    }
+    for present in present.iter().filter(|present| !wanted.iter().any(|wanted| wanted.is_of(&present.settings))) {
+        remove(cx, present).await?;
+    }
+    Ok(())
+}
+
+/// Removes all subscriptions; false when there is no such topic.
+pub(super) async fn remove_all(cx: &Cx, topic: &str) -> anyhow::Result<bool> {
+    let present = match read(cx, topic).await {
+        Ok(present) => present,
+        Err(error) if error.is_missing() => return Ok(false),
+        Err(error) => return Err(error.into()),
+    };
+    for present in &present {
+        remove(cx, present).await?;
+    }
+    Ok(true)
+}
+
+/// AWS can't remove a subscription that was never confirmed, which expires by itself.
+async fn remove(cx: &Cx, present: &Present) -> anyhow::Result<()> {
+    let Some(arn) = &present.arn else {
+        cx.note(&format!("{} is unconfirmed and expires in about 3 days", present.settings.address()));
+        return Ok(());
+    };
+    match aws(cx.aws.sns.unsubscribe().subscription_arn(arn).send().await) {
+        Err(error) if !error.is_missing() => Err(error.into()),
+        _ => Ok(()),
+    }
+}

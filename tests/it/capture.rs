@@ -1,0 +1,94 @@
+//! A table's changes as a source: the mapping follows the table's latest stream, whatever happens to the table.
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use serde_json::json;
+
+use crate::changes::{ChangeCase, changed_fields, changes_in_place_and_back};
+use crate::flow::assert_nothing_is_left;
+use crate::harness::{Home, pipeline, runtime, sdk, until};
+
+const CHANGES: [ChangeCase; 5] = [
+    ("batch_size = 10\n", "batch_size = 20\n", "function.processor.source", &["batch_size"]),
+    ("on_failure = \"queue.dlq\"\n", "", "function.processor.source", &["on_failure"]),
+    ("on_failure = \"queue.dlq\"\n", "on_failure = \"bucket.audit\"\n", "function.processor.source", &["on_failure"]),
+    ("publishes = \"topic.changes\"", "publishes = \"topic.alerts\"", "function.processor", &["environment"]),
+    ("billing = { read = 5, write = 5 }", "billing = \"on-demand\"", "table.activities", &["billing"]),
+];
+
+fn text() -> String {
+    std::fs::read_to_string(pipeline("change-capture.toml")).unwrap()
+}
+
+/// Puts an item, and waits until there are this many audit objects.
+fn put_and_wait(home: &Home, activity: &str, objects: usize) {
+    let config = sdk(&home.endpoint());
+    let s3 = aws_sdk_s3::config::Builder::from(&config).force_path_style(true).build();
+    let s3 = aws_sdk_s3::Client::from_conf(s3);
+    let runtime = runtime();
+    let put = aws_sdk_dynamodb::Client::new(&config)
+        .put_item()
+        .table_name("change-capture-activities")
+        .item("UserId", AttributeValue::S("user-1".to_owned()))
+        .item("ActivityId", AttributeValue::S(activity.to_owned()));
+    runtime.block_on(put.send()).unwrap();
+    until("an audit object", Duration::from_secs(60), || {
+        let list = s3.list_objects_v2().bucket("change-capture-audit-000000000000-us-east-1").prefix("audit-logs/");
+        let count = runtime.block_on(list.send()).unwrap().contents().len();
+        (count >= objects).then_some(())
+    });
+}
+
+#[test]
+fn a_table_is_captured_and_goes_away() {
+    let home = Home::new();
+    let spec = pipeline("change-capture.toml");
+    let up = home.local("up", &spec, &["--yes"]);
+    assert_eq!(up["summary"]["create"], up["resources"].as_array().unwrap().len(), "{up:#}");
+    put_and_wait(&home, "a", 1);
+    let before = home.calls().len();
+    let again = home.local("up", &spec, &["--yes"]);
+    assert_eq!(again["summary"]["unchanged"], up["summary"]["create"], "{again:#}");
+    assert_eq!(home.mutating_calls(before), Vec::<String>::new());
+    let down = home.local("down", &spec, &["--yes"]);
+    assert_eq!(down["summary"]["delete"], up["summary"]["create"], "{down:#}");
+    assert_nothing_is_left(&home);
+}
+
+#[test]
+fn every_setting_of_a_capture_changes_in_place_and_back() {
+    changes_in_place_and_back(&Home::new(), &text(), &CHANGES);
+}
+
+#[test]
+fn the_mapping_follows_the_stream_of_its_table() {
+    let home = Home::new();
+    let spec = home.changed(&text(), &[]);
+    home.local("up", &spec, &["--yes"]);
+    put_and_wait(&home, "a", 1);
+    let source = "function.processor.source";
+
+    // Another view type is another stream, and what the old one still holds would not be read.
+    let spec = home.changed(&text(), &[("new-and-old-images", "new-image")]);
+    let refused = home.local_output("up", &spec, &["--yes"]).expect(1);
+    assert!(refused.stderr.contains(&format!("--allow-replace {source}")), "{refused:#?}");
+    let plan = home.local("plan", &spec, &["--allow-replace", source]);
+    assert_eq!(changed_fields(&plan, "table.activities"), ["stream"]);
+    assert_eq!(changed_fields(&plan, source), ["source"]);
+    let up = home.local("up", &spec, &["--yes", "--allow-replace", source]);
+    assert_eq!((&up["summary"]["update"], &up["summary"]["replace"]), (&json!(1), &json!(1)), "{up:#}");
+    assert_eq!(home.local("up", &spec, &["--yes"])["summary"]["update"], 0);
+    put_and_wait(&home, "b", 2);
+
+    // A table that is gone took its stream along: there is nothing to lose.
+    let client = aws_sdk_dynamodb::Client::new(&sdk(&home.endpoint()));
+    runtime().block_on(async {
+        client.delete_table().table_name("change-capture-activities").send().await.unwrap();
+    });
+    let up = home.local("up", &spec, &["--yes"]);
+    assert_eq!((&up["summary"]["create"], &up["summary"]["replace"]), (&json!(1), &json!(1)), "{up:#}");
+    let again = home.local("up", &spec, &["--yes"]);
+    assert_eq!(again["summary"]["unchanged"], again["resources"].as_array().unwrap().len(), "{again:#}");
+    put_and_wait(&home, "c", 3);
+}
