@@ -193,11 +193,64 @@ async fn consumer_and_stream_are_two_sources() {
     })
     .await;
     aws.mapping("f", &stream, json!({})).await;
+    // The same to a function that fails, so that the event is kept.
+    assert_eq!(aws.http("PUT", "/failures", &[], b"").await.status, 200);
+    aws.function("failing", json!({}), |_| {}).await;
+    let failures = json!({ "OnFailure": { "Destination": "arn:aws:s3:::failures" } });
+    let settings = json!({ "MaximumRetryAttempts": 0, "DestinationConfig": failures });
+    aws.mapping("failing", &consumer, settings).await;
     let uuid = aws.mapping("f", &consumer, json!({})).await;
     let seen = aws.lambda("GET", &format!("event-source-mappings/{uuid}"), Value::Null).await.json();
     assert_eq!(seen["EventSourceArn"], json!(consumer));
     aws.put("s", "k", &["both"]).await;
     let seen = trace.until("both mappings delivered", |data| data.len() >= 2).await;
     assert_eq!(seen, ["both", "both"]);
+    aws.put("s", "k", &["poison"]).await;
+    let key = eventually("an object is there", async || {
+        let listed = aws.http("GET", "/failures?list-type=2", &[], b"").await.text();
+        Some(listed.split_once("<Key>")?.1.split_once("</Key>")?.0.to_owned())
+    })
+    .await;
+    let object = aws.http("GET", &format!("/failures/{key}"), &[], b"").await.json();
+    let event: Value = serde_json::from_str(object["payload"].as_str().unwrap()).unwrap();
+    assert_eq!(event["Records"][0]["eventSourceARN"], json!(consumer));
+    aws.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn source_that_is_gone_is_a_problem_and_not_read_any_more() {
+    let aws = Aws::start().await;
+    let trace = Trace::new(&aws);
+    aws.function("f", trace.environment(), |_| {}).await;
+    let stream = aws.stream("s", 1).await;
+    let consumer = json!({ "StreamARN": stream, "ConsumerName": "fan-out" });
+    let registered = aws.kinesis("RegisterStreamConsumer", consumer).await;
+    let consumer = registered["Consumer"]["ConsumerARN"].as_str().unwrap().to_owned();
+    eventually("the consumer is active", async || {
+        let seen = aws.kinesis("DescribeStreamConsumer", json!({ "ConsumerARN": consumer })).await;
+        (seen["ConsumerDescription"]["ConsumerStatus"] == "ACTIVE").then_some(())
+    })
+    .await;
+    let of_consumer = aws.mapping("f", &consumer, json!({})).await;
+    let of_table = aws.mapping("f", &aws.table("gone", "NEW_IMAGE").await, json!({})).await;
+
+    aws.kinesis("DeregisterStreamConsumer", json!({ "ConsumerARN": consumer })).await;
+    aws.dynamodb("DeleteTable", json!({ "TableName": "gone" })).await;
+    // The streams of another table of the same name are not those of the first.
+    let again = aws.table("gone", "NEW_IMAGE").await;
+    for uuid in [of_consumer, of_table] {
+        eventually("the source is a problem", async || {
+            let seen = aws.lambda("GET", &format!("event-source-mappings/{uuid}"), Value::Null).await.json();
+            seen["LastProcessingResult"].as_str().unwrap().starts_with("PROBLEM: ResourceNotFound").then_some(())
+        })
+        .await;
+    }
+    aws.put("s", "k", &["unread"]).await;
+    aws.put_item("gone", "a", 1).await;
+    aws.function("other", Trace::named(&aws, "other").environment(), |_| {}).await;
+    aws.mapping("other", &again, json!({})).await;
+    aws.mapping("other", &stream, json!({})).await;
+    Trace::named(&aws, "other").until("others read on", |data| data.len() == 2).await;
+    assert_eq!(trace.data(), Vec::<String>::new());
     aws.stop().await;
 }

@@ -43,18 +43,6 @@ impl Kinesis {
         let (arn, role) = (arn.to_owned(), role.to_owned());
         Self(Arc::new(Stream { backplane, arn, name, role, filters, shards: Mutex::default() }))
     }
-
-    /// Whether the stream is there, and the consumer if the ARN is one's.
-    pub(crate) async fn check(&self) -> Result<(), CallError> {
-        if self.0.arn.contains("/consumer/") {
-            let described = self.0.call("DescribeStreamConsumer", json!({ "ConsumerARN": self.0.arn })).await?;
-            let status = described["ConsumerDescription"]["ConsumerStatus"].as_str().unwrap_or_default();
-            if status != "ACTIVE" {
-                return Err(CallError::bad("ResourceInUseException", format!("the consumer is {status}")));
-            }
-        }
-        self.0.list_shards().await.map(drop)
-    }
 }
 
 impl Stream {
@@ -63,6 +51,7 @@ impl Stream {
     }
 
     async fn list_shards(&self) -> Result<Vec<Shard>, CallError> {
+        self.check_consumer().await?;
         let mut all = Vec::new();
         let mut body = json!({ "StreamName": self.name });
         loop {
@@ -74,6 +63,18 @@ impl Stream {
                 Some(token) => body = json!({ "NextToken": token }),
                 None => return Ok(shards(&all)),
             }
+        }
+    }
+
+    /// Errors unless the consumer is active, where the ARN is that of one.
+    async fn check_consumer(&self) -> Result<(), CallError> {
+        if !self.arn.contains("/consumer/") {
+            return Ok(());
+        }
+        let described = self.call("DescribeStreamConsumer", json!({ "ConsumerARN": self.arn })).await?;
+        match described["ConsumerDescription"]["ConsumerStatus"].as_str().unwrap_or_default() {
+            "ACTIVE" => Ok(()),
+            status => Err(CallError::bad("ResourceInUseException", format!("Consumer {} is {status}", self.arn))),
         }
     }
 
