@@ -57,7 +57,11 @@ type Headers = BTreeMap<String, String>;
 fn answer(event: &Value, headers: &Headers, invocations: u32) -> Result<String, String> {
     if let Some(records) = event["Records"].as_array() {
         let answer = records_answer(records, headers)?;
-        return if event["window"].is_object() { window_answer(event, records.len(), headers) } else { Ok(answer) };
+        return if event["window"].is_object() && env::var("ANSWER").is_err() {
+            window_answer(event, records.len(), headers)
+        } else {
+            Ok(answer)
+        };
     }
     let number = |name: &str| event[name].as_u64().unwrap_or_default();
     Ok(match event["do"].as_str() {

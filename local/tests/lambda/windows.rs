@@ -79,3 +79,44 @@ async fn failing_batch_is_tried_again_with_the_same_state() {
     assert_eq!(poison, 2);
     aws.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answer_without_a_state_is_a_failure() {
+    let aws = Aws::start().await;
+    let trace = Trace::new(&aws);
+    let stream = aws.stream("s", 1).await;
+    let (queue, queue_arn) = aws.queue("failures").await;
+    let mut environment = trace.environment();
+    environment["ANSWER"] = json!({ "batchItemFailures": [] }).to_string().into();
+    aws.function("f", environment, |_| {}).await;
+    let settings = json!({
+        "TumblingWindowInSeconds": 900,
+        "MaximumRetryAttempts": 1,
+        "FunctionResponseTypes": ["ReportBatchItemFailures"],
+        "DestinationConfig": { "OnFailure": { "Destination": queue_arn } },
+    });
+    aws.mapping("f", &stream, settings).await;
+    aws.put("s", "k", &["a"]).await;
+    let given_up = aws.messages(&queue, 1).await.remove(0);
+    assert_eq!(given_up["requestContext"]["condition"], "RetryAttemptsExhausted");
+    assert_eq!(trace.data(), ["a", "a"]);
+    aws.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn end_of_a_shard_closes_its_window() {
+    let aws = Aws::start().await;
+    let trace = Trace::new(&aws);
+    let stream = aws.stream("s", 1).await;
+    aws.function("f", trace.environment(), |_| {}).await;
+    aws.mapping("f", &stream, json!({ "TumblingWindowInSeconds": 900 })).await;
+    aws.put("s", "k", &["a", "b"]).await;
+    trace.until("the records came", |data| data.len() == 2).await;
+    let split = json!({ "StreamName": "s", "TargetShardCount": 2, "ScalingType": "UNIFORM_SCALING" });
+    aws.kinesis("UpdateShardCount", split).await;
+    trace.until("the window closed", |data| data.iter().any(|data| data.starts_with('{'))).await;
+    let (count, event) = closed(&trace).remove(0);
+    assert_eq!((count, &event["shardId"]), (2, &json!("shardId-000000000000")));
+    assert_eq!((&event["isFinalInvokeForWindow"], &event["Records"]), (&json!(true), &json!([])));
+    aws.stop().await;
+}
