@@ -137,3 +137,28 @@ async fn settings_that_aws_refuses_are_refused() {
     assert_eq!(listed["EventSourceMappings"], json!([]));
     aws.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mappings_of_versions_and_aliases_stand_beside_those_of_the_function() {
+    let aws = Aws::start().await;
+    let stream = aws.stream("s", 1).await;
+    aws.function("f", json!({}), |body| body["Publish"] = json!(true)).await;
+    aws.lambda("POST", "functions/f/aliases", json!({ "Name": "live", "FunctionVersion": "1" })).await;
+    let plain = aws.mapping("f", &stream, json!({})).await;
+    let live = aws.mapping("f:live", &stream, json!({})).await;
+    let list = async |name: &str| {
+        let listed = aws.lambda("GET", &format!("event-source-mappings?FunctionName={name}"), Value::Null).await.json();
+        let listed = listed["EventSourceMappings"].as_array().unwrap().clone();
+        listed.into_iter().map(|mapping| mapping["UUID"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(list("f").await.len(), 2);
+    assert_eq!(list("f:live").await, [live.clone()]);
+    assert_eq!(list("f:1").await, Vec::<String>::new());
+    let moved = json!({ "FunctionName": "f:live" });
+    let refused = aws.lambda("PUT", &format!("event-source-mappings/{plain}"), moved).await;
+    assert_eq!((refused.status, refused.code()), (409, "ResourceConflictException"));
+    let moved = aws.update_mapping(&plain, json!({ "FunctionName": "f:1" }), "Enabled").await;
+    assert!(moved["FunctionArn"].as_str().unwrap().ends_with(":function:f:1"), "{moved}");
+    assert_eq!(list("f:1").await, [plain]);
+    aws.stop().await;
+}

@@ -45,16 +45,7 @@ impl Engine {
         let uuid = Uuid::new_v4().to_string();
         let mapping = {
             let mut mappings = self.mappings.lock().unwrap_or_else(PoisonError::into_inner);
-            let twin = mappings.values().find(|other| {
-                let other = other.settings();
-                other.source_arn == settings.source_arn && other.function_arn == settings.function_arn
-            });
-            if let Some(twin) = twin {
-                return Err(ApiError::conflict(format!(
-                    "The event source arn (\" {} \") and function (\" {} \") provided mapping already exists. Please update or delete the existing mapping with UUID {}",
-                    settings.source_arn, settings.function, twin.uuid
-                )));
-            }
+            refuse_twin(mappings.values(), &uuid, &settings)?;
             let mapping = Arc::new(Mapping::new(uuid.clone(), self.place.mapping_arn(&uuid), settings, tags));
             mappings.insert(uuid, Arc::clone(&mapping));
             mapping
@@ -73,6 +64,7 @@ impl Engine {
         let before = mapping.settings();
         let mut settings = (*before).clone();
         settings.change(self, body)?;
+        refuse_twin(self.all_mappings().iter(), uuid, &settings)?;
         {
             let mut now = lock(&mapping.now);
             if !matches!(now.state, State::Enabled | State::Disabled) {
@@ -107,17 +99,14 @@ impl Engine {
     }
 
     pub(crate) fn list_mappings(&self, query: &Query) -> Result<Response, ApiError> {
-        let function = match query.get("FunctionName") {
-            Some(text) => Some(FunctionRef::parse(text)?.name),
-            None => None,
-        };
+        let function = query.get("FunctionName").map(FunctionRef::parse).transpose()?;
         let mappings: Vec<_> = self
             .all_mappings()
             .into_iter()
             .filter(|mapping| {
                 let settings = mapping.settings();
                 query.get("EventSourceArn").is_none_or(|arn| arn == settings.source_arn)
-                    && function.as_ref().is_none_or(|name| *name == settings.function)
+                    && function.as_ref().is_none_or(|function| names(function, &settings))
             })
             .collect();
         let (part, next) = page(&mappings, query, 100)?;
@@ -166,7 +155,7 @@ impl Engine {
             )));
         }
         let checked = match settings.kind {
-            SourceKind::Kinesis => self.kinesis(settings).check().await,
+            SourceKind::Kinesis => self.kinesis(settings).shards().await.map(drop),
             SourceKind::DynamoDb => self.dynamodb(settings).shards().await.map(drop),
             SourceKind::Sqs => return Err(ApiError::invalid("SQS queues are not supported by the embedded AWS yet.")),
         };
@@ -226,6 +215,30 @@ impl Engine {
         // A server that stops does not wait.
         let _ = self.stop.run_until_cancelled(tokio::time::sleep(time)).await;
     }
+}
+
+/// Whether a mapping is to this function; to this version or alias if one is named.
+fn names(function: &FunctionRef, settings: &Settings) -> bool {
+    let qualified = |qualifier: &String| settings.function_arn.ends_with(&format!(":{}:{qualifier}", function.name));
+    function.name == settings.function && function.qualifier.as_ref().is_none_or(qualified)
+}
+
+/// One source has one mapping to a function, or to a version or alias of it.
+fn refuse_twin<'a>(
+    mappings: impl IntoIterator<Item = &'a Arc<Mapping>>,
+    uuid: &str,
+    settings: &Settings,
+) -> Result<(), ApiError> {
+    let twin = mappings.into_iter().find(|other| {
+        let their = other.settings();
+        other.uuid != uuid && their.source_arn == settings.source_arn && their.function_arn == settings.function_arn
+    });
+    twin.map_or(Ok(()), |twin| {
+        Err(ApiError::conflict(format!(
+            "The event source arn (\" {} \") and function (\" {} \") provided mapping already exists. Please update or delete the existing mapping with UUID {}",
+            settings.source_arn, settings.function, twin.uuid
+        )))
+    })
 }
 
 fn in_use(change: &str) -> ApiError {
