@@ -152,7 +152,7 @@ async fn mappings_of_versions_and_aliases_stand_beside_those_of_the_function() {
         listed.into_iter().map(|mapping| mapping["UUID"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
     assert_eq!(list("f").await.len(), 2);
-    assert_eq!(list("f:live").await, [live.clone()]);
+    assert_eq!(list("f:live").await, [live]);
     assert_eq!(list("f:1").await, Vec::<String>::new());
     let moved = json!({ "FunctionName": "f:live" });
     let refused = aws.lambda("PUT", &format!("event-source-mappings/{plain}"), moved).await;
