@@ -214,12 +214,15 @@ fn deliveries() -> Result<HashMap<String, u32>, String> {
     Ok(counts)
 }
 
-/// What a record is called, its sequence number, and what it carries: the data of a stream's record, a table's whole change.
+/// What a record is called, its sequence number, and what it carries: the data of a stream's record, else all of it.
 fn parts(record: &Value) -> (String, &str, String) {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     if record["dynamodb"].is_object() {
         let sequence = record["dynamodb"]["SequenceNumber"].as_str().unwrap_or_default();
         return (format!("table:{}", text(&record["eventName"])), sequence, record.to_string());
+    }
+    if record["eventSource"] == "aws:sqs" {
+        return ("queue:message".to_owned(), record["messageId"].as_str().unwrap_or_default(), record.to_string());
     }
     let kinesis = &record["kinesis"];
     let data = BASE64.decode(kinesis["data"].as_str().unwrap_or_default()).unwrap_or_default();

@@ -12,6 +12,7 @@ mod mappings_states;
 mod property;
 mod property_case;
 mod property_check;
+mod queues;
 mod sns;
 mod sources;
 mod versions;

@@ -16,7 +16,8 @@ use super::kinesis::Kinesis;
 use super::lane::Shared;
 use super::settings::Settings;
 use super::source::Source as _;
-use super::{Mapping, Runner, State, lock, poller};
+use super::sqs::Queue;
+use super::{Mapping, Runner, State, lock, poller, sqs};
 use crate::lambda::Engine;
 use crate::lambda::error::ApiError;
 use crate::lambda::functions::{answer, tags};
@@ -157,12 +158,34 @@ impl Engine {
         let checked = match settings.kind {
             SourceKind::Kinesis => self.kinesis(settings).shards().await.map(drop),
             SourceKind::DynamoDb => self.dynamodb(settings).shards().await.map(drop),
-            SourceKind::Sqs => return Err(ApiError::invalid("SQS queues are not supported by the embedded AWS yet.")),
+            SourceKind::Sqs => return self.check_queue(settings).await,
         };
         checked.map_err(|error| match error.code.as_str() {
             "ResourceNotFoundException" => ApiError::invalid(format!("Stream not found: {}", settings.source_arn)),
             _ => ApiError::invalid(format!("Cannot access stream {}: {error}", settings.source_arn)),
         })
+    }
+
+    /// A message that is seen again while the function still works on it would be processed twice.
+    async fn check_queue(&self, settings: &Settings) -> Result<(), ApiError> {
+        let visibility = self.queue(settings).visibility().await.map_err(|error| {
+            ApiError::invalid(format!(
+                "Error occurred while ReceiveMessage. SQS Error Code: {}. SQS Error Message: {}",
+                error.code, error.message
+            ))
+        })?;
+        let target = self.target(&settings.function_arn, &Query::default())?;
+        let (visible, timeout) = (visibility.as_secs(), u64::from(target.version.settings.timeout_seconds));
+        if visible < timeout {
+            return Err(ApiError::invalid(format!(
+                "Queue visibility timeout: {visible} seconds is less than Function timeout: {timeout} seconds"
+            )));
+        }
+        Ok(())
+    }
+
+    fn queue(&self, settings: &Settings) -> Queue {
+        Queue::new(self.backplane.clone(), &settings.source_arn)
     }
 
     /// The function's role; empty when there is no such function any more.
@@ -193,8 +216,7 @@ impl Engine {
         let task = match settings.kind {
             SourceKind::Kinesis => self.tasks.spawn(poller::run(shared, self.kinesis(&settings), ready)),
             SourceKind::DynamoDb => self.tasks.spawn(poller::run(shared, self.dynamodb(&settings), ready)),
-            // No mapping of a queue was created.
-            SourceKind::Sqs => self.tasks.spawn(async {}),
+            SourceKind::Sqs => self.tasks.spawn(sqs::run(shared, self.queue(&settings), ready)),
         };
         // Unless a rehearsal says otherwise, enabled means that reading has begun: a record put after that is seen, whatever
         // the starting position.

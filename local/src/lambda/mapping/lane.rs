@@ -30,7 +30,7 @@ const LAST_TROUBLE: Duration = Duration::from_secs(5);
 /// Least records to ask for: small batches are cut from bigger reads.
 const LEAST_READ: usize = 1000;
 /// A batch closes at so many bytes of payload.
-const MAX_PAYLOAD: usize = 6 * 1024 * 1024;
+pub(crate) const MAX_PAYLOAD: usize = 6 * 1024 * 1024;
 
 /// A window closes so long after its end: what arrived before may not have been read yet.
 const LATE_MS: i64 = 1000;
@@ -362,7 +362,7 @@ fn processing_result(verdict: Verdict) -> &'static str {
 }
 
 impl Shared {
-    fn mapping_count(&self, name: &str, count: usize) {
+    pub(crate) fn mapping_count(&self, name: &str, count: usize) {
         if self.settings.metrics == Some(true) && count > 0 {
             let count = f64::from(u32::try_from(count).unwrap_or(u32::MAX));
             self.engine.metrics.mapping(&self.mapping.uuid, name, count);

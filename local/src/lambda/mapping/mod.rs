@@ -13,6 +13,7 @@ mod partial;
 mod poller;
 mod settings;
 mod source;
+mod sqs;
 mod window;
 
 use std::collections::BTreeMap;

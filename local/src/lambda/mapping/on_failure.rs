@@ -85,14 +85,19 @@ pub(crate) async fn send(
 
 /// The event that a function gets for these records.
 pub(crate) fn event(records: &[Record]) -> String {
-    let size: usize = records.iter().map(|record| record.json.len() + 1).sum();
+    envelope(records.iter().map(|record| record.json.as_str()))
+}
+
+/// The event around records that are JSON already.
+pub(crate) fn envelope<'a>(records: impl Iterator<Item = &'a str> + Clone) -> String {
+    let size: usize = records.clone().map(|record| record.len() + 1).sum();
     let mut event = String::with_capacity(size + ENVELOPE);
     event.push_str("{\"Records\":[");
-    for (index, record) in records.iter().enumerate() {
+    for (index, record) in records.enumerate() {
         if index > 0 {
             event.push(',');
         }
-        event.push_str(&record.json);
+        event.push_str(record);
     }
     event.push_str("]}");
     event

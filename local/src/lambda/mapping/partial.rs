@@ -6,39 +6,40 @@ use serde_json::Value;
 
 use super::batch::Verdict;
 
-/// Reads the answer to a batch whose records, numbered from `first`, have these identifiers.
-///
-/// Success: no answer, null, an object without failures. Partial: the failed record that comes first is the checkpoint.
-/// Failure of the whole batch: what is not such a report, an identifier that is empty, null or absent, one that is not in
-/// the batch.
+/// Reads the answer to a batch of a stream whose records are numbered from `first`: the failed record that comes first is
+/// the checkpoint.
 pub(crate) fn verdict<'a>(answer: &[u8], first: usize, identifiers: impl Iterator<Item = &'a str>) -> Verdict {
+    match failed(answer, identifiers) {
+        None => Verdict::Failed,
+        Some(failed) => failed.first().map_or(Verdict::Done, |at| Verdict::FailedFrom(first + at)),
+    }
+}
+
+/// Which records of a batch the answer reports as failed; `None` when the whole batch is.
+///
+/// Success: no answer, null, an object without failures. Failure of the whole batch: what is not such a report, an
+/// identifier that is empty, null or absent, one that is not in the batch.
+pub(crate) fn failed<'a>(answer: &[u8], identifiers: impl Iterator<Item = &'a str>) -> Option<Vec<usize>> {
     if answer.trim_ascii().is_empty() {
-        return Verdict::Done;
+        return Some(Vec::new());
     }
     let failures = match serde_json::from_slice::<Value>(answer) {
-        Ok(Value::Null) => return Verdict::Done,
+        Ok(Value::Null) => return Some(Vec::new()),
         Ok(Value::Object(mut report)) => report.remove("batchItemFailures").unwrap_or_default(),
-        _ => return Verdict::Failed,
+        _ => return None,
     };
     let failures = match failures {
-        Value::Null => return Verdict::Done,
+        Value::Null => return Some(Vec::new()),
         Value::Array(failures) => failures,
-        _ => return Verdict::Failed,
+        _ => return None,
     };
-    let failed: Option<HashSet<&str>> = failures
+    let failed: HashSet<&str> = failures
         .iter()
         .map(|failure| failure.get("itemIdentifier")?.as_str().filter(|identifier| !identifier.is_empty()))
-        .collect();
-    let Some(failed) = failed else { return Verdict::Failed };
-    let (mut lowest, mut found) = (None, 0);
-    for (at, _) in identifiers.enumerate().filter(|(_, identifier)| failed.contains(identifier)) {
-        lowest.get_or_insert(at);
-        found += 1;
-    }
-    if found < failed.len() {
-        return Verdict::Failed;
-    }
-    lowest.map_or(Verdict::Done, |at| Verdict::FailedFrom(first + at))
+        .collect::<Option<_>>()?;
+    let places: Vec<usize> =
+        identifiers.enumerate().filter(|(_, identifier)| failed.contains(identifier)).map(|(at, _)| at).collect();
+    (places.len() >= failed.len()).then_some(places)
 }
 
 #[cfg(test)]
