@@ -96,6 +96,8 @@ async fn invocation_reaches_a_warm_process_with_everything_that_lambda_gives_it(
 async fn every_way_to_fail_is_reported_as_lambda_does() {
     let aws = Aws::start().await;
     aws.function("f", json!({}), |body| body["Timeout"] = json!(3)).await;
+    // Seven megabytes take a busy machine a while.
+    aws.function("patient", json!({}), |body| body["Timeout"] = json!(60)).await;
     for (payload, kind, message) in [
         (json!({ "do": "fail" }), "TestError", "told to fail"),
         (json!({ "do": "crash", "code": 7 }), "Runtime.ExitError", "Error: Runtime exited with error: exit status 7"),
@@ -104,7 +106,8 @@ async fn every_way_to_fail_is_reported_as_lambda_does() {
         (json!({ "do": "hang" }), "Sandbox.Timedout", "Error: Task timed out after 3.00 seconds"),
         (json!({ "do": "big", "bytes": 7_000_000 }), "Function.ResponseSizeTooLarge", "6291556 bytes"),
     ] {
-        let answer = aws.invoke("f", payload.clone()).await;
+        let name = if payload["do"] == "big" { "patient" } else { "f" };
+        let answer = aws.invoke(name, payload.clone()).await;
         assert_eq!((answer.status, answer.headers["x-amz-function-error"].as_str()), (200, "Unhandled"), "{payload}");
         assert_eq!(answer.json()["errorType"], kind, "{payload}");
         let text = answer.json()["errorMessage"].as_str().unwrap().to_owned();

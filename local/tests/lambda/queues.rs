@@ -72,7 +72,7 @@ async fn messages_arrive_in_the_form_of_aws_and_are_deleted() {
     .await;
     let seen = aws.lambda("GET", &format!("event-source-mappings/{uuid}"), Value::Null).await.json();
     assert!(seen["StartingPosition"].is_null() && seen["MaximumRetryAttempts"].is_null());
-    assert_eq!((&seen["BatchSize"], &seen["LastProcessingResult"]), (&json!(5), &json!("OK")));
+    assert_eq!((&seen["BatchSize"], &seen["StateTransitionReason"]), (&json!(5), &json!("USER_INITIATED")));
     aws.stop().await;
 }
 
