@@ -108,7 +108,7 @@ impl<'de> Visitor<'de> for First {
 }
 
 /// The name in an ARN or a queue's URL; other names as they are.
-fn short(name: &str) -> String {
+pub(crate) fn short(name: &str) -> String {
     if name.starts_with("http") {
         return name.rsplit('/').next().unwrap_or(name).to_owned();
     }

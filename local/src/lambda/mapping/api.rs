@@ -220,7 +220,7 @@ impl Engine {
         };
         // Unless a rehearsal says otherwise, enabled means that reading has begun: a record put after that is seen, whatever
         // the starting position.
-        if self.backplane.pace().time(Step::MappingPolling, &mapping.uuid).is_zero() {
+        if mapping.time(self.backplane.pace(), Step::MappingPolling).is_zero() {
             drop(tokio::time::timeout(START_LIMIT, reading).await);
         }
         Runner { stop, task }
@@ -233,7 +233,7 @@ impl Engine {
             State::Deleting => Step::MappingDelete,
             _ => Step::MappingUpdate,
         };
-        let time = self.backplane.pace().time(step, &mapping.uuid);
+        let time = mapping.time(self.backplane.pace(), step);
         // A server that stops does not wait.
         let _ = self.stop.run_until_cancelled(tokio::time::sleep(time)).await;
     }

@@ -18,6 +18,7 @@ mod window;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
@@ -28,6 +29,8 @@ use settings::Settings;
 pub(crate) use settings::seconds;
 
 use crate::clock;
+use crate::pace::{Pace, Step};
+use crate::subject;
 
 /// The states of a mapping, as AWS names them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,6 +97,12 @@ impl Mapping {
             checkpoints: Mutex::default(),
             runner: tokio::sync::Mutex::default(),
         }
+    }
+
+    /// How long a step takes, by what the mapping connects: its UUID is another in each run.
+    fn time(&self, pace: &Pace, step: Step) -> Duration {
+        let settings = self.settings();
+        pace.time(step, &format!("{} {}", subject::short(&settings.source_arn), settings.function))
     }
 
     fn settings(&self) -> Arc<Settings> {
