@@ -90,7 +90,7 @@ pub(crate) fn error_response(call: &Call, error: &CallError) -> Response {
             let body = format!(
                 "<ErrorResponse xmlns=\"{}\"><Error><Type>{kind}</Type><Code>{}</Code><Message>{}</Message></Error><RequestId>{}</RequestId></ErrorResponse>",
                 xml::namespace(&call.service),
-                escape(code),
+                escape(&query_code(call, code)),
                 escape(message),
                 Uuid::new_v4()
             );
@@ -157,10 +157,27 @@ fn content_type(call: &Call) -> &'static str {
 /// Clients of services that once spoke the query protocol look for the old error code in a header.
 fn with_query_code(answer: Response, call: &Call, code: &str, kind: &str) -> Response {
     if matches!(call.service.as_str(), "sqs" | "cloudwatch") {
-        let code = if code == "QueueDoesNotExist" { "AWS.SimpleQueueService.NonExistentQueue" } else { code };
-        with_header(answer, "x-amzn-query-error", &format!("{code};{kind}"))
+        with_header(answer, "x-amzn-query-error", &format!("{};{kind}", query_code(call, code)))
     } else {
         answer
+    }
+}
+
+/// The error code of the query protocol; SQS had others than it has now.
+fn query_code(call: &Call, code: &str) -> String {
+    const PREFIXED: [&str; 7] = [
+        "BatchEntryIdsNotDistinct",
+        "BatchRequestTooLong",
+        "EmptyBatchRequest",
+        "InvalidBatchEntryId",
+        "PurgeQueueInProgress",
+        "QueueDeletedRecently",
+        "TooManyEntriesInBatchRequest",
+    ];
+    match code {
+        "QueueDoesNotExist" => "AWS.SimpleQueueService.NonExistentQueue".to_owned(),
+        _ if call.service == "sqs" && PREFIXED.contains(&code) => format!("AWS.SimpleQueueService.{code}"),
+        _ => code.to_owned(),
     }
 }
 

@@ -1,15 +1,13 @@
 //! A published message, in the form in which each kind of subscriber gets it.
 
-use std::fmt::Write as _;
-
 use serde_json::{Map, Value, json};
-use sha2::{Digest as _, Sha256};
 
 use super::new_id;
 use super::subscription::Subscription;
 use crate::clock;
 use crate::error::CallError;
 use crate::input::text;
+use crate::sqs::deduplication_id;
 
 const MAX_BYTES: usize = 262_144;
 const MAX_SUBJECT: usize = 100;
@@ -73,11 +71,7 @@ impl Published {
 
     /// The deduplication id of a message that has none of its own.
     pub(super) fn digest(&self) -> String {
-        Sha256::digest(&self.message).iter().fold(String::new(), |mut hex, byte| {
-            // Writing to a String cannot fail.
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        })
+        deduplication_id(&self.message)
     }
 
     /// The attributes as a filter policy sees them. Binary ones cannot be filtered by.

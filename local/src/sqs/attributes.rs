@@ -1,5 +1,7 @@
 //! Queue names and attributes: which there are, their defaults and their ranges.
 
+use serde_json::Value;
+
 use crate::error::CallError;
 
 pub(super) const DEFAULTS: [(&str, &str); 6] = [
@@ -33,21 +35,47 @@ const OTHERS: [&str; 9] = [
     "FifoThroughputLimit",
 ];
 
+/// What a FIFO queue has besides.
+pub(super) const FIFO_DEFAULTS: [(&str, &str); 4] = [
+    ("FifoQueue", "true"),
+    ("ContentBasedDeduplication", "false"),
+    ("DeduplicationScope", "queue"),
+    ("FifoThroughputLimit", "perQueue"),
+];
+
 /// FIFO queues are known by their suffix, in lower case only.
 pub(super) fn is_fifo(name: &str) -> bool {
     name.strip_suffix(".fifo").is_some()
 }
 
-pub(super) fn check_name(name: &str) -> Result<(), CallError> {
+/// Checks the name of a new queue, and that it says whether the queue is FIFO.
+pub(super) fn check_new(name: &str, fifo: Option<&str>) -> Result<(), CallError> {
+    check_name(name)?;
+    match (is_fifo(name), fifo) {
+        (true, Some("true")) | (false, None) => Ok(()),
+        (_, Some("false")) => Err(CallError::bad("InvalidAttributeName", "Unknown Attribute FifoQueue.")),
+        (false, _) => Err(CallError::bad(
+            "InvalidParameterValue",
+            "The name of a FIFO queue can only include alphanumeric characters, hyphens, or underscores, must end with .fifo suffix and be 1 to 80 in length",
+        )),
+        (true, _) => Err(bad_name()),
+    }
+}
+
+fn check_name(name: &str) -> Result<(), CallError> {
     let stem = name.strip_suffix(".fifo").unwrap_or(name);
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     if name.len() <= 80 && !stem.is_empty() && stem.bytes().all(legal) {
         return Ok(());
     }
-    Err(CallError::bad(
+    Err(bad_name())
+}
+
+fn bad_name() -> CallError {
+    CallError::bad(
         "InvalidParameterValue",
         "Can only include alphanumeric characters, hyphens, or underscores. 1 to 80 in length",
-    ))
+    )
 }
 
 pub(super) fn check(name: &str, value: &str) -> Result<(), CallError> {
@@ -60,8 +88,39 @@ pub(super) fn check(name: &str, value: &str) -> Result<(), CallError> {
         return Err(CallError::bad("InvalidAttributeName", format!("Unknown Attribute {name}.")));
     }
     let json = matches!(name, "Policy" | "RedrivePolicy" | "RedriveAllowPolicy");
-    if json && !value.is_empty() && serde_json::from_str::<serde_json::Value>(value).is_err() {
+    if json && !value.is_empty() && serde_json::from_str::<Value>(value).is_err() {
         return Err(invalid());
     }
+    if name == "RedrivePolicy" && !value.is_empty() {
+        redrive(value)?;
+    }
     Ok(())
+}
+
+/// `(dead letter queue ARN, maxReceiveCount)` of a redrive policy.
+pub(super) fn redrive(policy: &str) -> Result<(String, u32), CallError> {
+    const MAX_RECEIVES: i64 = 1000;
+    let refuse = |why: String| refused_redrive(policy, &why);
+    let tree: Value = serde_json::from_str(policy).unwrap_or_default();
+    for member in ["deadLetterTargetArn", "maxReceiveCount"] {
+        if tree[member].is_null() {
+            return Err(refuse(format!("Redrive policy does not contain mandatory attribute: {member}.")));
+        }
+    }
+    let target = tree["deadLetterTargetArn"].as_str().filter(|arn| arn.split(':').count() == 6);
+    let target = target.ok_or_else(|| refuse("Invalid value for deadLetterTargetArn.".into()))?;
+    let most = crate::input::integer(&tree["maxReceiveCount"]).filter(|most| (1..=MAX_RECEIVES).contains(most));
+    let most = most.and_then(|most| u32::try_from(most).ok()).ok_or_else(|| {
+        let given = &tree["maxReceiveCount"];
+        refuse(format!("Invalid value for maxReceiveCount: {given}, valid values are from 1 to 1000 both inclusive."))
+    })?;
+    Ok((target.to_owned(), most))
+}
+
+/// SQS's refusal of a redrive policy.
+pub(super) fn refused_redrive(policy: &str, why: &str) -> CallError {
+    CallError::bad(
+        "InvalidParameterValue",
+        format!("Value {policy} for parameter RedrivePolicy is invalid. Reason: {why}"),
+    )
 }

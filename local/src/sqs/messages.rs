@@ -16,6 +16,8 @@ use crate::input::{integer, required, text, texts};
 
 const MAX_RECEIVE: i64 = 10;
 const MAX_WAIT_SECONDS: i64 = 20;
+const MAX_DELAY_SECONDS: i64 = 900;
+const MAX_HIDDEN_SECONDS: i64 = 43_200;
 
 #[derive(Clone)]
 pub(super) struct Message {
@@ -23,6 +25,11 @@ pub(super) struct Message {
     body: String,
     attributes: Map<String, Value>,
     pub(super) group: Option<String>,
+    /// Deduplication id and sequence number in a FIFO queue.
+    fifo: Option<(String, String)>,
+    trace: Option<String>,
+    /// ARN of the queue that it was a dead letter of.
+    died_in: Option<String>,
     pub(super) sent_ms: i64,
     first_received_ms: Option<i64>,
     pub(super) receives: u32,
@@ -39,6 +46,9 @@ impl Message {
             body,
             attributes,
             group: None,
+            fifo: None,
+            trace: None,
+            died_in: None,
             sent_ms: now,
             first_received_ms: None,
             receives: 0,
@@ -56,7 +66,8 @@ impl Message {
     }
 
     /// A dead letter keeps its id and sent time, and starts counting anew.
-    fn dead(mut self) -> Self {
+    fn dead(mut self, of: &str) -> Self {
+        self.died_in = Some(of.to_owned());
         self.receives = 0;
         self.first_received_ms = None;
         self.visible_at = 0;
@@ -74,6 +85,10 @@ impl Message {
             ("ApproximateReceiveCount", Some(self.receives.to_string())),
             ("ApproximateFirstReceiveTimestamp", self.first_received_ms.map(|ms| ms.to_string())),
             ("MessageGroupId", self.group.clone()),
+            ("MessageDeduplicationId", self.fifo.as_ref().map(|(deduplication, _)| deduplication.clone())),
+            ("SequenceNumber", self.fifo.as_ref().map(|(_, sequence)| sequence.clone())),
+            ("AWSTraceHeader", self.trace.clone()),
+            ("DeadLetterQueueSourceArn", self.died_in.clone()),
         ] {
             if let Some(value) = value
                 && wanted.iter().any(|it| it == name || it == "All")
@@ -125,23 +140,50 @@ impl Sqs {
         if !attributes.is_empty() {
             answer["MD5OfMessageAttributes"] = Value::String(attributes_md5(&attributes));
         }
-        let delay = integer(&input["DelaySeconds"]).unwrap_or_else(|| queue.seconds("DelaySeconds"));
+        let delay = in_range(input, "DelaySeconds", MAX_DELAY_SECONDS)?;
+        if queue.fifo && delay.is_some_and(|delay| delay > 0) {
+            return Err(invalid(
+                input,
+                "DelaySeconds",
+                "The request include parameter that is not valid for this queue type.",
+            ));
+        }
+        let delay = delay.unwrap_or_else(|| queue.seconds("DelaySeconds"));
         let mut message = Message::new(body.to_owned(), attributes, delay * 1000);
         message.group = text(input, "MessageGroupId").map(str::to_owned);
-        if queue.setting("FifoQueue") == "true" {
+        message.trace = text(&input["MessageSystemAttributes"]["AWSTraceHeader"], "StringValue").map(str::to_owned);
+        if queue.fifo {
             if message.group.is_none() {
                 return Err(CallError::bad(
                     "MissingParameter",
                     "The request must contain the parameter MessageGroupId.",
                 ));
             }
+            let deduplication = match text(input, "MessageDeduplicationId") {
+                Some(given) => given.to_owned(),
+                None if queue.setting("ContentBasedDeduplication") == "true" => deduplication_id(body),
+                None => {
+                    return Err(CallError::bad(
+                        "InvalidParameterValue",
+                        "The queue should either have ContentBasedDeduplication enabled or MessageDeduplicationId provided explicitly",
+                    ));
+                }
+            };
+            // The same id in another group is another message if the queue says so.
+            let key = match (queue.setting("DeduplicationScope"), &message.group) {
+                ("messageGroup", Some(group)) => format!("{group} {deduplication}"),
+                _ => deduplication.clone(),
+            };
             let now = clock::now_ms();
-            let key = text(input, "MessageDeduplicationId").map_or_else(|| md5(body.as_bytes()), str::to_owned);
-            if let Some(id) = queue.duplicate_of(&key, now) {
+            if let Some((id, sequence)) = queue.duplicate_of(&key, now) {
                 answer["MessageId"] = Value::String(id);
+                answer["SequenceNumber"] = Value::String(sequence);
                 return Ok(answer);
             }
-            queue.remember(key, message.id.clone(), now);
+            let sequence = queue.next_sequence();
+            queue.remember(key, (message.id.clone(), sequence.clone()), now);
+            answer["SequenceNumber"] = Value::String(sequence.clone());
+            message.fifo = Some((deduplication, sequence));
         }
         answer["MessageId"] = Value::String(message.id.clone());
         queue.push(message);
@@ -161,6 +203,8 @@ impl Sqs {
                 ),
             ));
         }
+        let hide = in_range(input, "VisibilityTimeout", MAX_HIDDEN_SECONDS)?;
+        let wait = in_range(input, "WaitTimeSeconds", MAX_WAIT_SECONDS)?;
         let started = clock::now_ms();
         let mut deadline = None;
         loop {
@@ -170,19 +214,17 @@ impl Sqs {
             let wake = {
                 let mut queues = self.queues();
                 let queue = queues.get_mut(&name).ok_or_else(missing)?;
-                let wait = integer(&input["WaitTimeSeconds"])
-                    .unwrap_or_else(|| queue.seconds("ReceiveMessageWaitTimeSeconds"))
-                    .clamp(0, MAX_WAIT_SECONDS);
+                let wait = wait.unwrap_or_else(|| queue.seconds("ReceiveMessageWaitTimeSeconds"));
                 let deadline = *deadline.get_or_insert(started + wait * 1000);
-                let hide =
-                    integer(&input["VisibilityTimeout"]).unwrap_or_else(|| queue.seconds("VisibilityTimeout")) * 1000;
+                let hide = hide.unwrap_or_else(|| queue.seconds("VisibilityTimeout")) * 1000;
                 let (taken, dead) = queue.take(usize::try_from(most).unwrap_or(1), hide, now);
                 let target = queue.redrive().map(|(arn, _)| arn);
+                let from = queue.arn.clone();
                 let next = queue.next_wake();
                 if let Some(target) = target
                     && let Some(queue) = queues.get_mut(target.rsplit(':').next().unwrap_or_default())
                 {
-                    dead.into_iter().map(Message::dead).for_each(|message| queue.push(message));
+                    dead.into_iter().map(|message| message.dead(&from)).for_each(|message| queue.push(message));
                 }
                 if !taken.is_empty() {
                     let shown: Vec<Value> = taken.iter().map(|message| message.shown(input)).collect();
@@ -209,7 +251,9 @@ impl Sqs {
 
     pub(super) fn change_visibility(&self, input: &Value) -> Answer {
         let receipt = required(input, "ReceiptHandle")?;
-        let seconds = integer(&input["VisibilityTimeout"]).unwrap_or_default();
+        let seconds = in_range(input, "VisibilityTimeout", MAX_HIDDEN_SECONDS)?.ok_or_else(|| {
+            CallError::bad("MissingParameter", "The request must contain the parameter VisibilityTimeout.")
+        })?;
         let now = clock::now_ms();
         let answer = self.with(input, |queue| {
             if queue.hide(receipt, now + seconds * 1000, now) {
@@ -226,11 +270,33 @@ impl Sqs {
     }
 }
 
+/// A number from 0 to `most`, if there is one.
+fn in_range(input: &Value, name: &str, most: i64) -> Result<Option<i64>, CallError> {
+    match integer(&input[name]) {
+        Some(number) if !(0..=most).contains(&number) => {
+            Err(invalid(input, name, &format!("Must be >= 0 and <= {most}, if provided.")))
+        }
+        number => Ok(number),
+    }
+}
+
+fn invalid(input: &Value, name: &str, why: &str) -> CallError {
+    let given = integer(&input[name]).unwrap_or_default();
+    CallError::bad("InvalidParameterValue", format!("Value {given} for parameter {name} is invalid. Reason: {why}"))
+}
+
 fn matches_name(wanted: &str, name: &str) -> bool {
     match wanted.strip_suffix(".*") {
         Some(prefix) => name.starts_with(prefix),
         None => wanted == "All" || wanted == name,
     }
+}
+
+/// What a message with content-based deduplication is known by.
+pub(crate) fn deduplication_id(body: &str) -> String {
+    // `md5` and `sha2` are of different generations of the same traits.
+    let hash = <sha2::Sha256 as sha2::Digest>::digest(body);
+    hash.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn md5(bytes: &[u8]) -> String {

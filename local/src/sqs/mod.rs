@@ -6,7 +6,7 @@ mod messages;
 mod query;
 mod queue;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -16,9 +16,10 @@ use crate::call::Protocol;
 use crate::changing::Changing;
 use crate::clock;
 use crate::error::CallError;
-use crate::input::{list, map_pairs, required, text, texts};
+use crate::input::{integer, list, map_pairs, required, text, texts};
 use crate::pace::{Pace, Step};
 
+pub(crate) use messages::deduplication_id;
 use queue::Queue;
 
 /// All queues of the account.
@@ -63,7 +64,10 @@ impl Sqs {
                 let name = required(input, "QueueName")?;
                 self.queues().get(name).map(|_| json!({"QueueUrl": self.url(name)})).ok_or_else(missing)
             }
-            "ListQueues" => Ok(self.list(input)),
+            "ListQueues" => {
+                let prefix = text(input, "QueueNamePrefix").unwrap_or_default();
+                self.page(input, "QueueUrls", |name, _| name.starts_with(prefix))
+            }
             "DeleteQueue" => {
                 let name = queue_name(input)?;
                 self.queues().remove(&name).ok_or_else(missing)?;
@@ -74,10 +78,14 @@ impl Sqs {
                 let wanted = texts(&input["AttributeNames"]);
                 self.with(input, |queue| Ok(json!({"Attributes": queue.attributes(&wanted, clock::now_ms())})))
             }
-            "SetQueueAttributes" => self.with(input, |queue| {
-                queue.set_attributes(map_pairs(&input["Attributes"]))?;
+            "SetQueueAttributes" => {
+                let name = queue_name(input)?;
+                let mut queues = self.queues();
+                queues.get(&name).ok_or_else(missing)?;
+                check_dead_letters(&queues, &name, &input["Attributes"])?;
+                queues.get_mut(&name).ok_or_else(missing)?.set_attributes(map_pairs(&input["Attributes"]))?;
                 Ok(json!({}))
-            }),
+            }
             "ListQueueTags" => self.with(input, |queue| Ok(json!({"Tags": queue.tags}))),
             "TagQueue" => self.with(input, |queue| {
                 queue.tags.extend(map_pairs(&input["Tags"]));
@@ -152,7 +160,8 @@ impl Sqs {
 
     fn create(&self, input: &Value) -> Result<Value, CallError> {
         let name = required(input, "QueueName")?;
-        attributes::check_name(name)?;
+        let fifo = map_pairs(&input["Attributes"]).find(|(name, _)| name == "FifoQueue").map(|(_, value)| value);
+        attributes::check_new(name, fifo.as_deref())?;
         if self.deleted.state(name).is_some() {
             return Err(CallError::bad(
                 "QueueDeletedRecently",
@@ -168,6 +177,7 @@ impl Sqs {
                 ));
             }
         } else {
+            check_dead_letters(&queues, name, &input["Attributes"])?;
             let arn = format!("arn:aws:sqs:{}:{}:{name}", self.region, self.account);
             let mut queue = Queue::new(arn, attributes::is_fifo(name));
             queue.set_attributes(map_pairs(&input["Attributes"]))?;
@@ -178,24 +188,47 @@ impl Sqs {
         Ok(json!({"QueueUrl": self.url(name)}))
     }
 
-    fn list(&self, input: &Value) -> Value {
-        let prefix = text(input, "QueueNamePrefix").unwrap_or_default();
-        let queues = self.queues();
-        let urls: Vec<String> =
-            queues.keys().filter(|name| name.starts_with(prefix)).map(|name| self.url(name)).collect();
-        if urls.is_empty() { json!({}) } else { json!({"QueueUrls": urls}) }
-    }
-
     fn dead_letter_sources(&self, input: &Value) -> Result<Value, CallError> {
         let name = queue_name(input)?;
+        let arn = self.queues().get(&name).ok_or_else(missing)?.arn.clone();
+        let answer = self.page(input, "queueUrls", |_, queue| queue.redrive().is_some_and(|(target, _)| target == arn));
+        // Unlike ListQueues, this one always has its list.
+        answer.map(|mut answer| {
+            if answer["queueUrls"].is_null() {
+                answer["queueUrls"] = json!([]);
+            }
+            answer
+        })
+    }
+
+    /// One page of the URLs of the queues that are wanted; its token is the first name of the next page.
+    fn page(&self, input: &Value, list: &str, wanted: impl Fn(&str, &Queue) -> bool) -> Result<Value, CallError> {
+        const MAX_RESULTS: i64 = 1000;
+        let most = match integer(&input["MaxResults"]) {
+            Some(most) if !(1..=MAX_RESULTS).contains(&most) => {
+                return Err(CallError::bad(
+                    "InvalidParameterValue",
+                    format!(
+                        "Value {most} for parameter MaxResults is invalid. Reason: Must be between 1 and 1000, if provided."
+                    ),
+                ));
+            }
+            most => most.unwrap_or(MAX_RESULTS),
+        };
+        let start = text(input, "NextToken").unwrap_or_default();
         let queues = self.queues();
-        let arn = queues.get(&name).ok_or_else(missing)?.arn.clone();
-        let urls: Vec<String> = queues
-            .iter()
-            .filter(|(_, queue)| queue.redrive().is_some_and(|(target, _)| target == arn))
-            .map(|(name, _)| self.url(name))
-            .collect();
-        Ok(json!({"queueUrls": urls}))
+        let mut names =
+            queues.iter().filter(|(name, queue)| name.as_str() >= start && wanted(name, queue)).map(|(name, _)| name);
+        let urls: Vec<String> =
+            names.by_ref().take(usize::try_from(most).unwrap_or(1)).map(|name| self.url(name)).collect();
+        let mut answer = json!({});
+        if !urls.is_empty() {
+            answer[list] = json!(urls);
+        }
+        if let Some(next) = names.next() {
+            answer["NextToken"] = json!(next);
+        }
+        Ok(answer)
     }
 
     fn batch(
@@ -204,6 +237,7 @@ impl Sqs {
         act: impl Fn(&Self, &Value) -> Result<Value, CallError>,
     ) -> Result<Value, CallError> {
         const MAX_ENTRIES: usize = 10;
+        const MAX_BATCH_BYTES: usize = 1024 * 1024;
         let entries = list(&input["Entries"]);
         if entries.is_empty() {
             return Err(CallError::bad("EmptyBatchRequest", "There should be at least one entry in the request."));
@@ -214,9 +248,27 @@ impl Sqs {
                 format!("Maximum number of entries per request are 10. You have sent {}.", entries.len()),
             ));
         }
+        let ids: BTreeSet<_> = entries.iter().map(|entry| entry["Id"].as_str().unwrap_or_default()).collect();
+        if ids.len() < entries.len() {
+            let twice = entries
+                .iter()
+                .filter_map(|entry| entry["Id"].as_str())
+                .find(|id| entries.iter().filter(|entry| entry["Id"] == *id).count() > 1);
+            return Err(CallError::bad(
+                "BatchEntryIdsNotDistinct",
+                format!("Id {} repeated.", twice.unwrap_or_default()),
+            ));
+        }
         let name = queue_name(input)?;
         if !self.queues().contains_key(&name) {
             return Err(missing());
+        }
+        let bytes: usize = entries.iter().filter_map(|entry| entry["MessageBody"].as_str()).map(str::len).sum();
+        if bytes > MAX_BATCH_BYTES {
+            return Err(CallError::bad(
+                "BatchRequestTooLong",
+                format!("Batch requests cannot be longer than {MAX_BATCH_BYTES} bytes. You have sent {bytes} bytes."),
+            ));
         }
         let (mut successful, mut failed) = (Vec::new(), Vec::new());
         for entry in entries {
@@ -240,6 +292,18 @@ impl Sqs {
 fn queue_name(input: &Value) -> Result<String, CallError> {
     let url = required(input, "QueueUrl")?;
     Ok(url.trim_end_matches('/').rsplit('/').next().unwrap_or(url).to_owned())
+}
+
+/// A dead letter queue must be there, and be FIFO if and only if the queue is.
+fn check_dead_letters(queues: &BTreeMap<String, Queue>, name: &str, given: &Value) -> Result<(), CallError> {
+    let Some(policy) = text(given, "RedrivePolicy") else { return Ok(()) };
+    let (target, _) = attributes::redrive(policy)?;
+    let target = queues.values().find(|queue| queue.arn == target);
+    let target = target.ok_or_else(|| attributes::refused_redrive(policy, "Dead letter target does not exist."))?;
+    if target.fifo != attributes::is_fifo(name) {
+        return Err(attributes::refused_redrive(policy, "Dead-letter queue must be same type of queue as the source."));
+    }
+    Ok(())
 }
 
 fn missing() -> CallError {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use serde_json::{Map, Value};
 
-use super::attributes::{self, DEFAULTS};
+use super::attributes::{self, DEFAULTS, FIFO_DEFAULTS};
 use super::messages::Message;
 use crate::clock;
 use crate::error::CallError;
@@ -15,6 +15,7 @@ const DEDUPLICATION_MS: i64 = 5 * 60 * 1000;
 pub(super) struct Queue {
     pub(super) arn: String,
     pub(super) tags: BTreeMap<String, String>,
+    pub(super) fifo: bool,
     /// What was set; what was not has its default.
     settings: BTreeMap<String, String>,
     created_ms: i64,
@@ -26,8 +27,8 @@ pub(super) struct Queue {
     /// Delayed and in-flight messages by when they become visible.
     hidden: BTreeSet<(i64, u64)>,
     receipts: HashMap<String, u64>,
-    /// FIFO deduplication id → (message id, until).
-    recent: HashMap<String, (String, i64)>,
+    /// FIFO deduplication id → ((message id, sequence number), until).
+    recent: HashMap<String, ((String, String), i64)>,
 }
 
 /// How many messages are in each state.
@@ -40,11 +41,11 @@ pub(super) struct Counts {
 impl Queue {
     pub(super) fn new(arn: String, fifo: bool) -> Self {
         let now = clock::now_ms();
-        let settings = if fifo { BTreeMap::from([("FifoQueue".into(), "true".into())]) } else { BTreeMap::new() };
         Self {
             arn,
             tags: BTreeMap::new(),
-            settings,
+            fifo,
+            settings: BTreeMap::new(),
             created_ms: now,
             modified_ms: now,
             next: 0,
@@ -60,6 +61,12 @@ impl Queue {
         let given: Vec<(String, String)> = given.collect();
         for (name, value) in &given {
             attributes::check(name, value)?;
+            if !self.fifo && FIFO_DEFAULTS.iter().any(|(known, _)| known == name) {
+                return Err(CallError::bad(
+                    "InvalidAttributeName",
+                    format!("You can specify the {name} only when FifoQueue is set to true."),
+                ));
+            }
         }
         for (name, value) in given {
             // An empty policy, redrive policy or key takes the setting away.
@@ -86,9 +93,13 @@ impl Queue {
 
     pub(super) fn setting(&self, name: &str) -> &str {
         self.settings.get(name).map_or_else(
-            || DEFAULTS.iter().find(|(known, _)| *known == name).map_or("", |(_, value)| *value),
+            || self.defaults().find(|(known, _)| *known == name).map_or("", |(_, value)| value),
             String::as_str,
         )
+    }
+
+    fn defaults(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        DEFAULTS.into_iter().chain(FIFO_DEFAULTS.into_iter().filter(|_| self.fifo))
     }
 
     pub(super) fn seconds(&self, name: &str) -> i64 {
@@ -97,15 +108,13 @@ impl Queue {
 
     /// `(dead letter queue ARN, maxReceiveCount)`.
     pub(super) fn redrive(&self) -> Option<(String, u32)> {
-        let policy: Value = serde_json::from_str(self.settings.get("RedrivePolicy")?).ok()?;
-        let most = crate::input::integer(&policy["maxReceiveCount"])?;
-        Some((policy["deadLetterTargetArn"].as_str()?.to_owned(), u32::try_from(most).ok()?))
+        attributes::redrive(self.settings.get("RedrivePolicy")?).ok()
     }
 
     pub(super) fn attributes(&mut self, wanted: &[String], now: i64) -> Map<String, Value> {
         let counts = self.counts_after_wake(now);
         let mut all: BTreeMap<String, String> =
-            DEFAULTS.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+            self.defaults().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         all.extend(self.settings.clone());
         for (name, value) in [
             ("QueueArn", self.arn.clone()),
@@ -143,8 +152,14 @@ impl Queue {
                 break;
             }
             self.hidden.pop_first();
-            self.ready.push_back(id);
+            self.show(id);
         }
+    }
+
+    /// Makes a message visible: in a FIFO queue in its old place, else behind all others.
+    fn show(&mut self, id: u64) {
+        let place = if self.fifo { self.ready.partition_point(|other| *other < id) } else { self.ready.len() };
+        self.ready.insert(place, id);
     }
 
     /// When the next hidden message becomes visible.
@@ -152,14 +167,19 @@ impl Queue {
         self.hidden.first().map(|(at, _)| *at)
     }
 
-    /// The message id that a repeated FIFO send must answer with.
-    pub(super) fn duplicate_of(&mut self, deduplication: &str, now: i64) -> Option<String> {
+    /// Message id and sequence number that a repeated FIFO send must answer with.
+    pub(super) fn duplicate_of(&mut self, deduplication: &str, now: i64) -> Option<(String, String)> {
         self.recent.retain(|_, (_, until)| *until > now);
-        self.recent.get(deduplication).map(|(id, _)| id.clone())
+        self.recent.get(deduplication).map(|(sent, _)| sent.clone())
     }
 
-    pub(super) fn remember(&mut self, deduplication: String, message_id: String, now: i64) {
-        self.recent.insert(deduplication, (message_id, now + DEDUPLICATION_MS));
+    pub(super) fn remember(&mut self, deduplication: String, sent: (String, String), now: i64) {
+        self.recent.insert(deduplication, (sent, now + DEDUPLICATION_MS));
+    }
+
+    /// The sequence number of the next message of a FIFO queue.
+    pub(super) fn next_sequence(&self) -> String {
+        format!("1{:019}", self.next)
     }
 
     pub(super) fn push(&mut self, message: Message) {
@@ -180,7 +200,7 @@ impl Queue {
         let redrive = self.redrive();
         let (mut taken, mut dead) = (Vec::new(), Vec::new());
         // A FIFO group delivers nothing more while a message of it is in flight from an earlier receive.
-        let busy = if self.setting("FifoQueue") == "true" { self.groups_in_flight() } else { BTreeSet::new() };
+        let busy = if self.fifo { self.groups_in_flight() } else { BTreeSet::new() };
         let mut skipped = Vec::new();
         while taken.len() < most {
             let Some(id) = self.ready.pop_front() else { break };
