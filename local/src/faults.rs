@@ -23,8 +23,8 @@ pub(crate) struct Fault {
     #[serde(default = "injected")]
     message: String,
     /// What happens instead of an answer with the code above.
-    #[serde(default)]
-    fault: Option<Bad>,
+    #[serde(default, rename = "fault")]
+    instead: Option<Bad>,
 }
 
 /// How a call must end.
@@ -51,7 +51,7 @@ impl Faults {
             .iter_mut()
             .find(|fault| fault.times > 0 && fault.service == call.service && fault.operation == call.operation)?;
         fault.times -= 1;
-        let strike = match fault.fault {
+        let strike = match fault.instead {
             Some(bad) => Strike::Fault(bad),
             None => Strike::Error(CallError::new(fault.status, fault.code.clone(), fault.message.clone())),
         };

@@ -20,7 +20,7 @@ const DEFAULT_SESSION_SECONDS: i64 = 3600;
 pub(crate) struct Roles {
     account: String,
     pace: Pace,
-    roles: Mutex<BTreeMap<String, Role>>,
+    all: Mutex<BTreeMap<String, Role>>,
 }
 
 struct Role {
@@ -45,7 +45,7 @@ type Answer = Result<Value, CallError>;
 
 impl Roles {
     pub(crate) fn new(account: &str, pace: Pace) -> Self {
-        Self { account: account.to_owned(), pace, roles: Mutex::default() }
+        Self { account: account.to_owned(), pace, all: Mutex::default() }
     }
 
     /// Whether an IAM operation is about roles.
@@ -184,7 +184,7 @@ impl Roles {
     }
 
     fn roles(&self) -> MutexGuard<'_, BTreeMap<String, Role>> {
-        self.roles.lock().unwrap_or_else(PoisonError::into_inner)
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn with(&self, input: &Value, act: impl FnOnce(&str, &mut Role) -> Answer) -> Answer {

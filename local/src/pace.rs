@@ -101,7 +101,7 @@ impl Pace {
     /// How long this step takes for the thing of this name.
     pub(crate) fn time(&self, step: Step, name: &str) -> Duration {
         let Some((_, least, most)) = self.ranges.iter().find(|range| range.0 == step) else { return Duration::ZERO };
-        *least + (*most - *least).mul_f64(Draw::new(self.seed, &[step.name(), name], 0).0[0])
+        *least + most.saturating_sub(*least).mul_f64(Draw::new(self.seed, &[step.name(), name], 0).0[0])
     }
 }
 

@@ -100,7 +100,8 @@ impl Kinesis {
             "DescribeStreamSummary" => self.show_in(&mut answer["StreamDescriptionSummary"]),
             "ListStreams" => {
                 let streams = answer["StreamSummaries"].as_array_mut();
-                streams.into_iter().flatten().fold(false, |any, stream| self.show_in(stream) || any)
+                // All of them, not just up to the first.
+                streams.into_iter().flatten().filter_map(|stream| self.show_in(stream).then_some(())).count() > 0
             }
             _ => false,
         }
