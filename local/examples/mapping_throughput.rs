@@ -1,7 +1,9 @@
 //! Measures how many small records per second a Kinesis mapping carries to a function that does nothing.
 //!
 //! `cargo run --release -p streamkit-local --example mapping_throughput [RECORDS] [BATCH_SIZE] [WRITERS]`, after
-//! `cargo build --release -p streamkit-local --example test_bootstrap`.
+//! `cargo build --release -p streamkit-local --example test_bootstrap`. For the number of one core, which engine, function and
+//! this client then share, put `taskset --cpu-list 0` before the built example. With `BEHIND=1` all records are put before the
+//! mapping begins, so that the growth of the memory after that is the mapping's own.
 #![expect(clippy::print_stdout, reason = "the numbers are what it is for")]
 
 use std::io::{Cursor, Write as _};
@@ -86,6 +88,7 @@ async fn main() -> anyhow::Result<()> {
     }
     let put_seconds = started.elapsed().as_secs_f64();
     println!("put       {records} records in {put_seconds:.2} s: {:.0}/s", per_second(records, put_seconds));
+    println!("resident  {} MiB, of which the stream holds its records", resident_mib("VmRSS")?);
 
     let mut began = started;
     if std::env::var_os("BEHIND").is_some() {
@@ -100,6 +103,7 @@ async fn main() -> anyhow::Result<()> {
         let seconds = began.elapsed().as_secs_f64();
         if invoked >= records || Instant::now() > deadline {
             println!("delivered {invoked} records in {seconds:.2} s: {:.0}/s", per_second(invoked, seconds));
+            println!("resident  {} MiB at most", resident_mib("VmHWM")?);
             ensure!(invoked == records, "{invoked} of {records} records were delivered");
             break;
         }
@@ -114,6 +118,14 @@ async fn main() -> anyhow::Result<()> {
 #[expect(clippy::cast_precision_loss, reason = "a rate for people to read")]
 fn per_second(count: usize, seconds: f64) -> f64 {
     count as f64 / seconds
+}
+
+/// A size in `/proc/self/status`, in whole MiB.
+fn resident_mib(name: &str) -> anyhow::Result<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").context("reading /proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    let kib = line.and_then(|line| line.split_whitespace().next()).with_context(|| format!("no {name}"))?;
+    Ok(kib.parse::<u64>()? / 1024)
 }
 
 struct Client {
