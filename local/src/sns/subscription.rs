@@ -44,7 +44,7 @@ impl Subscription {
         };
         if std::path::Path::new(endpoint).extension().is_some_and(|it| it == "fifo")
             && protocol == "sqs"
-            && !topic.strip_suffix(".fifo").is_some()
+            && topic.strip_suffix(".fifo").is_none()
         {
             return Err(invalid(
                 "Invalid parameter: Endpoint Reason: FIFO SQS Queues can not be subscribed to standard SNS topics",

@@ -1,6 +1,7 @@
 //! Messages: sending, receiving with long polls, deleting, hiding, and moving to a dead letter queue.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -296,7 +297,11 @@ fn matches_name(wanted: &str, name: &str) -> bool {
 pub(crate) fn deduplication_id(body: &str) -> String {
     // `md5` and `sha2` are of different generations of the same traits.
     let hash = <sha2::Sha256 as sha2::Digest>::digest(body);
-    hash.iter().map(|byte| format!("{byte:02x}")).collect()
+    hash.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 fn md5(bytes: &[u8]) -> String {
