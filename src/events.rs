@@ -219,7 +219,7 @@ fn is_lost(error: &AwsError) -> bool {
 }
 
 /// The same call may be taken later.
-fn passes(error: &AwsError) -> bool {
+pub(crate) fn passes(error: &AwsError) -> bool {
     is_lost(error)
         || error.is(&[
             "ProvisionedThroughputExceededException",

@@ -18,5 +18,6 @@ mod plan;
 mod report;
 mod resources;
 mod spec;
+mod writes;
 
 pub use cli::main;

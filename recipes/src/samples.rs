@@ -1,5 +1,7 @@
 //! What `send` sends and `validate` looks for: a recipe's own events.
 
+use serde::Deserialize;
+
 use crate::{Item, Recipe, TableKey};
 
 /// An event for a producer to put into a stream.
@@ -11,8 +13,9 @@ pub struct Event {
     pub data: Vec<u8>,
 }
 
-/// A change for a writer to make to a table's item.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A change for a writer to make to a table's item. Its JSON form is that of a line of `send --from`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
 pub enum Write {
     /// Puts the whole item.
     Put(Item),
@@ -21,8 +24,10 @@ pub enum Write {
         /// The key.
         key: Item,
         /// The attributes to set.
+        #[serde(default)]
         set: Item,
         /// The attributes to remove.
+        #[serde(default)]
         remove: Vec<String>,
     },
     /// Deletes the item with this key.

@@ -4,6 +4,7 @@ mod lines;
 mod pace;
 mod share;
 mod source;
+mod table;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -12,7 +13,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Args as ClapArgs;
 use serde::Serialize;
-use streamkit_recipes::Samples;
+use streamkit_recipes::{Samples, TableSamples};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
@@ -26,14 +27,20 @@ use crate::daemon::Start;
 use crate::events::{Batch, Producer, Put, RECORD_BYTES};
 use crate::failure::{Hint, Interrupted, Shown, Usage};
 use crate::interrupt::Interrupt;
+use crate::pipeline::Flow;
 use crate::report::{Bar, Reporter, exit_code};
 use crate::spec::Seconds;
+use crate::writes::{Changer, table_key};
 
 /// Send realistic events, poison among them if wanted, or the lines of a file
 ///
 /// Full batches go out, several at a time, and only what the stream did not take is sent again;
 /// so two events of one key may change places. Each line of a file is one event and is sent as it
 /// is, whether the recipe takes it or not.
+///
+/// Where a function reads a table's changes, its items are put, changed and deleted instead, each in
+/// order. A line of a file is then {"put": ITEM}, {"update": {"key": KEY, "set": ITEM, "remove": [NAME]}}
+/// or {"delete": KEY}, with values as DynamoDB has them, such as {"S": "text"}.
 ///
 /// Example: streamkit send pipelines/retail-events.toml --local --count 1000 --poison 2
 #[derive(Debug, ClapArgs)]
@@ -90,6 +97,25 @@ struct Summary {
     /// Lines that are not JSON.
     #[serde(skip_serializing_if = "Option::is_none")]
     not_json: Option<u64>,
+    /// What was done to a table's items.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    changes: Option<ChangeCounts>,
+}
+
+/// How many changes of each kind were made.
+#[derive(Debug, Default, Serialize)]
+struct ChangeCounts {
+    puts: u64,
+    updates: u64,
+    deletes: u64,
+}
+
+impl Args {
+    /// How many events to send; none for as many as come.
+    fn count(&self) -> Option<u64> {
+        let endless = self.duration.is_some() || self.from.is_some();
+        self.count.or((!endless).then_some(DEFAULT_COUNT))
+    }
 }
 
 pub(crate) async fn run(
@@ -107,8 +133,9 @@ pub(crate) async fn run(
     let session = Session::open(&args.spec.spec, global, reporter, Start::Never).await?;
     let flow = session.flow(args.function.as_deref())?;
     let recipe = flow.recipe()?;
-    let Samples::Stream(samples) = recipe.samples() else {
-        anyhow::bail!("the recipe `{}` reads a table, and only streams can be sent to", recipe.name());
+    let samples = match recipe.samples() {
+        Samples::Stream(samples) => samples,
+        Samples::Table(samples) => return change(args, &session, flow, samples, reporter, interrupt).await,
     };
     let mut summary = Summary::default();
     let source = if let Some(file) = &args.from {
@@ -119,8 +146,7 @@ pub(crate) async fn run(
         summary.seed = Some(seed);
         Source::generator(samples, seed, args.poison)
     };
-    let endless = args.duration.is_some() || args.from.is_some();
-    let count = args.count.or((!endless).then_some(DEFAULT_COUNT));
+    let count = args.count();
     let started = Instant::now();
     let mut sending = Sending {
         producer: Producer::new(&session.aws, flow.source.name()),
@@ -141,18 +167,75 @@ pub(crate) async fn run(
     let end = args.duration.map(|duration| started + Duration::from_secs(duration.0));
     let read = sending.run(end, interrupt.clone()).await;
     sending.bar.finish_and_clear();
-    let (mut summary, error) = (sending.summary, sending.error);
-    conclude(&mut summary, started.elapsed());
+    let Sending { summary, error, .. } = sending;
+    let error = error.map(|error| explained(error, flow.source.name()));
+    report(summary, started.elapsed(), flow, reporter, read, error, &interrupt)
+}
+
+/// Changes the items of a table.
+async fn change(
+    args: &Args,
+    session: &Session,
+    flow: &Flow,
+    samples: &dyn TableSamples,
+    reporter: &Reporter,
+    interrupt: Interrupt,
+) -> anyhow::Result<ExitCode> {
+    if args.poison.is_some() {
+        return Err(Usage("a table's changes are never poison: leave --poison out".to_owned()).into());
+    }
+    let table = flow.source.name();
+    let key = table_key(&session.aws, table).await.map_err(|error| match error.downcast::<AwsError>() {
+        Ok(error) => explained_change(error, table),
+        Err(error) => error,
+    })?;
+    let mut summary = Summary { changes: Some(ChangeCounts::default()), ..Summary::default() };
+    let source = if let Some(file) = &args.from {
+        table::Source::lines(file).await?
+    } else {
+        let seed = args.seed.unwrap_or_else(|| fastrand::u64(..1 << 32));
+        summary.seed = Some(seed);
+        table::Source::writer(samples, seed, &key)
+    };
+    let started = Instant::now();
+    let bar = reporter.bar(args.count(), "changing");
+    let plan = table::Plan {
+        changer: Changer::new(&session.aws, table),
+        key,
+        source,
+        pace: args.rate.map(|rate| Pace::new(rate, started)),
+        left: args.count(),
+        end: args.duration.map(|duration| started + Duration::from_secs(duration.0)),
+        bar: &bar,
+        reporter,
+    };
+    let (read, error) = plan.run(&mut summary, interrupt.clone()).await;
+    bar.finish_and_clear();
+    let error = error.map(|error| explained_change(error, table));
+    report(summary, started.elapsed(), flow, reporter, read, error, &interrupt)
+}
+
+/// Says what was sent, and why not everything was.
+fn report(
+    mut summary: Summary,
+    took: Duration,
+    flow: &Flow,
+    reporter: &Reporter,
+    read: std::io::Result<()>,
+    error: Option<anyhow::Error>,
+    interrupt: &Interrupt,
+) -> anyhow::Result<ExitCode> {
+    conclude(&mut summary, took);
     reporter.text(&text(&summary, flow.source.name()));
     reporter.document(&summary)?;
     read.context("reading the events")?;
     if let Some(error) = error {
-        return Err(explained(error, flow.source.name()));
+        return Err(error);
     }
     if interrupt.is_set() {
         return Err(Interrupted { left: 0 }.into());
     }
-    // Lines that were too long are named already.
+    // Lines that were not sent are named already.
     if summary.failed > 0 { Err(Shown.into()) } else { Ok(exit_code::DONE) }
 }
 
@@ -327,11 +410,17 @@ fn conclude(summary: &mut Summary, took: Duration) {
 
 fn text(summary: &Summary, stream: &str) -> String {
     let Summary { sent, failed, retried, poison, bytes, seconds, records_per_second, .. } = summary;
-    let mut parts = vec![
-        format!("{records_per_second:.0} a second"),
-        format!("{} KB", bytes.div_ceil(1_000)),
-        format!("{poison} of them poison"),
-    ];
+    let mut parts = vec![format!("{records_per_second:.0} a second"), format!("{} KB", bytes.div_ceil(1_000))];
+    let what = match &summary.changes {
+        Some(ChangeCounts { puts, updates, deletes }) => {
+            parts.push(format!("{puts} items put, {updates} changed, {deletes} deleted"));
+            "changes"
+        }
+        None => {
+            parts.push(format!("{poison} of them poison"));
+            "events"
+        }
+    };
     if *retried > 0 {
         parts.push(format!("{retried} sent again"));
     }
@@ -344,7 +433,21 @@ fn text(summary: &Summary, stream: &str) -> String {
     if let Some(seed) = summary.seed {
         parts.push(format!("seed {seed}"));
     }
-    format!("sent {sent} events to {stream} in {seconds:.1} s: {}\n", parts.join(", "))
+    format!("sent {sent} {what} to {stream} in {seconds:.1} s: {}\n", parts.join(", "))
+}
+
+fn explained_change(error: AwsError, table: &str) -> anyhow::Error {
+    let what = format!("changing items of DynamoDB table ({table})");
+    if error.is_missing() {
+        return Hint::error(format!("{what}: {error}"), "bring the pipeline up with `streamkit up` first");
+    }
+    if error.is(&["ProvisionedThroughputExceededException", "ThrottlingException"]) {
+        return Hint::error(
+            format!("{what}: {error}"),
+            "give the table more capacity with `billing`, or send slower with --rate",
+        );
+    }
+    anyhow::Error::from(error).context(what)
 }
 
 fn explained(error: AwsError, stream: &str) -> anyhow::Error {

@@ -186,17 +186,17 @@ async fn end(scene: &Scene<'_>, checks: &mut Checks<'_>, wanted: Growth, before:
     let expected = format!("at least {} more in {} for {pipeline}", plain.text(), recipe.namespace());
     let metrics = check("metrics", expected, limit, telemetry::metrics(scene, &plain, before));
     let expected = format!("at least as many more in each of {} metrics as the recipe says", own.len());
-    let dimensions = check("dimensions", expected, limit, telemetry::metrics(scene, &own, before));
+    let breakdown = check("breakdown", expected, limit, telemetry::metrics(scene, &own, before));
     let lines =
         if poison.is_some() { "lines of a rejected record and its invocation" } else { "a line of an invocation" };
     let logs = check("logs", format!("{lines} in {}", scene.flow.log_group), limit, telemetry::logs(scene, poison));
     let expected = format!("{} alarms, in any state", telemetry::alarm_names(scene).len());
     let alarms = check("alarms", expected, limit, telemetry::alarms(scene));
-    let (metrics, dimensions, logs, alarms) = tokio::join!(metrics, dimensions, logs, alarms);
+    let (metrics, breakdown, logs, alarms) = tokio::join!(metrics, breakdown, logs, alarms);
     drop(shown);
     checks.add(metrics);
     if own.len() > 0 {
-        checks.add(dimensions);
+        checks.add(breakdown);
     }
     checks.add(logs);
     checks.add(alarms);

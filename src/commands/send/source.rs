@@ -51,12 +51,7 @@ impl Source {
         samples: &dyn StreamSamples,
         path: &Path,
     ) -> anyhow::Result<Self> {
-        let lines = if path == Path::new("-") {
-            read(tokio::io::stdin())
-        } else {
-            let file = tokio::fs::File::open(path).await;
-            read(file.with_context(|| format!("opening {}", path.display()))?)
-        };
+        let lines = open(path).await?;
         Ok(Self::Lines { recipe, partition_field: samples.partition_field(), lines })
     }
 
@@ -75,6 +70,15 @@ impl Source {
             },
         }
     }
+}
+
+/// Opens the file, or standard input for `-`.
+pub(super) async fn open(path: &Path) -> anyhow::Result<mpsc::Receiver<io::Result<Line>>> {
+    if path == Path::new("-") {
+        return Ok(read(tokio::io::stdin()));
+    }
+    let file = tokio::fs::File::open(path).await;
+    Ok(read(file.with_context(|| format!("opening {}", path.display()))?))
 }
 
 /// Reads in a task of its own: a line that is half read must not get lost when the reader is not waited for.

@@ -1,17 +1,14 @@
 //! The table's side: finding, comparing, counting and deleting the items of a run.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use anyhow::Context as _;
-use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::{AttributeValue, DeleteRequest, KeysAndAttributes, Select, WriteRequest};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use streamkit_recipes::{Attribute, Item, Recipe, TableKey};
 
 use crate::aws::{Aws, aws};
-
-/// An item as the table has it.
-pub(super) type Found = HashMap<String, AttributeValue>;
+use crate::writes::{Found, attribute, attributes};
 
 /// The most keys of a `BatchGetItem` call.
 const GETS: usize = 100;
@@ -180,26 +177,6 @@ pub(super) fn differences(expected: &Item, found: &Found, volatile: &[&str]) -> 
     more.sort();
     all.extend(more.into_iter().map(|name| format!("{name} is too much")));
     all
-}
-
-/// An item as the table has it.
-pub(super) fn attributes(item: &Item) -> Found {
-    item.iter().map(|(name, value)| (name.clone(), attribute(value))).collect()
-}
-
-fn attribute(value: &Attribute) -> AttributeValue {
-    match value {
-        Attribute::S(text) => AttributeValue::S(text.clone()),
-        Attribute::N(number) => AttributeValue::N(number.clone()),
-        Attribute::B(bytes) => AttributeValue::B(Blob::new(bytes.as_slice())),
-        Attribute::Bool(bool) => AttributeValue::Bool(*bool),
-        Attribute::Null => AttributeValue::Null(true),
-        Attribute::List(list) => AttributeValue::L(list.iter().map(attribute).collect()),
-        Attribute::Map(map) => AttributeValue::M(attributes(map)),
-        Attribute::Strings(set) => AttributeValue::Ss(set.clone()),
-        Attribute::Numbers(set) => AttributeValue::Ns(set.clone()),
-        Attribute::Binaries(set) => AttributeValue::Bs(set.iter().map(|bytes| Blob::new(bytes.as_slice())).collect()),
-    }
 }
 
 #[cfg(test)]

@@ -6,8 +6,8 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use streamkit_recipes::{Attribute, Item};
 
 use super::check::{Verdict, counted, listed};
-use super::items::attributes;
 use super::run::{Good, Run};
+use crate::writes::{Found, attributes};
 
 /// Asks for the run's items type by type.
 pub(super) async fn queries(run: &Run<'_>, type_attribute: &str) -> anyhow::Result<Verdict> {
@@ -73,6 +73,6 @@ fn seen<'a>(run: &'a Run<'_>) -> impl Iterator<Item = &'a Good> {
     run.good.iter().filter(|good| !good.canary && good.seen().is_some())
 }
 
-fn time(item: &super::items::Found, name: &str) -> Option<i64> {
+fn time(item: &Found, name: &str) -> Option<i64> {
     item.get(name).map(AttributeValue::as_n)?.ok()?.parse().ok()
 }

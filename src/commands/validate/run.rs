@@ -10,11 +10,12 @@ use streamkit_recipes::{
 };
 use tokio::time::Instant;
 
-use super::items::{Found, Table};
+use super::items::Table;
 use super::letters::Letters;
 use super::scene::Scene;
 use super::telemetry::Growth;
 use crate::events::{Placed, Producer, batches};
+use crate::writes::Found;
 
 /// Everything that the checks share. It outlives a check that is interrupted, so that cleaning up knows what to look for.
 pub(super) struct Run<'a> {

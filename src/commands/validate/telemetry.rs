@@ -129,7 +129,7 @@ pub(super) async fn metrics(scene: &Scene<'_>, wanted: &Growth, before: &Growth)
         let lacking: Vec<&Series> = wanted.0.keys().filter(|series| lacks(series)).collect();
         if lacking.is_empty() || Instant::now() >= deadline {
             let observed = if lacking.is_empty() {
-                format!("{} more", grown.text())
+                format!("grown by {}", grown.text())
             } else {
                 let of = |series: &&Series| {
                     let value = grown.0.get(*series).copied().unwrap_or_default();
