@@ -11,20 +11,23 @@ use crate::writes::{Found, attributes};
 
 /// Asks for the run's items type by type.
 pub(super) async fn queries(run: &Run<'_>, type_attribute: &str) -> anyhow::Result<Verdict> {
-    let mut wanted = BTreeMap::<&Attribute, usize>::new();
-    for item in seen(run).flat_map(|good| &good.wanted).map(|wanted| &wanted.item) {
-        if let Some(value) = item.get(type_attribute) {
-            *wanted.entry(value).or_default() += 1;
+    // How many have been seen, and how many there can be.
+    let mut wanted = BTreeMap::<&Attribute, (usize, usize)>::new();
+    for good in &run.good {
+        for value in good.wanted.iter().filter_map(|wanted| wanted.item.get(type_attribute)) {
+            let (least, most) = wanted.entry(value).or_default();
+            *least += usize::from(good.seen().is_some());
+            *most += 1;
         }
     }
     let mut wrong = Vec::new();
     let mut found = Vec::new();
-    for (value, wanted) in wanted {
+    for (value, (least, most)) in wanted {
         let named = if let Attribute::S(text) = value { text.as_str() } else { "?" };
         let part = (run.samples.partition_field(), run.scene.name.as_str());
         match run.table.count((type_attribute, value), part).await? {
-            Some(count) if count == wanted || run.uncertain && count > wanted => found.push(format!("{count} {named}")),
-            Some(count) => wrong.push(format!("{count} of {wanted} {named}")),
+            Some(count) if count >= least && (count <= most || run.uncertain) => found.push(format!("{count} {named}")),
+            Some(count) => wrong.push(format!("{count} of {least} {named}")),
             None => return Ok(Verdict::new(true, "not tried: the table is too large to be searched for a few items")),
         }
     }
