@@ -17,7 +17,9 @@ async fn send(aws: &Aws, url: &Value, body: &str, group: &str) -> Value {
 
 async fn receive(aws: &Aws, url: &Value, more: &[(&str, Value)]) -> Vec<Value> {
     let mut request = json!({ "QueueUrl": url, "MaxNumberOfMessages": 10, "AttributeNames": ["All"] });
-    more.iter().for_each(|(name, value)| request[*name] = value.clone());
+    for (name, value) in more {
+        request[*name] = value.clone();
+    }
     aws.ok("AmazonSQS.ReceiveMessage", request).await["Messages"].as_array().cloned().unwrap_or_default()
 }
 
