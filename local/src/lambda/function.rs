@@ -126,12 +126,14 @@ impl Function {
 
     /// Refuses a change while another one is under way.
     pub(crate) fn check_settled(&self) -> Result<(), ApiError> {
-        let why = match self.state() {
-            State::Settled => return Ok(()),
-            State::Creating => "The function is currently in the following state: Pending".to_owned(),
-            State::Updating => format!("An update is in progress for resource: {}", self.arn),
-        };
-        Err(ApiError::conflict(format!("The operation cannot be performed at this time. {why}")))
+        match self.state() {
+            State::Settled => Ok(()),
+            State::Creating => Err(pending()),
+            State::Updating => Err(ApiError::conflict(format!(
+                "The operation cannot be performed at this time. An update is in progress for resource: {}",
+                self.arn
+            ))),
+        }
     }
 
     /// What runs now.
@@ -235,6 +237,13 @@ pub(crate) enum State {
     Settled,
     Creating,
     Updating,
+}
+
+/// The refusal of whatever needs a function that is still being created.
+pub(crate) fn pending() -> ApiError {
+    ApiError::conflict(
+        "The operation cannot be performed at this time. The function is currently in the following state: Pending",
+    )
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -110,10 +110,7 @@ impl Output {
     }
 
     fn line(&self, lines: &mut Lines, line: &[u8]) {
-        lines.tail.extend_from_slice(line);
-        lines.tail.push(b'\n');
-        let over = lines.tail.len().saturating_sub(TAIL);
-        lines.tail.drain(..over);
+        add_to_tail(&mut lines.tail, line);
         let now = clock::now_ms();
         let text = String::from_utf8_lossy(line).into_owned();
         for (series, value) in emf::metrics(&text, now) {
@@ -128,6 +125,14 @@ impl Output {
     fn lock(&self) -> MutexGuard<'_, Lines> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Adds a line to the end of a log, of which the last 4 KB are kept.
+pub(crate) fn add_to_tail(tail: &mut Vec<u8>, line: &[u8]) {
+    tail.extend_from_slice(line);
+    tail.push(b'\n');
+    let over = tail.len().saturating_sub(TAIL);
+    tail.drain(..over);
 }
 
 /// Whether the process, or a child of it, can still write.

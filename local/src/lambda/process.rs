@@ -3,7 +3,6 @@
 use std::fmt;
 use std::io::ErrorKind;
 use std::os::unix::process::ExitStatusExt as _;
-use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,22 +10,19 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use rustix::process::{Pid, Signal, kill_process_group};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use uuid::Uuid;
 
 use super::function::{Function, Version};
 use super::logs::{LogStream, Logs};
 use super::metrics::Metrics;
 use super::output::Output;
 use super::runtime_api::{Answer, Desk, Work};
-
 use crate::backplane::Backplane;
-use crate::clock;
 
 /// A process that another thread is just starting may still hold the file open in which the code was unpacked.
 const BUSY_RETRIES: u32 = 50;
@@ -51,15 +47,19 @@ pub(crate) enum Fault {
 
 impl Fault {
     /// Lambda's name of it.
-    pub(crate) fn kind(&self) -> &'static str {
-        match self {
-            Self::Init(_) => "Runtime.Init",
+    pub(crate) fn kind(&self) -> String {
+        let kind = match self {
+            Self::Init(body) => {
+                let error: Value = serde_json::from_slice(body).unwrap_or_default();
+                return error["errorType"].as_str().unwrap_or("Runtime.Unknown").to_owned();
+            }
             Self::Exit(_) => "Runtime.ExitError",
             Self::Entrypoint(_) => "Runtime.InvalidEntrypoint",
             Self::Timeout => "Sandbox.Timedout",
             Self::TooLarge => "Function.ResponseSizeTooLarge",
             Self::Stopped => "Sandbox.Failure",
-        }
+        };
+        kind.to_owned()
     }
 
     /// Lambda's words for it.
@@ -148,15 +148,9 @@ impl Process {
     pub(crate) async fn start(
         function: &Function,
         version: Arc<Version>,
+        to: &LogStream,
         around: &Surroundings<'_>,
-    ) -> Result<Process, (Fault, LogStream)> {
-        let today = clock::iso(clock::now_ms());
-        let stream = format!("{}/[{}]{}", today[..10].replace('-', "/"), version.name(), Uuid::new_v4().simple());
-        let to = LogStream {
-            group: version.settings.log_group(&function.name).into(),
-            stream: stream.into(),
-            function_gone: function.gone.clone(),
-        };
+    ) -> Result<Process, Fault> {
         let kill = function.gone.child_token();
         let started = Instant::now();
         let attempt = async {
@@ -172,7 +166,7 @@ impl Process {
             command
                 .current_dir(&version.code.dir)
                 .env_clear()
-                .envs(environment(function, &version, &to, around.backplane, &version.code.dir))
+                .envs(environment(function, &version, to, around.backplane))
                 .env("AWS_LAMBDA_RUNTIME_API", address.to_string())
                 .stdin(Stdio::null())
                 .stdout(writer.try_clone().map_err(internal)?)
@@ -202,7 +196,7 @@ impl Process {
             }
             Err(fault) => {
                 kill.cancel();
-                Err((fault, to))
+                Err(fault)
             }
         }
     }
@@ -311,20 +305,14 @@ fn cannot_start(error: &std::io::Error) -> String {
     format!("fork/exec /var/task/bootstrap: {reason}")
 }
 
-fn environment(
-    function: &Function,
-    version: &Version,
-    to: &LogStream,
-    backplane: &Backplane,
-    code: &Path,
-) -> Vec<(String, String)> {
+fn environment(function: &Function, version: &Version, to: &LogStream, backplane: &Backplane) -> Vec<(String, String)> {
     let settings = &version.settings;
     let mut environment: Vec<(String, String)> = [
         ("PATH", "/usr/local/bin:/usr/bin:/bin:/opt/bin".to_owned()),
         ("LANG", "en_US.UTF-8".to_owned()),
         ("TZ", ":UTC".to_owned()),
         ("_HANDLER", settings.handler.clone()),
-        ("LAMBDA_TASK_ROOT", code.display().to_string()),
+        ("LAMBDA_TASK_ROOT", version.code.dir.display().to_string()),
         ("LAMBDA_RUNTIME_DIR", "/var/runtime".to_owned()),
         ("AWS_REGION", backplane.region().to_owned()),
         ("AWS_DEFAULT_REGION", backplane.region().to_owned()),
