@@ -83,9 +83,23 @@ fn answer(event: &Value, headers: &Headers, invocations: u32) -> Result<String, 
             drop(write!(io::stderr(), "no newline"));
             "null".to_owned()
         }
+        Some("panic") => panic!("told to panic"),
+        Some("flood") => {
+            for line in 0..number("lines") {
+                drop(writeln!(io::stdout(), "line {line} {}", "x".repeat(400)));
+            }
+            "null".to_owned()
+        }
+        Some("line") => {
+            drop(writeln!(io::stdout(), "{}", "x".repeat(usize::try_from(number("bytes")).unwrap_or_default())));
+            "null".to_owned()
+        }
         Some("env") => json!(env::vars().collect::<BTreeMap<_, _>>()).to_string(),
         Some("headers") => json!(headers).to_string(),
-        Some("who") => json!({ "pid": std::process::id(), "invocations": invocations }).to_string(),
+        Some("who") => {
+            sleep(Duration::from_millis(number("ms")));
+            json!({ "pid": std::process::id(), "invocations": invocations }).to_string()
+        }
         Some("big") => json!("x".repeat(usize::try_from(number("bytes")).unwrap_or_default())).to_string(),
         Some("child") => {
             let child = Command::new("sleep").arg("3600").spawn().map_err(|error| error.to_string())?;

@@ -79,10 +79,11 @@ async fn invocation_reaches_a_warm_process_with_everything_that_lambda_gives_it(
     assert_eq!(environment.get("HOME"), None, "the environment is not clean");
 
     let context = BASE64.encode(r#"{"client":{}}"#);
-    let given = [("X-Amz-Client-Context", context.as_str()), ("X-Amzn-Trace-Id", "Root=1-2-3")];
+    let trace = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1";
+    let given = [("X-Amz-Client-Context", context.as_str()), ("X-Amzn-Trace-Id", trace)];
     let headers = aws.invoke_with("f", &given, json!({ "do": "headers" })).await.json();
     assert_eq!(headers["lambda-runtime-client-context"], r#"{"client":{}}"#);
-    assert_eq!(headers["lambda-runtime-trace-id"], "Root=1-2-3");
+    assert_eq!(headers["lambda-runtime-trace-id"], trace);
     let deadline: i64 = headers["lambda-runtime-deadline-ms"].as_str().unwrap().parse().unwrap();
     assert!((0..=3000).contains(&(deadline - chrono::Utc::now().timestamp_millis())), "{deadline}");
 

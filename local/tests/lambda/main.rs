@@ -5,6 +5,7 @@ mod asynchronous;
 mod aws;
 mod conformance;
 mod functions;
+mod functions_starts;
 mod mapping_api;
 mod mappings;
 mod mappings_load;
