@@ -66,7 +66,7 @@ async fn read(cx: &Cx, pipeline: &Pipeline, allowed: &Allowed) -> anyhow::Result
     })?;
     let (mut steps, seen): (Vec<_>, Vec<_>) = steps.into_iter().unzip();
     follow(pipeline, &mut steps, &seen, allowed);
-    let mut plan = Plan { steps };
+    let mut plan = Plan { steps, concurrency: pipeline.concurrency.clone() };
     plan.steps.extend(orphans.iter().map(deletion));
     Ok(Observation { plan, orphans })
 }

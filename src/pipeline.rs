@@ -17,6 +17,7 @@ use crate::code::Code;
 use crate::failure::Hint;
 use crate::graph::{Need, Until};
 use crate::package::Architecture;
+use crate::plan::Concurrency;
 use crate::resources::{Any, Bucket, Queue, Redrive, Resource as _, Stream, Subscription, Table, Topic};
 use crate::spec::{self, Encryption, FilterOn, Kind, Naming, Recipient, Reference, Spec, named};
 
@@ -103,6 +104,8 @@ pub(crate) struct Pipeline {
     pub(crate) naming: Naming,
     pub(crate) nodes: Vec<Node>,
     pub(crate) flows: Vec<Flow>,
+    /// For each function that reads a source with shards.
+    pub(crate) concurrency: Vec<Concurrency>,
     /// Set before applying, for each stream that the run makes.
     pub(crate) new_streams: BTreeMap<String, Arc<AtomicBool>>,
 }
@@ -126,6 +129,7 @@ impl Pipeline {
             tags,
             nodes: Vec::new(),
             flows: Vec::new(),
+            concurrency: Vec::new(),
             new_streams: BTreeMap::new(),
         };
         builder.streams();
@@ -142,7 +146,13 @@ impl Pipeline {
         }
         builder.alarms();
         builder.dashboard();
-        Self { naming: naming.clone(), nodes: builder.nodes, flows: builder.flows, new_streams: builder.new_streams }
+        Self {
+            naming: naming.clone(),
+            nodes: builder.nodes,
+            flows: builder.flows,
+            concurrency: builder.concurrency,
+            new_streams: builder.new_streams,
+        }
     }
 
     /// The functions' physical names.
@@ -159,6 +169,7 @@ struct Builder<'a> {
     tags: Tags,
     nodes: Vec<Node>,
     flows: Vec<Flow>,
+    concurrency: Vec<Concurrency>,
     new_streams: BTreeMap<String, Arc<AtomicBool>>,
 }
 

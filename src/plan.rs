@@ -50,10 +50,33 @@ pub(crate) struct Refusal {
     pub(crate) hint: String,
 }
 
+/// How many invocations of a function its source keeps going at a time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Concurrency {
+    /// The function's node.
+    pub(crate) function: String,
+    /// Open shards of the source; null for a source that has as many as it needs.
+    pub(crate) shards: Option<i64>,
+    pub(crate) parallelization_factor: i64,
+    /// Shards times factor, or what is reserved where that is less; null where the shards are not known.
+    pub(crate) invocations: Option<i64>,
+    /// No more than these, whatever the shards and the factor say.
+    pub(crate) reserved: Option<i64>,
+}
+
+impl Concurrency {
+    pub(crate) fn new(function: String, shards: Option<i64>, factor: i64, reserved: Option<i64>) -> Self {
+        let wanted = shards.map(|shards| shards * factor);
+        let invocations = wanted.map(|wanted| reserved.map_or(wanted, |reserved| reserved.min(wanted)));
+        Self { function, shards, parallelization_factor: factor, invocations, reserved }
+    }
+}
+
 /// All steps, in the order of the graph.
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
     pub(crate) steps: Vec<Step>,
+    pub(crate) concurrency: Vec<Concurrency>,
 }
 
 impl Plan {
@@ -87,6 +110,21 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn concurrency_is_shards_times_factor_and_no_more_than_what_is_reserved() {
+        for (shards, factor, reserved, invocations) in [
+            (Some(1), 1, None, Some(1)),
+            (Some(4), 1, None, Some(4)),
+            (Some(4), 5, None, Some(20)),
+            (Some(10), 10, Some(30), Some(30)),
+            (Some(2), 2, Some(30), Some(4)),
+            (None, 2, None, None),
+        ] {
+            let concurrency = Concurrency::new("f".to_owned(), shards, factor, reserved);
+            assert_eq!(concurrency.invocations, invocations, "{concurrency:?}");
+        }
+    }
 
     #[test]
     fn differences_show_changed_and_unset_fields_only() {

@@ -66,7 +66,7 @@ pub(crate) async fn run(
     let aws = interrupt.unless(connect(global, reporter, Start::Never)).await?;
     let cx = Cx::new(aws, owner(&naming));
     let found = interrupt.unless(leftovers(&cx, &naming.prefix(), &functions, &BTreeSet::new())).await?;
-    let plan = Plan { steps: found.iter().map(deletion).collect() };
+    let plan = Plan { steps: found.iter().map(deletion).collect(), ..Plan::default() };
     let (pipeline, stage) = (naming.pipeline.clone(), naming.stage.clone());
     let seconds = || started.elapsed().as_secs_f64();
     if found.is_empty() {

@@ -24,7 +24,8 @@ static PIPELINES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/pipelines");
 #[derive(Debug, ClapArgs)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {
-    /// The recipe; without one, the recipes are listed
+    /// A recipe or one of the pipelines; without one, all are listed
+    #[arg(value_name = "NAME")]
     recipe: Option<String>,
     /// Where to write
     #[arg(short, long, default_value = "streamkit.toml")]
@@ -37,7 +38,8 @@ pub(crate) fn run(args: &Args, reporter: &Reporter) -> anyhow::Result<ExitCode> 
         for recipe in recipes::all() {
             let _ = writeln!(text, "  {:<12} {}", recipe.name(), recipe.about());
         }
-        text.push_str("write one with: streamkit init RECIPE\n");
+        let _ = writeln!(text, "pipelines: {}", names().collect::<Vec<_>>().join(", "));
+        text.push_str("write one with: streamkit init NAME\n");
         reporter.text(&text);
         let list: Vec<_> =
             recipes::all().iter().map(|recipe| json!({ "recipe": recipe.name(), "about": recipe.about() })).collect();
@@ -45,8 +47,8 @@ pub(crate) fn run(args: &Args, reporter: &Reporter) -> anyhow::Result<ExitCode> 
         return Ok(exit_code::DONE);
     };
     let Some(template) = template(name) else {
-        let known: Vec<_> = recipes::all().iter().map(|recipe| recipe.name()).collect();
-        return Err(Usage(format!("there is no recipe `{name}`; there is {}", known.join(", "))).into());
+        let known: Vec<_> = recipes::all().iter().map(|recipe| recipe.name()).chain(names()).collect();
+        return Err(Usage(format!("there is no recipe or pipeline `{name}`; there is {}", known.join(", "))).into());
     };
     write(&args.output, template)?;
     reporter.text(&format!("wrote {0}; next: streamkit up {0} --local\n", args.output.display()));
@@ -54,13 +56,19 @@ pub(crate) fn run(args: &Args, reporter: &Reporter) -> anyhow::Result<ExitCode> 
     Ok(exit_code::DONE)
 }
 
-/// The pipeline whose function names the recipe.
-fn template(recipe: &str) -> Option<&'static str> {
-    let names = format!("recipe = \"{recipe}\"");
-    PIPELINES
-        .files()
-        .filter_map(|file| file.contents_utf8())
-        .find(|text| text.lines().any(|line| line.trim_start().starts_with(&names)))
+/// The pipeline of this file name, or the first whose function names the recipe.
+fn template(name: &str) -> Option<&'static str> {
+    if let Some(file) = PIPELINES.get_file(format!("{name}.toml")) {
+        return file.contents_utf8();
+    }
+    let names = format!("recipe = \"{name}\"");
+    let of_recipe = |text: &&str| text.lines().any(|line| line.trim_start().starts_with(&names));
+    PIPELINES.files().filter_map(|file| file.contents_utf8()).find(of_recipe)
+}
+
+/// The names of all pipelines that come with streamkit.
+fn names() -> impl Iterator<Item = &'static str> {
+    PIPELINES.files().filter_map(|file| file.path().file_stem()?.to_str())
 }
 
 /// Never over an existing file: it may be the only copy of a pipeline.
@@ -77,6 +85,19 @@ fn write(path: &Path, text: &str) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_pipeline_is_a_correct_spec_and_can_be_chosen_by_its_name() {
+        assert!(names().count() >= 5);
+        for name in names() {
+            let directory = tempfile::tempdir().unwrap();
+            let path = directory.path().join("streamkit.toml");
+            write(&path, template(name).unwrap()).unwrap();
+            if let Err(error) = crate::spec::load(&path, None) {
+                panic!("{name}: {error:#?}");
+            }
+        }
+    }
 
     #[test]
     fn every_recipe_has_a_template_that_is_a_correct_spec() {

@@ -167,8 +167,9 @@ impl<'a> Cargo<'a> {
         let mut command = Command::new(&self.toolchain.cargo);
         command
             .args(subcommand)
-            .args(["--profile", profile, "--bin", "bootstrap", "--target", triple])
+            .args(["--profile", profile])
             .args(self.package.into_iter().flat_map(|package| ["--package", package]))
+            .args(["--bin", "bootstrap", "--target", triple])
             .arg("--target-dir")
             .arg(self.target_dir)
             .current_dir(self.workspace)

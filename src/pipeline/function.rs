@@ -7,8 +7,9 @@ use super::{Builder, Flow, FlowSource, Follows};
 use crate::code::Code;
 use crate::graph::{Need, Until};
 use crate::package::Architecture;
+use crate::plan::Concurrency;
 use crate::resources::{Any, Consumer, Function, LogGroup, Mapping, MappingSource, Resource as _, Role};
-use crate::spec::{self, Kind, Reference, Seconds};
+use crate::spec::{self, Kind, Reference, Seconds, StreamMode, named};
 
 /// The names of what the function's events become.
 struct Sinks {
@@ -51,6 +52,7 @@ impl Builder<'_> {
         let resource = self.push(id.clone(), Any::Function(resource), needs, false);
         self.mapping(&id, &name, function, resource);
         let from = function.source.get_ref().from.get_ref();
+        self.concurrency.push(self.concurrency_of(id, function));
         let source = match from.kind {
             Kind::Table => FlowSource::Table(self.physical(from)),
             _ => FlowSource::Stream(self.physical(from)),
@@ -117,6 +119,16 @@ impl Builder<'_> {
         let consumer = Consumer { name: function_name.to_owned(), stream: self.arn(stream) };
         let needs = vec![self.need(stream, Until::Ready)];
         self.push(format!("{id}.consumer"), Any::Consumer(consumer), needs, false)
+    }
+
+    fn concurrency_of(&self, id: String, function: &spec::Function) -> Concurrency {
+        let source = function.source.get_ref();
+        let stream = named(&self.spec.stream, &source.from.get_ref().name)
+            .filter(|_| source.from.get_ref().kind == Kind::Stream);
+        // On demand, and for a table's stream, AWS has as many shards as the traffic needs.
+        let shards = stream.filter(|stream| stream.mode() == StreamMode::Provisioned).map(spec::Stream::shards);
+        let reserved = function.reserved_concurrency.as_ref().map(|reserved| *reserved.get_ref());
+        Concurrency::new(id, shards, *source.parallelization_factor.get_ref(), reserved)
     }
 
     fn sinks(&self, function: &spec::Function) -> Sinks {

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 use super::json::RunReport;
-use crate::plan::{Action, Plan, Step};
+use crate::plan::{Action, Concurrency, Plan, Step};
 
 /// The mark in front of a step: `+ ~ ± -`, or a space.
 pub(crate) fn action_mark(action: Action) -> &'static str {
@@ -33,12 +33,35 @@ pub(crate) fn value_text(value: &Value) -> String {
     format!("{cut}…")
 }
 
+/// How many invocations run at a time, and why.
+fn concurrency_text(concurrency: &Concurrency) -> String {
+    let Concurrency { function, shards, parallelization_factor: factor, invocations, reserved } = concurrency;
+    let limit = match (reserved, shards.map(|shards| shards * factor)) {
+        (Some(reserved), Some(wanted)) if *reserved >= wanted => format!(", of {reserved} reserved"),
+        (Some(reserved), _) => format!(", limited to {reserved} by its reserved concurrency"),
+        (None, _) => String::new(),
+    };
+    match (shards, invocations) {
+        (Some(shards), Some(_)) => {
+            let s = if *shards == 1 { "" } else { "s" };
+            format!(
+                "{function}: {shards} shard{s} × factor {factor} = up to {} invocations at a time{limit}",
+                shards * factor
+            )
+        }
+        _ => format!("{function}: as many shards as AWS opens × factor {factor} invocations at a time{limit}"),
+    }
+}
+
 /// The plan: each step, and field by field what changes.
 pub(super) fn plan(plan: &Plan) -> String {
     let mut text = String::new();
     let width = plan.steps.iter().map(|step| step.node.len()).max().unwrap_or(0);
     for step in plan.steps.iter().filter(|step| step.action != Action::Unchanged || step.refused.is_some()) {
         line(&mut text, step, width);
+    }
+    for concurrency in &plan.concurrency {
+        let _ = writeln!(text, "{}", concurrency_text(concurrency));
     }
     let unchanged = plan.steps.iter().filter(|step| step.action == Action::Unchanged && step.refused.is_none()).count();
     if plan.is_empty() {

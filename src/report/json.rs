@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::apply::{Ended, Outcome};
-use crate::plan::{Action, Change, Plan};
+use crate::plan::{Action, Change, Concurrency, Plan};
 
 /// What a run did, or would do.
 #[derive(Debug, Serialize)]
@@ -12,6 +12,8 @@ pub(crate) struct RunReport {
     pub(crate) stage: Option<String>,
     pub(crate) summary: Summary,
     pub(crate) resources: Vec<ResourceReport>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) concurrency: Vec<Concurrency>,
     pub(crate) seconds: f64,
 }
 
@@ -99,6 +101,7 @@ pub(crate) fn run_report(
         stage: stage.map(str::to_owned),
         summary,
         resources,
+        concurrency: plan.concurrency,
         seconds: round(seconds),
     }
 }

@@ -20,7 +20,7 @@ pub(crate) use reference::{Kind, Reference};
 pub(crate) use subscriber::{FilterOn, Recipient};
 pub(crate) use types::{
     Alarm, Architecture, AttributeType, Comparison, Consumer, Function, Key, MissingData, Queue, Spec,
-    StartingPosition, Statistic, StorageClass, StreamMode, Topic, Transition, ViewType, named,
+    StartingPosition, Statistic, StorageClass, Stream, StreamMode, Topic, Transition, ViewType, named,
 };
 pub(crate) use units::{Seconds, duration_text};
 pub(crate) use values::{Billing, Encryption, Threshold};

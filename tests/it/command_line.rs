@@ -28,7 +28,7 @@ fn bad_usage_exits_with_2_and_says_what_is_wrong() {
         (vec!["up", spec, "--endpoint-url", "localhost:5000"], "`localhost:5000` is not an endpoint"),
         (vec!["up", spec, "--local", "--endpoint-url", "http://127.0.0.1:1"], "cannot be used with"),
         (vec!["down", "--name", "Retail Events", "--local"], "`Retail Events` can't be a pipeline's name"),
-        (vec!["init", "retial"], "there is no recipe `retial`"),
+        (vec!["init", "retial"], "there is no recipe or pipeline `retial`"),
         (vec!["send", spec, "--local", "--poison", "200"], "200"),
         // Without a terminal there is nobody to ask.
         (vec!["up", spec, "--local"], "pass --yes"),

@@ -58,6 +58,31 @@ fn retail_goes_up_flows_and_goes_away() {
 }
 
 #[test]
+fn every_pipeline_goes_up_stays_as_it_is_and_goes_away() {
+    let home = Home::new();
+    for name in ["streaming-analytics", "clickstream", "change-capture", "fan-out"] {
+        let spec = pipeline(&format!("{name}.toml"));
+        let up = home.local("up", &spec, &["--yes"]);
+        assert_eq!(up["summary"]["create"], up["resources"].as_array().unwrap().len(), "{name}: {up:#}");
+        let before = home.calls().len();
+        let again = home.local("up", &spec, &["--yes"]);
+        assert_eq!(again["summary"]["unchanged"], up["summary"]["create"], "{name}: {again:#}");
+        assert_eq!(home.mutating_calls(before), Vec::<String>::new(), "{name}");
+        let down = home.local("down", &spec, &["--yes"]);
+        assert_eq!(down["summary"]["delete"], up["summary"]["create"], "{name}: {down:#}");
+        assert_nothing_is_left(&home);
+    }
+}
+
+#[test]
+fn plan_says_how_many_invocations_run_at_a_time() {
+    let home = Home::new();
+    let plan = home.run(&["plan", pipeline("clickstream.toml").to_str().unwrap(), "--local"]).expect(0);
+    let line = "function.processor: 2 shards × factor 2 = up to 4 invocations at a time, of 10 reserved";
+    assert!(plan.stdout.contains(line), "{plan:#?}");
+}
+
+#[test]
 fn two_stages_stand_side_by_side() {
     let home = Home::new();
     let spec = pipeline("retail-events.toml");

@@ -11,6 +11,7 @@ mod fan_out;
 mod flow;
 mod harness;
 mod moto;
+mod own_code;
 mod rehearsal;
 mod specs;
 mod watching;

@@ -1,0 +1,130 @@
+//! Functions with code of one's own: a crate that is built, and a zip file that is taken as it is.
+
+use std::io::{Read as _, Write as _};
+use std::path::Path;
+
+use serde_json::json;
+use zip::write::SimpleFileOptions;
+
+use crate::changes::changed_fields;
+use crate::flow::assert_nothing_is_left;
+use crate::harness::{Home, runtime, sdk};
+
+/// A whole Lambda function without a single dependency, so that it builds in a moment.
+const PROGRAM: &str = r#"
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+fn call(head: &str, body: &str) -> String {
+    let api = std::env::var("AWS_LAMBDA_RUNTIME_API").expect("Lambda sets it");
+    let mut stream = TcpStream::connect(&api).expect("the Runtime API listens");
+    write!(stream, "{head} HTTP/1.1\r\nhost: {api}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+        .expect("a request");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    answer
+}
+
+fn main() {
+    loop {
+        let event = call("GET /2018-06-01/runtime/invocation/next", "");
+        let header = event.lines().find_map(|line| line.to_lowercase().strip_prefix("lambda-runtime-aws-request-id: ").map(str::to_owned));
+        let Some(id) = header else { return };
+        call(&format!("POST /2018-06-01/runtime/invocation/{}/response", id.trim()), "\"WORD\"");
+    }
+}
+"#;
+
+const SPEC: &str = r#"
+name = "own"
+
+[stream.events]
+
+[function.f]
+code = "crate"
+source = { from = "stream.events" }
+"#;
+
+fn write_crate(home: &Home, bin: &str, word: &str) {
+    std::fs::create_dir_all(home.path().join("crate/src")).unwrap();
+    let manifest = format!(
+        "[package]\nname = \"own\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[[bin]]\nname = \"{bin}\"\npath = \"src/main.rs\"\n\n[workspace]\n"
+    );
+    home.write("crate/Cargo.toml", &manifest);
+    home.write("crate/src/main.rs", &PROGRAM.replace("WORD", word));
+}
+
+/// What the function answers.
+fn answer(home: &Home) -> String {
+    let lambda = aws_sdk_lambda::Client::new(&sdk(&home.endpoint()));
+    let output = runtime().block_on(lambda.invoke().function_name("own-f").send()).unwrap();
+    String::from_utf8(output.payload.unwrap().into_inner()).unwrap()
+}
+
+#[test]
+fn a_crate_of_ones_own_is_built_and_deployed() {
+    let home = Home::new();
+    let spec = home.write("own.toml", SPEC);
+    let missing = home.local_output("up", &spec, &["--yes"]).expect(2);
+    assert!(missing.stderr.contains("there is no crate in"), "{missing:#?}");
+
+    write_crate(&home, "other", "one");
+    let misnamed = home.local_output("up", &spec, &["--yes"]).expect(1);
+    assert!(misnamed.stderr.contains("hint: Lambda starts a program of this name"), "{misnamed:#?}");
+
+    write_crate(&home, "bootstrap", "one");
+    home.local("up", &spec, &["--yes"]);
+    assert_eq!(answer(&home), "\"one\"");
+    let before = home.calls().len();
+    let again = home.local("up", &spec, &["--yes"]);
+    assert_eq!(again["summary"]["unchanged"], again["resources"].as_array().unwrap().len(), "{again:#}");
+    assert_eq!(home.mutating_calls(before), Vec::<String>::new());
+
+    write_crate(&home, "bootstrap", "two");
+    let up = home.local("up", &spec, &["--yes"]);
+    assert_eq!(changed_fields(&up, "function.f"), ["code"]);
+    assert_eq!(answer(&home), "\"two\"");
+    // Nobody but the function knows what its events are.
+    let send = home.local_output("send", &spec, &["--count", "1"]).expect(1);
+    assert!(send.stderr.contains("has code of its own"), "{send:#?}");
+
+    // The same program, packed by somebody else.
+    let host = std::fs::read_dir(Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache/crate-target")).unwrap();
+    let newest = host
+        .flatten()
+        .filter_map(|entry| find(&entry.path(), "bootstrap"))
+        .max_by_key(|path| std::fs::metadata(path).unwrap().modified().unwrap())
+        .unwrap();
+    let mut program = Vec::new();
+    std::fs::File::open(newest).unwrap().read_to_end(&mut program).unwrap();
+    let zipped = home.write("zipped.toml", &SPEC.replace("\"crate\"", "\"own.zip\""));
+    write_zip(&home, "other", &program, 0o755);
+    let refused = home.local_output("plan", &zipped, &[]).expect(1);
+    assert!(refused.stderr.contains("has no `bootstrap`"), "{refused:#?}");
+    write_zip(&home, "bootstrap", &program, 0o644);
+    let refused = home.local_output("plan", &zipped, &[]).expect(1);
+    assert!(refused.stderr.contains("is not executable"), "{refused:#?}");
+    write_zip(&home, "bootstrap", b"MZ", 0o755);
+    let refused = home.local_output("plan", &zipped, &[]).expect(1);
+    assert!(refused.stderr.contains("is not a 64-bit Linux program"), "{refused:#?}");
+    write_zip(&home, "bootstrap", &program, 0o755);
+    home.local("up", &zipped, &["--yes"]);
+    assert_eq!(answer(&home), "\"two\"");
+    assert_eq!(home.local("plan", &zipped, &[])["summary"]["update"], json!(0));
+    home.local("down", &zipped, &["--yes"]);
+    assert_nothing_is_left(&home);
+}
+
+fn write_zip(home: &Home, name: &str, program: &[u8], mode: u32) {
+    let file = std::fs::File::create(home.path().join("own.zip")).unwrap();
+    let mut zip = zip::ZipWriter::new(file);
+    zip.start_file(name, SimpleFileOptions::default().unix_permissions(mode)).unwrap();
+    zip.write_all(program).unwrap();
+    zip.finish().unwrap();
+}
+
+/// The file of this name in `<triple>/debug`.
+fn find(folder: &Path, name: &str) -> Option<std::path::PathBuf> {
+    let triples = std::fs::read_dir(folder).ok()?.flatten();
+    triples.map(|triple| triple.path().join("debug").join(name)).find(|path| path.is_file())
+}
