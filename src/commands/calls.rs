@@ -1,5 +1,6 @@
 //! `streamkit local logs --calls`: what the embedded AWS was sent, and how each call ended.
 
+use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use serde::Deserialize;
@@ -33,7 +34,8 @@ impl Call {
             line.push_str(part);
         }
         if let Some(fault) = &self.fault {
-            line.push_str(&format!(" [{fault}]"));
+            // Writing to a String cannot fail.
+            let _ = write!(line, " [{fault}]");
         }
         line.push('\n');
         line

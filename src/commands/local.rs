@@ -31,6 +31,7 @@ pub(crate) struct Args {
 }
 
 #[derive(Debug, Subcommand)]
+#[expect(clippy::doc_link_with_quotes, reason = "the help shows TOML")]
 enum Command {
     /// Start it, unless it runs, and print its address
     ///

@@ -57,7 +57,7 @@ impl Builder<'_> {
                 let lines = metrics.iter().map(|(metric, statistic)| {
                     json!([namespace, metric, dimension, node.resource.name(), { "stat": statistic }])
                 });
-                widgets.push(self.metric_widget(&format!("{}: {what}", node.id), lines.collect()));
+                widgets.push(self.metric_widget(&format!("{}: {what}", node.id), &lines.collect::<Vec<_>>()));
             }
         }
         widgets.extend(self.recipe_widgets());
@@ -77,7 +77,7 @@ impl Builder<'_> {
         self.push("dashboard".to_owned(), Any::Dashboard(resource), Vec::new(), false);
     }
 
-    fn metric_widget(&self, title: &str, metrics: Vec<Value>) -> Value {
+    fn metric_widget(&self, title: &str, metrics: &[Value]) -> Value {
         json!({
             "type": "metric",
             "properties": { "title": title, "region": self.aws.region, "view": "timeSeries", "metrics": metrics },
@@ -101,7 +101,7 @@ impl Builder<'_> {
             let line =
                 |metric: &str| json!([recipe.namespace(), metric, "Pipeline", self.naming.prefix(), { "stat": "Sum" }]);
             let lines = vec![line(recipe.processed_metric()), line(recipe.failed_metric())];
-            Some(self.metric_widget(&format!("function.{}: events", key.get_ref()), lines))
+            Some(self.metric_widget(&format!("function.{}: events", key.get_ref()), &lines))
         };
         self.spec.function.iter().filter_map(of).collect()
     }

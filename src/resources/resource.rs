@@ -247,7 +247,8 @@ impl Resource for Any {
         each!(self, resource => resource.prepare(cx).await)
     }
     async fn read(&self, cx: &Cx) -> anyhow::Result<Option<Observed>> {
-        each!(self, resource => resource.read(cx).await).with_context(|| format!("reading {}", self.label()))
+        // On the heap: a bucket's many reads would make every future that awaits this one large.
+        each!(self, resource => Box::pin(resource.read(cx)).await).with_context(|| format!("reading {}", self.label()))
     }
     async fn create(&self, cx: &Cx, tags: &Tags) -> anyhow::Result<()> {
         each!(self, resource => resource.create(cx, tags).await).with_context(|| format!("creating {}", self.label()))
