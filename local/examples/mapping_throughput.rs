@@ -52,6 +52,10 @@ async fn main() -> anyhow::Result<()> {
         "Timeout": 60,
         "Code": { "ZipFile": BASE64.encode(zip.finish()?.into_inner()) },
     });
+    let trust =
+        r#"{"Statement":{"Effect":"Allow","Principal":{"Service":"lambda.amazonaws.com"},"Action":"sts:AssumeRole"}}"#;
+    let role = format!("Action=CreateRole&Version=2010-05-08&RoleName=r&AssumeRolePolicyDocument={trust}");
+    client.raw("POST", "/", &[("Content-Type", "application/x-www-form-urlencoded")], &role).await?;
     client.lambda("functions", &function).await?;
     client.kinesis("CreateStream", &json!({ "StreamName": "s", "ShardCount": 1 })).await?;
     tokio::time::sleep(Duration::from_millis(500)).await;

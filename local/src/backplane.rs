@@ -39,9 +39,9 @@ impl Backplane {
         &self.engines.pace
     }
 
-    /// Whether the role of this ARN and its trust policy have reached the other services. An unknown role has.
-    pub(crate) fn role_is_known(&self, arn: &str) -> bool {
-        self.engines.roles.is_known(role_name(arn))
+    /// Whether Lambda may act as the role of this ARN: it exists, trusts Lambda, and both have reached the other services.
+    pub(crate) fn role_is_assumable(&self, arn: &str) -> bool {
+        self.engines.roles.is_assumable(arn, "lambda.amazonaws.com")
     }
 
     /// Whether the policies of the role of this ARN have reached the other services too. An unknown role's have.

@@ -172,9 +172,11 @@ impl Roles {
         Instant::now() + self.pace.time(Step::RolePropagation, name)
     }
 
-    /// Whether the role and its trust policy are known to the other services by now. An unknown role is.
-    pub(crate) fn is_known(&self, name: &str) -> bool {
-        self.roles().get(name).is_none_or(|role| role.trusted_from <= Instant::now())
+    /// Whether a service may act as the role of this ARN: the role exists, its trust policy names the service, and other
+    /// services know both by now.
+    pub(crate) fn is_assumable(&self, arn: &str, service: &str) -> bool {
+        let now = Instant::now();
+        self.roles().values().any(|role| role.arn == arn && role.trusted_from <= now && trusts(&role.trust, service))
     }
 
     /// Whether what the role may do is known to the other services by now. An unknown role's is.
@@ -279,6 +281,27 @@ impl Role {
     }
 }
 
+/// Whether a trust policy allows a service to assume its role. Conditions and what it denies are not looked at.
+fn trusts(policy: &str, service: &str) -> bool {
+    let tree: Value = serde_json::from_str(policy).unwrap_or_default();
+    let has = |value: &Value, wanted: &[&str]| {
+        one_or_more(value).iter().any(|item| item.as_str().is_some_and(|item| wanted.contains(&item)))
+    };
+    one_or_more(&tree["Statement"]).iter().any(|statement| {
+        statement["Effect"] == "Allow"
+            && has(&statement["Action"], &["sts:AssumeRole", "sts:*", "*"])
+            && has(&statement["Principal"]["Service"], &[service])
+    })
+}
+
+/// Policies write a list of one without brackets.
+fn one_or_more(value: &Value) -> &[Value] {
+    match value {
+        Value::Array(items) => items,
+        one => std::slice::from_ref(one),
+    }
+}
+
 fn pairs(tags: &BTreeMap<String, String>) -> Value {
     tags.iter().map(|(key, value)| json!({"Key": key, "Value": value})).collect()
 }
@@ -305,4 +328,32 @@ fn no_role(name: &str) -> CallError {
 
 fn no_policy(name: &str) -> CallError {
     CallError::new(404, "NoSuchEntity", format!("The role policy with name {name} cannot be found."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trust_is_read_in_every_form_that_policies_have() {
+        let policy = |principal: Value, action: Value, effect: &str| {
+            let statement = json!({ "Effect": effect, "Principal": principal, "Action": action });
+            [json!({ "Statement": statement.clone() }), json!({ "Statement": [statement] })]
+        };
+        let lambda = "lambda.amazonaws.com";
+        let services = json!({ "Service": ["ec2.amazonaws.com", lambda] });
+        let assume = json!("sts:AssumeRole");
+        for (principal, action, effect, expected) in [
+            (json!({ "Service": lambda }), assume.clone(), "Allow", true),
+            (services, json!(["sts:TagSession", "sts:AssumeRole"]), "Allow", true),
+            (json!({ "Service": "ec2.amazonaws.com" }), assume.clone(), "Allow", false),
+            (json!({ "AWS": "*" }), assume.clone(), "Allow", false),
+            (json!({ "Service": lambda }), assume, "Deny", false),
+            (json!({ "Service": lambda }), json!("sts:TagSession"), "Allow", false),
+        ] {
+            for policy in policy(principal.clone(), action.clone(), effect) {
+                assert_eq!(trusts(&policy.to_string(), lambda), expected, "{policy}");
+            }
+        }
+    }
 }

@@ -32,7 +32,7 @@ impl Engine {
     }
 
     fn check_role(&self, settings: &Settings) -> Result<(), ApiError> {
-        if self.backplane.role_is_known(&settings.role) {
+        if self.backplane.role_is_assumable(&settings.role) {
             return Ok(());
         }
         Err(ApiError::invalid("The role defined for the function cannot be assumed by Lambda."))

@@ -73,7 +73,9 @@ impl Aws {
             rehearsal,
         };
         let server = tokio::spawn(serve(options, ready, async { drop(stopped.await) }));
-        Self { address: address.await.unwrap(), dir, stop, server }
+        let aws = Self { address: address.await.unwrap(), dir, stop, server };
+        aws.role("r", "lambda.amazonaws.com").await;
+        aws
     }
 
     /// Stops it; every process of a function must be gone then, and its code too.
@@ -130,6 +132,15 @@ impl Aws {
 
     pub(crate) async fn kinesis(&self, operation: &str, body: Value) -> Value {
         self.call(&format!("Kinesis_20131202.{operation}"), body).await
+    }
+
+    /// Makes a role that this service may assume.
+    pub(crate) async fn role(&self, name: &str, service: &str) {
+        let trust = json!({ "Version": "2012-10-17", "Statement": [{
+            "Effect": "Allow", "Principal": { "Service": service }, "Action": "sts:AssumeRole",
+        }] });
+        self.query(&format!("Action=CreateRole&Version=2010-05-08&RoleName={name}&AssumeRolePolicyDocument={trust}"))
+            .await;
     }
 
     /// Makes a function of the test bootstrap; `change` may alter the request.

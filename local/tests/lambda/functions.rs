@@ -52,6 +52,26 @@ async fn function_is_created_read_changed_and_deleted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn role_must_exist_and_trust_lambda() {
+    let aws = Aws::start().await;
+    aws.role("machines", "ec2.amazonaws.com").await;
+    aws.function("f", json!({}), |_| {}).await;
+    for role in ["nobody", "machines", "elsewhere/r"] {
+        let role = format!("arn:aws:iam::000000000000:role/{role}");
+        let mut body = function_body("g", &zip(&[("bootstrap", b"x", 0o755)]));
+        body["Role"] = json!(role);
+        let made = aws.lambda("POST", "functions", body).await;
+        let changed = aws.lambda("PUT", "functions/f/configuration", json!({ "Role": role })).await;
+        for refused in [made, changed] {
+            assert_eq!((refused.status, refused.code()), (400, "InvalidParameterValueException"), "{role}");
+            let message = "The role defined for the function cannot be assumed by Lambda.";
+            assert_eq!(refused.json()["message"], message, "{role}");
+        }
+    }
+    aws.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn invocation_reaches_a_warm_process_with_everything_that_lambda_gives_it() {
     let aws = Aws::start().await;
     aws.function("f", json!({ "MINE": "yes" }), |_| {}).await;
