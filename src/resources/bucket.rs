@@ -127,6 +127,25 @@ impl Bucket {
         Ok(answer.status == Some(BucketVersioningStatus::Enabled))
     }
 
+    async fn settings(&self, cx: &Cx) -> anyhow::Result<Fields> {
+        let (public_access, ownership, encryption, policy, versioning, mut fields) = tokio::try_join!(
+            async { Ok(self.public_access(cx).await?) },
+            async { Ok(self.ownership(cx).await?) },
+            async { Ok(self.encryption(cx).await?) },
+            self.tls_policy(cx),
+            async { Ok(self.versioning(cx).await?) },
+            async { anyhow::Ok(lifecycle::read(cx, &self.name).await?) },
+        )?;
+        fields.extend([
+            ("public_access", json!(public_access)),
+            ("ownership", json!(ownership)),
+            ("encryption", json!(encryption)),
+            ("policy", policy),
+            ("versioning", json!(versioning)),
+        ]);
+        Ok(fields)
+    }
+
     async fn change_one(&self, cx: &Cx, field: &str) -> anyhow::Result<()> {
         let s3 = &cx.aws.s3;
         match field {
@@ -214,21 +233,8 @@ impl Resource for Bucket {
 
     async fn read(&self, cx: &Cx) -> anyhow::Result<Option<Observed>> {
         let Some(tags) = self.tags(cx).await? else { return Ok(None) };
-        let (public_access, ownership, encryption, policy, versioning, mut fields) = tokio::try_join!(
-            async { Ok(self.public_access(cx).await?) },
-            async { Ok(self.ownership(cx).await?) },
-            async { Ok(self.encryption(cx).await?) },
-            self.tls_policy(cx),
-            async { Ok(self.versioning(cx).await?) },
-            async { anyhow::Ok(lifecycle::read(cx, &self.name).await?) },
-        )?;
-        fields.extend([
-            ("public_access", json!(public_access)),
-            ("ownership", json!(ownership)),
-            ("encryption", json!(encryption)),
-            ("policy", policy),
-            ("versioning", json!(versioning)),
-        ]);
+        // Six answers of S3 at a time are large; the future of every other resource would be as large.
+        let fields = Box::pin(self.settings(cx)).await?;
         Ok(Some(Observed { arn: self.arn.clone(), fields, tags: Some(tags), settled: true }))
     }
 

@@ -39,7 +39,9 @@ fn is_vital(step: &Step, scene: &Scene<'_>) -> bool {
     let flow = scene.flow;
     match step.kind {
         Type::Stream => step.name == flow.source.name(),
-        Type::Table => Some(&step.name) == flow.table.as_ref(),
+        Type::Table => step.name == flow.source.name() || Some(&step.name) == flow.table.as_ref(),
+        Type::Bucket => Some(&step.name) == flow.bucket.as_ref(),
+        Type::Topic => Some(&step.name) == flow.topic.as_ref(),
         Type::Function => step.name == flow.function,
         Type::Mapping => step.node == format!("function.{}.source", flow.key),
         _ => false,
