@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::{AttributeValue, KeyType, ScalarAttributeType};
-use streamkit_recipes::{Attribute, Item, KeyAttribute, KeyKind, TableKey, Write};
+use streamkit_recipes::{Attribute, Item, KeyAttribute, KeyKind, TableKey, View, Write};
 use tokio::time::Instant;
 
 use crate::aws::{Aws, AwsError, aws};
@@ -83,8 +83,15 @@ impl Changer {
     }
 }
 
-/// Asks for a table's key.
-pub(crate) async fn table_key(aws: &Aws, table: &str) -> anyhow::Result<TableKey> {
+/// What changes of a table look like.
+#[derive(Debug)]
+pub(crate) struct Source {
+    pub(crate) key: TableKey,
+    pub(crate) view: View,
+}
+
+/// Asks for a table's key, and for what its stream carries.
+pub(crate) async fn source(aws: &Aws, table: &str) -> anyhow::Result<Source> {
     let call = aws.dynamodb.describe_table().table_name(table).send().await;
     let what = || format!("describing DynamoDB table ({table})");
     let table = crate::aws::aws(call).with_context(what)?.table.context("DescribeTable: an answer without a table")?;
@@ -99,7 +106,10 @@ pub(crate) async fn table_key(aws: &Aws, table: &str) -> anyhow::Result<TableKey
         Some(KeyAttribute::new(name, kind))
     };
     let partition = attribute(KeyType::Hash).context("DescribeTable: an answer without a partition key")?;
-    Ok(TableKey { partition, sort: attribute(KeyType::Range) })
+    let sort = attribute(KeyType::Range);
+    let view = table.stream_specification.as_ref().and_then(|stream| stream.stream_view_type.clone());
+    let view = view.and_then(|view| View::from_name(view.as_str())).context("the table has no stream")?;
+    Ok(Source { key: TableKey { partition, sort }, view })
 }
 
 /// An item as the SDK has it.

@@ -7,11 +7,11 @@ mod traffic;
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Deserializer, Serialize, de};
 
 use crate::{
     Attribute, Change, ChangeKind, Count, Effects, Images, Item, Needs, Notification, Object, Recipe, Record, Rejected,
-    Sampled, Samples, SourceKind, TableKey, TableSamples, Write, Writer,
+    Sampled, Samples, SourceKind, TableKey, TableSamples, Told, Write, Writer,
 };
 
 /// All audit objects lie below it.
@@ -280,6 +280,28 @@ fn described(keys: &Item) -> String {
     parts.collect::<Vec<_>>().join(", ")
 }
 
+/// An announcement as a subscriber reads it.
+#[derive(Deserialize)]
+struct Heard {
+    change: HeardChange,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct HeardChange {
+    event_id: String,
+    event_name: String,
+    sequence_number: String,
+    #[serde(deserialize_with = "timestamp")]
+    changed_at: jiff::Timestamp,
+    size_bytes: u64,
+    keys: Item,
+}
+
+fn timestamp<'de, D: Deserializer<'de>>(deserializer: D) -> Result<jiff::Timestamp, D::Error> {
+    String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+}
+
 fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("texts, numbers and maps of them always serialize")
 }
@@ -301,6 +323,13 @@ impl TableSamples for Changes {
 
     fn canary(&self, run: &str, n: usize, now_ms: i64, key: &TableKey) -> Write {
         traffic::canary(run, n, now_ms, key)
+    }
+
+    fn told(&self, message: &str) -> Option<Told> {
+        let Heard { change } = serde_json::from_str(message).ok()?;
+        let HeardChange { event_id, event_name, sequence_number, changed_at, size_bytes, keys } = change;
+        let (kind, created_ms) = (ChangeKind::from_name(&event_name)?, changed_at.as_millisecond());
+        Some(Told { event_id, kind, sequence_number, created_ms, size_bytes, keys })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::{Item, Recipe, TableKey};
+use crate::{ChangeKind, Item, Recipe, TableKey};
 
 /// An event for a producer to put into a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +60,23 @@ impl Write {
 pub trait Sampled: Recipe {
     /// Its events, in the form that its source takes.
     fn samples(&self) -> Samples<'_>;
+}
+
+/// What a notification tells of its change: all that a writer can't know of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// DynamoDB's identity of the change.
+    pub event_id: String,
+    /// What was done to the item.
+    pub kind: ChangeKind,
+    /// Its place in the stream.
+    pub sequence_number: String,
+    /// About when it was made, in milliseconds since the epoch.
+    pub created_ms: i64,
+    /// The size of key and images in bytes.
+    pub size_bytes: u64,
+    /// The item's key.
+    pub keys: Item,
 }
 
 /// A recipe's events, in the form that its source takes.
@@ -147,4 +164,7 @@ pub trait TableSamples: Sync {
 
     /// Returns the `n`th change to try whether the pipeline flows at all.
     fn canary(&self, run: &str, n: usize, now_ms: i64, key: &TableKey) -> Write;
+
+    /// Reads out of a notification which change it is about; none if it is not one of this recipe's.
+    fn told(&self, message: &str) -> Option<Told>;
 }

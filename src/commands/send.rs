@@ -30,7 +30,7 @@ use crate::interrupt::Interrupt;
 use crate::pipeline::Flow;
 use crate::report::{Bar, Reporter, exit_code};
 use crate::spec::Seconds;
-use crate::writes::{Changer, table_key};
+use crate::writes::{self, Changer};
 
 /// Send realistic events, poison among them if wanted, or the lines of a file
 ///
@@ -185,7 +185,7 @@ async fn change(
         return Err(Usage("a table's changes are never poison: leave --poison out".to_owned()).into());
     }
     let table = flow.source.name();
-    let key = table_key(&session.aws, table).await.map_err(|error| match error.downcast::<AwsError>() {
+    let of_table = writes::source(&session.aws, table).await.map_err(|error| match error.downcast::<AwsError>() {
         Ok(error) => explained_change(error, table),
         Err(error) => error,
     })?;
@@ -195,13 +195,13 @@ async fn change(
     } else {
         let seed = args.seed.unwrap_or_else(|| fastrand::u64(..1 << 32));
         summary.seed = Some(seed);
-        table::Source::writer(samples, seed, &key)
+        table::Source::writer(samples, seed, &of_table.key)
     };
     let started = Instant::now();
     let bar = reporter.bar(args.count(), "changing");
     let plan = table::Plan {
         changer: Changer::new(&session.aws, table),
-        key,
+        key: of_table.key,
         source,
         pace: args.rate.map(|rate| Pace::new(rate, started)),
         left: args.count(),

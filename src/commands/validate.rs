@@ -10,6 +10,7 @@ mod reads;
 mod resources;
 mod run;
 mod scene;
+mod table;
 mod telemetry;
 
 use std::process::ExitCode;
@@ -73,24 +74,17 @@ pub(crate) async fn run(
     let flow = session.flow(args.function.as_deref())?;
     let recipe = flow.recipe()?;
     let scene = Scene::new(&session, flow, recipe, Duration::from_secs(args.timeout.0), global.local);
-    let Samples::Stream(samples) = recipe.samples() else {
-        anyhow::bail!("the recipe `{}` reads a table, and only streams can be validated", recipe.name());
-    };
-    let mut run = Run::new(scene, samples);
     let mut checks = Checks::new(reporter);
-    let stopped = tokio::select! {
-        result = try_all(&mut run, &mut checks) => result.err(),
-        () = interrupt.changed() => {
-            reporter.note("cleaning up; Ctrl-C again stops at once");
-            None
+    let (latencies, stopped) = match recipe.samples() {
+        Samples::Stream(samples) => {
+            let mut run = Run::new(scene, samples);
+            let stopped = validate_stream(&mut run, &mut checks, reporter, &mut interrupt).await;
+            (run.latencies(), stopped)
         }
+        Samples::Table(samples) => table::validate(scene, samples, &mut checks, reporter, &mut interrupt).await?,
     };
-    let shown = checks.under_way("cleanup");
-    let done = check("cleanup", "nothing of the run is left", CLEANUP, cleanup::check(&mut run)).await;
-    drop(shown);
-    checks.add(done);
-    let ok =
-        checks.conclude(stopped.is_none() && !interrupt.is_set(), &run.latencies(), started.elapsed().as_secs_f64())?;
+    let whole = stopped.is_none() && !interrupt.is_set();
+    let ok = checks.conclude(whole, &latencies, started.elapsed().as_secs_f64())?;
     if let Some(error) = stopped {
         return Err(error);
     }
@@ -98,6 +92,27 @@ pub(crate) async fn run(
         return Err(Interrupted { left: 0 }.into());
     }
     Ok(if ok { exit_code::DONE } else { ExitCode::from(exit_code::FAILED) })
+}
+
+/// Carries out all checks on a function that reads a stream, and cleans up. Gives why not everything was tried.
+async fn validate_stream(
+    run: &mut Run<'_>,
+    checks: &mut Checks<'_>,
+    reporter: &Reporter,
+    interrupt: &mut Interrupt,
+) -> Option<anyhow::Error> {
+    let stopped = tokio::select! {
+        result = try_all(run, checks) => result.err(),
+        () = interrupt.changed() => {
+            reporter.note("cleaning up; Ctrl-C again stops at once");
+            None
+        }
+    };
+    let shown = checks.under_way("cleanup");
+    let done = check("cleanup", "nothing of the run is left", CLEANUP, cleanup::check(run)).await;
+    drop(shown);
+    checks.add(done);
+    stopped
 }
 
 /// Carries out all checks in order.

@@ -112,6 +112,21 @@ fn process_gives_an_audit_object_and_a_notification() {
 }
 
 #[test]
+fn a_notification_tells_which_change_it_is_about() {
+    let change = change(ChangeKind::Modify, VIEW);
+    let told = Told {
+        event_id: change.event_id.to_owned(),
+        kind: ChangeKind::Modify,
+        sequence_number: "111".to_owned(),
+        created_ms: 1_700_000_000_250,
+        size_bytes: 59,
+        keys: keys().clone(),
+    };
+    assert_eq!(Changes.told(&effects(change).notifications[0].message), Some(told));
+    assert_eq!(Changes.told(r#"{"AlarmName":"lag"}"#), None);
+}
+
+#[test]
 fn what_a_view_type_does_not_carry_is_said() {
     use ChangeKind::{Insert, Modify, Remove};
     let all = |names: &[&str]| json!(names);

@@ -94,8 +94,9 @@ impl<'a> Checks<'a> {
         let failed = self.done.iter().filter(|check| !check.ok).count();
         if let Latency { p50: Some(p50), p95: Some(p95), p99: Some(p99) } = latency_ms {
             let events = latencies.len();
-            self.reporter
-                .text(&format!("\nfrom stream to item: p50 {p50} ms, p95 {p95} ms, p99 {p99} ms ({events} events)\n"));
+            self.reporter.text(&format!(
+                "\nfrom the source to the effect: p50 {p50} ms, p95 {p95} ms, p99 {p99} ms ({events} events)\n"
+            ));
         }
         let all = self.done.len();
         let ok = whole && failed == 0;

@@ -1,0 +1,108 @@
+//! A queue of the run's own that hears what the topic says, and that goes away with the run.
+
+use anyhow::Context as _;
+use aws_sdk_sqs::types::QueueAttributeName;
+use serde_json::json;
+
+use crate::aws::{AwsError, Tags, aws};
+use crate::commands::validate::scene::Scene;
+
+/// The node that the queue's tag names. No spec can have it, so a queue that is left behind by a killed run is one that
+/// `up` and `down` delete.
+const NODE: &str = "validate.mailbox";
+/// A message is read once: it stays hidden for as long as SQS allows.
+const HIDDEN_SECONDS: u32 = 12 * 60 * 60;
+const MESSAGES: i32 = 10;
+
+/// A queue that is subscribed to a topic.
+pub(super) struct Mailbox {
+    sqs: aws_sdk_sqs::Client,
+    sns: aws_sdk_sns::Client,
+    topic_arn: String,
+    name: String,
+    queue_arn: String,
+    tags: Tags,
+    url: Option<String>,
+    subscription: Option<String>,
+}
+
+impl Mailbox {
+    /// Nothing is made yet.
+    pub(super) fn new(scene: &Scene<'_>, topic: &str) -> Self {
+        let aws = &scene.session.aws;
+        let name = format!("{}-validate-{}", scene.pipeline(), scene.name);
+        Self {
+            sqs: aws.sqs.clone(),
+            sns: aws.sns.clone(),
+            topic_arn: aws.arn("sns", topic),
+            queue_arn: aws.arn("sqs", &name),
+            tags: scene.session.cx.owner.tags(NODE, &Tags::new()),
+            name,
+            url: None,
+            subscription: None,
+        }
+    }
+
+    /// Makes the queue and subscribes it.
+    pub(super) async fn open(&mut self) -> anyhow::Result<()> {
+        let policy = json!({
+            "Version": "2012-10-17",
+            "Statement": [{
+                "Effect": "Allow",
+                "Principal": { "Service": "sns.amazonaws.com" },
+                "Action": "sqs:SendMessage",
+                "Resource": self.queue_arn,
+                "Condition": { "ArnEquals": { "aws:SourceArn": self.topic_arn } },
+            }],
+        });
+        let call = self
+            .sqs
+            .create_queue()
+            .queue_name(&self.name)
+            .attributes(QueueAttributeName::Policy, policy.to_string())
+            .attributes(QueueAttributeName::VisibilityTimeout, HIDDEN_SECONDS.to_string())
+            .set_tags(Some(self.tags.clone().into_iter().collect()));
+        let what = || format!("making the queue {} that hears the topic", self.name);
+        self.url = aws(call.send().await).with_context(what)?.queue_url;
+        let call = self
+            .sns
+            .subscribe()
+            .topic_arn(&self.topic_arn)
+            .protocol("sqs")
+            .endpoint(&self.queue_arn)
+            .attributes("RawMessageDelivery", "true")
+            .return_subscription_arn(true);
+        let what = || format!("subscribing the queue {} to the topic", self.name);
+        self.subscription = aws(call.send().await).with_context(what)?.subscription_arn;
+        Ok(())
+    }
+
+    /// Some messages, each once; waits a second for the first one.
+    pub(super) async fn receive(&self) -> anyhow::Result<Vec<String>> {
+        let Some(url) = &self.url else { return Ok(Vec::new()) };
+        let call = self.sqs.receive_message().queue_url(url).max_number_of_messages(MESSAGES).wait_time_seconds(1);
+        let answer =
+            aws(call.send().await).with_context(|| format!("receiving messages of the queue {}", self.name))?;
+        Ok(answer.messages.unwrap_or_default().into_iter().filter_map(|message| message.body).collect())
+    }
+
+    /// Takes subscription and queue away. What is gone already is fine.
+    pub(super) async fn close(&mut self) -> anyhow::Result<()> {
+        if let Some(subscription) = self.subscription.take() {
+            let call = self.sns.unsubscribe().subscription_arn(&subscription);
+            gone(aws(call.send().await)).context("taking the run's subscription of the topic away")?;
+        }
+        if let Some(url) = self.url.take() {
+            let call = self.sqs.delete_queue().queue_url(&url);
+            gone(aws(call.send().await)).with_context(|| format!("deleting the queue {}", self.name))?;
+        }
+        Ok(())
+    }
+}
+
+fn gone<T>(result: Result<T, AwsError>) -> Result<(), AwsError> {
+    match result {
+        Err(error) if !error.is_missing() => Err(error),
+        _ => Ok(()),
+    }
+}
