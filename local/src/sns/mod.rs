@@ -16,7 +16,7 @@ use uuid::Uuid;
 use crate::error::CallError;
 use crate::input::{list, map_pairs, required, tag_pairs, text};
 use crate::lambda;
-use crate::sqs::Sqs;
+use crate::sqs::{Sqs, is_fifo};
 use message::{Published, invalid};
 use subscription::Subscription;
 use topics::Topic;
@@ -140,7 +140,7 @@ impl Sns {
         let name = required(input, "Name")?;
         topics::check_name(name)?;
         let fifo = map_pairs(&input["Attributes"]).any(|(name, value)| name == "FifoTopic" && value == "true");
-        if fifo != (name.rsplit('.').next() == Some("fifo")) {
+        if fifo != is_fifo(name) {
             return Err(invalid(
                 "Topic Name Reason: Fifo Topic names must end with .fifo and must be made up of only uppercase and lowercase ASCII letters, numbers, underscores, and hyphens, and must be between 1 and 256 characters long.",
             ));

@@ -8,6 +8,7 @@ use super::filter_policy::{FilterPolicy, Scope};
 use super::message::{Published, invalid};
 use super::{new_id, texts};
 use crate::error::CallError;
+use crate::sqs::is_fifo;
 
 /// Attributes that are kept as they are given.
 const PLAIN: [&str; 5] =
@@ -42,10 +43,7 @@ impl Subscription {
             "firehose" => return Err(invalid("Firehose endpoint ARN")),
             _ => return Err(invalid(&format!("Amazon SNS does not support this protocol string: {protocol}"))),
         };
-        if std::path::Path::new(endpoint).extension().is_some_and(|it| it == "fifo")
-            && protocol == "sqs"
-            && topic.strip_suffix(".fifo").is_none()
-        {
+        if protocol == "sqs" && is_fifo(endpoint) && !is_fifo(topic) {
             return Err(invalid(
                 "Invalid parameter: Endpoint Reason: FIFO SQS Queues can not be subscribed to standard SNS topics",
             ));

@@ -8,6 +8,7 @@ use super::message::{Published, invalid};
 use super::subscription::Subscription;
 use super::texts;
 use crate::error::CallError;
+use crate::sqs::is_fifo;
 
 const TOPIC_SETTINGS: [&str; 12] = [
     "DisplayName",
@@ -84,7 +85,7 @@ impl Topic {
     }
 
     pub(super) fn fifo(&self) -> bool {
-        self.arn.rsplit('.').next() == Some("fifo")
+        is_fifo(&self.arn)
     }
 
     /// Gives a message of a FIFO topic what it needs, or says what is missing.

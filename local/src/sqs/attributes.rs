@@ -43,8 +43,8 @@ pub(super) const FIFO_DEFAULTS: [(&str, &str); 4] = [
     ("FifoThroughputLimit", "perQueue"),
 ];
 
-/// FIFO queues are known by their suffix, in lower case only.
-pub(super) fn is_fifo(name: &str) -> bool {
+/// FIFO queues and topics are known by their suffix, in lower case only; so are their ARNs.
+pub(crate) fn is_fifo(name: &str) -> bool {
     name.strip_suffix(".fifo").is_some()
 }
 

@@ -297,10 +297,10 @@ fn matches_name(wanted: &str, name: &str) -> bool {
 pub(crate) fn deduplication_id(body: &str) -> String {
     // `md5` and `sha2` are of different generations of the same traits.
     let hash = <sha2::Sha256 as sha2::Digest>::digest(body);
-    hash.iter().fold(String::new(), |mut text, byte| {
+    hash.iter().fold(String::new(), |mut hex, byte| {
         // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
+        let _ = write!(hex, "{byte:02x}");
+        hex
     })
 }
 

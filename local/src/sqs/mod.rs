@@ -19,6 +19,7 @@ use crate::error::CallError;
 use crate::input::{integer, list, map_pairs, required, text, texts};
 use crate::pace::{Pace, Step};
 
+pub(crate) use attributes::is_fifo;
 pub(crate) use messages::deduplication_id;
 use queue::Queue;
 

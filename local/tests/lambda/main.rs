@@ -16,5 +16,6 @@ mod property_check;
 mod queues;
 mod sns;
 mod sources;
+mod sqs_source;
 mod versions;
 mod windows;

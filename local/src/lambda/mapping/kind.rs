@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::settings::Settings;
 use crate::lambda::error::ApiError;
+use crate::sqs::is_fifo;
 
 /// What a mapping reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,7 +85,7 @@ impl SourceKind {
     /// Refuses settings that do not go together.
     pub(crate) fn check(self, settings: &Settings) -> Result<(), ApiError> {
         if self == Self::Sqs {
-            if settings.source_arn.rsplit('.').next() == Some("fifo") {
+            if is_fifo(&settings.source_arn) {
                 if !settings.window.is_zero() {
                     return Err(ApiError::invalid("Batching window is not supported for FIFO queues"));
                 }

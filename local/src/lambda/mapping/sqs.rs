@@ -20,6 +20,7 @@ use crate::backplane::{Backplane, CallError};
 use crate::lambda::invoke::{Event, Refusal};
 use crate::lambda::page::Query;
 use crate::pace::Step;
+use crate::sqs::is_fifo;
 
 /// Batches at a time when the mapping sets no maximum: Lambda begins with five, too.
 const CONCURRENCY: u32 = 5;
@@ -145,7 +146,13 @@ pub(crate) async fn run(shared: Arc<Shared>, queue: Queue, ready: oneshot::Sende
             Some(Ok((url, messages))) if !messages.is_empty() => {
                 let (shared, queue) = (Arc::clone(&shared), queue.clone());
                 batches.spawn(async move {
-                    settle(&shared, &queue, &url, &messages).await;
+                    for batch in by_size(messages) {
+                        let done = settle(&shared, &queue, &url, &batch).await;
+                        // What comes after a failed message of a FIFO queue waits for it.
+                        if !done && is_fifo(&queue.arn) {
+                            break;
+                        }
+                    }
                     drop(place);
                 });
             }
@@ -195,6 +202,23 @@ async fn gather(shared: &Shared, queue: &Queue) -> Result<(String, Vec<Message>)
     Ok((url, messages))
 }
 
+/// Parts that an invocation can take. A single message that is too big is one of its own, which the function then refuses.
+fn by_size(messages: Vec<Message>) -> Vec<Vec<Message>> {
+    let (mut parts, mut bytes) = (vec![Vec::new()], ENVELOPE);
+    for message in messages {
+        let size = message.json.len() + 1;
+        if bytes + size > MAX_PAYLOAD && bytes > ENVELOPE {
+            parts.push(Vec::new());
+            bytes = ENVELOPE;
+        }
+        bytes += size;
+        if let Some(part) = parts.last_mut() {
+            part.push(message);
+        }
+    }
+    parts
+}
+
 /// The message, unless the mapping's filters keep it from the function: then it is deleted.
 async fn admit(shared: &Shared, queue: &Queue, url: &str, given: &Value) -> Option<Message> {
     shared.mapping_count("PolledEventCount", 1);
@@ -213,8 +237,8 @@ async fn admit(shared: &Shared, queue: &Queue, url: &str, given: &Value) -> Opti
     Some(Message { id, receipt, json: record.to_string() })
 }
 
-/// Invokes the function with a batch, and deletes what it processed.
-async fn settle(shared: &Shared, queue: &Queue, url: &str, messages: &[Message]) {
+/// Invokes the function with a batch, and deletes what it processed; `false` when something stays.
+async fn settle(shared: &Shared, queue: &Queue, url: &str, messages: &[Message]) -> bool {
     let Shared { engine, mapping, settings, stop, .. } = shared;
     let hidden = queue.visibility().await.unwrap_or_default();
     let until = Instant::now() + hidden;
@@ -235,7 +259,7 @@ async fn settle(shared: &Shared, queue: &Queue, url: &str, messages: &[Message])
                 if Instant::now() + TROUBLE > until
                     || stop.run_until_cancelled(tokio::time::sleep(TROUBLE)).await.is_none()
                 {
-                    return;
+                    return false;
                 }
             }
         }
@@ -255,4 +279,24 @@ async fn settle(shared: &Shared, queue: &Queue, url: &str, messages: &[Message])
     shared.mapping_count("DeletedEventCount", messages.len() - failed.len());
     let done = messages.iter().enumerate().filter(|(at, _)| !failed.contains(at));
     queue.delete(url, done.map(|(_, message)| message.receipt.as_str())).await;
+    failed.is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_stay_below_six_megabytes_and_in_order() {
+        let message = |(id, bytes): (usize, usize)| Message {
+            id: id.to_string(),
+            receipt: String::new(),
+            json: "x".repeat(bytes),
+        };
+        let sizes = [MAX_PAYLOAD / 2, MAX_PAYLOAD / 3, MAX_PAYLOAD / 3, 10, MAX_PAYLOAD * 2, 10];
+        let parts = by_size(sizes.into_iter().enumerate().map(message).collect());
+        let ids: Vec<String> =
+            parts.iter().map(|part| part.iter().map(|message| message.id.as_str()).collect()).collect();
+        assert_eq!(ids, ["01", "23", "4", "5"]);
+    }
 }
