@@ -25,8 +25,16 @@ const TIMES: &str = r#"
     mapping-update = ["200ms", "500ms"]
     mapping-delete = ["200ms", "700ms"]
     mapping-polling = ["200ms", "700ms"]
-    queue-name = "1s"
 "#;
+
+/// In-place changes of the stream, the function and its mapping, several of each.
+const CHANGES: [(&str, &str); 5] = [
+    ("shards = 1 ", "shards = 2 "),
+    ("retention = \"24h\"", "retention = \"48h\""),
+    ("memory = 256 ", "memory = 512 "),
+    ("timeout = \"2m\"", "timeout = \"1m\""),
+    ("max_retries = 3", "max_retries = 5"),
+];
 
 /// Every operation that makes a part of the pipeline.
 const MAKES: [(&str, &str); 9] = [
@@ -110,6 +118,14 @@ fn every_seed_converges_under_delays_and_faults() {
         );
         assert_eq!(home.mutating_calls(before), Vec::<String>::new(), "seed {seed}");
 
+        // Changes meet streams that are UPDATING and functions with an update in progress.
+        let changed = home.retail(&CHANGES);
+        let up = home.converge("up", &changed);
+        assert_eq!(up["summary"]["failed"], 0, "seed {seed}: {up:#}");
+        let before = home.calls().len();
+        home.converge("up", &changed);
+        assert_eq!(home.mutating_calls(before), Vec::<String>::new(), "seed {seed}");
+
         let sent = home.local("send", &spec, &["--count", "200", "--seed", seed]);
         assert_eq!(sent["sent"], 200, "seed {seed}: {sent:#}");
         let config = sdk(&home.endpoint());
@@ -121,6 +137,19 @@ fn every_seed_converges_under_delays_and_faults() {
         met.extend(home.calls().iter().filter_map(|call| call["fault"].as_str().map(str::to_owned)));
     }
     assert_eq!(met.into_iter().collect::<Vec<_>>(), ["error", "lost-answer", "lost-request", "throttle"]);
+}
+
+#[test]
+fn a_queue_just_deleted_is_made_again_as_soon_as_its_name_is_free() {
+    let home = Home::new();
+    let times = home.write("times.toml", "changes.queue-name = \"5s\"");
+    home.rehearse(&["--latency", times.to_str().unwrap()]);
+    let spec = home.write("queue.toml", "name = \"again\"\n[queue.events]\n");
+    home.local("up", &spec, &["--yes"]);
+    home.local("down", &spec, &["--yes"]);
+    let up = home.local("up", &spec, &["--yes"]);
+    assert_eq!(up["summary"]["create"], 1, "{up:#}");
+    assert!(home.seen(|call| call["operation"] == "CreateQueue" && call["error_code"] == "QueueDeletedRecently"));
 }
 
 #[test]
