@@ -1,4 +1,4 @@
-//! The gateway's own paths under `/_streamkit/`: health, call log, faults, stop. Never signed, never for web pages.
+//! The gateway's own paths under `/_streamkit/`: health, call log, faults, function packages, stop. Never signed, never for web pages.
 
 use axum::body::Bytes;
 use axum::response::Response;
@@ -12,7 +12,7 @@ use crate::protocol;
 pub(crate) const PREFIX: &str = "/_streamkit/";
 
 /// Answers a control request.
-pub(crate) fn answer(gateway: &Gateway, request: &Request<Bytes>) -> Response {
+pub(crate) async fn answer(gateway: &Gateway, request: &Request<Bytes>) -> Response {
     let path = request.uri().path().trim_start_matches(PREFIX);
     match (request.method(), path) {
         (&Method::GET, "health") => respond(
@@ -45,6 +45,13 @@ pub(crate) fn answer(gateway: &Gateway, request: &Request<Bytes>) -> Response {
         (&Method::POST, "stop") => {
             gateway.stop.notify_one();
             respond(202, &json!({}))
+        }
+        // The `Code.Location` of a function.
+        (&Method::GET, path) if path.starts_with("code/") => {
+            match gateway.lambda.package(path.trim_start_matches("code/")).await {
+                Some(package) => protocol::response(200, "application/zip", package),
+                None => respond(404, &json!({"message": "no function uses this package"})),
+            }
         }
         _ => respond(404, &json!({"message": "no such control path"})),
     }

@@ -52,7 +52,7 @@ impl Gateway {
             return refused(400, "the request body is not the gzip that its Content-Encoding says it is");
         };
         if control {
-            return control::answer(self, &request);
+            return control::answer(self, &request).await;
         }
         let Some(call) = Call::of(&request) else {
             return refused(400, "neither signature, X-Amz-Target, path nor Action names an AWS service");

@@ -18,7 +18,7 @@ use super::error::ApiError;
 use crate::backplane::Backplane;
 
 /// Lambda's limit for a package sent with the request.
-const MAX_ZIPPED: usize = 50 * 1024 * 1024;
+const MAX_SENT: usize = 50 * 1024 * 1024;
 /// Lambda's limit for an unpacked package.
 const MAX_UNZIPPED: u64 = 262_144_000;
 
@@ -31,12 +31,17 @@ pub(crate) struct Code {
     pub(crate) size: usize,
     /// Folder that the package was unpacked to; the process's `LAMBDA_TASK_ROOT`.
     pub(crate) dir: PathBuf,
+    /// The package itself.
+    pub(crate) zip: PathBuf,
+    /// Name in the URL that the package can be fetched from.
+    pub(crate) id: String,
 }
 
 impl Drop for Code {
     fn drop(&mut self) {
-        // Nothing can be done about a folder that cannot be removed; the next start sweeps it.
+        // Nothing can be done about what cannot be removed; the next start sweeps it.
         drop(fs::remove_dir_all(&self.dir));
+        drop(fs::remove_file(&self.zip));
     }
 }
 
@@ -80,25 +85,25 @@ impl CodeStore {
     }
 
     fn unpack(&self, zip: &[u8]) -> Result<Arc<Code>, ApiError> {
-        if zip.len() > MAX_ZIPPED {
-            return Err(ApiError::new(
-                http::StatusCode::PAYLOAD_TOO_LARGE,
-                "RequestTooLargeException",
-                "Request must be smaller than 69905067 bytes for the CreateFunction operation",
-            ));
-        }
         let sha256 = BASE64.encode(Sha256::digest(zip));
         if let Some(code) = self.lock().get(&sha256).and_then(Weak::upgrade) {
             return Ok(code);
         }
         // The folder has a name of its own, so that a package removed and sent again at once cannot meet itself.
-        let dir = self.root.join(Uuid::new_v4().simple().to_string());
-        let code = Arc::new(Code { sha256: sha256.clone(), size: zip.len(), dir });
+        let id = Uuid::new_v4().simple().to_string();
+        let (dir, kept) = (self.root.join(&id), self.root.join(format!("{id}.zip")));
+        let code = Arc::new(Code { sha256: sha256.clone(), size: zip.len(), dir, zip: kept, id });
         extract(zip, &code.dir)?;
+        fs::write(&code.zip, zip).map_err(|error| ApiError::service(format!("keeping function code: {error}")))?;
         let mut live = self.lock();
         live.retain(|_, code| code.strong_count() > 0);
         live.insert(sha256, Arc::downgrade(&code));
         Ok(code)
+    }
+
+    /// The code whose package has this name in URLs, while a function uses it.
+    pub(crate) fn find(&self, id: &str) -> Option<Arc<Code>> {
+        self.lock().values().filter_map(Weak::upgrade).find(|code| code.id == id)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Weak<Code>>> {
@@ -122,9 +127,17 @@ fn sent(source: &Value) -> Result<Vec<u8>, ApiError> {
             "ImageUri is not supported by the embedded AWS, which runs a bootstrap."
         }));
     };
-    BASE64.decode(text).map_err(|_| {
+    let zip = BASE64.decode(text).map_err(|_| {
         ApiError::invalid("Could not unzip uploaded file. Please check your file, then try to upload again.")
-    })
+    })?;
+    if zip.len() > MAX_SENT {
+        return Err(ApiError::new(
+            http::StatusCode::PAYLOAD_TOO_LARGE,
+            "RequestTooLargeException",
+            "Request must be smaller than 69905067 bytes for the CreateFunction operation",
+        ));
+    }
+    Ok(zip)
 }
 
 /// Removes the folders of daemons that no longer run.

@@ -69,11 +69,11 @@ impl Engine {
         Ok(answer(StatusCode::CREATED, &function.configuration(&function.version(), State::Creating)))
     }
 
-    pub(crate) fn get_function(target: &Target) -> Response {
+    pub(crate) fn get_function(&self, target: &Target) -> Response {
         let function = &target.function;
         let mut shown = json!({
             "Configuration": target.configuration(),
-            "Code": { "RepositoryType": "S3" },
+            "Code": { "RepositoryType": "S3", "Location": self.code_url(&target.version.code) },
             "Tags": *function.tags(),
         });
         if let Some(reserved) = *function.reserved() {

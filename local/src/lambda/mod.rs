@@ -37,7 +37,7 @@ use tokio_util::task::TaskTracker;
 pub use routes::operation_name;
 
 use crate::backplane::Backplane;
-use code::CodeStore;
+use code::{Code, CodeStore};
 use function::Function;
 use logs::Logs;
 use mapping::Mapping;
@@ -97,6 +97,17 @@ impl Engine {
         self.stop_writers.cancel();
         // Pollers and asynchronous invocations have ended: nothing starts a process again, and the code can go.
         self.functions().clear();
+    }
+
+    /// The URL that a package can be fetched from.
+    fn code_url(&self, code: &Code) -> String {
+        format!("{}{}code/{}", self.backplane.endpoint(), crate::control::PREFIX, code.id)
+    }
+
+    /// The package at the end of such a URL; `None` when no function uses it any more.
+    pub(crate) async fn package(&self, id: &str) -> Option<Vec<u8>> {
+        let code = self.code.find(id)?;
+        tokio::fs::read(&code.zip).await.ok()
     }
 
     /// Starts to look after idle processes, once there are any.

@@ -119,7 +119,7 @@ impl Engine {
                 let (function, qualifier) = (&target.function, target.qualifier());
                 let last = percent_decode(path.trim_end_matches('/').rsplit('/').next().unwrap_or_default());
                 match operation {
-                    "GetFunction" => Ok(Self::get_function(&target)),
+                    "GetFunction" => Ok(self.get_function(&target)),
                     "GetFunctionConfiguration" => ok(target.configuration()),
                     "UpdateFunctionCode" => self.update_function_code(function, &body).await,
                     "UpdateFunctionConfiguration" => self.update_function_configuration(function, &body),

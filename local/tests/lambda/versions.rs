@@ -133,6 +133,12 @@ async fn code_comes_from_s3_too() {
     let zip = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, zip).unwrap();
     assert_eq!(aws.http("PUT", "/code/f/package.zip", &[], &zip).await.status, 200);
     aws.function("f", json!({}), |body| body["Code"] = json!({ "S3Bucket": "code", "S3Key": "f/package.zip" })).await;
+    let seen = aws.lambda("GET", "functions/f", Value::Null).await.json();
+    assert_eq!(seen["Configuration"]["CodeSize"], zip.len());
+    // AWS gives a signed URL of a bucket of its own, which anybody may read for ten minutes.
+    let url = seen["Code"]["Location"].as_str().unwrap().to_owned();
+    let path = format!("/{}", url.strip_prefix("http://").unwrap().split_once('/').unwrap().1);
+    assert_eq!(aws.http("GET", &path, &[], b"").await.body, zip);
     let answer = aws.invoke("f", json!({})).await;
     assert!(answer.text().contains("exit status 3"), "{}", answer.text());
     let mut body = crate::aws::function_body("g", "");
