@@ -1,6 +1,7 @@
 //! Changes on their way into a table: one item at a time, and again what the table did not take.
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -69,7 +70,8 @@ impl Changer {
                 for (place, name) in remove.iter().enumerate() {
                     call = call.expression_attribute_names(format!("#r{place}"), name);
                     expression += if place == 0 { " REMOVE " } else { ", " };
-                    expression += &format!("#r{place}");
+                    // Writing to a String cannot fail.
+                    let _ = write!(expression, "#r{place}");
                 }
                 let expression = expression.trim();
                 let call = call.set_update_expression((!expression.is_empty()).then(|| expression.to_owned()));

@@ -411,15 +411,12 @@ fn conclude(summary: &mut Summary, took: Duration) {
 fn text(summary: &Summary, stream: &str) -> String {
     let Summary { sent, failed, retried, poison, bytes, seconds, records_per_second, .. } = summary;
     let mut parts = vec![format!("{records_per_second:.0} a second"), format!("{} KB", bytes.div_ceil(1_000))];
-    let what = match &summary.changes {
-        Some(ChangeCounts { puts, updates, deletes }) => {
-            parts.push(format!("{puts} items put, {updates} changed, {deletes} deleted"));
-            "changes"
-        }
-        None => {
-            parts.push(format!("{poison} of them poison"));
-            "events"
-        }
+    let what = if let Some(ChangeCounts { puts, updates, deletes }) = &summary.changes {
+        parts.push(format!("{puts} items put, {updates} changed, {deletes} deleted"));
+        "changes"
+    } else {
+        parts.push(format!("{poison} of them poison"));
+        "events"
     };
     if *retried > 0 {
         parts.push(format!("{retried} sent again"));

@@ -78,10 +78,12 @@ pub(crate) async fn run(
     let (latencies, stopped) = match recipe.samples() {
         Samples::Stream(samples) => {
             let mut run = Run::new(scene, samples);
-            let stopped = validate_stream(&mut run, &mut checks, reporter, &mut interrupt).await;
+            let stopped = Box::pin(validate_stream(&mut run, &mut checks, reporter, &mut interrupt)).await;
             (run.latencies(), stopped)
         }
-        Samples::Table(samples) => table::validate(scene, samples, &mut checks, reporter, &mut interrupt).await?,
+        Samples::Table(samples) => {
+            Box::pin(table::validate(scene, samples, &mut checks, reporter, &mut interrupt)).await?
+        }
     };
     let whole = stopped.is_none() && !interrupt.is_set();
     let ok = checks.conclude(whole, &latencies, started.elapsed().as_secs_f64())?;
@@ -165,7 +167,7 @@ async fn try_all(run: &mut Run<'_>, checks: &mut Checks<'_>) -> anyhow::Result<(
         checks.add(done);
     }
 
-    end(&run.scene, checks, run.wanted_metrics(), &before, run.poison.first()).await;
+    Box::pin(end(&run.scene, checks, run.wanted_metrics(), &before, run.poison.first())).await;
     Ok(())
 }
 

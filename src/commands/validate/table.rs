@@ -75,13 +75,13 @@ async fn try_all(run: &mut Run<'_>, checks: &mut Checks<'_>) -> anyhow::Result<(
     checks.add(done);
 
     let expected = format!("what the recipe says of changes under {}, word by word", run.source.view.name());
-    checks.add(check("notices", expected, limit, notices(run)).await);
+    checks.add(check("notices", expected, limit, async { Ok(notices(run)) }).await);
     let expected = "an object of its own for each change, as the recipe says, and found by its hour";
     checks.add(check("audit", expected, limit, audit(run)).await);
     let expected = "the changes of each item in the order in which they were made";
     checks.add(check("order", expected, limit, async { Ok(order(run)) }).await);
 
-    end(&run.scene, checks, run.wanted_metrics(), &before, None).await;
+    Box::pin(end(&run.scene, checks, run.wanted_metrics(), &before, None)).await;
     Ok(())
 }
 
@@ -168,10 +168,10 @@ fn unheard(run: &Run<'_>, canaries: bool) -> usize {
 }
 
 /// Compares each notification with what the recipe says of its change.
-async fn notices(run: &Run<'_>) -> anyhow::Result<Verdict> {
+fn notices(run: &Run<'_>) -> Verdict {
     let mut wrong = Vec::new();
     let mut right = 0;
-    for made in run.made.iter() {
+    for made in &run.made {
         let Some(heard) = &made.heard else { continue };
         let wanted: Vec<Value> = heard
             .wanted
@@ -194,7 +194,7 @@ async fn notices(run: &Run<'_>) -> anyhow::Result<Verdict> {
     if run.source.view != View::NewAndOldImages {
         observed.push_str("; images that the view type does not carry are named, not there");
     }
-    Ok(Verdict::new(wrong.is_empty() && right > 0, observed).or_hint(run.scene.see_log()))
+    Verdict::new(wrong.is_empty() && right > 0, observed).or_hint(run.scene.see_log())
 }
 
 /// Reads and compares each change's object.
@@ -285,11 +285,11 @@ async fn clean(run: &mut Run<'_>) -> anyhow::Result<Verdict> {
     }
     let mut observed = format!("{}, {} and the queue deleted", counted(items, "item"), counted(objects, "object"));
     if left > 0 {
-        observed.push_str(&format!("; {} still there", counted(left, "object")));
+        observed = format!("{observed}; {} still there", counted(left, "object"));
     }
     if late > 0 {
-        observed
-            .push_str(&format!("; {} without notification so far may leave an object later", counted(late, "change")));
+        let late = counted(late, "change");
+        observed = format!("{observed}; {late} without notification so far may leave an object later");
     }
     Ok(Verdict::new(left == 0 && late == 0, observed).or_hint("objects that come later are safe to delete"))
 }
