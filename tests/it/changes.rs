@@ -184,17 +184,19 @@ fn a_foreign_resource_is_refused_and_then_adopted() {
 #[test]
 fn a_replacement_that_loses_data_is_refused_until_allowed() {
     let home = Home::new();
-    home.local("up", &home.retail(&[]), &["--yes"]);
-    let spec = home.retail(&[(
-        "sort_key = { name = \"eventTimestamp\", type = \"N\" }",
-        "sort_key = { name = \"eventTimestamp\", type = \"S\" }",
-    )]);
+    // A table that no recipe writes to: those of recipes have the keys that they need.
+    let with = |key: &str| {
+        let extra = format!("[table.extra]\npartition_key = {{ name = \"id\", type = \"{key}\" }}\n\n[queue.dlq]");
+        home.retail(&[("[queue.dlq]", &extra)])
+    };
+    home.local("up", &with("S"), &["--yes"]);
+    let spec = with("N");
     let refused = home.local_output("up", &spec, &["--yes"]).expect(1);
     assert!(
-        refused.stderr.contains("loses all items") && refused.stderr.contains("--allow-replace table.results"),
+        refused.stderr.contains("loses all items") && refused.stderr.contains("--allow-replace table.extra"),
         "{refused:#?}"
     );
-    let replaced = home.local("up", &spec, &["--yes", "--allow-replace", "table.results"]);
+    let replaced = home.local("up", &spec, &["--yes", "--allow-replace", "table.extra"]);
     assert_eq!(replaced["summary"]["replace"], 1, "{replaced:#}");
 }
 

@@ -58,11 +58,9 @@ impl Subscription {
         };
         let raw = ("RawMessageDelivery", self.raw.to_string());
         let scope = ("FilterPolicyScope", scope.to_owned());
-        // A filter for bodies may not be one for attributes, so there is an order.
-        match &self.filter {
-            Some(filter) => [raw, scope, ("FilterPolicy", filter.to_string())],
-            None => [raw, ("FilterPolicy", "{}".to_owned()), scope],
-        }
+        let filter = ("FilterPolicy", self.filter.as_ref().map_or_else(|| "{}".to_owned(), ToString::to_string));
+        // A filter for attributes is one for bodies as well, but not the other way round: neither step may leave the wrong two.
+        if self.filter.is_some() && self.filter_on_body { [raw, scope, filter] } else { [raw, filter, scope] }
     }
 }
 
