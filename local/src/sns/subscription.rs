@@ -26,6 +26,8 @@ pub(super) struct Subscription {
     pub(super) pending: bool,
     settings: BTreeMap<String, String>,
     filter: Option<FilterPolicy>,
+    /// What a filter is for; it stays when the filter goes.
+    scope: Scope,
 }
 
 impl Subscription {
@@ -57,6 +59,7 @@ impl Subscription {
             pending,
             settings: BTreeMap::new(),
             filter: None,
+            scope: Scope::default(),
         })
     }
 
@@ -70,14 +73,14 @@ impl Subscription {
                 return Err("AttributeName".into());
             }
         }
-        let known = self.filter.as_ref().map(FilterPolicy::scope).unwrap_or_default();
-        let scope = value_of("FilterPolicyScope").map_or(Ok(known), Scope::parse);
+        let scope = value_of("FilterPolicyScope").map_or(Ok(self.scope), Scope::parse);
         let scope = scope.map_err(|why| format!("FilterPolicyScope: {why}"))?;
         // An empty policy takes the filter away.
         self.filter = match value_of("FilterPolicy").or(self.filter.as_ref().map(FilterPolicy::text)) {
             None | Some("" | "{}") => None,
             Some(policy) => Some(FilterPolicy::read(policy, scope).map_err(|why| format!("FilterPolicy: {why}"))?),
         };
+        self.scope = scope;
         for (name, value) in given.iter().filter(|(name, _)| PLAIN.contains(&name.as_str())) {
             if value.is_empty() {
                 self.settings.remove(name);
@@ -173,6 +176,9 @@ mod tests {
         assert_eq!((&seen["FilterPolicy"], &seen["FilterPolicyScope"]), (&nested.into(), &"MessageBody".into()));
         it.set(&pairs(&[("FilterPolicy", "{}")])).unwrap();
         assert!(!it.attributes().contains_key("FilterPolicy"));
+        // The scope stays without a filter, and may be set before one.
+        it.set(&pairs(&[("FilterPolicy", nested)])).unwrap();
+        it.set(&pairs(&[("FilterPolicy", "{}")])).unwrap();
         for (name, value) in [
             ("FilterPolicy", "no json"),
             ("FilterPolicyScope", "Both"),
