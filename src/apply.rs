@@ -6,6 +6,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::mpsc;
 
+use crate::critical::{Link, Span, path};
 use crate::graph::{Need, Walk};
 use crate::interrupt::Interrupt;
 use crate::plan::Action;
@@ -39,7 +40,19 @@ pub(crate) enum Outcome {
 #[derive(Debug)]
 pub(crate) struct Ended {
     pub(crate) outcome: Outcome,
-    pub(crate) seconds: f64,
+    /// When it was worked on; `None` where there was nothing to do, or nothing was begun.
+    pub(crate) span: Option<Span>,
+}
+
+impl Ended {
+    fn idle(outcome: Outcome) -> Self {
+        Self { outcome, span: None }
+    }
+
+    /// How long it was worked on.
+    pub(crate) fn seconds(&self) -> f64 {
+        self.span.map_or(0.0, |span| span.end - span.start)
+    }
 }
 
 /// What happens during a run, for whoever shows it.
@@ -64,27 +77,29 @@ pub(crate) async fn run(
     let mut ended: Vec<Option<Ended>> = tasks.iter().map(|_| None).collect();
     let (notes, mut texts) = mpsc::unbounded_channel::<(String, String)>();
     let (exists, mut there) = mpsc::unbounded_channel::<usize>();
+    let mut existed: Vec<Option<f64>> = vec![None; tasks.len()];
     let mut running = FuturesUnordered::new();
+    let began = Instant::now();
     loop {
         while running.len() < parallelism && !interrupt.is_set() {
             let Some(index) = walk.next() else { break };
             let task = &tasks[index];
             if task.action == Action::Unchanged && !task.unsettled {
                 walk.ready(index);
-                ended[index] = Some(Ended { outcome: Outcome::Done, seconds: 0.0 });
+                ended[index] = Some(Ended::idle(Outcome::Done));
                 continue;
             }
             show(Event::Started { node: &task.node, action: task.action });
             let cx = cx.for_node(&task.node, notes.clone());
             let exists = exists.clone();
             running.push(async move {
-                let started = Instant::now();
+                let start = began.elapsed().as_secs_f64();
                 let result = work(task, &cx, || {
                     // The receiver lives as long as this loop.
                     let _ = exists.send(index);
                 })
                 .await;
-                (index, result, started.elapsed().as_secs_f64())
+                (index, result, start, began.elapsed().as_secs_f64())
             });
         }
         // Nothing runs and nothing more can start: all that is left is done, skipped or interrupted.
@@ -94,8 +109,11 @@ pub(crate) async fn run(
         tokio::select! {
             biased;
             Some((node, text)) = texts.recv() => show(Event::Note { node: &node, text: &text }),
-            Some(index) = there.recv() => walk.exists(index),
-            Some((index, result, seconds)) = running.next() => {
+            Some(index) = there.recv() => {
+                existed[index] = Some(began.elapsed().as_secs_f64());
+                walk.exists(index);
+            }
+            Some((index, result, start, end)) = running.next() => {
                 let outcome = match result {
                     Ok(()) => {
                         walk.ready(index);
@@ -104,12 +122,12 @@ pub(crate) async fn run(
                     Err(error) => {
                         for (skipped, cause) in walk.broken(index) {
                             let outcome = Outcome::Skipped { because: tasks[cause].node.clone() };
-                            ended[skipped] = Some(Ended { outcome, seconds: 0.0 });
+                            ended[skipped] = Some(Ended::idle(outcome));
                         }
                         Outcome::Failed(error)
                     }
                 };
-                let end = Ended { outcome, seconds };
+                let end = Ended { outcome, span: Some(Span { start, exists: existed[index], end }) };
                 show(Event::Ended { node: &tasks[index].node, action: tasks[index].action, ended: &end });
                 ended[index] = Some(end);
             }
@@ -117,7 +135,14 @@ pub(crate) async fn run(
             else => break,
         }
     }
-    ended.into_iter().map(|end| end.unwrap_or(Ended { outcome: Outcome::Interrupted, seconds: 0.0 })).collect()
+    ended.into_iter().map(|end| end.unwrap_or(Ended::idle(Outcome::Interrupted))).collect()
+}
+
+/// What decided how long a run took.
+pub(crate) fn critical_path(tasks: &[Task<'_>], ended: &[Ended]) -> Vec<Link> {
+    let nodes: Vec<_> = tasks.iter().map(|task| (task.node.as_str(), task.needs.as_slice())).collect();
+    let spans: Vec<_> = ended.iter().map(|end| end.span).collect();
+    path(&nodes, &spans)
 }
 
 async fn work(task: &Task<'_>, cx: &Cx, exists: impl FnOnce()) -> anyhow::Result<()> {

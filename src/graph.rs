@@ -1,5 +1,7 @@
 //! The order of the work: no AWS, no async.
 
+use serde::Serialize;
+
 /// What a node needs of another before it can start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Need {
@@ -9,7 +11,8 @@ pub(crate) struct Need {
 }
 
 /// How far another node must have come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum Until {
     /// It exists; its own wait may go on.
     Exists,

@@ -9,18 +9,17 @@ use clap::Args as ClapArgs;
 
 use super::session::{checked_stage, connect, load_spec, owner};
 use super::up::{conclude, show_refusals};
-use crate::apply::{self, Task};
-use crate::aws::Tags;
+use crate::apply;
 use crate::cli::Global;
 use crate::daemon::{self, Start};
 use crate::failure::{Hint, Shown, Usage};
-use crate::graph::{Need, Until};
 use crate::home::Home;
 use crate::interrupt::Interrupt;
 use crate::observe::deletion;
-use crate::plan::{Action, Plan};
+use crate::plan::Plan;
+use crate::removal;
 use crate::report::{Reporter, exit_code, run_report};
-use crate::resources::{Cx, Leftover, Type, leftovers};
+use crate::resources::{Cx, Leftover, Resource as _, leftovers};
 use crate::spec::{self, Naming};
 
 /// Delete everything that carries the pipeline's tags, then look again
@@ -40,6 +39,9 @@ pub(crate) struct Args {
     /// Don't ask
     #[arg(short, long)]
     yes: bool,
+    /// Leave tables, buckets and queues standing, with all that they hold; the next `up` takes them up again
+    #[arg(long)]
+    keep_data: bool,
 }
 
 #[expect(clippy::large_futures, reason = "see `cli::run`")]
@@ -65,14 +67,20 @@ pub(crate) async fn run(
     }
     let aws = interrupt.unless(connect(global, reporter, Start::Never)).await?;
     let cx = Cx::new(aws, owner(&naming));
-    let found = interrupt.unless(leftovers(&cx, &naming.prefix(), &functions, &BTreeSet::new())).await?;
+    let prefix = naming.prefix();
+    let look = async || {
+        let mut found = leftovers(&cx, &prefix, &functions, &BTreeSet::new()).await?;
+        found.retain(|leftover| !(args.keep_data && leftover.resource.kind().is_data()));
+        anyhow::Ok(found)
+    };
+    let found = interrupt.unless(look()).await?;
     let plan = Plan { steps: found.iter().map(deletion).collect(), ..Plan::default() };
     let (pipeline, stage) = (naming.pipeline.clone(), naming.stage.clone());
     let seconds = || started.elapsed().as_secs_f64();
     if found.is_empty() {
         reporter.text(&format!(
-            "nothing of {} is left in account {}, {}\n",
-            naming.prefix(),
+            "nothing of {prefix} is left{} in account {}, {}\n",
+            if args.keep_data { " but what --keep-data keeps" } else { "" },
             cx.aws.account,
             cx.aws.region
         ));
@@ -84,26 +92,38 @@ pub(crate) async fn run(
         reporter.document(&run_report(&pipeline, stage.as_deref(), plan, None, seconds()))?;
         return Err(Shown.into());
     }
-    let question = format!("delete these {} resources in account {}, {}?", found.len(), cx.aws.account, cx.aws.region);
+    let question = question(&found, &cx);
     if !args.yes && !reporter.confirm(&question, &mut interrupt).await? {
         reporter.note("nothing was deleted");
         return Ok(ExitCode::from(exit_code::FAILED));
     }
-    let tasks = tasks(&found);
+    let tasks = removal::tasks(&found);
     let mut progress = reporter.progress(tasks.iter().map(|task| task.node.as_str()));
     let ended =
         apply::run(&tasks, &cx, usize::from(global.parallelism), &mut interrupt, &mut |event| progress.show(&event))
             .await;
     drop(progress);
     let report = run_report(&pipeline, stage.as_deref(), plan, Some(&ended), seconds());
-    reporter.run(&report)?;
+    reporter.run(&report.waited_for(apply::critical_path(&tasks, &ended)))?;
     let code = conclude(&ended, &interrupt, reporter)?;
-    let left = leftovers(&cx, &naming.prefix(), &functions, &BTreeSet::new()).await?;
+    let left = look().await?;
     if left.is_empty() {
         return Ok(code);
     }
     let labels: Vec<_> = left.iter().map(|leftover| leftover.resource.label()).collect();
     Err(Hint::error(format!("still there: {}", labels.join(", ")), "run the same command again"))
+}
+
+/// Names what holds data, with how much, before it asks.
+fn question(found: &[Leftover], cx: &Cx) -> String {
+    use std::fmt::Write as _;
+    let mut text = String::new();
+    for (leftover, holds) in found.iter().filter_map(|leftover| leftover.holds.as_ref().map(|holds| (leftover, holds)))
+    {
+        let _ = writeln!(text, "{} goes with {holds}", leftover.resource.label());
+    }
+    let _ = write!(text, "delete these {} resources in account {}, {}?", found.len(), cx.aws.account, cx.aws.region);
+    text
 }
 
 /// Whose resources to delete.
@@ -119,31 +139,4 @@ fn target(args: &Args, global: &Global) -> anyhow::Result<(Naming, BTreeSet<Stri
     let naming = Naming { pipeline: spec.name.get_ref().clone(), stage };
     let functions = spec.function.keys().map(|key| naming.physical(key.get_ref())).collect();
     Ok((naming, functions))
-}
-
-/// A mapping goes before its function, and both before what they read, write or log to.
-fn tasks(found: &[Leftover]) -> Vec<Task<'_>> {
-    let waits_for = |kind: Type| -> &[Type] {
-        match kind {
-            Type::Dashboard | Type::Alarm | Type::Mapping => &[],
-            Type::Function | Type::Consumer => &[Type::Mapping],
-            Type::Stream => &[Type::Mapping, Type::Function, Type::Consumer],
-            _ => &[Type::Mapping, Type::Function],
-        }
-    };
-    found
-        .iter()
-        .map(|leftover| {
-            let first = waits_for(leftover.resource.kind());
-            let before = found.iter().enumerate().filter(|(_, other)| first.contains(&other.resource.kind()));
-            Task {
-                node: leftover.node.clone(),
-                action: Action::Delete,
-                resource: &leftover.resource,
-                tags: Tags::new(),
-                needs: before.map(|(node, _)| Need { node, until: Until::Ready }).collect(),
-                unsettled: false,
-            }
-        })
-        .collect()
 }

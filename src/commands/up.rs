@@ -1,9 +1,11 @@
 //! `streamkit up`: makes AWS match the spec.
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use anyhow::Context as _;
 use clap::Args as ClapArgs;
 
 use super::session::{Session, SpecArgument};
@@ -16,8 +18,9 @@ use crate::graph::{Need, Until};
 use crate::interrupt::Interrupt;
 use crate::observe::{Allowed, Observation, observe};
 use crate::plan::{Action, Plan};
+use crate::removal;
 use crate::report::{Reporter, exit_code, run_report};
-use crate::resources::Type;
+use crate::resources::{Type, leftovers};
 
 /// Create or change everything that the spec says, and nothing else
 ///
@@ -38,6 +41,9 @@ pub(crate) struct Args {
     /// Replace this node although what it holds is lost, such as table.results
     #[arg(long, value_name = "NODE")]
     allow_replace: Vec<String>,
+    /// If anything fails, delete again what this run has created, and nothing else
+    #[arg(long)]
+    rollback: bool,
 }
 
 #[expect(clippy::large_futures, reason = "see `cli::run`")]
@@ -86,9 +92,67 @@ pub(crate) async fn run(
         apply::run(&tasks, &cx, usize::from(global.parallelism), &mut interrupt, &mut |event| progress.show(&event))
             .await;
     drop(progress);
-    let report = run_report(&pipeline, stage.as_deref(), plan, Some(&ended), started.elapsed().as_secs_f64());
+    let failed = ended.iter().any(|end| matches!(end.outcome, Outcome::Failed(_)));
+    let undone = if args.rollback && failed && !interrupt.is_set() {
+        let made = made_here(&plan, &ended);
+        Some(roll_back(&session, &plan, &made, global, reporter, &mut interrupt).await)
+    } else {
+        None
+    };
+    let mut report = run_report(&pipeline, stage.as_deref(), plan, Some(&ended), started.elapsed().as_secs_f64())
+        .waited_for(apply::critical_path(&tasks, &ended));
+    if let Some(Ok(undone)) = &undone {
+        report.rolled_back.clone_from(undone);
+    }
     reporter.run(&report)?;
+    if let Some(Err(error)) = &undone {
+        reporter.error(error);
+    }
     conclude(&ended, &interrupt, reporter)
+}
+
+/// The resources that this run began to create, whatever became of them.
+fn made_here(plan: &Plan, ended: &[Ended]) -> BTreeSet<String> {
+    let begun = plan.steps.iter().zip(ended).filter(|(step, end)| step.action == Action::Create && end.span.is_some());
+    begun.map(|(step, _)| step.node.clone()).collect()
+}
+
+/// Deletes what the run made, and gives the nodes. What carries another's tag is not found, and so not touched.
+async fn roll_back(
+    session: &Session,
+    plan: &Plan,
+    made: &BTreeSet<String>,
+    global: &Global,
+    reporter: &Reporter,
+    interrupt: &mut Interrupt,
+) -> anyhow::Result<Vec<String>> {
+    let others = plan.steps.iter().filter(|step| !made.contains(&step.node));
+    let known = others.map(|step| (step.kind, step.name.as_str())).collect();
+    let naming = &session.pipeline.naming;
+    let functions = session.pipeline.functions();
+    let look = async || leftovers(&session.cx, &naming.prefix(), &functions, &known).await;
+    let found = look().await.context("looking for what to roll back")?;
+    reporter.note(&format!("rolling back what this run created: {} resources", found.len()));
+    let tasks = removal::tasks(&found);
+    let mut progress = reporter.progress(tasks.iter().map(|task| task.node.as_str()));
+    let ended =
+        apply::run(&tasks, &session.cx, usize::from(global.parallelism), interrupt, &mut |event| progress.show(&event))
+            .await;
+    drop(progress);
+    for end in &ended {
+        if let Outcome::Failed(error) = &end.outcome {
+            reporter.error(error);
+        }
+    }
+    let left = look().await.context("looking whether all is rolled back")?;
+    if left.is_empty() {
+        return Ok(found.into_iter().map(|leftover| leftover.node).collect());
+    }
+    let labels: Vec<_> = left.iter().map(|leftover| leftover.resource.label()).collect();
+    Err(Hint::error(
+        format!("not rolled back: {}", labels.join(", ")),
+        "run `streamkit up` again to go on, or `streamkit down` to delete all of it",
+    ))
 }
 
 /// The nodes' work, and after all of it the deletion of what left the spec.

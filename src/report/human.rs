@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 use super::json::RunReport;
+use crate::critical::Link;
+use crate::graph::Until;
 use crate::plan::{Action, Concurrency, Plan, Step};
 
 /// The mark in front of a step: `+ ~ ± -`, or a space.
@@ -96,7 +98,19 @@ fn line(text: &mut String, step: &Step, width: usize) {
     }
 }
 
-/// The last line of a run.
+/// What the run waited for, node after node.
+fn critical_path(links: &[Link]) -> String {
+    let text = |link: &Link| {
+        let until = if link.until == Until::Exists { " (until it existed)" } else { "" };
+        // Less than a tick of the clock below is no waiting for a place.
+        let queued =
+            if link.queued >= 0.1 { format!(" ({:.1} s of it for a free place)", link.queued) } else { String::new() };
+        format!("{} {:.1} s{until}{queued}", link.node, link.seconds)
+    };
+    links.iter().map(text).collect::<Vec<_>>().join(" → ")
+}
+
+/// The last lines of a run.
 pub(super) fn summary(report: &RunReport) -> String {
     let summary = &report.summary;
     let counts = [
@@ -111,5 +125,12 @@ pub(super) fn summary(report: &RunReport) -> String {
     let words: Vec<_> =
         counts.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}")).collect();
     let words = if words.is_empty() { "nothing to do".to_owned() } else { words.join(", ") };
-    format!("{}: {words} in {:.1} s\n", report.pipeline, report.seconds)
+    let mut text = format!("{}: {words} in {:.1} s\n", report.pipeline, report.seconds);
+    if !report.rolled_back.is_empty() {
+        let _ = writeln!(text, "rolled back: {}", report.rolled_back.join(", "));
+    }
+    if !report.critical_path.is_empty() {
+        let _ = writeln!(text, "critical path: {}", critical_path(&report.critical_path));
+    }
+    text
 }

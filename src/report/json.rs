@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::apply::{Ended, Outcome};
+use crate::critical::Link;
 use crate::plan::{Action, Change, Concurrency, Plan};
 
 /// What a run did, or would do.
@@ -14,6 +15,13 @@ pub(crate) struct RunReport {
     pub(crate) resources: Vec<ResourceReport>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) concurrency: Vec<Concurrency>,
+    /// What the run waited for, in the order of time; empty when nothing was done.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) critical_path: Vec<Link>,
+    /// The nodes that `--rollback` deleted again after a failure.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) rolled_back: Vec<String>,
+    /// From the first read to the end.
     pub(crate) seconds: f64,
 }
 
@@ -91,7 +99,7 @@ pub(crate) fn run_report(
             name: step.name,
             arn: step.arn,
             action: step.action,
-            seconds: end.map_or(0.0, |end| round(end.seconds)),
+            seconds: end.map_or(0.0, |end| round(end.seconds())),
             changes: step.changes,
             error,
         });
@@ -102,7 +110,20 @@ pub(crate) fn run_report(
         summary,
         resources,
         concurrency: plan.concurrency,
+        critical_path: Vec::new(),
+        rolled_back: Vec::new(),
         seconds: round(seconds),
+    }
+}
+
+impl RunReport {
+    /// The report with what the run waited for.
+    pub(crate) fn waited_for(mut self, path: Vec<Link>) -> Self {
+        self.critical_path = path
+            .into_iter()
+            .map(|link| Link { seconds: round(link.seconds), queued: round(link.queued), ..link })
+            .collect();
+        self
     }
 }
 

@@ -65,7 +65,7 @@ impl Progress {
                 };
                 let mark = if matches!(ended.outcome, Outcome::Done) { action_mark(*action) } else { "!" };
                 let width = self.width;
-                let line = format!("{mark} {node:width$}  {:5.1} s  {how}", ended.seconds);
+                let line = format!("{mark} {node:width$}  {:5.1} s  {how}", ended.seconds());
                 if let Shown::Spinners { running, .. } = &mut self.shown
                     && let Some(bar) = running.remove(*node)
                 {

@@ -4,6 +4,7 @@
 
 use anyhow::Context as _;
 use aws_sdk_cloudwatchlogs::types::LogGroup as Description;
+use indicatif::HumanBytes;
 use serde_json::json;
 
 use super::resource::{Cx, Fields, Observed, Resource};
@@ -114,5 +115,10 @@ impl Resource for LogGroup {
             Err(error) if !error.is_missing() => Err(error)?,
             _ => Ok(()),
         }
+    }
+
+    async fn holds(&self, cx: &Cx) -> anyhow::Result<Option<String>> {
+        let bytes = self.description(cx).await?.and_then(|group| group.stored_bytes).unwrap_or(0);
+        Ok(Some(format!("its logs ({} as far as CloudWatch has counted)", HumanBytes(bytes.unsigned_abs()))))
     }
 }

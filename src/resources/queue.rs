@@ -184,6 +184,23 @@ impl Resource for Queue {
         let gone = Wait { what: &what, pending: &["there"], target: &["gone"], limit: LIMIT };
         wait(&gone, async || self.look(cx).await, cx.noting()).await
     }
+
+    async fn holds(&self, cx: &Cx) -> anyhow::Result<Option<String>> {
+        // Waiting, in somebody's hands, and not due yet.
+        let counts = [
+            Attribute::ApproximateNumberOfMessages,
+            Attribute::ApproximateNumberOfMessagesNotVisible,
+            Attribute::ApproximateNumberOfMessagesDelayed,
+        ];
+        let call = cx.aws.sqs.get_queue_attributes().queue_url(cx.aws.queue_url(&self.name));
+        let attributes = match aws(call.set_attribute_names(Some(counts.to_vec())).send().await) {
+            Err(error) if error.is_missing() => return Ok(None),
+            answer => answer?.attributes.unwrap_or_default(),
+        };
+        let messages: u64 =
+            counts.iter().filter_map(|name| attributes.get(name)).filter_map(|text| text.parse::<u64>().ok()).sum();
+        Ok(Some(format!("its messages (about {messages})")))
+    }
 }
 
 impl Redrive {

@@ -111,7 +111,7 @@ pub(crate) trait Resource {
     async fn ready(&self, cx: &Cx) -> anyhow::Result<()>;
     /// Deletes the resource and waits until it is gone; gone already is fine.
     async fn delete(&self, cx: &Cx) -> anyhow::Result<()>;
-    /// How much is lost with the resource, where one cheap call tells.
+    /// What is lost with the resource, and how much, as one cheap call tells; `None` when it holds nothing.
     async fn holds(&self, _cx: &Cx) -> anyhow::Result<Option<String>> {
         Ok(None)
     }
@@ -154,16 +154,9 @@ impl Type {
         }
     }
 
-    /// What goes with the resource when it is deleted, if it holds data.
-    pub(crate) fn holds(self) -> Option<&'static str> {
-        match self {
-            Self::Queue => Some("its messages"),
-            Self::Bucket => Some("its objects"),
-            Self::Table => Some("its items"),
-            Self::Stream => Some("its records"),
-            Self::LogGroup => Some("its logs"),
-            _ => None,
-        }
+    /// True for what people would miss: `down --keep-data` leaves these.
+    pub(crate) fn is_data(self) -> bool {
+        matches!(self, Self::Queue | Self::Bucket | Self::Table)
     }
 }
 
@@ -268,8 +261,8 @@ impl Resource for Any {
         each!(self, resource => resource.delete(cx).await).with_context(|| format!("deleting {}", self.label()))
     }
     async fn holds(&self, cx: &Cx) -> anyhow::Result<Option<String>> {
-        let amount = each!(self, resource => resource.holds(cx).await)?;
-        Ok(amount.or_else(|| self.kind().holds().map(str::to_owned)))
+        each!(self, resource => resource.holds(cx).await)
+            .with_context(|| format!("looking what {} holds", self.label()))
     }
 }
 

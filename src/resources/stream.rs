@@ -232,6 +232,12 @@ impl Resource for Stream {
             _ => self.until_gone(cx).await,
         }
     }
+
+    async fn holds(&self, cx: &Cx) -> anyhow::Result<Option<String>> {
+        let hours = self.summary(cx).await?.map_or(0, |summary| summary.retention_period_hours);
+        let kept = duration_text(u64::try_from(hours).unwrap_or(0) * HOUR);
+        Ok(Some(format!("its records (those of the last {kept})")))
+    }
 }
 
 impl Stream {

@@ -14,4 +14,5 @@ mod moto;
 mod own_code;
 mod rehearsal;
 mod specs;
+mod trust;
 mod watching;

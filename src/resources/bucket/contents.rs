@@ -22,10 +22,9 @@ pub(super) async fn amount(cx: &Cx, bucket: &str) -> anyhow::Result<String> {
         .with_context(|| format!("listing what S3 bucket ({bucket}) holds"))?;
     let count = page.versions().len() + page.delete_markers().len();
     Ok(match count {
-        _ if page.is_truncated == Some(true) => format!("its objects, more than {PAGE}"),
-        0 => "nothing: it is empty".to_owned(),
-        1 => "its one object".to_owned(),
-        _ => format!("its {count} objects"),
+        _ if page.is_truncated == Some(true) => format!("its objects (more than {PAGE})"),
+        0 => "its objects (none)".to_owned(),
+        _ => format!("its objects ({count})"),
     })
 }
 
