@@ -51,7 +51,13 @@ impl Recipe for Changes {
     }
 
     fn needs(&self) -> Needs {
-        Needs { bucket: Some(PREFIX), topic: true, uses_images: Images::BOTH, ..Needs::default() }
+        Needs {
+            bucket: Some(PREFIX),
+            topic: true,
+            uses_images: Images::BOTH,
+            image_use: "to tell which attributes a change touches",
+            ..Needs::default()
+        }
     }
 
     fn namespace(&self) -> &'static str {

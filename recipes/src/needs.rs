@@ -24,6 +24,8 @@ pub struct Needs {
     pub images: Images,
     /// The images that it makes use of. What a view type lacks of these, the effects lack too, and say so.
     pub uses_images: Images,
+    /// What it makes use of them for, such as `to tell which attributes a change touches`; empty if it uses none.
+    pub image_use: &'static str,
 }
 
 /// Images of an item that a stream's view type may carry.

@@ -135,7 +135,7 @@ fn target(args: &Args, global: &Global) -> anyhow::Result<(Naming, BTreeSet<Stri
         }
         return Ok((Naming { pipeline: name.clone(), stage }, BTreeSet::new()));
     }
-    let spec = load_spec(&args.spec, stage.as_deref(), "name the pipeline file, or the pipeline with --name")?;
+    let (spec, _) = load_spec(&args.spec, stage.as_deref(), "name the pipeline file, or the pipeline with --name")?;
     let naming = Naming { pipeline: spec.name.get_ref().clone(), stage };
     let functions = spec.function.keys().map(|key| naming.physical(key.get_ref())).collect();
     Ok((naming, functions))

@@ -33,6 +33,7 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: &Args, global: &Global, reporter: &Reporter) -> anyhow::Result<ExitCode> {
     let started = Instant::now();
     let session = Session::open(&args.spec.spec, global, reporter, Start::IfNeeded).await?;
+    reporter.hints(&session.hints);
     let cx = session.cx.clone().adopting(args.adopt);
     let allowed = Allowed { replace: args.allow_replace.clone() };
     let plan = observe(&cx, &session.pipeline, &allowed, reporter.waiting()).await?.plan;

@@ -55,6 +55,7 @@ pub(crate) async fn run(
 ) -> anyhow::Result<ExitCode> {
     let started = Instant::now();
     let session = interrupt.unless(Session::open(&args.spec.spec, global, reporter, Start::IfNeeded)).await?;
+    reporter.hints(&session.hints);
     let cx = session.cx.clone().adopting(args.adopt).stopped_by(&interrupt);
     let allowed = Allowed { replace: args.allow_replace.clone() };
     let reading = observe(&cx, &session.pipeline, &allowed, reporter.waiting());

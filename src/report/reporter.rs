@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle};
 use serde::Serialize;
 
 use super::exit_code;
-use super::findings::draw;
+use super::findings::{Weight, draw};
 use super::human;
 use super::json::RunReport;
 use super::progress::Progress;
@@ -142,10 +142,17 @@ impl Reporter {
         Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
     }
 
+    /// What could be better about a spec, on stderr.
+    pub(crate) fn hints(&self, findings: &Findings) {
+        if !self.quiet {
+            err(&draw(findings, Weight::Hint, self.color));
+        }
+    }
+
     /// One error with its causes and its hint, on stderr.
     pub(crate) fn error(&self, error: &anyhow::Error) {
         if let Some(findings) = error.chain().find_map(|cause| cause.downcast_ref::<Findings>()) {
-            err(&draw(findings, self.color));
+            err(&draw(findings, Weight::Mistake, self.color));
             err(&format!("error: {findings}\n"));
             return;
         }

@@ -3,6 +3,9 @@
 mod alarm;
 mod function;
 mod messages;
+mod view;
+
+pub(crate) use view::hints;
 
 use std::collections::BTreeSet;
 use std::ops::{Range, RangeInclusive};

@@ -17,14 +17,21 @@ use super::reference::{Kind, Reference};
 use super::types::Spec;
 use super::{check, names};
 
-/// Reads and checks the spec at `path`, for the given stage.
+/// Reads and checks the spec at `path`, for the given stage. Gives what could be better about it, too.
 ///
 /// # Errors
 /// [`Findings`] when the file is not a correct spec; an I/O error with its path when it cannot be read.
-pub(crate) fn load(path: &Path, stage: Option<&str>) -> anyhow::Result<Spec> {
+pub(crate) fn load(path: &Path, stage: Option<&str>) -> anyhow::Result<(Spec, Findings)> {
     let text = std::fs::read_to_string(path).with_context(|| format!("reading the spec {}", path.display()))?;
     let folder = path.parent().unwrap_or(Path::new(""));
-    parse(&text, folder, stage).map_err(|all| Findings { path: path.to_owned(), text, all }.into())
+    let findings = |all| Findings { path: path.to_owned(), text: text.clone(), all };
+    match parse(&text, folder, stage) {
+        Ok(spec) => {
+            let hints = findings(check::hints(&spec));
+            Ok((spec, hints))
+        }
+        Err(all) => Err(findings(all).into()),
+    }
 }
 
 /// Reads and checks the text of a spec that lies in `folder`.

@@ -92,3 +92,25 @@ fn the_mapping_follows_the_stream_of_its_table() {
     assert_eq!(again["summary"]["unchanged"], again["resources"].as_array().unwrap().len(), "{again:#}");
     put_and_wait(&home, "c", 3);
 }
+
+#[test]
+fn every_view_type_works_and_a_poor_one_is_hinted_at() {
+    let home = Home::new();
+    for (view, lacking) in [
+        ("keys-only", Some("the item before and after the change")),
+        ("new-image", Some("the item before the change")),
+        ("old-image", Some("the item after the change")),
+        ("new-and-old-images", None),
+    ] {
+        let spec = home.changed(&text(), &[("\"new-and-old-images\"", &format!("\"{view}\""))]);
+        let up = home.local_output("up", &spec, &["--yes"]).expect(0);
+        let hint = lacking.map(|lacking| {
+            format!("hint: the recipe `changes` uses {lacking} to tell which attributes a change touches")
+        });
+        assert_eq!(up.stderr.contains("hint: the recipe"), hint.is_some(), "{view}: {up:#?}");
+        assert!(up.stderr.contains(&hint.unwrap_or_default()), "{view}: {up:#?}");
+        let validate = home.local("validate", &spec, &[]);
+        assert_eq!(validate["ok"], true, "{view}: {validate:#}");
+        home.local("down", &spec, &["--yes"]);
+    }
+}

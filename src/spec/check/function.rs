@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use streamkit_recipes::{self as recipes, KeyKind, Needs, Sampled, SourceKind, View};
+use streamkit_recipes::{self as recipes, KeyKind, Needs, Sampled, SourceKind};
 use toml::Spanned;
 
-use super::{Checker, DAY, MINUTE};
+use super::{Checker, DAY, MINUTE, view};
 use crate::spec::finding::did_you_mean;
 use crate::spec::reference::{Kind, Reference};
-use crate::spec::types::{AttributeType, Consumer, Function, Key, Source, Table, ViewType, named};
+use crate::spec::types::{AttributeType, Consumer, Function, Key, Source, Table, named};
 
 /// The only retentions that CloudWatch Logs takes, in days.
 /// <https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutRetentionPolicy.html>
@@ -188,29 +188,7 @@ impl Checker<'_> {
             self.say(source.from.span(), message, format!("write from = \"{}.NAME\"", kind.word()));
             return;
         }
-        let Some(view) = self.view_of(from) else { return };
-        let carried = view_of(view).images();
-        if !needs.images.are_in(carried) {
-            let missing = match (needs.images.old && !carried.old, needs.images.new && !carried.new) {
-                (true, true) => "the item before and after the change",
-                (true, false) => "the item before the change",
-                _ => "the item after the change",
-            };
-            let enough: Vec<_> = [ViewType::NewImage, ViewType::OldImage, ViewType::NewAndOldImages]
-                .into_iter()
-                .filter(|view| needs.images.are_in(view_of(*view).images()))
-                .map(|view| format!("\"{}\"", view.word()))
-                .collect();
-            self.say(
-                source.from.span(),
-                format!("the recipe `{recipe}` needs {missing}, which stream = \"{}\" does not carry", view.word()),
-                format!("write stream = {} in [{from}]", enough.join(" or ")),
-            );
-        }
-    }
-
-    fn view_of(&self, from: &Reference) -> Option<ViewType> {
-        (from.kind == Kind::Table).then(|| named(&self.spec.table, &from.name)).flatten()?.stream
+        self.findings.extend(view::too_narrow(self.spec, source, recipe, needs.images, None));
     }
 
     fn source(&mut self, source: &Source) {
@@ -304,14 +282,5 @@ fn key_type(kind: KeyKind) -> AttributeType {
         KeyKind::S => AttributeType::S,
         KeyKind::N => AttributeType::N,
         KeyKind::B => AttributeType::B,
-    }
-}
-
-fn view_of(view: ViewType) -> View {
-    match view {
-        ViewType::KeysOnly => View::KeysOnly,
-        ViewType::NewImage => View::NewImage,
-        ViewType::OldImage => View::OldImage,
-        ViewType::NewAndOldImages => View::NewAndOldImages,
     }
 }
