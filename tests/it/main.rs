@@ -15,4 +15,5 @@ mod own_code;
 mod rehearsal;
 mod specs;
 mod trust;
+mod twice;
 mod watching;
