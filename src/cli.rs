@@ -54,6 +54,7 @@ pub(crate) struct Global {
 #[derive(Debug, Subcommand)]
 enum Command {
     Init(commands::init::Args),
+    Check(commands::check::Args),
     Plan(commands::plan::Args),
     Up(commands::up::Args),
     Status(commands::status::Args),
@@ -88,6 +89,7 @@ async fn run(cli: Cli, reporter: &Reporter) -> anyhow::Result<ExitCode> {
     let mut interrupt = Interrupt::listen();
     match cli.command {
         Command::Init(args) => commands::init::run(&args, reporter),
+        Command::Check(args) => commands::check::run(&args, &global, reporter),
         Command::Plan(args) => interrupt.unless(commands::plan::run(&args, &global, reporter)).await,
         Command::Up(args) => commands::up::run(&args, &global, reporter, interrupt).await,
         Command::Status(args) => interrupt.unless(commands::status::run(&args, &global, reporter)).await,

@@ -50,6 +50,20 @@ pub(crate) struct Refusal {
     pub(crate) hint: String,
 }
 
+/// Something that will be done, or is so, and that one should know of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Warning {
+    /// The lint's id, or that of the check before the run.
+    pub(crate) rule: &'static str,
+    /// The node or section that it is about.
+    pub(crate) node: String,
+    /// Where in the spec, counted from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) line: Option<usize>,
+    pub(crate) message: String,
+    pub(crate) help: Option<String>,
+}
+
 /// How many invocations of a function its source keeps going at a time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Concurrency {

@@ -28,7 +28,7 @@ mod subject;
 
 use std::path::PathBuf;
 
-pub use filter::check_pattern;
+pub use filter::{check_pattern, pattern_matches};
 pub use rehearsal::Rehearsal;
 pub use server::serve;
 

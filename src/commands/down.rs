@@ -19,7 +19,7 @@ use crate::observe::deletion;
 use crate::plan::Plan;
 use crate::removal;
 use crate::report::{Reporter, exit_code, run_report};
-use crate::resources::{Cx, Leftover, Resource as _, leftovers};
+use crate::resources::{Cx, Leftover, leftovers};
 use crate::spec::{self, Naming};
 
 /// Delete everything that carries the pipeline's tags, then look again

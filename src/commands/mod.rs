@@ -1,6 +1,7 @@
 //! The subcommands, one file each.
 
 pub(crate) mod calls;
+pub(crate) mod check;
 pub(crate) mod down;
 pub(crate) mod init;
 pub(crate) mod local;

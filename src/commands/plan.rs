@@ -33,7 +33,7 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: &Args, global: &Global, reporter: &Reporter) -> anyhow::Result<ExitCode> {
     let started = Instant::now();
     let session = Session::open(&args.spec.spec, global, reporter, Start::IfNeeded).await?;
-    reporter.hints(&session.hints);
+    reporter.advice(&session.advices);
     let cx = session.cx.clone().adopting(args.adopt);
     let allowed = Allowed { replace: args.allow_replace.clone() };
     let plan = observe(&cx, &session.pipeline, &allowed, reporter.waiting()).await?.plan;
@@ -45,7 +45,7 @@ pub(crate) async fn run(args: &Args, global: &Global, reporter: &Reporter) -> an
     let changes = !plan.is_empty();
     let naming = &session.pipeline.naming;
     let report = run_report(&naming.pipeline, naming.stage.as_deref(), plan, None, started.elapsed().as_secs_f64());
-    reporter.document(&report)?;
+    reporter.document(&report.warned(session.advices.warnings()))?;
     if refused {
         return Ok(ExitCode::from(exit_code::FAILED));
     }

@@ -13,7 +13,7 @@ use crate::package::{Architecture, Origin, Target};
 use crate::pipeline::{Flow, Pipeline};
 use crate::report::Reporter;
 use crate::resources::Cx;
-use crate::spec::{self, Findings, Naming, Spec};
+use crate::spec::{self, Advices, Naming, Spec};
 
 /// The region of the embedded AWS when none is given.
 const LOCAL_REGION: &str = "us-east-1";
@@ -28,11 +28,11 @@ pub(crate) struct SpecArgument {
 
 /// A checked spec, connected.
 pub(crate) struct Session {
-    /// What could be better about the spec.
-    pub(crate) hints: Findings,
     pub(crate) pipeline: Pipeline,
     pub(crate) aws: Arc<Aws>,
     pub(crate) cx: Cx,
+    /// What is to be said of the spec although it is correct.
+    pub(crate) advices: Advices,
 }
 
 impl Session {
@@ -45,7 +45,7 @@ impl Session {
     ) -> anyhow::Result<Self> {
         let stage = checked_stage(global)?;
         let folder = spec.parent().unwrap_or(Path::new(""));
-        let (spec, hints) =
+        let (spec, advices) =
             load_spec(spec, stage.as_deref(), "name a pipeline file, or make one with `streamkit init`")?;
         let naming = Naming { pipeline: spec.name.get_ref().clone(), stage };
         let aws = connect(global, reporter, start).await?;
@@ -65,7 +65,7 @@ impl Session {
         let architecture = if global.local { Architecture::host() } else { None };
         let pipeline = Pipeline::build(&spec, &naming, &aws, architecture, &code);
         let cx = Cx::new(Arc::clone(&aws), owner(&naming));
-        Ok(Self { hints, pipeline, aws, cx })
+        Ok(Self { pipeline, aws, cx, advices })
     }
 
     /// The only flow, or the one through the named function.
@@ -95,8 +95,8 @@ fn origin(function: &spec::Function, folder: &Path) -> Origin {
     }
 }
 
-/// The checked spec, and what could be better about it; `hint` says what to do when there is no such file.
-pub(crate) fn load_spec(path: &Path, stage: Option<&str>, hint: &str) -> anyhow::Result<(Spec, Findings)> {
+/// The checked spec; `hint` says what to do when there is no such file.
+pub(crate) fn load_spec(path: &Path, stage: Option<&str>, hint: &str) -> anyhow::Result<(Spec, Advices)> {
     if !path.exists() {
         return Err(Hint::usage(format!("there is no spec {}", path.display()), hint));
     }

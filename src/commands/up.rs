@@ -55,7 +55,8 @@ pub(crate) async fn run(
 ) -> anyhow::Result<ExitCode> {
     let started = Instant::now();
     let session = interrupt.unless(Session::open(&args.spec.spec, global, reporter, Start::IfNeeded)).await?;
-    reporter.hints(&session.hints);
+    reporter.advice(&session.advices);
+    let warnings = session.advices.warnings();
     let cx = session.cx.clone().adopting(args.adopt).stopped_by(&interrupt);
     let allowed = Allowed { replace: args.allow_replace.clone() };
     let reading = observe(&cx, &session.pipeline, &allowed, reporter.waiting());
@@ -64,13 +65,14 @@ pub(crate) async fn run(
     let naming = &session.pipeline.naming;
     let (pipeline, stage) = (naming.pipeline.clone(), naming.stage.clone());
     if show_refusals(&plan, reporter) {
-        reporter.document(&run_report(&pipeline, stage.as_deref(), plan, None, started.elapsed().as_secs_f64()))?;
+        let report = run_report(&pipeline, stage.as_deref(), plan, None, started.elapsed().as_secs_f64());
+        reporter.document(&report.warned(warnings))?;
         return Err(Shown.into());
     }
     let unsettled = plan.steps.iter().any(|step| step.unsettled);
     if plan.is_empty() && !unsettled {
         let report = run_report(&pipeline, stage.as_deref(), plan, None, started.elapsed().as_secs_f64());
-        reporter.document(&report)?;
+        reporter.document(&report.warned(warnings))?;
         return Ok(exit_code::DONE);
     }
     let question = format!("make these changes in account {}, {}?", cx.aws.account, cx.aws.region);
@@ -101,6 +103,7 @@ pub(crate) async fn run(
         None
     };
     let mut report = run_report(&pipeline, stage.as_deref(), plan, Some(&ended), started.elapsed().as_secs_f64())
+        .warned(warnings)
         .waited_for(apply::critical_path(&tasks, &ended));
     if let Some(Ok(undone)) = &undone {
         report.rolled_back.clone_from(undone);

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::apply::{Ended, Outcome};
 use crate::critical::Link;
-use crate::plan::{Action, Change, Concurrency, Plan};
+use crate::plan::{Action, Change, Concurrency, Plan, Warning};
 
 /// What a run did, or would do.
 #[derive(Debug, Serialize)]
@@ -15,6 +15,9 @@ pub(crate) struct RunReport {
     pub(crate) resources: Vec<ResourceReport>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) concurrency: Vec<Concurrency>,
+    /// What one should know although nothing is wrong.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) warnings: Vec<Warning>,
     /// What the run waited for, in the order of time; empty when nothing was done.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) critical_path: Vec<Link>,
@@ -110,6 +113,7 @@ pub(crate) fn run_report(
         summary,
         resources,
         concurrency: plan.concurrency,
+        warnings: Vec::new(),
         critical_path: Vec::new(),
         rolled_back: Vec::new(),
         seconds: round(seconds),
@@ -117,6 +121,12 @@ pub(crate) fn run_report(
 }
 
 impl RunReport {
+    /// The report with what was to be said.
+    pub(crate) fn warned(mut self, warnings: Vec<Warning>) -> Self {
+        self.warnings.extend(warnings);
+        self
+    }
+
     /// The report with what the run waited for.
     pub(crate) fn waited_for(mut self, path: Vec<Link>) -> Self {
         self.critical_path = path

@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle};
 use serde::Serialize;
 
 use super::exit_code;
-use super::findings::{Weight, draw};
+use super::findings::{draw, draw_advice};
 use super::human;
 use super::json::RunReport;
 use super::progress::Progress;
@@ -16,7 +16,7 @@ use crate::aws::{NoRegion, aws_error, hint};
 use crate::failure::{Hint, Interrupted, Shown, Usage};
 use crate::interrupt::Interrupt;
 use crate::plan::Plan;
-use crate::spec::Findings;
+use crate::spec::{Advices, Findings};
 
 /// A counting progress bar.
 pub(crate) type Bar = ProgressBar;
@@ -66,6 +66,11 @@ impl Reporter {
         if !self.quiet {
             err(&format!("{line}\n"));
         }
+    }
+
+    /// Advice on the spec, on stderr.
+    pub(crate) fn advice(&self, advices: &Advices) {
+        err(&draw_advice(advices, self.color));
     }
 
     /// The plan, as data when nothing follows it.
@@ -142,17 +147,10 @@ impl Reporter {
         Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
     }
 
-    /// What could be better about a spec, on stderr.
-    pub(crate) fn hints(&self, findings: &Findings) {
-        if !self.quiet {
-            err(&draw(findings, Weight::Hint, self.color));
-        }
-    }
-
     /// One error with its causes and its hint, on stderr.
     pub(crate) fn error(&self, error: &anyhow::Error) {
         if let Some(findings) = error.chain().find_map(|cause| cause.downcast_ref::<Findings>()) {
-            err(&draw(findings, Weight::Mistake, self.color));
+            err(&draw(findings, self.color));
             err(&format!("error: {findings}\n"));
             return;
         }

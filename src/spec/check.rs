@@ -5,7 +5,7 @@ mod function;
 mod messages;
 mod view;
 
-pub(crate) use view::hints;
+pub(super) use view::unused_image;
 
 use std::collections::BTreeSet;
 use std::ops::{Range, RangeInclusive};
@@ -13,6 +13,7 @@ use std::ops::{Range, RangeInclusive};
 use toml::Spanned;
 
 use super::finding::{Finding, did_you_mean};
+use super::lint;
 use super::reference::{Kind, Reference};
 use super::types::{Bucket, Spec, StorageClass, Stream, StreamMode};
 use super::units::Seconds;
@@ -100,6 +101,16 @@ impl Checker<'_> {
         }
         for (name, alarm) in &spec.alarm {
             self.alarm(name, alarm);
+        }
+        for entry in spec.lint.iter().flat_map(|lint| &lint.allow) {
+            match lint::allowed(entry.get_ref()) {
+                Err(message) => match message.split_once(": write ") {
+                    Some((what, rest)) => self.say(entry.span(), what, format!("write {rest}")),
+                    None => self.findings.push(Finding::new(entry.span(), message)),
+                },
+                Ok((_, Some(section))) => self.exists(&section, entry.span()),
+                Ok((_, None)) => {}
+            }
         }
     }
 

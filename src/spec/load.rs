@@ -13,24 +13,24 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::finding::{Finding, Findings, did_you_mean};
+use super::lint::{Advices, lint};
 use super::reference::{Kind, Reference};
 use super::types::Spec;
 use super::{check, names};
 
-/// Reads and checks the spec at `path`, for the given stage. Gives what could be better about it, too.
+/// Reads and checks the spec at `path`, for the given stage, and gives advice on it.
 ///
 /// # Errors
 /// [`Findings`] when the file is not a correct spec; an I/O error with its path when it cannot be read.
-pub(crate) fn load(path: &Path, stage: Option<&str>) -> anyhow::Result<(Spec, Findings)> {
+pub(crate) fn load(path: &Path, stage: Option<&str>) -> anyhow::Result<(Spec, Advices)> {
     let text = std::fs::read_to_string(path).with_context(|| format!("reading the spec {}", path.display()))?;
     let folder = path.parent().unwrap_or(Path::new(""));
-    let findings = |all| Findings { path: path.to_owned(), text: text.clone(), all };
     match parse(&text, folder, stage) {
         Ok(spec) => {
-            let hints = findings(check::hints(&spec));
-            Ok((spec, hints))
+            let all = lint(&spec);
+            Ok((spec, Advices { path: path.to_owned(), text, all }))
         }
-        Err(all) => Err(findings(all).into()),
+        Err(all) => Err(Findings { path: path.to_owned(), text, all }.into()),
     }
 }
 

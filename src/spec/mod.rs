@@ -2,6 +2,7 @@
 
 mod check;
 mod finding;
+mod lint;
 mod load;
 mod names;
 mod pattern;
@@ -12,7 +13,8 @@ mod units;
 mod values;
 mod watch;
 
-pub(crate) use finding::Findings;
+pub(crate) use finding::{Finding, Findings};
+pub(crate) use lint::Advices;
 pub(crate) use load::{is_zip, load};
 pub(crate) use names::{Naming, mistake_in_name};
 pub(crate) use pattern::Pattern;

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use streamkit_recipes::Sampled;
+use streamkit_recipes::{Sampled, View};
 use toml::Spanned;
 
 use super::pattern::Pattern;
@@ -44,6 +44,16 @@ pub(crate) struct Spec {
     #[serde(default)]
     pub(crate) alarm: Sections<Alarm>,
     pub(crate) dashboard: Option<Spanned<Dashboard>>,
+    pub(crate) lint: Option<Lint>,
+}
+
+/// `[lint]`: which advice this file does not want.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Lint {
+    /// Rules, as `RULE` or `RULE:kind.name`.
+    #[serde(default)]
+    pub(crate) allow: Vec<Spanned<String>>,
 }
 
 /// `[stream.NAME]`: a Kinesis data stream.
@@ -116,6 +126,16 @@ pub(crate) enum ViewType {
 }
 
 impl ViewType {
+    /// The same as recipes call it.
+    pub(crate) fn view(self) -> View {
+        match self {
+            Self::KeysOnly => View::KeysOnly,
+            Self::NewImage => View::NewImage,
+            Self::OldImage => View::OldImage,
+            Self::NewAndOldImages => View::NewAndOldImages,
+        }
+    }
+
     /// The word that the spec uses for it.
     pub(crate) fn word(self) -> &'static str {
         match self {

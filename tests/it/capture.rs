@@ -105,9 +105,9 @@ fn every_view_type_works_and_a_poor_one_is_hinted_at() {
         let spec = home.changed(&text(), &[("\"new-and-old-images\"", &format!("\"{view}\""))]);
         let up = home.local_output("up", &spec, &["--yes"]).expect(0);
         let hint = lacking.map(|lacking| {
-            format!("hint: the recipe `changes` uses {lacking} to tell which attributes a change touches")
+            format!("warning[image-not-carried]: the recipe `changes` uses {lacking} to tell which attributes a change touches")
         });
-        assert_eq!(up.stderr.contains("hint: the recipe"), hint.is_some(), "{view}: {up:#?}");
+        assert_eq!(up.stderr.contains("image-not-carried"), hint.is_some(), "{view}: {up:#?}");
         assert!(up.stderr.contains(&hint.unwrap_or_default()), "{view}: {up:#?}");
         let validate = home.local("validate", &spec, &[]);
         assert_eq!(validate["ok"], true, "{view}: {validate:#}");

@@ -22,6 +22,14 @@ pub fn check_pattern(text: &str) -> Result<(), String> {
     Pattern::parse(text).map(drop)
 }
 
+/// Whether an event pattern lets an event through.
+///
+/// # Errors
+/// The pattern is none that a mapping or a subscription takes.
+pub fn pattern_matches(pattern: &Value, event: &Value) -> Result<bool, String> {
+    Pattern::parse(&pattern.to_string()).map(|pattern| pattern.matches(event))
+}
+
 /// A compiled event pattern.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Pattern(Fields);

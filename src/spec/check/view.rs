@@ -1,19 +1,16 @@
 //! Whether a table's stream carries the images that a recipe needs, or makes use of.
 
-use streamkit_recipes::{Images, View};
+use streamkit_recipes::Images;
 
 use crate::spec::finding::Finding;
 use crate::spec::reference::Kind;
-use crate::spec::types::{Source, Spec, ViewType, named};
+use crate::spec::types::{Function, Source, Spec, ViewType, named};
 
-/// What a correct spec leaves out that its recipes would make use of.
-pub(crate) fn hints(spec: &Spec) -> Vec<Finding> {
-    let hint = |function: &crate::spec::Function| {
-        let recipe = function.recipe()?;
-        let needs = recipe.needs();
-        too_narrow(spec, function.source.get_ref(), recipe.name(), needs.uses_images, Some(needs.image_use))
-    };
-    spec.function.values().filter_map(hint).collect()
+/// An image that the function's recipe makes use of and can do without, and that its source does not carry.
+pub(crate) fn unused_image(spec: &Spec, function: &Function) -> Option<Finding> {
+    let recipe = function.recipe()?;
+    let needs = recipe.needs();
+    too_narrow(spec, function.source.get_ref(), recipe.name(), needs.uses_images, Some(needs.image_use))
 }
 
 /// A source whose view type lacks some of the images that a recipe wants; `to` says what for, if it can do without.
@@ -29,7 +26,7 @@ pub(super) fn too_narrow(
         return None;
     }
     let view = named(&spec.table, &from.name)?.stream?;
-    let carried = view_of(view).images();
+    let carried = view.view().images();
     if wanted.are_in(carried) {
         return None;
     }
@@ -44,21 +41,12 @@ pub(super) fn too_narrow(
     };
     let enough: Vec<_> = [ViewType::NewImage, ViewType::OldImage, ViewType::NewAndOldImages]
         .into_iter()
-        .filter(|view| wanted.are_in(view_of(*view).images()))
+        .filter(|view| wanted.are_in(view.view().images()))
         .map(|view| format!("\"{}\"", view.word()))
         .collect();
     let message = format!("the recipe `{recipe}` {does}, and stream = \"{}\" does not carry it", view.word());
     let help = format!("write stream = {} in [{from}]", enough.join(" or "));
     Some(Finding::new(source.from.span(), message).help(help))
-}
-
-fn view_of(view: ViewType) -> View {
-    match view {
-        ViewType::KeysOnly => View::KeysOnly,
-        ViewType::NewImage => View::NewImage,
-        ViewType::OldImage => View::OldImage,
-        ViewType::NewAndOldImages => View::NewAndOldImages,
-    }
 }
 
 #[cfg(test)]
@@ -111,9 +99,10 @@ mod tests {
     #[test]
     fn a_view_type_without_a_useful_image_is_a_hint() {
         for (view, lacking) in VIEWS.into_iter().zip(["before and after", "before", "after", ""]) {
-            let hints = hints(&spec(view));
-            assert_eq!(hints.len(), usize::from(!lacking.is_empty()), "{view}: {hints:?}");
-            for hint in hints {
+            let spec = spec(view);
+            let hint = unused_image(&spec, spec.function.values().next().unwrap());
+            assert_eq!(hint.is_some(), !lacking.is_empty(), "{view}: {hint:?}");
+            if let Some(hint) = hint {
                 let start = format!("the recipe `changes` uses the item {lacking} the change to tell which attributes");
                 assert!(hint.message.starts_with(&start), "{}", hint.message);
             }

@@ -1,0 +1,41 @@
+//! `streamkit check`: what is wrong with a spec and what would surprise, without asking AWS anything.
+
+use std::process::ExitCode;
+
+use clap::Args as ClapArgs;
+use serde_json::json;
+
+use super::session::{SpecArgument, checked_stage, load_spec};
+use crate::cli::Global;
+use crate::report::{Reporter, exit_code};
+
+/// Look through a pipeline file: mistakes, and advice that has an id; asks AWS nothing
+///
+/// `[lint] allow` in the file silences advice by its id, everywhere or, as in `no-bisect:function.processor`, in one section.
+///
+/// Example: streamkit check pipelines/retail-events.toml --strict
+#[derive(Debug, ClapArgs)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    spec: SpecArgument,
+    /// Exit with 1 when there is any advice
+    #[arg(long)]
+    strict: bool,
+}
+
+pub(crate) fn run(args: &Args, global: &Global, reporter: &Reporter) -> anyhow::Result<ExitCode> {
+    let stage = checked_stage(global)?;
+    let (_, advices) =
+        load_spec(&args.spec.spec, stage.as_deref(), "name a pipeline file, or make one with `streamkit init`")?;
+    reporter.advice(&advices);
+    let count = advices.all.len();
+    let said = match count {
+        0 => "no mistakes, no advice".to_owned(),
+        1 => "no mistakes, 1 piece of advice".to_owned(),
+        _ => format!("no mistakes, {count} pieces of advice"),
+    };
+    reporter.text(&format!("{}: {said}\n", args.spec.spec.display()));
+    reporter.document(&json!({ "spec": args.spec.spec, "warnings": advices.warnings() }))?;
+    Ok(if args.strict && count > 0 { ExitCode::from(exit_code::FAILED) } else { exit_code::DONE })
+}

@@ -1,0 +1,203 @@
+//! Advice on a spec that AWS would take and that would surprise later. Each rule has an id, by which the spec can silence it.
+
+mod pattern;
+mod rule;
+mod source;
+mod watching;
+
+use std::ops::Range;
+use std::path::PathBuf;
+
+use toml::Spanned;
+
+pub(crate) use rule::Rule;
+
+use super::finding::{Finding, did_you_mean};
+use super::reference::{Kind, Reference};
+use super::types::{Queue, Spec, Stream, Topic};
+use super::values::Encryption;
+use crate::plan::Warning;
+
+/// One piece of advice.
+#[derive(Debug, Clone)]
+pub(crate) struct Advice {
+    pub(crate) rule: Rule,
+    /// The section that it is about; `None` for `[lint]` itself.
+    pub(crate) section: Option<Reference>,
+    pub(crate) finding: Finding,
+}
+
+/// All advice on one spec file, in the order of the file.
+#[derive(Debug, Default)]
+pub(crate) struct Advices {
+    pub(crate) path: PathBuf,
+    pub(crate) text: String,
+    pub(crate) all: Vec<Advice>,
+}
+
+impl Advices {
+    /// The advice as data.
+    pub(crate) fn warnings(&self) -> Vec<Warning> {
+        let line = |start: usize| self.text[..start.min(self.text.len())].matches('\n').count() + 1;
+        let warning = |advice: &Advice| Warning {
+            rule: advice.rule.id(),
+            node: advice.section.as_ref().map_or_else(|| "lint".to_owned(), Reference::to_string),
+            line: Some(line(advice.finding.span.start)),
+            message: advice.finding.message.clone(),
+            help: advice.finding.help.clone(),
+        };
+        self.all.iter().map(warning).collect()
+    }
+}
+
+/// Looks through a checked spec; what the spec allows is left out.
+pub(super) fn lint(spec: &Spec) -> Vec<Advice> {
+    let mut linter = Linter { spec, all: Vec::new() };
+    for (name, stream) in &spec.stream {
+        linter.stream(name, stream);
+    }
+    for (name, queue) in &spec.queue {
+        linter.queue(name, queue);
+    }
+    for (name, topic) in &spec.topic {
+        linter.topic(name, topic);
+    }
+    for (name, function) in &spec.function {
+        linter.function(name.get_ref(), function);
+    }
+    for (name, alarm) in &spec.alarm {
+        linter.alarm(name, alarm);
+    }
+    linter.without_what_is_allowed()
+}
+
+struct Linter<'a> {
+    spec: &'a Spec,
+    all: Vec<Advice>,
+}
+
+impl Linter<'_> {
+    fn say(
+        &mut self,
+        rule: Rule,
+        section: Reference,
+        span: Range<usize>,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
+        self.all.push(Advice { rule, section: Some(section), finding: Finding::new(span, message).help(help) });
+    }
+
+    fn stream(&mut self, name: &Spanned<String>, stream: &Stream) {
+        if stream.encryption == Encryption::None {
+            self.say(
+                Rule::Unencrypted,
+                Reference::new(Kind::Stream, name.get_ref()),
+                name.span(),
+                "this stream's records are stored unencrypted",
+                "remove `encryption`: AWS's own key costs nothing but its calls",
+            );
+        }
+    }
+
+    fn topic(&mut self, name: &Spanned<String>, topic: &Topic) {
+        let Some(encryption) = &topic.encryption else { return };
+        if *encryption.get_ref() == Encryption::None && !self.spec.has_alarm_that_notifies(name.get_ref()) {
+            self.say(
+                Rule::Unencrypted,
+                Reference::new(Kind::Topic, name.get_ref()),
+                encryption.span(),
+                "this topic's messages are stored unencrypted",
+                "remove `encryption`",
+            );
+        }
+    }
+
+    fn queue(&mut self, name: &Spanned<String>, queue: &Queue) {
+        let section = Reference::new(Kind::Queue, name.get_ref());
+        let target = queue.dead_letters.as_ref().map(Spanned::get_ref);
+        let dead = target.and_then(|target| super::named(&self.spec.queue, &target.name));
+        if let (Some(target), Some(dead)) = (target, dead)
+            && dead.retention.get_ref() <= queue.retention.get_ref()
+        {
+            let (kept, before) = (dead.retention.get_ref(), queue.retention.get_ref());
+            self.say(
+                Rule::DeadLettersExpireFirst,
+                section.clone(),
+                name.span(),
+                format!(
+                    "a message keeps its age when it moves to `{target}`: after up to {before} here, little of the {kept} there is left"
+                ),
+                format!("write a longer `retention` in [{target}], such as \"14d\""),
+            );
+        }
+        if self.holds_what_failed(&section) && !self.is_watched(&section) {
+            self.say(
+                Rule::UnwatchedDeadLetters,
+                section.clone(),
+                name.span(),
+                "what fails ends in this queue, and no alarm says so",
+                format!("add an alarm with watch = \"{section}.depth\" and threshold = 0"),
+            );
+        }
+    }
+
+    fn holds_what_failed(&self, queue: &Reference) -> bool {
+        let is = |target: &Option<Spanned<Reference>>| target.as_ref().is_some_and(|target| target.get_ref() == queue);
+        self.spec
+            .function
+            .values()
+            .any(|function| is(&function.dead_letters) || is(&function.source.get_ref().on_failure))
+            || self.spec.queue.values().any(|other| is(&other.dead_letters))
+    }
+
+    /// Leaves out what `[lint] allow` names, and says which entries of it have become useless.
+    fn without_what_is_allowed(self) -> Vec<Advice> {
+        let entries = self.spec.lint.as_ref().map_or(&[][..], |lint| &lint.allow);
+        let parsed: Vec<_> = entries.iter().filter_map(|entry| Some((entry, allowed(entry.get_ref()).ok()?))).collect();
+        let mut used = vec![false; parsed.len()];
+        let mut all: Vec<Advice> = self
+            .all
+            .into_iter()
+            .filter(|advice| {
+                let mut said = true;
+                for ((_, (rule, section)), used) in parsed.iter().zip(&mut used) {
+                    if *rule == advice.rule && (section.is_none() || *section == advice.section) {
+                        *used = true;
+                        said = false;
+                    }
+                }
+                said
+            })
+            .collect();
+        for ((entry, (rule, section)), _) in parsed.into_iter().zip(used).filter(|(_, used)| !used) {
+            all.push(Advice {
+                rule: Rule::UnusedAllow,
+                section,
+                finding: Finding::new(entry.span(), format!("nothing here needs `{}` to be allowed", rule.id()))
+                    .help("remove it"),
+            });
+        }
+        all.sort_by_key(|advice| (advice.finding.span.start, advice.rule));
+        all
+    }
+}
+
+/// Reads an entry of `[lint] allow`: a rule, or a rule and the section in which it does not count.
+///
+/// # Errors
+/// Says which rules there are.
+pub(super) fn allowed(text: &str) -> Result<(Rule, Option<Reference>), String> {
+    let (id, section) = match text.split_once(':') {
+        Some((id, section)) => (id, Some(Reference::parse(section.trim())?)),
+        None => (text, None),
+    };
+    let ids = || Rule::ALL.iter().map(|rule| rule.id());
+    let rule = Rule::ALL.into_iter().find(|rule| rule.id() == id.trim()).ok_or_else(|| {
+        match did_you_mean(id.trim(), ids()) {
+            Some(meant) => format!("there is no lint `{id}`: write \"{meant}\", if that is what was meant"),
+            None => format!("there is no lint `{id}`: write one of {}", ids().collect::<Vec<_>>().join(", ")),
+        }
+    })?;
+    Ok((rule, section))
+}
