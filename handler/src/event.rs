@@ -388,26 +388,83 @@ mod tests {
         assert_eq!(kinesis(event).unwrap()[0].record().unwrap_err().code, "not_base64");
     }
 
+    const BAD: &str = "invalid_change";
+
+    /// Every way in which a change's field can be wrong: what is there is told, and nothing is dropped.
     #[test]
     fn decode_keeps_a_change_that_is_not_as_it_should_be() {
-        let full = r#""ApproximateCreationDateTime":1,"Keys":{"a":{"S":"x"}},"StreamViewType":"KEYS_ONLY""#;
-        for (name, fields, code) in [
-            ("INSERT", full, None),
-            ("UPSERT", full, Some("invalid_change")),
-            ("INSERT", r#""Keys":{"a":{"S":"x"}},"StreamViewType":"KEYS_ONLY""#, Some("invalid_change")),
-            ("INSERT", r#""ApproximateCreationDateTime":1,"StreamViewType":"KEYS_ONLY""#, Some("invalid_change")),
-            (
-                "INSERT",
-                r#""ApproximateCreationDateTime":1,"Keys":{"a":{"S":7}},"StreamViewType":"KEYS_ONLY""#,
-                Some("invalid_change"),
-            ),
-            ("INSERT", r#""ApproximateCreationDateTime":1,"Keys":{},"StreamViewType":"ALL""#, Some("invalid_change")),
-        ] {
+        let usual = [
+            ("ApproximateCreationDateTime", "1700000000.5"),
+            ("Keys", r#"{"a":{"S":"x"}}"#),
+            ("NewImage", r#"{"a":{"S":"x"},"n":{"N":"1"}}"#),
+            ("OldImage", r#"{"a":{"S":"x"}}"#),
+            ("SizeBytes", "26"),
+            ("StreamViewType", "\"NEW_AND_OLD_IMAGES\""),
+        ];
+        let verdict = |name: &str, changed: &str, value: &str| {
+            let of = |(field, usual): (&str, &str)| match (field == changed, value) {
+                (true, "") => String::new(),
+                (true, value) => format!(r#","{field}":{value}"#),
+                (false, _) => format!(r#","{field}":{usual}"#),
+            };
+            let fields: String = usual.map(of).concat();
             let event = format!(
-                r#"{{"Records":[{{"eventSource":"aws:dynamodb","eventName":"{name}","dynamodb":{{"SequenceNumber":"1",{fields}}}}}]}}"#
+                r#"{{"Records":[{{"eventSource":"aws:dynamodb","eventID":"e","eventName":{name},"dynamodb":{{"SequenceNumber":"1"{fields}}}}}]}}"#
             );
             let records = dynamodb(&event).unwrap();
-            assert_eq!(records[0].record().err().map(|rejected| rejected.code), code, "{name} {fields}");
+            assert_eq!(records.len(), 1, "nothing is dropped");
+            let process = |record: Record<'_>| streamkit_recipes::find("changes").unwrap().process(&record, 0);
+            records[0].record().and_then(process).err().map_or("", |rejected| rejected.code)
+        };
+        for name in ["INSERT", "MODIFY", "REMOVE"] {
+            assert_eq!(verdict(&format!("\"{name}\""), "", ""), "");
+        }
+        assert_eq!(verdict("\"UPSERT\"", "", ""), "invalid_change");
+        assert_eq!(verdict("\"modify\"", "", ""), "invalid_change");
+        for (field, values) in [
+            (
+                "ApproximateCreationDateTime",
+                &[("", BAD), ("null", BAD), ("\"1\"", BAD), ("-1", ""), ("1e300", "out_of_range")][..],
+            ),
+            (
+                "Keys",
+                &[
+                    ("", BAD),
+                    ("null", BAD),
+                    ("[]", BAD),
+                    ("{}", "missing_field"),
+                    (r#"{"a":"x"}"#, BAD),
+                    (r#"{"a":{"S":7}}"#, BAD),
+                    (r#"{"a":{"S":null}}"#, BAD),
+                    (r#"{"a":{"N":1}}"#, BAD),
+                    (r#"{"a":{"Z":"x"}}"#, BAD),
+                    (r#"{"a":{"S":"x","N":"1"}}"#, BAD),
+                    (r#"{"a":{"S":"\ud800"}}"#, BAD),
+                    (r#"{"a":{"B":"%"}}"#, BAD),
+                ],
+            ),
+            (
+                "NewImage",
+                &[
+                    ("", "missing_field"),
+                    ("null", "missing_field"),
+                    ("7", BAD),
+                    ("{}", ""),
+                    (r#"{"n":{"N":"-1e125"}}"#, ""),
+                    (r#"{"n":{"NS":["1",2]}}"#, BAD),
+                    (r#"{"n":{"L":[{"M":{"deep":{"NULL":"yes"}}}]}}"#, BAD),
+                ],
+            ),
+            ("OldImage", &[("", "missing_field"), ("null", "missing_field"), ("\"x\"", BAD)]),
+            ("SizeBytes", &[("", ""), ("null", BAD), ("-1", BAD), ("1.5", BAD), ("\"26\"", BAD)]),
+            (
+                "StreamViewType",
+                &[("", BAD), ("null", BAD), ("7", BAD), ("\"ALL\"", BAD), ("\"KEYS_ONLY\"", ""), ("\"NEW_IMAGE\"", "")],
+            ),
+        ] {
+            for (value, expected) in values {
+                assert_eq!(verdict("\"MODIFY\"", field, value), *expected, "{field}: {value}");
+            }
         }
     }
 

@@ -234,6 +234,27 @@ fn long_table_names_fit_a_subject() {
     assert_eq!(subject.len(), 100);
 }
 
+/// An item of 400 KB with keys of 2,048 and 1,024 bytes before and after its change, as much as DynamoDB takes.
+#[test]
+fn the_largest_changes_are_audited_and_announced() {
+    let keys: Item = item(&[("p", &"\u{7}".repeat(2048)), ("s", &"\"".repeat(1024))]);
+    let image = |of: &str| {
+        let mut image = keys.clone();
+        image.insert("Large".to_owned(), s(&of.repeat(400 * 1024 - 2048 - 1024 - 7)));
+        image
+    };
+    let (old, new) = (image("\""), image("\u{7}"));
+    let large = Change { keys: &keys, old: Some(&old), new: Some(&new), ..change(ChangeKind::Modify, VIEW) };
+    let effects = effects(large);
+    let object: Value = serde_json::from_str(&effects.objects[0].body).unwrap();
+    assert_eq!(object["newImage"]["Large"]["S"].as_str().unwrap().len(), 400 * 1024 - 2048 - 1024 - 7);
+    let notification = &effects.notifications[0];
+    let attributes: usize = notification.attributes.iter().map(|(name, value)| name.len() + value.len()).sum();
+    let bytes = notification.message.len() + notification.subject.len() + attributes;
+    assert!(bytes < 256 * 1024, "{bytes}");
+    assert_eq!(announced(large)["imagesOmitted"], true);
+}
+
 #[test]
 fn process_rejects_what_is_no_change() {
     let code = |change: Change<'_>| Changes.process(&Record::Change(change), 0).unwrap_err().code;
