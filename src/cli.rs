@@ -62,6 +62,7 @@ enum Command {
     Send(commands::send::Args),
     #[command(visible_alias = "cleanup")]
     Down(commands::down::Args),
+    Policy(commands::policy::Args),
     Local(commands::local::Args),
 }
 
@@ -96,6 +97,7 @@ async fn run(cli: Cli, reporter: &Reporter) -> anyhow::Result<ExitCode> {
         Command::Validate(args) => commands::validate::run(&args, &global, reporter, interrupt).await,
         Command::Send(args) => commands::send::run(&args, &global, reporter, interrupt).await,
         Command::Down(args) => commands::down::run(&args, &global, reporter, interrupt).await,
+        Command::Policy(args) => interrupt.unless(commands::policy::run(&args, &global, reporter)).await,
         Command::Local(_) => Ok(exit_code::DONE),
     }
 }

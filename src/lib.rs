@@ -16,6 +16,7 @@ mod observe;
 mod package;
 mod pipeline;
 mod plan;
+mod preflight;
 mod removal;
 mod report;
 mod resources;

@@ -11,6 +11,7 @@ use tokio::sync::mpsc::unbounded_channel;
 use crate::aws::Tags;
 use crate::pipeline::{Node, Pipeline};
 use crate::plan::{Action, Change, Plan, Refusal, Step, differences};
+use crate::preflight::preflight;
 use crate::resources::{Cx, Leftover, Observed, Resource as _, Type, leftovers, tag_changes};
 
 /// What may be done that is refused by default.
@@ -66,7 +67,8 @@ async fn read(cx: &Cx, pipeline: &Pipeline, allowed: &Allowed) -> anyhow::Result
     })?;
     let (mut steps, seen): (Vec<_>, Vec<_>) = steps.into_iter().unzip();
     follow(pipeline, &mut steps, &seen, allowed);
-    let mut plan = Plan { steps, concurrency: pipeline.concurrency.clone() };
+    let mut plan = Plan { steps, concurrency: pipeline.concurrency.clone(), warnings: Vec::new() };
+    Box::pin(preflight(cx, pipeline, &mut plan)).await;
     plan.steps.extend(orphans.iter().map(deletion));
     Ok(Observation { plan, orphans })
 }

@@ -91,6 +91,8 @@ impl Concurrency {
 pub(crate) struct Plan {
     pub(crate) steps: Vec<Step>,
     pub(crate) concurrency: Vec<Concurrency>,
+    /// What was seen before the run that one should know of.
+    pub(crate) warnings: Vec<Warning>,
 }
 
 impl Plan {

@@ -17,6 +17,8 @@ pub(crate) struct Connection {
     pub(crate) profile: Option<String>,
     pub(crate) endpoint: Option<String>,
     pub(crate) credentials: Credentials,
+    /// The account, where STS need not be asked.
+    pub(crate) account: Option<String>,
 }
 
 /// Whose credentials to use.
@@ -43,6 +45,8 @@ pub(crate) struct Aws {
     pub(crate) s3: aws_sdk_s3::Client,
     pub(crate) region: String,
     pub(crate) account: String,
+    /// ARN of who calls, if STS was asked.
+    pub(crate) caller: Option<String>,
     /// `aws`, `aws-cn` or `aws-us-gov`.
     pub(crate) partition: String,
     /// The one address of all services, when it is not AWS's own.
@@ -82,10 +86,17 @@ impl Aws {
         }
         let config = loader.load().await;
         let region = config.region().map(ToString::to_string).ok_or_else(|| anyhow!(NoRegion))?;
-        let caller = aws(aws_sdk_sts::Client::new(&config).get_caller_identity().send().await)
-            .context("asking STS whose account this is (GetCallerIdentity)")?;
-        let account = caller.account().context("STS answered without an account")?.to_owned();
-        let partition = caller.arn().and_then(|arn| arn.split(':').nth(1)).unwrap_or("aws").to_owned();
+        let (account, caller) = if let Some(account) = &connection.account {
+            (account.clone(), None)
+        } else {
+            let caller = aws(aws_sdk_sts::Client::new(&config).get_caller_identity().send().await)
+                .context("asking STS whose account this is (GetCallerIdentity)")?;
+            (caller.account().context("STS answered without an account")?.to_owned(), caller.arn)
+        };
+        let partition = match &caller {
+            Some(arn) => arn.split(':').nth(1).unwrap_or("aws").to_owned(),
+            None => partition_of(&region).to_owned(),
+        };
         Ok(Self {
             kinesis: aws_sdk_kinesis::Client::new(&config),
             dynamodb: aws_sdk_dynamodb::Client::new(&config),
@@ -99,6 +110,7 @@ impl Aws {
             endpoint: config.endpoint_url().map(|url| url.trim_end_matches('/').to_owned()),
             region,
             account,
+            caller,
             partition,
         })
     }
@@ -116,6 +128,17 @@ impl Aws {
             let suffix = if self.partition == "aws-cn" { "amazonaws.com.cn" } else { "amazonaws.com" };
             format!("https://sqs.{}.{suffix}/{}/{name}", self.region, self.account)
         }
+    }
+}
+
+/// <https://docs.aws.amazon.com/whitepapers/latest/aws-fault-isolation-boundaries/partitions.html>
+fn partition_of(region: &str) -> &'static str {
+    if region.starts_with("cn-") {
+        "aws-cn"
+    } else if region.starts_with("us-gov-") {
+        "aws-us-gov"
+    } else {
+        "aws"
     }
 }
 

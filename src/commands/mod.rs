@@ -6,6 +6,7 @@ pub(crate) mod down;
 pub(crate) mod init;
 pub(crate) mod local;
 pub(crate) mod plan;
+pub(crate) mod policy;
 mod rehearse;
 pub(crate) mod send;
 mod session;

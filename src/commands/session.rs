@@ -43,12 +43,23 @@ impl Session {
         reporter: &Reporter,
         start: daemon::Start,
     ) -> anyhow::Result<Self> {
+        Self::open_in(spec, global, reporter, start, None).await
+    }
+
+    /// [`open`](Self::open) for an account that is known, so that AWS need not be asked.
+    pub(crate) async fn open_in(
+        spec: &Path,
+        global: &Global,
+        reporter: &Reporter,
+        start: daemon::Start,
+        account: Option<String>,
+    ) -> anyhow::Result<Self> {
         let stage = checked_stage(global)?;
         let folder = spec.parent().unwrap_or(Path::new(""));
         let (spec, advices) =
             load_spec(spec, stage.as_deref(), "name a pipeline file, or make one with `streamkit init`")?;
         let naming = Naming { pipeline: spec.name.get_ref().clone(), stage };
-        let aws = connect(global, reporter, start).await?;
+        let aws = connect_to(global, reporter, start, account).await?;
         let home = Home::find()?;
         let codes = Mutex::new(Vec::<(Origin, Architecture, Arc<Code>)>::new());
         let code = |function: &spec::Function, architecture: Architecture| {
@@ -119,11 +130,21 @@ pub(crate) fn owner(naming: &Naming) -> Owner {
 
 /// Connects to AWS, or with `--local` to the embedded one.
 pub(crate) async fn connect(global: &Global, reporter: &Reporter, start: daemon::Start) -> anyhow::Result<Arc<Aws>> {
+    connect_to(global, reporter, start, None).await
+}
+
+async fn connect_to(
+    global: &Global,
+    reporter: &Reporter,
+    start: daemon::Start,
+    account: Option<String>,
+) -> anyhow::Result<Arc<Aws>> {
     let mut connection = Connection {
         region: global.region.clone(),
         profile: global.profile.clone(),
         endpoint: global.endpoint_url.clone(),
         credentials: Credentials::Chain,
+        account,
     };
     if let Some(endpoint) = &global.endpoint_url
         && !(endpoint.starts_with("http://") || endpoint.starts_with("https://"))

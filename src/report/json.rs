@@ -113,7 +113,7 @@ pub(crate) fn run_report(
         summary,
         resources,
         concurrency: plan.concurrency,
-        warnings: Vec::new(),
+        warnings: plan.warnings,
         critical_path: Vec::new(),
         rolled_back: Vec::new(),
         seconds: round(seconds),

@@ -76,6 +76,13 @@ impl Reporter {
     /// The plan, as data when nothing follows it.
     pub(crate) fn plan(&self, plan: &Plan) {
         self.text(&human::plan(plan));
+        let word = if self.color { "\u{1b}[1;33mwarning\u{1b}[0m" } else { "warning" };
+        for warning in &plan.warnings {
+            err(&format!("{word}[{}]: {}\n", warning.rule, warning.message));
+            if let Some(help) = &warning.help {
+                err(&format!("hint: {help}\n"));
+            }
+        }
     }
 
     /// The result of `plan`, `up` or `down`.

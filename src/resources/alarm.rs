@@ -1,6 +1,4 @@
 //! CloudWatch metric alarms.
-//!
-//! IAM: cloudwatch:PutMetricAlarm, DescribeAlarms, ListTagsForResource, TagResource, UntagResource, DeleteAlarms.
 
 use std::collections::BTreeMap;
 
@@ -8,10 +6,22 @@ use anyhow::Context as _;
 use aws_sdk_cloudwatch::types::{AlarmType, ComparisonOperator, Dimension, MetricAlarm, Statistic as Set, Tag};
 use serde_json::json;
 
-use super::resource::{Cx, Fields, Observed, Resource};
+use super::resource::{Actions, Cx, Fields, Observed, Resource};
 use crate::aws::{Aws, AwsError, Tags, aws};
 use crate::plan::Change;
 use crate::spec::{Comparison, MissingData, Seconds, Statistic, duration_text};
+
+/// What the caller must be allowed to do.
+pub(super) const ACTIONS: Actions = Actions {
+    own: &[
+        "cloudwatch:PutMetricAlarm",
+        "cloudwatch:ListTagsForResource",
+        "cloudwatch:TagResource",
+        "cloudwatch:UntagResource",
+        "cloudwatch:DeleteAlarms",
+    ],
+    account: &["cloudwatch:DescribeAlarms"],
+};
 
 /// A metric with its dimensions.
 #[derive(Debug, Clone, PartialEq, Eq)]

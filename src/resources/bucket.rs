@@ -1,9 +1,4 @@
 //! S3 buckets: private, encrypted, owned by this account alone, reached through TLS only.
-//!
-//! IAM: s3:CreateBucket, TagResource, GetBucketTagging, PutBucketTagging, GetBucketPublicAccessBlock, PutBucketPublicAccessBlock,
-//! GetBucketOwnershipControls, PutBucketOwnershipControls, GetEncryptionConfiguration, PutEncryptionConfiguration, GetBucketPolicy,
-//! PutBucketPolicy, GetBucketVersioning, PutBucketVersioning, GetLifecycleConfiguration, PutLifecycleConfiguration,
-//! ListBucketVersions, DeleteObject, DeleteObjectVersion, DeleteBucket; s3:ListAllMyBuckets.
 
 mod contents;
 mod lifecycle;
@@ -15,7 +10,7 @@ use aws_sdk_s3::types::{
 };
 use serde_json::{Value, json};
 
-use super::resource::{Cx, Fields, Observed, Resource};
+use super::resource::{Actions, Cx, Fields, Observed, Resource};
 use crate::aws::{Aws, AwsError, Tags, aws, canonical, in_use};
 use crate::failure::Hint;
 use crate::plan::Change;
@@ -25,6 +20,33 @@ use crate::spec::{Encryption, Seconds, Transition};
 const S3_MANAGED: &str = "s3-managed";
 /// The only region that is not named when a bucket is made in it.
 const FIRST_REGION: &str = "us-east-1";
+
+/// What the caller must be allowed to do.
+pub(super) const ACTIONS: Actions = Actions {
+    own: &[
+        "s3:CreateBucket",
+        "s3:TagResource",
+        "s3:GetBucketTagging",
+        "s3:PutBucketTagging",
+        "s3:GetBucketPublicAccessBlock",
+        "s3:PutBucketPublicAccessBlock",
+        "s3:GetBucketOwnershipControls",
+        "s3:PutBucketOwnershipControls",
+        "s3:GetEncryptionConfiguration",
+        "s3:PutEncryptionConfiguration",
+        "s3:GetBucketPolicy",
+        "s3:PutBucketPolicy",
+        "s3:GetBucketVersioning",
+        "s3:PutBucketVersioning",
+        "s3:GetLifecycleConfiguration",
+        "s3:PutLifecycleConfiguration",
+        "s3:ListBucketVersions",
+        "s3:DeleteObject",
+        "s3:DeleteObjectVersion",
+        "s3:DeleteBucket",
+    ],
+    account: &["s3:ListAllMyBuckets"],
+};
 
 /// An S3 bucket.
 #[derive(Debug, Clone)]

@@ -1,17 +1,26 @@
 //! Stream consumers: a reader with a throughput of its own (enhanced fan-out).
-//!
-//! IAM: kinesis:RegisterStreamConsumer, DescribeStreamConsumer, ListStreamConsumers, DeregisterStreamConsumer.
 
 use std::time::Duration;
 
 use aws_sdk_kinesis::types::ConsumerDescription;
 use serde_json::json;
 
-use super::resource::{Cx, Fields, Observed, Resource};
+use super::resource::{Actions, Cx, Fields, Observed, Resource};
 use crate::aws::{Aws, AwsError, Look, Tags, Wait, aws, in_use, wait};
 use crate::plan::Change;
 
 const LIMIT: Duration = Duration::from_secs(5 * 60);
+
+/// What the caller must be allowed to do.
+pub(super) const ACTIONS: Actions = Actions {
+    own: &[
+        "kinesis:RegisterStreamConsumer",
+        "kinesis:DescribeStreamConsumer",
+        "kinesis:ListStreamConsumers",
+        "kinesis:DeregisterStreamConsumer",
+    ],
+    account: &[],
+};
 
 /// A registered consumer of a Kinesis stream. It belongs to whom its stream belongs.
 #[derive(Debug, Clone)]

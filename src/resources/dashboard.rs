@@ -1,13 +1,24 @@
 //! CloudWatch dashboards.
-//!
-//! IAM: cloudwatch:PutDashboard, GetDashboard, ListDashboards, ListTagsForResource, TagResource, UntagResource, DeleteDashboards.
 
 use aws_sdk_cloudwatch::types::Tag;
 use serde_json::{Value, json};
 
-use super::resource::{Cx, Fields, Observed, Resource};
+use super::resource::{Actions, Cx, Fields, Observed, Resource};
 use crate::aws::{Aws, Tags, aws};
 use crate::plan::Change;
+
+/// What the caller must be allowed to do.
+pub(super) const ACTIONS: Actions = Actions {
+    own: &[
+        "cloudwatch:PutDashboard",
+        "cloudwatch:GetDashboard",
+        "cloudwatch:ListTagsForResource",
+        "cloudwatch:TagResource",
+        "cloudwatch:UntagResource",
+        "cloudwatch:DeleteDashboards",
+    ],
+    account: &["cloudwatch:ListDashboards"],
+};
 
 /// A dashboard. All regions of an account share one space of names.
 #[derive(Debug, Clone)]

@@ -1,7 +1,4 @@
 //! Lambda functions.
-//!
-//! IAM: lambda:CreateFunction, GetFunction, UpdateFunctionConfiguration, UpdateFunctionCode, TagResource, UntagResource,
-//! PutFunctionConcurrency, DeleteFunctionConcurrency, DeleteFunction, ListFunctions; iam:PassRole on the function's role.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,7 +10,7 @@ use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::{Architecture as Set, Environment, FunctionCode, Runtime, TracingConfig, TracingMode};
 use serde_json::json;
 
-use super::resource::{Cx, Fields, Observed, Resource};
+use super::resource::{Actions, Cx, Fields, Observed, Resource};
 use crate::aws::{Aws, AwsError, Look, Tags, Wait, aws, in_use, propagation, wait};
 use crate::code::Code;
 use crate::package::{Architecture, Package};
@@ -23,6 +20,23 @@ use crate::spec::{Seconds, duration_text};
 /// `provided` runtimes start the file of this name whatever the handler setting says.
 const HANDLER: &str = "bootstrap";
 const LIMIT: Duration = Duration::from_secs(5 * 60);
+
+/// What the caller must be allowed to do.
+pub(super) const ACTIONS: Actions = Actions {
+    own: &[
+        "lambda:CreateFunction",
+        "lambda:GetFunction",
+        "lambda:UpdateFunctionConfiguration",
+        "lambda:UpdateFunctionCode",
+        "lambda:TagResource",
+        "lambda:UntagResource",
+        "lambda:PutFunctionConcurrency",
+        "lambda:DeleteFunctionConcurrency",
+        "lambda:DeleteFunction",
+    ],
+    // `status` reads how old the records are.
+    account: &["lambda:ListFunctions", "lambda:GetAccountSettings", "cloudwatch:GetMetricStatistics"],
+};
 
 /// A Lambda function that runs the bundled handler.
 #[derive(Debug)]

@@ -1,18 +1,29 @@
 //! CloudWatch log groups of functions: made before the function, so that Lambda does not make one without retention.
-//!
-//! IAM: logs:CreateLogGroup, DescribeLogGroups, PutRetentionPolicy, ListTagsForResource, TagResource, UntagResource, DeleteLogGroup.
 
 use anyhow::Context as _;
 use aws_sdk_cloudwatchlogs::types::LogGroup as Description;
 use indicatif::HumanBytes;
 use serde_json::json;
 
-use super::resource::{Cx, Fields, Observed, Resource};
+use super::resource::{Actions, Cx, Fields, Observed, Resource};
 use crate::aws::{Aws, AwsError, Owner, PIPELINE_TAG, Tags, aws};
 use crate::plan::Change;
 use crate::spec::{Seconds, duration_text};
 
 const DAY: u64 = 86_400;
+
+/// What the caller must be allowed to do.
+pub(super) const ACTIONS: Actions = Actions {
+    own: &[
+        "logs:CreateLogGroup",
+        "logs:PutRetentionPolicy",
+        "logs:ListTagsForResource",
+        "logs:TagResource",
+        "logs:UntagResource",
+        "logs:DeleteLogGroup",
+    ],
+    account: &["logs:DescribeLogGroups"],
+};
 
 /// A CloudWatch log group.
 #[derive(Debug, Clone)]

@@ -1,7 +1,4 @@
 //! Event source mappings: what connects a stream to a function.
-//!
-//! IAM: lambda:CreateEventSourceMapping, ListEventSourceMappings, GetEventSourceMapping, UpdateEventSourceMapping,
-//! DeleteEventSourceMapping; dynamodb:DescribeTable on a table that is read.
 
 mod source;
 
@@ -17,13 +14,19 @@ use serde_json::{Value, json};
 
 pub(crate) use source::MappingSource;
 
-use super::resource::{Cx, Fields, Observed, Resource};
+use super::resource::{Actions, Cx, Fields, Observed, Resource};
 use crate::aws::{Aws, AwsError, Look, Tags, Wait, aws, in_use, propagation, wait};
 use crate::plan::Change;
 use crate::spec::{Pattern, Seconds, StartingPosition, duration_text};
 
 /// A new mapping takes up to a minute, and longer behind a busy function.
 const LIMIT: Duration = Duration::from_secs(5 * 60);
+
+/// What the caller must be allowed to do.
+pub(super) const ACTIONS: Actions = Actions {
+    own: &["lambda:CreateEventSourceMapping", "lambda:UpdateEventSourceMapping", "lambda:DeleteEventSourceMapping"],
+    account: &["lambda:GetEventSourceMapping", "lambda:ListEventSourceMappings"],
+};
 
 /// An event source mapping. Partial batch responses and event-count metrics are always on.
 #[derive(Debug, Clone)]

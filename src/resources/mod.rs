@@ -26,6 +26,6 @@ pub(crate) use mapping::{Mapping, MappingSource};
 pub(crate) use queue::{Queue, Redrive};
 pub(crate) use resource::{Any, Cx, Fields, Observed, Resource, Type, sync, tag_changes};
 pub(crate) use role::Role;
-pub(crate) use stream::Stream;
+pub(crate) use stream::{Stream, shard_steps};
 pub(crate) use table::Table;
 pub(crate) use topic::{Subscription, Topic};

@@ -1,7 +1,4 @@
 //! SQS queues, encrypted with SQS's own keys.
-//!
-//! IAM: sqs:CreateQueue, GetQueueUrl, GetQueueAttributes, SetQueueAttributes, ListQueueTags, TagQueue, UntagQueue, DeleteQueue,
-//! ListQueues.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
@@ -10,7 +7,7 @@ use anyhow::Context as _;
 use aws_sdk_sqs::types::QueueAttributeName as Attribute;
 use serde_json::{Value, json};
 
-use super::resource::{Cx, Fields, Observed, Resource};
+use super::resource::{Actions, Cx, Fields, Observed, Resource};
 use crate::aws::{Aws, Look, Tags, Wait, aws, canonical, wait};
 use crate::plan::Change;
 use crate::spec::{Seconds, duration_text};
@@ -20,6 +17,21 @@ use crate::spec::{Seconds, duration_text};
 const NAME_BLOCKED: Duration = Duration::from_secs(75);
 /// SQS says that a deletion takes up to 60 seconds.
 const LIMIT: Duration = Duration::from_secs(120);
+
+/// What the caller must be allowed to do.
+pub(super) const ACTIONS: Actions = Actions {
+    own: &[
+        "sqs:CreateQueue",
+        "sqs:GetQueueUrl",
+        "sqs:GetQueueAttributes",
+        "sqs:SetQueueAttributes",
+        "sqs:ListQueueTags",
+        "sqs:TagQueue",
+        "sqs:UntagQueue",
+        "sqs:DeleteQueue",
+    ],
+    account: &["sqs:ListQueues"],
+};
 
 /// An SQS standard queue.
 #[derive(Debug, Clone)]

@@ -117,6 +117,17 @@ pub(crate) trait Resource {
     }
 }
 
+/// What streamkit's caller must be allowed to do with one kind of resource.
+///
+/// <https://docs.aws.amazon.com/service-authorization/latest/reference/reference_policies_actions-resources-contextkeys.html>
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Actions {
+    /// On the pipeline's own resources.
+    pub(crate) own: &'static [&'static str],
+    /// Without a resource to name: lists, limits, and what AWS does not bind to one.
+    pub(crate) account: &'static [&'static str],
+}
+
 /// What kind of AWS resource something is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Type {
@@ -136,6 +147,39 @@ pub(crate) enum Type {
 }
 
 impl Type {
+    pub(crate) const ALL: [Self; 12] = [
+        Self::Dashboard,
+        Self::Alarm,
+        Self::Mapping,
+        Self::Consumer,
+        Self::Function,
+        Self::LogGroup,
+        Self::Role,
+        Self::Topic,
+        Self::Queue,
+        Self::Bucket,
+        Self::Table,
+        Self::Stream,
+    ];
+
+    /// What the caller must be allowed to do.
+    pub(crate) fn actions(self) -> Actions {
+        match self {
+            Self::Dashboard => super::dashboard::ACTIONS,
+            Self::Alarm => super::alarm::ACTIONS,
+            Self::Mapping => super::mapping::ACTIONS,
+            Self::Consumer => super::consumer::ACTIONS,
+            Self::Function => super::function::ACTIONS,
+            Self::LogGroup => super::log_group::ACTIONS,
+            Self::Role => super::role::ACTIONS,
+            Self::Topic => super::topic::ACTIONS,
+            Self::Queue => super::queue::ACTIONS,
+            Self::Bucket => super::bucket::ACTIONS,
+            Self::Table => super::table::ACTIONS,
+            Self::Stream => super::stream::ACTIONS,
+        }
+    }
+
     /// The kind in AWS's own terms.
     pub(crate) fn text(self) -> &'static str {
         match self {

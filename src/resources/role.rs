@@ -1,14 +1,11 @@
 //! The IAM role of a function, with one inline policy that follows from the graph.
-//!
-//! IAM: iam:CreateRole, GetRole, GetRolePolicy, PutRolePolicy, UpdateAssumeRolePolicy, TagRole, UntagRole, ListRolePolicies,
-//! DeleteRolePolicy, ListAttachedRolePolicies, DetachRolePolicy, DeleteRole, ListRoles.
 
 use anyhow::Context as _;
 use aws_sdk_iam::types::Tag;
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
-use super::resource::{Cx, Fields, Observed, Resource};
+use super::resource::{Actions, Cx, Fields, Observed, Resource};
 use crate::aws::{Aws, Policy, Tags, assume_role_policy, aws, canonical, in_use};
 use crate::plan::Change;
 
@@ -16,6 +13,26 @@ use crate::plan::Change;
 pub(crate) const PATH: &str = "/streamkit/";
 /// The name of the inline policy.
 const POLICY: &str = "streamkit";
+
+/// What the caller must be allowed to do.
+pub(super) const ACTIONS: Actions = Actions {
+    own: &[
+        "iam:CreateRole",
+        "iam:GetRole",
+        "iam:GetRolePolicy",
+        "iam:PutRolePolicy",
+        "iam:UpdateAssumeRolePolicy",
+        "iam:TagRole",
+        "iam:UntagRole",
+        "iam:ListRolePolicies",
+        "iam:DeleteRolePolicy",
+        "iam:ListAttachedRolePolicies",
+        "iam:DetachRolePolicy",
+        "iam:DeleteRole",
+        "iam:PassRole",
+    ],
+    account: &["iam:ListRoles"],
+};
 
 /// A role that Lambda takes on.
 #[derive(Debug, Clone)]

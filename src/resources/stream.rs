@@ -1,8 +1,4 @@
 //! Kinesis data streams.
-//!
-//! IAM: kinesis:CreateStream, DescribeStreamSummary, ListTagsForStream, AddTagsToStream, RemoveTagsFromStream,
-//! IncreaseStreamRetentionPeriod, DecreaseStreamRetentionPeriod, StartStreamEncryption, StopStreamEncryption,
-//! UpdateShardCount, UpdateStreamMode, DeleteStream, ListStreams.
 
 use std::time::Duration;
 
@@ -12,7 +8,7 @@ use aws_sdk_kinesis::types::{
 };
 use serde_json::{Value, json};
 
-use super::resource::{Cx, Fields, Observed, Resource};
+use super::resource::{Actions, Cx, Fields, Observed, Resource};
 use crate::aws::{Aws, AwsError, Look, Tags, Wait, aws, wait};
 use crate::plan::Change;
 use crate::spec::{Encryption, Seconds, StreamMode, duration_text};
@@ -22,6 +18,27 @@ const AWS_MANAGED_KEY: &str = "alias/aws/kinesis";
 const HOUR: u64 = 3_600;
 /// A stream takes seconds to become ACTIVE; a reshard of many shards takes minutes.
 const LIMIT: Duration = Duration::from_secs(15 * 60);
+
+/// What the caller must be allowed to do.
+pub(super) const ACTIONS: Actions = Actions {
+    own: &[
+        "kinesis:CreateStream",
+        "kinesis:DescribeStreamSummary",
+        "kinesis:ListTagsForStream",
+        "kinesis:AddTagsToStream",
+        "kinesis:RemoveTagsFromStream",
+        "kinesis:IncreaseStreamRetentionPeriod",
+        "kinesis:DecreaseStreamRetentionPeriod",
+        "kinesis:StartStreamEncryption",
+        "kinesis:StopStreamEncryption",
+        "kinesis:UpdateShardCount",
+        "kinesis:UpdateStreamMode",
+        "kinesis:DeleteStream",
+        // Consumers that left the spec are looked for on each stream.
+        "kinesis:ListStreamConsumers",
+    ],
+    account: &["kinesis:ListStreams", "kinesis:DescribeLimits"],
+};
 
 /// A Kinesis data stream.
 #[derive(Debug, Clone)]

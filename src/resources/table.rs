@@ -1,7 +1,4 @@
 //! DynamoDB tables.
-//!
-//! IAM: dynamodb:CreateTable, DescribeTable, DescribeTimeToLive, DescribeContinuousBackups, ListTagsOfResource, TagResource,
-//! UntagResource, UpdateTable, UpdateTimeToLive, UpdateContinuousBackups, DeleteTable, ListTables.
 
 use std::time::Duration;
 
@@ -13,12 +10,30 @@ use aws_sdk_dynamodb::types::{
 };
 use serde_json::{Value, json};
 
-use super::resource::{Cx, Fields, Observed, Resource};
+use super::resource::{Actions, Cx, Fields, Observed, Resource};
 use crate::aws::{Aws, AwsError, Look, Tags, Wait, aws, in_use, wait};
 use crate::plan::Change;
 use crate::spec::{AttributeType, Billing, Key, ViewType};
 
 const LIMIT: Duration = Duration::from_secs(15 * 60);
+
+/// What the caller must be allowed to do.
+pub(super) const ACTIONS: Actions = Actions {
+    own: &[
+        "dynamodb:CreateTable",
+        "dynamodb:DescribeTable",
+        "dynamodb:DescribeTimeToLive",
+        "dynamodb:DescribeContinuousBackups",
+        "dynamodb:ListTagsOfResource",
+        "dynamodb:TagResource",
+        "dynamodb:UntagResource",
+        "dynamodb:UpdateTable",
+        "dynamodb:UpdateTimeToLive",
+        "dynamodb:UpdateContinuousBackups",
+        "dynamodb:DeleteTable",
+    ],
+    account: &["dynamodb:ListTables"],
+};
 
 /// A DynamoDB table, encrypted at rest as all of them are.
 #[derive(Debug, Clone)]

@@ -1,7 +1,4 @@
 //! SNS topics and their subscribers.
-//!
-//! IAM: sns:CreateTopic, GetTopicAttributes, SetTopicAttributes, ListTagsForResource, TagResource, UntagResource,
-//! ListSubscriptionsByTopic, GetSubscriptionAttributes, Subscribe, SetSubscriptionAttributes, Unsubscribe, DeleteTopic, ListTopics.
 
 mod subscription;
 
@@ -10,13 +7,29 @@ use serde_json::{Value, json};
 
 pub(crate) use self::subscription::Subscription;
 
-use super::resource::{Cx, Fields, Observed, Resource};
+use super::resource::{Actions, Cx, Fields, Observed, Resource};
 use crate::aws::{Aws, Tags, aws};
 use crate::plan::Change;
 use crate::spec::Encryption;
 
 /// The alias of the key that AWS keeps for SNS.
 const AWS_MANAGED_KEY: &str = "alias/aws/sns";
+
+/// What the caller must be allowed to do.
+pub(super) const ACTIONS: Actions = Actions {
+    own: &[
+        "sns:CreateTopic",
+        "sns:GetTopicAttributes",
+        "sns:SetTopicAttributes",
+        "sns:ListTagsForResource",
+        "sns:TagResource",
+        "sns:UntagResource",
+        "sns:ListSubscriptionsByTopic",
+        "sns:Subscribe",
+        "sns:DeleteTopic",
+    ],
+    account: &["sns:ListTopics", "sns:GetSubscriptionAttributes", "sns:SetSubscriptionAttributes", "sns:Unsubscribe"],
+};
 
 /// An SNS topic.
 #[derive(Debug, Clone)]

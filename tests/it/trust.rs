@@ -1,5 +1,6 @@
 //! What a user relies on with an account at stake: going back, keeping data, and knowing what took the time.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -96,4 +97,183 @@ fn up_ends_with_what_it_waited_for() {
     assert!(seconds >= 5.0 && seconds <= total, "{up:#}");
     let unchanged = home.local("up", &spec, &["--yes"]);
     assert!(unchanged.get("critical_path").is_none(), "{unchanged:#}");
+}
+
+#[test]
+fn what_the_account_can_not_have_is_refused_before_anything_is_touched() {
+    let home = Home::new();
+    let shards = home.write(
+        "shards.toml",
+        "name = \"big\"\n[stream.a]\nshards = 10000\n[stream.b]\nshards = 10000\n[stream.c]\nshards = 1\n[queue.q]\n",
+    );
+    let refused = home.local_output("up", &shards, &["--yes"]).expect(1);
+    assert!(
+        refused.stderr.contains("20001 shards more would be 20001 in us-east-1, and this account may have 20000"),
+        "{refused:#?}"
+    );
+    assert!(refused.stderr.contains("hint: ask AWS for more"), "{refused:#?}");
+
+    let greedy = home.retail(&[("memory = 256", "reserved_concurrency = 950\nmemory = 256")]);
+    let refused = home.local_output("up", &greedy, &["--yes"]).expect(1);
+    assert!(refused.stderr.contains("reserving 950 more invocations leaves 50 of 1000"), "{refused:#?}");
+    assert_eq!(home.mutating_calls(0), Vec::<String>::new());
+
+    // A limit that can't be read is no reason to stop.
+    home.fault("lambda", "GetAccountSettings", 1, 403, "AccessDeniedException");
+    home.local_output("plan", &greedy, &[]).expect(0);
+}
+
+#[test]
+fn a_large_reshard_is_announced_with_its_steps() {
+    let home = Home::new();
+    let with = |shards: u32| home.write("a.toml", &format!("name = \"a\"\n[stream.events]\nshards = {shards}\n"));
+    home.local("up", &with(1), &["--yes"]);
+    let plan = home.local_output("plan", &with(6), &[]).expect(0);
+    assert_eq!(plan.json()["warnings"][0]["rule"], "shard-steps", "{plan:#?}");
+    assert!(plan.stderr.contains("stream.events is resharded in 3 steps: 2, 4, 6"), "{plan:#?}");
+    home.local("up", &with(6), &["--yes"]);
+    let mode = home.write("a.toml", "name = \"a\"\n[stream.events]\nmode = \"on-demand\"\n");
+    assert_eq!(home.local("plan", &mode, &[])["warnings"][0]["rule"], "mode-switch");
+}
+
+/// The IAM actions of an operation, where they are not the operation's own name.
+/// <https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazons3.html>
+fn actions(service: &str, operation: &str) -> Vec<String> {
+    let (prefix, names): (&str, &[&str]) = match (service, operation) {
+        ("s3", "ListBuckets") => ("s3", &["ListAllMyBuckets"]),
+        ("s3", "ListObjectVersions") => ("s3", &["ListBucketVersions"]),
+        ("s3", "ListObjectsV2" | "HeadBucket") => ("s3", &["ListBucket"]),
+        ("s3", "DeleteObjects") => ("s3", &["DeleteObject", "DeleteObjectVersion"]),
+        ("s3", "GetPublicAccessBlock") => ("s3", &["GetBucketPublicAccessBlock"]),
+        ("s3", "PutPublicAccessBlock") => ("s3", &["PutBucketPublicAccessBlock"]),
+        ("s3", "GetBucketEncryption") => ("s3", &["GetEncryptionConfiguration"]),
+        ("s3", "PutBucketEncryption") => ("s3", &["PutEncryptionConfiguration"]),
+        ("s3", "GetBucketLifecycleConfiguration" | "GetBucketLifecycle") => ("s3", &["GetLifecycleConfiguration"]),
+        ("s3", "PutBucketLifecycleConfiguration" | "PutBucketLifecycle" | "DeleteBucketLifecycle") => {
+            ("s3", &["PutLifecycleConfiguration"])
+        }
+        ("sqs", "ChangeMessageVisibilityBatch") => ("sqs", &["ChangeMessageVisibility"]),
+        ("sqs", "DeleteMessageBatch") => ("sqs", &["DeleteMessage"]),
+        ("sqs", "SendMessageBatch") => ("sqs", &["SendMessage"]),
+        ("sns", "PublishBatch") => ("sns", &["Publish"]),
+        _ => (service, &[]),
+    };
+    if names.is_empty() {
+        return vec![format!("{prefix}:{operation}")];
+    }
+    names.iter().map(|name| format!("{prefix}:{name}")).collect()
+}
+
+fn allowed(policy: &Value) -> BTreeSet<String> {
+    let list = |actions: &Value| match actions {
+        Value::Array(actions) => actions.iter().map(|action| action.as_str().unwrap().to_owned()).collect(),
+        one => vec![one.as_str().unwrap().to_owned()],
+    };
+    policy["Statement"].as_array().unwrap().iter().flat_map(|statement| list(&statement["Action"])).collect()
+}
+
+#[test]
+fn the_policy_allows_all_that_streamkit_calls_and_little_else() {
+    let mut used = BTreeSet::new();
+    let mut granted = BTreeSet::new();
+    for name in ["retail-events", "streaming-analytics", "clickstream", "change-capture", "fan-out"] {
+        let home = Home::new();
+        let spec = pipeline(&format!("{name}.toml"));
+        let policy = |what: &str| allowed(&home.local("policy", &spec, &["--for", what]));
+        home.local("up", &spec, &["--yes"]);
+        home.local("status", &spec, &[]);
+        home.local("down", &spec, &["--yes"]);
+        let (deploy, calls) = (policy("deploy"), home.calls());
+        granted.extend(policy("all"));
+        let called = |calls: &[Value]| -> BTreeSet<String> {
+            let of = |call: &Value| {
+                let service = match call["service"].as_str().unwrap() {
+                    "monitoring" => "cloudwatch",
+                    other => other,
+                };
+                actions(service, call["operation"].as_str().unwrap())
+            };
+            calls.iter().flat_map(of).collect()
+        };
+        let deployed = called(&calls);
+        let missing: Vec<_> = deployed.difference(&deploy).collect();
+        assert!(missing.is_empty(), "{name}: {missing:?}");
+
+        used.extend(deployed);
+        // One pipeline that reads a stream and one that reads a table show what sending and validating takes.
+        if !["retail-events", "change-capture"].contains(&name) {
+            continue;
+        }
+        home.local("up", &spec, &["--yes"]);
+        let before = home.calls().len();
+        home.local("send", &spec, &["--count", "50"]);
+        home.local("validate", &spec, &[]);
+        // What the handler calls is in the log too; that is for the function's own role to allow.
+        let role = BTreeSet::from(
+            ["dynamodb:BatchWriteItem", "dynamodb:PutItem", "sqs:SendMessage", "sns:Publish", "s3:PutObject"]
+                .map(str::to_owned),
+        );
+        let ran: BTreeSet<_> = called(&home.calls()[before..]).difference(&role).cloned().collect();
+        let run = policy("run");
+        let missing: Vec<_> = ran.difference(&run).collect();
+        assert!(missing.is_empty(), "{name}, send and validate: {missing:?}");
+        used.extend(ran);
+    }
+    // What only changes call, what only some answers lead to, and what AWS asks for within another call.
+    const RARELY: [&str; 20] = [
+        "Update",
+        "Untag",
+        "Remove",
+        "Increase",
+        "Decrease",
+        "Stop",
+        "Detach",
+        "TagResource",
+        "TagRole",
+        "TagQueue",
+        "AddTagsToStream",
+        "DeleteFunctionConcurrency",
+        "DeleteObjectVersion",
+        "PutBucketOwnershipControls",
+        "PutBucketVersioning",
+        "PutEncryptionConfiguration",
+        "Set",
+        "PassRole",
+        "SimulatePrincipalPolicy",
+        "ChangeMessageVisibility",
+    ];
+    let of_the_handler_too = ["dynamodb:BatchWriteItem", "dynamodb:PutItem"];
+    let rarely = |action: &str| RARELY.iter().any(|name| action.split_once(':').unwrap().1.starts_with(name));
+    let never: Vec<_> = granted
+        .difference(&used)
+        .filter(|action| !rarely(action) && !of_the_handler_too.contains(&action.as_str()))
+        .collect();
+    assert!(never.is_empty(), "{never:?}");
+}
+
+#[test]
+fn a_policy_is_written_without_asking_aws() {
+    let home = Home::new();
+    let spec = pipeline("retail-events.toml");
+    let output = home
+        .run(&[
+            "policy",
+            spec.to_str().unwrap(),
+            "--account",
+            "123456789012",
+            "--region",
+            "eu-west-1",
+            "--stage",
+            "dev",
+        ])
+        .expect(0);
+    for part in [
+        "arn:aws:kinesis:eu-west-1:123456789012:stream/retail-events-dev-*",
+        "arn:aws:iam::123456789012:role/streamkit/retail-events-dev-*",
+        "\"iam:PassedToService\": \"lambda.amazonaws.com\"",
+    ] {
+        assert!(output.stdout.contains(part), "{part}: {output:#?}");
+    }
+    assert!(!home.path().join("state").exists());
+    home.run(&["policy", spec.to_str().unwrap(), "--account", "1234"]).expect(2);
 }

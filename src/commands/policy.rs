@@ -1,0 +1,212 @@
+//! `streamkit policy`: what the caller's own policy must allow.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::ExitCode;
+
+use clap::Args as ClapArgs;
+use serde_json::{Value, json};
+
+use super::session::{Session, SpecArgument};
+use crate::cli::Global;
+use crate::daemon::Start;
+use crate::pipeline::Pipeline;
+use crate::report::{Reporter, exit_code};
+use crate::resources::Type;
+
+/// What an IAM managed policy may have, without white space.
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html>
+const MANAGED_POLICY: usize = 6_144;
+
+/// Print the IAM policy that whoever runs streamkit on this pipeline needs
+///
+/// What it allows is bound to the pipeline's names in this account and region. `--for deploy` neither reads nor writes events.
+/// With --account nothing is asked of AWS.
+///
+/// Example: streamkit policy pipelines/retail-events.toml --account 123456789012 --region eu-west-1
+#[derive(Debug, ClapArgs)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    spec: SpecArgument,
+    /// For which commands
+    #[arg(long = "for", value_name = "WHAT", value_enum, default_value = "all")]
+    scope: Scope,
+    /// The account to write it for, instead of asking STS whose the credentials are
+    #[arg(long, value_name = "ID", value_parser = account)]
+    account: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Scope {
+    /// plan, up, status and down
+    Deploy,
+    /// send and validate
+    Run,
+    /// All of them
+    All,
+}
+
+fn account(text: &str) -> Result<String, String> {
+    if text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Ok(text.to_owned());
+    }
+    Err("an AWS account has 12 digits".to_owned())
+}
+
+pub(crate) async fn run(args: &Args, global: &Global, reporter: &Reporter) -> anyhow::Result<ExitCode> {
+    let session = Session::open_in(&args.spec.spec, global, reporter, Start::Never, args.account.clone()).await?;
+    let document = policy(&session, args.scope);
+    // It is one document whether for people or for scripts.
+    reporter.text(&format!("{}\n", serde_json::to_string_pretty(&document)?));
+    reporter.document(&document)?;
+    let size = document.to_string().chars().filter(|c| !c.is_whitespace()).count();
+    if size > MANAGED_POLICY {
+        reporter.note(&format!(
+            "this has {size} characters, and a managed policy at most {MANAGED_POLICY}: attach --for deploy and --for run as two, or put it into a role's inline policy (10,240)"
+        ));
+    }
+    Ok(exit_code::DONE)
+}
+
+/// One statement for each kind of resource, one for what has no resource to name.
+fn policy(session: &Session, scope: Scope) -> Value {
+    let (pipeline, aws) = (&session.pipeline, &session.aws);
+    let kinds: BTreeSet<Type> = pipeline.nodes.iter().map(|node| node.resource.kind()).collect();
+    let mut account: BTreeSet<&str> = BTreeSet::new();
+    let mut own: BTreeMap<Type, BTreeSet<&str>> = BTreeMap::new();
+    // `validate` begins with a look at everything, as `plan` does.
+    let wanted = |action: &&&str| scope != Scope::Run || is_read(action);
+    for kind in Type::ALL {
+        // What left the spec is looked for among all kinds.
+        account.extend(kind.actions().account.iter().filter(wanted));
+        if kinds.contains(&kind) {
+            own.entry(kind).or_default().extend(kind.actions().own.iter().filter(wanted));
+        }
+    }
+    account.insert("sts:GetCallerIdentity");
+    if scope != Scope::Run {
+        // To see, before anything is made, what the caller may not do.
+        account.insert("iam:SimulatePrincipalPolicy");
+    }
+    if scope != Scope::Deploy {
+        for kind in &kinds {
+            let (of_kind, anywhere) = running(*kind, pipeline);
+            own.entry(*kind).or_default().extend(of_kind);
+            account.extend(anywhere);
+        }
+    }
+    let mut statements = Vec::new();
+    for (kind, mut actions) in own.into_iter().filter(|(_, actions)| !actions.is_empty()) {
+        let of_function = aws.arn("lambda", &format!("function:{}-*", pipeline.naming.prefix()));
+        let sid: String = kind.text().split(' ').map(capitalised).collect();
+        if actions.remove("iam:PassRole") {
+            statements.push(json!({
+                "Sid": "PassRole", "Effect": "Allow", "Action": "iam:PassRole", "Resource": arns(session, kind),
+                "Condition": { "StringEquals": { "iam:PassedToService": "lambda.amazonaws.com" } },
+            }));
+        }
+        let mut statement =
+            json!({ "Sid": sid, "Effect": "Allow", "Action": actions, "Resource": arns(session, kind) });
+        if kind == Type::Mapping {
+            // A mapping's ARN says nothing of whose it is; its function's does.
+            statement["Condition"] = json!({ "ArnLike": { "lambda:FunctionArn": of_function } });
+        }
+        statements.push(statement);
+    }
+    if !account.is_empty() {
+        statements.push(json!({ "Sid": "Account", "Effect": "Allow", "Action": account, "Resource": "*" }));
+    }
+    json!({ "Version": "2012-10-17", "Statement": statements })
+}
+
+fn is_read(action: &str) -> bool {
+    let name = action.split_once(':').map_or(action, |(_, name)| name);
+    ["Get", "List", "Describe"].iter().any(|verb| name.starts_with(verb))
+}
+
+fn capitalised(word: &str) -> String {
+    let mut letters = word.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
+}
+
+/// The resources of one kind that may be the pipeline's.
+fn arns(session: &Session, kind: Type) -> Value {
+    let (aws, prefix) = (&session.aws, session.pipeline.naming.prefix());
+    let partition = &aws.partition;
+    match kind {
+        Type::Stream | Type::Consumer => json!(aws.arn("kinesis", &format!("stream/{prefix}-*"))),
+        // The table and its streams.
+        Type::Table => json!(aws.arn("dynamodb", &format!("table/{prefix}-*"))),
+        Type::Queue => json!(aws.arn("sqs", &format!("{prefix}-*"))),
+        Type::Topic => json!(aws.arn("sns", &format!("{prefix}-*"))),
+        Type::Function => json!(aws.arn("lambda", &format!("function:{prefix}-*"))),
+        Type::Mapping => json!("*"),
+        Type::Role => json!(format!("arn:{partition}:iam::{}:role/streamkit/{prefix}-*", aws.account)),
+        Type::LogGroup => json!(aws.arn("logs", &format!("log-group:/aws/lambda/{prefix}-*"))),
+        Type::Alarm => json!(aws.arn("cloudwatch", &format!("alarm:{prefix}-*"))),
+        Type::Dashboard => json!(format!("arn:{partition}:cloudwatch::{}:dashboard/{prefix}-*", aws.account)),
+        Type::Bucket => {
+            let bucket = format!("arn:{partition}:s3:::{prefix}-*-{}-{}", aws.account, aws.region);
+            json!([bucket, format!("{bucket}/*")])
+        }
+    }
+}
+
+/// What `send` and `validate` do with resources of one kind: on the pipeline's own, and without one to name.
+fn running(kind: Type, pipeline: &Pipeline) -> (&'static [&'static str], &'static [&'static str]) {
+    let reads_table = pipeline.flows.iter().any(|flow| matches!(flow.source, crate::pipeline::FlowSource::Table(_)));
+    match kind {
+        Type::Stream => (&["kinesis:PutRecords", "kinesis:DescribeStreamSummary"], &[]),
+        Type::Table if reads_table => (
+            &[
+                "dynamodb:BatchWriteItem",
+                "dynamodb:DeleteItem",
+                "dynamodb:DescribeTable",
+                "dynamodb:PutItem",
+                "dynamodb:UpdateItem",
+            ],
+            &[],
+        ),
+        Type::Table => (
+            &[
+                "dynamodb:BatchGetItem",
+                "dynamodb:BatchWriteItem",
+                "dynamodb:DescribeTable",
+                "dynamodb:DescribeTimeToLive",
+                "dynamodb:Query",
+            ],
+            &[],
+        ),
+        // `validate` listens to a table's notifications through a queue that it makes for the while.
+        Type::Queue if reads_table => (
+            &[
+                "sqs:ChangeMessageVisibility",
+                "sqs:CreateQueue",
+                "sqs:DeleteMessage",
+                "sqs:DeleteQueue",
+                "sqs:GetQueueAttributes",
+                "sqs:GetQueueUrl",
+                "sqs:ReceiveMessage",
+                "sqs:SetQueueAttributes",
+            ],
+            &[],
+        ),
+        Type::Queue => (
+            &[
+                "sqs:ChangeMessageVisibility",
+                "sqs:DeleteMessage",
+                "sqs:GetQueueAttributes",
+                "sqs:GetQueueUrl",
+                "sqs:ReceiveMessage",
+            ],
+            &[],
+        ),
+        Type::Topic => (&["sns:GetTopicAttributes", "sns:Subscribe"], &["sns:Unsubscribe"]),
+        Type::Bucket => (&["s3:DeleteObject", "s3:GetObject", "s3:ListBucket"], &[]),
+        Type::LogGroup => (&["logs:FilterLogEvents"], &["logs:DescribeLogGroups"]),
+        Type::Alarm => (&[], &["cloudwatch:DescribeAlarms"]),
+        Type::Function => (&["lambda:GetFunction"], &["cloudwatch:GetMetricStatistics"]),
+        Type::Mapping => (&[], &["lambda:ListEventSourceMappings"]),
+        _ => (&[], &[]),
+    }
+}

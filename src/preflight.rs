@@ -1,0 +1,222 @@
+//! What would fail or surprise later and can be seen before anything is touched, with a few cheap reads.
+
+use std::collections::BTreeMap;
+
+use crate::aws::{AwsError, aws};
+use crate::pipeline::{Node, Pipeline};
+use crate::plan::{Action, Plan, Refusal, Step, Warning};
+use crate::resources::{Any, Cx, shard_steps};
+use crate::spec::StreamMode;
+
+/// Lambda keeps this many invocations for functions that reserve none.
+/// <https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html>
+const UNRESERVED: i64 = 100;
+/// How often a stream's shard count can be changed within 24 hours.
+/// <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_UpdateShardCount.html>
+const RESHARDS: usize = 10;
+
+/// Looks at what a plan is going to do: adds to its warnings, and refuses steps that AWS would refuse.
+///
+/// A limit that can't be read, because the caller may not or the endpoint has no such call, is passed over.
+pub(crate) async fn preflight(cx: &Cx, pipeline: &Pipeline, plan: &mut Plan) {
+    let steps: Vec<(&Node, usize)> = pipeline.nodes.iter().zip(0..).collect();
+    for (node, index) in &steps {
+        let step = &mut plan.steps[*index];
+        if let Any::Stream(stream) = &node.resource {
+            let (warnings, refused) = resharding(step, stream.mode == StreamMode::Provisioned);
+            plan.warnings.extend(warnings);
+            step.refused = step.refused.take().or(refused);
+        }
+    }
+    let (shards, concurrency) = tokio::join!(shards(cx, pipeline, plan), concurrency(cx, pipeline, plan));
+    for (index, refusal) in shards.into_iter().chain(concurrency) {
+        let step = &mut plan.steps[index];
+        step.refused = step.refused.take().or(Some(refusal));
+    }
+}
+
+/// What a change of shards or mode takes.
+fn resharding(step: &Step, provisioned: bool) -> (Vec<Warning>, Option<Refusal>) {
+    let mut warnings = Vec::new();
+    let mut refused = None;
+    let mut warn = |rule, message: String, help: &str| {
+        warnings.push(Warning { rule, node: step.node.clone(), line: None, message, help: Some(help.to_owned()) });
+    };
+    if step.action != Action::Update {
+        return (warnings, refused);
+    }
+    for change in &step.changes {
+        match change.field.as_str() {
+            "mode" => warn(
+                "mode-switch",
+                format!("{} changes its mode: AWS lets a stream do that twice in 24 hours", step.node),
+                "if it was switched today already, wait until tomorrow",
+            ),
+            "shards" if provisioned => {
+                let (Some(from), Some(to)) = (change.from.as_i64(), change.to.as_i64()) else { continue };
+                let through = shard_steps(from, to);
+                if through.len() > RESHARDS {
+                    refused = Some(Refusal {
+                        why: format!(
+                            "{} can't go from {from} to {to} shards in a day: that is {} steps of at most double or half, and AWS allows {RESHARDS} in 24 hours",
+                            step.node,
+                            through.len()
+                        ),
+                        hint: format!("write shards = {}, and go on tomorrow", through[RESHARDS - 1]),
+                    });
+                } else if through.len() > 1 {
+                    let counts: Vec<_> = through.iter().map(i64::to_string).collect();
+                    warn(
+                        "shard-steps",
+                        format!("{} is resharded in {} steps: {}", step.node, through.len(), counts.join(", ")),
+                        "each takes about half a minute, longer with many shards; AWS allows 10 of them in 24 hours",
+                    );
+                }
+            }
+            _ => {}
+        }
+    }
+    (warnings, refused)
+}
+
+/// The account's shards and on-demand streams in the region, against what the plan adds.
+async fn shards(cx: &Cx, pipeline: &Pipeline, plan: &Plan) -> Vec<(usize, Refusal)> {
+    let mut added: BTreeMap<usize, i64> = BTreeMap::new();
+    let mut on_demand = Vec::new();
+    for (index, (node, step)) in pipeline.nodes.iter().zip(&plan.steps).enumerate() {
+        let Any::Stream(stream) = &node.resource else { continue };
+        let change = |field: &str| step.changes.iter().find(|change| change.field == field);
+        let more = match step.action {
+            Action::Create if stream.mode == StreamMode::OnDemand => {
+                on_demand.push(index);
+                0
+            }
+            Action::Create => stream.shards,
+            Action::Update => {
+                change("shards").and_then(|change| change.from.as_i64()).map_or(0, |from| stream.shards - from)
+            }
+            _ => 0,
+        };
+        if more > 0 {
+            added.insert(index, more);
+        }
+    }
+    if added.is_empty() && on_demand.is_empty() {
+        return Vec::new();
+    }
+    let Some(limits) = known(aws(cx.aws.kinesis.describe_limits().send().await)) else { return Vec::new() };
+    let mut refused = Vec::new();
+    let (open, limit) = (i64::from(limits.open_shard_count), i64::from(limits.shard_limit));
+    let wanted: i64 = added.values().sum();
+    // Some emulators know no limits, and say 0.
+    if limit > 0
+        && open + wanted > limit
+        && let Some((index, _)) = added.first_key_value()
+    {
+        refused.push((
+            *index,
+            Refusal {
+                why: format!("{wanted} shards more would be {} in {}, and this account may have {limit}", open + wanted, cx.aws.region),
+                hint: "ask AWS for more (Service Quotas, Kinesis, \"Shards per Region\"), or delete streams that are not used".to_owned(),
+            },
+        ));
+    }
+    let (there, most) = (limits.on_demand_stream_count, limits.on_demand_stream_count_limit);
+    let wanted = i32::try_from(on_demand.len()).unwrap_or(i32::MAX);
+    if let Some(index) = on_demand.first()
+        && most > 0
+        && there + wanted > most
+    {
+        refused.push((
+            *index,
+            Refusal {
+                why: format!(
+                    "{wanted} on-demand streams more would be {}, and this account may have {most}",
+                    there + wanted
+                ),
+                hint: "ask AWS for more, or give the stream `shards`".to_owned(),
+            },
+        ));
+    }
+    refused
+}
+
+/// What functions reserve, against what Lambda keeps free.
+async fn concurrency(cx: &Cx, pipeline: &Pipeline, plan: &Plan) -> Vec<(usize, Refusal)> {
+    let mut added = 0;
+    let mut first = None;
+    for (index, (node, step)) in pipeline.nodes.iter().zip(&plan.steps).enumerate() {
+        let Any::Function(function) = &node.resource else { continue };
+        let change = step.changes.iter().find(|change| change.field == "reserved_concurrency");
+        let before = match (step.action, change) {
+            (Action::Create, _) => 0,
+            (Action::Update, Some(change)) => change.from.as_i64().unwrap_or(0),
+            _ => continue,
+        };
+        let more = function.reserved_concurrency.unwrap_or(0) - before;
+        if more > 0 {
+            first.get_or_insert(index);
+        }
+        added += more;
+    }
+    let Some(index) = first else { return Vec::new() };
+    let Some(settings) = known(aws(cx.aws.lambda.get_account_settings().send().await)) else { return Vec::new() };
+    let Some(free) = settings.account_limit.and_then(|limit| limit.unreserved_concurrent_executions) else {
+        return Vec::new();
+    };
+    let free = i64::from(free);
+    if free - added >= UNRESERVED {
+        return Vec::new();
+    }
+    let refusal = Refusal {
+        why: format!(
+            "reserving {added} more invocations leaves {} of {free} that are free, and Lambda keeps {UNRESERVED}",
+            free - added
+        ),
+        hint: "reserve less, or ask AWS for more (Service Quotas, Lambda, \"Concurrent executions\")".to_owned(),
+    };
+    vec![(index, refusal)]
+}
+
+/// Limits are read to help; that they can't be read must not stand in the way.
+fn known<T>(answer: Result<T, AwsError>) -> Option<T> {
+    answer.ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::plan::Change;
+    use crate::resources::Type;
+
+    fn step(field: &str, from: Value, to: Value) -> Step {
+        Step {
+            node: "stream.events".to_owned(),
+            kind: Type::Stream,
+            name: "a-events".to_owned(),
+            arn: String::new(),
+            action: Action::Update,
+            changes: vec![Change { field: field.to_owned(), from, to }],
+            loses: None,
+            refused: None,
+            unsettled: false,
+        }
+    }
+
+    #[test]
+    fn more_than_a_doubling_is_said_and_more_than_a_day_takes_is_refused() {
+        for (from, to, said, refused) in
+            [(1, 2, None, None), (1, 8, Some("3 steps: 2, 4, 8"), None), (1, 5000, None, Some("shards = 1024"))]
+        {
+            let (warnings, refusal) = resharding(&step("shards", json!(from), json!(to)), true);
+            assert_eq!(warnings.len(), usize::from(said.is_some()), "{warnings:?}");
+            assert!(warnings.iter().all(|warning| warning.message.contains(said.unwrap_or_default())), "{warnings:?}");
+            assert_eq!(refusal.is_some(), refused.is_some(), "{refusal:?}");
+            assert!(refusal.is_none_or(|refusal| refusal.hint.contains(refused.unwrap_or_default())));
+        }
+        let (warnings, _) = resharding(&step("mode", json!("provisioned"), json!("on-demand")), false);
+        assert_eq!(warnings[0].rule, "mode-switch");
+    }
+}
