@@ -174,6 +174,7 @@ fn running(kind: Type, pipeline: &Pipeline) -> (&'static [&'static str], &'stati
                 "dynamodb:DescribeTable",
                 "dynamodb:DescribeTimeToLive",
                 "dynamodb:Query",
+                "dynamodb:Scan",
             ],
             &[],
         ),
