@@ -150,8 +150,8 @@ async fn work(task: &Task<'_>, cx: &Cx, exists: impl FnOnce()) -> anyhow::Result
         Action::Unchanged => task.resource.ready(cx).await,
         Action::Delete => task.resource.delete(cx).await,
         Action::Replace => {
-            cx.note("deleting the old one");
-            task.resource.delete(cx).await?;
+            cx.note("making way for a new one");
+            task.resource.make_way(cx).await?;
             sync(task.resource, &task.tags, cx, exists).await
         }
         Action::Create | Action::Update => sync(task.resource, &task.tags, cx, exists).await,

@@ -87,6 +87,7 @@ fn step(cx: &Cx, node: &Node, seen: Option<&Observed>, allowed: &Allowed) -> Ste
         action: Action::Create,
         changes: Vec::new(),
         loses: None,
+        goes_on: None,
         refused: None,
         unsettled: false,
     };
@@ -113,8 +114,11 @@ fn step(cx: &Cx, node: &Node, seen: Option<&Observed>, allowed: &Allowed) -> Ste
     step.action = if step.changes.is_empty() { Action::Unchanged } else { Action::Update };
     if let Some((field, loses)) = replacing {
         step.action = Action::Replace;
-        step.loses = Some(loses.to_owned());
-        step.refused = replacement_refusal(node, &field, loses, allowed);
+        step.goes_on = resource.goes_on(seen);
+        if step.goes_on.is_none() {
+            step.loses = Some(loses.to_owned());
+            step.refused = replacement_refusal(node, &field, loses, allowed);
+        }
     }
     step
 }
@@ -134,8 +138,10 @@ fn follow(pipeline: &Pipeline, steps: &mut [Step], seen: &[Option<Observed>], al
         let field = "source";
         let Some(loses) = node.resource.replacing(field) else { continue };
         let to = Value::String(format!("the new one of {}", other.node));
+        let goes_on = node.resource.goes_on(seen);
         // A source that is gone, or whose replacement was allowed, has taken the place in it along.
-        let refused = if changed { replacement_refusal(node, field, loses, allowed) } else { None };
+        let refused =
+            if changed && goes_on.is_none() { replacement_refusal(node, field, loses, allowed) } else { None };
         let step = &mut steps[index];
         step.action = Action::Replace;
         step.changes.retain(|change| change.field != field);
@@ -144,7 +150,8 @@ fn follow(pipeline: &Pipeline, steps: &mut [Step], seen: &[Option<Observed>], al
             from: seen.fields.get(field).cloned().unwrap_or_default(),
             to,
         });
-        step.loses = Some(loses.to_owned());
+        step.loses = goes_on.is_none().then(|| loses.to_owned());
+        step.goes_on = goes_on;
         step.refused = refused;
     }
 }
@@ -178,6 +185,7 @@ pub(crate) fn deletion(leftover: &Leftover) -> Step {
         action: Action::Delete,
         changes: Vec::new(),
         loses: leftover.holds.clone(),
+        goes_on: None,
         refused: leftover.protected.then(|| Refusal {
             why: format!("{} is protected", leftover.resource.label()),
             hint: format!("set `protect = false` for {} and run `streamkit up` first", leftover.node),

@@ -37,6 +37,8 @@ pub(crate) struct Step {
     pub(crate) changes: Vec<Change>,
     /// What a replacement or deletion loses.
     pub(crate) loses: Option<String>,
+    /// How a replacement goes on where the old one ended, when nothing is lost.
+    pub(crate) goes_on: Option<&'static str>,
     /// Why the step may not be taken, and how to allow it.
     pub(crate) refused: Option<Refusal>,
     /// An unchanged resource that is still being made by an earlier run.

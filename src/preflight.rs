@@ -22,6 +22,9 @@ pub(crate) async fn preflight(cx: &Cx, pipeline: &Pipeline, plan: &mut Plan) {
     let steps: Vec<(&Node, usize)> = pipeline.nodes.iter().zip(0..).collect();
     for (node, index) in &steps {
         let step = &mut plan.steps[*index];
+        if matches!(node.resource, Any::Table(_)) {
+            plan.warnings.extend(stream_switch(step));
+        }
         if let Any::Stream(stream) = &node.resource {
             let (warnings, refused) = resharding(step, stream.mode == StreamMode::Provisioned);
             plan.warnings.extend(warnings);
@@ -33,6 +36,29 @@ pub(crate) async fn preflight(cx: &Cx, pipeline: &Pipeline, plan: &mut Plan) {
         let step = &mut plan.steps[index];
         step.refused = step.refused.take().or(Some(refusal));
     }
+}
+
+/// A table's stream that is switched off and on again, or off for good.
+fn stream_switch(step: &Step) -> Option<Warning> {
+    let change = step.changes.iter().find(|change| change.field == "stream" && !change.from.is_null())?;
+    let (message, help) = if change.to.is_null() {
+        (
+            "has no stream any more: changes from now on are not captured",
+            "what the old stream holds can be read for a day",
+        )
+    } else {
+        (
+            "gets a new stream, since AWS can't change one: changes that are made in the seconds between the two are in neither",
+            "let nothing write to the table while `up` runs, if each change matters",
+        )
+    };
+    Some(Warning {
+        rule: "stream-switch",
+        node: step.node.clone(),
+        line: None,
+        message: format!("{} {message}", step.node),
+        help: Some(help.to_owned()),
+    })
 }
 
 /// What a change of shards or mode takes.
@@ -200,6 +226,7 @@ mod tests {
             action: Action::Update,
             changes: vec![Change { field: field.to_owned(), from, to }],
             loses: None,
+            goes_on: None,
             refused: None,
             unsettled: false,
         }

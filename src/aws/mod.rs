@@ -11,5 +11,5 @@ pub(crate) use clients::{Aws, Connection, Credentials, NoRegion};
 pub(crate) use error::{AwsError, aws, aws_error, hint};
 pub(crate) use policy::{Policy, Statement, assume_role_policy, canonical};
 pub(crate) use retry::{in_use, propagation};
-pub(crate) use tags::{NODE_TAG, Owner, PIPELINE_TAG, PROTECT_TAG, Tags};
+pub(crate) use tags::{NODE_TAG, Owner, PIPELINE_TAG, PROTECT_TAG, RESUME_TAG, Tags};
 pub(crate) use wait::{Look, Wait, wait};

@@ -15,6 +15,9 @@ pub(crate) const NODE_TAG: &str = "streamkit:node";
 /// `true` on resources that the spec protects, so that `down --name` knows without the spec.
 pub(crate) const PROTECT_TAG: &str = "streamkit:protect";
 
+/// Says where the function's next mapping goes on, while there is none.
+pub(crate) const RESUME_TAG: &str = "streamkit:resume";
+
 /// Who owns what a run makes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Owner {

@@ -98,6 +98,7 @@ impl Builder<'_> {
             filter: source.filter.iter().map(|pattern| pattern.get_ref().clone()).collect(),
             tumbling_window: source.tumbling_window.as_ref().map_or(Seconds(0), |window| *window.get_ref()),
             enabled: source.enabled,
+            anew: Arc::default(),
             source_is_new,
         };
         // A mapping takes a function that is still Pending. Events flow as soon as it is there, so its sinks come first.

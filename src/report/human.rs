@@ -96,6 +96,9 @@ fn line(text: &mut String, step: &Step, width: usize) {
     if let Some(loses) = &step.loses {
         let _ = writeln!(text, "    loses {loses}");
     }
+    if let Some(goes_on) = step.goes_on {
+        let _ = writeln!(text, "    {goes_on}");
+    }
 }
 
 /// What the run waited for, node after node.

@@ -1,9 +1,11 @@
 //! Event source mappings: what connects a stream to a function.
 
+mod handover;
 mod source;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
 use aws_sdk_lambda::types::{
@@ -12,6 +14,7 @@ use aws_sdk_lambda::types::{
 };
 use serde_json::{Value, json};
 
+use handover::Place;
 pub(crate) use source::MappingSource;
 
 use super::resource::{Actions, Cx, Fields, Observed, Resource};
@@ -51,21 +54,38 @@ pub(crate) struct Mapping {
     pub(crate) filter: Vec<Pattern>,
     pub(crate) tumbling_window: Seconds,
     pub(crate) enabled: bool,
+    /// True while it is made anew beside one of an earlier stream of the same table.
+    pub(crate) anew: Arc<AtomicBool>,
     /// True when this run also makes the stream, so that its beginning is the right place to start.
-    pub(crate) source_is_new: Arc<std::sync::atomic::AtomicBool>,
+    pub(crate) source_is_new: Arc<AtomicBool>,
 }
 
 impl Mapping {
     /// The function's mapping: the one from our source, else one from another source, which is then to be replaced.
     async fn find(&self, cx: &Cx) -> Result<Option<EventSourceMappingConfiguration>, AwsError> {
-        let all = mappings_of(cx, &self.function).await?;
+        Ok(self.ours(mappings_of(cx, &self.function).await?))
+    }
+
+    fn ours(&self, all: Vec<EventSourceMappingConfiguration>) -> Option<EventSourceMappingConfiguration> {
         let arn = self.source_arn();
         let now = all.iter().position(|mapping| arn.is_some() && mapping.event_source_arn == arn);
         let ever = || {
             all.iter().position(|mapping| mapping.event_source_arn.as_deref().is_some_and(|arn| self.source.is(arn)))
         };
+        if now.is_none() && self.anew.load(Ordering::Relaxed) {
+            return None;
+        }
         let ours = now.or_else(ever).unwrap_or(0);
-        Ok(all.into_iter().nth(ours))
+        all.into_iter().nth(ours)
+    }
+
+    /// Those of earlier streams of the table that can hold nothing any more.
+    fn expired(&self, all: &[EventSourceMappingConfiguration]) -> Vec<String> {
+        let Some(now) = self.source_arn().filter(|arn| self.source.expired_before(arn)) else { return Vec::new() };
+        let earlier = |mapping: &&EventSourceMappingConfiguration| {
+            mapping.event_source_arn.as_deref().is_some_and(|arn| arn != now && self.source.is(arn))
+        };
+        all.iter().filter(earlier).filter_map(|mapping| mapping.uuid.clone()).collect()
     }
 
     fn source_arn(&self) -> Option<String> {
@@ -89,6 +109,22 @@ impl Mapping {
 
     fn metrics() -> EventSourceMappingMetricsConfig {
         EventSourceMappingMetricsConfig::builder().metrics(EventSourceMappingMetric::EventCount).build()
+    }
+
+    /// A mapping that goes on from a moment is what the spec wants, wherever it once wanted to start.
+    fn position_seen(&self, has: Option<&EventSourcePosition>) -> Value {
+        match has {
+            Some(EventSourcePosition::AtTimestamp) => {
+                json!(self.starting_position.map(|position| position_text(&event_source_position(position))))
+            }
+            other => json!(other.map(position_text)),
+        }
+    }
+
+    /// True when the spec asks for another start than the mapping was made with: then that is wanted, and no going on.
+    fn starts_elsewhere(&self, has: Option<&str>) -> bool {
+        let wants = self.starting_position.map(|position| position_text(&event_source_position(position)));
+        wants.is_some_and(|wants| wants.as_str() != has)
     }
 
     fn max_record_age(&self) -> i32 {
@@ -155,6 +191,7 @@ impl Resource for Mapping {
             ("filter", sorted(self.filter.iter().map(|pattern| pattern.0.clone()).collect())),
             ("tumbling_window", json!(duration_text(self.tumbling_window.0))),
             ("enabled", json!(self.enabled)),
+            ("mappings_of_expired_streams", json!(0)),
         ]);
         // A source that is not there yet is nothing to compare with.
         if let Some(source) = self.source_arn() {
@@ -172,6 +209,21 @@ impl Resource for Mapping {
             .then_some("the mapping's place in the stream: records are skipped or read again")
     }
 
+    fn goes_on(&self, seen: &Observed) -> Option<&'static str> {
+        let old = seen.fields.get("source").and_then(Value::as_str)?;
+        if self.starts_elsewhere(seen.fields.get("starting_position").and_then(Value::as_str)) {
+            return None;
+        }
+        if self.source.is_same_stream(old) {
+            return Some(
+                "goes on some minutes before the last record that was processed: what came since is read again",
+            );
+        }
+        (!self.source.has_timestamps() && self.source.is(old)).then_some(
+            "reads the new stream from its beginning; the old mapping stays for a day, until its stream has expired",
+        )
+    }
+
     /// Looks each time: the table may have got a new stream since the plan was made.
     async fn prepare(&self, cx: &Cx) -> anyhow::Result<()> {
         let arn = self.source.arn(cx).await?;
@@ -180,7 +232,13 @@ impl Resource for Mapping {
     }
 
     async fn read(&self, cx: &Cx) -> anyhow::Result<Option<Observed>> {
-        let Some(mapping) = self.find(cx).await? else { return Ok(None) };
+        let all = mappings_of(cx, &self.function).await?;
+        if !all.is_empty() {
+            // Of several mappings the one from the source as it is now counts.
+            self.prepare(cx).await?;
+        }
+        let expired = self.expired(&all).len();
+        let Some(mapping) = self.ours(all) else { return Ok(None) };
         let state = mapping.state.as_deref().unwrap_or_default();
         let uuid = mapping.uuid.context("a mapping without a UUID")?;
         if state == "Deleting" {
@@ -215,7 +273,8 @@ impl Resource for Mapping {
             ("filter", sorted(filter.collect())),
             ("tumbling_window", json!(duration_text(window))),
             ("enabled", json!(!matches!(state, "Disabled" | "Disabling"))),
-            ("starting_position", json!(mapping.starting_position.as_ref().map(position_text))),
+            ("starting_position", self.position_seen(mapping.starting_position.as_ref())),
+            ("mappings_of_expired_streams", json!(expired)),
         ]);
         let arn = mapping
             .event_source_mapping_arn
@@ -249,27 +308,44 @@ impl Resource for Mapping {
         if self.on_failure.is_some() {
             call = call.destination_config(self.destinations());
         }
+        let known = if self.source.has_timestamps() && !self.source_is_new.load(Ordering::Relaxed) {
+            handover::noted(cx, &self.function).await?
+        } else {
+            None
+        };
         // Polling starts up to minutes after this call: with LATEST, what is put in between would never be seen.
         call = match self.starting_position {
+            _ if let Some(Place::At(at)) = known => call
+                .starting_position(EventSourcePosition::AtTimestamp)
+                .starting_position_timestamp(aws_smithy_types::DateTime::from(at)),
+            _ if known == Some(Place::Start) => call.starting_position(EventSourcePosition::TrimHorizon),
             Some(position) => call.starting_position(event_source_position(position)),
             // A table's stream keeps a day and can't be read from a point in time: all of it is better than a gap.
-            None if !self.source.has_timestamps() || self.source_is_new.load(std::sync::atomic::Ordering::Relaxed) => {
+            None if !self.source.has_timestamps() || self.source_is_new.load(Ordering::Relaxed) => {
                 call.starting_position(EventSourcePosition::TrimHorizon)
             }
             None => call
                 .starting_position(EventSourcePosition::AtTimestamp)
-                .starting_position_timestamp(aws_smithy_types::DateTime::from(std::time::SystemTime::now())),
+                .starting_position_timestamp(aws_smithy_types::DateTime::from(SystemTime::now())),
         };
         let create = async || in_use(async || aws(call.clone().send().await), |_| {}).await;
         match propagation(create, cx.noting()).await {
             Err(error) if !(error.is(&["ResourceConflictException"]) && error.message.contains("already exists")) => {
-                Err(error)?
+                return Err(error.into());
             }
-            _ => Ok(()),
+            _ => {}
         }
+        if known.is_some() {
+            handover::done(cx, &self.function).await?;
+        }
+        Ok(())
     }
 
     async fn change(&self, cx: &Cx, _seen: &Observed, _changes: &[Change]) -> anyhow::Result<()> {
+        for uuid in self.expired(&mappings_of(cx, &self.function).await?) {
+            cx.note("deleting the mapping of a stream that has expired");
+            delete_mapping(cx, &uuid).await?;
+        }
         // An omitted field means "no change", so all are sent: what the spec no longer has is reset.
         let call = cx
             .aws
@@ -305,6 +381,35 @@ impl Resource for Mapping {
         let target = if self.enabled { ["Enabled"] } else { ["Disabled"] };
         let enabled = Wait { what: &what, pending: &pending, target: &target, limit: LIMIT };
         wait(&enabled, async || state(cx, &uuid).await, cx.noting()).await
+    }
+
+    /// Stops the old mapping and notes where it was; or leaves it to read an older stream of the table to its end.
+    async fn make_way(&self, cx: &Cx) -> anyhow::Result<()> {
+        self.prepare(cx).await?;
+        let Some(old) = self.find(cx).await? else { return Ok(()) };
+        let (Some(uuid), Some(arn)) = (&old.uuid, &old.event_source_arn) else { return self.delete(cx).await };
+        let position = self.position_seen(old.starting_position.as_ref());
+        if self.starts_elsewhere(position.as_str()) {
+            return self.delete(cx).await;
+        }
+        if !self.source.has_timestamps() && self.source.is(arn) {
+            self.anew.store(true, Ordering::Relaxed);
+            return Ok(());
+        }
+        if !self.source.is_same_stream(arn) {
+            return self.delete(cx).await;
+        }
+        cx.note("stopping the old mapping");
+        let call = cx.aws.lambda.update_event_source_mapping().uuid(uuid).enabled(false);
+        in_use(async || aws(call.clone().send().await), cx.noting()).await?;
+        let what = format!("event source mapping ({uuid})");
+        let pending = ["Creating", "Enabling", "Updating", "Enabled", "Disabling"];
+        let stopped = Wait { what: &what, pending: &pending, target: &["Disabled"], limit: LIMIT };
+        wait(&stopped, async || state(cx, uuid).await, cx.noting()).await?;
+        let place = handover::place(cx, &self.function, &old).await?;
+        handover::note(cx, &self.function, place).await?;
+        cx.note(&format!("reading goes on from {}", place.text()));
+        delete_mapping(cx, uuid).await
     }
 
     async fn delete(&self, cx: &Cx) -> anyhow::Result<()> {

@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::{Alarm, Bucket, Consumer, Dashboard, Function, LogGroup, Mapping, Queue, Role, Stream, Table, Topic};
-use crate::aws::{Aws, Owner, Tags};
+use crate::aws::{Aws, Owner, RESUME_TAG, Tags};
 use crate::failure::Hint;
 use crate::interrupt::Interrupt;
 use crate::plan::{Change, differences};
@@ -94,6 +94,10 @@ pub(crate) trait Resource {
     fn replacing(&self, _field: &str) -> Option<&'static str> {
         None
     }
+    /// Says how a new one goes on where this one ended, if it can: then nothing is lost with the old one.
+    fn goes_on(&self, _seen: &Observed) -> Option<&'static str> {
+        None
+    }
     /// True when the tags say that the resource is the owner's.
     fn belongs(&self, owner: &Owner, tags: &Tags) -> bool {
         owner.owns(tags)
@@ -111,6 +115,10 @@ pub(crate) trait Resource {
     async fn ready(&self, cx: &Cx) -> anyhow::Result<()>;
     /// Deletes the resource and waits until it is gone; gone already is fine.
     async fn delete(&self, cx: &Cx) -> anyhow::Result<()>;
+    /// Makes way for a new one.
+    async fn make_way(&self, cx: &Cx) -> anyhow::Result<()> {
+        self.delete(cx).await
+    }
     /// What is lost with the resource, and how much, as one cheap call tells; `None` when it holds nothing.
     async fn holds(&self, _cx: &Cx) -> anyhow::Result<Option<String>> {
         Ok(None)
@@ -277,6 +285,9 @@ impl Resource for Any {
     fn replacing(&self, field: &str) -> Option<&'static str> {
         each!(self, resource => resource.replacing(field))
     }
+    fn goes_on(&self, seen: &Observed) -> Option<&'static str> {
+        each!(self, resource => resource.goes_on(seen))
+    }
     fn belongs(&self, owner: &Owner, tags: &Tags) -> bool {
         each!(self, resource => resource.belongs(owner, tags))
     }
@@ -303,6 +314,9 @@ impl Resource for Any {
     }
     async fn delete(&self, cx: &Cx) -> anyhow::Result<()> {
         each!(self, resource => resource.delete(cx).await).with_context(|| format!("deleting {}", self.label()))
+    }
+    async fn make_way(&self, cx: &Cx) -> anyhow::Result<()> {
+        each!(self, resource => resource.make_way(cx).await).with_context(|| format!("replacing {}", self.label()))
     }
     async fn holds(&self, cx: &Cx) -> anyhow::Result<Option<String>> {
         each!(self, resource => resource.holds(cx).await)
@@ -362,6 +376,8 @@ pub(crate) fn tag_changes(has: &Tags, wants: &Tags) -> (Tags, Vec<String>) {
         .iter()
         .filter(|(key, value)| has.get(*key) != Some(value))
         .map(|(key, value)| (key.clone(), value.clone()));
-    let remove = has.keys().filter(|key| !wants.contains_key(*key) && !key.starts_with("aws:"));
+    let ours_for_a_while = |key: &str| key == RESUME_TAG;
+    let remove =
+        has.keys().filter(|key| !wants.contains_key(*key) && !key.starts_with("aws:") && !ours_for_a_while(key));
     (set.collect(), remove.cloned().collect())
 }

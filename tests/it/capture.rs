@@ -21,18 +21,21 @@ fn text() -> String {
     std::fs::read_to_string(pipeline("change-capture.toml")).unwrap()
 }
 
-/// Puts an item, and waits until there are this many audit objects.
-fn put_and_wait(home: &Home, activity: &str, objects: usize) {
-    let config = sdk(&home.endpoint());
-    let s3 = aws_sdk_s3::config::Builder::from(&config).force_path_style(true).build();
-    let s3 = aws_sdk_s3::Client::from_conf(s3);
-    let runtime = runtime();
-    let put = aws_sdk_dynamodb::Client::new(&config)
+fn put(home: &Home, activity: &str) {
+    let put = aws_sdk_dynamodb::Client::new(&sdk(&home.endpoint()))
         .put_item()
         .table_name("change-capture-activities")
         .item("UserId", AttributeValue::S("user-1".to_owned()))
         .item("ActivityId", AttributeValue::S(activity.to_owned()));
-    runtime.block_on(put.send()).unwrap();
+    runtime().block_on(put.send()).unwrap();
+}
+
+/// Puts an item, and waits until there are this many audit objects.
+fn put_and_wait(home: &Home, activity: &str, objects: usize) {
+    put(home, activity);
+    let s3 = aws_sdk_s3::config::Builder::from(&sdk(&home.endpoint())).force_path_style(true).build();
+    let s3 = aws_sdk_s3::Client::from_conf(s3);
+    let runtime = runtime();
     until("an audit object", Duration::from_secs(60), || {
         let list = s3.list_objects_v2().bucket("change-capture-audit-000000000000-us-east-1").prefix("audit-logs/");
         let count = runtime.block_on(list.send()).unwrap().contents().len();
@@ -68,18 +71,24 @@ fn the_mapping_follows_the_stream_of_its_table() {
     home.local("up", &spec, &["--yes"]);
     put_and_wait(&home, "a", 1);
     let source = "function.processor.source";
+    let stopped = ("recipe = \"changes\"", "recipe = \"changes\"\nreserved_concurrency = 0");
 
-    // Another view type is another stream, and what the old one still holds would not be read.
+    // Another view type is another stream. What the old one still holds is read all the same.
+    home.local("up", &home.changed(&text(), &[stopped]), &["--yes"]);
+    put(&home, "unread");
     let spec = home.changed(&text(), &[("new-and-old-images", "new-image")]);
-    let refused = home.local_output("up", &spec, &["--yes"]).expect(1);
-    assert!(refused.stderr.contains(&format!("--allow-replace {source}")), "{refused:#?}");
-    let plan = home.local("plan", &spec, &["--allow-replace", source]);
+    let plan = home.run(&["plan", spec.to_str().unwrap(), "--local"]).expect(0);
+    assert!(plan.stdout.contains("reads the new stream from its beginning; the old mapping stays"), "{plan:#?}");
+    assert!(plan.stderr.contains("warning[stream-switch]"), "{plan:#?}");
+    let plan = home.local("plan", &spec, &[]);
     assert_eq!(changed_fields(&plan, "table.activities"), ["stream"]);
     assert_eq!(changed_fields(&plan, source), ["source"]);
-    let up = home.local("up", &spec, &["--yes", "--allow-replace", source]);
-    assert_eq!((&up["summary"]["update"], &up["summary"]["replace"]), (&json!(1), &json!(1)), "{up:#}");
-    assert_eq!(home.local("up", &spec, &["--yes"])["summary"]["update"], 0);
-    put_and_wait(&home, "b", 2);
+    let up = home.local("up", &spec, &["--yes"]);
+    assert_eq!((&up["summary"]["update"], &up["summary"]["replace"]), (&json!(2), &json!(1)), "{up:#}");
+    let before = home.calls().len();
+    home.local("up", &spec, &["--yes"]);
+    assert_eq!(home.mutating_calls(before), Vec::<String>::new());
+    put_and_wait(&home, "b", 3);
 
     // A table that is gone took its stream along: there is nothing to lose.
     let client = aws_sdk_dynamodb::Client::new(&sdk(&home.endpoint()));
@@ -90,7 +99,7 @@ fn the_mapping_follows_the_stream_of_its_table() {
     assert_eq!((&up["summary"]["create"], &up["summary"]["replace"]), (&json!(1), &json!(1)), "{up:#}");
     let again = home.local("up", &spec, &["--yes"]);
     assert_eq!(again["summary"]["unchanged"], again["resources"].as_array().unwrap().len(), "{again:#}");
-    put_and_wait(&home, "c", 3);
+    put_and_wait(&home, "c", 4);
 }
 
 #[test]

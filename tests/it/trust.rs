@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::flow::{assert_nothing_is_left, count_items};
-use crate::harness::{Home, pipeline, sdk, until};
+use crate::harness::{Home, pipeline, runtime, sdk, until};
 
 #[test]
 fn a_first_creation_that_fails_is_rolled_back() {
@@ -164,6 +164,30 @@ fn actions(service: &str, operation: &str) -> Vec<String> {
     names.iter().map(|name| format!("{prefix}:{name}")).collect()
 }
 
+/// What only changes call, what only some answers lead to, and what AWS asks for within another call.
+const RARELY: [&str; 20] = [
+    "Update",
+    "Untag",
+    "Remove",
+    "Increase",
+    "Decrease",
+    "Stop",
+    "Detach",
+    "TagResource",
+    "TagRole",
+    "TagQueue",
+    "AddTagsToStream",
+    "DeleteFunctionConcurrency",
+    "DeleteObjectVersion",
+    "PutBucketOwnershipControls",
+    "PutBucketVersioning",
+    "PutEncryptionConfiguration",
+    "Set",
+    "PassRole",
+    "SimulatePrincipalPolicy",
+    "ChangeMessageVisibility",
+];
+
 fn allowed(policy: &Value) -> BTreeSet<String> {
     let list = |actions: &Value| match actions {
         Value::Array(actions) => actions.iter().map(|action| action.as_str().unwrap().to_owned()).collect(),
@@ -219,36 +243,11 @@ fn the_policy_allows_all_that_streamkit_calls_and_little_else() {
         assert!(missing.is_empty(), "{name}, send and validate: {missing:?}");
         used.extend(ran);
     }
-    // What only changes call, what only some answers lead to, and what AWS asks for within another call.
-    const RARELY: [&str; 20] = [
-        "Update",
-        "Untag",
-        "Remove",
-        "Increase",
-        "Decrease",
-        "Stop",
-        "Detach",
-        "TagResource",
-        "TagRole",
-        "TagQueue",
-        "AddTagsToStream",
-        "DeleteFunctionConcurrency",
-        "DeleteObjectVersion",
-        "PutBucketOwnershipControls",
-        "PutBucketVersioning",
-        "PutEncryptionConfiguration",
-        "Set",
-        "PassRole",
-        "SimulatePrincipalPolicy",
-        "ChangeMessageVisibility",
-    ];
     // The handler's calls too, and what `validate` does where an item has another key than its event.
     let others = ["dynamodb:BatchWriteItem", "dynamodb:PutItem", "dynamodb:Scan"];
     let rarely = |action: &str| RARELY.iter().any(|name| action.split_once(':').unwrap().1.starts_with(name));
-    let never: Vec<_> = granted
-        .difference(&used)
-        .filter(|action| !rarely(action) && !others.contains(&action.as_str()))
-        .collect();
+    let never: Vec<_> =
+        granted.difference(&used).filter(|action| !rarely(action) && !others.contains(&action.as_str())).collect();
     assert!(never.is_empty(), "{never:?}");
 }
 
@@ -277,4 +276,45 @@ fn a_policy_is_written_without_asking_aws() {
     }
     assert!(!home.path().join("state").exists());
     home.run(&["policy", spec.to_str().unwrap(), "--account", "1234"]).expect(2);
+}
+
+#[test]
+fn a_mapping_that_is_made_anew_goes_on_where_the_old_one_was() {
+    let home = Home::new();
+    let plain = ("", "");
+    let stopped = ("memory = 256", "reserved_concurrency = 0\nmemory = 256");
+    let fan_out = ("from = \"stream.events\"\n", "from = \"stream.events\"\nconsumer = \"enhanced-fan-out\"\n");
+    let spec = |change: (&str, &str)| if change == plain { home.retail(&[]) } else { home.retail(&[change]) };
+    home.local("up", &spec(plain), &["--yes"]);
+    let config = sdk(&home.endpoint());
+    let send = |seed: &str| home.local("send", &spec(plain), &["--count", "100", "--seed", seed]);
+    let items = |count: i32| {
+        until("the items", Duration::from_secs(60), || (count_items(&config) == count).then_some(()));
+    };
+    send("1");
+    items(100);
+
+    // Nothing reads what comes now, until the mapping is another one.
+    home.local("up", &spec(stopped), &["--yes"]);
+    send("2");
+    let plan = home.run(&["plan", spec(fan_out).to_str().unwrap(), "--local"]).expect(0);
+    assert!(plan.stdout.contains("goes on some minutes before the last record"), "{plan:#?}");
+    let up = home.local("up", &spec(fan_out), &["--yes"]);
+    assert_eq!(up["summary"]["replace"], 1, "{up:#}");
+    items(200);
+
+    // The same back, and the run ends between the old mapping and the new one.
+    home.local("up", &home.retail(&[fan_out, stopped]), &["--yes"]);
+    send("3");
+    home.fault("lambda", "CreateEventSourceMapping", 1, 400, "AccessDeniedException");
+    home.local_output("up", &spec(plain), &["--yes"]).expect(1);
+    send("4");
+    home.local("up", &spec(plain), &["--yes"]);
+    items(400);
+    let before = home.calls().len();
+    home.local("up", &spec(plain), &["--yes"]);
+    assert_eq!(home.mutating_calls(before), Vec::<String>::new());
+    let lambda = aws_sdk_lambda::Client::new(&config);
+    let function = runtime().block_on(lambda.get_function().function_name("retail-events-processor").send()).unwrap();
+    assert!(!function.tags.unwrap().contains_key("streamkit:resume"));
 }

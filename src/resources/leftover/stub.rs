@@ -74,6 +74,7 @@ pub(super) fn stub(cx: &Cx, kind: Type, name: &str) -> Any {
             filter: Vec::new(),
             tumbling_window: none,
             enabled: true,
+            anew: Arc::default(),
             source_is_new: Arc::default(),
         }),
         Type::Dashboard => Any::Dashboard(Dashboard { name, body: serde_json::Value::Null }),

@@ -1,10 +1,16 @@
 //! What a mapping reads from. The ARN of a stream follows from its name; the ARN of a table's stream does not.
 
 use anyhow::Context as _;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 
 use super::super::Consumer;
 use super::super::resource::Cx;
 use crate::aws::{Aws, aws};
+
+/// How long a table's stream keeps changes, also after it was switched off.
+const KEPT: SignedDuration = SignedDuration::from_hours(24);
 
 /// A mapping's source.
 #[derive(Debug, Clone)]
@@ -46,6 +52,25 @@ impl MappingSource {
             Self::TableStream { prefix, .. } => arn.starts_with(prefix),
             Self::Consumer { stream, name } => arn.starts_with(&format!("{stream}/consumer/{name}:")),
         }
+    }
+
+    /// True when the ARN is another way to read the same stream: directly, or through any consumer.
+    pub(super) fn is_same_stream(&self, arn: &str) -> bool {
+        match self {
+            Self::Stream(stream) | Self::Consumer { stream, .. } => {
+                arn.strip_prefix(stream.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with("/consumer/"))
+            }
+            Self::TableStream { .. } => false,
+        }
+    }
+
+    /// True when all streams that the table had before this one are more than a day off, and so hold nothing.
+    pub(super) fn expired_before(&self, arn: &str) -> bool {
+        let Self::TableStream { prefix, .. } = self else { return false };
+        // A stream's ARN ends with the time, in UTC, when it was switched on, which is after the others were switched off.
+        let since = arn.strip_prefix(prefix.as_str()).and_then(|label| label.parse::<DateTime>().ok());
+        let since = since.and_then(|since| since.to_zoned(TimeZone::UTC).ok());
+        since.is_some_and(|since| Timestamp::now().duration_since(since.timestamp()) > KEPT)
     }
 
     /// True when records can be read from a point in time on.

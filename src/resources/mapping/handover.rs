@@ -1,0 +1,136 @@
+//! How reading goes on where a mapping has to be made anew: without a gap, and with as little read twice as can be known.
+//!
+//! A mapping's place in its stream goes with it, and AWS does not tell it. What it tells is how old the records were that
+//! the function was given last (the metric IteratorAge), so the new mapping starts that much before the old one ended.
+
+use std::time::{Duration, SystemTime};
+
+use anyhow::Context as _;
+use aws_sdk_cloudwatch::types::{Dimension, Statistic};
+use aws_sdk_lambda::types::EventSourceMappingConfiguration;
+use jiff::Timestamp;
+
+use super::super::resource::Cx;
+use crate::aws::{RESUME_TAG, aws};
+
+/// How far back metrics are read; CloudWatch gives 1,440 points at a time.
+const LOOK_BACK: Duration = Duration::from_secs(24 * 3600 - 60);
+/// The points before the last one that count: a shard that is behind may not have been read in the last minute.
+const LAST_POINTS: Duration = Duration::from_secs(5 * 60);
+/// A batch's first record is older than its last one, by which the metric goes; and clocks differ.
+const MARGIN: Duration = Duration::from_secs(5 * 60);
+/// What the tag says where the whole stream is to be read.
+const FROM_THE_START: &str = "trim-horizon";
+
+/// Where the new mapping starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// At the stream's oldest record: nothing is known.
+    Start,
+    /// At a moment before the last record that the old mapping was done with.
+    At(SystemTime),
+}
+
+impl Place {
+    /// As the tag and notes have it.
+    pub(super) fn text(self) -> String {
+        match self {
+            Self::Start => FROM_THE_START.to_owned(),
+            Self::At(at) => Timestamp::try_from(at)
+                .map_or_else(|_| FROM_THE_START.to_owned(), |at| at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()),
+        }
+    }
+
+    /// Reads what [`text`](Self::text) wrote; what it did not write is the start, where nothing is missed.
+    fn parse(text: &str) -> Self {
+        text.parse::<Timestamp>().map_or(Self::Start, |at| Self::At(at.into()))
+    }
+}
+
+/// Where to go on after this mapping, which must have stopped.
+pub(super) async fn place(cx: &Cx, function: &str, old: &EventSourceMappingConfiguration) -> anyhow::Result<Place> {
+    let now = SystemTime::now();
+    let call = cx
+        .aws
+        .cloudwatch
+        .get_metric_statistics()
+        .namespace("AWS/Lambda")
+        .metric_name("IteratorAge")
+        .dimensions(Dimension::builder().name("FunctionName").value(function).build())
+        .start_time((now - LOOK_BACK).into())
+        .end_time(now.into())
+        .period(60)
+        .statistics(Statistic::Maximum);
+    let answer =
+        aws(call.send().await).context("reading the metric AWS/Lambda IteratorAge, for the place to go on from")?;
+    let points: Vec<(SystemTime, Duration)> = answer
+        .datapoints
+        .unwrap_or_default()
+        .iter()
+        .filter_map(|point| {
+            let at = SystemTime::try_from(point.timestamp?).ok()?;
+            Some((at, Duration::try_from_secs_f64(point.maximum? / 1_000.0).ok()?))
+        })
+        .collect();
+    let fine = matches!(old.last_processing_result.as_deref(), Some("OK"));
+    Ok(after(&points, fine, now))
+}
+
+/// The place that the points (the start of each minute, and the greatest age in it) stand for.
+fn after(points: &[(SystemTime, Duration)], fine: bool, now: SystemTime) -> Place {
+    let Some(last) = points.iter().map(|(at, _)| *at).max() else {
+        // Nothing was read for a day. If the last that was read went well, then nothing was there to read.
+        return if fine { Place::At(now - LOOK_BACK) } else { Place::Start };
+    };
+    let oldest = points.iter().filter(|(at, _)| *at + LAST_POINTS >= last).filter_map(|(at, age)| at.checked_sub(*age));
+    oldest.min().and_then(|at| at.checked_sub(MARGIN)).map_or(Place::Start, Place::At)
+}
+
+/// Notes the place on the function, so that a run that is killed before the new mapping is there leaves no gap.
+pub(super) async fn note(cx: &Cx, function: &str, place: Place) -> anyhow::Result<()> {
+    let call = cx.aws.lambda.tag_resource().resource(arn(cx, function)).tags(RESUME_TAG, place.text());
+    aws(call.send().await).context("noting on the function where to read on")?;
+    Ok(())
+}
+
+/// The place that was noted and not yet gone on from.
+pub(super) async fn noted(cx: &Cx, function: &str) -> anyhow::Result<Option<Place>> {
+    let function = aws(cx.aws.lambda.get_function().function_name(function).send().await)?;
+    Ok(function.tags.and_then(|tags| tags.get(RESUME_TAG).map(|text| Place::parse(text))))
+}
+
+/// Takes the note away: reading goes on.
+pub(super) async fn done(cx: &Cx, function: &str) -> anyhow::Result<()> {
+    let call = cx.aws.lambda.untag_resource().resource(arn(cx, function)).tag_keys(RESUME_TAG);
+    aws(call.send().await).context("taking away the note on the function where to read on")?;
+    Ok(())
+}
+
+fn arn(cx: &Cx, function: &str) -> String {
+    cx.aws.arn("lambda", &format!("function:{function}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_place_is_before_the_oldest_record_of_the_last_minutes() {
+        let at = |seconds: u64| SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000 + seconds);
+        let age = Duration::from_secs;
+        let now = at(10_000);
+        // The shard that is 40 minutes behind was read two minutes before the other.
+        let points = [(at(9_000), age(2)), (at(8_880), age(2_400)), (at(7_000), age(6_000))];
+        assert_eq!(after(&points, true, now), Place::At(at(8_880 - 2_400 - 300)));
+        assert_eq!(after(&[], true, now), Place::At(now - LOOK_BACK));
+        assert_eq!(after(&[], false, now), Place::Start);
+    }
+
+    #[test]
+    fn a_place_is_read_as_it_was_written() {
+        let place = Place::At(SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000));
+        assert_eq!(place.text(), "2023-11-14T22:13:20Z");
+        assert_eq!(Place::parse(&place.text()), place);
+        assert_eq!(Place::parse(&Place::Start.text()), Place::Start);
+    }
+}
