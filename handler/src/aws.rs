@@ -9,12 +9,14 @@ use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::primitives::Blob;
-use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
+use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_sns::types::{MessageAttributeValue as SnsAttribute, PublishBatchRequestEntry};
 use aws_sdk_sqs::types::{MessageAttributeValue, SendMessageBatchRequestEntry, SendMessageBatchResultEntry};
 use aws_smithy_http_client::Builder as HttpClient;
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use bytes::Bytes;
+use serde::Serialize;
 use streamkit_recipes::{Attribute, Item, Notification, Object};
 
 use crate::config::Config;
@@ -87,26 +89,33 @@ impl Aws {
 impl Sink for Aws {
     /// Calls `BatchWriteItem`.
     async fn write(&self, items: &[&Item]) -> Result<Vec<usize>, Fault> {
-        let sent: Vec<_> = items.iter().map(|item| attributes(item)).collect();
-        let requests = sent.iter().map(|item| {
-            let put = PutRequest::builder().set_item(Some(item.clone())).build().expect("the item is set");
-            WriteRequest::builder().put_request(put).build()
-        });
+        let body = Puts::body(&self.table, items);
         let output = self
             .dynamodb
             .batch_write_item()
-            .request_items(&self.table, requests.collect())
+            .set_request_items(Some(HashMap::new()))
+            .customize()
+            // Items are in DynamoDB's own form already: to build the SDK's types of them, and JSON of those, would cost as
+            // much as all the rest of the function's work.
+            .mutate_request(move |request| {
+                request.headers_mut().insert("content-length", body.len().to_string());
+                *request.body_mut() = body.clone().into();
+            })
             .send()
             .await
             .map_err(|error| fault(&error))?;
         // The table may come back under its ARN, and nothing else was asked for: all that is there is ours.
         let left: Vec<_> = output.unprocessed_items.into_iter().flatten().flat_map(|(_, requests)| requests).collect();
-        let is_left = |item: &HashMap<_, _>| {
-            left.iter().any(|request| request.put_request.as_ref().is_some_and(|put| put.item == *item))
+        if left.is_empty() {
+            return Ok(Vec::new());
+        }
+        let is_left = |item: &Item| {
+            let item = attributes(item);
+            left.iter().any(|request| request.put_request.as_ref().is_some_and(|put| put.item == item))
         };
-        let places: Vec<usize> = (0..sent.len()).filter(|&place| is_left(&sent[place])).collect();
+        let places: Vec<usize> = (0..items.len()).filter(|&place| is_left(items[place])).collect();
         // An item that came back in another form must not get lost: putting all again does no harm.
-        Ok(if places.len() < left.len() { (0..sent.len()).collect() } else { places })
+        Ok(if places.len() < left.len() { (0..items.len()).collect() } else { places })
     }
 
     /// Calls `PutObject`.
@@ -187,6 +196,33 @@ impl Sink for Aws {
             message: entry.message(),
         });
         Ok(refused(letters.len(), &taken, &failed.collect::<Vec<_>>()))
+    }
+}
+
+/// The body of a call that puts items into one table.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Puts<'a> {
+    request_items: HashMap<&'a str, Vec<Put<'a>>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Put<'a> {
+    put_request: PutItem<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct PutItem<'a> {
+    item: &'a Item,
+}
+
+impl<'a> Puts<'a> {
+    fn body(table: &'a str, items: &'a [&Item]) -> Bytes {
+        let puts = items.iter().map(|item| Put { put_request: PutItem { item } }).collect();
+        let puts = Self { request_items: HashMap::from([(table, puts)]) };
+        serde_json::to_vec(&puts).expect("texts, numbers and maps of them always serialize").into()
     }
 }
 

@@ -3,36 +3,99 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use streamkit_recipes::{Record, Samples, StreamRecord};
+use streamkit_recipes::{
+    Change, ChangeKind, Event, Item, KeyAttribute, KeyKind, Record, Sampled, Samples, StreamRecord, TableKey, View,
+    Write,
+};
 
 const NOW_MS: i64 = 1_700_000_000_000;
 
+/// As many records as are processed in turn.
+const RECORDS: usize = 1024;
+
 fn recipes(criterion: &mut Criterion) {
     for recipe in streamkit_recipes::all() {
-        let mut group = criterion.benchmark_group(recipe.name());
-        group.throughput(Throughput::Elements(1));
+        match recipe.samples() {
+            Samples::Stream(samples) => {
+                let mut generator = samples.generator(1);
+                let events: Vec<Event> = std::iter::repeat_with(|| generator.next(NOW_MS)).take(RECORDS).collect();
+                let records: Vec<_> = events.iter().map(record).collect();
+                process(criterion, *recipe, &records, || drop(generator.next(black_box(NOW_MS))));
+            }
+            Samples::Table(samples) => {
+                let key = TableKey {
+                    partition: KeyAttribute::new("UserId", KeyKind::S),
+                    sort: Some(KeyAttribute::new("ActivityId", KeyKind::S)),
+                };
+                let mut writer = samples.writer(1, &key);
+                let mut table = std::collections::BTreeMap::new();
+                let endless = std::iter::repeat_with(|| Made::of(&writer.next(NOW_MS), &key, &mut table));
+                let made: Vec<Made> = endless.take(RECORDS).collect();
+                let records: Vec<_> = made.iter().map(Made::change).collect();
+                process(criterion, *recipe, &records, || drop(writer.next(black_box(NOW_MS))));
+            }
+        }
+    }
+}
 
-        let Samples::Stream(samples) = recipe.samples() else { continue };
-        let mut generator = samples.generator(1);
-        let events: Vec<_> = (0..1024).map(|n| generator.next(NOW_MS + n)).collect();
-        let mut turn = events.iter().cycle();
-        group.bench_function("process", |bencher| {
-            bencher.iter(|| {
-                let event = turn.next().expect("a cycle never ends");
-                let record = Record::Stream(StreamRecord {
-                    shard_id: "shardId-000000000000",
-                    sequence_number: "49545115243490985018280067714973144582180062593244200961",
-                    partition_key: &event.partition_key,
-                    arrival_ms: NOW_MS,
-                    data: &event.data,
-                });
-                recipe.process(black_box(&record), NOW_MS)
-            });
-        });
-        group.bench_function("generate", |bencher| {
-            bencher.iter(|| generator.next(black_box(NOW_MS)));
-        });
-        group.finish();
+fn process(criterion: &mut Criterion, recipe: &dyn Sampled, records: &[Record<'_>], mut generate: impl FnMut()) {
+    let mut group = criterion.benchmark_group(recipe.name());
+    group.throughput(Throughput::Elements(1));
+    let mut turn = records.iter().cycle();
+    group.bench_function("process", |bencher| {
+        bencher.iter(|| recipe.process(black_box(turn.next().expect("a cycle never ends")), NOW_MS));
+    });
+    group.bench_function("generate", |bencher| bencher.iter(&mut generate));
+    group.finish();
+}
+
+fn record(event: &Event) -> Record<'_> {
+    Record::Stream(StreamRecord {
+        shard_id: "shardId-000000000000",
+        sequence_number: "49545115243490985018280067714973144582180062593244200961",
+        partition_key: &event.partition_key,
+        arrival_ms: NOW_MS,
+        data: &event.data,
+    })
+}
+
+/// A change of an item, with all that its record carries.
+struct Made {
+    keys: Item,
+    old: Option<Item>,
+    new: Option<Item>,
+}
+
+impl Made {
+    fn of(write: &Write, key: &TableKey, table: &mut std::collections::BTreeMap<Item, Item>) -> Self {
+        let keys = write.key(key);
+        let old = table.remove(&keys);
+        let new = write.apply(old.as_ref());
+        if let Some(new) = &new {
+            table.insert(keys.clone(), new.clone());
+        }
+        Self { keys, old, new }
+    }
+
+    fn change(&self) -> Record<'_> {
+        Record::Change(Change {
+            event_id: "c4ca4238a0b923820dcc509a6f75849b",
+            sequence_number: "4421584500000000017450439091",
+            kind: match (&self.old, &self.new) {
+                (None, _) => ChangeKind::Insert,
+                (Some(_), Some(_)) => ChangeKind::Modify,
+                (Some(_), None) => ChangeKind::Remove,
+            },
+            table: "activities",
+            region: "eu-west-1",
+            created_ms: NOW_MS,
+            size_bytes: 112,
+            view: View::NewAndOldImages,
+            keys: &self.keys,
+            old: self.old.as_ref(),
+            new: self.new.as_ref(),
+            user: None,
+        })
     }
 }
 
