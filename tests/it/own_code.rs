@@ -2,13 +2,14 @@
 
 use std::io::{Read as _, Write as _};
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::json;
 use zip::write::SimpleFileOptions;
 
 use crate::changes::changed_fields;
 use crate::flow::assert_nothing_is_left;
-use crate::harness::{Home, runtime, sdk};
+use crate::harness::{Home, runtime, sdk, until};
 
 /// A whole Lambda function without a single dependency, so that it builds in a moment.
 const PROGRAM: &str = r#"
@@ -127,4 +128,88 @@ fn write_zip(home: &Home, name: &str, program: &[u8], mode: u32) {
 fn find(folder: &Path, name: &str) -> Option<std::path::PathBuf> {
     let triples = std::fs::read_dir(folder).ok()?.flatten();
     triples.map(|triple| triple.path().join("debug").join(name)).find(|path| path.is_file())
+}
+
+const READINGS: &str = r#"
+name = "readings"
+
+[stream.events]
+
+[table.readings]
+partition_key = { name = "sensor", type = "S" }
+sort_key = { name = "reading", type = "S" }
+
+[topic.hot]
+subscribers = [{ to = "queue.hot", raw = true }]
+
+[queue.hot]
+
+[queue.dlq]
+
+[function.f]
+code = "CRATE"
+writes = ["table.readings"]
+publishes = "topic.hot"
+dead_letters = "queue.dlq"
+source = { from = "stream.events", bisect_on_error = true, max_retries = 3, on_failure = "queue.dlq" }
+"#;
+
+/// The example crate, with this workspace's versions of what it depends on, in a folder that stays: it is compiled once.
+fn example() -> std::path::PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let copy = Path::new(env!("CARGO_TARGET_TMPDIR")).join("own-handler");
+    std::fs::create_dir_all(copy.join("src")).unwrap();
+    let read = |name: &str| std::fs::read_to_string(root.join(name)).unwrap();
+    let handler = root.join("handler");
+    let manifest = read("examples/own-handler/Cargo.toml").replace("../../handler", handler.to_str().unwrap());
+    let lock = read("Cargo.lock");
+    let main = read("examples/own-handler/src/main.rs");
+    for (name, text) in [("Cargo.toml", manifest), ("src/main.rs", main), ("versions", lock.clone())] {
+        let path = copy.join(name);
+        // Cargo takes a file that was written again for a changed one.
+        if std::fs::read_to_string(&path).ok().as_ref() != Some(&text) {
+            std::fs::write(&path, text).unwrap();
+            // Cargo takes out of it what the example does not need.
+            std::fs::write(copy.join("Cargo.lock"), &lock).unwrap();
+        }
+    }
+    copy
+}
+
+#[test]
+fn the_example_of_a_handler_of_ones_own_runs_end_to_end() {
+    let home = Home::new();
+    let spec = home.write("readings.toml", &READINGS.replace("CRATE", example().to_str().unwrap()));
+    home.local("up", &spec, &["--yes"]);
+    let config = sdk(&home.endpoint());
+    let kinesis = aws_sdk_kinesis::Client::new(&config);
+    let readings = [r#"{"sensor":"a","celsius":21.5}"#, "no reading", r#"{"sensor":"b","celsius":99}"#];
+    runtime().block_on(async {
+        for reading in readings {
+            let data = aws_sdk_kinesis::primitives::Blob::new(reading);
+            let put = kinesis.put_record().stream_name("readings-events").partition_key("p").data(data);
+            put.send().await.unwrap();
+        }
+    });
+    let messages = |queue: &'static str| {
+        let sqs = aws_sdk_sqs::Client::new(&config);
+        until(queue, Duration::from_secs(60), || {
+            runtime().block_on(async {
+                let url = sqs.get_queue_url().queue_name(queue).send().await.unwrap().queue_url.unwrap();
+                let messages = sqs.receive_message().queue_url(url).send().await.unwrap().messages?;
+                Some(messages.iter().map(|message| message.body().unwrap().to_owned()).collect::<Vec<_>>())
+            })
+        })
+    };
+    assert_eq!(messages("readings-hot"), ["b is at 99 °C"]);
+    let letters = messages("readings-dlq");
+    let letter: serde_json::Value = serde_json::from_str(&letters[0]).unwrap();
+    assert_eq!((letters.len(), &letter["error"]["code"]), (1, &json!("no_reading")));
+    let scan = aws_sdk_dynamodb::Client::new(&config).scan().table_name("readings-readings").consistent_read(true);
+    let items = runtime().block_on(scan.send()).unwrap().items.unwrap();
+    let mut celsius: Vec<_> = items.iter().map(|item| item["celsius"].as_n().unwrap().as_str()).collect();
+    celsius.sort_unstable();
+    assert_eq!(celsius, ["21.5", "99"]);
+    home.local("down", &spec, &["--yes"]);
+    assert_nothing_is_left(&home);
 }
