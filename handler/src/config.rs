@@ -117,10 +117,9 @@ mod tests {
         let missing = |name: &str| format!("the environment variable {name} is not set");
         assert_eq!(error(&[]), missing(RECIPE));
         assert_eq!(error(&[(RECIPE, "")]), missing(RECIPE));
-        assert_eq!(
-            error(&[(RECIPE, "x")]),
-            "STREAMKIT_RECIPE names an unknown recipe (x); known: retail, analytics, clickstream, changes"
-        );
+        let known = streamkit_recipes::all().iter().map(|recipe| recipe.name()).collect::<Vec<_>>().join(", ");
+        let unknown = format!("STREAMKIT_RECIPE names an unknown recipe (x); known: {known}");
+        assert_eq!(error(&[(RECIPE, "x")]), unknown);
         assert_eq!(error(&[(RECIPE, "retail")]), missing(PIPELINE));
         assert_eq!(error(&[(RECIPE, "retail"), (PIPELINE, "p"), (TABLE, "")]), missing(TABLE));
         assert_eq!(error(&[(RECIPE, "changes"), (PIPELINE, "p")]), missing(BUCKET));

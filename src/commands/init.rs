@@ -26,6 +26,9 @@ static PIPELINES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/pipelines");
 pub(crate) struct Args {
     /// A recipe or one of the pipelines; without one, all are listed
     #[arg(value_name = "NAME")]
+    name: Option<String>,
+    /// The same, said as other commands say it
+    #[arg(long, value_name = "NAME", conflicts_with = "name")]
     recipe: Option<String>,
     /// Where to write
     #[arg(short, long, default_value = "streamkit.toml")]
@@ -33,7 +36,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, reporter: &Reporter) -> anyhow::Result<ExitCode> {
-    let Some(name) = &args.recipe else {
+    let Some(name) = args.name.as_ref().or(args.recipe.as_ref()) else {
         let mut text = String::from("recipes:\n");
         for recipe in recipes::all() {
             let _ = writeln!(text, "  {:<12} {}", recipe.name(), recipe.about());

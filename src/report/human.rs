@@ -45,10 +45,12 @@ fn concurrency_text(concurrency: &Concurrency) -> String {
     };
     match (shards, invocations) {
         (Some(shards), Some(_)) => {
-            let s = if *shards == 1 { "" } else { "s" };
+            let wanted = shards * factor;
+            let s = |count: i64| if count == 1 { "" } else { "s" };
             format!(
-                "{function}: {shards} shard{s} × factor {factor} = up to {} invocations at a time{limit}",
-                shards * factor
+                "{function}: {shards} shard{} × factor {factor} = up to {wanted} invocation{} at a time{limit}",
+                s(*shards),
+                s(wanted)
             )
         }
         _ => format!("{function}: as many shards as AWS opens × factor {factor} invocations at a time{limit}"),

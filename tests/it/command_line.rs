@@ -90,7 +90,14 @@ fn the_embedded_aws_starts_once_and_stops() {
 #[test]
 fn init_writes_a_spec_that_plans_and_never_overwrites() {
     let home = Home::new();
-    assert!(home.run(&["init"]).expect(0).stdout.contains("retail"));
+    let known = home.run(&["init", "--json"]).expect(0).json();
+    let recipes: Vec<_> = known.as_array().unwrap().iter().map(|one| one["recipe"].as_str().unwrap()).collect();
+    assert!(recipes.len() >= 4, "{recipes:?}");
+    for recipe in recipes {
+        let file = format!("{recipe}.toml");
+        home.run(&["init", "--recipe", recipe, "--output", &file]).expect(0);
+        home.local("plan", &home.path().join(&file), &[]);
+    }
     home.run(&["init", "retail"]).expect(0);
     let plan: Value = home.run(&["plan", "--local", "--json"]).expect(0).json();
     assert!(plan["summary"]["create"].as_u64().unwrap() > 10, "{plan:#}");

@@ -80,6 +80,9 @@ fn plan_says_how_many_invocations_run_at_a_time() {
     let plan = home.run(&["plan", pipeline("clickstream.toml").to_str().unwrap(), "--local"]).expect(0);
     let line = "function.processor: 2 shards × factor 2 = up to 4 invocations at a time, of 10 reserved";
     assert!(plan.stdout.contains(line), "{plan:#?}");
+    let plan = home.run(&["plan", pipeline("retail-events.toml").to_str().unwrap(), "--local"]).expect(0);
+    let line = "function.processor: 1 shard × factor 1 = up to 1 invocation at a time\n";
+    assert!(plan.stdout.contains(line), "{plan:#?}");
 }
 
 #[test]
