@@ -70,6 +70,7 @@ impl AwsError {
             "ConcurrentModification",
             "DeleteConflict",
             "ConcurrentModificationException",
+            "ConcurrentUpdateException",
         ]) && !exists
             || self.is(&["ResourceInUseException", "LimitExceededException"])
                 && ["in use", "being created", "being updated", "being deleted", "simultaneous", "UPDATING", "CREATING"]

@@ -11,7 +11,7 @@ use crate::cli::Global;
 use crate::daemon::Start;
 use crate::pipeline::Pipeline;
 use crate::report::{Reporter, exit_code};
-use crate::resources::Type;
+use crate::resources::{Any, Type};
 
 /// What an IAM managed policy may have, without white space.
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html>
@@ -112,6 +112,19 @@ fn policy(session: &Session, scope: Scope) -> Value {
             statement["Condition"] = json!({ "ArnLike": { "lambda:FunctionArn": of_function } });
         }
         statements.push(statement);
+    }
+    if scope != Scope::Run
+        && pipeline.nodes.iter().any(|node| matches!(&node.resource, Any::Table(table) if table.is_scaled()))
+    {
+        // Application Auto Scaling makes its role with the account's first scaled table.
+        statements.push(json!({
+            "Sid": "AutoscalingRole", "Effect": "Allow", "Action": "iam:CreateServiceLinkedRole",
+            "Resource": format!(
+                "arn:{}:iam::{}:role/aws-service-role/dynamodb.application-autoscaling.amazonaws.com/AWSServiceRoleForApplicationAutoScaling_DynamoDBTable",
+                aws.partition, aws.account
+            ),
+            "Condition": { "StringEquals": { "iam:AWSServiceName": "dynamodb.application-autoscaling.amazonaws.com" } },
+        }));
     }
     if !account.is_empty() {
         statements.push(json!({ "Sid": "Account", "Effect": "Allow", "Action": account, "Resource": "*" }));

@@ -1,5 +1,7 @@
 //! DynamoDB tables.
 
+mod scaling;
+
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -10,6 +12,7 @@ use aws_sdk_dynamodb::types::{
 };
 use serde_json::{Value, json};
 
+use self::scaling::Scaling;
 use super::resource::{Actions, Cx, Fields, Observed, Resource};
 use crate::aws::{Aws, AwsError, Look, Tags, Wait, aws, in_use, wait};
 use crate::plan::Change;
@@ -32,7 +35,15 @@ pub(super) const ACTIONS: Actions = Actions {
         "dynamodb:UpdateContinuousBackups",
         "dynamodb:DeleteTable",
     ],
-    account: &["dynamodb:ListTables"],
+    account: &[
+        "dynamodb:ListTables",
+        // Bound to identifiers that AWS makes up, not to the table.
+        "application-autoscaling:DescribeScalableTargets",
+        "application-autoscaling:DescribeScalingPolicies",
+        "application-autoscaling:RegisterScalableTarget",
+        "application-autoscaling:PutScalingPolicy",
+        "application-autoscaling:DeregisterScalableTarget",
+    ],
 };
 
 /// A DynamoDB table, encrypted at rest as all of them are.
@@ -85,7 +96,7 @@ impl Table {
     fn throughput(&self) -> anyhow::Result<Option<ProvisionedThroughput>> {
         Ok(match self.billing {
             Billing::OnDemand => None,
-            Billing::Provisioned { read, write } => {
+            Billing::Provisioned { read, write, .. } => {
                 Some(ProvisionedThroughput::builder().read_capacity_units(read).write_capacity_units(write).build()?)
             }
         })
@@ -93,6 +104,45 @@ impl Table {
 
     fn billing_mode(&self) -> BillingMode {
         if self.billing == Billing::OnDemand { BillingMode::PayPerRequest } else { BillingMode::Provisioned }
+    }
+
+    /// Whether the spec wants its capacity to follow its use.
+    pub(crate) fn is_scaled(&self) -> bool {
+        self.scaling().is_some()
+    }
+
+    /// What the table's autoscaling is to be.
+    fn scaling(&self) -> Option<Scaling> {
+        match self.billing {
+            Billing::Provisioned { read, write, autoscaling } => {
+                autoscaling.map(|autoscaling| Scaling::new(read, write, autoscaling))
+            }
+            Billing::OnDemand => None,
+        }
+    }
+
+    /// True when AWS is free to have changed the capacity to this.
+    fn may_scale_to(&self, read: i64, write: i64) -> bool {
+        let Billing::Provisioned { read: least_read, write: least_write, autoscaling: Some(limits) } = self.billing
+        else {
+            return false;
+        };
+        (least_read..=limits.max_read).contains(&read) && (least_write..=limits.max_write).contains(&write)
+    }
+
+    /// What the spec wants to be told of the table's capacity: what autoscaling made of it is as good as what it began with.
+    fn billing_of(&self, table: &TableDescription) -> Billing {
+        let on_demand = table.billing_mode_summary.as_ref().and_then(|summary| summary.billing_mode.as_ref())
+            == Some(&BillingMode::PayPerRequest);
+        let Some(units) = table.provisioned_throughput.as_ref().filter(|_| !on_demand) else {
+            return Billing::OnDemand;
+        };
+        let read = units.read_capacity_units.unwrap_or_default();
+        let write = units.write_capacity_units.unwrap_or_default();
+        if self.may_scale_to(read, write) {
+            return self.billing;
+        }
+        Billing::Provisioned { read, write, autoscaling: None }
     }
 
     async fn set_stream(&self, cx: &Cx, had: bool) -> anyhow::Result<()> {
@@ -147,6 +197,7 @@ impl Resource for Table {
         Fields::from([
             ("keys", json!(keys)),
             ("billing", json!(self.billing.to_string())),
+            ("autoscaling", json!(self.scaling().map(|scaling| scaling.to_string()))),
             ("ttl", json!(self.ttl)),
             ("stream", json!(self.stream.map(|view| view_type(view).as_str().to_owned()))),
             ("point_in_time_recovery", json!(self.point_in_time_recovery)),
@@ -166,8 +217,11 @@ impl Resource for Table {
             self.until_gone(cx).await?;
             return Ok(None);
         }
+        let billing = self.billing_of(&table);
         let arn = table.table_arn.context("DescribeTable answered without a TableArn")?;
-        let (tags, ttl, recovery) = tokio::join!(
+        // Only a provisioned table is scaled, so the others cost no call.
+        let may_be_scaled = billing != Billing::OnDemand || self.is_scaled();
+        let (tags, ttl, recovery, scaling) = tokio::join!(
             async {
                 let mut tags = Tags::new();
                 let mut pages = cx.aws.dynamodb.list_tags_of_resource().resource_arn(&arn).send().await;
@@ -180,6 +234,7 @@ impl Resource for Table {
             },
             async { aws(cx.aws.dynamodb.describe_time_to_live().table_name(&self.name).send().await) },
             async { aws(cx.aws.dynamodb.describe_continuous_backups().table_name(&self.name).send().await) },
+            async { if may_be_scaled { Scaling::read(cx, &self.name, self.is_scaled()).await } else { Ok(None) } },
         );
         let mut keys: Vec<_> = table.key_schema.unwrap_or_default();
         keys.sort_by_key(|key| key.key_type != KeyType::Hash);
@@ -191,15 +246,6 @@ impl Resource for Table {
                 format!("{} {}", key.attribute_name, kind.map_or("?", |definition| definition.attribute_type.as_str()))
             })
             .collect();
-        let on_demand = table.billing_mode_summary.as_ref().and_then(|summary| summary.billing_mode.as_ref())
-            == Some(&BillingMode::PayPerRequest);
-        let billing = match &table.provisioned_throughput {
-            Some(units) if !on_demand => Billing::Provisioned {
-                read: units.read_capacity_units.unwrap_or_default(),
-                write: units.write_capacity_units.unwrap_or_default(),
-            },
-            _ => Billing::OnDemand,
-        };
         let ttl = ttl?
             .time_to_live_description
             .filter(|ttl| {
@@ -218,6 +264,7 @@ impl Resource for Table {
         let fields = Fields::from([
             ("keys", json!(keys)),
             ("billing", json!(billing.to_string())),
+            ("autoscaling", json!(scaling?.map(|scaling| scaling.to_string()))),
             ("ttl", json!(ttl)),
             ("stream", json!(stream.map(|view| view.as_str().to_owned()))),
             ("point_in_time_recovery", json!(recovery)),
@@ -257,6 +304,9 @@ impl Resource for Table {
     }
 
     async fn change(&self, cx: &Cx, _seen: &Observed, changes: &[Change]) -> anyhow::Result<()> {
+        let mut changes: Vec<_> = changes.iter().collect();
+        // AWS scales provisioned capacity only, so scaling ends before that does and begins after it.
+        changes.sort_by_key(|change| (change.field == "autoscaling") == self.is_scaled());
         for change in changes {
             self.until_active(cx).await?;
             let update = cx.aws.dynamodb.update_table().table_name(&self.name);
@@ -265,6 +315,10 @@ impl Resource for Table {
                     let call = update.billing_mode(self.billing_mode()).set_provisioned_throughput(self.throughput()?);
                     in_use(async || aws(call.clone().send().await), cx.noting()).await?;
                 }
+                "autoscaling" => match self.scaling() {
+                    Some(scaling) => scaling.set(cx, &self.name).await?,
+                    None => Scaling::end(cx, &self.name).await?,
+                },
                 "protect" => {
                     let call = update.deletion_protection_enabled(self.protect);
                     in_use(async || aws(call.clone().send().await), cx.noting()).await?;
@@ -305,6 +359,13 @@ impl Resource for Table {
     }
 
     async fn delete(&self, cx: &Cx) -> anyhow::Result<()> {
+        // Scalable targets outlive their table, so they go first.
+        if let Some(table) = self.description(cx).await?
+            && self.billing_of(&table) != Billing::OnDemand
+            && Scaling::read(cx, &self.name, false).await?.is_some()
+        {
+            Scaling::end(cx, &self.name).await?;
+        }
         let call = cx.aws.dynamodb.delete_table().table_name(&self.name);
         match in_use(async || aws(call.clone().send().await), cx.noting()).await {
             Err(error) if !error.is_missing() => Err(error)?,

@@ -71,15 +71,7 @@ impl Checker<'_> {
                     "name another attribute for one of them",
                 );
             }
-            if let Billing::Provisioned { read, write } = table.billing.get_ref()
-                && (*read < 1 || *write < 1)
-            {
-                self.say(
-                    table.billing.span(),
-                    "provisioned capacity starts at 1 unit",
-                    "write { read = 5, write = 5 }, say",
-                );
-            }
+            self.billing(&table.billing);
         }
         self.queues();
         for bucket in spec.bucket.values() {
@@ -111,6 +103,37 @@ impl Checker<'_> {
                 Ok((_, Some(section))) => self.exists(&section, entry.span()),
                 Ok((_, None)) => {}
             }
+        }
+    }
+
+    fn billing(&mut self, billing: &Spanned<Billing>) {
+        let Billing::Provisioned { read, write, autoscaling } = *billing.get_ref() else { return };
+        if read < 1 || write < 1 {
+            self.say(billing.span(), "provisioned capacity starts at 1 unit", "write { read = 5, write = 5 }, say");
+        }
+        let Some(autoscaling) = autoscaling else { return };
+        for (what, least, most) in [("read", read, autoscaling.max_read), ("write", write, autoscaling.max_write)] {
+            if most < least {
+                self.say(
+                    billing.span(),
+                    format!("`max_{what} = {most}` is less than `{what} = {least}`, which is what there is at least"),
+                    format!("write max_{what} = {}, say", least.saturating_mul(10)),
+                );
+            }
+            if most > i64::from(i32::MAX) {
+                self.say(
+                    billing.span(),
+                    format!("`max_{what} = {most}` is more than AWS takes"),
+                    format!("write at most {}", i32::MAX),
+                );
+            }
+        }
+        if !(20..=90).contains(&autoscaling.target) {
+            self.say(
+                billing.span(),
+                format!("autoscaling can't aim at {} % of the capacity", autoscaling.target),
+                "DynamoDB takes a target from 20 to 90: write target = 70, say",
+            );
         }
     }
 

@@ -25,5 +25,5 @@ pub(crate) use types::{
     StartingPosition, Statistic, StorageClass, Stream, StreamMode, Topic, Transition, ViewType, named,
 };
 pub(crate) use units::{Seconds, duration_text};
-pub(crate) use values::{Billing, Encryption, Threshold};
+pub(crate) use values::{Autoscaling, Billing, Encryption, Threshold};
 pub(crate) use watch::{Measures, watched};

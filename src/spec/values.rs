@@ -21,7 +21,27 @@ pub(crate) enum Encryption {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Billing {
     OnDemand,
-    Provisioned { read: i64, write: i64 },
+    /// With autoscaling, `read` and `write` are what there is at least.
+    Provisioned {
+        read: i64,
+        write: i64,
+        autoscaling: Option<Autoscaling>,
+    },
+}
+
+/// How far AWS may raise a table's capacity, in units, and how much of it should be in use, in per cent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Autoscaling {
+    pub(crate) max_read: i64,
+    pub(crate) max_write: i64,
+    #[serde(default = "seventy")]
+    pub(crate) target: i64,
+}
+
+/// DynamoDB's console proposes it.
+fn seventy() -> i64 {
+    70
 }
 
 /// A number, a duration for metrics that measure time, or a share of what there is at most.
@@ -101,9 +121,10 @@ impl<'de> Deserialize<'de> for Billing {
                 struct Units {
                     read: i64,
                     write: i64,
+                    autoscaling: Option<Autoscaling>,
                 }
                 let units = Units::deserialize(de::value::MapAccessDeserializer::new(map))?;
-                Ok(Billing::Provisioned { read: units.read, write: units.write })
+                Ok(Billing::Provisioned { read: units.read, write: units.write, autoscaling: units.autoscaling })
             }
         }
         deserializer.deserialize_any(Either)
@@ -114,7 +135,7 @@ impl fmt::Display for Billing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::OnDemand => f.write_str("on-demand"),
-            Self::Provisioned { read, write } => write!(f, "read {read}, write {write}"),
+            Self::Provisioned { read, write, .. } => write!(f, "read {read}, write {write}"),
         }
     }
 }

@@ -13,6 +13,7 @@ mod harness;
 mod moto;
 mod own_code;
 mod rehearsal;
+mod scaling;
 mod specs;
 mod trust;
 mod twice;
