@@ -1,5 +1,7 @@
 //! What would fail or surprise later and can be seen before anything is touched, with a few cheap reads.
 
+mod permissions;
+
 use std::collections::BTreeMap;
 
 use crate::aws::{AwsError, aws};
@@ -31,7 +33,12 @@ pub(crate) async fn preflight(cx: &Cx, pipeline: &Pipeline, plan: &mut Plan) {
             step.refused = step.refused.take().or(refused);
         }
     }
-    let (shards, concurrency) = tokio::join!(shards(cx, pipeline, plan), concurrency(cx, pipeline, plan));
+    let (shards, concurrency, missing) = tokio::join!(
+        shards(cx, pipeline, plan),
+        concurrency(cx, pipeline, plan),
+        permissions::missing(cx, pipeline, plan)
+    );
+    plan.warnings.extend(missing);
     for (index, refusal) in shards.into_iter().chain(concurrency) {
         let step = &mut plan.steps[index];
         step.refused = step.refused.take().or(Some(refusal));

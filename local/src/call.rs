@@ -135,18 +135,28 @@ fn service_of_version(version: &str) -> Option<&'static str> {
 
 /// The service in the `SigV4` credential scope, of the header or of a presigned URL.
 fn signed_service(request: &Request<Bytes>) -> Option<String> {
-    let from_header = header(request.headers(), "authorization")
-        .and_then(|value| value.split_once("Credential="))
-        .map(|(_, rest)| rest.split([',', ' ']).next().unwrap_or_default().to_owned());
-    let scope = from_header.or_else(|| {
-        form_urlencoded::parse(request.uri().query().unwrap_or_default().as_bytes())
-            .find(|(name, _)| name == "X-Amz-Credential")
-            .map(|(_, value)| value.into_owned())
-    })?;
+    let scope = credential(request)?;
     let service = scope.rsplit('/').nth(1)?;
     Some(match service {
         "monitoring" => "cloudwatch".into(),
         other => other.to_owned(),
+    })
+}
+
+/// The access key that the request was signed with.
+pub(crate) fn access_key(request: &Request<Bytes>) -> Option<String> {
+    credential(request)?.split('/').next().map(str::to_owned)
+}
+
+/// What `SigV4` says of the signature: access key, day, region, service.
+fn credential(request: &Request<Bytes>) -> Option<String> {
+    let from_header = header(request.headers(), "authorization")
+        .and_then(|value| value.split_once("Credential="))
+        .map(|(_, rest)| rest.split([',', ' ']).next().unwrap_or_default().to_owned());
+    from_header.or_else(|| {
+        form_urlencoded::parse(request.uri().query().unwrap_or_default().as_bytes())
+            .find(|(name, _)| name == "X-Amz-Credential")
+            .map(|(_, value)| value.into_owned())
     })
 }
 

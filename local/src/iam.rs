@@ -1,6 +1,8 @@
 //! IAM roles. Ours, because the embedded engine gives a role back without its description, tags and boundary. Users, groups
 //! and managed policies are the engine's.
 
+mod simulate;
+
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -51,7 +53,7 @@ impl Roles {
     /// Whether an IAM operation is about roles.
     pub(crate) fn owns(operation: &str) -> bool {
         (operation.contains("Role") && !operation.contains("InstanceProfile") && !operation.contains("ServiceLinked"))
-            || matches!(operation, "UpdateAssumeRolePolicy" | "ListInstanceProfilesForRole")
+            || matches!(operation, "UpdateAssumeRolePolicy" | "ListInstanceProfilesForRole" | "SimulatePrincipalPolicy")
     }
 
     /// Runs one operation; members are named as in IAM's API.
@@ -65,6 +67,7 @@ impl Roles {
                 Ok(json!({"Role": shown}))
             }),
             "ListRoles" => Ok(self.list(input)),
+            "SimulatePrincipalPolicy" => self.simulate(input),
             "DeleteRole" => self.delete(input),
             "UpdateRole" | "UpdateRoleDescription" => self.with(input, |name, role| {
                 if let Some(description) = input["Description"].as_str() {
@@ -165,6 +168,21 @@ impl Roles {
             }),
             _ => Err(CallError::unknown_operation("iam", operation)),
         }
+    }
+
+    fn simulate(&self, input: &Value) -> Answer {
+        let arn = required(input, "PolicySourceArn")?;
+        let roles = self.roles();
+        let role = roles.values().find(|role| role.arn == arn).ok_or_else(|| {
+            CallError::new(
+                404,
+                "NoSuchEntity",
+                format!("The principal {arn} cannot be found, or is none that is simulated here."),
+            )
+        })?;
+        let policies: Vec<Value> =
+            role.inline.values().filter_map(|document| serde_json::from_str(document).ok()).collect();
+        Ok(json!({"EvaluationResults": simulate::results(&policies, input), "IsTruncated": false}))
     }
 
     /// When a change of this role, made now, is known to the other services.

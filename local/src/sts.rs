@@ -1,4 +1,7 @@
-//! STS: who the caller is (the account's root, whatever the credentials), and credentials for a role.
+//! STS: who the caller is, and credentials for a role. Every credential is accepted everywhere, so these are only well-formed.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -7,35 +10,57 @@ use crate::clock;
 use crate::error::CallError;
 use crate::input::{integer, required};
 
-/// Runs one operation. Every credential is accepted everywhere, so these are only well-formed.
-pub(crate) fn call(account: &str, operation: &str, input: &Value) -> Result<Value, CallError> {
-    let credentials = || {
-        let random = Uuid::new_v4().simple().to_string().to_uppercase();
-        let seconds = integer(&input["DurationSeconds"]).unwrap_or(3600);
-        json!({
-            "AccessKeyId": format!("ASIA{}", &random[..16]),
-            "SecretAccessKey": Uuid::new_v4().simple().to_string(),
-            "SessionToken": Uuid::new_v4().simple().to_string(),
-            "Expiration": clock::iso(clock::now_ms() + seconds * 1000),
-        })
-    };
-    match operation {
-        "GetCallerIdentity" => {
-            Ok(json!({"UserId": account, "Account": account, "Arn": format!("arn:aws:iam::{account}:root")}))
-        }
-        "GetSessionToken" => Ok(json!({"Credentials": credentials()})),
-        "AssumeRole" => {
-            let role = required(input, "RoleArn")?;
-            let session = required(input, "RoleSessionName")?;
-            let name = role.rsplit('/').next().unwrap_or(role);
-            Ok(json!({
-                "Credentials": credentials(),
-                "AssumedRoleUser": {
-                    "AssumedRoleId": format!("AROALOCAL:{session}"),
-                    "Arn": format!("arn:aws:sts::{account}:assumed-role/{name}/{session}"),
-                },
-            }))
-        }
-        _ => Err(CallError::unknown_operation("sts", operation)),
+/// Sessions that were given out.
+pub(crate) struct Sts {
+    account: String,
+    /// Access keys of assumed roles, and the ARNs of their sessions.
+    sessions: Mutex<BTreeMap<String, String>>,
+}
+
+impl Sts {
+    pub(crate) fn new(account: &str) -> Self {
+        Self { account: account.to_owned(), sessions: Mutex::default() }
     }
+
+    /// Runs one operation for the holder of this access key: a role's session, or else the account's root.
+    pub(crate) fn call(&self, operation: &str, input: &Value, access_key: Option<&str>) -> Result<Value, CallError> {
+        let account = &self.account;
+        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        match operation {
+            "GetCallerIdentity" => {
+                let session = access_key.and_then(|key| sessions.get(key));
+                Ok(match session {
+                    Some(arn) => json!({"UserId": "AROALOCAL", "Account": account, "Arn": arn}),
+                    None => {
+                        json!({"UserId": account, "Account": account, "Arn": format!("arn:aws:iam::{account}:root")})
+                    }
+                })
+            }
+            "GetSessionToken" => Ok(json!({"Credentials": credentials(input)})),
+            "AssumeRole" => {
+                let role = required(input, "RoleArn")?;
+                let session = required(input, "RoleSessionName")?;
+                let name = role.rsplit('/').next().unwrap_or(role);
+                let arn = format!("arn:aws:sts::{account}:assumed-role/{name}/{session}");
+                let credentials = credentials(input);
+                sessions.insert(credentials["AccessKeyId"].as_str().unwrap_or_default().to_owned(), arn.clone());
+                Ok(json!({
+                    "Credentials": credentials,
+                    "AssumedRoleUser": { "AssumedRoleId": format!("AROALOCAL:{session}"), "Arn": arn },
+                }))
+            }
+            _ => Err(CallError::unknown_operation("sts", operation)),
+        }
+    }
+}
+
+fn credentials(input: &Value) -> Value {
+    let random = Uuid::new_v4().simple().to_string().to_uppercase();
+    let seconds = integer(&input["DurationSeconds"]).unwrap_or(3600);
+    json!({
+        "AccessKeyId": format!("ASIA{}", &random[..16]),
+        "SecretAccessKey": Uuid::new_v4().simple().to_string(),
+        "SessionToken": Uuid::new_v4().simple().to_string(),
+        "Expiration": clock::iso(clock::now_ms() + seconds * 1000),
+    })
 }

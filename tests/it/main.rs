@@ -6,6 +6,7 @@ mod bad_luck;
 mod buckets;
 mod capture;
 mod changes;
+mod chaos;
 mod command_line;
 mod fan_out;
 mod flow;

@@ -281,13 +281,13 @@ fn a_policy_is_written_without_asking_aws() {
 #[test]
 fn a_mapping_that_is_made_anew_goes_on_where_the_old_one_was() {
     let home = Home::new();
-    let plain = ("", "");
+    let usual = ("", "");
     let stopped = ("memory = 256", "reserved_concurrency = 0\nmemory = 256");
     let fan_out = ("from = \"stream.events\"\n", "from = \"stream.events\"\nconsumer = \"enhanced-fan-out\"\n");
-    let spec = |change: (&str, &str)| if change == plain { home.retail(&[]) } else { home.retail(&[change]) };
-    home.local("up", &spec(plain), &["--yes"]);
+    let spec = |change: (&str, &str)| if change == usual { home.retail(&[]) } else { home.retail(&[change]) };
+    home.local("up", &spec(usual), &["--yes"]);
     let config = sdk(&home.endpoint());
-    let send = |seed: &str| home.local("send", &spec(plain), &["--count", "100", "--seed", seed]);
+    let send = |seed: &str| home.local("send", &spec(usual), &["--count", "100", "--seed", seed]);
     let items = |count: i32| {
         until("the items", Duration::from_secs(60), || (count_items(&config) == count).then_some(()));
     };
@@ -307,14 +307,66 @@ fn a_mapping_that_is_made_anew_goes_on_where_the_old_one_was() {
     home.local("up", &home.retail(&[fan_out, stopped]), &["--yes"]);
     send("3");
     home.fault("lambda", "CreateEventSourceMapping", 1, 400, "AccessDeniedException");
-    home.local_output("up", &spec(plain), &["--yes"]).expect(1);
+    home.local_output("up", &spec(usual), &["--yes"]).expect(1);
     send("4");
-    home.local("up", &spec(plain), &["--yes"]);
+    home.local("up", &spec(usual), &["--yes"]);
     items(400);
     let before = home.calls().len();
-    home.local("up", &spec(plain), &["--yes"]);
+    home.local("up", &spec(usual), &["--yes"]);
     assert_eq!(home.mutating_calls(before), Vec::<String>::new());
     let lambda = aws_sdk_lambda::Client::new(&config);
     let function = runtime().block_on(lambda.get_function().function_name("retail-events-processor").send()).unwrap();
     assert!(!function.tags.unwrap().contains_key("streamkit:resume"));
+}
+
+#[test]
+fn what_the_caller_may_not_do_is_said_before_anything_is_touched() {
+    let home = Home::new();
+    let spec = pipeline("retail-events.toml");
+    let endpoint = home.endpoint();
+    let config = sdk(&endpoint);
+    let account = ["--account", "000000000000", "--region", "us-east-1", "--for", "deploy"];
+    let mut policy = vec!["policy", spec.to_str().unwrap()];
+    policy.extend(account);
+    let whole = home.run(&policy).expect(0).stdout;
+    let keys = runtime().block_on(async {
+        let iam = aws_sdk_iam::Client::new(&config);
+        let trust = r#"{"Statement":[{"Effect":"Allow","Principal":{"AWS":"*"},"Action":"sts:AssumeRole"}]}"#;
+        let role = iam.create_role().role_name("deployer").path("/ci/").assume_role_policy_document(trust);
+        let role = role.send().await.unwrap().role.unwrap();
+        let put =
+            |document: String| iam.put_role_policy().role_name("deployer").policy_name("p").policy_document(document);
+        let sts = aws_sdk_sts::Client::new(&config);
+        let session = sts.assume_role().role_arn(role.arn).role_session_name("me").send().await.unwrap();
+        put(whole.replace("\"kinesis:CreateStream\",", "").replace("\"iam:PassRole\"", "\"iam:Pass\""))
+            .send()
+            .await
+            .unwrap();
+        session.credentials.unwrap()
+    });
+    let variables = [
+        ("AWS_ACCESS_KEY_ID", keys.access_key_id.as_str()),
+        ("AWS_SECRET_ACCESS_KEY", keys.secret_access_key.as_str()),
+        ("AWS_SESSION_TOKEN", keys.session_token.as_str()),
+        ("AWS_ENDPOINT_URL", endpoint.as_str()),
+        ("AWS_REGION", "us-east-1"),
+    ];
+    let plan = || home.run_with(&["plan", spec.to_str().unwrap(), "--json"], &variables).expect(0);
+    let told: Vec<_> = plan().json()["warnings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|at| (at["rule"].as_str().unwrap().to_owned(), at["message"].as_str().unwrap().to_owned()))
+        .collect();
+    assert_eq!(told.len(), 2, "{told:#?}");
+    let says = |part: &str| told.iter().any(|(rule, message)| rule == "not-allowed" && message.contains(part));
+    assert!(says("Kinesis stream takes: kinesis:CreateStream") && says("IAM role takes: iam:PassRole"), "{told:#?}");
+    assert!(says("arn:aws:iam::000000000000:role/ci/deployer"), "{told:#?}");
+
+    // The policy that streamkit prints is enough.
+    runtime().block_on(async {
+        let iam = aws_sdk_iam::Client::new(&config);
+        iam.put_role_policy().role_name("deployer").policy_name("p").policy_document(whole).send().await.unwrap();
+    });
+    assert!(plan().json().get("warnings").is_none());
 }

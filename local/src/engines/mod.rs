@@ -13,7 +13,7 @@ use axum::response::Response;
 use http::Request;
 use serde_json::Value;
 
-use crate::call::{Call, Protocol};
+use crate::call::{Call, Protocol, access_key};
 use crate::clock;
 use crate::cloudwatch::CloudWatch;
 use crate::error::CallError;
@@ -23,7 +23,7 @@ use crate::pace::Pace;
 use crate::protocol;
 use crate::sns::Sns;
 use crate::sqs::Sqs;
-use crate::sts;
+use crate::sts::Sts;
 
 /// Whether the gateway answers itself.
 fn is_own(call: &Call) -> bool {
@@ -48,6 +48,7 @@ pub(crate) struct Engines {
     cloudwatch: CloudWatch,
     logs: Logs,
     pub(crate) roles: Roles,
+    sts: Sts,
 }
 
 impl Engines {
@@ -66,6 +67,7 @@ impl Engines {
             cloudwatch: CloudWatch::new(region, account),
             logs: Logs::new(region, account),
             roles: Roles::new(account, pace.clone()),
+            sts: Sts::new(account),
             pace,
         }))
     }
@@ -83,6 +85,9 @@ impl Engines {
             _ if is_own(call) => {
                 let body = protocol::query_bytes(&request);
                 let outcome = match protocol::decode(call, &body) {
+                    Ok(input) if call.service == "sts" => {
+                        self.sts.call(&call.operation, &input, access_key(&request).as_deref())
+                    }
                     Ok(input) => self.own(call, input).await,
                     Err(error) => Err(error),
                 };
@@ -127,7 +132,6 @@ impl Engines {
             "sns" => self.sns.call(&call.operation, &input),
             "logs" => self.logs.call(&call.operation, &input),
             "iam" => self.roles.call(&call.operation, &input),
-            "sts" => sts::call(&self.account, &call.operation, &input),
             _ => self.cloudwatch.call(&call.operation, &input),
         }
     }
