@@ -143,6 +143,7 @@ impl Reporter {
     /// There is no terminal to ask.
     pub(crate) async fn confirm(&self, question: &str, interrupt: &mut Interrupt) -> anyhow::Result<bool> {
         if !std::io::stdin().is_terminal() {
+            let question = question.lines().last().unwrap_or_default();
             return Err(Usage(format!("there is no terminal to answer \"{question}\": pass --yes")).into());
         }
         err(&format!("{question} [y/N] "));

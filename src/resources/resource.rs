@@ -351,6 +351,18 @@ pub(crate) async fn sync(resource: &Any, tags: &Tags, cx: &Cx, exists: impl FnOn
     }
     exists();
     // Sync
+    let tag = async || match &seen.tags {
+        Some(has) => {
+            let (set, remove) = tag_changes(has, tags);
+            if set.is_empty() && remove.is_empty() { Ok(()) } else { resource.tag(cx, &set, &remove).await }
+        }
+        None => Ok(()),
+    };
+    // What an endpoint made without tags is nobody's: if the run ended here, the next would take it for foreign.
+    let nobodys = made_here && seen.tags.as_ref().is_some_and(Tags::is_empty);
+    if nobodys {
+        tag().await?;
+    }
     resource.prepare(cx).await?;
     let changes = differences(&seen.fields, &resource.desired());
     if !changes.is_empty() {
@@ -360,11 +372,8 @@ pub(crate) async fn sync(resource: &Any, tags: &Tags, cx: &Cx, exists: impl FnOn
         cx.note("changing");
         resource.change(cx, &seen, &changes).await?;
     }
-    if let Some(has) = &seen.tags {
-        let (set, remove) = tag_changes(has, tags);
-        if !set.is_empty() || !remove.is_empty() {
-            resource.tag(cx, &set, &remove).await?;
-        }
+    if !nobodys {
+        tag().await?;
     }
     // Wait
     resource.ready(cx).await

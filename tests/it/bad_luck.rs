@@ -12,20 +12,40 @@ use crate::harness::{Home, finish, pipeline, until};
 const CALLS: [(&str, &str, &str); 9] = [
     ("kinesis", "CreateStream", "stream.events"),
     ("dynamodb", "CreateTable", "table.results"),
-    ("sqs", "CreateQueue", "queue.dlq"),
+    ("sqs", "CreateQueue", "queue."),
     ("iam", "CreateRole", "function.processor.role"),
     ("logs", "CreateLogGroup", "function.processor.logs"),
     ("lambda", "CreateFunction", "function.processor"),
     ("lambda", "CreateEventSourceMapping", "function.processor.source"),
-    ("sns", "CreateTopic", "topic.alerts"),
+    ("sns", "CreateTopic", "topic."),
     ("cloudwatch", "PutMetricAlarm", "alarm."),
 ];
+
+/// The same for the kinds of node that the retail pipeline does not have, in one that does.
+const MORE_CALLS: [(&str, &str, &str); 5] = [
+    ("s3", "CreateBucket", "bucket.kept"),
+    ("s3", "PutBucketPolicy", "bucket.kept"),
+    ("cloudwatch", "PutDashboard", "dashboard"),
+    ("kinesis", "RegisterStreamConsumer", "function.processor.consumer"),
+    ("sns", "Subscribe", "topic.heard"),
+];
+const MORE: &str =
+    "[bucket.kept]\nversioning = true\n[dashboard]\n[queue.hears]\n[topic.heard]\nsubscribers = [\"queue.hears\"]\n";
+
+/// The retail pipeline with a node of every kind.
+fn every_kind(home: &Home) -> std::path::PathBuf {
+    let from = "from = \"stream.events\"\n";
+    home.retail(&[
+        (from, &format!("{from}consumer = \"enhanced-fan-out\"\n")),
+        ("[topic.alerts]", &format!("{MORE}[topic.alerts]")),
+    ])
+}
 
 #[test]
 fn a_denied_call_stops_only_its_dependents_and_the_next_run_converges() {
     let home = Home::new();
-    let spec = pipeline("retail-events.toml");
-    for (service, operation, node) in CALLS {
+    let spec = every_kind(&home);
+    for (service, operation, node) in CALLS.into_iter().chain(MORE_CALLS) {
         home.fault(service, operation, 1, 400, "AccessDeniedException");
         let output = home.local_output("up", &spec, &["--yes"]).expect(1);
         let report = output.json();
@@ -76,11 +96,11 @@ fn a_denied_read_is_never_taken_for_missing() {
 #[test]
 fn a_killed_run_is_finished_by_the_next() {
     let home = Home::new();
-    let spec = pipeline("retail-events.toml");
+    let spec = every_kind(&home);
     // The package is built beforehand, so that the kills hit the calls and not the compiler.
     home.local("up", &spec, &["--yes"]);
     home.local("down", &spec, &["--yes"]);
-    for (_, operation, _) in CALLS {
+    for (_, operation, _) in CALLS.into_iter().chain(MORE_CALLS) {
         let before = home.calls().len();
         let mut child = home.command();
         child

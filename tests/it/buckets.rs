@@ -124,7 +124,7 @@ fn down_empties_a_bucket_with_versions_and_delete_markers() {
         }
     });
     let down = home.run(&["down", spec.to_str().unwrap(), "--local", "--yes"]).expect(0);
-    assert!(format!("{}{}", down.stdout, down.stderr).contains("its objects, more than 1000"), "{down:#?}");
+    assert!(format!("{}{}", down.stdout, down.stderr).contains("its objects (more than 1000)"), "{down:#?}");
     assert_nothing_is_left(&home);
     assert_eq!(home.local("down", &spec, &["--yes"])["resources"], json!([]));
 }

@@ -9,7 +9,7 @@ use winterbaume_iam::IamService;
 use winterbaume_kms::KmsService;
 use winterbaume_s3::S3Service;
 
-use super::s3::Buckets;
+use super::s3::{Buckets, tagging};
 use crate::call::{Call, Protocol};
 use crate::error::CallError;
 use crate::protocol;
@@ -54,15 +54,22 @@ impl Mocks {
         // Keys in a body must be spelt as the engine spells those in a path.
         let body = if call.operation == "DeleteObjects" { bytes_as_letters(&body) } else { body };
         let path = path_without_encoding(&parts.uri);
-        let answer = service
-            .handle(MockRequest {
-                method: parts.method.to_string(),
-                // The crates read the region out of AWS's own host names.
-                uri: format!("https://{}.{}.amazonaws.com{path}", call.service, self.region),
-                headers: parts.headers,
-                body,
-            })
-            .await;
+        // The crates read the region out of AWS's own host names.
+        let host = format!("https://{}.{}.amazonaws.com", call.service, self.region);
+        let request = |method: &str, path: &str, body: Bytes| MockRequest {
+            method: method.to_owned(),
+            uri: format!("{host}{path}"),
+            headers: parts.headers.clone(),
+            body,
+        };
+        // A bucket that is there already keeps its tags.
+        let tags = if call.operation == "CreateBucket" { tagging(&body) } else { None };
+        let there = tags.is_some() && service.handle(request("HEAD", &path, Bytes::new())).await.status < 300;
+        let answer = service.handle(request(parts.method.as_str(), &path, body)).await;
+        if let Some(tags) = tags.filter(|_| !there && answer.status < 300) {
+            let path = format!("{}?tagging", path.split('?').next().unwrap_or_default());
+            service.handle(request("PUT", &path, tags.into())).await;
+        }
         let mut response = protocol::response(answer.status, "application/json", Vec::new());
         for (name, value) in &answer.headers {
             response.headers_mut().insert(name.clone(), value.clone());

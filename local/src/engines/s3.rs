@@ -1,5 +1,5 @@
-//! What the gateway adds around the embedded S3: ownership controls that were deleted, and the storage class rule that
-//! lifecycle answers carry.
+//! What the gateway adds around the embedded S3: ownership controls that were deleted, the storage class rule that lifecycle
+//! answers carry, and the tags that a bucket is made with.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
@@ -50,6 +50,13 @@ impl Buckets {
             _ => {}
         }
     }
+}
+
+/// The body of a PutBucketTagging with the tags that a CreateBucket asks for, which the engine does not read.
+pub(super) fn tagging(create: &[u8]) -> Option<String> {
+    let body = std::str::from_utf8(create).ok()?;
+    let tags = body.split_once("<Tags>")?.1.split_once("</Tags>")?.0;
+    Some(format!("<Tagging xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><TagSet>{tags}</TagSet></Tagging>"))
 }
 
 fn bucket(path: &str) -> &str {
