@@ -2,7 +2,9 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use serde_json::value::RawValue;
 use streamkit_recipes::{Change, ChangeKind, Item, Record, Rejected, SourceKind, StreamRecord, UserIdentity, View};
 
@@ -11,10 +13,21 @@ use streamkit_recipes::{Change, ChangeKind, Item, Record, Rejected, SourceKind, 
 /// See <https://docs.aws.amazon.com/lambda/latest/dg/with-kinesis.html> and
 /// <https://docs.aws.amazon.com/lambda/latest/dg/with-ddb.html>.
 #[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Event {
     /// The batch, in the shard's order.
     #[serde(rename = "Records")]
     pub records: Vec<EventRecord>,
+    /// Present if the mapping has a tumbling window.
+    pub window: Option<IgnoredAny>,
+    /// What the last invocation of the window gave back.
+    pub state: Option<Value>,
+    /// Whether the window is over; there are no records then.
+    #[serde(default)]
+    pub is_final_invoke_for_window: bool,
+    /// Whether the window is over because its state grew too large.
+    #[serde(default)]
+    pub is_window_terminated_early: bool,
 }
 
 /// One record of an event.
@@ -97,6 +110,9 @@ struct ChangeBody {
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Response {
+    /// The state of a tumbling window; none if the mapping has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<Value>,
     /// Lowest first; empty if the whole batch is done.
     pub batch_item_failures: Vec<BatchItemFailure>,
 }

@@ -47,6 +47,7 @@ pub mod event;
 pub mod report;
 mod serve;
 pub mod sink;
+pub mod window;
 
 pub use serve::{run, run_named};
 /// What a recipe is made of.

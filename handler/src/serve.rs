@@ -13,6 +13,7 @@ use crate::batch::Job;
 use crate::config::{self, Config, ConfigError};
 use crate::event::{Event, Response, decode};
 use crate::report;
+use crate::window::Window;
 
 /// Serves invocations with this recipe until Lambda ends the process: the whole `main` of a function of your own.
 ///
@@ -68,10 +69,11 @@ async fn handle(config: &Config, aws: &Aws, event: LambdaEvent<Event>) -> Result
     })
 }
 
-async fn serve_batch(config: &Config, aws: &Aws, event: LambdaEvent<Event>) -> Result<Response, Error> {
+async fn serve_batch(config: &Config, aws: &Aws, mut event: LambdaEvent<Event>) -> Result<Response, Error> {
     let (started, now) = (Instant::now(), SystemTime::now());
     let context = event.context;
     let now_ms = now.duration_since(SystemTime::UNIX_EPOCH)?.as_millis().try_into()?;
+    let window = Window::of(&mut event.payload);
     let records = decode(event.payload, config.recipe)?;
     let job = Job {
         config,
@@ -80,7 +82,10 @@ async fn serve_batch(config: &Config, aws: &Aws, event: LambdaEvent<Event>) -> R
         deadline: started + context.deadline().duration_since(now).unwrap_or(Duration::ZERO),
         now_ms,
     };
-    let outcome = job.run(&records).await;
+    let mut outcome = job.run(&records).await;
+    if let Some(window) = window {
+        window.settle(config.recipe, &records, &mut outcome);
+    }
     // In one piece: what another process writes to the same log must not come between.
     let mut lines = Vec::new();
     report::write(&mut lines, config, &context.request_id, &records, &outcome, started.elapsed(), now_ms)?;

@@ -2,13 +2,14 @@
 //! device.
 
 mod traffic;
+mod window;
 
 use std::collections::BTreeMap;
 
 use crate::json::{Fields, text, too_long};
 use crate::{
     Attribute, Count, Effects, Event, Generator, Item, KeyAttribute, KeyKind, Needs, Recipe, Record, Rejected, Sampled,
-    Samples, SourceKind, StreamSamples, TableKey, Unit,
+    Samples, SourceKind, StreamSamples, TableKey, Unit, Windowed,
 };
 
 /// Keeps an item below DynamoDB's 400 KB: what is longest in the payload appears in it twice, and every value of a nested
@@ -74,6 +75,10 @@ impl Recipe for Analytics {
 
     fn volatile(&self) -> &'static [&'static str] {
         &["processedAt"]
+    }
+
+    fn windowed(&self) -> Option<&dyn Windowed> {
+        Some(self)
     }
 
     fn process(&self, record: &Record<'_>, now_ms: i64) -> Result<Effects, Rejected> {

@@ -15,6 +15,7 @@ mod recipe;
 mod record;
 mod retail;
 mod samples;
+mod window;
 mod zipf;
 
 pub use attribute::{Attribute, Item};
@@ -23,6 +24,7 @@ pub use needs::{Images, KeyAttribute, KeyKind, Needs, SourceKind, TableKey, View
 pub use recipe::{Recipe, Rejected};
 pub use record::{Change, ChangeKind, Record, StreamRecord, UserIdentity};
 pub use samples::{Event, Generator, Sampled, Samples, StreamSamples, TableSamples, Told, Write, Writer};
+pub use window::Windowed;
 
 static ALL: [&dyn Sampled; 4] = [&retail::Retail, &analytics::Analytics, &clickstream::Clickstream, &changes::Changes];
 

@@ -1,6 +1,6 @@
 //! The trait that a recipe implements, and its verdict on records that can never succeed.
 
-use crate::{Effects, Needs, Record, SourceKind};
+use crate::{Effects, Needs, Record, SourceKind, Windowed};
 
 /// A record that can never be processed, however often it is delivered.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -50,6 +50,11 @@ pub trait Recipe: Sync {
     /// The attributes of items that hold processing time and so differ between two deliveries of one record.
     fn volatile(&self) -> &'static [&'static str] {
         &[]
+    }
+
+    /// How it looks at records together, where its source has a tumbling window; none if it never does.
+    fn windowed(&self) -> Option<&dyn Windowed> {
+        None
     }
 
     /// Says what follows from a record. `now_ms` is the processing time in milliseconds since the epoch and shows only

@@ -19,3 +19,4 @@ mod specs;
 mod trust;
 mod twice;
 mod watching;
+mod windows;

@@ -36,7 +36,7 @@ fn messages(config: &aws_config::SdkConfig, queue: &str, count: usize) -> Vec<Va
 }
 
 /// The sum of a metric of this pipeline, as soon as it is so much.
-fn counted(config: &aws_config::SdkConfig, namespace: &str, metric: &str, pipeline: &str, sum: f64) {
+pub(crate) fn counted(config: &aws_config::SdkConfig, namespace: &str, metric: &str, pipeline: &str, sum: f64) {
     let client = aws_sdk_cloudwatch::Client::new(config);
     let now = std::time::SystemTime::now();
     let dimension = aws_sdk_cloudwatch::types::Dimension::builder().name("Pipeline").value(pipeline).build();

@@ -1,0 +1,145 @@
+//! What analytics finds out about a tumbling window: how many events there were, and which purchases stand out.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{Analytics, CURRENCIES, known, metrics};
+use crate::json::{Fields, text};
+use crate::{Count, Record, Rejected, Unit, Windowed};
+
+/// With fewer purchases before it, none stands out: nobody knows yet what is usual.
+const ENOUGH: u64 = 30;
+
+/// A purchase stands out that is so many standard deviations from the mean of those before it.
+const DEVIATIONS: f64 = 4.0;
+
+/// A window so far.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Window {
+    events: u64,
+    /// By currency, as far as it has a metric of its own.
+    purchases: BTreeMap<String, Amounts>,
+}
+
+/// Amounts, summed up as Welford does: sums of squares would lose digits.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Amounts {
+    count: u64,
+    mean: f64,
+    /// The sum of squared distances from the mean.
+    squares: f64,
+}
+
+impl Amounts {
+    /// Adds an amount, and says whether it stands out.
+    #[expect(clippy::cast_precision_loss, reason = "no window has 2^53 purchases")]
+    fn add(&mut self, amount: f64) -> bool {
+        let deviation = (self.squares / self.count.max(1) as f64).sqrt();
+        let unusual = self.count >= ENOUGH && (amount - self.mean).abs() > DEVIATIONS * deviation;
+        self.count += 1;
+        let distance = amount - self.mean;
+        self.mean += distance / self.count as f64;
+        self.squares += distance * (amount - self.mean);
+        unusual
+    }
+}
+
+impl Windowed for Analytics {
+    fn add(&self, state: &mut Value, records: &[Record<'_>]) -> Vec<Count> {
+        // A state that is none of ours can only be one of an earlier version, and lasts for minutes.
+        let mut window: Window = serde_json::from_value(state.take()).unwrap_or_default();
+        let mut counts = Vec::new();
+        for record in records {
+            window.events += 1;
+            if let Ok(Some((amount, currency))) = purchase(record) {
+                let currency = known(&CURRENCIES, &currency);
+                if window.purchases.entry(currency.to_owned()).or_default().add(amount) {
+                    counts.push(Count::one("UnusualPurchases"));
+                }
+            }
+        }
+        *state = serde_json::to_value(window).expect("numbers and maps of them always serialize");
+        counts
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "no window has 2^53 events")]
+    fn close(&self, state: &Value) -> Vec<Count> {
+        let window = Window::deserialize(state).unwrap_or_default();
+        vec![Count::sample("WindowEvents", window.events as f64, Unit::Count)]
+    }
+}
+
+/// The amount and currency of a purchase, if it is one.
+fn purchase(record: &Record<'_>) -> Result<Option<(f64, String)>, Rejected> {
+    let fields = Fields::parse(text(record.stream()?.data)?)?;
+    let event_type = fields.required("eventType", super::PAYLOAD_MAX_BYTES)?;
+    Ok(metrics(&event_type, &fields)?.1)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::{Recipe, StreamRecord};
+
+    /// How many of these events stand out; the state goes on from call to call.
+    fn unusual(state: &mut Value, events: &[String]) -> usize {
+        let of = |event| StreamRecord {
+            shard_id: "shardId-000000000000",
+            sequence_number: "1",
+            partition_key: "p",
+            arrival_ms: 1,
+            data: event,
+        };
+        let records: Vec<_> = events.iter().map(|event| Record::Stream(of(event.as_bytes()))).collect();
+        let counts = Analytics.windowed().unwrap().add(state, &records);
+        assert!(counts.iter().all(|count| *count == Count::one("UnusualPurchases")), "{counts:?}");
+        counts.len()
+    }
+
+    fn purchases(amounts: impl IntoIterator<Item = u32>, currency: &str) -> Vec<String> {
+        let of = |amount| format!(r#"{{"eventType":"purchase","amount":"{amount}","currency":"{currency}"}}"#);
+        amounts.into_iter().map(of).collect()
+    }
+
+    #[test]
+    fn purchases_far_from_the_usual_stand_out_by_currency() {
+        let mut state = json!({});
+        let usual = || (0..30).map(|n| 90 + n % 20);
+        assert_eq!(unusual(&mut state, &purchases(usual().take(29), "EUR")), 0);
+        assert_eq!(unusual(&mut json!({}), &purchases([100, 9_000], "EUR")), 0, "not enough to know what is usual");
+        assert_eq!(unusual(&mut state, &purchases([95], "EUR")), 0);
+        assert_eq!(unusual(&mut state, &purchases([112, 115, 114], "EUR")), 0, "not far enough");
+        assert_eq!(unusual(&mut state, &purchases([9_000], "JPY")), 0, "another currency");
+        assert_eq!(unusual(&mut state, &purchases([1, 9_000], "EUR")), 2);
+        let others = ["{}".to_owned(), r#"{"eventType":"click"}"#.to_owned()];
+        assert_eq!(unusual(&mut state, &others), 0);
+        let count = &Analytics.windowed().unwrap().close(&state)[0];
+        assert_eq!((count.metric, count.value.to_string()), ("WindowEvents", "38".to_owned()));
+    }
+
+    #[test]
+    fn a_state_of_another_form_is_an_empty_one() {
+        for mut state in [json!(null), json!("x"), json!({"events": "many"})] {
+            assert!(Analytics.windowed().unwrap().close(&state)[0].value.abs() < f64::EPSILON);
+            assert_eq!(unusual(&mut state, &purchases([7], "EUR")), 0);
+            assert_eq!(state["events"], 1);
+            assert_eq!(state["purchases"]["EUR"], json!({"count": 1, "mean": 7.0, "squares": 0.0}));
+        }
+    }
+
+    #[test]
+    fn the_state_stays_small() {
+        let mut state = json!({});
+        for n in 0..200_u8 {
+            let currency: String = [b'A' + n % 26, b'A' + n / 26, b'X'].map(char::from).iter().collect();
+            unusual(&mut state, &purchases([u32::from(n)], &currency));
+        }
+        assert!(state.to_string().len() < 4096);
+    }
+}
