@@ -8,10 +8,22 @@ use crate::flow::assert_nothing_is_left;
 use crate::harness::{Home, pipeline, sdk, until};
 use crate::twice::counted;
 
+const ALARM: &str = r#"
+[alarm.unusual]
+metric = "RealTimeAnalytics/UnusualPurchases"
+dimensions = { Pipeline = "streaming-analytics" }
+statistic = "sum"
+period = "1m"
+threshold = 0
+notify = "topic.alerts"
+"#;
+
 #[test]
 fn a_window_counts_its_events_and_finds_purchases_that_stand_out() {
     let home = Home::new();
-    let text = std::fs::read_to_string(pipeline("streaming-analytics.toml")).unwrap();
+    let text = std::fs::read_to_string(pipeline("streaming-analytics.toml")).unwrap() + ALARM;
+    let plan = home.local_output("plan", &home.changed(&text, &[]), &[]).expect(0);
+    assert!(plan.stderr.contains("nothing publishes the metric `UnusualPurchases`"), "without a window: {plan:#?}");
     // One shard, so one window; and one that ends soon.
     let spec = home.changed(
         &text,
@@ -20,7 +32,8 @@ fn a_window_counts_its_events_and_finds_purchases_that_stand_out() {
             ("batch_window = \"5s\"\n", "batch_window = \"5s\"\ntumbling_window = \"5s\"\n"),
         ],
     );
-    home.local("up", &spec, &["--yes"]);
+    let up = home.local_output("up", &spec, &["--yes"]).expect(0);
+    assert!(!up.stderr.contains("nothing publishes"), "{up:#?}");
     let purchase = |n: u32, amount: u32| {
         format!("{}\n", json!({"eventType": "purchase", "userId": "u", "amount": amount, "currency": "EUR", "n": n}))
     };

@@ -9,6 +9,12 @@ use super::{Analytics, CURRENCIES, known, metrics};
 use crate::json::{Fields, text};
 use crate::{Count, Record, Rejected, Unit, Windowed};
 
+/// How many events a window had.
+const EVENTS: &str = "WindowEvents";
+
+/// How many purchases stand out.
+const UNUSUAL: &str = "UnusualPurchases";
+
 /// With fewer purchases before it, none stands out: nobody knows yet what is usual.
 const ENOUGH: u64 = 30;
 
@@ -49,6 +55,10 @@ impl Amounts {
 }
 
 impl Windowed for Analytics {
+    fn metrics(&self) -> &'static [&'static str] {
+        &[EVENTS, UNUSUAL]
+    }
+
     fn add(&self, state: &mut Value, records: &[Record<'_>]) -> Vec<Count> {
         // A state that is none of ours can only be one of an earlier version, and lasts for minutes.
         let mut window: Window = serde_json::from_value(state.take()).unwrap_or_default();
@@ -58,7 +68,7 @@ impl Windowed for Analytics {
             if let Ok(Some((amount, currency))) = purchase(record) {
                 let currency = known(&CURRENCIES, &currency);
                 if window.purchases.entry(currency.to_owned()).or_default().add(amount) {
-                    counts.push(Count::one("UnusualPurchases"));
+                    counts.push(Count::one(UNUSUAL));
                 }
             }
         }
@@ -69,7 +79,7 @@ impl Windowed for Analytics {
     #[expect(clippy::cast_precision_loss, reason = "no window has 2^53 events")]
     fn close(&self, state: &Value) -> Vec<Count> {
         let window = Window::deserialize(state).unwrap_or_default();
-        vec![Count::sample("WindowEvents", window.events as f64, Unit::Count)]
+        vec![Count::sample(EVENTS, window.events as f64, Unit::Count)]
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use streamkit_recipes::{Record, Sampled, Samples, StreamRecord};
+use streamkit_recipes::{Record, Sampled, Samples, StreamRecord, Windowed};
 use toml::Spanned;
 
 use super::{Linter, Rule};
@@ -184,8 +184,14 @@ impl Linter<'_> {
         let Some((namespace, name)) = metric.get_ref().rsplit_once('/') else { return };
         let of_aws = PUBLISHED.iter().find(|(aws, _)| *aws == namespace).map(|(_, names)| names.to_vec());
         let of_recipe = || {
-            let mut recipes = self.spec.function.values().filter_map(Function::recipe);
-            metrics_of(recipes.find(|recipe| recipe.namespace() == namespace)?)
+            let is_of = |function: &&Function| function.recipe().is_some_and(|recipe| recipe.namespace() == namespace);
+            let mut functions = self.spec.function.values().filter(is_of);
+            let recipe = functions.clone().find_map(Function::recipe)?;
+            let mut names = metrics_of(recipe)?;
+            if functions.any(|function| function.source.get_ref().tumbling_window.is_some()) {
+                names.extend(recipe.windowed().into_iter().flat_map(Windowed::metrics));
+            }
+            Some(names)
         };
         let Some(names) = of_aws.or_else(of_recipe) else { return };
         if names.contains(&name) {
