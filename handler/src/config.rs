@@ -15,6 +15,10 @@ pub const TOPIC_ARN: &str = "STREAMKIT_TOPIC_ARN";
 /// The environment variable with the dead letter queue's URL; optional.
 pub const DEAD_LETTER_QUEUE_URL: &str = "STREAMKIT_DEAD_LETTER_QUEUE_URL";
 
+/// The environment variable with a text: an invocation fails when it stands in the key of any of its records. `streamkit
+/// validate --break` sets it for a while, to see what becomes of records that a function fails on.
+pub const FAIL_ON: &str = "STREAMKIT_FAIL_ON";
+
 /// The function's settings. What the recipe does not need is empty.
 #[derive(Clone)]
 pub struct Config {
@@ -30,6 +34,8 @@ pub struct Config {
     pub topic_arn: String,
     /// Where records go that can never succeed. Without it they are reported to Lambda as failed.
     pub dead_letter_queue_url: Option<String>,
+    /// What the key of a record contains on which the function is made to fail.
+    pub fail_on: Option<String>,
 }
 
 impl std::fmt::Debug for Config {
@@ -41,6 +47,7 @@ impl std::fmt::Debug for Config {
             .field("bucket", &self.bucket)
             .field("topic_arn", &self.topic_arn)
             .field("dead_letter_queue_url", &self.dead_letter_queue_url)
+            .field("fail_on", &self.fail_on)
             .finish()
     }
 }
@@ -87,6 +94,7 @@ impl Config {
             bucket: required(BUCKET, needs.bucket.is_some())?,
             topic_arn: required(TOPIC_ARN, needs.topic)?,
             dead_letter_queue_url: optional(DEAD_LETTER_QUEUE_URL),
+            fail_on: optional(FAIL_ON),
         })
     }
 }

@@ -57,6 +57,14 @@ pub struct EventRecord {
     pub user_identity: Option<Identity>,
 }
 
+impl EventRecord {
+    /// True when the text stands in the producer's key, or anywhere in a change.
+    pub fn mentions(&self, text: &str) -> bool {
+        self.kinesis.as_ref().is_some_and(|kinesis| kinesis.partition_key.contains(text))
+            || self.dynamodb.as_ref().is_some_and(|change| change.get().contains(text))
+    }
+}
+
 /// The part of a record that comes from Kinesis.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -148,6 +148,7 @@ mod tests {
             bucket: String::new(),
             topic_arn: String::new(),
             dead_letter_queue_url: None,
+            fail_on: None,
         }
     }
 

@@ -74,6 +74,11 @@ async fn serve_batch(config: &Config, aws: &Aws, mut event: LambdaEvent<Event>) 
     let context = event.context;
     let now_ms = now.duration_since(SystemTime::UNIX_EPOCH)?.as_millis().try_into()?;
     let window = Window::of(&mut event.payload);
+    if let Some(text) = &config.fail_on
+        && event.payload.records.iter().any(|record| record.mentions(text))
+    {
+        return Err(format!("{} makes the function fail on records with `{text}` in their key", config::FAIL_ON).into());
+    }
     let records = decode(event.payload, config.recipe)?;
     let job = Job {
         config,

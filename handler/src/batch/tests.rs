@@ -182,6 +182,7 @@ fn config() -> Config {
         bucket: "b".to_owned(),
         topic_arn: "arn".to_owned(),
         dead_letter_queue_url: Some("http://queue".to_owned()),
+        fail_on: None,
     }
 }
 
