@@ -36,6 +36,7 @@ pub(crate) enum Credentials {
 pub(crate) struct Aws {
     pub(crate) kinesis: aws_sdk_kinesis::Client,
     pub(crate) dynamodb: aws_sdk_dynamodb::Client,
+    pub(crate) dynamodbstreams: aws_sdk_dynamodbstreams::Client,
     pub(crate) autoscaling: aws_sdk_applicationautoscaling::Client,
     pub(crate) sqs: aws_sdk_sqs::Client,
     pub(crate) sns: aws_sdk_sns::Client,
@@ -101,6 +102,7 @@ impl Aws {
         Ok(Self {
             kinesis: aws_sdk_kinesis::Client::new(&config),
             dynamodb: aws_sdk_dynamodb::Client::new(&config),
+            dynamodbstreams: aws_sdk_dynamodbstreams::Client::new(&config),
             autoscaling: aws_sdk_applicationautoscaling::Client::new(&config),
             sqs: aws_sdk_sqs::Client::new(&config),
             sns: aws_sdk_sns::Client::new(&config),

@@ -169,12 +169,17 @@ fn arns(session: &Session, kind: Type) -> Value {
 fn running(kind: Type, pipeline: &Pipeline) -> (&'static [&'static str], &'static [&'static str]) {
     let reads_table = pipeline.flows.iter().any(|flow| matches!(flow.source, crate::pipeline::FlowSource::Table(_)));
     match kind {
-        Type::Stream => (&["kinesis:PutRecords", "kinesis:DescribeStreamSummary"], &[]),
+        Type::Stream => (
+            &["kinesis:PutRecords", "kinesis:DescribeStreamSummary", "kinesis:GetShardIterator", "kinesis:GetRecords"],
+            &[],
+        ),
         Type::Table if reads_table => (
             &[
                 "dynamodb:BatchWriteItem",
                 "dynamodb:DeleteItem",
                 "dynamodb:DescribeTable",
+                "dynamodb:GetRecords",
+                "dynamodb:GetShardIterator",
                 "dynamodb:PutItem",
                 "dynamodb:UpdateItem",
             ],
@@ -219,7 +224,11 @@ fn running(kind: Type, pipeline: &Pipeline) -> (&'static [&'static str], &'stati
         Type::Bucket => (&["s3:DeleteObject", "s3:GetObject", "s3:ListBucket"], &[]),
         Type::LogGroup => (&["logs:FilterLogEvents"], &["logs:DescribeLogGroups"]),
         Type::Alarm => (&[], &["cloudwatch:DescribeAlarms"]),
-        Type::Function => (&["lambda:GetFunction"], &["cloudwatch:GetMetricStatistics"]),
+        Type::Function => (
+            // `validate --break` changes the function and looks at it again.
+            &["lambda:GetFunction", "lambda:GetFunctionConfiguration", "lambda:UpdateFunctionConfiguration"],
+            &["cloudwatch:GetMetricStatistics"],
+        ),
         Type::Mapping => (&[], &["lambda:ListEventSourceMappings"]),
         _ => (&[], &[]),
     }

@@ -1,5 +1,6 @@
 //! `streamkit validate`: proves that events flow and have the effects that the recipe says.
 
+mod broken;
 mod check;
 mod cleanup;
 mod events;
@@ -20,6 +21,7 @@ use clap::Args as ClapArgs;
 use streamkit_recipes::Samples;
 use tokio::time::{Instant, timeout};
 
+use self::broken::Breaker;
 use self::check::{Checks, check};
 use self::run::{Poison, Run};
 use self::scene::{Scene, not_up};
@@ -51,6 +53,12 @@ pub(crate) struct Args {
     /// How long each check waits for what it expects; new mappings and metrics may take minutes
     #[arg(long, value_name = "TIME", default_value = "3m", value_parser = Seconds::parse)]
     timeout: Seconds,
+    /// In the end make the function fail on an event for a while: see the on-failure record come, and restore the function
+    ///
+    /// Events of others are processed as ever, but for those that come in one batch with the run's own. Needs `on_failure`
+    /// in the function's source, and an end to its retries.
+    #[arg(long = "break")]
+    breaks: bool,
 }
 
 /// What a check gets on top of its own time for the calls that it has begun.
@@ -73,9 +81,11 @@ pub(crate) async fn run(
     let session = Session::open(&args.spec.spec, global, reporter, Start::Never).await?;
     let flow = session.flow(args.function.as_deref())?;
     let recipe = flow.recipe()?;
-    let scene = Scene::new(&session, flow, recipe, Duration::from_secs(args.timeout.0), global.local);
+    let limit = Duration::from_secs(args.timeout.0);
+    let breaker = if args.breaks { Some(Breaker::new(&session, flow)?) } else { None };
+    let scene = Scene::new(&session, flow, recipe, limit, global.local);
     let mut checks = Checks::new(reporter);
-    let (latencies, stopped) = match recipe.samples() {
+    let (latencies, mut stopped) = match recipe.samples() {
         Samples::Stream(samples) => {
             let mut run = Run::new(scene, samples);
             let stopped = Box::pin(validate_stream(&mut run, &mut checks, reporter, &mut interrupt)).await;
@@ -85,6 +95,13 @@ pub(crate) async fn run(
             Box::pin(table::validate(scene, samples, &mut checks, reporter, &mut interrupt)).await?
         }
     };
+    if let Some(breaker) = breaker
+        && stopped.is_none()
+        && !interrupt.is_set()
+    {
+        let scene = Scene::new(&session, flow, recipe, limit, global.local);
+        stopped = Box::pin(broken::validate(breaker, scene, &mut checks, reporter, &mut interrupt)).await.err();
+    }
     let whole = stopped.is_none() && !interrupt.is_set();
     let ok = checks.conclude(whole, &latencies, started.elapsed().as_secs_f64())?;
     if let Some(error) = stopped {

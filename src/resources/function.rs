@@ -114,6 +114,23 @@ impl Function {
         Ok(())
     }
 
+    /// The environment as AWS has it.
+    pub(crate) async fn seen_environment(&self, cx: &Cx) -> anyhow::Result<BTreeMap<String, String>> {
+        let call = cx.aws.lambda.get_function_configuration().function_name(&self.name);
+        let environment = aws(call.send().await)?.environment.and_then(|environment| environment.variables);
+        Ok(environment.unwrap_or_default().into_iter().collect())
+    }
+
+    /// Gives the function another environment than the spec's, and waits until it has it.
+    pub(crate) async fn set_environment(&self, cx: &Cx, variables: &BTreeMap<String, String>) -> anyhow::Result<()> {
+        self.until_active(cx).await?;
+        let variables = variables.clone().into_iter().collect();
+        let environment = Environment::builder().set_variables(Some(variables)).build();
+        let call = cx.aws.lambda.update_function_configuration().function_name(&self.name).environment(environment);
+        in_use(async || aws(call.clone().send().await), cx.noting()).await?;
+        self.until_active(cx).await
+    }
+
     fn architecture(&self) -> Set {
         match self.architecture {
             Architecture::X86_64 => Set::X8664,

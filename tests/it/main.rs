@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
 mod bad_luck;
+mod broken;
 mod buckets;
 mod capture;
 mod changes;

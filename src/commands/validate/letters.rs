@@ -26,10 +26,9 @@ impl Letters {
         Self { sqs: aws.sqs.clone(), url: aws.queue_url(queue), hidden: Vec::new() }
     }
 
-    /// Receives some messages, waiting a second for the first one. Those of the run are deleted and returned, the
-    /// others stay hidden until [`put_back`](Self::put_back), so that the next call gets different ones. `None` when
-    /// there was no message at all.
-    pub(super) async fn take(&mut self, run: &str) -> anyhow::Result<Option<Vec<Value>>> {
+    /// Receives some messages, waiting a second for the first one: body and receipt of each. All stay hidden until
+    /// [`put_back`](Self::put_back), but for those that are given to [`delete`](Self::delete).
+    pub(super) async fn receive(&mut self) -> anyhow::Result<Vec<(String, String)>> {
         let call = self
             .sqs
             .receive_message()
@@ -39,29 +38,33 @@ impl Letters {
             .wait_time_seconds(1);
         let messages =
             aws(call.send().await).context("receiving messages of the dead letter queue")?.messages.unwrap_or_default();
+        let messages = messages.into_iter();
+        let messages: Vec<_> = messages
+            .map(|message| (message.body.unwrap_or_default(), message.receipt_handle.unwrap_or_default()))
+            .collect();
+        self.hidden.extend(messages.iter().map(|(_, receipt)| receipt.clone()));
+        Ok(messages)
+    }
+
+    /// Receives some messages. Those of the run are deleted and returned, the others stay hidden until
+    /// [`put_back`](Self::put_back), so that the next call gets different ones. `None` when there was no message at all.
+    pub(super) async fn take(&mut self, run: &str) -> anyhow::Result<Option<Vec<Value>>> {
+        let messages = self.receive().await?;
         if messages.is_empty() {
             return Ok(None);
         }
-        let mut receipts = Vec::new();
-        let mut bodies = Vec::new();
-        for message in messages {
-            let (body, receipt) = (message.body.unwrap_or_default(), message.receipt_handle.unwrap_or_default());
-            // Every event of the run has the run's name in its key, and a letter holds the key.
-            if body.contains(run) {
-                receipts.push(receipt);
-                bodies.push(serde_json::from_str(&body).unwrap_or(Value::String(body)));
-            } else {
-                self.hidden.push(receipt);
-            }
-        }
+        // Every event of the run has the run's name in its key, and a letter holds the key.
+        let (bodies, receipts): (Vec<_>, Vec<_>) = messages.into_iter().filter(|(body, _)| body.contains(run)).unzip();
         self.delete(&receipts).await?;
-        Ok(Some(bodies))
+        let value = |body: String| serde_json::from_str(&body).unwrap_or(Value::String(body));
+        Ok(Some(bodies.into_iter().map(value).collect()))
     }
 
-    async fn delete(&self, receipts: &[String]) -> anyhow::Result<()> {
+    pub(super) async fn delete(&mut self, receipts: &[String]) -> anyhow::Result<()> {
         if receipts.is_empty() {
             return Ok(());
         }
+        self.hidden.retain(|receipt| !receipts.contains(receipt));
         let entries = receipts.iter().enumerate().map(|(place, receipt)| {
             let entry = DeleteMessageBatchRequestEntry::builder().id(place.to_string()).receipt_handle(receipt);
             entry.build().expect("id and receipt are set")

@@ -1,7 +1,7 @@
 //! Validating a function that reads a table's changes: each change of an item is followed to its audit object and its
 //! notification.
 
-mod changing;
+pub(super) mod changing;
 mod mailbox;
 
 use std::collections::BTreeSet;
@@ -97,7 +97,7 @@ fn marked(run: &Run<'_>, now_ms: i64, round: &str) -> Vec<Vec<streamkit_recipes:
 
 /// Puts canaries until one is heard of. A mapping that is enabled may not read yet, and one that starts at the end of the
 /// stream never sees what came before.
-async fn flow(run: &mut Run<'_>) -> anyhow::Result<Verdict> {
+pub(super) async fn flow(run: &mut Run<'_>) -> anyhow::Result<Verdict> {
     let (started, deadline) = (Instant::now(), run.scene.deadline());
     run.mailbox.open().await?;
     let mut sent = 0;
@@ -255,7 +255,7 @@ fn order(run: &Run<'_>) -> Verdict {
 }
 
 /// Deletes the run's items, waits for what follows from that, and takes objects, subscription and queue away.
-async fn cleanup(run: &mut Run<'_>) -> anyhow::Result<Verdict> {
+pub(super) async fn cleanup(run: &mut Run<'_>) -> anyhow::Result<Verdict> {
     let result = clean(run).await;
     // Whatever has happened: no queue of the run's stays.
     let closed = run.mailbox.close().await;
@@ -265,7 +265,7 @@ async fn cleanup(run: &mut Run<'_>) -> anyhow::Result<Verdict> {
 }
 
 async fn clean(run: &mut Run<'_>) -> anyhow::Result<Verdict> {
-    if run.made.is_empty() {
+    if run.made.is_empty() && !run.has_items() {
         return Ok(Verdict::new(true, "nothing was changed"));
     }
     let items = run.delete_items().await?;

@@ -17,13 +17,13 @@ use crate::commands::validate::telemetry::Growth;
 use crate::writes::{Changer, Source, source};
 
 /// Everything that the checks share. It outlives a check that is interrupted, so that cleaning up knows what to look for.
-pub(super) struct Run<'a> {
-    pub(super) scene: Scene<'a>,
-    pub(super) samples: &'static dyn TableSamples,
-    pub(super) source: Source,
-    pub(super) mailbox: Mailbox,
+pub(in crate::commands::validate) struct Run<'a> {
+    pub(in crate::commands::validate) scene: Scene<'a>,
+    pub(in crate::commands::validate) samples: &'static dyn TableSamples,
+    pub(in crate::commands::validate) source: Source,
+    pub(in crate::commands::validate) mailbox: Mailbox,
     /// All changes, in the order in which they were made.
-    pub(super) made: Vec<Made>,
+    pub(in crate::commands::validate) made: Vec<Made>,
     /// The run's items that are there.
     items: BTreeMap<Item, Item>,
     changer: Changer,
@@ -31,29 +31,32 @@ pub(super) struct Run<'a> {
 }
 
 /// A change that was made.
-pub(super) struct Made {
-    pub(super) canary: bool,
-    pub(super) kind: ChangeKind,
-    pub(super) keys: Item,
-    pub(super) old: Option<Item>,
-    pub(super) new: Option<Item>,
-    pub(super) at: Instant,
-    pub(super) at_time: SystemTime,
+pub(in crate::commands::validate) struct Made {
+    pub(in crate::commands::validate) canary: bool,
+    pub(in crate::commands::validate) kind: ChangeKind,
+    pub(in crate::commands::validate) keys: Item,
+    pub(in crate::commands::validate) old: Option<Item>,
+    pub(in crate::commands::validate) new: Option<Item>,
+    pub(in crate::commands::validate) at: Instant,
+    pub(in crate::commands::validate) at_time: SystemTime,
     /// What was heard of it.
-    pub(super) heard: Option<Heard>,
+    pub(in crate::commands::validate) heard: Option<Heard>,
 }
 
 /// A notification.
-pub(super) struct Heard {
-    pub(super) told: Told,
-    pub(super) message: Value,
-    pub(super) at: Instant,
+pub(in crate::commands::validate) struct Heard {
+    pub(in crate::commands::validate) told: Told,
+    pub(in crate::commands::validate) message: Value,
+    pub(in crate::commands::validate) at: Instant,
     /// What the recipe says must follow from the change that it is about.
-    pub(super) wanted: Effects,
+    pub(in crate::commands::validate) wanted: Effects,
 }
 
 impl<'a> Run<'a> {
-    pub(super) async fn new(scene: Scene<'a>, samples: &'static dyn TableSamples) -> anyhow::Result<Self> {
+    pub(in crate::commands::validate) async fn new(
+        scene: Scene<'a>,
+        samples: &'static dyn TableSamples,
+    ) -> anyhow::Result<Self> {
         let table = scene.flow.source.name();
         let source =
             source(&scene.session.aws, table).await.map_err(|error| match error.downcast_ref::<AwsError>() {
@@ -76,12 +79,12 @@ impl<'a> Run<'a> {
         })
     }
 
-    pub(super) fn key(&self) -> &TableKey {
+    pub(in crate::commands::validate) fn key(&self) -> &TableKey {
         &self.source.key
     }
 
     /// Makes changes one after the other, and notes what must be heard of each.
-    pub(super) async fn make(&mut self, writes: Vec<Write>, canary: bool) -> anyhow::Result<()> {
+    pub(in crate::commands::validate) async fn make(&mut self, writes: Vec<Write>, canary: bool) -> anyhow::Result<()> {
         for write in writes {
             let keys = write.key(self.key());
             let old = self.items.get(&keys).cloned();
@@ -104,8 +107,13 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
+    /// True when the run has put items that it has not deleted.
+    pub(in crate::commands::validate) fn has_items(&self) -> bool {
+        !self.items.is_empty()
+    }
+
     /// Deletes what the run has put and not deleted.
-    pub(super) async fn delete_items(&mut self) -> anyhow::Result<usize> {
+    pub(in crate::commands::validate) async fn delete_items(&mut self) -> anyhow::Result<usize> {
         let keys: Vec<Item> = self.items.keys().cloned().collect();
         let count = keys.len();
         self.make(keys.into_iter().map(Write::Delete).collect(), true).await?;
@@ -113,7 +121,7 @@ impl<'a> Run<'a> {
     }
 
     /// Listens once, and notes what is heard of the run's changes. False when nothing was heard at all.
-    pub(super) async fn listen(&mut self) -> anyhow::Result<bool> {
+    pub(in crate::commands::validate) async fn listen(&mut self) -> anyhow::Result<bool> {
         let messages = self.mailbox.receive().await?;
         let at = Instant::now();
         for message in &messages {
@@ -150,18 +158,18 @@ impl<'a> Run<'a> {
     }
 
     /// The time from the table's answer to the notification, for each marked change.
-    pub(super) fn latencies(&self) -> Vec<Duration> {
+    pub(in crate::commands::validate) fn latencies(&self) -> Vec<Duration> {
         let marked = self.made.iter().filter(|made| !made.canary);
         marked.filter_map(|made| Some(made.heard.as_ref()?.at.saturating_duration_since(made.at))).collect()
     }
 
     /// Every object that the run has made, as far as that was heard of.
-    pub(super) fn objects(&self) -> impl Iterator<Item = &Object> {
+    pub(in crate::commands::validate) fn objects(&self) -> impl Iterator<Item = &Object> {
         self.made.iter().filter_map(|made| made.heard.as_ref()).flat_map(|heard| &heard.wanted.objects)
     }
 
     /// Reads an object; none if there is no such object.
-    pub(super) async fn read(&self, key: &str) -> anyhow::Result<Option<Value>> {
+    pub(in crate::commands::validate) async fn read(&self, key: &str) -> anyhow::Result<Option<Value>> {
         let Some(bucket) = &self.bucket else { return Ok(None) };
         let s3 = &self.scene.session.aws.s3;
         let what = || format!("reading the object {key} of bucket {bucket}");
@@ -174,7 +182,7 @@ impl<'a> Run<'a> {
     }
 
     /// Lists the keys of the bucket that begin so.
-    pub(super) async fn list(&self, prefix: &str) -> anyhow::Result<Vec<String>> {
+    pub(in crate::commands::validate) async fn list(&self, prefix: &str) -> anyhow::Result<Vec<String>> {
         let Some(bucket) = &self.bucket else { return Ok(Vec::new()) };
         let s3 = &self.scene.session.aws.s3;
         let call = s3.list_objects_v2().bucket(bucket).prefix(prefix).send().await;
@@ -183,7 +191,7 @@ impl<'a> Run<'a> {
     }
 
     /// Deletes the run's objects.
-    pub(super) async fn delete_objects(&self) -> anyhow::Result<usize> {
+    pub(in crate::commands::validate) async fn delete_objects(&self) -> anyhow::Result<usize> {
         let Some(bucket) = &self.bucket else { return Ok(0) };
         let mut count = 0;
         for object in self.objects() {
@@ -195,7 +203,7 @@ impl<'a> Run<'a> {
     }
 
     /// What every metric must have grown by at least: by changes that were heard of.
-    pub(super) fn wanted_metrics(&self) -> Growth {
+    pub(in crate::commands::validate) fn wanted_metrics(&self) -> Growth {
         let mut growth = Growth::default();
         for heard in self.made.iter().filter_map(|made| made.heard.as_ref()) {
             growth.add(self.scene.recipe.processed_metric(), &heard.wanted.counts);
@@ -204,7 +212,7 @@ impl<'a> Run<'a> {
     }
 
     /// All metrics that the run will look at; what they were before is read before anything is changed.
-    pub(super) fn metrics(&self) -> Growth {
+    pub(in crate::commands::validate) fn metrics(&self) -> Growth {
         let mut growth = Growth::default();
         let nobody = Item::new();
         for kind in ChangeKind::ALL {

@@ -15,7 +15,7 @@ const HIDDEN_SECONDS: u32 = 12 * 60 * 60;
 const MESSAGES: i32 = 10;
 
 /// A queue that is subscribed to a topic.
-pub(super) struct Mailbox {
+pub(in crate::commands::validate) struct Mailbox {
     sqs: aws_sdk_sqs::Client,
     sns: aws_sdk_sns::Client,
     topic_arn: String,
@@ -43,8 +43,11 @@ impl Mailbox {
         }
     }
 
-    /// Makes the queue and subscribes it.
-    pub(super) async fn open(&mut self) -> anyhow::Result<()> {
+    /// Makes the queue and subscribes it, if that has not been done.
+    pub(in crate::commands::validate) async fn open(&mut self) -> anyhow::Result<()> {
+        if self.subscription.is_some() {
+            return Ok(());
+        }
         let policy = json!({
             "Version": "2012-10-17",
             "Statement": [{

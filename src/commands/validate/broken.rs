@@ -1,0 +1,294 @@
+//! What becomes of events that a function fails on: it is made to fail on one of the run's, the on-failure record comes, the
+//! function is restored, and events flow again.
+
+mod given_up;
+
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use streamkit_recipes::{Attribute, Samples};
+use tokio::time::{Instant, sleep};
+
+use self::given_up::GivenUp;
+use super::check::{Checks, Verdict, check, counted};
+use super::letters::Letters;
+use super::run::Run;
+use super::scene::{Scene, epoch_ms};
+use super::table::changing;
+use super::{CLEANUP, GRACE, cleanup, events, table};
+use crate::commands::session::Session;
+use crate::failure::Hint;
+use crate::interrupt::Interrupt;
+use crate::pipeline::Flow;
+use crate::report::Reporter;
+use crate::resources::{Any, Cx, Function, Mapping};
+
+/// The handler reads it: see `FAIL_ON` in its `config.rs`.
+const FAIL_ON: &str = "STREAMKIT_FAIL_ON";
+/// The number of the canary that the function fails on: no other gets so far.
+const NUMBER: usize = 1_000_000;
+/// Some queues answer at once that they are empty.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// A function that can be made to fail, and restored.
+pub(super) struct Breaker<'a> {
+    cx: &'a Cx,
+    function: &'a Function,
+    mapping: &'a Mapping,
+    queue: Letters,
+    /// The environment as it was; there is one from just before the function is changed until it is restored.
+    before: Option<BTreeMap<String, String>>,
+}
+
+impl<'a> Breaker<'a> {
+    /// # Errors
+    /// The function's mapping never gives an event up, or says so to nobody.
+    pub(super) fn new(session: &'a Session, flow: &Flow) -> anyhow::Result<Self> {
+        let resources = || session.pipeline.nodes.iter().map(|node| &node.resource);
+        let function = resources().find_map(|resource| match resource {
+            Any::Function(function) if function.name == flow.function => Some(function),
+            _ => None,
+        });
+        let mapping = resources().find_map(|resource| match resource {
+            Any::Mapping(mapping) if mapping.function == flow.function => Some(mapping),
+            _ => None,
+        });
+        let (Some(function), Some(mapping)) = (function, mapping) else {
+            anyhow::bail!("the flow through {} has no function or no mapping", flow.function);
+        };
+        let source = format!("[function.{}.source]", flow.key);
+        let Some(target) = &mapping.on_failure else {
+            return Err(Hint::usage(
+                format!("--break waits for an on-failure record, and {source} has no `on_failure`"),
+                "write on_failure = \"queue.dlq\" there, say, and run `streamkit up`",
+            ));
+        };
+        let Some(queue) = target.strip_prefix(&session.aws.arn("sqs", "")) else {
+            return Err(Hint::usage(
+                format!("--break looks for the on-failure record in a queue, and that of {source} goes to {target}"),
+                "write on_failure = \"queue.dlq\" there, say, and run `streamkit up`",
+            ));
+        };
+        if mapping.max_retries < 0 && mapping.max_record_age.is_none() {
+            return Err(Hint::usage(
+                format!(
+                    "--break waits until an event is given up, and {source} tries until it expires from the stream"
+                ),
+                "write max_retries = 3 there, say, and run `streamkit up`",
+            ));
+        }
+        Ok(Self { cx: &session.cx, function, mapping, queue: Letters::new(&session.aws, queue), before: None })
+    }
+
+    /// How often the function is called before an event is given up.
+    fn until(&self) -> String {
+        let tries = usize::try_from(self.mapping.max_retries).ok().map(|retries| counted(retries + 1, "invocation"));
+        let age = self.mapping.max_record_age.map(|age| format!("{} s", age.0));
+        [tries, age].into_iter().flatten().collect::<Vec<_>>().join(" or ")
+    }
+
+    /// Makes the function fail on what bears this text.
+    async fn fail_on(&mut self, text: &str) -> anyhow::Result<()> {
+        let mut environment = self.function.seen_environment(self.cx).await?;
+        // That of an earlier run that was killed.
+        environment.remove(FAIL_ON);
+        self.before = Some(environment.clone());
+        environment.insert(FAIL_ON.to_owned(), text.to_owned());
+        self.function.set_environment(self.cx, &environment).await
+    }
+
+    /// Gives the function its environment back, and others their messages.
+    async fn restore(&mut self) -> anyhow::Result<Verdict> {
+        let put_back = self.queue.put_back().await;
+        if let Some(before) = &self.before {
+            self.function.set_environment(self.cx, before).await?;
+            let seen = self.function.seen_environment(self.cx).await?;
+            if seen != *before {
+                return Ok(Verdict::new(false, "another one").or_hint("`streamkit up` makes it what the spec says"));
+            }
+            self.before = None;
+        }
+        put_back?;
+        Ok(Verdict::new(true, "as it was"))
+    }
+
+    /// Looks once for the on-failure record of what bears this text.
+    async fn look(&mut self, text: &str, since: SystemTime) -> anyhow::Result<Option<(GivenUp, bool)>> {
+        for (body, receipt) in self.queue.receive().await? {
+            let Some(given_up) = GivenUp::parse(&body) else { continue };
+            if !given_up.is_of(&self.function.name, since) {
+                continue;
+            }
+            let (own, others) = given_up.read_again(&self.cx.aws, text).await?;
+            if own > 0 {
+                // What tells of events of others is theirs to read.
+                let alone = others == 0;
+                if alone {
+                    self.queue.delete(&[receipt]).await?;
+                }
+                return Ok(Some((given_up, alone)));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// The run's events, whatever they go into.
+enum Events<'a> {
+    Stream(Run<'a>),
+    Table(changing::Run<'a>),
+}
+
+impl<'a> Events<'a> {
+    async fn new(scene: Scene<'a>) -> anyhow::Result<Self> {
+        let samples = scene.flow.recipe()?.samples();
+        Ok(match samples {
+            Samples::Stream(samples) => Self::Stream(Run::new(scene, samples)),
+            Samples::Table(samples) => Self::Table(changing::Run::new(scene, samples).await?),
+        })
+    }
+
+    fn scene(&self) -> &Scene<'a> {
+        match self {
+            Self::Stream(run) => &run.scene,
+            Self::Table(run) => &run.scene,
+        }
+    }
+
+    /// What stands in the key of the run's events, as Lambda shows it to the function.
+    fn mark(&self) -> String {
+        match self {
+            Self::Stream(run) => run.scene.name.clone(),
+            Self::Table(run) => {
+                let key = run.samples.canary(&run.scene.name, NUMBER, 0, run.key()).key(run.key());
+                match key.get(&*run.key().partition.name) {
+                    Some(Attribute::S(text) | Attribute::N(text)) => text.clone(),
+                    Some(Attribute::B(bytes)) => STANDARD.encode(bytes),
+                    _ => run.scene.name.clone(),
+                }
+            }
+        }
+    }
+
+    /// Sends the event that the function is to fail on.
+    async fn send(&mut self) -> anyhow::Result<()> {
+        let now = epoch_ms(SystemTime::now());
+        match self {
+            Self::Stream(run) => run.put(vec![run.samples.canary(&run.scene.name, NUMBER, now)], true).await,
+            Self::Table(run) => {
+                // What follows from it after all must be heard of.
+                run.mailbox.open().await?;
+                run.make(vec![run.samples.canary(&run.scene.name, NUMBER, now, run.key())], true).await
+            }
+        }
+    }
+
+    /// Nothing follows any more from what was sent so far.
+    fn forget(&mut self) {
+        match self {
+            Self::Stream(run) => run.good.clear(),
+            Self::Table(run) => run.made.clear(),
+        }
+    }
+
+    async fn flow(&mut self) -> anyhow::Result<Verdict> {
+        match self {
+            Self::Stream(run) => events::flow(run).await,
+            Self::Table(run) => table::flow(run).await,
+        }
+    }
+
+    async fn cleanup(&mut self) -> anyhow::Result<Verdict> {
+        match self {
+            Self::Stream(run) => cleanup::check(run).await,
+            Self::Table(run) => table::cleanup(run).await,
+        }
+    }
+}
+
+/// Makes the function fail, restores it whatever happens, and sees that events flow again.
+///
+/// # Errors
+/// The source can't be looked at; a check that fails is in the report.
+pub(super) async fn validate(
+    mut breaker: Breaker<'_>,
+    scene: Scene<'_>,
+    checks: &mut Checks<'_>,
+    reporter: &Reporter,
+    interrupt: &mut Interrupt,
+) -> anyhow::Result<()> {
+    let limit = scene.limit + GRACE;
+    let mut events = Events::new(scene).await?;
+
+    let name = &breaker.function.name;
+    reporter.note(&format!(
+        "{name} fails on an event of this run until that is given up, after {}; then it is restored",
+        breaker.until()
+    ));
+    let shown = checks.under_way("failure: waiting for the on-failure record");
+    let expected = format!("an on-failure record after {}, and the event read again with it", breaker.until());
+    let failure = check("failure", expected, limit, fail(&mut breaker, &mut events));
+    let done = tokio::select! {
+        done = failure => Some(done),
+        () = interrupt.changed() => {
+            reporter.note("restoring the function and cleaning up; Ctrl-C again stops at once");
+            None
+        }
+    };
+    drop(shown);
+    let failed = done.is_some_and(|done| checks.add(done));
+
+    let shown = checks.under_way("restoring the function");
+    let restore = Box::pin(breaker.restore());
+    let done = check("restored", "the function's environment as it was", CLEANUP, restore).await;
+    drop(shown);
+    let restored = checks.add(done);
+
+    if failed && restored && !interrupt.is_set() {
+        let shown = checks.under_way("recovery: waiting for a canary");
+        let done = tokio::select! {
+            done = check("recovery", "the effect of a canary", limit, events.flow()) => Some(done),
+            () = interrupt.changed() => None,
+        };
+        drop(shown);
+        done.map(|done| checks.add(done));
+    }
+
+    let shown = checks.under_way("cleanup");
+    let done = check("cleanup", "nothing of the run is left", CLEANUP, events.cleanup()).await;
+    drop(shown);
+    checks.add(done);
+    Ok(())
+}
+
+async fn fail(breaker: &mut Breaker<'_>, events: &mut Events<'_>) -> anyhow::Result<Verdict> {
+    let mark = events.mark();
+    breaker.fail_on(&mark).await?;
+    let (started, since, deadline) = (Instant::now(), SystemTime::now(), events.scene().deadline());
+    events.send().await?;
+    loop {
+        if let Some((given_up, alone)) = breaker.look(&mark, since).await? {
+            events.forget();
+            let mut observed = format!(
+                "{} after {} in {:.1} s, and the event again at {}",
+                given_up.condition,
+                counted(given_up.invocations, "invocation"),
+                started.elapsed().as_secs_f64(),
+                given_up.sequence_number,
+            );
+            if !alone {
+                observed
+                    .push_str("; others' events were in the same batch, so its on-failure record stays in the queue");
+            }
+            return Ok(Verdict::new(true, observed));
+        }
+        if Instant::now() >= deadline {
+            let observed = format!("none within {} s", events.scene().limit.as_secs());
+            let hint = format!("{}; give it longer with --timeout", events.scene().see_log());
+            return Ok(Verdict::new(false, observed).or_hint(hint));
+        }
+        sleep(PAUSE).await;
+    }
+}
