@@ -1,10 +1,10 @@
 //! `streamkit status`: what is there, whether it is as the spec says, and how the events flow.
 
 use std::process::ExitCode;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use anyhow::Context as _;
-use aws_sdk_cloudwatch::types::{AlarmType, Dimension, Statistic};
+use aws_sdk_cloudwatch::types::AlarmType;
 use aws_sdk_sqs::types::QueueAttributeName;
 use clap::Args as ClapArgs;
 use futures_util::future::try_join_all;
@@ -18,7 +18,7 @@ use crate::observe::{Allowed, observe};
 use crate::pipeline::Flow;
 use crate::plan::{Action, Step};
 use crate::report::{Reporter, exit_code};
-use crate::resources::{Cx, Type};
+use crate::resources::{Cx, Type, record_ages};
 
 /// Show each resource's state, the lag, the dead letters and the alarms
 ///
@@ -115,26 +115,15 @@ fn node_report(step: Step) -> NodeReport {
     NodeReport { node: step.node, kind: step.kind.text(), name: step.name, arn: step.arn, state, changes: step.changes }
 }
 
+/// Milliseconds; `None` where nothing was read lately.
 async fn iterator_age(cx: &Cx, flow: &Flow) -> anyhow::Result<Option<f64>> {
-    let now = SystemTime::now();
-    let call = cx
-        .aws
-        .cloudwatch
-        .get_metric_statistics()
-        .namespace("AWS/Lambda")
-        .metric_name("IteratorAge")
-        .dimensions(Dimension::builder().name("FunctionName").value(&flow.function).build())
-        .start_time((now - LOOK_BACK).into())
-        .end_time(now.into())
-        .period(60)
-        .statistics(Statistic::Maximum);
-    let points = match aws(call.send().await) {
-        Ok(answer) => answer.datapoints.unwrap_or_default(),
+    let ages = match record_ages(cx, &flow.function, LOOK_BACK).await {
+        Ok(ages) => ages,
         // Emulators without CloudWatch's protocol still have a state to show.
         Err(error) if error.is_unreadable() && cx.aws.endpoint.is_some() => return Ok(None),
         Err(error) => return Err(error).context("reading the metric AWS/Lambda IteratorAge"),
     };
-    Ok(points.iter().max_by_key(|point| point.timestamp).and_then(|point| point.maximum))
+    Ok(ages.into_iter().max_by_key(|(at, _)| *at).map(|(_, age)| age.as_secs_f64() * 1_000.0))
 }
 
 async fn depth(cx: &Cx, queue: &str) -> anyhow::Result<u64> {

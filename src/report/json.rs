@@ -51,6 +51,12 @@ pub(crate) struct ResourceReport {
     pub(crate) action: Action,
     pub(crate) seconds: f64,
     pub(crate) changes: Vec<Change>,
+    /// What a replacement or deletion loses.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) loses: Option<String>,
+    /// How a replacement goes on where the old one ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) goes_on: Option<&'static str>,
     /// Why it failed, was skipped or is refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) error: Option<String>,
@@ -104,6 +110,8 @@ pub(crate) fn run_report(
             action: step.action,
             seconds: end.map_or(0.0, |end| round(end.seconds())),
             changes: step.changes,
+            loses: step.loses,
+            goes_on: step.goes_on,
             error,
         });
     }

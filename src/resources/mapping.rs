@@ -15,6 +15,7 @@ use aws_sdk_lambda::types::{
 use serde_json::{Value, json};
 
 use handover::Place;
+pub(crate) use handover::record_ages;
 pub(crate) use source::MappingSource;
 
 use super::resource::{Actions, Cx, Fields, Observed, Resource};

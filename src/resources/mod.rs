@@ -22,7 +22,7 @@ pub(crate) use dashboard::Dashboard;
 pub(crate) use function::Function;
 pub(crate) use leftover::{Leftover, leftovers};
 pub(crate) use log_group::LogGroup;
-pub(crate) use mapping::{Mapping, MappingSource};
+pub(crate) use mapping::{Mapping, MappingSource, record_ages};
 pub(crate) use queue::{Queue, Redrive};
 pub(crate) use resource::{Any, Cx, Fields, Observed, Resource, Type, sync, tag_changes};
 pub(crate) use role::Role;

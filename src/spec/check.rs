@@ -5,7 +5,7 @@ mod function;
 mod messages;
 mod view;
 
-pub(super) use view::unused_image;
+pub(super) use view::image_not_carried;
 
 use std::collections::BTreeSet;
 use std::ops::{Range, RangeInclusive};

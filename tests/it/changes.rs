@@ -6,7 +6,7 @@ use crate::harness::{Home, Output, pipeline, runtime, sdk};
 
 /// Each field of the retail pipeline that can be changed in place: what it is in the file, what it becomes, and the fields of
 /// the plan that this shows in.
-const CHANGES: [ChangeCase; 23] = [
+const CHANGES: [ChangeCase; 28] = [
     ("shards = 1  ", "shards = 3  ", "stream.events", &["shards"]),
     ("retention = \"24h\"", "retention = \"48h\"", "stream.events", &["retention"]),
     ("encryption = \"aws-managed\"", "encryption = \"none\"", "stream.events", &["encryption"]),
@@ -54,6 +54,26 @@ const CHANGES: [ChangeCase; 23] = [
         "threshold = 20\nevaluation_periods = 2",
         "alarm.failed-events",
         &["datapoints", "evaluation_periods", "threshold"],
+    ),
+    ("statistic = \"sum\"", "statistic = \"maximum\"", "alarm.failed-events", &["statistic"]),
+    ("period = \"1m\"\nthreshold = 10", "period = \"5m\"\nthreshold = 10", "alarm.failed-events", &["period"]),
+    (
+        "threshold = 10\ncomparison = \">\"",
+        "threshold = 10\ncomparison = \">=\"",
+        "alarm.failed-events",
+        &["comparison"],
+    ),
+    (
+        "threshold = 10\n",
+        "threshold = 10\nmissing_data = \"breaching\"\ndescription = \"too many\"\n",
+        "alarm.failed-events",
+        &["description", "missing_data"],
+    ),
+    (
+        "threshold = 10\ncomparison = \">\"\nnotify = \"topic.alerts\"\n",
+        "threshold = 10\n",
+        "alarm.failed-events",
+        &["notify"],
     ),
     ("Project = \"RetailAnalytics\"", "Team = \"shop\"", "stream.events", &["tags.Project", "tags.Team"]),
 ];

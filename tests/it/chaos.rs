@@ -1,7 +1,7 @@
 //! A seeded run of changes, faults, kills and meddling. After each step: what AWS has is what the spec says, another `up` calls
 //! nothing that changes anything, what is not ours is untouched, and no data is gone. In the end nothing is left.
 //!
-//! `STREAMKIT_CHAOS_STEPS` (25) and `STREAMKIT_CHAOS_SEED` (1) make it longer and other.
+//! `STREAMKIT_CHAOS_STEPS` (15) and `STREAMKIT_CHAOS_SEED` (1) make it longer and other.
 
 use std::fmt::Write as _;
 use std::process::Stdio;
@@ -397,7 +397,7 @@ impl World {
 #[test]
 #[expect(clippy::print_stdout, reason = "the steps are what one needs when it fails")]
 fn whatever_happens_the_next_run_converges() {
-    let (seed, steps) = (number("STREAMKIT_CHAOS_SEED", 1), number("STREAMKIT_CHAOS_STEPS", 25));
+    let (seed, steps) = (number("STREAMKIT_CHAOS_SEED", 1), number("STREAMKIT_CHAOS_STEPS", 15));
     let mut world = World::new(seed);
     for step in 0..steps {
         let mut said = world.change();

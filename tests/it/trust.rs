@@ -78,22 +78,18 @@ fn down_says_how_much_is_lost_and_keeps_data_when_asked() {
 #[test]
 fn up_ends_with_what_it_waited_for() {
     let home = Home::new();
-    let times = home.write(
-        "times.toml",
-        "[changes]\nstream-create = \"3s\"\nstream-update = \"1s\"\nrole-propagation = \"0s\"\nmapping-create = \"2s\"\n",
-    );
+    let times = home.write("times.toml", "[changes]\nstream-create = \"2s\"\nmapping-create = \"2s\"\n");
     home.run(&["local", "start", "--latency", times.to_str().unwrap()]).expect(0);
-    // Without encryption the stream changes only once; the function's package is built before the clock matters.
-    let spec = home.retail(&[("encryption = \"aws-managed\"", "encryption = \"none\"")]);
-    home.local("up", &spec, &["--yes"]);
-    home.local("down", &spec, &["--yes"]);
+    let spec = home.retail(&[]);
     let up = home.local("up", &spec, &["--yes"]);
     let path = up["critical_path"].as_array().unwrap();
-    let nodes: Vec<&str> = path.iter().map(|link| link["node"].as_str().unwrap()).collect();
-    assert_eq!(nodes, ["stream.events", "function.processor.source"], "{up:#}");
+    // Everything comes before the mapping, so it ends the path, whatever the machine made the others wait for.
+    assert_eq!(path.last().unwrap()["node"], "function.processor.source", "{up:#}");
     let seconds: f64 = path.iter().map(|link| link["seconds"].as_f64().unwrap()).sum();
+    let longest =
+        up["resources"].as_array().unwrap().iter().map(|at| at["seconds"].as_f64().unwrap()).fold(0.0, f64::max);
     let total = up["seconds"].as_f64().unwrap();
-    assert!(seconds >= 5.0 && seconds <= total, "{up:#}");
+    assert!(seconds >= 4.0 && seconds + 0.01 >= longest && seconds <= total, "{up:#}");
     let unchanged = home.local("up", &spec, &["--yes"]);
     assert!(unchanged.get("critical_path").is_none(), "{unchanged:#}");
 }
@@ -164,7 +160,7 @@ fn actions(service: &str, operation: &str) -> Vec<String> {
 }
 
 /// What only changes call, what only some answers lead to, and what AWS asks for within another call.
-const RARELY: [&str; 20] = [
+const RARELY: [&str; 25] = [
     "Update",
     "Untag",
     "Remove",
@@ -185,6 +181,11 @@ const RARELY: [&str; 20] = [
     "PassRole",
     "SimulatePrincipalPolicy",
     "ChangeMessageVisibility",
+    "PutBucketTagging",
+    "RegisterScalableTarget",
+    "PutScalingPolicy",
+    "DescribeScalingPolicies",
+    "DeregisterScalableTarget",
 ];
 
 fn allowed(policy: &Value) -> BTreeSet<String> {

@@ -6,12 +6,12 @@
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
-use aws_sdk_cloudwatch::types::{Dimension, Statistic};
+use aws_sdk_cloudwatch::types::{Datapoint, Dimension, Statistic};
 use aws_sdk_lambda::types::EventSourceMappingConfiguration;
 use jiff::Timestamp;
 
 use super::super::resource::Cx;
-use crate::aws::{RESUME_TAG, aws};
+use crate::aws::{AwsError, RESUME_TAG, aws};
 
 /// How far back metrics are read; CloudWatch gives 1,440 points at a time.
 const LOOK_BACK: Duration = Duration::from_secs(24 * 3600 - 60);
@@ -47,8 +47,12 @@ impl Place {
     }
 }
 
-/// Where to go on after this mapping, which must have stopped.
-pub(super) async fn place(cx: &Cx, function: &str, old: &EventSourceMappingConfiguration) -> anyhow::Result<Place> {
+/// How old the records were that the function was given: for each minute since then the minute's start, and the greatest age.
+pub(crate) async fn record_ages(
+    cx: &Cx,
+    function: &str,
+    look_back: Duration,
+) -> Result<Vec<(SystemTime, Duration)>, AwsError> {
     let now = SystemTime::now();
     let call = cx
         .aws
@@ -57,23 +61,24 @@ pub(super) async fn place(cx: &Cx, function: &str, old: &EventSourceMappingConfi
         .namespace("AWS/Lambda")
         .metric_name("IteratorAge")
         .dimensions(Dimension::builder().name("FunctionName").value(function).build())
-        .start_time((now - LOOK_BACK).into())
+        .start_time((now - look_back).into())
         .end_time(now.into())
         .period(60)
         .statistics(Statistic::Maximum);
-    let answer =
-        aws(call.send().await).context("reading the metric AWS/Lambda IteratorAge, for the place to go on from")?;
-    let points: Vec<(SystemTime, Duration)> = answer
-        .datapoints
-        .unwrap_or_default()
-        .iter()
-        .filter_map(|point| {
-            let at = SystemTime::try_from(point.timestamp?).ok()?;
-            Some((at, Duration::try_from_secs_f64(point.maximum? / 1_000.0).ok()?))
-        })
-        .collect();
+    let points = aws(call.send().await)?.datapoints.unwrap_or_default();
+    let age = |point: &Datapoint| {
+        let at = SystemTime::try_from(point.timestamp?).ok()?;
+        Some((at, Duration::try_from_secs_f64(point.maximum? / 1_000.0).ok()?))
+    };
+    Ok(points.iter().filter_map(age).collect())
+}
+
+/// Where to go on after this mapping, which must have stopped.
+pub(super) async fn place(cx: &Cx, function: &str, old: &EventSourceMappingConfiguration) -> anyhow::Result<Place> {
+    let points = record_ages(cx, function, LOOK_BACK).await;
+    let points = points.context("reading the metric AWS/Lambda IteratorAge, for the place to go on from")?;
     let fine = matches!(old.last_processing_result.as_deref(), Some("OK"));
-    Ok(after(&points, fine, now))
+    Ok(after(&points, fine, SystemTime::now()))
 }
 
 /// The place that the points (the start of each minute, and the greatest age in it) stand for.

@@ -7,7 +7,7 @@ use crate::spec::reference::Kind;
 use crate::spec::types::{Function, Source, Spec, ViewType, named};
 
 /// An image that the function's recipe makes use of and can do without, and that its source does not carry.
-pub(crate) fn unused_image(spec: &Spec, function: &Function) -> Option<Finding> {
+pub(crate) fn image_not_carried(spec: &Spec, function: &Function) -> Option<Finding> {
     let recipe = function.recipe()?;
     let needs = recipe.needs();
     too_narrow(spec, function.source.get_ref(), recipe.name(), needs.uses_images, Some(needs.image_use))
@@ -100,7 +100,7 @@ mod tests {
     fn a_view_type_without_a_useful_image_is_a_hint() {
         for (view, lacking) in VIEWS.into_iter().zip(["before and after", "before", "after", ""]) {
             let spec = spec(view);
-            let hint = unused_image(&spec, spec.function.values().next().unwrap());
+            let hint = image_not_carried(&spec, spec.function.values().next().unwrap());
             assert_eq!(hint.is_some(), !lacking.is_empty(), "{view}: {hint:?}");
             if let Some(hint) = hint {
                 let start = format!("the recipe `changes` uses the item {lacking} the change to tell which attributes");

@@ -4,7 +4,7 @@ use streamkit_recipes::{Images, Samples};
 
 use super::pattern::{Never, never_matches};
 use super::{Advice, Linter, Rule};
-use crate::spec::check::unused_image;
+use crate::spec::check::image_not_carried;
 use crate::spec::reference::{Kind, Reference};
 use crate::spec::types::{Function, Source, StartingPosition, Stream, StreamMode, named};
 use crate::spec::units::Seconds;
@@ -144,7 +144,7 @@ impl Linter<'_> {
     }
 
     fn images(&mut self, section: &Reference, function: &Function) {
-        if let Some(finding) = unused_image(self.spec, function) {
+        if let Some(finding) = image_not_carried(self.spec, function) {
             self.all.push(Advice { rule: Rule::ImageNotCarried, section: Some(section.clone()), finding });
         }
     }
