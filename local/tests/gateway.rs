@@ -165,6 +165,22 @@ async fn table_settings_read_back_as_set() {
 }
 
 #[tokio::test]
+async fn a_stream_is_read_by_its_arn() {
+    let aws = Aws::start().await;
+    aws.ok("Kinesis_20131202.CreateStream", json!({"StreamName": "s", "ShardCount": 1})).await;
+    aws.ok("Kinesis_20131202.PutRecord", json!({"StreamName": "s", "PartitionKey": "k", "Data": "eA=="})).await;
+    let from = json!({
+        "StreamARN": "arn:aws:kinesis:us-east-1:000000000000:stream/s",
+        "ShardId": "shardId-000000000000",
+        "ShardIteratorType": "TRIM_HORIZON",
+    });
+    let iterator = aws.ok("Kinesis_20131202.GetShardIterator", from).await["ShardIterator"].clone();
+    let records = aws.ok("Kinesis_20131202.GetRecords", json!({"ShardIterator": iterator})).await;
+    assert_eq!(records["Records"][0]["Data"], "eA==");
+    aws.stop().await;
+}
+
+#[tokio::test]
 async fn queue_counts_waits_and_moves_dead_letters() {
     let aws = Aws::start().await;
     aws.ok("AmazonSQS.CreateQueue", json!({"QueueName": "dead"})).await;

@@ -135,6 +135,11 @@ impl Kinesis {
                 Err(error) => protocol::error_response(call, &error),
             };
         }
+        if call.operation == "GetShardIterator"
+            && let Err(error) = named(&mut request)
+        {
+            return protocol::error_response(call, &error);
+        }
         let _in_order = self.ordered(&call.operation).await;
         self.engine(request).await
     }
@@ -233,6 +238,18 @@ impl Kinesis {
         let answer = dispatch(&self.store, known, input).await.map_err(failed)?;
         Ok(answer.unwrap_or_else(|| json!({})))
     }
+}
+
+/// AWS takes a stream's ARN in place of its name; the engine wants the name.
+fn named(request: &mut Request<Bytes>) -> Result<(), CallError> {
+    let cbor = is_cbor(request);
+    let mut input = protocol::decode_as(cbor, request.body())?;
+    if input["StreamName"].is_null() && input["StreamARN"].is_string() {
+        input["StreamName"] = states::stream(&input).into();
+        *request.body_mut() = protocol::encode_as(cbor, &input)?.into();
+        request.headers_mut().remove(header::CONTENT_LENGTH);
+    }
+    Ok(())
 }
 
 fn is_cbor(request: &Request<Bytes>) -> bool {

@@ -120,7 +120,7 @@ impl Kinesis {
 }
 
 /// The stream that an operation is about, by name or by its own or its consumer's ARN.
-fn stream(input: &Value) -> String {
+pub(super) fn stream(input: &Value) -> String {
     let arn = ["StreamARN", "ConsumerARN"].iter().find_map(|member| text(input, member));
     let from_arn = || Some(arn?.split_once(":stream/")?.1.split('/').next()?.to_owned());
     text(input, "StreamName").map(str::to_owned).or_else(from_arn).unwrap_or_default()
