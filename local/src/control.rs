@@ -42,6 +42,10 @@ pub(crate) async fn answer(gateway: &Gateway, request: &Request<Bytes>) -> Respo
             }
             Err(error) => respond(400, &json!({"message": error.to_string()})),
         },
+        (&Method::DELETE, "faults") => {
+            gateway.faults.disarm();
+            respond(202, &json!({}))
+        }
         (&Method::POST, "stop") => {
             gateway.stop.notify_one();
             respond(202, &json!({}))

@@ -44,6 +44,11 @@ impl Faults {
         self.armed.lock().unwrap_or_else(PoisonError::into_inner).push(fault);
     }
 
+    /// Forgets the faults that no call has met yet.
+    pub(crate) fn disarm(&self) {
+        self.armed.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// How this call must end, once.
     pub(crate) fn strike(&self, call: &Call) -> Option<Strike> {
         let mut armed = self.armed.lock().unwrap_or_else(PoisonError::into_inner);

@@ -53,8 +53,9 @@ pub(super) async fn missing(cx: &Cx, pipeline: &Pipeline, plan: &Plan) -> Vec<Wa
 /// The user or role whose policies count; `None` for the root user, who may do everything, and for whoever has none.
 async fn principal(cx: &Cx) -> Option<String> {
     let caller = cx.aws.caller.as_deref()?;
-    let resource = caller.splitn(6, ':').nth(5)?;
-    if resource.starts_with("user/") {
+    let mut parts = caller.splitn(6, ':');
+    let (service, resource) = (parts.nth(2)?, parts.nth(2)?);
+    if service == "iam" && resource.starts_with("user/") {
         return Some(caller.to_owned());
     }
     // `assumed-role/NAME/SESSION` leaves the role's path out.
