@@ -185,7 +185,7 @@ impl World {
         let spec = self.spec();
         self.home.disarm();
         self.home.local("up", &spec, &["--yes"]);
-        let before = self.home.calls().len();
+        let (before, _) = self.home.calls_after(usize::MAX);
         let again = self.home.local("up", &spec, &["--yes"]);
         assert_eq!(again["summary"]["unchanged"], again["resources"].as_array().unwrap().len(), "{again:#}");
         assert_eq!(self.home.mutating_calls(before), Vec::<String>::new());
@@ -207,12 +207,12 @@ impl World {
     fn kill(&mut self) {
         let spec = self.spec();
         let after = self.random.usize(1..25);
-        let before = self.home.calls().len();
+        let (before, _) = self.home.calls_after(usize::MAX);
         let mut child = self.home.command();
         child.args(["up", spec.to_str().unwrap(), "--local", "--yes"]).stdout(Stdio::null()).stderr(Stdio::null());
         let mut child = child.spawn().unwrap();
         until("the call to kill at", std::time::Duration::from_secs(60), || {
-            let reached = self.home.calls().len() >= before + after;
+            let reached = self.home.calls_after(usize::MAX).0 >= before + after;
             (reached || child.try_wait().unwrap().is_some()).then_some(())
         });
         let _ = child.kill();

@@ -129,10 +129,20 @@ impl Home {
         answer["calls"].as_array().expect("a list of calls").clone()
     }
 
+    /// How many API calls the embedded AWS was sent so far, and those of them after the given number.
+    pub(crate) fn calls_after(&self, from: usize) -> (usize, Vec<Value>) {
+        let (status, answer) = http(&self.endpoint(), "GET", &format!("/_streamkit/calls?since={from}"), "");
+        assert_eq!(status, 200, "{answer}");
+        let (_, body) = answer.split_once("\r\n\r\n").expect("a body");
+        let log: Value = serde_json::from_str(body).expect("a call log");
+        let last = log["next"].as_u64().and_then(|last| usize::try_from(last).ok()).expect("the last call's number");
+        (last, log["calls"].as_array().expect("a list of calls").clone())
+    }
+
     /// The operations that changed something, from the given call on.
     pub(crate) fn mutating_calls(&self, from: usize) -> Vec<String> {
         let of = |call: &Value| format!("{} {}", call["service"], call["operation"]);
-        self.calls()[from..].iter().filter(|call| call["mutating"] == true).map(of).collect()
+        self.calls_after(from).1.iter().filter(|call| call["mutating"] == true).map(of).collect()
     }
 
     /// Makes the next calls of an operation fail.
