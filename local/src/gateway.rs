@@ -8,9 +8,10 @@ use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::Request;
 use axum::response::Response;
 use flate2::read::GzDecoder;
-use http::{HeaderMap, header};
+use http::header;
 use tokio::sync::Notify;
 
+use crate::browser;
 use crate::call::Call;
 use crate::calls::{Calls, Outcome};
 use crate::connection::Line;
@@ -38,13 +39,10 @@ impl Gateway {
     /// Answers any request, or breaks the line that it came on.
     pub(crate) async fn handle(&self, request: Request, line: &Line) -> Response {
         let (parts, body) = request.into_parts();
-        if !is_local(&parts.headers) {
-            return refused(403, "requests must be addressed to the loopback interface");
+        if let Some(why) = browser::refusal(&parts.headers) {
+            return refused(403, why);
         }
         let control = parts.uri.path().starts_with(control::PREFIX);
-        if control && parts.headers.contains_key(header::ORIGIN) {
-            return refused(403, "control paths are not for web pages");
-        }
         let Ok(body) = to_bytes(body, MAX_BODY).await else {
             return refused(413, "the request body is cut short or larger than 100 MiB");
         };
@@ -140,16 +138,6 @@ fn unpacked(request: http::Request<Bytes>) -> std::io::Result<http::Request<Byte
     parts.headers.remove(header::CONTENT_ENCODING);
     parts.headers.remove(header::CONTENT_LENGTH);
     Ok(http::Request::from_parts(parts, plain.into()))
-}
-
-/// A web page that resolves its own name to 127.0.0.1 still sends that name as Host.
-fn is_local(headers: &HeaderMap) -> bool {
-    let Some(host) = headers.get(header::HOST).and_then(|host| host.to_str().ok()) else { return true };
-    let name = host
-        .rsplit_once(':')
-        .map_or(host, |(name, port)| if port.bytes().all(|byte| byte.is_ascii_digit()) { name } else { host });
-    let name = name.trim_end_matches('.').to_ascii_lowercase();
-    name == "127.0.0.1" || name == "[::1]" || name == "localhost" || name.ends_with(".localhost")
 }
 
 fn refused(status: u16, message: &str) -> Response {

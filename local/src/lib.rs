@@ -1,6 +1,7 @@
 //! The embedded AWS of streamkit: one loopback gateway, embedded engines, and a Lambda engine.
 
 pub mod backplane;
+mod browser;
 mod call;
 mod calls;
 mod changing;

@@ -333,14 +333,36 @@ async fn calls_are_logged_and_faults_strike_once() {
 }
 
 #[tokio::test]
-async fn web_pages_are_refused() {
+async fn web_pages_are_refused_on_every_path() {
     let aws = Aws::start().await;
     assert_eq!(aws.send("GET", "/_streamkit/health", &[], b"").await.json()["status"], "ok");
-    let from_page = [("Origin", "http://example.com")];
-    assert_eq!(aws.send("POST", "/_streamkit/stop", &from_page, b"").await.status, 403);
-    for path in ["/", "/_streamkit/health"] {
-        assert_eq!(aws.send("GET", path, &[("Host", "example.com:4566")], b"").await.status, 403);
+    // What a page of any site can send without asking first: a form, plain text, an image's address.
+    let form: &[u8] = b"Action=CreateQueue&QueueName=page&Version=2012-11-05";
+    let function: &[u8] =
+        br#"{"FunctionName":"page","Runtime":"provided.al2023","Role":"arn:aws:iam::000000000000:role/r"}"#;
+    let calls: [(&str, &str, &str, &[u8]); 7] = [
+        ("POST", "/", "application/x-www-form-urlencoded", form),
+        ("POST", "/2015-03-31/functions", "text/plain", function),
+        ("POST", "/2015-03-31/functions/page/invocations", "text/plain", b"{}"),
+        ("PUT", "/bucket", "text/plain", b""),
+        ("OPTIONS", "/", "text/plain", b""),
+        ("GET", "/?Action=CreateTopic&Name=page&Version=2010-03-31", "text/plain", b""),
+        ("POST", "/_streamkit/stop", "text/plain", b""),
+    ];
+    for (method, path, content_type, body) in calls {
+        for (header, value) in [
+            ("Origin", "https://example.com"),
+            ("Origin", "null"),
+            ("Sec-Fetch-Site", "cross-site"),
+            ("Host", "example.com:4566"),
+        ] {
+            let headers = [("Content-Type", content_type), (header, value)];
+            let answer = aws.send(method, path, &headers, body).await;
+            assert_eq!(answer.status, 403, "{method} {path} with {header}: {value}");
+        }
     }
+    // Nothing was made, and nothing even reached a service.
+    assert_eq!(aws.send("GET", "/_streamkit/calls?since=0", &[], b"").await.json()["calls"], json!([]));
     aws.stop().await;
 }
 

@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
-use axum::extract::{Path, State};
+use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::serve::ListenerExt as _;
@@ -16,6 +17,8 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
+
+use crate::browser;
 
 /// Lambda's limit for a request or response payload in bytes: 6 MB and a little for the envelope.
 pub(crate) const MAX_PAYLOAD: usize = 6 * 1024 * 1024 + 100;
@@ -77,6 +80,7 @@ impl Desk {
             .route("/2018-06-01/runtime/invocation/{id}/response", post(response))
             .route("/2018-06-01/runtime/invocation/{id}/error", post(error))
             .route("/2018-06-01/runtime/init/error", post(init_error))
+            .layer(middleware::from_fn(refuse_web_pages))
             .with_state((Arc::clone(&desk), stop.clone()));
         tokio::spawn(async move {
             // It ends with the process, whatever happens to the port before: the process then cannot poll and is replaced.
@@ -114,6 +118,14 @@ impl Desk {
             }
             None => refusal(StatusCode::BAD_REQUEST, "InvalidRequestID", "Invalid request ID"),
         }
+    }
+}
+
+/// A page that guesses the port could take invocations away.
+async fn refuse_web_pages(request: Request, next: Next) -> Response {
+    match browser::refusal(request.headers()) {
+        Some(why) => refusal(StatusCode::FORBIDDEN, "Forbidden", why),
+        None => next.run(request).await,
     }
 }
 
