@@ -48,7 +48,6 @@ pub(crate) async fn observe(
 }
 
 async fn read(cx: &Cx, pipeline: &Pipeline, allowed: &Allowed) -> anyhow::Result<Observation> {
-    let functions = pipeline.functions();
     let prefix = pipeline.naming.prefix();
     let reads = try_join_all(pipeline.nodes.iter().map(async |node| {
         let seen = node.resource.read(cx).await?;
@@ -62,7 +61,7 @@ async fn read(cx: &Cx, pipeline: &Pipeline, allowed: &Allowed) -> anyhow::Result
     let known: BTreeSet<(Type, &str)> =
         pipeline.nodes.iter().map(|node| (node.resource.kind(), node.resource.name())).collect();
     let (steps, orphans) = tokio::try_join!(reads, async {
-        let found = leftovers(cx, &prefix, &functions, &known).await;
+        let found = leftovers(cx, &prefix, &known).await;
         found.context("looking for resources that are no longer in the spec")
     })?;
     let (mut steps, seen): (Vec<_>, Vec<_>) = steps.into_iter().unzip();

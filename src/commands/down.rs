@@ -52,7 +52,7 @@ pub(crate) async fn run(
     mut interrupt: Interrupt,
 ) -> anyhow::Result<ExitCode> {
     let started = Instant::now();
-    let (naming, functions) = target(args, global)?;
+    let naming = target(args, global)?;
     if global.local && daemon::find(&Home::find()?).await.is_none() {
         reporter.text("no embedded AWS is running, so nothing is left\n");
         let nothing = run_report(
@@ -69,7 +69,7 @@ pub(crate) async fn run(
     let cx = Cx::new(aws, owner(&naming));
     let prefix = naming.prefix();
     let look = async || {
-        let mut found = leftovers(&cx, &prefix, &functions, &BTreeSet::new()).await?;
+        let mut found = leftovers(&cx, &prefix, &BTreeSet::new()).await?;
         found.retain(|leftover| !(args.keep_data && leftover.resource.kind().is_data()));
         anyhow::Ok(found)
     };
@@ -127,16 +127,14 @@ fn question(found: &[Leftover], cx: &Cx) -> String {
 }
 
 /// Whose resources to delete.
-fn target(args: &Args, global: &Global) -> anyhow::Result<(Naming, BTreeSet<String>)> {
+fn target(args: &Args, global: &Global) -> anyhow::Result<Naming> {
     let stage = checked_stage(global)?;
     if let Some(name) = &args.name {
         if let Some(why) = spec::mistake_in_name(name) {
             return Err(Usage(format!("`{name}` can't be a pipeline's name: {why}")).into());
         }
-        return Ok((Naming { pipeline: name.clone(), stage }, BTreeSet::new()));
+        return Ok(Naming { pipeline: name.clone(), stage });
     }
     let (spec, _) = load_spec(&args.spec, stage.as_deref(), "name the pipeline file, or the pipeline with --name")?;
-    let naming = Naming { pipeline: spec.name.get_ref().clone(), stage };
-    let functions = spec.function.keys().map(|key| naming.physical(key.get_ref())).collect();
-    Ok((naming, functions))
+    Ok(Naming { pipeline: spec.name.get_ref().clone(), stage })
 }

@@ -133,8 +133,7 @@ async fn roll_back(
     let others = plan.steps.iter().filter(|step| !made.contains(&step.node));
     let known = others.map(|step| (step.kind, step.name.as_str())).collect();
     let naming = &session.pipeline.naming;
-    let functions = session.pipeline.functions();
-    let look = async || leftovers(&session.cx, &naming.prefix(), &functions, &known).await;
+    let look = async || leftovers(&session.cx, &naming.prefix(), &known).await;
     let found = look().await.context("looking for what to roll back")?;
     reporter.note(&format!("rolling back what this run created: {} resources", found.len()));
     let tasks = removal::tasks(&found);

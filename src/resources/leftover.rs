@@ -32,14 +32,9 @@ pub(crate) struct Leftover {
 
 /// Finds all that the owner has in the account and region, in the order in which it is taken down, but for what is `known`.
 ///
-/// `functions` are names of functions that are known to be the owner's: their mappings and the log groups that Lambda may
-/// have made for them carry no tags.
-pub(crate) async fn leftovers(
-    cx: &Cx,
-    prefix: &str,
-    functions: &BTreeSet<String>,
-    known: &BTreeSet<(Type, &str)>,
-) -> anyhow::Result<Vec<Leftover>> {
+/// Mappings, and log groups that Lambda has made, carry no tags: they are whose function they belong to. Where that is gone,
+/// they are whose its role is.
+pub(crate) async fn leftovers(cx: &Cx, prefix: &str, known: &BTreeSet<(Type, &str)>) -> anyhow::Result<Vec<Leftover>> {
     let start = format!("{prefix}-");
     let (streams, tables, buckets, queues, roles, groups, lambdas, topics, alarms, dashboards) = tokio::try_join!(
         names::streams(cx, &start),
@@ -55,6 +50,7 @@ pub(crate) async fn leftovers(
     )?;
     let of =
         |kind: Type, names: Vec<String>| names.into_iter().map(move |name| stub(cx, kind, &name)).collect::<Vec<_>>();
+    let existing: BTreeSet<String> = lambdas.iter().cloned().collect();
     let mut candidates = of(Type::Alarm, alarms);
     candidates.extend(of(Type::Dashboard, dashboards));
     candidates.extend(of(Type::Function, lambdas));
@@ -73,15 +69,17 @@ pub(crate) async fn leftovers(
     .await?;
     let mut found = Vec::new();
     let mut untagged_groups = Vec::new();
-    let mut readers = functions.clone();
+    let mut functions = BTreeSet::new();
     for (resource, seen) in looked {
         let Some(seen) = seen else { continue };
         let tags = seen.tags.unwrap_or_default();
         if cx.owner.owns(&tags) {
-            // A role has the name of its function, and may outlive it.
-            if matches!(resource.kind(), Type::Function | Type::Role) {
-                readers.insert(resource.name().to_owned());
-            }
+            match resource.kind() {
+                Type::Function => functions.insert(resource.name().to_owned()),
+                // A role has the name of its function, and may outlive it. A function that exists says itself whose it is.
+                Type::Role => !existing.contains(resource.name()) && functions.insert(resource.name().to_owned()),
+                _ => false,
+            };
             let node = tags.get(NODE_TAG).cloned().unwrap_or_else(|| resource.name().to_owned());
             let protected = tags.get(PROTECT_TAG).is_some_and(|value| value == "true");
             found.push(Leftover { node, arn: seen.arn, resource, protected, holds: None });
@@ -90,13 +88,13 @@ pub(crate) async fn leftovers(
         }
     }
     for (resource, arn) in untagged_groups {
-        if resource.name().strip_prefix("/aws/lambda/").is_some_and(|function| readers.contains(function)) {
+        if resource.name().strip_prefix("/aws/lambda/").is_some_and(|function| functions.contains(function)) {
             let node = resource.name().to_owned();
             found.push(Leftover { node, arn, resource, protected: false, holds: None });
         }
     }
-    readers.retain(|function| !known.contains(&(Type::Mapping, function)));
-    let mappings = try_join_all(readers.iter().map(async |function| {
+    functions.retain(|function| !known.contains(&(Type::Mapping, function)));
+    let mappings = try_join_all(functions.iter().map(async |function| {
         let all = mappings_of(cx, function).await.with_context(|| format!("listing the mappings of {function}"))?;
         anyhow::Ok(all.into_iter().next().map(|mapping| (function, mapping.event_source_mapping_arn)))
     }))

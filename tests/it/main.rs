@@ -14,6 +14,7 @@ mod flow;
 mod harness;
 mod moto;
 mod own_code;
+mod ownership;
 mod rehearsal;
 mod scaling;
 mod specs;

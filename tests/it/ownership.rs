@@ -1,0 +1,73 @@
+//! What is not this pipeline's stays as it is, whatever it is called; what is, goes only as far as it was said.
+
+use std::io::Write as _;
+
+use aws_sdk_lambda::primitives::Blob;
+use aws_sdk_lambda::types::{EventSourcePosition, FunctionCode, Runtime};
+use serde_json::json;
+
+use crate::harness::{Home, pipeline, runtime, sdk};
+
+const TRUST: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"lambda.amazonaws.com"},"Action":"sts:AssumeRole"}]}"#;
+
+/// A function of somebody else's, with the name of ours: with a role, a log group and a mapping of its own.
+async fn make_a_strangers_function(config: &aws_config::SdkConfig, name: &str) {
+    let role =
+        aws_sdk_iam::Client::new(config).create_role().role_name("stranger").assume_role_policy_document(TRUST).send();
+    let role = role.await.unwrap().role.unwrap();
+    let stream = aws_sdk_kinesis::Client::new(config);
+    stream.create_stream().stream_name("strangers").shard_count(1).send().await.unwrap();
+    let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    zip.start_file("bootstrap", zip::write::SimpleFileOptions::default().unix_permissions(0o755)).unwrap();
+    zip.write_all(b"#!/bin/sh\nexec sleep 600\n").unwrap();
+    let zip = zip.finish().unwrap().into_inner();
+    let lambda = aws_sdk_lambda::Client::new(config);
+    let function = lambda.create_function().function_name(name).role(role.arn).runtime(Runtime::Providedal2023);
+    let function = function.handler("bootstrap").code(FunctionCode::builder().zip_file(Blob::new(zip)).build());
+    function.send().await.unwrap();
+    let mapping = lambda.create_event_source_mapping().function_name(name).enabled(false);
+    let mapping = mapping.event_source_arn("arn:aws:kinesis:us-east-1:000000000000:stream/strangers");
+    mapping.starting_position(EventSourcePosition::TrimHorizon).send().await.unwrap();
+    let group = format!("/aws/lambda/{name}");
+    aws_sdk_cloudwatchlogs::Client::new(config).create_log_group().log_group_name(group).send().await.unwrap();
+}
+
+/// All that belongs to the stranger's function, as text to compare.
+async fn look_at_it(config: &aws_config::SdkConfig, name: &str) -> String {
+    let lambda = aws_sdk_lambda::Client::new(config);
+    let function = lambda.get_function().function_name(name).send().await.unwrap();
+    let mapping = lambda.list_event_source_mappings().function_name(name).send().await.unwrap();
+    let group = aws_sdk_cloudwatchlogs::Client::new(config).describe_log_groups().log_group_name_prefix("/").send();
+    let groups = group.await.unwrap().log_groups;
+    assert!(mapping.event_source_mappings().len() == 1 && groups.iter().flatten().count() == 1);
+    format!("{:?}\n{:?}\n{groups:?}", function.configuration, mapping.event_source_mappings)
+}
+
+#[test]
+fn a_strangers_function_keeps_its_mappings_and_logs_when_down_runs() {
+    let home = Home::new();
+    let config = sdk(&home.endpoint());
+    let name = "retail-events-processor";
+    let spec = pipeline("retail-events.toml");
+    runtime().block_on(make_a_strangers_function(&config, name));
+    let before = runtime().block_on(look_at_it(&config, name));
+
+    let refused = home.local_output("up", &spec, &["--yes"]).expect(1);
+    assert!(refused.stderr.contains("Lambda function (retail-events-processor) exists already"), "{refused:#?}");
+    for arguments in [vec!["down", spec.to_str().unwrap()], vec!["down", "--name", "retail-events"]] {
+        let down = home.run(&[&arguments[..], &["--local", "--yes", "--json"]].concat()).expect(0).json();
+        assert_eq!(down["resources"], json!([]), "{down:#}");
+        assert_eq!(runtime().block_on(look_at_it(&config, name)), before);
+    }
+
+    // Even where a role of ours has outlived our own function.
+    runtime().block_on(async {
+        let tags = [("streamkit:pipeline", "retail-events"), ("streamkit:node", "function.processor.role")];
+        let tags = tags.map(|(key, value)| aws_sdk_iam::types::Tag::builder().key(key).value(value).build().unwrap());
+        let role = aws_sdk_iam::Client::new(&config).create_role().role_name(name).path("/streamkit/");
+        role.assume_role_policy_document(TRUST).set_tags(Some(tags.to_vec())).send().await.unwrap();
+    });
+    let down = home.local("down", &spec, &["--yes"]);
+    assert_eq!(down["resources"].as_array().unwrap().len(), 1, "{down:#}");
+    assert_eq!(runtime().block_on(look_at_it(&config, name)), before);
+}
