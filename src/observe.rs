@@ -19,6 +19,8 @@ use crate::resources::{Cx, Leftover, Observed, Resource as _, Type, leftovers, t
 pub(crate) struct Allowed {
     /// Nodes that may be replaced although that loses something.
     pub(crate) replace: Vec<String>,
+    /// Nodes that left the spec and may be deleted although they hold data.
+    pub(crate) delete: Vec<String>,
 }
 
 /// A plan, and the resources that are ours but no longer in the spec.
@@ -68,7 +70,7 @@ async fn read(cx: &Cx, pipeline: &Pipeline, allowed: &Allowed) -> anyhow::Result
     follow(pipeline, &mut steps, &seen, allowed);
     let mut plan = Plan { steps, concurrency: pipeline.concurrency.clone(), warnings: Vec::new() };
     Box::pin(preflight(cx, pipeline, &mut plan)).await;
-    plan.steps.extend(orphans.iter().map(deletion));
+    plan.steps.extend(orphans.iter().map(|orphan| orphan_deletion(orphan, allowed)));
     Ok(Observation { plan, orphans })
 }
 
@@ -171,6 +173,25 @@ fn tag_differences(has: &Tags, wants: &Tags) -> Vec<Change> {
         .chain(&remove)
         .map(|key| Change { field: format!("tags.{key}"), from: value(has, key), to: value(wants, key) })
         .collect()
+}
+
+/// The step that deletes what left the spec; data goes only where its node is named.
+fn orphan_deletion(orphan: &Leftover, allowed: &Allowed) -> Step {
+    let mut step = deletion(orphan);
+    let Some(loses) = step.loses.as_ref().filter(|_| step.kind.keeps_data() && step.refused.is_none()) else {
+        return step;
+    };
+    if !allowed.delete.contains(&step.node) {
+        step.refused = Some(Refusal {
+            why: format!("{} is not in the spec any more, and deleting it loses {loses}", orphan.resource.label()),
+            hint: format!(
+                "to delete it, pass --allow-delete {}; to keep it, put its section back: a section that gets another name is \
+                 deleted and created",
+                step.node
+            ),
+        });
+    }
+    step
 }
 
 /// The step that deletes what is ours.

@@ -28,6 +28,9 @@ pub(crate) struct Args {
     /// Plan as `up --allow-replace NODE` would
     #[arg(long, value_name = "NODE")]
     allow_replace: Vec<String>,
+    /// Plan as `up --allow-delete NODE` would
+    #[arg(long, value_name = "NODE")]
+    allow_delete: Vec<String>,
 }
 
 pub(crate) async fn run(args: &Args, global: &Global, reporter: &Reporter) -> anyhow::Result<ExitCode> {
@@ -35,7 +38,7 @@ pub(crate) async fn run(args: &Args, global: &Global, reporter: &Reporter) -> an
     let session = Session::open(&args.spec.spec, global, reporter, Start::IfNeeded).await?;
     reporter.advice(&session.advices);
     let cx = session.cx.clone().adopting(args.adopt);
-    let allowed = Allowed { replace: args.allow_replace.clone() };
+    let allowed = Allowed { replace: args.allow_replace.clone(), delete: args.allow_delete.clone() };
     let plan = observe(&cx, &session.pipeline, &allowed, reporter.waiting()).await?.plan;
     reporter.plan(&plan);
     for (_, refusal) in plan.refusals() {

@@ -41,6 +41,9 @@ pub(crate) struct Args {
     /// Replace this node although what it holds is lost, such as table.results
     #[arg(long, value_name = "NODE")]
     allow_replace: Vec<String>,
+    /// Delete this node, which is not in the spec any more, with the data that it holds, such as table.results
+    #[arg(long, value_name = "NODE")]
+    allow_delete: Vec<String>,
     /// If anything fails, delete again what this run has created, and nothing else
     #[arg(long)]
     rollback: bool,
@@ -58,7 +61,7 @@ pub(crate) async fn run(
     reporter.advice(&session.advices);
     let warnings = session.advices.warnings();
     let cx = session.cx.clone().adopting(args.adopt).stopped_by(&interrupt);
-    let allowed = Allowed { replace: args.allow_replace.clone() };
+    let allowed = Allowed { replace: args.allow_replace.clone(), delete: args.allow_delete.clone() };
     let reading = observe(&cx, &session.pipeline, &allowed, reporter.waiting());
     let Observation { plan, orphans } = interrupt.unless(reading).await?;
     reporter.plan(&plan);

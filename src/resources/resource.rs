@@ -210,6 +210,11 @@ impl Type {
     pub(crate) fn is_data(self) -> bool {
         matches!(self, Self::Queue | Self::Bucket | Self::Table)
     }
+
+    /// True for what holds records, items, messages or objects: `up` deletes it only when it is named.
+    pub(crate) fn keeps_data(self) -> bool {
+        self.is_data() || self == Self::Stream
+    }
 }
 
 /// Any of the resources.

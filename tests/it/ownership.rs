@@ -71,3 +71,57 @@ fn a_strangers_function_keeps_its_mappings_and_logs_when_down_runs() {
     assert_eq!(down["resources"].as_array().unwrap().len(), 1, "{down:#}");
     assert_eq!(runtime().block_on(look_at_it(&config, name)), before);
 }
+
+#[test]
+fn a_renamed_section_keeps_its_data_until_its_node_is_named() {
+    let home = Home::new();
+    let spec = |stream: &str, table: &str, queue: &str, bucket: &str| {
+        let text = format!(
+            "name = \"shop\"\n[stream.{stream}]\n[table.{table}]\npartition_key = {{ name = \"id\", type = \"S\" }}\n\
+             [queue.{queue}]\n[bucket.{bucket}]\n[topic.news]\n"
+        );
+        home.write("shop.toml", &text)
+    };
+    home.local("up", &spec("events", "results", "work", "kept"), &["--yes"]);
+    let config = sdk(&home.endpoint());
+    let items = || {
+        runtime().block_on(async {
+            let tables = aws_sdk_dynamodb::Client::new(&config);
+            tables.scan().table_name("shop-results").send().await.unwrap().count
+        })
+    };
+    runtime().block_on(async {
+        let put = aws_sdk_dynamodb::Client::new(&config).put_item().table_name("shop-results");
+        put.item("id", aws_sdk_dynamodb::types::AttributeValue::S("1".to_owned())).send().await.unwrap();
+    });
+
+    let renamed = spec("event", "result", "works", "keep");
+    let nodes = ["stream.events", "table.results", "queue.work", "bucket.kept"];
+    for command in ["plan", "up"] {
+        let before = home.calls().len();
+        let arguments: &[&str] = if command == "up" { &["--yes"] } else { &[] };
+        let refused = home.local_output(command, &renamed, arguments).expect(1);
+        for node in nodes {
+            assert!(refused.stderr.contains(&format!("--allow-delete {node}")), "{command}, {node}: {refused:#?}");
+        }
+        assert!(refused.stderr.contains("gets another name"), "{refused:#?}");
+        assert_eq!(home.mutating_calls(before), Vec::<String>::new(), "{command}");
+    }
+    assert_eq!(items(), 1);
+
+    // What is named goes, what is not named still stops the run.
+    let all_but_one = ["--yes", "--allow-delete", nodes[0], "--allow-delete", nodes[2], "--allow-delete", nodes[3]];
+    let refused = home.local_output("up", &renamed, &all_but_one).expect(1);
+    assert!(refused.stderr.contains("shop-results") && !refused.stderr.contains("shop-work"), "{refused:#?}");
+    assert_eq!(items(), 1);
+    let mut all = vec!["--yes"];
+    all.extend(nodes.iter().flat_map(|node| ["--allow-delete", *node]));
+    let done = home.local("up", &renamed, &all);
+    assert_eq!((&done["summary"]["create"], &done["summary"]["delete"]), (&json!(4), &json!(4)), "{done:#}");
+
+    // What holds no data goes as before.
+    let text = std::fs::read_to_string(&renamed).unwrap().replace("[topic.news]\n", "");
+    let done = home.local("up", &home.write("shop.toml", &text), &["--yes"]);
+    assert_eq!(done["summary"]["delete"], 1, "{done:#}");
+    home.local("down", &renamed, &["--yes"]);
+}
