@@ -29,7 +29,7 @@ impl Builder<'_> {
     ) {
         let id = format!("function.{key}");
         let name = self.naming.physical(key);
-        let role = Role { name: name.clone(), policy: self.policy(&name, function) };
+        let role = Role { name: self.naming.role(key, &self.aws.region), policy: self.policy(&name, function) };
         let role_arn = role.arn(self.aws);
         let role = self.push(format!("{id}.role"), Any::Role(role), Vec::new(), false);
         let group = LogGroup { name: format!("/aws/lambda/{name}"), retention: *function.log_retention.get_ref() };

@@ -15,6 +15,7 @@ use self::stub::stub;
 use super::Consumer;
 use super::mapping::mappings_of;
 use super::resource::{Any, Cx, Resource as _, Type};
+use super::role::{function_of, is_of_region};
 use crate::aws::{NODE_TAG, PIPELINE_TAG, PROTECT_TAG};
 
 /// A resource that is this pipeline's.
@@ -76,8 +77,14 @@ pub(crate) async fn leftovers(cx: &Cx, prefix: &str, known: &BTreeSet<(Type, &st
         if cx.owner.owns(&tags) {
             match resource.kind() {
                 Type::Function => functions.insert(resource.name().to_owned()),
-                // A role has the name of its function, and may outlive it. A function that exists says itself whose it is.
-                Type::Role => !existing.contains(resource.name()) && functions.insert(resource.name().to_owned()),
+                // A role may outlive its function. A function that exists says itself whose it is.
+                Type::Role => {
+                    if !is_of_region(resource.name(), &seen.fields, &cx.aws.region) {
+                        continue;
+                    }
+                    let function = function_of(resource.name(), &cx.aws.region).to_owned();
+                    !existing.contains(&function) && functions.insert(function)
+                }
                 _ => false,
             };
             let node = tags.get(NODE_TAG).cloned().unwrap_or_else(|| resource.name().to_owned());

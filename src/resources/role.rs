@@ -154,6 +154,19 @@ impl Resource for Role {
     }
 }
 
+/// The function whose role it is, by the role's name.
+pub(super) fn function_of<'a>(role: &'a str, region: &str) -> &'a str {
+    role.strip_suffix(region).and_then(|name| name.strip_suffix('-')).unwrap_or(role)
+}
+
+/// True for a role of the pipeline in this region: IAM is global, so those of its other regions are found as well.
+///
+/// Roles were once named without the region; whose such a one is follows from the log group that its policy names.
+pub(super) fn is_of_region(role: &str, seen: &Fields, region: &str) -> bool {
+    let logs = format!(":logs:{region}:");
+    function_of(role, region) != role || seen.get("policy").is_some_and(|policy| policy.to_string().contains(&logs))
+}
+
 /// The role's ARN, path included.
 pub(crate) fn role_arn(aws: &Aws, name: &str) -> String {
     format!("arn:{}:iam::{}:role{PATH}{name}", aws.partition, aws.account)

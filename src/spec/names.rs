@@ -28,6 +28,11 @@ impl Naming {
     pub(crate) fn bucket(&self, key: &str, account: &str, region: &str) -> String {
         format!("{}-{account}-{region}", self.physical(key))
     }
+
+    /// A role's name, which all regions of the account share: `<name>[-<stage>]-<function>-<region>`.
+    pub(crate) fn role(&self, function: &str, region: &str) -> String {
+        format!("{}-{region}", self.physical(function))
+    }
 }
 
 /// The longest physical name: of the resource itself and of what is derived from it.
@@ -38,8 +43,8 @@ fn longest(kind: Kind) -> (usize, &'static str) {
         Kind::Queue => (80, "an SQS queue name"),
         // Account and region follow the name: at most 12 and 14 characters, and two hyphens.
         Kind::Bucket => (63 - 28, "an S3 bucket name, before account and region,"),
-        // The role and the function have the same name and the same limit.
-        Kind::Function => (64, "a Lambda function name"),
+        // Its role's name has at most 64, of which the region, which follows the function's, takes 15 with a hyphen.
+        Kind::Function => (64 - 15, "a Lambda function name, to which its role's name adds the region,"),
         Kind::Topic => (256, "an SNS topic name"),
         Kind::Alarm => (255, "a CloudWatch alarm name"),
     }

@@ -136,7 +136,12 @@ fn what_was_deleted_behind_our_back_comes_again() {
         aws_sdk_dynamodb::Client::new(&config).delete_table().table_name("retail-events-results").send().await.unwrap();
         aws_sdk_cloudwatch::Client::new(&config).delete_alarms().alarm_names("retail-events-lag").send().await.unwrap();
         let iam = aws_sdk_iam::Client::new(&config);
-        iam.delete_role_policy().role_name("retail-events-processor").policy_name("streamkit").send().await.unwrap();
+        iam.delete_role_policy()
+            .role_name("retail-events-processor-us-east-1")
+            .policy_name("streamkit")
+            .send()
+            .await
+            .unwrap();
     });
     let status = home.local_output("status", &spec, &[]).expect(1).json();
     let state = |node: &str| {

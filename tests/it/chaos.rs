@@ -247,7 +247,8 @@ impl World {
                 }
                 1 => {
                     let client = aws_sdk_iam::Client::new(config);
-                    let call = client.delete_role_policy().role_name("chaos-processor").policy_name("streamkit");
+                    let call =
+                        client.delete_role_policy().role_name("chaos-processor-us-east-1").policy_name("streamkit");
                     ("no policy", ok(call.send().await))
                 }
                 2 => {

@@ -61,12 +61,7 @@ fn a_strangers_function_keeps_its_mappings_and_logs_when_down_runs() {
     }
 
     // Even where a role of ours has outlived our own function.
-    runtime().block_on(async {
-        let tags = [("streamkit:pipeline", "retail-events"), ("streamkit:node", "function.processor.role")];
-        let tags = tags.map(|(key, value)| aws_sdk_iam::types::Tag::builder().key(key).value(value).build().unwrap());
-        let role = aws_sdk_iam::Client::new(&config).create_role().role_name(name).path("/streamkit/");
-        role.assume_role_policy_document(TRUST).set_tags(Some(tags.to_vec())).send().await.unwrap();
-    });
+    runtime().block_on(make_a_role(&config, "retail-events-processor-us-east-1", "us-east-1"));
     let down = home.local("down", &spec, &["--yes"]);
     assert_eq!(down["resources"].as_array().unwrap().len(), 1, "{down:#}");
     assert_eq!(runtime().block_on(look_at_it(&config, name)), before);
@@ -124,4 +119,60 @@ fn a_renamed_section_keeps_its_data_until_its_node_is_named() {
     let done = home.local("up", &home.write("shop.toml", &text), &["--yes"]);
     assert_eq!(done["summary"]["delete"], 1, "{done:#}");
     home.local("down", &renamed, &["--yes"]);
+}
+
+/// A role with the tags of the retail pipeline's, whose policy names a log group of a region.
+async fn make_a_role(config: &aws_config::SdkConfig, name: &str, region: &str) {
+    let iam = aws_sdk_iam::Client::new(config);
+    let tags = [("streamkit:pipeline", "retail-events"), ("streamkit:node", "function.processor.role")];
+    let tags = tags.map(|(key, value)| aws_sdk_iam::types::Tag::builder().key(key).value(value).build().unwrap());
+    let role = iam.create_role().role_name(name).path("/streamkit/").assume_role_policy_document(TRUST);
+    role.set_tags(Some(tags.to_vec())).send().await.unwrap();
+    let group = format!("arn:aws:logs:{region}:000000000000:log-group:/aws/lambda/retail-events-processor:*");
+    let policy = json!({ "Statement": [{ "Effect": "Allow", "Action": "logs:PutLogEvents", "Resource": group }] });
+    let put = iam.put_role_policy().role_name(name).policy_name("streamkit").policy_document(policy.to_string());
+    put.send().await.unwrap();
+}
+
+#[test]
+fn roles_of_the_same_pipeline_in_other_regions_stay() {
+    let home = Home::new();
+    let config = sdk(&home.endpoint());
+    let spec = pipeline("retail-events.toml");
+    let roles = || {
+        runtime().block_on(async {
+            let roles = aws_sdk_iam::Client::new(&config).list_roles().path_prefix("/streamkit/").send().await.unwrap();
+            let mut names: Vec<_> = roles.roles.into_iter().map(|role| role.role_name).collect();
+            names.sort();
+            names
+        })
+    };
+    // One of another region, and one from when names had no region, made last by a run in another region.
+    let theirs = "retail-events-processor-eu-west-1";
+    let before_regions = "retail-events-processor";
+    runtime().block_on(async {
+        make_a_role(&config, theirs, "eu-west-1").await;
+        make_a_role(&config, before_regions, "eu-west-1").await;
+    });
+    let up = home.local("up", &spec, &["--yes"]);
+    assert_eq!(up["summary"]["delete"], 0, "{up:#}");
+    let ours = "retail-events-processor-us-east-1";
+    assert_eq!(roles(), [before_regions, theirs, ours]);
+
+    // One from when names had no region that is this region's: the function has the new one, so the old one goes.
+    runtime().block_on(async {
+        let iam = aws_sdk_iam::Client::new(&config);
+        iam.delete_role_policy().role_name(before_regions).policy_name("streamkit").send().await.unwrap();
+        iam.delete_role().role_name(before_regions).send().await.unwrap();
+        make_a_role(&config, before_regions, "us-east-1").await;
+        let lambda = aws_sdk_lambda::Client::new(&config).update_function_configuration();
+        let role = format!("arn:aws:iam::000000000000:role/streamkit/{before_regions}");
+        lambda.function_name("retail-events-processor").role(role).send().await.unwrap();
+    });
+    let up = home.local("up", &spec, &["--yes"]);
+    assert_eq!((&up["summary"]["update"], &up["summary"]["delete"]), (&json!(1), &json!(1)), "{up:#}");
+    assert_eq!(roles(), [theirs, ours]);
+
+    home.local("down", &spec, &["--yes"]);
+    assert_eq!(roles(), [theirs]);
 }

@@ -71,7 +71,7 @@ fn a_batch_of_a_stream_delivered_twice_leaves_each_item_once() {
             "eventSource": "aws:kinesis", "eventVersion": "1.0",
             "eventID": format!("shardId-000000000000:4959033827149{sequence:043}"),
             "eventName": "aws:kinesis:record", "awsRegion": "us-east-1",
-            "invokeIdentityArn": "arn:aws:iam::000000000000:role/streamkit/retail-events-processor",
+            "invokeIdentityArn": "arn:aws:iam::000000000000:role/streamkit/retail-events-processor-us-east-1",
             "eventSourceARN": "arn:aws:kinesis:us-east-1:000000000000:stream/retail-events-events",
         })
     };
