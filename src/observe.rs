@@ -112,6 +112,7 @@ fn step(cx: &Cx, node: &Node, seen: Option<&Observed>, allowed: &Allowed) -> Ste
     if let Some(tags) = &seen.tags {
         step.changes.extend(tag_differences(tags, &node.tags));
     }
+    step.changes = step.changes.into_iter().flat_map(Change::shown).collect();
     step.action = if step.changes.is_empty() { Action::Unchanged } else { Action::Update };
     if let Some((field, loses)) = replacing {
         step.action = Action::Replace;

@@ -1,5 +1,7 @@
 //! What a run will do: data only, made by one comparator that `plan` and `up` share.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 use serde_json::Value;
 
@@ -24,6 +26,47 @@ pub(crate) struct Change {
     pub(crate) from: Value,
     /// What the spec wants; null when nothing.
     pub(crate) to: Value,
+}
+
+/// Stands for a value that nobody may read.
+const HIDDEN: &str = "(hidden)";
+/// The variables whose values streamkit makes itself.
+const OWN_VARIABLES: &str = "STREAMKIT_";
+
+impl Change {
+    /// The change as plans, results and reports show it: of an environment each variable by itself, without its value, which
+    /// may be a secret.
+    pub(crate) fn shown(self) -> Vec<Self> {
+        if self.field != "environment" {
+            return vec![self];
+        }
+        let variables = |value: &Value| value.as_object().cloned().unwrap_or_default();
+        let (from, to) = (variables(&self.from), variables(&self.to));
+        let names: BTreeSet<&String> = from.keys().chain(to.keys()).collect();
+        let differs = |name: &&String| from.get(*name) != to.get(*name);
+        let shown = |name: &str, value: Option<&Value>| match value {
+            Some(value) if name.starts_with(OWN_VARIABLES) => value.clone(),
+            Some(_) => Value::String(HIDDEN.to_owned()),
+            None => Value::Null,
+        };
+        let change = |name: &String| Self {
+            field: format!("{}.{name}", self.field),
+            from: shown(name, from.get(name)),
+            to: shown(name, to.get(name)),
+        };
+        names.into_iter().filter(differs).map(change).collect()
+    }
+
+    /// How a hidden value changes; `None` for one that may be read.
+    pub(crate) fn hidden(&self) -> Option<&'static str> {
+        let is_hidden = |value: &Value| value == HIDDEN && self.field.starts_with("environment.");
+        match (is_hidden(&self.from), is_hidden(&self.to)) {
+            (true, true) => Some("changed"),
+            (false, true) => Some("added"),
+            (true, false) => Some("removed"),
+            (false, false) => None,
+        }
+    }
 }
 
 /// What happens to one node.
@@ -142,6 +185,30 @@ mod tests {
             let concurrency = Concurrency::new("f".to_owned(), shards, factor, reserved);
             assert_eq!(concurrency.invocations, invocations, "{concurrency:?}");
         }
+    }
+
+    #[test]
+    fn an_environment_shows_names_and_no_values_but_streamkits_own() {
+        let change = Change {
+            field: "environment".to_owned(),
+            from: json!({"GONE": "secret-1", "KEPT": "secret-2", "PASSWORD": "secret-3", "STREAMKIT_TABLE": "a"}),
+            to: json!({"KEPT": "secret-2", "NEW": "secret-4", "PASSWORD": "secret-5", "STREAMKIT_TABLE": "b"}),
+        };
+        let shown = change.shown();
+        let told: Vec<_> = shown.iter().map(|change| (change.field.as_str(), change.hidden())).collect();
+        assert_eq!(
+            told,
+            [
+                ("environment.GONE", Some("removed")),
+                ("environment.NEW", Some("added")),
+                ("environment.PASSWORD", Some("changed")),
+                ("environment.STREAMKIT_TABLE", None),
+            ]
+        );
+        assert!(!serde_json::to_string(&shown).expect("JSON").contains("secret"), "{shown:?}");
+        assert_eq!((&shown[3].from, &shown[3].to), (&json!("a"), &json!("b")));
+        let other = Change { field: "memory".to_owned(), from: json!(1), to: json!(2) };
+        assert_eq!(other.clone().shown(), [other]);
     }
 
     #[test]

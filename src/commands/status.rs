@@ -158,7 +158,12 @@ fn text(report: &Report) -> String {
         let _ = writeln!(text, "{:width$}  {:<9}  {} {}", node.node, node.state, node.kind, node.name);
         for change in &node.changes {
             let (from, to) = (crate::report::value_text(&change.from), crate::report::value_text(&change.to));
-            let _ = writeln!(text, "    {}: is {from}, should be {to}", change.field);
+            let _ = match change.hidden() {
+                Some("added") => writeln!(text, "    {}: is missing", change.field),
+                Some("removed") => writeln!(text, "    {}: is not in the spec", change.field),
+                Some(_) => writeln!(text, "    {}: has another value than in the spec", change.field),
+                None => writeln!(text, "    {}: is {from}, should be {to}", change.field),
+            };
         }
     }
     for flow in &report.functions {

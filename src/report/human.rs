@@ -93,7 +93,10 @@ fn line(text: &mut String, step: &Step, width: usize) {
     let mark = if step.refused.is_some() { "!" } else { action_mark(step.action) };
     let _ = writeln!(text, "{mark} {:width$}  {} {}", step.node, step.kind.text(), step.name);
     for change in &step.changes {
-        let _ = writeln!(text, "    {}: {} → {}", change.field, value_text(&change.from), value_text(&change.to));
+        let _ = match change.hidden() {
+            Some(how) => writeln!(text, "    {}: {how}", change.field),
+            None => writeln!(text, "    {}: {} → {}", change.field, value_text(&change.from), value_text(&change.to)),
+        };
     }
     if let Some(loses) = &step.loses {
         let _ = writeln!(text, "    loses {loses}");

@@ -29,7 +29,12 @@ const CHANGES: [ChangeCase; 28] = [
     ("memory = 256", "memory = 512", "function.processor", &["memory"]),
     ("timeout = \"2m\"", "timeout = \"3m\"", "function.processor", &["timeout"]),
     ("tracing = true", "tracing = false", "function.processor", &["tracing"]),
-    ("tracing = true", "tracing = true\nenvironment = { LEVEL = \"debug\" }", "function.processor", &["environment"]),
+    (
+        "tracing = true",
+        "tracing = true\nenvironment = { LEVEL = \"debug\" }",
+        "function.processor",
+        &["environment.LEVEL"],
+    ),
     ("log_retention = \"14d\"", "log_retention = \"30d\"", "function.processor.logs", &["retention"]),
     ("batch_size = 100", "batch_size = 200", "function.processor.source", &["batch_size"]),
     ("batch_window = \"5s\"", "batch_window = \"1s\"", "function.processor.source", &["batch_window"]),

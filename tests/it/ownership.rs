@@ -121,6 +121,40 @@ fn a_renamed_section_keeps_its_data_until_its_node_is_named() {
     home.local("down", &renamed, &["--yes"]);
 }
 
+#[test]
+fn values_of_environment_variables_are_never_shown() {
+    let home = Home::new();
+    let with = |password: &str| {
+        let line = format!("tracing = true\nenvironment = {{ DB_PASSWORD = \"{password}\", LEVEL = \"debug\" }}");
+        home.retail(&[("tracing = true", &line)])
+    };
+    let secrets = ["correct-horse", "battery-staple"];
+    let nowhere = |output: &crate::harness::Output, what: &str| {
+        let told = format!("{}{}", output.stdout, output.stderr);
+        assert!(!secrets.iter().any(|secret| told.contains(secret)), "{what}: {told}");
+    };
+    let run = |command: &str, spec: &std::path::Path, more: &[&str], code: i32| {
+        for json in [&["--json"][..], &[]] {
+            let arguments = [&[command, spec.to_str().unwrap(), "--local"], more, json].concat();
+            let output = home.run(&arguments);
+            nowhere(&output, command);
+            // The second of two `up` has nothing left to do.
+            assert!(output.code == code || output.code == 0, "{command}: {output:#?}");
+            if command == "plan" && json.is_empty() {
+                assert!(output.stdout.contains("environment.DB_PASSWORD: changed\n"), "{output:#?}");
+                assert!(!output.stdout.contains("LEVEL"), "{output:#?}");
+            }
+        }
+    };
+    run("up", &with(secrets[0]), &["--yes"], 0);
+    let changed = with(secrets[1]);
+    run("plan", &changed, &[], 0);
+    run("status", &changed, &[], 1);
+    home.fault("lambda", "UpdateFunctionConfiguration", 1, 400, "AccessDeniedException");
+    run("up", &changed, &["--yes"], 1);
+    run("down", &changed, &["--yes"], 0);
+}
+
 /// A role with the tags of the retail pipeline's, whose policy names a log group of a region.
 async fn make_a_role(config: &aws_config::SdkConfig, name: &str, region: &str) {
     let iam = aws_sdk_iam::Client::new(config);
