@@ -6,7 +6,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::mpsc;
 
-use crate::critical::{Link, Span, path};
+use crate::critical_path::{Link, Span, path};
 use crate::graph::{Need, Walk};
 use crate::interrupt::Interrupt;
 use crate::plan::Action;
@@ -150,8 +150,8 @@ async fn work(task: &Task<'_>, cx: &Cx, exists: impl FnOnce()) -> anyhow::Result
         Action::Unchanged => task.resource.ready(cx).await,
         Action::Delete => task.resource.delete(cx).await,
         Action::Replace => {
-            cx.note("making way for a new one");
-            task.resource.make_way(cx).await?;
+            cx.note("preparing the replacement");
+            task.resource.prepare_replacement(cx).await?;
             sync(task.resource, &task.tags, cx, exists).await
         }
         Action::Create | Action::Update => sync(task.resource, &task.tags, cx, exists).await,

@@ -2,10 +2,11 @@
 
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
 use crate::commands;
 use crate::interrupt::Interrupt;
+use crate::options::Global;
 use crate::report::{Reporter, exit_code};
 
 /// Recipe-as-code for AWS event streaming.
@@ -20,35 +21,6 @@ struct Cli {
     global: Global,
     #[command(subcommand)]
     command: Command,
-}
-
-/// Options of every command.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct Global {
-    /// Use the embedded AWS, starting it if none runs
-    #[arg(long, global = true, conflicts_with_all = ["endpoint_url", "profile"], help_heading = "Where")]
-    pub(crate) local: bool,
-    /// Use this endpoint for every service, as `AWS_ENDPOINT_URL` does
-    #[arg(long, global = true, value_name = "URL", help_heading = "Where")]
-    pub(crate) endpoint_url: Option<String>,
-    /// AWS region; otherwise that of the environment or profile
-    #[arg(long, global = true, help_heading = "Where")]
-    pub(crate) region: Option<String>,
-    /// Profile of the AWS configuration files
-    #[arg(long, global = true, help_heading = "Where")]
-    pub(crate) profile: Option<String>,
-    /// Put a stage into every name, so that several stand side by side
-    #[arg(long, global = true, value_name = "NAME", help_heading = "Where")]
-    pub(crate) stage: Option<String>,
-    /// Print one JSON document on stdout when the command ends
-    #[arg(long, global = true, help_heading = "Output")]
-    pub(crate) json: bool,
-    /// Show no progress
-    #[arg(short, long, global = true, help_heading = "Output")]
-    pub(crate) quiet: bool,
-    /// How many resources to work on at the same time
-    #[arg(long, global = true, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256), help_heading = "How")]
-    pub(crate) parallelism: u16,
 }
 
 #[derive(Debug, Subcommand)]

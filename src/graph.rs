@@ -20,7 +20,7 @@ pub(crate) enum Until {
     Ready,
 }
 
-/// Follows which nodes may start.
+/// ReplacedWith which nodes may start.
 #[derive(Debug)]
 pub(crate) struct Walk {
     needs: Vec<Vec<Need>>,

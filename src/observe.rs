@@ -10,9 +10,9 @@ use tokio::sync::mpsc::unbounded_channel;
 
 use crate::aws::Tags;
 use crate::pipeline::{Node, Pipeline};
-use crate::plan::{Action, Change, Plan, Refusal, Step, differences};
+use crate::plan::{Action, Change, Plan, Refusal, ResourceKind, Step, differences};
 use crate::preflight::preflight;
-use crate::resources::{Cx, Leftover, Observed, Resource as _, Type, leftovers, tag_changes};
+use crate::resources::{Cx, Leftover, Observed, Resource as _, leftovers, tag_changes};
 
 /// What may be done that is refused by default.
 #[derive(Debug, Clone, Default)]
@@ -60,14 +60,14 @@ async fn read(cx: &Cx, pipeline: &Pipeline, allowed: &Allowed) -> anyhow::Result
         }
         anyhow::Ok((step(cx, node, seen.as_ref(), allowed), seen))
     }));
-    let known: BTreeSet<(Type, &str)> =
+    let known: BTreeSet<(ResourceKind, &str)> =
         pipeline.nodes.iter().map(|node| (node.resource.kind(), node.resource.name())).collect();
     let (steps, orphans) = tokio::try_join!(reads, async {
         let found = leftovers(cx, &prefix, &known).await;
         found.context("looking for resources that are no longer in the spec")
     })?;
     let (mut steps, seen): (Vec<_>, Vec<_>) = steps.into_iter().unzip();
-    follow(pipeline, &mut steps, &seen, allowed);
+    replace_dependents(pipeline, &mut steps, &seen, allowed);
     let mut plan = Plan { steps, concurrency: pipeline.concurrency.clone(), warnings: Vec::new() };
     Box::pin(preflight(cx, pipeline, &mut plan)).await;
     plan.steps.extend(orphans.iter().map(|orphan| orphan_deletion(orphan, allowed)));
@@ -88,7 +88,7 @@ fn step(cx: &Cx, node: &Node, seen: Option<&Observed>, allowed: &Allowed) -> Ste
         action: Action::Create,
         changes: Vec::new(),
         loses: None,
-        goes_on: None,
+        continuity: None,
         refused: None,
         unsettled: false,
     };
@@ -116,8 +116,8 @@ fn step(cx: &Cx, node: &Node, seen: Option<&Observed>, allowed: &Allowed) -> Ste
     step.action = if step.changes.is_empty() { Action::Unchanged } else { Action::Update };
     if let Some((field, loses)) = replacing {
         step.action = Action::Replace;
-        step.goes_on = resource.goes_on(seen);
-        if step.goes_on.is_none() {
+        step.continuity = resource.continuity(seen);
+        if step.continuity.is_none() {
             step.loses = Some(loses.to_owned());
             step.refused = replacement_refusal(node, &field, loses, allowed);
         }
@@ -125,13 +125,13 @@ fn step(cx: &Cx, node: &Node, seen: Option<&Observed>, allowed: &Allowed) -> Ste
     step
 }
 
-/// Plans to make anew what refers to another node by a name that AWS makes anew with it.
-fn follow(pipeline: &Pipeline, steps: &mut [Step], seen: &[Option<Observed>], allowed: &Allowed) {
+/// Plans to replace what refers to another node by an ARN that AWS gives anew with it.
+fn replace_dependents(pipeline: &Pipeline, steps: &mut [Step], seen: &[Option<Observed>], allowed: &Allowed) {
     for (index, node) in pipeline.nodes.iter().enumerate() {
-        let Some(follows) = node.follows else { continue };
-        let other = &steps[follows.node];
+        let Some(replaced_with) = node.replaced_with else { continue };
+        let other = &steps[replaced_with.node];
         let changed =
-            other.action == Action::Update && other.changes.iter().any(|change| change.field == follows.field);
+            other.action == Action::Update && other.changes.iter().any(|change| change.field == replaced_with.field);
         let renewed = changed || matches!(other.action, Action::Create | Action::Replace);
         let Some(seen) = &seen[index] else { continue };
         if !renewed || !matches!(steps[index].action, Action::Unchanged | Action::Update) {
@@ -140,10 +140,10 @@ fn follow(pipeline: &Pipeline, steps: &mut [Step], seen: &[Option<Observed>], al
         let field = "source";
         let Some(loses) = node.resource.replacing(field) else { continue };
         let to = Value::String(format!("the new one of {}", other.node));
-        let goes_on = node.resource.goes_on(seen);
+        let continuity = node.resource.continuity(seen);
         // A source that is gone, or whose replacement was allowed, has taken the place in it along.
         let refused =
-            if changed && goes_on.is_none() { replacement_refusal(node, field, loses, allowed) } else { None };
+            if changed && continuity.is_none() { replacement_refusal(node, field, loses, allowed) } else { None };
         let step = &mut steps[index];
         step.action = Action::Replace;
         step.changes.retain(|change| change.field != field);
@@ -152,8 +152,8 @@ fn follow(pipeline: &Pipeline, steps: &mut [Step], seen: &[Option<Observed>], al
             from: seen.fields.get(field).cloned().unwrap_or_default(),
             to,
         });
-        step.loses = goes_on.is_none().then(|| loses.to_owned());
-        step.goes_on = goes_on;
+        step.loses = continuity.is_none().then(|| loses.to_owned());
+        step.continuity = continuity;
         step.refused = refused;
     }
 }
@@ -205,8 +205,8 @@ pub(crate) fn deletion(leftover: &Leftover) -> Step {
         arn: leftover.arn.clone(),
         action: Action::Delete,
         changes: Vec::new(),
-        loses: leftover.holds.clone(),
-        goes_on: None,
+        loses: leftover.contents.clone(),
+        continuity: None,
         refused: leftover.protected.then(|| Refusal {
             why: format!("{} is protected", leftover.resource.label()),
             hint: format!("set `protect = false` for {} and run `streamkit up` first", leftover.node),

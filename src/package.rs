@@ -2,6 +2,7 @@
 
 mod archive;
 mod cargo;
+mod code;
 mod elf;
 mod own;
 mod source;
@@ -15,6 +16,7 @@ use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest as _, Sha256};
 
 use self::cargo::Toolchain;
+pub(crate) use self::code::Code;
 use self::source::Sources;
 use crate::failure::Hint;
 

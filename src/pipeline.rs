@@ -13,13 +13,12 @@ use anyhow::Context as _;
 use streamkit_recipes::Sampled;
 
 use crate::aws::{Aws, Owner, PROTECT_TAG, Tags};
-use crate::code::Code;
 use crate::failure::Hint;
 use crate::graph::{Need, Until};
-use crate::package::Architecture;
+use crate::package::{Architecture, Code};
 use crate::plan::Concurrency;
 use crate::resources::{Any, Bucket, Queue, Redrive, Resource as _, Stream, Subscription, Table, Topic};
-use crate::spec::{self, Encryption, FilterOn, Kind, Naming, Recipient, Reference, Spec, named};
+use crate::spec::{self, Encryption, FilterOn, Naming, Recipient, Reference, SectionKind, Spec, named};
 
 /// How often a queue's message is received before it counts as a dead letter.
 const DEFAULT_RECEIVES: i64 = 5;
@@ -34,13 +33,13 @@ pub(crate) struct Node {
     pub(crate) tags: Tags,
     /// Refuses deletion and replacement.
     pub(crate) protect: bool,
-    /// What it refers to by a name that AWS makes anew.
-    pub(crate) follows: Option<Follows>,
+    /// The node with which it has to be replaced: it refers to it by an ARN that AWS gives anew.
+    pub(crate) replaced_with: Option<ReplacedWith>,
 }
 
-/// A node is made anew with another: when that is created or replaced, or when the named field of it changes.
+/// A node is replaced with another: when that is created or replaced, or when the named field of it changes.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Follows {
+pub(crate) struct ReplacedWith {
     /// The other node's index.
     pub(crate) node: usize,
     pub(crate) field: &'static str,
@@ -179,7 +178,7 @@ impl<'a> Builder<'a> {
         if protect {
             tags.insert(PROTECT_TAG.to_owned(), "true".to_owned());
         }
-        self.nodes.push(Node { id, resource, needs, tags, protect, follows: None });
+        self.nodes.push(Node { id, resource, needs, tags, protect, replaced_with: None });
         self.nodes.len() - 1
     }
 
@@ -263,7 +262,7 @@ impl<'a> Builder<'a> {
     }
 
     fn topics_that_feed(&self, queue: &str) -> Vec<String> {
-        let queue = Recipient::Queue(Reference::new(Kind::Queue, queue));
+        let queue = Recipient::Queue(Reference::new(SectionKind::Queue, queue));
         let feeds = |topic: &spec::Topic| topic.subscribers.iter().any(|subscriber| subscriber.get_ref().to == queue);
         let topics = self.spec.topic.iter().filter(|(_, topic)| feeds(topic));
         topics.map(|(name, _)| self.aws.arn("sns", &self.naming.physical(name.get_ref()))).collect()
@@ -286,7 +285,7 @@ impl<'a> Builder<'a> {
 
     fn topics(&mut self) {
         for (name, topic) in &self.spec.topic {
-            let own = Reference::new(Kind::Topic, name.get_ref());
+            let own = Reference::new(SectionKind::Topic, name.get_ref());
             let notified = self.spec.has_alarm_that_notifies(name.get_ref());
             let encryption = match &topic.encryption {
                 Some(encryption) => encryption.get_ref().clone(),

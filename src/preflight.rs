@@ -238,18 +238,18 @@ mod tests {
 
     use super::*;
     use crate::plan::Change;
-    use crate::resources::Type;
+    use crate::plan::ResourceKind;
 
     fn step(field: &str, from: Value, to: Value) -> Step {
         Step {
             node: "stream.events".to_owned(),
-            kind: Type::Stream,
+            kind: ResourceKind::Stream,
             name: "a-events".to_owned(),
             arn: String::new(),
             action: Action::Update,
             changes: vec![Change { field: field.to_owned(), from, to }],
             loses: None,
-            goes_on: None,
+            continuity: None,
             refused: None,
             unsettled: false,
         }

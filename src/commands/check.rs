@@ -6,7 +6,7 @@ use clap::Args as ClapArgs;
 use serde_json::json;
 
 use super::session::{SpecArgument, checked_stage, load_spec};
-use crate::cli::Global;
+use crate::options::Global;
 use crate::report::{Reporter, exit_code};
 
 /// Look through a pipeline file: mistakes, and advice that has an id; asks AWS nothing

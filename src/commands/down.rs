@@ -10,14 +10,14 @@ use clap::Args as ClapArgs;
 use super::session::{checked_stage, connect, load_spec, owner};
 use super::up::{conclude, show_refusals};
 use crate::apply;
-use crate::cli::Global;
 use crate::daemon::{self, Start};
+use crate::deletion_order;
 use crate::failure::{Hint, Shown, Usage};
 use crate::home::Home;
 use crate::interrupt::Interrupt;
 use crate::observe::deletion;
+use crate::options::Global;
 use crate::plan::Plan;
-use crate::removal;
 use crate::report::{Reporter, exit_code, run_report};
 use crate::resources::{Cx, Leftover, leftovers};
 use crate::spec::{self, Naming};
@@ -97,7 +97,7 @@ pub(crate) async fn run(
         reporter.note("nothing was deleted");
         return Ok(ExitCode::from(exit_code::FAILED));
     }
-    let tasks = removal::tasks(&found);
+    let tasks = deletion_order::tasks(&found);
     let mut progress = reporter.progress(tasks.iter().map(|task| task.node.as_str()));
     let ended =
         apply::run(&tasks, &cx, usize::from(global.parallelism), &mut interrupt, &mut |event| progress.show(&event))
@@ -118,9 +118,10 @@ pub(crate) async fn run(
 fn question(found: &[Leftover], cx: &Cx) -> String {
     use std::fmt::Write as _;
     let mut text = String::new();
-    for (leftover, holds) in found.iter().filter_map(|leftover| leftover.holds.as_ref().map(|holds| (leftover, holds)))
+    for (leftover, contents) in
+        found.iter().filter_map(|leftover| leftover.contents.as_ref().map(|contents| (leftover, contents)))
     {
-        let _ = writeln!(text, "{} goes with {holds}", leftover.resource.label());
+        let _ = writeln!(text, "{} goes with {contents}", leftover.resource.label());
     }
     let _ = write!(text, "delete these {} resources in account {}, {}?", found.len(), cx.aws.account, cx.aws.region);
     text

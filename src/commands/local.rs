@@ -10,10 +10,10 @@ use tokio::sync::oneshot;
 
 use super::calls;
 use super::rehearse::Rehearse;
-use crate::cli::Global;
 use crate::daemon::{self, Running, StartOptions};
 use crate::failure::Hint;
 use crate::home::Home;
+use crate::options::Global;
 use crate::report::{Reporter, exit_code};
 
 /// Look after the embedded AWS

@@ -6,9 +6,9 @@ use std::time::Instant;
 use clap::Args as ClapArgs;
 
 use super::session::{Session, SpecArgument};
-use crate::cli::Global;
 use crate::daemon::Start;
 use crate::observe::{Allowed, observe};
+use crate::options::Global;
 use crate::report::{Reporter, exit_code, run_report};
 
 /// Show what `up` would create, change, replace and delete, field by field

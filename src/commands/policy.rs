@@ -7,11 +7,12 @@ use clap::Args as ClapArgs;
 use serde_json::{Value, json};
 
 use super::session::{Session, SpecArgument};
-use crate::cli::Global;
 use crate::daemon::Start;
+use crate::options::Global;
 use crate::pipeline::Pipeline;
+use crate::plan::ResourceKind;
 use crate::report::{Reporter, exit_code};
-use crate::resources::{Any, Type};
+use crate::resources::{Any, actions};
 
 /// What an IAM managed policy may have, without white space.
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html>
@@ -71,16 +72,16 @@ pub(crate) async fn run(args: &Args, global: &Global, reporter: &Reporter) -> an
 /// One statement for each kind of resource, one for what has no resource to name.
 fn policy(session: &Session, scope: Scope) -> Value {
     let (pipeline, aws) = (&session.pipeline, &session.aws);
-    let kinds: BTreeSet<Type> = pipeline.nodes.iter().map(|node| node.resource.kind()).collect();
+    let kinds: BTreeSet<ResourceKind> = pipeline.nodes.iter().map(|node| node.resource.kind()).collect();
     let mut account: BTreeSet<&str> = BTreeSet::new();
-    let mut own: BTreeMap<Type, BTreeSet<&str>> = BTreeMap::new();
+    let mut own: BTreeMap<ResourceKind, BTreeSet<&str>> = BTreeMap::new();
     // `validate` begins with a look at everything, as `plan` does.
     let wanted = |action: &&&str| scope != Scope::Run || is_read(action);
-    for kind in Type::ALL {
+    for kind in ResourceKind::ALL {
         // What left the spec is looked for among all kinds.
-        account.extend(kind.actions().account.iter().filter(wanted));
+        account.extend(actions(kind).account.iter().filter(wanted));
         if kinds.contains(&kind) {
-            own.entry(kind).or_default().extend(kind.actions().own.iter().filter(wanted));
+            own.entry(kind).or_default().extend(actions(kind).own.iter().filter(wanted));
         }
     }
     account.insert("sts:GetCallerIdentity");
@@ -107,7 +108,7 @@ fn policy(session: &Session, scope: Scope) -> Value {
         }
         let mut statement =
             json!({ "Sid": sid, "Effect": "Allow", "Action": actions, "Resource": arns(session, kind) });
-        if kind == Type::Mapping {
+        if kind == ResourceKind::Mapping {
             // A mapping's ARN says nothing of whose it is; its function's does.
             statement["Condition"] = json!({ "ArnLike": { "lambda:FunctionArn": of_function } });
         }
@@ -143,22 +144,22 @@ fn capitalised(word: &str) -> String {
 }
 
 /// The resources of one kind that may be the pipeline's.
-fn arns(session: &Session, kind: Type) -> Value {
+fn arns(session: &Session, kind: ResourceKind) -> Value {
     let (aws, prefix) = (&session.aws, session.pipeline.naming.prefix());
     let partition = &aws.partition;
     match kind {
-        Type::Stream | Type::Consumer => json!(aws.arn("kinesis", &format!("stream/{prefix}-*"))),
+        ResourceKind::Stream | ResourceKind::Consumer => json!(aws.arn("kinesis", &format!("stream/{prefix}-*"))),
         // The table and its streams.
-        Type::Table => json!(aws.arn("dynamodb", &format!("table/{prefix}-*"))),
-        Type::Queue => json!(aws.arn("sqs", &format!("{prefix}-*"))),
-        Type::Topic => json!(aws.arn("sns", &format!("{prefix}-*"))),
-        Type::Function => json!(aws.arn("lambda", &format!("function:{prefix}-*"))),
-        Type::Mapping => json!("*"),
-        Type::Role => json!(format!("arn:{partition}:iam::{}:role/streamkit/{prefix}-*", aws.account)),
-        Type::LogGroup => json!(aws.arn("logs", &format!("log-group:/aws/lambda/{prefix}-*"))),
-        Type::Alarm => json!(aws.arn("cloudwatch", &format!("alarm:{prefix}-*"))),
-        Type::Dashboard => json!(format!("arn:{partition}:cloudwatch::{}:dashboard/{prefix}-*", aws.account)),
-        Type::Bucket => {
+        ResourceKind::Table => json!(aws.arn("dynamodb", &format!("table/{prefix}-*"))),
+        ResourceKind::Queue => json!(aws.arn("sqs", &format!("{prefix}-*"))),
+        ResourceKind::Topic => json!(aws.arn("sns", &format!("{prefix}-*"))),
+        ResourceKind::Function => json!(aws.arn("lambda", &format!("function:{prefix}-*"))),
+        ResourceKind::Mapping => json!("*"),
+        ResourceKind::Role => json!(format!("arn:{partition}:iam::{}:role/streamkit/{prefix}-*", aws.account)),
+        ResourceKind::LogGroup => json!(aws.arn("logs", &format!("log-group:/aws/lambda/{prefix}-*"))),
+        ResourceKind::Alarm => json!(aws.arn("cloudwatch", &format!("alarm:{prefix}-*"))),
+        ResourceKind::Dashboard => json!(format!("arn:{partition}:cloudwatch::{}:dashboard/{prefix}-*", aws.account)),
+        ResourceKind::Bucket => {
             let bucket = format!("arn:{partition}:s3:::{prefix}-*-{}-{}", aws.account, aws.region);
             json!([bucket, format!("{bucket}/*")])
         }
@@ -166,14 +167,14 @@ fn arns(session: &Session, kind: Type) -> Value {
 }
 
 /// What `send` and `validate` do with resources of one kind: on the pipeline's own, and without one to name.
-fn running(kind: Type, pipeline: &Pipeline) -> (&'static [&'static str], &'static [&'static str]) {
+fn running(kind: ResourceKind, pipeline: &Pipeline) -> (&'static [&'static str], &'static [&'static str]) {
     let reads_table = pipeline.flows.iter().any(|flow| matches!(flow.source, crate::pipeline::FlowSource::Table(_)));
     match kind {
-        Type::Stream => (
+        ResourceKind::Stream => (
             &["kinesis:PutRecords", "kinesis:DescribeStreamSummary", "kinesis:GetShardIterator", "kinesis:GetRecords"],
             &[],
         ),
-        Type::Table if reads_table => (
+        ResourceKind::Table if reads_table => (
             &[
                 "dynamodb:BatchWriteItem",
                 "dynamodb:DeleteItem",
@@ -185,7 +186,7 @@ fn running(kind: Type, pipeline: &Pipeline) -> (&'static [&'static str], &'stati
             ],
             &[],
         ),
-        Type::Table => (
+        ResourceKind::Table => (
             &[
                 "dynamodb:BatchGetItem",
                 "dynamodb:BatchWriteItem",
@@ -197,7 +198,7 @@ fn running(kind: Type, pipeline: &Pipeline) -> (&'static [&'static str], &'stati
             &[],
         ),
         // `validate` listens to a table's notifications through a queue that it makes for the while.
-        Type::Queue if reads_table => (
+        ResourceKind::Queue if reads_table => (
             &[
                 "sqs:ChangeMessageVisibility",
                 "sqs:CreateQueue",
@@ -210,7 +211,7 @@ fn running(kind: Type, pipeline: &Pipeline) -> (&'static [&'static str], &'stati
             ],
             &[],
         ),
-        Type::Queue => (
+        ResourceKind::Queue => (
             &[
                 "sqs:ChangeMessageVisibility",
                 "sqs:DeleteMessage",
@@ -220,16 +221,16 @@ fn running(kind: Type, pipeline: &Pipeline) -> (&'static [&'static str], &'stati
             ],
             &[],
         ),
-        Type::Topic => (&["sns:GetTopicAttributes", "sns:Subscribe"], &["sns:Unsubscribe"]),
-        Type::Bucket => (&["s3:DeleteObject", "s3:GetObject", "s3:ListBucket"], &[]),
-        Type::LogGroup => (&["logs:FilterLogEvents"], &["logs:DescribeLogGroups"]),
-        Type::Alarm => (&[], &["cloudwatch:DescribeAlarms"]),
-        Type::Function => (
+        ResourceKind::Topic => (&["sns:GetTopicAttributes", "sns:Subscribe"], &["sns:Unsubscribe"]),
+        ResourceKind::Bucket => (&["s3:DeleteObject", "s3:GetObject", "s3:ListBucket"], &[]),
+        ResourceKind::LogGroup => (&["logs:FilterLogEvents"], &["logs:DescribeLogGroups"]),
+        ResourceKind::Alarm => (&[], &["cloudwatch:DescribeAlarms"]),
+        ResourceKind::Function => (
             // `validate --break` changes the function and looks at it again.
             &["lambda:GetFunction", "lambda:GetFunctionConfiguration", "lambda:UpdateFunctionConfiguration"],
             &["cloudwatch:GetMetricStatistics"],
         ),
-        Type::Mapping => (&[], &["lambda:ListEventSourceMappings"]),
+        ResourceKind::Mapping => (&[], &["lambda:ListEventSourceMappings"]),
         _ => (&[], &[]),
     }
 }

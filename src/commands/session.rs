@@ -4,12 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::aws::{Aws, Connection, Credentials, Owner};
-use crate::cli::Global;
-use crate::code::Code;
 use crate::daemon;
 use crate::failure::{Hint, Usage};
 use crate::home::Home;
-use crate::package::{Architecture, Origin, Target};
+use crate::options::Global;
+use crate::package::{Architecture, Code, Origin, Target};
 use crate::pipeline::{Flow, Pipeline};
 use crate::report::Reporter;
 use crate::resources::Cx;

@@ -12,13 +12,13 @@ use serde::Serialize;
 
 use super::session::{Session, SpecArgument};
 use crate::aws::aws;
-use crate::cli::Global;
 use crate::daemon::Start;
 use crate::observe::{Allowed, observe};
+use crate::options::Global;
 use crate::pipeline::Flow;
-use crate::plan::{Action, Step};
+use crate::plan::{Action, ResourceKind, Step};
 use crate::report::{Reporter, exit_code};
-use crate::resources::{Cx, Type, record_ages};
+use crate::resources::{Cx, record_ages};
 
 /// Show each resource's state, the lag, the dead letters and the alarms
 ///
@@ -82,7 +82,7 @@ pub(crate) async fn run(args: &Args, global: &Global, reporter: &Reporter) -> an
         resources.iter().any(|node| node.kind == kind && node.name == name && node.state != "missing")
     };
     let functions = try_join_all(session.pipeline.flows.iter().map(async |flow| {
-        let queue = flow.dead_letters.as_deref().filter(|queue| there(Type::Queue.text(), queue));
+        let queue = flow.dead_letters.as_deref().filter(|queue| there(ResourceKind::Queue.text(), queue));
         anyhow::Ok(FlowReport {
             function: flow.key.clone(),
             iterator_age_ms: iterator_age(&session.cx, flow).await?,
@@ -92,7 +92,8 @@ pub(crate) async fn run(args: &Args, global: &Global, reporter: &Reporter) -> an
             },
         })
     }));
-    let names = resources.iter().filter(|node| node.kind == Type::Alarm.text()).map(|node| node.name.clone()).collect();
+    let names =
+        resources.iter().filter(|node| node.kind == ResourceKind::Alarm.text()).map(|node| node.name.clone()).collect();
     let (functions, alarms) = tokio::try_join!(functions, alarms(&session.cx, names))?;
     let naming = &session.pipeline.naming;
     let report =

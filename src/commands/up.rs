@@ -11,16 +11,16 @@ use clap::Args as ClapArgs;
 use super::session::{Session, SpecArgument};
 use crate::apply::{self, Ended, Outcome, Task};
 use crate::aws::Tags;
-use crate::cli::Global;
 use crate::daemon::Start;
+use crate::deletion_order;
 use crate::failure::{Hint, Interrupted, Shown};
 use crate::graph::{Need, Until};
 use crate::interrupt::Interrupt;
 use crate::observe::{Allowed, Observation, observe};
-use crate::plan::{Action, Plan};
-use crate::removal;
+use crate::options::Global;
+use crate::plan::{Action, Plan, ResourceKind};
 use crate::report::{Reporter, exit_code, run_report};
-use crate::resources::{Type, leftovers};
+use crate::resources::leftovers;
 
 /// Create or change everything that the spec says, and nothing else
 ///
@@ -86,7 +86,7 @@ pub(crate) async fn run(
     for step in plan
         .steps
         .iter()
-        .filter(|step| step.kind == Type::Stream && matches!(step.action, Action::Create | Action::Replace))
+        .filter(|step| step.kind == ResourceKind::Stream && matches!(step.action, Action::Create | Action::Replace))
     {
         if let Some(new) = session.pipeline.new_streams.get(&step.name) {
             new.store(true, Ordering::Relaxed);
@@ -139,7 +139,7 @@ async fn roll_back(
     let look = async || leftovers(&session.cx, &naming.prefix(), &known).await;
     let found = look().await.context("looking for what to roll back")?;
     reporter.note(&format!("rolling back what this run created: {} resources", found.len()));
-    let tasks = removal::tasks(&found);
+    let tasks = deletion_order::tasks(&found);
     let mut progress = reporter.progress(tasks.iter().map(|task| task.node.as_str()));
     let ended =
         apply::run(&tasks, &session.cx, usize::from(global.parallelism), interrupt, &mut |event| progress.show(&event))

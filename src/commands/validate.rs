@@ -27,10 +27,10 @@ use self::run::{Poison, Run};
 use self::scene::{Scene, not_up};
 use self::telemetry::Growth;
 use super::session::{Session, SpecArgument};
-use crate::cli::Global;
 use crate::daemon::Start;
 use crate::failure::{Interrupted, Usage};
 use crate::interrupt::Interrupt;
+use crate::options::Global;
 use crate::report::{Reporter, exit_code};
 use crate::spec::Seconds;
 

@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use super::{Builder, Flow, FlowSource, Follows};
-use crate::code::Code;
+use super::{Builder, Flow, FlowSource, ReplacedWith};
 use crate::graph::{Need, Until};
-use crate::package::Architecture;
+use crate::package::{Architecture, Code};
 use crate::plan::Concurrency;
 use crate::resources::{Any, Consumer, Function, LogGroup, Mapping, MappingSource, Resource as _, Role};
-use crate::spec::{self, Kind, Reference, Seconds, StreamMode, named};
+use crate::spec::{self, Reference, Seconds, SectionKind, StreamMode, named};
 
 /// The names of what the function's events become.
 struct Sinks {
@@ -54,7 +53,7 @@ impl Builder<'_> {
         let from = function.source.get_ref().from.get_ref();
         self.concurrency.push(self.concurrency_of(id, function));
         let source = match from.kind {
-            Kind::Table => FlowSource::Table(self.physical(from)),
+            SectionKind::Table => FlowSource::Table(self.physical(from)),
             _ => FlowSource::Stream(self.physical(from)),
         };
         self.flows.push(Flow {
@@ -76,7 +75,7 @@ impl Builder<'_> {
         let consumer = (*source.consumer.get_ref() == spec::Consumer::EnhancedFanOut)
             .then(|| self.consumer(id, function_name, from));
         let reads = match from.kind {
-            Kind::Table => MappingSource::table(self.aws, self.physical(from)),
+            SectionKind::Table => MappingSource::table(self.aws, self.physical(from)),
             _ if consumer.is_some() => {
                 MappingSource::Consumer { stream: self.arn(from), name: function_name.to_owned() }
             }
@@ -98,7 +97,7 @@ impl Builder<'_> {
             filter: source.filter.iter().map(|pattern| pattern.get_ref().clone()).collect(),
             tumbling_window: source.tumbling_window.as_ref().map_or(Seconds(0), |window| *window.get_ref()),
             enabled: source.enabled,
-            anew: Arc::default(),
+            beside_earlier_stream: Arc::default(),
             source_is_new,
         };
         // A mapping takes a function that is still Pending. Events flow as soon as it is there, so its sinks come first.
@@ -108,11 +107,12 @@ impl Builder<'_> {
         needs.extend(sinks.map(|sink| self.need(sink.get_ref(), Until::Ready)));
         needs.extend(consumer.map(|node| Need { node, until: Until::Ready }));
         let mapping = self.push(format!("{id}.source"), Any::Mapping(mapping), needs, false);
-        if from.kind == Kind::Table {
+        if from.kind == SectionKind::Table {
             // Each stream of a table has an ARN of its own, and each registration of a consumer.
-            self.nodes[mapping].follows = Some(Follows { node: self.index(&from.to_string()), field: "stream" });
+            self.nodes[mapping].replaced_with =
+                Some(ReplacedWith { node: self.index(&from.to_string()), field: "stream" });
         } else if let Some(node) = consumer {
-            self.nodes[mapping].follows = Some(Follows { node, field: "stream" });
+            self.nodes[mapping].replaced_with = Some(ReplacedWith { node, field: "stream" });
         }
     }
 
@@ -125,7 +125,7 @@ impl Builder<'_> {
     fn concurrency_of(&self, id: String, function: &spec::Function) -> Concurrency {
         let source = function.source.get_ref();
         let stream = named(&self.spec.stream, &source.from.get_ref().name)
-            .filter(|_| source.from.get_ref().kind == Kind::Stream);
+            .filter(|_| source.from.get_ref().kind == SectionKind::Stream);
         // On demand, and for a table's stream, AWS has as many shards as the traffic needs.
         let shards = stream.filter(|stream| stream.mode() == StreamMode::Provisioned).map(spec::Stream::shards);
         let reserved = function.reserved_concurrency.as_ref().map(|reserved| *reserved.get_ref());
@@ -134,10 +134,10 @@ impl Builder<'_> {
 
     fn sinks(&self, function: &spec::Function) -> Sinks {
         let name = |reference: &toml::Spanned<Reference>| self.physical(reference.get_ref());
-        let first = |kind: Kind| function.writes.iter().find(|sink| sink.get_ref().kind == kind).map(name);
+        let first = |kind: SectionKind| function.writes.iter().find(|sink| sink.get_ref().kind == kind).map(name);
         Sinks {
-            table: first(Kind::Table),
-            bucket: first(Kind::Bucket),
+            table: first(SectionKind::Table),
+            bucket: first(SectionKind::Bucket),
             topic: function.publishes.as_ref().map(name),
             dead_letters: function.dead_letters.as_ref().map(name),
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::Builder;
 use crate::aws::{Policy, Statement};
-use crate::spec::{self, Encryption, Kind, Reference, named};
+use crate::spec::{self, Encryption, Reference, SectionKind, named};
 
 const READ_STREAM: [&str; 5] = [
     "kinesis:DescribeStream",
@@ -42,7 +42,7 @@ impl Builder<'_> {
     }
 
     fn reads(&self, from: &Reference) -> Vec<Statement> {
-        if from.kind == Kind::Table {
+        if from.kind == SectionKind::Table {
             // A stream's ARN ends with the time when it was switched on, which nobody knows before.
             return vec![allow(&READ_TABLE_STREAM, vec![format!("{}/stream/*", self.arn(from))])];
         }
@@ -55,9 +55,10 @@ impl Builder<'_> {
 
     fn writes(&self, function: &spec::Function) -> Vec<Statement> {
         let mut statements = Vec::new();
-        let of_kind =
-            |kind: Kind| function.writes.iter().map(toml::Spanned::get_ref).filter(move |sink| sink.kind == kind);
-        let tables: BTreeSet<_> = of_kind(Kind::Table).map(|table| self.arn(table)).collect();
+        let of_kind = |kind: SectionKind| {
+            function.writes.iter().map(toml::Spanned::get_ref).filter(move |sink| sink.kind == kind)
+        };
+        let tables: BTreeSet<_> = of_kind(SectionKind::Table).map(|table| self.arn(table)).collect();
         if !tables.is_empty() {
             let actions = ["dynamodb:BatchWriteItem", "dynamodb:PutItem"];
             statements.push(allow(&actions, tables.into_iter().collect()));
@@ -65,11 +66,11 @@ impl Builder<'_> {
         // A recipe keeps to its prefix; what other code writes is not known.
         let prefix = function.recipe().and_then(|recipe| recipe.needs().bucket).unwrap_or_default();
         let objects: BTreeSet<_> =
-            of_kind(Kind::Bucket).map(|bucket| format!("{}/{prefix}*", self.arn(bucket))).collect();
+            of_kind(SectionKind::Bucket).map(|bucket| format!("{}/{prefix}*", self.arn(bucket))).collect();
         if !objects.is_empty() {
             statements.push(allow(&["s3:PutObject"], objects.into_iter().collect()));
         }
-        for bucket in of_kind(Kind::Bucket) {
+        for bucket in of_kind(SectionKind::Bucket) {
             statements.extend(self.encrypts(bucket));
         }
         statements
@@ -85,18 +86,19 @@ impl Builder<'_> {
             .chain(on_failure)
             .map(toml::Spanned::get_ref)
             .collect();
-        let arns =
-            |kind: Kind| targets.iter().filter(|target| target.kind == kind).map(|target| self.arn(target)).collect();
+        let arns = |kind: SectionKind| {
+            targets.iter().filter(|target| target.kind == kind).map(|target| self.arn(target)).collect()
+        };
         let mut statements = Vec::new();
-        let queues: Vec<_> = arns(Kind::Queue);
+        let queues: Vec<_> = arns(SectionKind::Queue);
         if !queues.is_empty() {
             statements.push(allow(&["sqs:SendMessage"], queues));
         }
-        let topics: Vec<_> = arns(Kind::Topic);
+        let topics: Vec<_> = arns(SectionKind::Topic);
         if !topics.is_empty() {
             statements.push(allow(&["sns:Publish"], topics));
         }
-        let buckets: Vec<_> = arns(Kind::Bucket);
+        let buckets: Vec<_> = arns(SectionKind::Bucket);
         if !buckets.is_empty() {
             // Lambda looks whether the bucket is there, and keeps on-failure records below this prefix.
             let objects = buckets.iter().map(|bucket| format!("{bucket}/aws/lambda/*")).collect();
@@ -110,8 +112,8 @@ impl Builder<'_> {
     /// Leave to encrypt with the key of its own that a bucket or topic has.
     fn encrypts(&self, sink: &Reference) -> Option<Statement> {
         let encryption = match sink.kind {
-            Kind::Bucket => named(&self.spec.bucket, &sink.name)?.encryption.as_ref()?.get_ref(),
-            Kind::Topic => named(&self.spec.topic, &sink.name)?.encryption.as_ref()?.get_ref(),
+            SectionKind::Bucket => named(&self.spec.bucket, &sink.name)?.encryption.as_ref()?.get_ref(),
+            SectionKind::Topic => named(&self.spec.topic, &sink.name)?.encryption.as_ref()?.get_ref(),
             _ => return None,
         };
         match encryption {

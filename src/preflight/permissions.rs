@@ -10,12 +10,12 @@ use futures_util::future::join_all;
 
 use crate::aws::{AwsError, aws};
 use crate::pipeline::Pipeline;
-use crate::plan::{Action, Plan, Warning};
-use crate::resources::{Cx, Resource as _, Type};
+use crate::plan::{Action, Plan, ResourceKind, Warning};
+use crate::resources::{Cx, Resource as _, actions};
 
 /// A warning for each kind of resource that the plan makes and the caller may not make. Nothing where that can't be known.
 pub(super) async fn missing(cx: &Cx, pipeline: &Pipeline, plan: &Plan) -> Vec<Warning> {
-    let mut made: BTreeMap<Type, Vec<usize>> = BTreeMap::new();
+    let mut made: BTreeMap<ResourceKind, Vec<usize>> = BTreeMap::new();
     for (index, (node, step)) in pipeline.nodes.iter().zip(&plan.steps).enumerate() {
         if matches!(step.action, Action::Create | Action::Replace) && step.refused.is_none() {
             made.entry(node.resource.kind()).or_default().push(index);
@@ -31,10 +31,10 @@ pub(super) async fn missing(cx: &Cx, pipeline: &Pipeline, plan: &Plan) -> Vec<Wa
         let arns = arns.into_iter().filter(|arn| !arn.is_empty()).collect();
         let functions =
             pipeline.functions().iter().map(|name| cx.aws.arn("lambda", &format!("function:{name}"))).collect();
-        (*kind, nodes[0], simulate(cx, &principal, kind.actions().own, arns, functions).await)
+        (*kind, nodes[0], simulate(cx, &principal, actions(*kind).own, arns, functions).await)
     }))
     .await;
-    let warning = |(kind, index, denied): (Type, usize, Result<BTreeSet<String>, AwsError>)| {
+    let warning = |(kind, index, denied): (ResourceKind, usize, Result<BTreeSet<String>, AwsError>)| {
         let denied = denied.ok().filter(|denied| !denied.is_empty())?;
         let list: Vec<_> = denied.into_iter().collect();
         Some(Warning {

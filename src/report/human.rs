@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 use super::json::RunReport;
-use crate::critical::Link;
+use crate::critical_path::Link;
 use crate::graph::Until;
 use crate::plan::{Action, Concurrency, Plan, Step};
 
@@ -101,8 +101,8 @@ fn line(text: &mut String, step: &Step, width: usize) {
     if let Some(loses) = &step.loses {
         let _ = writeln!(text, "    loses {loses}");
     }
-    if let Some(goes_on) = step.goes_on {
-        let _ = writeln!(text, "    {goes_on}");
+    if let Some(continuity) = step.continuity {
+        let _ = writeln!(text, "    {continuity}");
     }
 }
 

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::apply::{Ended, Outcome};
-use crate::critical::Link;
+use crate::critical_path::Link;
 use crate::plan::{Action, Change, Concurrency, Plan, Warning};
 
 /// What a run did, or would do.
@@ -54,9 +54,9 @@ pub(crate) struct ResourceReport {
     /// What a replacement or deletion loses.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) loses: Option<String>,
-    /// How a replacement goes on where the old one ended.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) goes_on: Option<&'static str>,
+    /// How a replacement continues where the old one ended.
+    #[serde(rename = "goes_on", skip_serializing_if = "Option::is_none")]
+    pub(crate) continuity: Option<&'static str>,
     /// Why it failed, was skipped or is refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) error: Option<String>,
@@ -111,7 +111,7 @@ pub(crate) fn run_report(
             seconds: end.map_or(0.0, |end| round(end.seconds())),
             changes: step.changes,
             loses: step.loses,
-            goes_on: step.goes_on,
+            continuity: step.continuity,
             error,
         });
     }

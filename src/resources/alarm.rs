@@ -6,9 +6,10 @@ use anyhow::Context as _;
 use aws_sdk_cloudwatch::types::{AlarmType, ComparisonOperator, Dimension, MetricAlarm, Statistic as Set, Tag};
 use serde_json::json;
 
-use super::resource::{Actions, Cx, Fields, Observed, Resource};
+use super::context::Cx;
+use super::resource::{Actions, Observed, Resource};
 use crate::aws::{Aws, AwsError, Tags, aws};
-use crate::plan::Change;
+use crate::plan::{Change, Fields};
 use crate::spec::{Comparison, MissingData, Seconds, Statistic, duration_text};
 
 /// What the caller must be allowed to do.

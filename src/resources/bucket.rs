@@ -10,10 +10,11 @@ use aws_sdk_s3::types::{
 };
 use serde_json::{Value, json};
 
-use super::resource::{Actions, Cx, Fields, Observed, Resource};
+use super::context::Cx;
+use super::resource::{Actions, Observed, Resource};
 use crate::aws::{Aws, AwsError, Tags, aws, canonical, in_use};
 use crate::failure::Hint;
-use crate::plan::Change;
+use crate::plan::{Change, Fields};
 use crate::spec::{Encryption, Seconds, Transition};
 
 /// What the plan calls S3's own keys, which are S3's default.
@@ -315,7 +316,7 @@ impl Resource for Bucket {
         contents::delete_with_contents(cx, &self.name).await
     }
 
-    async fn holds(&self, cx: &Cx) -> anyhow::Result<Option<String>> {
+    async fn contents(&self, cx: &Cx) -> anyhow::Result<Option<String>> {
         contents::amount(cx, &self.name).await.map(Some)
     }
 }

@@ -5,9 +5,10 @@ use std::time::Duration;
 use aws_sdk_kinesis::types::ConsumerDescription;
 use serde_json::json;
 
-use super::resource::{Actions, Cx, Fields, Observed, Resource};
+use super::context::Cx;
+use super::resource::{Actions, Observed, Resource};
 use crate::aws::{Aws, AwsError, Look, Tags, Wait, aws, in_use, wait};
-use crate::plan::Change;
+use crate::plan::{Change, Fields};
 
 const LIMIT: Duration = Duration::from_secs(5 * 60);
 

@@ -3,9 +3,10 @@
 use aws_sdk_cloudwatch::types::Tag;
 use serde_json::{Value, json};
 
-use super::resource::{Actions, Cx, Fields, Observed, Resource};
+use super::context::Cx;
+use super::resource::{Actions, Observed, Resource};
 use crate::aws::{Aws, Tags, aws};
-use crate::plan::Change;
+use crate::plan::{Change, Fields};
 
 /// What the caller must be allowed to do.
 pub(super) const ACTIONS: Actions = Actions {

@@ -10,11 +10,11 @@ use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::{Architecture as Set, Environment, FunctionCode, Runtime, TracingConfig, TracingMode};
 use serde_json::json;
 
-use super::resource::{Actions, Cx, Fields, Observed, Resource};
+use super::context::Cx;
+use super::resource::{Actions, Observed, Resource};
 use crate::aws::{Aws, AwsError, Look, Tags, Wait, aws, in_use, propagation, wait};
-use crate::code::Code;
-use crate::package::{Architecture, Package};
-use crate::plan::Change;
+use crate::package::{Architecture, Code, Package};
+use crate::plan::{Change, Fields};
 use crate::spec::{Seconds, duration_text};
 
 /// `provided` runtimes start the file of this name whatever the handler setting says.

@@ -5,9 +5,10 @@ use aws_sdk_cloudwatchlogs::types::LogGroup as Description;
 use indicatif::HumanBytes;
 use serde_json::json;
 
-use super::resource::{Actions, Cx, Fields, Observed, Resource};
+use super::context::Cx;
+use super::resource::{Actions, Observed, Resource};
 use crate::aws::{Aws, AwsError, Owner, PIPELINE_TAG, Tags, aws};
-use crate::plan::Change;
+use crate::plan::{Change, Fields};
 use crate::spec::{Seconds, duration_text};
 
 const DAY: u64 = 86_400;
@@ -128,7 +129,7 @@ impl Resource for LogGroup {
         }
     }
 
-    async fn holds(&self, cx: &Cx) -> anyhow::Result<Option<String>> {
+    async fn contents(&self, cx: &Cx) -> anyhow::Result<Option<String>> {
         let bytes = self.description(cx).await?.and_then(|group| group.stored_bytes).unwrap_or(0);
         Ok(Some(format!("its logs ({} as far as CloudWatch has counted)", HumanBytes(bytes.unsigned_abs()))))
     }

@@ -18,9 +18,10 @@ use handover::Place;
 pub(crate) use handover::record_ages;
 pub(crate) use source::MappingSource;
 
-use super::resource::{Actions, Cx, Fields, Observed, Resource};
+use super::context::Cx;
+use super::resource::{Actions, Observed, Resource};
 use crate::aws::{Aws, AwsError, Look, Tags, Wait, aws, in_use, propagation, wait};
-use crate::plan::Change;
+use crate::plan::{Change, Fields};
 use crate::spec::{Pattern, Seconds, StartingPosition, duration_text};
 
 /// A new mapping takes up to a minute, and longer behind a busy function.
@@ -55,8 +56,8 @@ pub(crate) struct Mapping {
     pub(crate) filter: Vec<Pattern>,
     pub(crate) tumbling_window: Seconds,
     pub(crate) enabled: bool,
-    /// True while it is made anew beside one of an earlier stream of the same table.
-    pub(crate) anew: Arc<AtomicBool>,
+    /// True while it is created beside the mapping of an earlier stream of the same table, which reads that to its end.
+    pub(crate) beside_earlier_stream: Arc<AtomicBool>,
     /// True when this run also makes the stream, so that its beginning is the right place to start.
     pub(crate) source_is_new: Arc<AtomicBool>,
 }
@@ -73,7 +74,7 @@ impl Mapping {
         let ever = || {
             all.iter().position(|mapping| mapping.event_source_arn.as_deref().is_some_and(|arn| self.source.is(arn)))
         };
-        if now.is_none() && self.anew.load(Ordering::Relaxed) {
+        if now.is_none() && self.beside_earlier_stream.load(Ordering::Relaxed) {
             return None;
         }
         let ours = now.or_else(ever).unwrap_or(0);
@@ -210,7 +211,7 @@ impl Resource for Mapping {
             .then_some("the mapping's place in the stream: records are skipped or read again")
     }
 
-    fn goes_on(&self, seen: &Observed) -> Option<&'static str> {
+    fn continuity(&self, seen: &Observed) -> Option<&'static str> {
         let old = seen.fields.get("source").and_then(Value::as_str)?;
         if self.starts_elsewhere(seen.fields.get("starting_position").and_then(Value::as_str)) {
             return None;
@@ -385,7 +386,7 @@ impl Resource for Mapping {
     }
 
     /// Stops the old mapping and notes where it was; or leaves it to read an older stream of the table to its end.
-    async fn make_way(&self, cx: &Cx) -> anyhow::Result<()> {
+    async fn prepare_replacement(&self, cx: &Cx) -> anyhow::Result<()> {
         self.prepare(cx).await?;
         let Some(old) = self.find(cx).await? else { return Ok(()) };
         let (Some(uuid), Some(arn)) = (&old.uuid, &old.event_source_arn) else { return self.delete(cx).await };
@@ -394,7 +395,7 @@ impl Resource for Mapping {
             return self.delete(cx).await;
         }
         if !self.source.has_timestamps() && self.source.is(arn) {
-            self.anew.store(true, Ordering::Relaxed);
+            self.beside_earlier_stream.store(true, Ordering::Relaxed);
             return Ok(());
         }
         if !self.source.is_same_stream(arn) {

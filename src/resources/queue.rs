@@ -7,9 +7,10 @@ use anyhow::Context as _;
 use aws_sdk_sqs::types::QueueAttributeName as Attribute;
 use serde_json::{Value, json};
 
-use super::resource::{Actions, Cx, Fields, Observed, Resource};
+use super::context::Cx;
+use super::resource::{Actions, Observed, Resource};
 use crate::aws::{Aws, Look, Tags, Wait, aws, canonical, wait};
-use crate::plan::Change;
+use crate::plan::{Change, Fields};
 use crate::spec::{Seconds, duration_text};
 
 /// How long SQS keeps the name of a deleted queue for itself.
@@ -197,7 +198,7 @@ impl Resource for Queue {
         wait(&gone, async || self.look(cx).await, cx.noting()).await
     }
 
-    async fn holds(&self, cx: &Cx) -> anyhow::Result<Option<String>> {
+    async fn contents(&self, cx: &Cx) -> anyhow::Result<Option<String>> {
         // Waiting, in somebody's hands, and not due yet.
         let counts = [
             Attribute::ApproximateNumberOfMessages,

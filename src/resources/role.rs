@@ -5,9 +5,10 @@ use aws_sdk_iam::types::Tag;
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
-use super::resource::{Actions, Cx, Fields, Observed, Resource};
+use super::context::Cx;
+use super::resource::{Actions, Observed, Resource};
 use crate::aws::{Aws, Policy, Tags, assume_role_policy, aws, canonical, in_use};
-use crate::plan::Change;
+use crate::plan::{Change, Fields};
 
 /// All roles are under this path, so that an operator's own policy can name them.
 pub(crate) const PATH: &str = "/streamkit/";

@@ -8,9 +8,10 @@ use aws_sdk_kinesis::types::{
 };
 use serde_json::{Value, json};
 
-use super::resource::{Actions, Cx, Fields, Observed, Resource};
+use super::context::Cx;
+use super::resource::{Actions, Observed, Resource};
 use crate::aws::{Aws, AwsError, Look, Tags, Wait, aws, wait};
-use crate::plan::Change;
+use crate::plan::{Change, Fields};
 use crate::spec::{Encryption, Seconds, StreamMode, duration_text};
 
 /// The alias of the key that AWS keeps for Kinesis.
@@ -250,7 +251,7 @@ impl Resource for Stream {
         }
     }
 
-    async fn holds(&self, cx: &Cx) -> anyhow::Result<Option<String>> {
+    async fn contents(&self, cx: &Cx) -> anyhow::Result<Option<String>> {
         let hours = self.summary(cx).await?.map_or(0, |summary| summary.retention_period_hours);
         let kept = duration_text(u64::try_from(hours).unwrap_or(0) * HOUR);
         Ok(Some(format!("its records (those of the last {kept})")))

@@ -13,9 +13,10 @@ use aws_sdk_dynamodb::types::{
 use serde_json::{Value, json};
 
 use self::scaling::Scaling;
-use super::resource::{Actions, Cx, Fields, Observed, Resource};
+use super::context::Cx;
+use super::resource::{Actions, Observed, Resource};
 use crate::aws::{Aws, AwsError, Look, Tags, Wait, aws, in_use, wait};
-use crate::plan::Change;
+use crate::plan::{Change, Fields};
 use crate::spec::{AttributeType, Billing, Key, ViewType};
 
 const LIMIT: Duration = Duration::from_secs(15 * 60);
@@ -373,7 +374,7 @@ impl Resource for Table {
         }
     }
 
-    async fn holds(&self, cx: &Cx) -> anyhow::Result<Option<String>> {
+    async fn contents(&self, cx: &Cx) -> anyhow::Result<Option<String>> {
         let items = self.description(cx).await?.and_then(|table| table.item_count).unwrap_or(0);
         // DynamoDB counts every six hours: a new table says 0 whatever it holds.
         Ok(Some(format!("its items ({items} when DynamoDB last counted, up to six hours ago)")))

@@ -7,9 +7,10 @@ use serde_json::{Value, json};
 
 pub(crate) use self::subscription::Subscription;
 
-use super::resource::{Actions, Cx, Fields, Observed, Resource};
+use super::context::Cx;
+use super::resource::{Actions, Observed, Resource};
 use crate::aws::{Aws, Tags, aws};
-use crate::plan::Change;
+use crate::plan::{Change, Fields};
 use crate::spec::Encryption;
 
 /// The alias of the key that AWS keeps for SNS.

@@ -14,7 +14,7 @@ use toml::Spanned;
 
 use super::finding::{Finding, did_you_mean};
 use super::lint;
-use super::reference::{Kind, Reference};
+use super::reference::{Reference, SectionKind};
 use super::types::{Bucket, Spec, StorageClass, Stream, StreamMode};
 use super::units::Seconds;
 use super::values::{Billing, Encryption};
@@ -196,7 +196,7 @@ impl Checker<'_> {
         }
     }
 
-    fn refers(&mut self, reference: &Spanned<Reference>, kinds: &[Kind], rule: &str) {
+    fn refers(&mut self, reference: &Spanned<Reference>, kinds: &[SectionKind], rule: &str) {
         if !kinds.contains(&reference.get_ref().kind) {
             let words: Vec<_> = kinds.iter().map(|kind| format!("\"{}.NAME\"", kind.word())).collect();
             self.say(

@@ -13,7 +13,7 @@ use toml::Spanned;
 pub(crate) use rule::Rule;
 
 use super::finding::{Finding, did_you_mean};
-use super::reference::{Kind, Reference};
+use super::reference::{Reference, SectionKind};
 use super::types::{Queue, Spec, Stream, Topic};
 use super::values::Encryption;
 use crate::plan::Warning;
@@ -92,7 +92,7 @@ impl Linter<'_> {
         if stream.encryption == Encryption::None {
             self.say(
                 Rule::Unencrypted,
-                Reference::new(Kind::Stream, name.get_ref()),
+                Reference::new(SectionKind::Stream, name.get_ref()),
                 name.span(),
                 "this stream's records are stored unencrypted",
                 "remove `encryption`: AWS's own key costs nothing but its calls",
@@ -105,7 +105,7 @@ impl Linter<'_> {
         if *encryption.get_ref() == Encryption::None && !self.spec.has_alarm_that_notifies(name.get_ref()) {
             self.say(
                 Rule::Unencrypted,
-                Reference::new(Kind::Topic, name.get_ref()),
+                Reference::new(SectionKind::Topic, name.get_ref()),
                 encryption.span(),
                 "this topic's messages are stored unencrypted",
                 "remove `encryption`",
@@ -114,7 +114,7 @@ impl Linter<'_> {
     }
 
     fn queue(&mut self, name: &Spanned<String>, queue: &Queue) {
-        let section = Reference::new(Kind::Queue, name.get_ref());
+        let section = Reference::new(SectionKind::Queue, name.get_ref());
         let target = queue.dead_letters.as_ref().map(Spanned::get_ref);
         let dead = target.and_then(|target| super::named(&self.spec.queue, &target.name));
         if let (Some(target), Some(dead)) = (target, dead)

@@ -14,7 +14,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::finding::{Finding, Findings, did_you_mean};
 use super::lint::{Advices, lint};
-use super::reference::{Kind, Reference};
+use super::reference::{Reference, SectionKind};
 use super::types::Spec;
 use super::{check, names};
 
@@ -89,7 +89,7 @@ pub(crate) fn is_zip(path: &Path) -> bool {
 /// The sections that the file has, wrong ones included, so that a reference to one is not a second mistake.
 fn sections_of(document: &DeTable<'_>) -> BTreeSet<Reference> {
     let mut present = BTreeSet::new();
-    for kind in Kind::ALL {
+    for kind in SectionKind::ALL {
         if let Some(DeValue::Table(sections)) = document.get(kind.word()).map(Spanned::get_ref) {
             present.extend(sections.keys().map(|name| Reference::new(kind, name.get_ref())));
         }

@@ -18,7 +18,7 @@ pub(crate) use lint::Advices;
 pub(crate) use load::{is_zip, load};
 pub(crate) use names::{Naming, mistake_in_name};
 pub(crate) use pattern::Pattern;
-pub(crate) use reference::{Kind, Reference};
+pub(crate) use reference::{Reference, SectionKind};
 pub(crate) use subscriber::{FilterOn, Recipient};
 pub(crate) use types::{
     Alarm, Architecture, AttributeType, Comparison, Consumer, Function, Key, MissingData, Queue, Spec,

@@ -1,7 +1,7 @@
 //! Physical names, and the limits that AWS sets to them.
 
 use super::finding::Finding;
-use super::reference::Kind;
+use super::reference::SectionKind;
 use super::types::Spec;
 
 /// How names in the spec become names in AWS: `<name>[-<stage>]-<key>`.
@@ -36,17 +36,17 @@ impl Naming {
 }
 
 /// The longest physical name: of the resource itself and of what is derived from it.
-fn longest(kind: Kind) -> (usize, &'static str) {
+fn longest(kind: SectionKind) -> (usize, &'static str) {
     match kind {
-        Kind::Stream => (128, "a Kinesis stream name"),
-        Kind::Table => (255, "a DynamoDB table name"),
-        Kind::Queue => (80, "an SQS queue name"),
+        SectionKind::Stream => (128, "a Kinesis stream name"),
+        SectionKind::Table => (255, "a DynamoDB table name"),
+        SectionKind::Queue => (80, "an SQS queue name"),
         // Account and region follow the name: at most 12 and 14 characters, and two hyphens.
-        Kind::Bucket => (63 - 28, "an S3 bucket name, before account and region,"),
+        SectionKind::Bucket => (63 - 28, "an S3 bucket name, before account and region,"),
         // Its role's name has at most 64, of which the region, which follows the function's, takes 15 with a hyphen.
-        Kind::Function => (64 - 15, "a Lambda function name, to which its role's name adds the region,"),
-        Kind::Topic => (256, "an SNS topic name"),
-        Kind::Alarm => (255, "a CloudWatch alarm name"),
+        SectionKind::Function => (64 - 15, "a Lambda function name, to which its role's name adds the region,"),
+        SectionKind::Topic => (256, "an SNS topic name"),
+        SectionKind::Alarm => (255, "a CloudWatch alarm name"),
     }
 }
 
@@ -84,7 +84,7 @@ pub(crate) fn check(spec: &Spec, stage: Option<&str>) -> Vec<Finding> {
             );
             continue;
         }
-        if reference.kind == Kind::Bucket
+        if reference.kind == SectionKind::Bucket
             && !name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
         {
             findings.push(

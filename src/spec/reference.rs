@@ -8,7 +8,7 @@ use super::values::text;
 
 /// The kinds of section that can be referred to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Kind {
+pub(crate) enum SectionKind {
     Stream,
     Table,
     Queue,
@@ -18,7 +18,7 @@ pub(crate) enum Kind {
     Alarm,
 }
 
-impl Kind {
+impl SectionKind {
     pub(crate) const ALL: [Self; 7] =
         [Self::Stream, Self::Table, Self::Queue, Self::Bucket, Self::Function, Self::Topic, Self::Alarm];
 
@@ -43,12 +43,12 @@ impl Kind {
 /// `kind.name`, as in `queue.dlq`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Reference {
-    pub(crate) kind: Kind,
+    pub(crate) kind: SectionKind,
     pub(crate) name: String,
 }
 
 impl Reference {
-    pub(crate) fn new(kind: Kind, name: &str) -> Self {
+    pub(crate) fn new(kind: SectionKind, name: &str) -> Self {
         Self { kind, name: name.to_owned() }
     }
 
@@ -57,8 +57,8 @@ impl Reference {
         let (word, name) = text
             .split_once('.')
             .ok_or_else(|| format!("`{text}` is not a reference: write a kind and a name, such as \"queue.dlq\""))?;
-        let kind = Kind::from_word(word).ok_or_else(|| {
-            let words: Vec<_> = Kind::ALL.iter().map(|kind| kind.word()).collect();
+        let kind = SectionKind::from_word(word).ok_or_else(|| {
+            let words: Vec<_> = SectionKind::ALL.iter().map(|kind| kind.word()).collect();
             format!("`{text}` is not a reference: write one of {}", words.join(", "))
         })?;
         Ok(Self { kind, name: name.to_owned() })

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 
 use super::pattern::Pattern;
-use super::reference::{Kind, Reference};
+use super::reference::{Reference, SectionKind};
 
 /// A subscriber: an address, or a queue of this file, and what it is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,7 +45,9 @@ impl Recipient {
             }
             Some(("sms", number)) if number.starts_with('+') => Ok(Self::Address("sms", number.to_owned())),
             Some(("https", _)) => Ok(Self::Address("https", text.to_owned())),
-            None if text.starts_with("queue.") => Ok(Self::Queue(Reference::new(Kind::Queue, &text["queue.".len()..]))),
+            None if text.starts_with("queue.") => {
+                Ok(Self::Queue(Reference::new(SectionKind::Queue, &text["queue.".len()..])))
+            }
             _ => Err(format!(
                 "`{text}` is not a subscriber: write \"queue.NAME\", \"email:you@example.com\", \"sms:+15550100\" or an \"https://…\" address"
             )),

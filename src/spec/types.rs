@@ -9,7 +9,7 @@ use streamkit_recipes::{Sampled, View};
 use toml::Spanned;
 
 use super::pattern::Pattern;
-use super::reference::{Kind, Reference};
+use super::reference::{Reference, SectionKind};
 use super::subscriber::Subscriber;
 use super::units::Seconds;
 use super::values::{Billing, Encryption, OneOrMany, Threshold};
@@ -442,25 +442,25 @@ impl Stream {
 impl Spec {
     /// True when an alarm publishes to the topic of this name.
     pub(crate) fn has_alarm_that_notifies(&self, topic: &str) -> bool {
-        let topic = Reference::new(Kind::Topic, topic);
+        let topic = Reference::new(SectionKind::Topic, topic);
         self.alarm.values().any(|alarm| alarm.notify.0.iter().any(|target| *target.get_ref() == topic))
     }
 
     /// Every section that can be referred to, with the place of its name.
     pub(crate) fn sections(&self) -> Vec<(Reference, std::ops::Range<usize>)> {
         fn named<T>(
-            kind: Kind,
+            kind: SectionKind,
             sections: &Sections<T>,
         ) -> impl Iterator<Item = (Reference, std::ops::Range<usize>)> + '_ {
             sections.keys().map(move |name| (Reference::new(kind, name.get_ref()), name.span()))
         }
-        named(Kind::Stream, &self.stream)
-            .chain(named(Kind::Table, &self.table))
-            .chain(named(Kind::Queue, &self.queue))
-            .chain(named(Kind::Bucket, &self.bucket))
-            .chain(named(Kind::Function, &self.function))
-            .chain(named(Kind::Topic, &self.topic))
-            .chain(named(Kind::Alarm, &self.alarm))
+        named(SectionKind::Stream, &self.stream)
+            .chain(named(SectionKind::Table, &self.table))
+            .chain(named(SectionKind::Queue, &self.queue))
+            .chain(named(SectionKind::Bucket, &self.bucket))
+            .chain(named(SectionKind::Function, &self.function))
+            .chain(named(SectionKind::Topic, &self.topic))
+            .chain(named(SectionKind::Alarm, &self.alarm))
             .collect()
     }
 }

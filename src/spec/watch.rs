@@ -1,6 +1,6 @@
 //! What an alarm's `watch` may name: the metrics that AWS publishes for the things in a spec.
 
-use super::reference::{Kind, Reference};
+use super::reference::{Reference, SectionKind};
 use super::types::Statistic;
 use super::values::Threshold;
 
@@ -27,7 +27,7 @@ impl Measures {
 /// A metric that AWS publishes without being asked.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Metric {
-    pub(crate) kind: Kind,
+    pub(crate) kind: SectionKind,
     /// The last word of a `watch`.
     pub(crate) word: &'static str,
     pub(crate) namespace: &'static str,
@@ -39,7 +39,7 @@ pub(crate) struct Metric {
 }
 
 const fn metric(
-    kind: Kind,
+    kind: SectionKind,
     word: &'static str,
     (namespace, name, dimension): (&'static str, &'static str, &'static str),
     statistic: Statistic,
@@ -53,87 +53,93 @@ pub(crate) const CONCURRENCY: &str = "concurrent-executions";
 
 /// <https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html> and its siblings for Kinesis, DynamoDB and SQS.
 pub(crate) const METRICS: [Metric; 14] = [
-    metric(Kind::Function, "errors", ("AWS/Lambda", "Errors", "FunctionName"), Statistic::Sum, Measures::Count),
-    metric(Kind::Function, "throttles", ("AWS/Lambda", "Throttles", "FunctionName"), Statistic::Sum, Measures::Count),
+    metric(SectionKind::Function, "errors", ("AWS/Lambda", "Errors", "FunctionName"), Statistic::Sum, Measures::Count),
     metric(
-        Kind::Function,
+        SectionKind::Function,
+        "throttles",
+        ("AWS/Lambda", "Throttles", "FunctionName"),
+        Statistic::Sum,
+        Measures::Count,
+    ),
+    metric(
+        SectionKind::Function,
         "invocations",
         ("AWS/Lambda", "Invocations", "FunctionName"),
         Statistic::Sum,
         Measures::Count,
     ),
     metric(
-        Kind::Function,
+        SectionKind::Function,
         "duration",
         ("AWS/Lambda", "Duration", "FunctionName"),
         Statistic::Maximum,
         Measures::Milliseconds,
     ),
     metric(
-        Kind::Function,
+        SectionKind::Function,
         "iterator-age",
         ("AWS/Lambda", "IteratorAge", "FunctionName"),
         Statistic::Maximum,
         Measures::Milliseconds,
     ),
     metric(
-        Kind::Function,
+        SectionKind::Function,
         CONCURRENCY,
         ("AWS/Lambda", "ConcurrentExecutions", "FunctionName"),
         Statistic::Maximum,
         Measures::Count,
     ),
     metric(
-        Kind::Queue,
+        SectionKind::Queue,
         "depth",
         ("AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName"),
         Statistic::Maximum,
         Measures::Count,
     ),
     metric(
-        Kind::Queue,
+        SectionKind::Queue,
         "oldest-message",
         ("AWS/SQS", "ApproximateAgeOfOldestMessage", "QueueName"),
         Statistic::Maximum,
         Measures::Seconds,
     ),
     metric(
-        Kind::Stream,
+        SectionKind::Stream,
         "iterator-age",
         ("AWS/Kinesis", "GetRecords.IteratorAgeMilliseconds", "StreamName"),
         Statistic::Maximum,
         Measures::Milliseconds,
     ),
     metric(
-        Kind::Stream,
+        SectionKind::Stream,
         "write-throttles",
         ("AWS/Kinesis", "WriteProvisionedThroughputExceeded", "StreamName"),
         Statistic::Sum,
         Measures::Count,
     ),
     metric(
-        Kind::Stream,
+        SectionKind::Stream,
         "read-throttles",
         ("AWS/Kinesis", "ReadProvisionedThroughputExceeded", "StreamName"),
         Statistic::Sum,
         Measures::Count,
     ),
     metric(
-        Kind::Table,
+        SectionKind::Table,
         "write-throttles",
         ("AWS/DynamoDB", "WriteThrottleEvents", "TableName"),
         Statistic::Sum,
         Measures::Count,
     ),
     metric(
-        Kind::Table,
+        SectionKind::Table,
         "read-throttles",
         ("AWS/DynamoDB", "ReadThrottleEvents", "TableName"),
         Statistic::Sum,
         Measures::Count,
     ),
     metric(
-        Kind::Topic,
+        SectionKind::Topic,
         "failed-deliveries",
         ("AWS/SNS", "NumberOfNotificationsFailed", "TopicName"),
         Statistic::Sum,

@@ -7,8 +7,7 @@ use super::scene::Scene;
 use crate::aws::aws;
 use crate::observe::{Allowed, observe};
 use crate::pipeline::FlowSource;
-use crate::plan::{Action, Step};
-use crate::resources::Type;
+use crate::plan::{Action, ResourceKind, Step};
 
 /// Compares AWS with the spec. The second value names what is missing without which no event can flow.
 pub(super) async fn check(scene: &Scene<'_>) -> anyhow::Result<(Verdict, Vec<String>)> {
@@ -38,12 +37,12 @@ fn wrong(step: &Step) -> Option<String> {
 fn is_vital(step: &Step, scene: &Scene<'_>) -> bool {
     let flow = scene.flow;
     match step.kind {
-        Type::Stream => step.name == flow.source.name(),
-        Type::Table => step.name == flow.source.name() || Some(&step.name) == flow.table.as_ref(),
-        Type::Bucket => Some(&step.name) == flow.bucket.as_ref(),
-        Type::Topic => Some(&step.name) == flow.topic.as_ref(),
-        Type::Function => step.name == flow.function,
-        Type::Mapping => step.node == format!("function.{}.source", flow.key),
+        ResourceKind::Stream => step.name == flow.source.name(),
+        ResourceKind::Table => step.name == flow.source.name() || Some(&step.name) == flow.table.as_ref(),
+        ResourceKind::Bucket => Some(&step.name) == flow.bucket.as_ref(),
+        ResourceKind::Topic => Some(&step.name) == flow.topic.as_ref(),
+        ResourceKind::Function => step.name == flow.function,
+        ResourceKind::Mapping => step.node == format!("function.{}.source", flow.key),
         _ => false,
     }
 }

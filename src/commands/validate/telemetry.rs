@@ -14,7 +14,8 @@ use super::check::{Verdict, counted, listed};
 use super::run::Poison;
 use super::scene::{Scene, epoch_ms, up_first};
 use crate::aws::aws;
-use crate::resources::{Resource as _, Type};
+use crate::plan::ResourceKind;
+use crate::resources::Resource as _;
 
 /// How far this machine's clock and AWS's may lie apart.
 const SKEW: Duration = Duration::from_mins(1);
@@ -220,7 +221,7 @@ async fn filter(scene: &Scene<'_>, pattern: &str) -> anyhow::Result<Vec<String>>
 
 /// The names of the pipeline's alarms.
 pub(super) fn alarm_names(scene: &Scene<'_>) -> Vec<String> {
-    let nodes = scene.session.pipeline.nodes.iter().filter(|node| node.resource.kind() == Type::Alarm);
+    let nodes = scene.session.pipeline.nodes.iter().filter(|node| node.resource.kind() == ResourceKind::Alarm);
     nodes.map(|node| node.resource.name().to_owned()).collect()
 }
 

@@ -6,7 +6,7 @@ use anyhow::{Context as _, bail};
 use aws_sdk_s3::types::{Delete, ObjectIdentifier};
 use tokio::time::Instant;
 
-use super::super::resource::Cx;
+use super::super::context::Cx;
 use crate::aws::{aws, in_use};
 
 /// What ListObjectVersions and DeleteObjects take at a time.

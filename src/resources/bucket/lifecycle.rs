@@ -8,9 +8,10 @@ use aws_sdk_s3::types::{
 };
 use serde_json::json;
 
-use super::super::resource::{Cx, Fields};
+use super::super::context::Cx;
 use super::{Bucket, unset};
 use crate::aws::{AwsError, aws, in_use};
+use crate::plan::Fields;
 use crate::spec::{StorageClass, Transition, duration_text};
 
 /// The name of our rule.

@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 
-use super::super::resource::Cx;
+use super::super::context::Cx;
 use super::super::role::PATH;
 use crate::aws::aws;
 

@@ -3,29 +3,30 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::super::resource::{Any, Cx, Type};
+use super::super::any::Any;
+use super::super::context::Cx;
 use super::super::{
     Alarm, AlarmMetric, Bucket, Consumer, Dashboard, Function, LogGroup, Mapping, MappingSource, Queue, Role, Stream,
     Table, Topic,
 };
 use crate::aws::Policy;
-use crate::code::Code;
-use crate::package::{Architecture, Origin, Target};
+use crate::package::{Architecture, Code, Origin, Target};
+use crate::plan::ResourceKind;
 use crate::spec::{AttributeType, Billing, Comparison, Encryption, Key, MissingData, Seconds, Statistic, StreamMode};
 
 /// Enough of a resource to look at it and to delete it.
-pub(super) fn stub(cx: &Cx, kind: Type, name: &str) -> Any {
+pub(super) fn stub(cx: &Cx, kind: ResourceKind, name: &str) -> Any {
     let name = name.to_owned();
     let none = Seconds(0);
     match kind {
-        Type::Stream => Any::Stream(Stream {
+        ResourceKind::Stream => Any::Stream(Stream {
             name,
             mode: StreamMode::Provisioned,
             shards: 1,
             retention: none,
             encryption: Encryption::None,
         }),
-        Type::Table => Any::Table(Table {
+        ResourceKind::Table => Any::Table(Table {
             name,
             partition_key: Key { name: String::new(), kind: AttributeType::S },
             sort_key: None,
@@ -35,10 +36,12 @@ pub(super) fn stub(cx: &Cx, kind: Type, name: &str) -> Any {
             point_in_time_recovery: false,
             protect: false,
         }),
-        Type::Queue => Any::Queue(Queue { name, retention: none, visibility: none, redrive: None, fed_by: Vec::new() }),
+        ResourceKind::Queue => {
+            Any::Queue(Queue { name, retention: none, visibility: none, redrive: None, fed_by: Vec::new() })
+        }
         // The stream is said by whoever found it.
-        Type::Consumer => Any::Consumer(Consumer { name, stream: String::new() }),
-        Type::Bucket => Any::Bucket(Bucket {
+        ResourceKind::Consumer => Any::Consumer(Consumer { name, stream: String::new() }),
+        ResourceKind::Bucket => Any::Bucket(Bucket {
             arn: Bucket::arn_of(&cx.aws, &name),
             name,
             encryption: None,
@@ -46,9 +49,9 @@ pub(super) fn stub(cx: &Cx, kind: Type, name: &str) -> Any {
             expire: None,
             transition: None,
         }),
-        Type::Role => Any::Role(Role { name, policy: Policy::default() }),
-        Type::LogGroup => Any::LogGroup(LogGroup { name, retention: none }),
-        Type::Function => Any::Function(Function {
+        ResourceKind::Role => Any::Role(Role { name, policy: Policy::default() }),
+        ResourceKind::LogGroup => Any::LogGroup(LogGroup { name, retention: none }),
+        ResourceKind::Function => Any::Function(Function {
             name,
             role: String::new(),
             memory: 0,
@@ -59,7 +62,7 @@ pub(super) fn stub(cx: &Cx, kind: Type, name: &str) -> Any {
             environment: BTreeMap::new(),
             code: Arc::new(Code::new(std::path::PathBuf::new(), Origin::Bundled, Target::Host)),
         }),
-        Type::Mapping => Any::Mapping(Mapping {
+        ResourceKind::Mapping => Any::Mapping(Mapping {
             function: name,
             source: MappingSource::Stream(String::new()),
             source_arn: Arc::default(),
@@ -74,12 +77,12 @@ pub(super) fn stub(cx: &Cx, kind: Type, name: &str) -> Any {
             filter: Vec::new(),
             tumbling_window: none,
             enabled: true,
-            anew: Arc::default(),
+            beside_earlier_stream: Arc::default(),
             source_is_new: Arc::default(),
         }),
-        Type::Dashboard => Any::Dashboard(Dashboard { name, body: serde_json::Value::Null }),
-        Type::Topic => Any::Topic(Topic { name, subscribers: Vec::new(), encryption: Encryption::None }),
-        Type::Alarm => Any::Alarm(Alarm {
+        ResourceKind::Dashboard => Any::Dashboard(Dashboard { name, body: serde_json::Value::Null }),
+        ResourceKind::Topic => Any::Topic(Topic { name, subscribers: Vec::new(), encryption: Encryption::None }),
+        ResourceKind::Alarm => Any::Alarm(Alarm {
             name,
             description: None,
             metric: AlarmMetric { namespace: String::new(), name: String::new(), dimensions: BTreeMap::new() },

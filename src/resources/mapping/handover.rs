@@ -1,4 +1,4 @@
-//! How reading goes on where a mapping has to be made anew: without a gap, and with as little read twice as can be known.
+//! Where a replaced mapping starts to read: without a gap, and with as little read twice as can be known.
 //!
 //! A mapping's place in its stream goes with it, and AWS does not tell it. What it tells is how old the records were that
 //! the function was given last (the metric IteratorAge), so the new mapping starts that much before the old one ended.
@@ -10,7 +10,7 @@ use aws_sdk_cloudwatch::types::{Datapoint, Dimension, Statistic};
 use aws_sdk_lambda::types::EventSourceMappingConfiguration;
 use jiff::Timestamp;
 
-use super::super::resource::Cx;
+use super::super::context::Cx;
 use crate::aws::{AwsError, RESUME_TAG, aws};
 
 /// How far back metrics are read; CloudWatch gives 1,440 points at a time.

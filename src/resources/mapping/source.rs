@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
 use super::super::Consumer;
-use super::super::resource::Cx;
+use super::super::context::Cx;
 use crate::aws::{Aws, aws};
 
 /// How long a table's stream keeps changes, also after it was switched off.

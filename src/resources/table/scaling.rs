@@ -8,7 +8,7 @@ use aws_sdk_applicationautoscaling::types::{
 };
 
 use crate::aws::{AwsError, aws, in_use};
-use crate::resources::resource::Cx;
+use crate::resources::context::Cx;
 use crate::spec::Autoscaling;
 
 /// The two that streamkit sets: what a plan calls it, its dimension, its metric.

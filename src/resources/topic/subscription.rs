@@ -3,7 +3,7 @@
 use futures_util::future::try_join_all;
 use serde_json::{Value, json};
 
-use super::super::resource::Cx;
+use super::super::context::Cx;
 use crate::aws::{AwsError, aws};
 use crate::spec::Pattern;
 

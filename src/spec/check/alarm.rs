@@ -4,7 +4,7 @@ use toml::Spanned;
 
 use super::{Checker, DAY, MINUTE};
 use crate::spec::finding::Finding;
-use crate::spec::reference::{Kind, Reference};
+use crate::spec::reference::{Reference, SectionKind};
 use crate::spec::types::{Alarm, named};
 use crate::spec::values::Threshold;
 use crate::spec::watch::{CONCURRENCY, Measures, Metric, watched};
@@ -25,7 +25,7 @@ impl Checker<'_> {
             );
         }
         for target in &alarm.notify.0 {
-            self.refers(target, &[Kind::Topic], "an alarm notifies topics");
+            self.refers(target, &[SectionKind::Topic], "an alarm notifies topics");
         }
         match (&alarm.metric, &alarm.watch) {
             (Some(_), Some(watch)) => {
@@ -44,7 +44,7 @@ impl Checker<'_> {
     /// A share is one of a function's reserved concurrency: of nothing else is it known here how much there is.
     fn share(&mut self, reference: &Reference, metric: &Metric, alarm: &Alarm) {
         let span = alarm.threshold.span();
-        if (metric.kind, metric.word) != (Kind::Function, CONCURRENCY) {
+        if (metric.kind, metric.word) != (SectionKind::Function, CONCURRENCY) {
             let message = format!("there is no limit of `{}` that a share could be of", metric.word);
             self.say(span, message, "write the threshold as a number or a duration");
         } else if named(&self.spec.function, &reference.name)

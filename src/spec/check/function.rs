@@ -8,7 +8,7 @@ use toml::Spanned;
 
 use super::{Checker, DAY, MINUTE, view};
 use crate::spec::finding::did_you_mean;
-use crate::spec::reference::{Kind, Reference};
+use crate::spec::reference::{Reference, SectionKind};
 use crate::spec::types::{AttributeType, Consumer, Function, Key, Source, Table, named};
 
 /// The only retentions that CloudWatch Logs takes, in days.
@@ -83,7 +83,7 @@ impl Checker<'_> {
     fn sinks(&mut self, function: &Function) {
         let from = function.source.get_ref().from.get_ref();
         for (index, sink) in function.writes.iter().enumerate() {
-            self.refers(sink, &[Kind::Table, Kind::Bucket], "a function writes to tables and buckets");
+            self.refers(sink, &[SectionKind::Table, SectionKind::Bucket], "a function writes to tables and buckets");
             if function.writes[..index].iter().any(|earlier| earlier.get_ref() == sink.get_ref()) {
                 self.say(sink.span(), format!("`{}` is listed twice", sink.get_ref()), "remove one of them");
             }
@@ -96,16 +96,16 @@ impl Checker<'_> {
             }
         }
         if let Some(topic) = &function.publishes {
-            self.refers(topic, &[Kind::Topic], "a function publishes to a topic");
+            self.refers(topic, &[SectionKind::Topic], "a function publishes to a topic");
         }
         if let Some(queue) = &function.dead_letters {
-            self.refers(queue, &[Kind::Queue], "dead letters go to a queue");
+            self.refers(queue, &[SectionKind::Queue], "dead letters go to a queue");
         }
     }
 
     fn needs(&mut self, function: &Function, recipe: &dyn Sampled, written: Range<usize>) {
         let (name, needs) = (recipe.name(), recipe.needs());
-        let table = self.one_sink(function, (name, &written), Kind::Table, needs.table.is_some());
+        let table = self.one_sink(function, (name, &written), SectionKind::Table, needs.table.is_some());
         if let (Some(table), Some(wanted)) = (&table, &needs.table)
             && let Some(has) = named(&self.spec.table, &table.get_ref().name)
         {
@@ -127,7 +127,7 @@ impl Checker<'_> {
                 );
             }
         }
-        self.one_sink(function, (name, &written), Kind::Bucket, needs.bucket.is_some());
+        self.one_sink(function, (name, &written), SectionKind::Bucket, needs.bucket.is_some());
         match &function.publishes {
             None if needs.topic => self.say(
                 written,
@@ -147,7 +147,7 @@ impl Checker<'_> {
         &mut self,
         function: &'f Function,
         (recipe, written): (&str, &Range<usize>),
-        kind: Kind,
+        kind: SectionKind,
         wanted: bool,
     ) -> Option<&'f Spanned<Reference>> {
         let mut sinks = function.writes.iter().filter(|sink| sink.get_ref().kind == kind);
@@ -180,10 +180,10 @@ impl Checker<'_> {
     fn source_of_recipe(&mut self, source: &Source, recipe: &str, wanted: SourceKind, needs: &Needs) {
         let from = source.from.get_ref();
         let (kind, word) = match wanted {
-            SourceKind::Stream => (Kind::Stream, "a stream's records"),
-            SourceKind::Table => (Kind::Table, "a table's changes"),
+            SourceKind::Stream => (SectionKind::Stream, "a stream's records"),
+            SourceKind::Table => (SectionKind::Table, "a table's changes"),
         };
-        if from.kind != kind && matches!(from.kind, Kind::Stream | Kind::Table) {
+        if from.kind != kind && matches!(from.kind, SectionKind::Stream | SectionKind::Table) {
             let message = format!("the recipe `{recipe}` reads {word}, and `{from}` has none");
             self.say(source.from.span(), message, format!("write from = \"{}.NAME\"", kind.word()));
             return;
@@ -195,10 +195,10 @@ impl Checker<'_> {
         let from = source.from.get_ref();
         self.refers(
             &source.from,
-            &[Kind::Stream, Kind::Table],
+            &[SectionKind::Stream, SectionKind::Table],
             "a function's source is a stream, or a table's changes",
         );
-        if from.kind == Kind::Table
+        if from.kind == SectionKind::Table
             && let Some(Table { stream: None, .. }) = named(&self.spec.table, &from.name)
         {
             self.say(
@@ -210,7 +210,7 @@ impl Checker<'_> {
         self.number(&source.batch_size, 1..=10_000, "a mapping's batch size");
         self.duration(&source.batch_window, 0..=300, "a batch window is");
         self.number(&source.parallelization_factor, 1..=10, "a parallelization factor");
-        if from.kind == Kind::Table && *source.consumer.get_ref() == Consumer::EnhancedFanOut {
+        if from.kind == SectionKind::Table && *source.consumer.get_ref() == Consumer::EnhancedFanOut {
             self.say(
                 source.consumer.span(),
                 "a table's stream has no consumers with a throughput of their own",
@@ -241,7 +241,7 @@ impl Checker<'_> {
         if let Some(target) = &source.on_failure {
             self.refers(
                 target,
-                &[Kind::Queue, Kind::Topic, Kind::Bucket],
+                &[SectionKind::Queue, SectionKind::Topic, SectionKind::Bucket],
                 "on-failure records go to a queue, a topic or a bucket",
             );
         }
@@ -261,12 +261,12 @@ impl Checker<'_> {
             let from = &function.source.get_ref().from;
             let count = readers.get(from.get_ref()).copied().unwrap_or_default();
             match from.get_ref().kind {
-                Kind::Stream if count > STREAM_READERS => self.say(
+                SectionKind::Stream if count > STREAM_READERS => self.say(
                     from.span(),
                     format!("more than five functions read `{}`", from.get_ref()),
                     "a shard serves five reads a second; write consumer = \"enhanced-fan-out\" for some of them",
                 ),
-                Kind::Table if count > TABLE_READERS => self.say(
+                SectionKind::Table if count > TABLE_READERS => self.say(
                     from.span(),
                     format!("more than two functions read `{}`", from.get_ref()),
                     "a shard of a table's stream serves two readers; let one of them pass the changes on",

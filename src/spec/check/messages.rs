@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{Checker, DAY, HOUR, MINUTE};
-use crate::spec::reference::{Kind, Reference};
+use crate::spec::reference::{Reference, SectionKind};
 use crate::spec::subscriber::Recipient;
 use crate::spec::types::{Topic, named};
 use crate::spec::values::Encryption;
@@ -24,7 +24,7 @@ impl Checker<'_> {
                 }
             }
             let Some(target) = &queue.dead_letters else { continue };
-            self.refers(target, &[Kind::Queue], "dead letters of a queue go to another queue");
+            self.refers(target, &[SectionKind::Queue], "dead letters of a queue go to another queue");
             if self.leads_back(name.get_ref(), target.get_ref()) {
                 self.say(
                     target.span(),

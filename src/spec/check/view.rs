@@ -3,7 +3,7 @@
 use streamkit_recipes::Images;
 
 use crate::spec::finding::Finding;
-use crate::spec::reference::Kind;
+use crate::spec::reference::SectionKind;
 use crate::spec::types::{Function, Source, Spec, ViewType, named};
 
 /// An image that the function's recipe makes use of and can do without, and that its source does not carry.
@@ -22,7 +22,7 @@ pub(super) fn too_narrow(
     to: Option<&str>,
 ) -> Option<Finding> {
     let from = source.from.get_ref();
-    if from.kind != Kind::Table {
+    if from.kind != SectionKind::Table {
         return None;
     }
     let view = named(&spec.table, &from.name)?.stream?;

@@ -5,7 +5,7 @@ use streamkit_local::pattern_matches;
 use streamkit_recipes::{Images, StreamSamples};
 
 use crate::spec::finding::did_you_mean;
-use crate::spec::reference::Kind;
+use crate::spec::reference::SectionKind;
 
 /// What a mapping's patterns can name, at the outermost level.
 /// <https://docs.aws.amazon.com/lambda/latest/dg/with-kinesis-filtering.html> and its sibling for DynamoDB.
@@ -42,16 +42,18 @@ impl Never {
 /// Looks for what no record of the source has. `samples` are the events of the recipe that reads a stream.
 pub(super) fn never_matches(
     pattern: &Value,
-    source: Kind,
+    source: SectionKind,
     carried: Images,
     samples: Option<&dyn StreamSamples>,
 ) -> Option<Never> {
     let fields = pattern.as_object()?;
-    let known: &[&str] = if source == Kind::Table { &TABLE_FIELDS } else { &STREAM_FIELDS };
+    let known: &[&str] = if source == SectionKind::Table { &TABLE_FIELDS } else { &STREAM_FIELDS };
     if let Some(unknown) = fields.keys().find(|name| *name != "$or" && !known.contains(&name.as_str())) {
         let help = match (source, did_you_mean(unknown, known.iter().copied())) {
             (_, Some(meant)) => format!("did you mean `{meant}`?"),
-            (Kind::Table, None) => format!("an item's fields lie below: dynamodb.NewImage.{unknown}.S = [\"…\"]"),
+            (SectionKind::Table, None) => {
+                format!("an item's fields lie below: dynamodb.NewImage.{unknown}.S = [\"…\"]")
+            }
             _ => format!("a payload's fields lie below: data.{unknown} = [\"…\"]"),
         };
         return Some(Never::new(format!("no record has a field `{unknown}`, so none gets through"), help));
@@ -59,7 +61,7 @@ pub(super) fn never_matches(
     if let Some(range) = empty_range(pattern) {
         return Some(Never::new(format!("no number is within {range}"), "let the lower end be below the upper one"));
     }
-    if source == Kind::Table {
+    if source == SectionKind::Table {
         return never_a_change(fields, carried);
     }
     let samples = samples?;
@@ -148,7 +150,7 @@ fn is_empty(range: &[Value]) -> bool {
 mod tests {
     use super::*;
 
-    fn why(pattern: &Value, source: Kind, carried: Images) -> Option<String> {
+    fn why(pattern: &Value, source: SectionKind, carried: Images) -> Option<String> {
         never_matches(pattern, source, carried, None).map(|never| never.why)
     }
 
@@ -156,19 +158,34 @@ mod tests {
     fn patterns_that_let_nothing_through_are_told_from_those_that_may() {
         let new = Images { new: true, old: false };
         for (source, pattern) in [
-            (Kind::Stream, json!({ "data": { "price": [{ "numeric": [">", 1, "<", 5] }] } })),
-            (Kind::Stream, json!({ "data": { "price": [{ "numeric": [">", 9, "<", 5] }, "free"] } })),
-            (Kind::Table, json!({ "eventName": ["INSERT"], "dynamodb": { "NewImage": { "a": { "S": ["b"] } } } })),
-            (Kind::Table, json!({ "dynamodb": { "OldImage": { "a": [{ "exists": false }] } } })),
+            (SectionKind::Stream, json!({ "data": { "price": [{ "numeric": [">", 1, "<", 5] }] } })),
+            (SectionKind::Stream, json!({ "data": { "price": [{ "numeric": [">", 9, "<", 5] }, "free"] } })),
+            (
+                SectionKind::Table,
+                json!({ "eventName": ["INSERT"], "dynamodb": { "NewImage": { "a": { "S": ["b"] } } } }),
+            ),
+            (SectionKind::Table, json!({ "dynamodb": { "OldImage": { "a": [{ "exists": false }] } } })),
         ] {
             assert_eq!(why(&pattern, source, new), None, "{pattern}");
         }
         for (source, pattern, part) in [
-            (Kind::Stream, json!({ "eventType": ["a"] }), "no record has a field `eventType`"),
-            (Kind::Stream, json!({ "data": { "price": [{ "numeric": [">", 9, "<", 5] }] } }), "no number is within"),
-            (Kind::Stream, json!({ "data": { "price": [{ "numeric": [">=", 5, "<", 5] }] } }), "no number is within"),
-            (Kind::Table, json!({ "eventName": ["CREATE"] }), "such an eventName"),
-            (Kind::Table, json!({ "dynamodb": { "OldImage": { "a": { "S": ["b"] } } } }), "does not carry OldImage"),
+            (SectionKind::Stream, json!({ "eventType": ["a"] }), "no record has a field `eventType`"),
+            (
+                SectionKind::Stream,
+                json!({ "data": { "price": [{ "numeric": [">", 9, "<", 5] }] } }),
+                "no number is within",
+            ),
+            (
+                SectionKind::Stream,
+                json!({ "data": { "price": [{ "numeric": [">=", 5, "<", 5] }] } }),
+                "no number is within",
+            ),
+            (SectionKind::Table, json!({ "eventName": ["CREATE"] }), "such an eventName"),
+            (
+                SectionKind::Table,
+                json!({ "dynamodb": { "OldImage": { "a": { "S": ["b"] } } } }),
+                "does not carry OldImage",
+            ),
         ] {
             let why = why(&pattern, source, new).unwrap_or_default();
             assert!(why.contains(part), "{pattern}: {why}");
@@ -179,7 +196,8 @@ mod tests {
     fn a_recipes_own_events_show_what_gets_through() {
         let recipe = streamkit_recipes::find("clickstream").expect("the clickstream recipe");
         let streamkit_recipes::Samples::Stream(samples) = recipe.samples() else { panic!("a stream's recipe") };
-        let never = |pattern: Value| never_matches(&pattern, Kind::Stream, Images::NONE, Some(samples)).is_some();
+        let never =
+            |pattern: Value| never_matches(&pattern, SectionKind::Stream, Images::NONE, Some(samples)).is_some();
         assert!(!never(json!({ "data": { "event_type": ["page_view"] } })));
         assert!(never(json!({ "data": { "event_type": ["pageview"] } })));
     }

@@ -5,7 +5,7 @@ use streamkit_recipes::{Images, Samples};
 use super::pattern::{Never, never_matches};
 use super::{Advice, Linter, Rule};
 use crate::spec::check::image_not_carried;
-use crate::spec::reference::{Kind, Reference};
+use crate::spec::reference::{Reference, SectionKind};
 use crate::spec::types::{Function, Source, StartingPosition, Stream, StreamMode, named};
 use crate::spec::units::Seconds;
 
@@ -14,7 +14,7 @@ const TABLE_STREAM: Seconds = Seconds(86_400);
 
 impl Linter<'_> {
     pub(super) fn function(&mut self, name: &str, function: &Function) {
-        let section = Reference::new(Kind::Function, name);
+        let section = Reference::new(SectionKind::Function, name);
         let source = function.source.get_ref();
         self.failures(&section, function, source);
         self.place(&section, source);
@@ -81,7 +81,7 @@ impl Linter<'_> {
         }
         let from = source.from.get_ref();
         let kept = match from.kind {
-            Kind::Table => Some(TABLE_STREAM),
+            SectionKind::Table => Some(TABLE_STREAM),
             _ => named(&self.spec.stream, &from.name).map(|stream| *stream.retention.get_ref()),
         };
         if let (Some(age), Some(kept)) = (&source.max_record_age, kept)
@@ -100,7 +100,7 @@ impl Linter<'_> {
     fn capacity(&mut self, section: &Reference, function: &Function, source: &Source) {
         let Some(reserved) = &function.reserved_concurrency else { return };
         let from = source.from.get_ref();
-        let stream = named(&self.spec.stream, &from.name).filter(|_| from.kind == Kind::Stream);
+        let stream = named(&self.spec.stream, &from.name).filter(|_| from.kind == SectionKind::Stream);
         let shards = stream.filter(|stream| stream.mode() == StreamMode::Provisioned).map_or(1, Stream::shards);
         let wanted = shards * source.parallelization_factor.get_ref();
         if *reserved.get_ref() < wanted {
@@ -138,8 +138,9 @@ impl Linter<'_> {
     /// The images that the source's records carry.
     fn carried(&self, source: &Source) -> Images {
         let from = source.from.get_ref();
-        let view =
-            named(&self.spec.table, &from.name).filter(|_| from.kind == Kind::Table).and_then(|table| table.stream);
+        let view = named(&self.spec.table, &from.name)
+            .filter(|_| from.kind == SectionKind::Table)
+            .and_then(|table| table.stream);
         view.map_or(Images::NONE, |view| view.view().images())
     }
 

@@ -7,7 +7,7 @@ use toml::Spanned;
 
 use super::{Linter, Rule};
 use crate::spec::finding::did_you_mean;
-use crate::spec::reference::{Kind, Reference};
+use crate::spec::reference::{Reference, SectionKind};
 use crate::spec::types::{Alarm, Function};
 use crate::spec::watch::watched;
 
@@ -154,7 +154,7 @@ const PUBLISHED: [(&str, &[&str]); 5] = [
 
 impl Linter<'_> {
     pub(super) fn alarm(&mut self, name: &Spanned<String>, alarm: &Alarm) {
-        let section = Reference::new(Kind::Alarm, name.get_ref());
+        let section = Reference::new(SectionKind::Alarm, name.get_ref());
         if alarm.notify.0.is_empty() {
             self.say(
                 Rule::AlarmNotifiesNobody,

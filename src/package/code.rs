@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::OnceCell;
 
-use crate::package::{self, Origin, Package, Target};
+use super::{Origin, Package, Target, build};
 
 /// One handler for one target.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ impl Code {
     pub(crate) async fn package(&self, note: &(dyn Fn(&str) + Sync)) -> anyhow::Result<Arc<Package>> {
         let built = self
             .package
-            .get_or_try_init(async || package::build(&self.cache, &self.origin, self.target, note).await.map(Arc::new));
+            .get_or_try_init(async || build(&self.cache, &self.origin, self.target, note).await.map(Arc::new));
         built.await.cloned()
     }
 

@@ -3,17 +3,17 @@
 use crate::apply::Task;
 use crate::aws::Tags;
 use crate::graph::{Need, Until};
-use crate::plan::Action;
-use crate::resources::{Leftover, Type};
+use crate::plan::{Action, ResourceKind};
+use crate::resources::Leftover;
 
 /// A mapping goes before its function, and both before what they read, write or log to.
 pub(crate) fn tasks(found: &[Leftover]) -> Vec<Task<'_>> {
-    let waits_for = |kind: Type| -> &[Type] {
+    let waits_for = |kind: ResourceKind| -> &[ResourceKind] {
         match kind {
-            Type::Dashboard | Type::Alarm | Type::Mapping => &[],
-            Type::Function | Type::Consumer => &[Type::Mapping],
-            Type::Stream => &[Type::Mapping, Type::Function, Type::Consumer],
-            _ => &[Type::Mapping, Type::Function],
+            ResourceKind::Dashboard | ResourceKind::Alarm | ResourceKind::Mapping => &[],
+            ResourceKind::Function | ResourceKind::Consumer => &[ResourceKind::Mapping],
+            ResourceKind::Stream => &[ResourceKind::Mapping, ResourceKind::Function, ResourceKind::Consumer],
+            _ => &[ResourceKind::Mapping, ResourceKind::Function],
         }
     };
     found

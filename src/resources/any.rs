@@ -1,0 +1,140 @@
+//! The closed list of resources: one variant for each AWS noun, and the calls that each of them answers.
+
+use anyhow::Context as _;
+
+use super::context::Cx;
+use super::resource::{Actions, Observed, Resource};
+use super::{Alarm, Bucket, Consumer, Dashboard, Function, LogGroup, Mapping, Queue, Role, Stream, Table, Topic};
+use crate::aws::{Aws, Owner, Tags};
+use crate::plan::{Change, Fields, ResourceKind};
+
+/// Any of the resources.
+#[derive(Debug)]
+pub(crate) enum Any {
+    Stream(Stream),
+    Table(Table),
+    Queue(Queue),
+    Bucket(Bucket),
+    Role(Role),
+    LogGroup(LogGroup),
+    Function(Function),
+    Mapping(Mapping),
+    Consumer(Consumer),
+    Topic(Topic),
+    Alarm(Alarm),
+    Dashboard(Dashboard),
+}
+
+macro_rules! each {
+    ($any:expr, $resource:ident => $call:expr) => {
+        match $any {
+            Any::Stream($resource) => $call,
+            Any::Table($resource) => $call,
+            Any::Queue($resource) => $call,
+            Any::Bucket($resource) => $call,
+            Any::Role($resource) => $call,
+            Any::LogGroup($resource) => $call,
+            Any::Function($resource) => $call,
+            Any::Mapping($resource) => $call,
+            Any::Consumer($resource) => $call,
+            Any::Topic($resource) => $call,
+            Any::Alarm($resource) => $call,
+            Any::Dashboard($resource) => $call,
+        }
+    };
+}
+
+impl Any {
+    pub(crate) fn kind(&self) -> ResourceKind {
+        match self {
+            Self::Stream(_) => ResourceKind::Stream,
+            Self::Table(_) => ResourceKind::Table,
+            Self::Queue(_) => ResourceKind::Queue,
+            Self::Bucket(_) => ResourceKind::Bucket,
+            Self::Role(_) => ResourceKind::Role,
+            Self::LogGroup(_) => ResourceKind::LogGroup,
+            Self::Function(_) => ResourceKind::Function,
+            Self::Mapping(_) => ResourceKind::Mapping,
+            Self::Consumer(_) => ResourceKind::Consumer,
+            Self::Topic(_) => ResourceKind::Topic,
+            Self::Alarm(_) => ResourceKind::Alarm,
+            Self::Dashboard(_) => ResourceKind::Dashboard,
+        }
+    }
+
+    /// `Kinesis stream (retail-events)`, as errors name it.
+    pub(crate) fn label(&self) -> String {
+        format!("{} ({})", self.kind().text(), self.name())
+    }
+}
+
+impl Resource for Any {
+    fn name(&self) -> &str {
+        each!(self, resource => resource.name())
+    }
+    fn arn(&self, aws: &Aws) -> String {
+        each!(self, resource => resource.arn(aws))
+    }
+    fn desired(&self) -> Fields {
+        each!(self, resource => resource.desired())
+    }
+    fn replacing(&self, field: &str) -> Option<&'static str> {
+        each!(self, resource => resource.replacing(field))
+    }
+    fn continuity(&self, seen: &Observed) -> Option<&'static str> {
+        each!(self, resource => resource.continuity(seen))
+    }
+    fn belongs(&self, owner: &Owner, tags: &Tags) -> bool {
+        each!(self, resource => resource.belongs(owner, tags))
+    }
+    async fn prepare(&self, cx: &Cx) -> anyhow::Result<()> {
+        each!(self, resource => resource.prepare(cx).await)
+    }
+    async fn read(&self, cx: &Cx) -> anyhow::Result<Option<Observed>> {
+        // On the heap: a bucket's many reads would make every future that awaits this one large.
+        each!(self, resource => Box::pin(resource.read(cx)).await).with_context(|| format!("reading {}", self.label()))
+    }
+    async fn create(&self, cx: &Cx, tags: &Tags) -> anyhow::Result<()> {
+        each!(self, resource => resource.create(cx, tags).await).with_context(|| format!("creating {}", self.label()))
+    }
+    async fn change(&self, cx: &Cx, seen: &Observed, changes: &[Change]) -> anyhow::Result<()> {
+        each!(self, resource => resource.change(cx, seen, changes).await)
+            .with_context(|| format!("changing {}", self.label()))
+    }
+    async fn tag(&self, cx: &Cx, set: &Tags, remove: &[String]) -> anyhow::Result<()> {
+        each!(self, resource => resource.tag(cx, set, remove).await)
+            .with_context(|| format!("tagging {}", self.label()))
+    }
+    async fn ready(&self, cx: &Cx) -> anyhow::Result<()> {
+        each!(self, resource => resource.ready(cx).await).with_context(|| format!("waiting for {}", self.label()))
+    }
+    async fn delete(&self, cx: &Cx) -> anyhow::Result<()> {
+        each!(self, resource => resource.delete(cx).await).with_context(|| format!("deleting {}", self.label()))
+    }
+    async fn prepare_replacement(&self, cx: &Cx) -> anyhow::Result<()> {
+        each!(self, resource => resource.prepare_replacement(cx).await)
+            .with_context(|| format!("replacing {}", self.label()))
+    }
+    async fn contents(&self, cx: &Cx) -> anyhow::Result<Option<String>> {
+        each!(self, resource => resource.contents(cx).await)
+            .with_context(|| format!("measuring the contents of {}", self.label()))
+    }
+}
+
+/// What streamkit's caller must be allowed to do with resources of a kind.
+pub(crate) fn actions(kind: ResourceKind) -> Actions {
+    match kind {
+        ResourceKind::Dashboard => super::dashboard::ACTIONS,
+        ResourceKind::Alarm => super::alarm::ACTIONS,
+        ResourceKind::Mapping => super::mapping::ACTIONS,
+        ResourceKind::Consumer => super::consumer::ACTIONS,
+        ResourceKind::Function => super::function::ACTIONS,
+        ResourceKind::LogGroup => super::log_group::ACTIONS,
+        ResourceKind::Role => super::role::ACTIONS,
+        ResourceKind::Topic => super::topic::ACTIONS,
+        ResourceKind::Queue => super::queue::ACTIONS,
+        ResourceKind::Bucket => super::bucket::ACTIONS,
+        ResourceKind::Table => super::table::ACTIONS,
+        ResourceKind::Stream => super::stream::ACTIONS,
+    }
+}

@@ -1,0 +1,77 @@
+//! The one way in which a resource is brought in line with the spec.
+
+use anyhow::bail;
+
+use super::any::Any;
+use super::context::Cx;
+use super::resource::Resource as _;
+use crate::aws::{RESUME_TAG, Tags};
+use crate::failure::Hint;
+use crate::plan::differences;
+
+/// Brings one resource in line with the spec: observe, ensure that it exists, sync each aspect, wait.
+///
+/// `exists` is called as soon as the resource is there, which is all that some dependents wait for.
+pub(crate) async fn sync(resource: &Any, tags: &Tags, cx: &Cx, exists: impl FnOnce()) -> anyhow::Result<()> {
+    // Observe: not what the plan saw, which may be minutes old by now.
+    let mut seen = resource.read(cx).await?;
+    let made_here = seen.is_none();
+    // Ensure
+    if made_here {
+        cx.note("creating");
+        resource.create(cx, tags).await?;
+        // Some endpoints lose tags and settings given at creation, so what came out of it is read, not assumed.
+        seen = resource.read(cx).await?;
+    }
+    let Some(seen) = seen else {
+        bail!("{} was created and is already gone: something else deletes it", resource.label());
+    };
+    if let Some(has) = &seen.tags
+        && !resource.belongs(&cx.owner, has)
+        && !cx.adopt
+        && !(made_here && has.is_empty())
+    {
+        let message = format!("{} exists already and does not belong to this pipeline", resource.label());
+        return Err(Hint::error(message, "rename the pipeline, use --stage, or take it over with --adopt"));
+    }
+    exists();
+    // Sync
+    let tag = async || match &seen.tags {
+        Some(has) => {
+            let (set, remove) = tag_changes(has, tags);
+            if set.is_empty() && remove.is_empty() { Ok(()) } else { resource.tag(cx, &set, &remove).await }
+        }
+        None => Ok(()),
+    };
+    // What an endpoint made without tags is nobody's: if the run ended here, the next would take it for foreign.
+    let nobodys = made_here && seen.tags.as_ref().is_some_and(Tags::is_empty);
+    if nobodys {
+        tag().await?;
+    }
+    resource.prepare(cx).await?;
+    let changes = differences(&seen.fields, &resource.desired());
+    if !changes.is_empty() {
+        if !seen.settled {
+            resource.ready(cx).await?;
+        }
+        cx.note("changing");
+        resource.change(cx, &seen, &changes).await?;
+    }
+    if !nobodys {
+        tag().await?;
+    }
+    // Wait
+    resource.ready(cx).await
+}
+
+/// Which tags to set and which to remove. AWS's own tags are not ours to touch.
+pub(crate) fn tag_changes(has: &Tags, wants: &Tags) -> (Tags, Vec<String>) {
+    let set = wants
+        .iter()
+        .filter(|(key, value)| has.get(*key) != Some(value))
+        .map(|(key, value)| (key.clone(), value.clone()));
+    let ours_for_a_while = |key: &str| key == RESUME_TAG;
+    let remove =
+        has.keys().filter(|key| !wants.contains_key(*key) && !key.starts_with("aws:") && !ours_for_a_while(key));
+    (set.collect(), remove.cloned().collect())
+}
