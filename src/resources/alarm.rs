@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use aws_sdk_cloudwatch::types::{AlarmType, ComparisonOperator, Dimension, MetricAlarm, Statistic as Set, Tag};
 use serde_json::json;
 
+use super::cloudwatch_tags;
 use super::context::Cx;
 use super::resource::{Actions, Observed, Resource};
 use crate::aws::{Aws, AwsError, Tags, aws};
@@ -158,7 +159,7 @@ impl Resource for Alarm {
     }
 
     async fn tag(&self, cx: &Cx, set: &Tags, remove: &[String]) -> anyhow::Result<()> {
-        tag(cx, &self.arn(&cx.aws), set, remove).await
+        cloudwatch_tags::tag(cx, &self.arn(&cx.aws), set, remove).await
     }
 
     async fn ready(&self, _cx: &Cx) -> anyhow::Result<()> {
@@ -171,19 +172,6 @@ impl Resource for Alarm {
             _ => Ok(()),
         }
     }
-}
-
-/// Sets and removes tags of anything in CloudWatch.
-pub(super) async fn tag(cx: &Cx, arn: &str, set: &Tags, remove: &[String]) -> anyhow::Result<()> {
-    let cloudwatch = &cx.aws.cloudwatch;
-    if !set.is_empty() {
-        let tags = set.iter().map(|(key, value)| Tag::builder().key(key).value(value).build()).collect();
-        aws(cloudwatch.tag_resource().resource_arn(arn).set_tags(Some(tags)).send().await)?;
-    }
-    if !remove.is_empty() {
-        aws(cloudwatch.untag_resource().resource_arn(arn).set_tag_keys(Some(remove.to_vec())).send().await)?;
-    }
-    Ok(())
 }
 
 fn statistic_text(statistic: Statistic) -> &'static str {

@@ -79,7 +79,7 @@ impl Resource for Dashboard {
     }
 
     async fn tag(&self, cx: &Cx, set: &Tags, remove: &[String]) -> anyhow::Result<()> {
-        super::alarm::tag(cx, &self.arn(&cx.aws), set, remove).await
+        super::cloudwatch_tags::tag(cx, &self.arn(&cx.aws), set, remove).await
     }
 
     async fn ready(&self, _cx: &Cx) -> anyhow::Result<()> {

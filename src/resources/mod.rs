@@ -3,6 +3,7 @@
 mod alarm;
 mod any;
 mod bucket;
+mod cloudwatch_tags;
 mod consumer;
 mod context;
 mod dashboard;

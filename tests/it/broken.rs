@@ -123,7 +123,7 @@ fn an_interrupt_restores_and_what_a_kill_leaves_is_mended() {
     child.wait().unwrap();
     assert_ne!(environment(&home, function), before);
     let up = home.local("up", &spec, &["--yes"]);
-    assert_eq!(changed_fields(&up, "function.processor"), ["environment"], "{up:#}");
+    assert_eq!(changed_fields(&up, "function.processor"), ["environment.STREAMKIT_FAIL_ON"], "{up:#}");
     assert_eq!(environment(&home, function), before);
     let report = home.local("validate", &spec, &[]);
     assert_eq!(report["ok"], true, "{report:#}");

@@ -101,7 +101,8 @@ fn a_foreign_bucket_is_refused_and_then_adopted() {
     assert!(kept.stderr.contains(&format!("S3 bucket ({NAME}) is protected")), "{kept:#?}");
     home.local("up", &home.changed(SPEC, &[]), &["--yes"]);
     let without = home.changed(SPEC, &[("[bucket.audit]\n", "[queue.other]\n")]);
-    assert_eq!(home.local("up", &without, &["--yes"])["summary"]["delete"], 1);
+    let up = home.local("up", &without, &["--yes", "--allow-delete", "bucket.audit"]);
+    assert_eq!(up["summary"]["delete"], 1, "{up:#}");
 }
 
 #[test]

@@ -13,7 +13,12 @@ const CHANGES: [ChangeCase; 5] = [
     ("batch_size = 10\n", "batch_size = 20\n", "function.processor.source", &["batch_size"]),
     ("on_failure = \"queue.dlq\"\n", "", "function.processor.source", &["on_failure"]),
     ("on_failure = \"queue.dlq\"\n", "on_failure = \"bucket.audit\"\n", "function.processor.source", &["on_failure"]),
-    ("publishes = \"topic.changes\"", "publishes = \"topic.alerts\"", "function.processor", &["environment"]),
+    (
+        "publishes = \"topic.changes\"",
+        "publishes = \"topic.alerts\"",
+        "function.processor",
+        &["environment.STREAMKIT_TOPIC_ARN"],
+    ),
     ("billing = { read = 5, write = 5 }", "billing = \"on-demand\"", "table.activities", &["billing"]),
 ];
 

@@ -175,9 +175,9 @@ fn what_left_the_spec_is_deleted() {
     let home = Home::new();
     home.local("up", &home.retail(&[("[alarm.lag]", "[queue.extra]\n\n[alarm.lag]")]), &["--yes"]);
     let spec = home.retail(&[]);
-    let plan = home.local("plan", &spec, &[]);
+    let plan = home.local("plan", &spec, &["--allow-delete", "queue.extra"]);
     assert_eq!(plan["summary"]["delete"], 1, "{plan:#}");
-    let up = home.local("up", &spec, &["--yes"]);
+    let up = home.local("up", &spec, &["--yes", "--allow-delete", "queue.extra"]);
     assert_eq!(up["summary"]["delete"], 1, "{up:#}");
     assert_eq!(home.local("plan", &spec, &[])["summary"]["delete"], 0);
 }

@@ -14,6 +14,10 @@ use fastrand::Rng;
 
 use crate::harness::{Home, finish, runtime, sdk, until};
 
+/// What comes and goes with the settings below, and may take along what it holds.
+const LOSE: [&str; 6] =
+    ["--allow-delete", "queue.extra", "--allow-delete", "queue.heard", "--allow-delete", "stream.extra"];
+
 /// Settings of the spec, each with the texts that it can have. The first is what the run begins with.
 const SETTINGS: [(&str, &[&str]); 22] = [
     ("SHARDS", &["shards = 1", "shards = 2", "shards = 3", "mode = \"on-demand\""]),
@@ -184,9 +188,9 @@ impl World {
     fn settle(&self) {
         let spec = self.spec();
         self.home.disarm();
-        self.home.local("up", &spec, &["--yes"]);
+        self.home.local("up", &spec, &[&["--yes"], &LOSE[..]].concat());
         let (before, _) = self.home.calls_after(usize::MAX);
-        let again = self.home.local("up", &spec, &["--yes"]);
+        let again = self.home.local("up", &spec, &[&["--yes"], &LOSE[..]].concat());
         assert_eq!(again["summary"]["unchanged"], again["resources"].as_array().unwrap().len(), "{again:#}");
         assert_eq!(self.home.mutating_calls(before), Vec::<String>::new());
     }
@@ -209,7 +213,11 @@ impl World {
         let after = self.random.usize(1..25);
         let (before, _) = self.home.calls_after(usize::MAX);
         let mut child = self.home.command();
-        child.args(["up", spec.to_str().unwrap(), "--local", "--yes"]).stdout(Stdio::null()).stderr(Stdio::null());
+        child
+            .args(["up", spec.to_str().unwrap(), "--local", "--yes"])
+            .args(LOSE)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
         let mut child = child.spawn().unwrap();
         until("the call to kill at", std::time::Duration::from_secs(60), || {
             let reached = self.home.calls_after(usize::MAX).0 >= before + after;
@@ -223,7 +231,7 @@ impl World {
         let spec = self.spec();
         let start = || {
             let mut command = self.home.command();
-            command.args(["up", spec.to_str().unwrap(), "--local", "--yes"]);
+            command.args(["up", spec.to_str().unwrap(), "--local", "--yes"]).args(LOSE);
             command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
         };
         let both = [start(), start()];
@@ -404,7 +412,7 @@ fn whatever_happens_the_next_run_converges() {
             1 => {
                 let _ = write!(said, ", {} fails", world.arm());
                 let spec = world.spec();
-                world.home.local_output("up", &spec, &["--yes"]);
+                world.home.local_output("up", &spec, &[&["--yes"], &LOSE[..]].concat());
             }
             2 => {
                 said.push_str(", killed");
@@ -417,7 +425,7 @@ fn whatever_happens_the_next_run_converges() {
             4 => {
                 world.settle();
                 let _ = write!(said, ", {}", world.meddle());
-                let plan = world.home.local_output("plan", &world.spec(), &["--exit-code"]);
+                let plan = world.home.local_output("plan", &world.spec(), &[&["--exit-code"], &LOSE[..]].concat());
                 assert_eq!(plan.code, 3, "seed {seed}, step {step}:{said}: {plan:#?}");
             }
             _ => world.put_data(),
