@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::{AttributeValue, KeyType, ScalarAttributeType};
-use streamkit_recipes::{Attribute, Item, KeyAttribute, KeyKind, TableKey, View, Write};
+use streamkit_handler::attribute::{attribute_value, attribute_values};
+use streamkit_recipes::{KeyAttribute, KeyKind, TableKey, View, Write};
 use tokio::time::Instant;
 
 use crate::aws::{Aws, AwsError, aws};
@@ -53,16 +53,16 @@ impl Changer {
     async fn call(&self, write: &Write) -> Result<(), AwsError> {
         match write {
             Write::Put(item) => {
-                let call = self.dynamodb.put_item().table_name(&self.table).set_item(Some(attributes(item)));
+                let call = self.dynamodb.put_item().table_name(&self.table).set_item(Some(attribute_values(item)));
                 aws(call.send().await).map(|_| ())
             }
             Write::Update { key, set, remove } => {
-                let mut call = self.dynamodb.update_item().table_name(&self.table).set_key(Some(attributes(key)));
+                let mut call = self.dynamodb.update_item().table_name(&self.table).set_key(Some(attribute_values(key)));
                 let mut clauses = Vec::new();
                 for (place, (name, value)) in set.iter().enumerate() {
                     call = call
                         .expression_attribute_names(format!("#s{place}"), name)
-                        .expression_attribute_values(format!(":s{place}"), attribute(value));
+                        .expression_attribute_values(format!(":s{place}"), attribute_value(value));
                     clauses.push(format!("#s{place} = :s{place}"));
                 }
                 let mut expression =
@@ -78,7 +78,7 @@ impl Changer {
                 aws(call.send().await).map(|_| ())
             }
             Write::Delete(key) => {
-                let call = self.dynamodb.delete_item().table_name(&self.table).set_key(Some(attributes(key)));
+                let call = self.dynamodb.delete_item().table_name(&self.table).set_key(Some(attribute_values(key)));
                 aws(call.send().await).map(|_| ())
             }
         }
@@ -112,25 +112,4 @@ pub(crate) async fn source(aws: &Aws, table: &str) -> anyhow::Result<Source> {
     let view = table.stream_specification.as_ref().and_then(|stream| stream.stream_view_type.clone());
     let view = view.and_then(|view| View::from_name(view.as_str())).context("the table has no stream")?;
     Ok(Source { key: TableKey { partition, sort }, view })
-}
-
-/// An item as the SDK has it.
-pub(crate) fn attributes(item: &Item) -> Found {
-    item.iter().map(|(name, value)| (name.clone(), attribute(value))).collect()
-}
-
-/// A value as the SDK has it.
-pub(crate) fn attribute(value: &Attribute) -> AttributeValue {
-    match value {
-        Attribute::S(text) => AttributeValue::S(text.clone()),
-        Attribute::N(number) => AttributeValue::N(number.clone()),
-        Attribute::B(bytes) => AttributeValue::B(Blob::new(bytes.as_slice())),
-        Attribute::Bool(bool) => AttributeValue::Bool(*bool),
-        Attribute::Null => AttributeValue::Null(true),
-        Attribute::List(list) => AttributeValue::L(list.iter().map(attribute).collect()),
-        Attribute::Map(map) => AttributeValue::M(attributes(map)),
-        Attribute::Strings(set) => AttributeValue::Ss(set.clone()),
-        Attribute::Numbers(set) => AttributeValue::Ns(set.clone()),
-        Attribute::Binaries(set) => AttributeValue::Bs(set.iter().map(|bytes| Blob::new(bytes.as_slice())).collect()),
-    }
 }

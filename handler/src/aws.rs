@@ -8,8 +8,6 @@ use aws_sdk_dynamodb::config::Region;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_dynamodb::primitives::Blob;
-use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_sns::types::{MessageAttributeValue as SnsAttribute, PublishBatchRequestEntry};
 use aws_sdk_sqs::types::{MessageAttributeValue, SendMessageBatchRequestEntry, SendMessageBatchResultEntry};
 use aws_smithy_http_client::Builder as HttpClient;
@@ -17,8 +15,9 @@ use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use bytes::Bytes;
 use serde::Serialize;
-use streamkit_recipes::{Attribute, Item, Notification, Object};
+use streamkit_recipes::{Item, Notification, Object};
 
+use crate::attribute::attribute_values;
 use crate::config::Config;
 use crate::dead_letter::{EVENT_ID_ATTRIBUTE, Letter};
 use crate::sink::{Fault, Sink};
@@ -110,7 +109,7 @@ impl Sink for Aws {
             return Ok(Vec::new());
         }
         let is_left = |item: &Item| {
-            let item = attributes(item);
+            let item = attribute_values(item);
             left.iter().any(|request| request.put_request.as_ref().is_some_and(|put| put.item == item))
         };
         let places: Vec<usize> = (0..items.len()).filter(|&place| is_left(items[place])).collect();
@@ -247,25 +246,6 @@ fn refused(sent: usize, taken: &[&str], failed: &[Refusal<'_>]) -> Vec<(usize, F
         (place, fault)
     };
     open.map(of).collect()
-}
-
-fn attributes(item: &Item) -> HashMap<String, AttributeValue> {
-    item.iter().map(|(name, value)| (name.clone(), attribute(value))).collect()
-}
-
-fn attribute(value: &Attribute) -> AttributeValue {
-    match value {
-        Attribute::S(text) => AttributeValue::S(text.clone()),
-        Attribute::N(number) => AttributeValue::N(number.clone()),
-        Attribute::B(bytes) => AttributeValue::B(Blob::new(bytes.as_slice())),
-        Attribute::Bool(bool) => AttributeValue::Bool(*bool),
-        Attribute::Null => AttributeValue::Null(true),
-        Attribute::List(list) => AttributeValue::L(list.iter().map(attribute).collect()),
-        Attribute::Map(map) => AttributeValue::M(attributes(map)),
-        Attribute::Strings(set) => AttributeValue::Ss(set.clone()),
-        Attribute::Numbers(set) => AttributeValue::Ns(set.clone()),
-        Attribute::Binaries(set) => AttributeValue::Bs(set.iter().map(|bytes| Blob::new(bytes.as_slice())).collect()),
-    }
 }
 
 /// Codes that blame the request's content. Everything else (throttles, missing permissions, a missing table, no answer)

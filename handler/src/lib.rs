@@ -39,6 +39,7 @@
 //! }
 //! ```
 
+pub mod attribute;
 pub mod aws;
 pub mod batch;
 pub mod config;

@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use anyhow::Context as _;
 use aws_sdk_dynamodb::types::{AttributeValue, DeleteRequest, KeysAndAttributes, Select, WriteRequest};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use streamkit_handler::attribute::{attribute_value, attribute_values};
 use streamkit_recipes::{Attribute, Item, Recipe, TableKey};
 
 use crate::aws::{Aws, aws};
-use crate::writes::{Found, attribute, attributes};
+use crate::writes::Found;
 
 /// The most keys of a `BatchGetItem` call.
 const GETS: usize = 100;
@@ -46,7 +47,7 @@ impl Table {
     pub(super) async fn get(&self, items: &[&Item]) -> anyhow::Result<Vec<Option<Found>>> {
         let mut found = vec![None; items.len()];
         for (chunk, found) in items.chunks(GETS).zip(found.chunks_mut(GETS)) {
-            let keys: Vec<Found> = chunk.iter().map(|item| self.key_of(&attributes(item))).collect();
+            let keys: Vec<Found> = chunk.iter().map(|item| self.key_of(&attribute_values(item))).collect();
             // Two events may want the same item, and a call may ask for a key only once.
             let mut distinct: Vec<Found> = Vec::new();
             for key in &keys {
@@ -93,7 +94,7 @@ impl Table {
                 .select(Select::Count)
                 .filter_expression("#equal = :equal AND contains(#part, :part)")
                 .expression_attribute_names("#equal", equal.0)
-                .expression_attribute_values(":equal", attribute(equal.1))
+                .expression_attribute_values(":equal", attribute_value(equal.1))
                 .expression_attribute_names("#part", part.0)
                 .expression_attribute_values(":part", AttributeValue::S(part.1.to_owned()))
                 .set_exclusive_start_key(start);
@@ -130,7 +131,7 @@ impl Table {
                 .consistent_read(true)
                 .key_condition_expression("#partition = :partition")
                 .expression_attribute_names("#partition", self.partition_name().unwrap_or_default())
-                .expression_attribute_values(":partition", attribute(partition))
+                .expression_attribute_values(":partition", attribute_value(partition))
                 .set_exclusive_start_key(start);
             let answer = aws(call.send().await).with_context(|| format!("querying DynamoDB table ({})", self.name))?;
             found.extend(answer.items.unwrap_or_default());
@@ -167,7 +168,7 @@ pub(super) fn differences(expected: &Item, found: &Found, volatile: &[&str]) -> 
     for (name, wanted) in expected {
         match found.get(name) {
             None => all.push(format!("{name} is missing")),
-            Some(has) if !volatile.contains(&name.as_str()) && *has != attribute(wanted) => {
+            Some(has) if !volatile.contains(&name.as_str()) && *has != attribute_value(wanted) => {
                 all.push(format!("{name} is {has:?}, expected {wanted:?}"));
             }
             Some(_) => {}
@@ -190,10 +191,10 @@ mod tests {
     #[test]
     fn items_are_compared_attribute_by_attribute() {
         let expected = item(&[("user", "u"), ("insight", "bought"), ("at", "1"), ("gone", "x")]);
-        let mut found = attributes(&item(&[("user", "u"), ("insight", "saw"), ("at", "2"), ("extra", "y")]));
+        let mut found = attribute_values(&item(&[("user", "u"), ("insight", "saw"), ("at", "2"), ("extra", "y")]));
         let all = differences(&expected, &found, &["at"]);
         assert_eq!(all, ["gone is missing", r#"insight is S("saw"), expected S("bought")"#, "extra is too much"]);
-        found = attributes(&expected);
+        found = attribute_values(&expected);
         assert_eq!(differences(&expected, &found, &["at"]), [""; 0]);
         found.remove("at");
         assert_eq!(differences(&expected, &found, &["at"]), ["at is missing"]);
@@ -202,10 +203,10 @@ mod tests {
     #[test]
     fn attributes_keep_their_types() {
         let one = Item::from([("n".to_owned(), Attribute::N("1".to_owned()))]);
-        let found = attributes(&item(&[("n", "1")]));
+        let found = attribute_values(&item(&[("n", "1")]));
         assert_eq!(differences(&one, &found, &[]).len(), 1);
         let nested = Attribute::List(vec![Attribute::Null, Attribute::Map(item(&[("a", "b")])), Attribute::Bool(true)]);
         let nested = Item::from([("l".to_owned(), nested)]);
-        assert_eq!(differences(&nested, &attributes(&nested), &[]), [""; 0]);
+        assert_eq!(differences(&nested, &attribute_values(&nested), &[]), [""; 0]);
     }
 }

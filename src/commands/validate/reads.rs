@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use streamkit_handler::attribute::attribute_values;
 use streamkit_recipes::{Attribute, Item};
 
 use super::check::{Verdict, counted, listed};
 use super::run::{Good, Run};
-use crate::writes::{Found, attributes};
+use crate::writes::Found;
 
 /// Asks for the run's items type by type.
 pub(super) async fn queries(run: &Run<'_>, type_attribute: &str) -> anyhow::Result<Verdict> {
@@ -52,7 +53,7 @@ pub(super) async fn order(run: &Run<'_>, processed_at: &str) -> anyhow::Result<V
         // Sequence numbers are decimal: of two, the longer is the greater.
         items.sort_by_key(|(good, _)| (good.placed.sequence_number.len(), &good.placed.sequence_number));
         let found = run.table.in_order(user).await?;
-        let keys: Vec<_> = items.iter().map(|(_, item)| run.table.key_of(&attributes(item))).collect();
+        let keys: Vec<_> = items.iter().map(|(_, item)| run.table.key_of(&attribute_values(item))).collect();
         let found_keys: Vec<_> =
             found.iter().map(|item| run.table.key_of(item)).filter(|key| keys.contains(key)).collect();
         let times: Vec<Option<i64>> = found.iter().map(|item| time(item, processed_at)).collect();
