@@ -24,13 +24,13 @@ use super::session::{Session, SpecArgument};
 use crate::aws::AwsError;
 use crate::cli::Global;
 use crate::daemon::Start;
-use crate::events::{Batch, Producer, Put, RECORD_BYTES};
 use crate::failure::{Hint, Interrupted, Shown, Usage};
 use crate::interrupt::Interrupt;
 use crate::pipeline::Flow;
+use crate::producer::{Batch, Producer, PutResult, RECORD_BYTES};
 use crate::report::{Bar, Reporter, exit_code};
 use crate::spec::Seconds;
-use crate::writes::{self, Changer};
+use crate::table_writer::{self, TableWriter};
 
 /// Send realistic events, poison among them if wanted, or the lines of a file
 ///
@@ -185,10 +185,11 @@ async fn change(
         return Err(Usage("a table's changes are never poison: leave --poison out".to_owned()).into());
     }
     let table = flow.source.name();
-    let of_table = writes::source(&session.aws, table).await.map_err(|error| match error.downcast::<AwsError>() {
-        Ok(error) => explained_change(error, table),
-        Err(error) => error,
-    })?;
+    let of_table =
+        table_writer::describe(&session.aws, table).await.map_err(|error| match error.downcast::<AwsError>() {
+            Ok(error) => explained_change(error, table),
+            Err(error) => error,
+        })?;
     let mut summary = Summary { changes: Some(ChangeCounts::default()), ..Summary::default() };
     let source = if let Some(file) = &args.from {
         table::Source::lines(file).await?
@@ -200,7 +201,7 @@ async fn change(
     let started = Instant::now();
     let bar = reporter.bar(args.count(), "changing");
     let plan = table::Plan {
-        changer: Changer::new(&session.aws, table),
+        writer: TableWriter::new(&session.aws, table),
         key: of_table.key,
         source,
         pace: args.rate.map(|rate| Pace::new(rate, started)),
@@ -271,7 +272,7 @@ struct Sending<'a> {
     flush: Instant,
     /// A batch that waits for a call to end.
     waiting: Option<Call>,
-    calls: JoinSet<(Call, Put)>,
+    calls: JoinSet<(Call, PutResult)>,
     summary: Summary,
     long_lines: u64,
     error: Option<AwsError>,
@@ -373,9 +374,9 @@ impl Sending<'_> {
         }
     }
 
-    fn count(&mut self, (batch, poison): &Call, put: Put) {
+    fn count(&mut self, (batch, poison): &Call, put: PutResult) {
         self.summary.retried += put.retried;
-        for ((event, poison), place) in batch.events().iter().zip(poison).zip(&put.places) {
+        for ((event, poison), place) in batch.events().iter().zip(poison).zip(&put.positions) {
             if place.is_none() {
                 self.summary.failed += 1;
                 continue;

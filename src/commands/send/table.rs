@@ -17,7 +17,7 @@ use super::{LONG_LINES_NAMED, Summary};
 use crate::aws::AwsError;
 use crate::interrupt::Interrupt;
 use crate::report::{Bar, Reporter};
-use crate::writes::Changer;
+use crate::table_writer::TableWriter;
 
 /// How many items are changed at once; changes of one item never are.
 const LANES: usize = 16;
@@ -86,7 +86,7 @@ fn from_line(line: Line, key: &TableKey) -> Next {
 
 /// What is made, how often and for how long.
 pub(super) struct Plan<'a> {
-    pub(super) changer: Changer,
+    pub(super) writer: TableWriter,
     pub(super) key: TableKey,
     pub(super) source: Source,
     pub(super) pace: Option<Pace>,
@@ -168,10 +168,10 @@ impl Plan<'_> {
     /// Starts a lane: what it is given is done one after the other.
     fn lane(&self, tasks: &mut JoinSet<()>, ended: mpsc::UnboundedSender<Made>) -> mpsc::Sender<Write> {
         let (sender, mut writes) = mpsc::channel::<Write>(WAITING);
-        let changer = self.changer.clone();
+        let writer = self.writer.clone();
         tasks.spawn(async move {
             while let Some(write) = writes.recv().await {
-                let result = changer.make(&write).await;
+                let result = writer.write(&write).await;
                 if ended.send((write, result)).is_err() {
                     break;
                 }

@@ -88,7 +88,7 @@ pub(super) async fn items(run: &mut Run<'_>) -> anyhow::Result<Verdict> {
     let mut wrong = Vec::new();
     for good in run.good.iter().filter(|good| !good.canary) {
         for wanted in &good.wanted {
-            let what = format!("event {} of {}", good.placed.sequence_number, good.event.partition_key);
+            let what = format!("event {} of {}", good.position.sequence_number, good.event.partition_key);
             match &wanted.found {
                 None => wrong.push(format!("{what} has no item after {} s", run.scene.limit.as_secs())),
                 Some((item, _)) => {

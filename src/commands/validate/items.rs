@@ -9,7 +9,7 @@ use streamkit_handler::attribute::{attribute_value, attribute_values};
 use streamkit_recipes::{Attribute, Item, Recipe, TableKey};
 
 use crate::aws::{Aws, aws};
-use crate::writes::Found;
+use crate::table_writer::StoredItem;
 
 /// The most keys of a `BatchGetItem` call.
 const GETS: usize = 100;
@@ -44,12 +44,12 @@ impl Table {
     }
 
     /// Reads those of the items that are there, consistently, in the order of `items`.
-    pub(super) async fn get(&self, items: &[&Item]) -> anyhow::Result<Vec<Option<Found>>> {
+    pub(super) async fn get(&self, items: &[&Item]) -> anyhow::Result<Vec<Option<StoredItem>>> {
         let mut found = vec![None; items.len()];
         for (chunk, found) in items.chunks(GETS).zip(found.chunks_mut(GETS)) {
-            let keys: Vec<Found> = chunk.iter().map(|item| self.key_of(&attribute_values(item))).collect();
+            let keys: Vec<StoredItem> = chunk.iter().map(|item| self.key_of(&attribute_values(item))).collect();
             // Two events may want the same item, and a call may ask for a key only once.
-            let mut distinct: Vec<Found> = Vec::new();
+            let mut distinct: Vec<StoredItem> = Vec::new();
             for key in &keys {
                 if !distinct.contains(key) {
                     distinct.push(key.clone());
@@ -72,7 +72,7 @@ impl Table {
 
     /// Reads those of the items that are there by their partition keys alone, consistently, in the order of `items`; for
     /// items whose partition key no other has.
-    pub(super) async fn get_by_partition(&self, items: &[&Item]) -> anyhow::Result<Vec<Option<Found>>> {
+    pub(super) async fn get_by_partition(&self, items: &[&Item]) -> anyhow::Result<Vec<Option<StoredItem>>> {
         let queries = items.iter().map(|item| async {
             let Some(partition) = self.partition(item) else { return Ok(None) };
             Ok(self.query(&partition).await?.into_iter().next())
@@ -109,18 +109,18 @@ impl Table {
     }
 
     /// The items with this partition key in the table's order, read consistently.
-    pub(super) async fn in_order(&self, partition: &Attribute) -> anyhow::Result<Vec<Found>> {
+    pub(super) async fn in_order(&self, partition: &Attribute) -> anyhow::Result<Vec<StoredItem>> {
         self.query(partition).await
     }
 
     /// The keys of all items with these partition keys, read consistently.
-    pub(super) async fn keys(&self, partitions: &BTreeSet<Attribute>) -> anyhow::Result<Vec<Found>> {
+    pub(super) async fn keys(&self, partitions: &BTreeSet<Attribute>) -> anyhow::Result<Vec<StoredItem>> {
         let queries = stream::iter(partitions).map(|partition| self.query(partition)).buffered(QUERIES);
-        let found: Vec<Vec<Found>> = queries.try_collect().await?;
+        let found: Vec<Vec<StoredItem>> = queries.try_collect().await?;
         Ok(found.into_iter().flatten().map(|item| self.key_of(&item)).collect())
     }
 
-    async fn query(&self, partition: &Attribute) -> anyhow::Result<Vec<Found>> {
+    async fn query(&self, partition: &Attribute) -> anyhow::Result<Vec<StoredItem>> {
         let mut found = Vec::new();
         let mut start = None;
         loop {
@@ -143,7 +143,7 @@ impl Table {
     }
 
     /// Deletes items by key. What the table did not get to is there for the next look.
-    pub(super) async fn delete(&self, keys: &[Found]) -> anyhow::Result<()> {
+    pub(super) async fn delete(&self, keys: &[StoredItem]) -> anyhow::Result<()> {
         for chunk in keys.chunks(WRITES) {
             let requests = chunk.iter().map(|key| {
                 let delete = DeleteRequest::builder().set_key(Some(key.clone())).build().expect("the key is set");
@@ -156,14 +156,14 @@ impl Table {
     }
 
     /// The key of an item.
-    pub(super) fn key_of(&self, item: &Found) -> Found {
+    pub(super) fn key_of(&self, item: &StoredItem) -> StoredItem {
         let names = self.key.iter().flat_map(TableKey::names);
         names.filter_map(|name| Some((name.to_owned(), item.get(name)?.clone()))).collect()
     }
 }
 
 /// What is not as the recipe says, attribute by attribute. Volatile attributes only have to be there.
-pub(super) fn differences(expected: &Item, found: &Found, volatile: &[&str]) -> Vec<String> {
+pub(super) fn differences(expected: &Item, found: &StoredItem, volatile: &[&str]) -> Vec<String> {
     let mut all = Vec::new();
     for (name, wanted) in expected {
         match found.get(name) {

@@ -32,7 +32,7 @@ pub(super) async fn check(run: &mut Run<'_>) -> anyhow::Result<Verdict> {
     let mut wrong = Vec::new();
     let pipeline = run.scene.pipeline();
     for poison in &run.poison {
-        let what = format!("record {}", poison.placed.sequence_number);
+        let what = format!("record {}", poison.position.sequence_number);
         match &poison.letter {
             None => {
                 wrong.push(format!(
@@ -65,7 +65,7 @@ pub(super) async fn receive(run: &mut Run<'_>) -> anyhow::Result<bool> {
     for body in bodies {
         let number = body.get("sequenceNumber").and_then(Value::as_str);
         if let Some(poison) =
-            run.poison.iter_mut().find(|poison| number == Some(poison.placed.sequence_number.as_str()))
+            run.poison.iter_mut().find(|poison| number == Some(poison.position.sequence_number.as_str()))
         {
             poison.letter.get_or_insert(body);
         }
@@ -75,13 +75,13 @@ pub(super) async fn receive(run: &mut Run<'_>) -> anyhow::Result<bool> {
 
 /// What of a letter is not as it must be.
 fn differences(letter: &Value, poison: &Poison, pipeline: &str, function: &str) -> Vec<String> {
-    let Poison { event, placed, rejected, .. } = poison;
+    let Poison { event, position, rejected, .. } = poison;
     let wanted = [
         ("pipeline", json!(pipeline)),
         ("function", json!(function)),
-        ("eventId", json!(format!("{}:{}", placed.shard_id, placed.sequence_number))),
-        ("shardId", json!(placed.shard_id)),
-        ("sequenceNumber", json!(placed.sequence_number)),
+        ("eventId", json!(format!("{}:{}", position.shard_id, position.sequence_number))),
+        ("shardId", json!(position.shard_id)),
+        ("sequenceNumber", json!(position.sequence_number)),
         ("partitionKey", json!(event.partition_key)),
         ("error", json!({ "code": rejected.code, "message": rejected.message })),
     ];
@@ -104,13 +104,17 @@ mod tests {
     use streamkit_recipes::{Event, Rejected};
 
     use super::*;
-    use crate::events::Placed;
+    use crate::producer::Position;
 
     #[test]
     fn letters_are_compared_with_what_was_sent() {
         let mut poison = Poison {
             event: Event { partition_key: "key".to_owned(), data: b"not JSON".to_vec() },
-            placed: Placed { shard_id: "shardId-1".to_owned(), sequence_number: "42".to_owned(), at: Instant::now() },
+            position: Position {
+                shard_id: "shardId-1".to_owned(),
+                sequence_number: "42".to_owned(),
+                at: Instant::now(),
+            },
             rejected: Rejected { code: "invalid_json", message: "payload: JSON is not valid".to_owned() },
             letter: None,
         };

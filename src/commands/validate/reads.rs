@@ -8,7 +8,7 @@ use streamkit_recipes::{Attribute, Item};
 
 use super::check::{Verdict, counted, listed};
 use super::run::{Good, Run};
-use crate::writes::Found;
+use crate::table_writer::StoredItem;
 
 /// Asks for the run's items type by type.
 pub(super) async fn queries(run: &Run<'_>, type_attribute: &str) -> anyhow::Result<Verdict> {
@@ -51,7 +51,7 @@ pub(super) async fn order(run: &Run<'_>, processed_at: &str) -> anyhow::Result<V
     let mut events = 0;
     for (user, items) in &mut users {
         // Sequence numbers are decimal: of two, the longer is the greater.
-        items.sort_by_key(|(good, _)| (good.placed.sequence_number.len(), &good.placed.sequence_number));
+        items.sort_by_key(|(good, _)| (good.position.sequence_number.len(), &good.position.sequence_number));
         let found = run.table.in_order(user).await?;
         let keys: Vec<_> = items.iter().map(|(_, item)| run.table.key_of(&attribute_values(item))).collect();
         let found_keys: Vec<_> =
@@ -77,6 +77,6 @@ fn seen<'a>(run: &'a Run<'_>) -> impl Iterator<Item = &'a Good> {
     run.good.iter().filter(|good| !good.canary && good.seen().is_some())
 }
 
-fn time(item: &Found, name: &str) -> Option<i64> {
+fn time(item: &StoredItem, name: &str) -> Option<i64> {
     item.get(name).map(AttributeValue::as_n)?.ok()?.parse().ok()
 }

@@ -14,8 +14,8 @@ use super::items::Table;
 use super::letters::Letters;
 use super::scene::Scene;
 use super::telemetry::Growth;
-use crate::events::{Placed, Producer, batches};
-use crate::writes::Found;
+use crate::producer::{Position, Producer, batches};
+use crate::table_writer::StoredItem;
 
 /// Everything that the checks share. It outlives a check that is interrupted, so that cleaning up knows what to look for.
 pub(super) struct Run<'a> {
@@ -41,7 +41,7 @@ pub(super) struct Run<'a> {
 pub(super) struct Good {
     pub(super) canary: bool,
     pub(super) event: Event,
-    pub(super) placed: Placed,
+    pub(super) position: Position,
     pub(super) wanted: Vec<Wanted>,
     /// What it adds to metrics.
     pub(super) counts: Vec<Count>,
@@ -51,13 +51,13 @@ pub(super) struct Good {
 pub(super) struct Wanted {
     pub(super) item: Item,
     /// The item as it was first seen, and when.
-    pub(super) found: Option<(Found, Instant)>,
+    pub(super) found: Option<(StoredItem, Instant)>,
 }
 
 /// An event in the stream that the recipe rejects.
 pub(super) struct Poison {
     pub(super) event: Event,
-    pub(super) placed: Placed,
+    pub(super) position: Position,
     pub(super) rejected: Rejected,
     /// The body of its dead letter.
     pub(super) letter: Option<Value>,
@@ -99,9 +99,9 @@ impl<'a> Run<'a> {
         for batch in batches(events) {
             let put = self.producer.put(&batch).await;
             self.uncertain |= put.uncertain;
-            for (event, placed) in batch.events().iter().zip(put.places) {
-                if let Some(placed) = placed {
-                    self.note_placed(event.clone(), placed, canary);
+            for (event, position) in batch.events().iter().zip(put.positions) {
+                if let Some(position) = position {
+                    self.note_placed(event.clone(), position, canary);
                 }
             }
             self.last_put = Instant::now();
@@ -115,7 +115,7 @@ impl<'a> Run<'a> {
     }
 
     fn note_partitions(&mut self, event: &Event) {
-        let nowhere = Placed { shard_id: String::new(), sequence_number: "0".to_owned(), at: Instant::now() };
+        let nowhere = Position { shard_id: String::new(), sequence_number: "0".to_owned(), at: Instant::now() };
         // What cleaning up deletes goes by this: only what bears the run's name is the run's.
         let own = |partition: &Attribute| contains(partition, &self.scene.name);
         if let Ok(effects) = process(self.scene.recipe, event, &nowhere, 0) {
@@ -129,20 +129,20 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn note_placed(&mut self, event: Event, placed: Placed, canary: bool) {
+    fn note_placed(&mut self, event: Event, position: Position, canary: bool) {
         // An item whose key is the record's identity is the run's too.
-        let own = |partition: &Attribute| contains(partition, &placed.sequence_number);
-        match process(self.scene.recipe, &event, &placed, 0) {
+        let own = |partition: &Attribute| contains(partition, &position.sequence_number);
+        match process(self.scene.recipe, &event, &position, 0) {
             Ok(effects) => {
                 let partitions = effects.items.iter().filter_map(|item| self.table.partition(item));
                 self.partitions.extend(partitions.filter(own));
                 let wanted = effects.items.into_iter().map(|item| Wanted { item, found: None }).collect();
-                self.good.push(Good { canary, event, placed, wanted, counts: effects.counts });
+                self.good.push(Good { canary, event, position, wanted, counts: effects.counts });
             }
             Err(rejected) => {
-                let identity = format!("{}:{}", placed.shard_id, placed.sequence_number);
+                let identity = format!("{}:{}", position.shard_id, position.sequence_number);
                 self.poison_partitions.insert(Attribute::S(identity));
-                self.poison.push(Poison { event, placed, rejected, letter: None });
+                self.poison.push(Poison { event, position, rejected, letter: None });
             }
         }
     }
@@ -166,7 +166,7 @@ impl<'a> Run<'a> {
                 let Some(item) = found.next().flatten() else { continue };
                 // Only AWS knows when the record arrived: the item's own word on that is taken, and the rest has to fit.
                 if let Some(arrival_ms) = arrival.and_then(|name| item.get(name)?.as_n().ok()?.parse().ok())
-                    && let Ok(mut effects) = process(recipe, &good.event, &good.placed, arrival_ms)
+                    && let Ok(mut effects) = process(recipe, &good.event, &good.position, arrival_ms)
                     && place < effects.items.len()
                 {
                     wanted.item = effects.items.swap_remove(place);
@@ -189,7 +189,7 @@ impl<'a> Run<'a> {
     /// The time from the stream's answer to the item, for each marked event.
     pub(super) fn latencies(&self) -> Vec<Duration> {
         let marked = self.good.iter().filter(|good| !good.canary);
-        marked.filter_map(|good| Some(good.seen()?.duration_since(good.placed.at))).collect()
+        marked.filter_map(|good| Some(good.seen()?.duration_since(good.position.at))).collect()
     }
 
     /// What every metric must have grown by at least: by events whose effects were seen, and by poison whose letter was.
@@ -207,7 +207,7 @@ impl<'a> Run<'a> {
     /// All metrics that the run will look at; what they were before is read before anything is sent.
     pub(super) fn metrics(&self) -> Growth {
         let mut growth = Growth::default();
-        let nowhere = Placed { shard_id: String::new(), sequence_number: "0".to_owned(), at: Instant::now() };
+        let nowhere = Position { shard_id: String::new(), sequence_number: "0".to_owned(), at: Instant::now() };
         let marked = self.samples.marked(&self.scene.name, 0);
         for event in marked.iter().chain([&self.samples.canary(&self.scene.name, 0, 0)]) {
             if let Ok(effects) = process(self.scene.recipe, event, &nowhere, 0) {
@@ -220,10 +220,10 @@ impl<'a> Run<'a> {
 }
 
 /// What the recipe says of an event in its place.
-fn process(recipe: &dyn Recipe, event: &Event, placed: &Placed, arrival_ms: i64) -> Result<Effects, Rejected> {
+fn process(recipe: &dyn Recipe, event: &Event, position: &Position, arrival_ms: i64) -> Result<Effects, Rejected> {
     let record = Record::Stream(StreamRecord {
-        shard_id: &placed.shard_id,
-        sequence_number: &placed.sequence_number,
+        shard_id: &position.shard_id,
+        sequence_number: &position.sequence_number,
         partition_key: &event.partition_key,
         arrival_ms,
         data: &event.data,

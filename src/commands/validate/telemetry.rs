@@ -171,7 +171,7 @@ async fn logged(scene: &Scene<'_>, poison: Option<&Poison>) -> anyhow::Result<Re
         let found = format!("{} of invocations", counted(lines, "line"));
         return Ok(if lines > 0 { Ok(found) } else { Err(found) });
     };
-    let number = &poison.placed.sequence_number;
+    let number = &poison.position.sequence_number;
     let rejected = filter(scene, &format!("\"{number}\"")).await?;
     let Some(request) = rejected.iter().find_map(|line| request_of(line, poison)) else {
         return Ok(Err(format!("no line on the rejected record {number}")));
@@ -187,8 +187,8 @@ async fn logged(scene: &Scene<'_>, poison: Option<&Poison>) -> anyhow::Result<Re
 fn request_of(line: &str, poison: &Poison) -> Option<String> {
     let line: Value = serde_json::from_str(line).ok()?;
     let is = |name: &str, value: &str| line[name] == value;
-    let it_is = is("sequenceNumber", &poison.placed.sequence_number)
-        && is("shardId", &poison.placed.shard_id)
+    let it_is = is("sequenceNumber", &poison.position.sequence_number)
+        && is("shardId", &poison.position.shard_id)
         && is("error", poison.rejected.code)
         && is("outcome", "dead-letter");
     if it_is { Some(line["requestId"].as_str()?.to_owned()) } else { None }
@@ -253,13 +253,17 @@ mod tests {
     use streamkit_recipes::{Event, Rejected};
 
     use super::*;
-    use crate::events::Placed;
+    use crate::producer::Position;
 
     #[test]
     fn the_line_of_a_rejected_record_names_its_invocation() {
         let poison = Poison {
             event: Event { partition_key: "key".to_owned(), data: Vec::new() },
-            placed: Placed { shard_id: "shardId-1".to_owned(), sequence_number: "42".to_owned(), at: Instant::now() },
+            position: Position {
+                shard_id: "shardId-1".to_owned(),
+                sequence_number: "42".to_owned(),
+                at: Instant::now(),
+            },
             rejected: Rejected { code: "invalid_json", message: String::new() },
             letter: None,
         };

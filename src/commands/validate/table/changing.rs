@@ -14,19 +14,19 @@ use super::mailbox::Mailbox;
 use crate::aws::{AwsError, aws};
 use crate::commands::validate::scene::{Scene, not_up};
 use crate::commands::validate::telemetry::Growth;
-use crate::writes::{Changer, Source, source};
+use crate::table_writer::{self, TableSchema, TableWriter};
 
 /// Everything that the checks share. It outlives a check that is interrupted, so that cleaning up knows what to look for.
 pub(in crate::commands::validate) struct Run<'a> {
     pub(in crate::commands::validate) scene: Scene<'a>,
     pub(in crate::commands::validate) samples: &'static dyn TableSamples,
-    pub(in crate::commands::validate) source: Source,
+    pub(in crate::commands::validate) source: TableSchema,
     pub(in crate::commands::validate) mailbox: Mailbox,
     /// All changes, in the order in which they were made.
     pub(in crate::commands::validate) made: Vec<Made>,
     /// The run's items that are there.
     items: BTreeMap<Item, Item>,
-    changer: Changer,
+    writer: TableWriter,
     bucket: Option<String>,
 }
 
@@ -58,13 +58,14 @@ impl<'a> Run<'a> {
         samples: &'static dyn TableSamples,
     ) -> anyhow::Result<Self> {
         let table = scene.flow.source.name();
-        let source =
-            source(&scene.session.aws, table).await.map_err(|error| match error.downcast_ref::<AwsError>() {
+        let source = table_writer::describe(&scene.session.aws, table).await.map_err(|error| {
+            match error.downcast_ref::<AwsError>() {
                 Some(missing) if missing.is_missing() => {
                     not_up(&format!("no change can flow: there is no table {table}"))
                 }
                 _ => error,
-            })?;
+            }
+        })?;
         let topic =
             scene.flow.topic.as_deref().context("the function publishes to no topic, so nothing can be heard of it")?;
         Ok(Self {
@@ -73,7 +74,7 @@ impl<'a> Run<'a> {
             mailbox: Mailbox::new(&scene, topic),
             made: Vec::new(),
             items: BTreeMap::new(),
-            changer: Changer::new(&scene.session.aws, table),
+            writer: TableWriter::new(&scene.session.aws, table),
             bucket: scene.flow.bucket.clone(),
             scene,
         })
@@ -101,7 +102,7 @@ impl<'a> Run<'a> {
             };
             let at_time = SystemTime::now();
             let what = || format!("changing an item of DynamoDB table ({})", self.scene.flow.source.name());
-            self.changer.make(&write).await.with_context(what)?;
+            self.writer.write(&write).await.with_context(what)?;
             self.made.push(Made { canary, kind, keys, old, new, at: Instant::now(), at_time, heard: None });
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! Changes on their way into a table: one item at a time, and again what the table did not take.
+//! The DynamoDB table writer: makes one change at a time, and again while the table throttles it.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -11,37 +11,37 @@ use streamkit_recipes::{KeyAttribute, KeyKind, TableKey, View, Write};
 use tokio::time::Instant;
 
 use crate::aws::{Aws, AwsError, aws};
-use crate::events::passes;
+use crate::producer::is_transient;
 
-/// An item as the table has it.
-pub(crate) type Found = HashMap<String, AttributeValue>;
+/// An item as the SDK reads it from a table.
+pub(crate) type StoredItem = HashMap<String, AttributeValue>;
 
-/// How long a table may refuse one change. Few units of capacity are soon used up, and come again each second.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a change is tried again while the table throttles it. Provisioned capacity comes back each second.
+const RETRY_TIMEOUT: Duration = Duration::from_secs(30);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
-/// Changes the items of one table.
+/// Puts, updates and deletes the items of one table.
 #[derive(Debug, Clone)]
-pub(crate) struct Changer {
+pub(crate) struct TableWriter {
     dynamodb: aws_sdk_dynamodb::Client,
     table: String,
 }
 
-impl Changer {
+impl TableWriter {
     pub(crate) fn new(aws: &Aws, table: &str) -> Self {
         Self { dynamodb: aws.dynamodb.clone(), table: table.to_owned() }
     }
 
-    /// Makes a change; says how often it had to be tried again. A change that was made twice because an answer was lost is
-    /// the same change.
-    pub(crate) async fn make(&self, write: &Write) -> Result<u64, AwsError> {
-        let deadline = Instant::now() + PATIENCE;
+    /// Makes a change and returns the number of retries. Making a change twice, as happens when a response is lost, has the
+    /// same result as making it once.
+    pub(crate) async fn write(&self, write: &Write) -> Result<u64, AwsError> {
+        let deadline = Instant::now() + RETRY_TIMEOUT;
         let mut pause = FIRST_PAUSE;
         for retried in 0.. {
             let Err(error) = self.call(write).await else { return Ok(retried) };
             let pausing = pause.mul_f64(0.5 + fastrand::f64() / 2.0);
-            if !passes(&error) || Instant::now() + pausing > deadline {
+            if !is_transient(&error) || Instant::now() + pausing > deadline {
                 return Err(error);
             }
             tokio::time::sleep(pausing).await;
@@ -85,15 +85,15 @@ impl Changer {
     }
 }
 
-/// What changes of a table look like.
+/// What the stream records of a table look like.
 #[derive(Debug)]
-pub(crate) struct Source {
+pub(crate) struct TableSchema {
     pub(crate) key: TableKey,
     pub(crate) view: View,
 }
 
-/// Asks for a table's key, and for what its stream carries.
-pub(crate) async fn source(aws: &Aws, table: &str) -> anyhow::Result<Source> {
+/// Calls `DescribeTable` for the table's key schema and its stream's view type.
+pub(crate) async fn describe(aws: &Aws, table: &str) -> anyhow::Result<TableSchema> {
     let call = aws.dynamodb.describe_table().table_name(table).send().await;
     let what = || format!("describing DynamoDB table ({table})");
     let table = crate::aws::aws(call).with_context(what)?.table.context("DescribeTable: an answer without a table")?;
@@ -111,5 +111,5 @@ pub(crate) async fn source(aws: &Aws, table: &str) -> anyhow::Result<Source> {
     let sort = attribute(KeyType::Range);
     let view = table.stream_specification.as_ref().and_then(|stream| stream.stream_view_type.clone());
     let view = view.and_then(|view| View::from_name(view.as_str())).context("the table has no stream")?;
-    Ok(Source { key: TableKey { partition, sort }, view })
+    Ok(TableSchema { key: TableKey { partition, sort }, view })
 }
