@@ -64,7 +64,7 @@ pub trait Sampled: Recipe {
 
 /// What a notification tells of its change: all that a writer can't know of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Told {
+pub struct NotifiedChange {
     /// DynamoDB's identity of the change.
     pub event_id: String,
     /// What was done to the item.
@@ -166,5 +166,5 @@ pub trait TableSamples: Sync {
     fn canary(&self, run: &str, n: usize, now_ms: i64, key: &TableKey) -> Write;
 
     /// Reads out of a notification which change it is about; none if it is not one of this recipe's.
-    fn told(&self, message: &str) -> Option<Told>;
+    fn notified_change(&self, message: &str) -> Option<NotifiedChange>;
 }

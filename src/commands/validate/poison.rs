@@ -9,15 +9,15 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use super::check::{Verdict, counted, listed};
-use super::run::{Poison, Run};
+use super::stream_run::{Poison, StreamRun};
 
 /// Some queues answer at once that they are empty.
 const PAUSE: Duration = Duration::from_millis(100);
 
-pub(super) async fn check(run: &mut Run<'_>) -> anyhow::Result<Verdict> {
-    let deadline = run.scene.deadline();
-    run.put(run.samples.marked_poison(&run.scene.name), false).await?;
-    while run.poison.iter().any(|poison| poison.letter.is_none()) {
+pub(super) async fn check(run: &mut StreamRun<'_>) -> anyhow::Result<Verdict> {
+    let deadline = run.validation.deadline();
+    run.put(run.samples.marked_poison(&run.validation.run_id), false).await?;
+    while run.poison.iter().any(|poison| poison.dead_letter.is_none()) {
         if !receive(run).await? {
             sleep(PAUSE).await;
         }
@@ -26,25 +26,25 @@ pub(super) async fn check(run: &mut Run<'_>) -> anyhow::Result<Verdict> {
             break;
         }
     }
-    if let Some(letters) = &mut run.letters {
-        letters.put_back().await?;
+    if let Some(queue) = &mut run.dead_letter_queue {
+        queue.put_back().await?;
     }
     let mut wrong = Vec::new();
-    let pipeline = run.scene.pipeline();
+    let pipeline = run.validation.pipeline();
     for poison in &run.poison {
         let what = format!("record {}", poison.position.sequence_number);
-        match &poison.letter {
+        match &poison.dead_letter {
             None => {
                 wrong.push(format!(
-                    "{what} ({}) has no letter after {} s",
+                    "{what} ({}) has no dead letter after {} s",
                     poison.rejected.code,
-                    run.scene.limit.as_secs()
+                    run.validation.limit.as_secs()
                 ));
             }
             Some(letter) => {
-                let different = differences(letter, poison, &pipeline, &run.scene.flow.function);
+                let different = differences(letter, poison, &pipeline, &run.validation.flow.function);
                 if !different.is_empty() {
-                    wrong.push(format!("the letter of {what}: {}", different.join(", ")));
+                    wrong.push(format!("the dead letter of {what}: {}", different.join(", ")));
                 }
             }
         }
@@ -55,25 +55,25 @@ pub(super) async fn check(run: &mut Run<'_>) -> anyhow::Result<Verdict> {
     }
     let observed =
         if wrong.is_empty() { format!("all {}, complete, and no item", run.poison.len()) } else { listed(&wrong) };
-    Ok(Verdict::new(wrong.is_empty(), observed).or_hint(run.scene.see_log()))
+    Ok(Verdict::new(wrong.is_empty(), observed).or_hint(run.validation.see_log()))
 }
 
-/// Takes the run's letters out of some messages of the queue. False when the queue is empty.
-pub(super) async fn receive(run: &mut Run<'_>) -> anyhow::Result<bool> {
-    let letters = run.letters.as_mut().context("the function has no dead letter queue")?;
-    let Some(bodies) = letters.take(&run.scene.name).await? else { return Ok(false) };
+/// Takes the run's dead letters out of the queue's next messages. False if the queue is empty.
+pub(super) async fn receive(run: &mut StreamRun<'_>) -> anyhow::Result<bool> {
+    let queue = run.dead_letter_queue.as_mut().context("the function has no dead letter queue")?;
+    let Some(bodies) = queue.take(&run.validation.run_id).await? else { return Ok(false) };
     for body in bodies {
         let number = body.get("sequenceNumber").and_then(Value::as_str);
         if let Some(poison) =
             run.poison.iter_mut().find(|poison| number == Some(poison.position.sequence_number.as_str()))
         {
-            poison.letter.get_or_insert(body);
+            poison.dead_letter.get_or_insert(body);
         }
     }
     Ok(true)
 }
 
-/// What of a letter is not as it must be.
+/// The differences between a dead letter and the record that it must describe.
 fn differences(letter: &Value, poison: &Poison, pipeline: &str, function: &str) -> Vec<String> {
     let Poison { event, position, rejected, .. } = poison;
     let wanted = [
@@ -107,7 +107,7 @@ mod tests {
     use crate::producer::Position;
 
     #[test]
-    fn letters_are_compared_with_what_was_sent() {
+    fn dead_letters_are_compared_with_what_was_sent() {
         let mut poison = Poison {
             event: Event { partition_key: "key".to_owned(), data: b"not JSON".to_vec() },
             position: Position {
@@ -116,7 +116,7 @@ mod tests {
                 at: Instant::now(),
             },
             rejected: Rejected { code: "invalid_json", message: "payload: JSON is not valid".to_owned() },
-            letter: None,
+            dead_letter: None,
         };
         let mut letter = json!({
             "pipeline": "p", "function": "p-f", "eventId": "shardId-1:42", "shardId": "shardId-1", "sequenceNumber": "42",

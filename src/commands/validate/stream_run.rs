@@ -1,4 +1,4 @@
-//! One run: what was sent, what must follow from it, and what has been seen of that so far.
+//! One run on a stream: the events that were sent, their expected effects, and those seen so far.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -10,26 +10,26 @@ use streamkit_recipes::{
 };
 use tokio::time::Instant;
 
+use super::dead_letter_queue::DeadLetterQueue;
 use super::items::Table;
-use super::letters::Letters;
-use super::scene::Scene;
 use super::telemetry::Growth;
+use super::validation::Validation;
 use crate::producer::{Position, Producer, batches};
 use crate::table_writer::StoredItem;
 
 /// Everything that the checks share. It outlives a check that is interrupted, so that cleaning up knows what to look for.
-pub(super) struct Run<'a> {
-    pub(super) scene: Scene<'a>,
+pub(super) struct StreamRun<'a> {
+    pub(super) validation: Validation<'a>,
     pub(super) samples: &'static dyn StreamSamples,
     pub(super) table: Table,
-    pub(super) letters: Option<Letters>,
+    pub(super) dead_letter_queue: Option<DeadLetterQueue>,
     pub(super) good: Vec<Good>,
     pub(super) poison: Vec<Poison>,
     /// The partition keys of all items that the run's good events can have made, noted before they are sent.
     pub(super) partitions: BTreeSet<Attribute>,
     /// The partition keys of items that poison would make if it were taken.
     pub(super) poison_partitions: BTreeSet<Attribute>,
-    /// An answer of the stream was lost, so some events may be there twice.
+    /// A response of the stream was lost, so some events may be in it twice.
     pub(super) uncertain: bool,
     /// A check has waited to its end in vain.
     pub(super) gave_up: bool,
@@ -47,7 +47,7 @@ pub(super) struct Good {
     pub(super) counts: Vec<Count>,
 }
 
-/// An item that must follow from an event.
+/// An item that an event must lead to.
 pub(super) struct Wanted {
     pub(super) item: Item,
     /// The item as it was first seen, and when.
@@ -59,8 +59,8 @@ pub(super) struct Poison {
     pub(super) event: Event,
     pub(super) position: Position,
     pub(super) rejected: Rejected,
-    /// The body of its dead letter.
-    pub(super) letter: Option<Value>,
+    /// The body of its dead letter, once it was received.
+    pub(super) dead_letter: Option<Value>,
 }
 
 impl Good {
@@ -72,13 +72,13 @@ impl Good {
     }
 }
 
-impl<'a> Run<'a> {
-    pub(super) fn new(scene: Scene<'a>, samples: &'static dyn StreamSamples) -> Self {
-        let (aws, flow) = (&scene.session.aws, scene.flow);
+impl<'a> StreamRun<'a> {
+    pub(super) fn new(validation: Validation<'a>, samples: &'static dyn StreamSamples) -> Self {
+        let (aws, flow) = (&validation.session.aws, validation.flow);
         Self {
             samples,
-            table: Table::new(aws, flow.table.as_deref().unwrap_or_default(), scene.recipe),
-            letters: flow.dead_letters.as_deref().map(|queue| Letters::new(aws, queue)),
+            table: Table::new(aws, flow.table.as_deref().unwrap_or_default(), validation.recipe),
+            dead_letter_queue: flow.dead_letters.as_deref().map(|queue| DeadLetterQueue::new(aws, queue)),
             good: Vec::new(),
             poison: Vec::new(),
             partitions: BTreeSet::new(),
@@ -87,7 +87,7 @@ impl<'a> Run<'a> {
             gave_up: false,
             producer: Producer::new(aws, flow.source.name()),
             last_put: Instant::now(),
-            scene,
+            validation,
         }
     }
 
@@ -107,7 +107,7 @@ impl<'a> Run<'a> {
             self.last_put = Instant::now();
             if let Some(error) = put.error {
                 return Err(error).with_context(|| {
-                    format!("putting records into Kinesis stream ({})", self.scene.flow.source.name())
+                    format!("putting records into Kinesis stream ({})", self.validation.flow.source.name())
                 });
             }
         }
@@ -117,8 +117,8 @@ impl<'a> Run<'a> {
     fn note_partitions(&mut self, event: &Event) {
         let nowhere = Position { shard_id: String::new(), sequence_number: "0".to_owned(), at: Instant::now() };
         // What cleaning up deletes goes by this: only what bears the run's name is the run's.
-        let own = |partition: &Attribute| contains(partition, &self.scene.name);
-        if let Ok(effects) = process(self.scene.recipe, event, &nowhere, 0) {
+        let own = |partition: &Attribute| contains(partition, &self.validation.run_id);
+        if let Ok(effects) = process(self.validation.recipe, event, &nowhere, 0) {
             let partitions = effects.items.iter().filter_map(|item| self.table.partition(item));
             self.partitions.extend(partitions.filter(own));
         } else {
@@ -132,7 +132,7 @@ impl<'a> Run<'a> {
     fn note_placed(&mut self, event: Event, position: Position, canary: bool) {
         // An item whose key is the record's identity is the run's too.
         let own = |partition: &Attribute| contains(partition, &position.sequence_number);
-        match process(self.scene.recipe, &event, &position, 0) {
+        match process(self.validation.recipe, &event, &position, 0) {
             Ok(effects) => {
                 let partitions = effects.items.iter().filter_map(|item| self.table.partition(item));
                 self.partitions.extend(partitions.filter(own));
@@ -142,7 +142,7 @@ impl<'a> Run<'a> {
             Err(rejected) => {
                 let identity = format!("{}:{}", position.shard_id, position.sequence_number);
                 self.poison_partitions.insert(Attribute::S(identity));
-                self.poison.push(Poison { event, position, rejected, letter: None });
+                self.poison.push(Poison { event, position, rejected, dead_letter: None });
             }
         }
     }
@@ -160,7 +160,7 @@ impl<'a> Run<'a> {
         };
         let now = Instant::now();
         let mut found = found.into_iter();
-        let recipe = self.scene.recipe;
+        let recipe = self.validation.recipe;
         for good in &mut self.good {
             for (place, wanted) in good.wanted.iter_mut().enumerate().filter(|(_, wanted)| wanted.found.is_none()) {
                 let Some(item) = found.next().flatten() else { continue };
@@ -192,14 +192,14 @@ impl<'a> Run<'a> {
         marked.filter_map(|good| Some(good.seen()?.duration_since(good.position.at))).collect()
     }
 
-    /// What every metric must have grown by at least: by events whose effects were seen, and by poison whose letter was.
+    /// What every metric must have grown by at least: by events whose effects were seen, and by poison whose dead letter was.
     pub(super) fn wanted_metrics(&self) -> Growth {
         let mut growth = Growth::default();
         for good in self.good.iter().filter(|good| good.seen().is_some()) {
-            growth.add(self.scene.recipe.processed_metric(), &good.counts);
+            growth.add(self.validation.recipe.processed_metric(), &good.counts);
         }
-        for _ in self.poison.iter().filter(|poison| poison.letter.is_some()) {
-            growth.add(self.scene.recipe.failed_metric(), &[]);
+        for _ in self.poison.iter().filter(|poison| poison.dead_letter.is_some()) {
+            growth.add(self.validation.recipe.failed_metric(), &[]);
         }
         growth
     }
@@ -208,13 +208,13 @@ impl<'a> Run<'a> {
     pub(super) fn metrics(&self) -> Growth {
         let mut growth = Growth::default();
         let nowhere = Position { shard_id: String::new(), sequence_number: "0".to_owned(), at: Instant::now() };
-        let marked = self.samples.marked(&self.scene.name, 0);
-        for event in marked.iter().chain([&self.samples.canary(&self.scene.name, 0, 0)]) {
-            if let Ok(effects) = process(self.scene.recipe, event, &nowhere, 0) {
-                growth.add(self.scene.recipe.processed_metric(), &effects.counts);
+        let marked = self.samples.marked(&self.validation.run_id, 0);
+        for event in marked.iter().chain([&self.samples.canary(&self.validation.run_id, 0, 0)]) {
+            if let Ok(effects) = process(self.validation.recipe, event, &nowhere, 0) {
+                growth.add(self.validation.recipe.processed_metric(), &effects.counts);
             }
         }
-        growth.add(self.scene.recipe.failed_metric(), &[]);
+        growth.add(self.validation.recipe.failed_metric(), &[]);
         growth
     }
 }
