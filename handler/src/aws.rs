@@ -165,16 +165,16 @@ impl Sink for Aws {
     }
 
     /// Calls `SendMessageBatch`.
-    async fn send(&self, letters: &[&DeadLetter]) -> Result<Vec<(usize, SinkError)>, SinkError> {
-        let entries = letters.iter().enumerate().map(|(place, letter)| {
+    async fn send(&self, dead_letters: &[&DeadLetter]) -> Result<Vec<(usize, SinkError)>, SinkError> {
+        let entries = dead_letters.iter().enumerate().map(|(place, dead_letter)| {
             let event_id = MessageAttributeValue::builder()
                 .data_type("String")
-                .string_value(&letter.event_id)
+                .string_value(&dead_letter.event_id)
                 .build()
                 .expect("the data type is set");
             SendMessageBatchRequestEntry::builder()
                 .id(place.to_string())
-                .message_body(&letter.body)
+                .message_body(&dead_letter.body)
                 .message_attributes(EVENT_ID_ATTRIBUTE, event_id)
                 .build()
                 .expect("id and body are set")
@@ -194,7 +194,7 @@ impl Sink for Aws {
             code: entry.code(),
             message: entry.message(),
         });
-        Ok(failed_entries(letters.len(), &successful, &failed.collect::<Vec<_>>()))
+        Ok(failed_entries(dead_letters.len(), &successful, &failed.collect::<Vec<_>>()))
     }
 }
 

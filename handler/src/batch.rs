@@ -162,19 +162,20 @@ impl<S: Sink> Job<'_, S> {
 
     /// Sends a dead letter for each rejected record before the checkpoint, and returns the checkpoint as it is then.
     async fn send_dead_letters(&self, records: &[IncomingRecord], states: &mut [State], until: Instant) -> usize {
-        let mut letters = Vec::new();
+        let mut dead_letters = Vec::new();
         for place in 0..checkpoint(states) {
             let State::Rejected(rejected) = &states[place] else { continue };
-            let letter = DeadLetter::new(&self.config.pipeline, self.function, &records[place], rejected);
-            if letter.bytes() > MAX_DEAD_LETTER_BYTES {
+            let dead_letter = DeadLetter::new(&self.config.pipeline, self.function, &records[place], rejected);
+            if dead_letter.bytes() > MAX_DEAD_LETTER_BYTES {
                 states[place] = retry(&transient("DeadLetterTooLong", "the record does not fit into an SQS message"));
                 break;
             }
-            letters.push((place, letter));
+            dead_letters.push((place, dead_letter));
         }
-        let letters: Vec<(usize, &DeadLetter)> = letters.iter().map(|(place, letter)| (*place, letter)).collect();
+        let dead_letters: Vec<(usize, &DeadLetter)> =
+            dead_letters.iter().map(|(place, dead_letter)| (*place, dead_letter)).collect();
         for (place, error) in
-            entries::send_all(&letters, until, async |chunk: &[&DeadLetter]| self.sink.send(chunk).await).await
+            entries::send_all(&dead_letters, until, async |chunk: &[&DeadLetter]| self.sink.send(chunk).await).await
         {
             states[place] = retry(&error);
         }

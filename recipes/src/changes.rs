@@ -1,7 +1,7 @@
 //! The change capture recipe: each change of a table's item becomes an audit object, which is never overwritten, and a
 //! notification.
 //!
-//! A change is told as far as the stream tells it: what its view type does not carry is named as such, never guessed.
+//! A change is reported as far as the stream includes it: images that its view type leaves out are named, never guessed.
 
 mod traffic;
 
@@ -14,14 +14,14 @@ use crate::{
     Record, Rejected, Sampled, Samples, SourceKind, TableKey, TableSamples, Write, Writer,
 };
 
-/// All audit objects lie below it.
+/// The key prefix of all audit objects.
 const PREFIX: &str = "audit-logs/";
 
 /// SNS takes 256 KB, everything included; a notification that would be longer leaves out the images, which the audit
 /// object has.
 const MESSAGE_MAX_BYTES: usize = 128 * 1024;
 
-/// What is left of the names of changed attributes in a notification that would be too long.
+/// The names of changed attributes are cut to this length in a notification that would be too long.
 const NAMES_MAX_BYTES: usize = 64 * 1024;
 
 /// SNS's limit for a subject.
@@ -84,7 +84,7 @@ impl Recipe for Changes {
     }
 }
 
-/// A change as it is kept.
+/// The audit object of a change.
 #[derive(Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Audit<'a> {
@@ -216,7 +216,7 @@ fn object_key(change: &Change<'_>, changed_at: &str) -> String {
     format!("{PREFIX}{hour}/{}-{}.json", change.sequence_number, change.event_id)
 }
 
-/// A change as it is announced.
+/// The body of a notification.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct MessageBody<'a> {
@@ -277,7 +277,7 @@ fn notification(change: &Change<'_>, audit: &Audit<'_>, object_key: &str) -> Not
     Notification { subject: subject.chars().take(SUBJECT_MAX_CHARS).collect(), message, attributes }
 }
 
-/// A key in words, such as `UserId=user-0001, ActivityId=activity-7`.
+/// A key as text, such as `UserId=user-0001, ActivityId=activity-7`.
 fn described(keys: &Item) -> String {
     let parts = keys.iter().map(|(name, value)| match value {
         Attribute::S(text) | Attribute::N(text) => format!("{name}={text}"),

@@ -19,7 +19,7 @@ mod window;
 mod zipf;
 
 pub use attribute::{Attribute, Item};
-pub use effects::{Count, Effects, Notification, Object, Together, Unit};
+pub use effects::{Aggregation, Count, Effects, Notification, Object, Unit};
 pub use needs::{Images, KeyAttribute, KeyKind, Needs, SourceKind, TableKey, View};
 pub use recipe::{Recipe, Rejected};
 pub use record::{Change, ChangeKind, Record, StreamRecord, UserIdentity};

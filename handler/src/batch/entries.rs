@@ -108,7 +108,7 @@ async fn send_chunk<E: BatchEntry>(
     match send_batch(entries, until, call).await {
         Ok(failed) => failed,
         Err(error) if entries.len() == 1 => vec![(0, error)],
-        // Together they may be too long for a service with lower limits.
+        // Aggregation they may be too long for a service with lower limits.
         Err(error) if error.permanent => {
             let mut all = Vec::new();
             for (place, &entry) in entries.iter().enumerate() {

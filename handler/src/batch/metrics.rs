@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use streamkit_recipes::{Count, Together, Unit};
+use streamkit_recipes::{Aggregation, Count, Unit};
 
 /// Values by metric and dimensions. A summed metric has one value, the sum.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -18,16 +18,16 @@ pub struct Series {
     /// The values' unit.
     pub unit: Unit,
     /// How values of one batch are combined.
-    pub together: Together,
+    pub aggregation: Aggregation,
 }
 
 impl MetricValues {
     /// Adds a value.
     pub fn add(&mut self, count: Count) {
-        let Count { metric, value, unit, together, dimensions } = count;
-        let values = self.0.entry(Series { dimensions, metric, unit, together }).or_default();
-        match (together, values.first_mut()) {
-            (Together::Summed, Some(sum)) => *sum += value,
+        let Count { metric, value, unit, aggregation, dimensions } = count;
+        let values = self.0.entry(Series { dimensions, metric, unit, aggregation }).or_default();
+        match (aggregation, values.first_mut()) {
+            (Aggregation::Sum, Some(sum)) => *sum += value,
             _ => values.push(value),
         }
     }

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use aws_sdk_cloudwatch::types::{AlarmType, Datapoint, Dimension, Statistic};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::Value;
-use streamkit_recipes::{Count, Recipe, Together};
+use streamkit_recipes::{Aggregation, Count, Recipe};
 use tokio::time::{Instant, sleep};
 
 use super::check::{Verdict, counted, listed};
@@ -40,8 +40,8 @@ impl Growth {
     /// Adds a record that counts for `metric` and for whatever the recipe says of it.
     pub(super) fn add(&mut self, metric: &'static str, counts: &[Count]) {
         *self.0.entry(Series { metric, dimensions: Vec::new(), sampled: false }).or_default() += 1.0;
-        for Count { metric, value, together, dimensions, .. } in counts {
-            let sampled = *together == Together::Apart;
+        for Count { metric, value, aggregation, dimensions, .. } in counts {
+            let sampled = *aggregation == Aggregation::Samples;
             let series = Series { metric, dimensions: dimensions.clone(), sampled };
             *self.0.entry(series).or_default() += if sampled { 1.0 } else { *value };
         }
