@@ -168,10 +168,10 @@ impl TableSender<'_> {
 
     /// Starts a worker, which makes its changes one after the other.
     fn worker(&self, tasks: &mut JoinSet<()>, ended: mpsc::UnboundedSender<WriteResult>) -> mpsc::Sender<Write> {
-        let (sender, mut writes) = mpsc::channel::<Write>(WAITING);
+        let (sender, mut waiting) = mpsc::channel::<Write>(WAITING);
         let writer = self.writer.clone();
         tasks.spawn(async move {
-            while let Some(write) = writes.recv().await {
+            while let Some(write) = waiting.recv().await {
                 let result = writer.write(&write).await;
                 if ended.send((write, result)).is_err() {
                     break;

@@ -36,12 +36,12 @@ async fn clean(run: &mut StreamRun<'_>) -> anyhow::Result<Verdict> {
         run.table.delete(&keys).await?;
         left = keys.len();
         items += left;
-        let mut letters = 0;
+        let mut dead_letters = 0;
         while run.dead_letter_queue.is_some() && !run.poison_partitions.is_empty() && poison::receive(run).await? {
-            letters += 1;
+            dead_letters += 1;
         }
         let waiting = !run.gave_up && under_way(run) > 0;
-        quiet = keys.is_empty() && letters == 0 && !waiting;
+        quiet = keys.is_empty() && dead_letters == 0 && !waiting;
         if Instant::now() >= deadline {
             break;
         }

@@ -41,8 +41,8 @@ pub(super) async fn check(run: &mut StreamRun<'_>) -> anyhow::Result<Verdict> {
                     run.validation.limit.as_secs()
                 ));
             }
-            Some(letter) => {
-                let different = differences(letter, poison, &pipeline, &run.validation.flow.function);
+            Some(dead_letter) => {
+                let different = differences(dead_letter, poison, &pipeline, &run.validation.flow.function);
                 if !different.is_empty() {
                     wrong.push(format!("the dead letter of {what}: {}", different.join(", ")));
                 }
@@ -74,7 +74,7 @@ pub(super) async fn receive(run: &mut StreamRun<'_>) -> anyhow::Result<bool> {
 }
 
 /// The differences between a dead letter and the record that it must describe.
-fn differences(letter: &Value, poison: &Poison, pipeline: &str, function: &str) -> Vec<String> {
+fn differences(dead_letter: &Value, poison: &Poison, pipeline: &str, function: &str) -> Vec<String> {
     let Poison { event, position, rejected, .. } = poison;
     let wanted = [
         ("pipeline", json!(pipeline)),
@@ -85,10 +85,10 @@ fn differences(letter: &Value, poison: &Poison, pipeline: &str, function: &str) 
         ("partitionKey", json!(event.partition_key)),
         ("error", json!({ "code": rejected.code, "message": rejected.message })),
     ];
-    let fields = wanted.iter().filter(|(name, wanted)| letter[name] != *wanted);
+    let fields = wanted.iter().filter(|(name, wanted)| dead_letter[name] != *wanted);
     let mut all: Vec<String> =
-        fields.map(|(name, wanted)| format!("{name} is {}, expected {wanted}", letter[name])).collect();
-    let payload = match (letter["payload"].as_str(), letter["payloadBase64"].as_str()) {
+        fields.map(|(name, wanted)| format!("{name} is {}, expected {wanted}", dead_letter[name])).collect();
+    let payload = match (dead_letter["payload"].as_str(), dead_letter["payloadBase64"].as_str()) {
         (Some(text), None) => Some(text.as_bytes().to_vec()),
         (None, Some(text)) => STANDARD.decode(text).ok(),
         _ => None,
@@ -118,21 +118,21 @@ mod tests {
             rejected: Rejected { code: "invalid_json", message: "payload: JSON is not valid".to_owned() },
             dead_letter: None,
         };
-        let mut letter = json!({
+        let mut dead_letter = json!({
             "pipeline": "p", "function": "p-f", "eventId": "shardId-1:42", "shardId": "shardId-1", "sequenceNumber": "42",
             "partitionKey": "key", "error": {"code": "invalid_json", "message": "payload: JSON is not valid"},
             "payload": "not JSON", "approximateArrivalTimestamp": 1,
         });
-        assert_eq!(differences(&letter, &poison, "p", "p-f"), [""; 0]);
-        assert_eq!(differences(&letter, &poison, "p", "other"), [r#"function is "p-f", expected "other""#]);
-        letter["error"]["code"] = json!("wrong_type");
-        assert_eq!(differences(&letter, &poison, "p", "p-f").len(), 1);
-        letter["error"]["code"] = json!("invalid_json");
+        assert_eq!(differences(&dead_letter, &poison, "p", "p-f"), [""; 0]);
+        assert_eq!(differences(&dead_letter, &poison, "p", "other"), [r#"function is "p-f", expected "other""#]);
+        dead_letter["error"]["code"] = json!("wrong_type");
+        assert_eq!(differences(&dead_letter, &poison, "p", "p-f").len(), 1);
+        dead_letter["error"]["code"] = json!("invalid_json");
         poison.event.data = b"\xff".to_vec();
-        assert_eq!(differences(&letter, &poison, "p", "p-f"), ["its payload is not what was sent"]);
-        letter["payload"] = Value::Null;
-        letter["payloadBase64"] = json!("/w==");
-        assert_eq!(differences(&letter, &poison, "p", "p-f"), [""; 0]);
+        assert_eq!(differences(&dead_letter, &poison, "p", "p-f"), ["its payload is not what was sent"]);
+        dead_letter["payload"] = Value::Null;
+        dead_letter["payloadBase64"] = json!("/w==");
+        assert_eq!(differences(&dead_letter, &poison, "p", "p-f"), [""; 0]);
         assert!(!differences(&json!("no object"), &poison, "p", "p-f").is_empty());
     }
 }
