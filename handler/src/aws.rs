@@ -1,4 +1,4 @@
-//! The real sink: DynamoDB, S3, SNS and SQS through the SDK.
+//! The sink that calls AWS: DynamoDB, S3, SNS and SQS through the SDK.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -8,8 +8,6 @@ use aws_sdk_dynamodb::config::Region;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_dynamodb::primitives::Blob;
-use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_sns::types::{MessageAttributeValue as SnsAttribute, PublishBatchRequestEntry};
 use aws_sdk_sqs::types::{MessageAttributeValue, SendMessageBatchRequestEntry, SendMessageBatchResultEntry};
 use aws_smithy_http_client::Builder as HttpClient;
@@ -17,13 +15,14 @@ use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use bytes::Bytes;
 use serde::Serialize;
-use streamkit_recipes::{Attribute, Item, Notification, Object};
+use streamkit_recipes::{Item, Notification, Object};
 
+use crate::attribute::attribute_values;
 use crate::config::Config;
-use crate::dead_letter::{EVENT_ID_ATTRIBUTE, Letter};
-use crate::sink::{Fault, Sink};
+use crate::dead_letter::{DeadLetter, EVENT_ID_ATTRIBUTE};
+use crate::sink::{Sink, SinkError};
 
-/// Clients for what the function writes to, made once per process.
+/// Clients for the services that the function writes to, created once per process.
 #[derive(Clone, Debug)]
 pub struct Aws {
     dynamodb: aws_sdk_dynamodb::Client,
@@ -37,8 +36,8 @@ pub struct Aws {
 }
 
 impl Aws {
-    /// Makes the clients from the variables that Lambda sets for every function: `AWS_REGION`, the credentials of its
-    /// role, and for an AWS other than the real one `AWS_ENDPOINT_URL`.
+    /// Creates the clients from the variables that Lambda sets for every function: `AWS_REGION`, the credentials of its role,
+    /// and `AWS_ENDPOINT_URL` for another endpoint than AWS.
     pub fn new(config: &Config, variable: impl Fn(&str) -> Option<String>) -> Self {
         let region = Region::new(variable("AWS_REGION").unwrap_or_else(|| "us-east-1".to_owned()));
         let credentials = Credentials::new(
@@ -88,38 +87,38 @@ impl Aws {
 
 impl Sink for Aws {
     /// Calls `BatchWriteItem`.
-    async fn write(&self, items: &[&Item]) -> Result<Vec<usize>, Fault> {
+    async fn write(&self, items: &[&Item]) -> Result<Vec<usize>, SinkError> {
         let body = Puts::body(&self.table, items);
         let output = self
             .dynamodb
             .batch_write_item()
             .set_request_items(Some(HashMap::new()))
             .customize()
-            // Items are in DynamoDB's own form already: to build the SDK's types of them, and JSON of those, would cost as
-            // much as all the rest of the function's work.
+            // Items serialize to DynamoDB's JSON themselves: building the SDK's types first would cost as much as all the
+            // rest of the function's work.
             .mutate_request(move |request| {
                 request.headers_mut().insert("content-length", body.len().to_string());
                 *request.body_mut() = body.clone().into();
             })
             .send()
             .await
-            .map_err(|error| fault(&error))?;
-        // The table may come back under its ARN, and nothing else was asked for: all that is there is ours.
+            .map_err(|error| sink_error(&error))?;
+        // The table may be named by its ARN here. The request has only one table, so every entry is this table's.
         let left: Vec<_> = output.unprocessed_items.into_iter().flatten().flat_map(|(_, requests)| requests).collect();
         if left.is_empty() {
             return Ok(Vec::new());
         }
         let is_left = |item: &Item| {
-            let item = attributes(item);
+            let item = attribute_values(item);
             left.iter().any(|request| request.put_request.as_ref().is_some_and(|put| put.item == item))
         };
         let places: Vec<usize> = (0..items.len()).filter(|&place| is_left(items[place])).collect();
-        // An item that came back in another form must not get lost: putting all again does no harm.
+        // If an unprocessed item can't be matched, all items are put again, which does no harm.
         Ok(if places.len() < left.len() { (0..items.len()).collect() } else { places })
     }
 
     /// Calls `PutObject`.
-    async fn put(&self, object: &Object) -> Result<(), Fault> {
+    async fn put(&self, object: &Object) -> Result<(), SinkError> {
         self.s3
             .put_object()
             .bucket(&self.bucket)
@@ -129,11 +128,11 @@ impl Sink for Aws {
             .send()
             .await
             .map(|_| ())
-            .map_err(|error| fault(&error))
+            .map_err(|error| sink_error(&error))
     }
 
     /// Calls `PublishBatch`.
-    async fn publish(&self, notifications: &[&Notification]) -> Result<Vec<(usize, Fault)>, Fault> {
+    async fn publish(&self, notifications: &[&Notification]) -> Result<Vec<(usize, SinkError)>, SinkError> {
         let entries = notifications.iter().enumerate().map(|(place, notification)| {
             let attributes = notification.attributes.iter().map(|(name, value)| {
                 let value = SnsAttribute::builder().data_type("String").string_value(value).build();
@@ -154,28 +153,28 @@ impl Sink for Aws {
             .set_publish_batch_request_entries(Some(entries.collect()))
             .send()
             .await
-            .map_err(|error| fault(&error))?;
-        let taken: Vec<&str> = output.successful().iter().filter_map(|entry| entry.id()).collect();
-        let failed = output.failed().iter().map(|entry| Refusal {
+            .map_err(|error| sink_error(&error))?;
+        let successful: Vec<&str> = output.successful().iter().filter_map(|entry| entry.id()).collect();
+        let failed = output.failed().iter().map(|entry| FailedEntry {
             id: entry.id(),
             permanent: entry.sender_fault(),
             code: entry.code(),
             message: entry.message(),
         });
-        Ok(refused(notifications.len(), &taken, &failed.collect::<Vec<_>>()))
+        Ok(failed_entries(notifications.len(), &successful, &failed.collect::<Vec<_>>()))
     }
 
     /// Calls `SendMessageBatch`.
-    async fn send(&self, letters: &[&Letter]) -> Result<Vec<(usize, Fault)>, Fault> {
-        let entries = letters.iter().enumerate().map(|(place, letter)| {
+    async fn send(&self, dead_letters: &[&DeadLetter]) -> Result<Vec<(usize, SinkError)>, SinkError> {
+        let entries = dead_letters.iter().enumerate().map(|(place, dead_letter)| {
             let event_id = MessageAttributeValue::builder()
                 .data_type("String")
-                .string_value(&letter.event_id)
+                .string_value(&dead_letter.event_id)
                 .build()
                 .expect("the data type is set");
             SendMessageBatchRequestEntry::builder()
                 .id(place.to_string())
-                .message_body(&letter.body)
+                .message_body(&dead_letter.body)
                 .message_attributes(EVENT_ID_ATTRIBUTE, event_id)
                 .build()
                 .expect("id and body are set")
@@ -187,15 +186,15 @@ impl Sink for Aws {
             .set_entries(Some(entries.collect()))
             .send()
             .await
-            .map_err(|error| fault(&error))?;
-        let taken: Vec<&str> = output.successful().iter().map(SendMessageBatchResultEntry::id).collect();
-        let failed = output.failed().iter().map(|entry| Refusal {
+            .map_err(|error| sink_error(&error))?;
+        let successful: Vec<&str> = output.successful().iter().map(SendMessageBatchResultEntry::id).collect();
+        let failed = output.failed().iter().map(|entry| FailedEntry {
             id: entry.id(),
             permanent: entry.sender_fault(),
             code: entry.code(),
             message: entry.message(),
         });
-        Ok(refused(letters.len(), &taken, &failed.collect::<Vec<_>>()))
+        Ok(failed_entries(dead_letters.len(), &successful, &failed.collect::<Vec<_>>()))
     }
 }
 
@@ -226,52 +225,33 @@ impl<'a> Puts<'a> {
     }
 }
 
-/// What a batch call says of an entry that it did not take.
-struct Refusal<'a> {
+/// A failed entry in the response of a batch call.
+struct FailedEntry<'a> {
     id: &'a str,
     permanent: bool,
     code: &'a str,
     message: Option<&'a str>,
 }
 
-/// The places of entries that were not taken. One that the answer does not mention was not taken either.
-fn refused(sent: usize, taken: &[&str], failed: &[Refusal<'_>]) -> Vec<(usize, Fault)> {
-    let open = (0..sent).filter(|place| !taken.contains(&place.to_string().as_str()));
+/// The places of entries that failed. An entry that the response does not mention has failed too.
+fn failed_entries(sent: usize, successful: &[&str], failed: &[FailedEntry<'_>]) -> Vec<(usize, SinkError)> {
+    let open = (0..sent).filter(|place| !successful.contains(&place.to_string().as_str()));
     let of = |place: usize| {
-        let refusal = failed.iter().find(|refusal| refusal.id == place.to_string());
-        let fault = Fault {
-            permanent: refusal.is_some_and(|refusal| refusal.permanent),
-            code: refusal.map_or("NoAnswer", |refusal| refusal.code).to_owned(),
-            message: refusal.and_then(|refusal| refusal.message).unwrap_or_default().to_owned(),
+        let entry = failed.iter().find(|entry| entry.id == place.to_string());
+        let error = SinkError {
+            permanent: entry.is_some_and(|entry| entry.permanent),
+            code: entry.map_or("NoAnswer", |entry| entry.code).to_owned(),
+            message: entry.and_then(|entry| entry.message).unwrap_or_default().to_owned(),
         };
-        (place, fault)
+        (place, error)
     };
     open.map(of).collect()
 }
 
-fn attributes(item: &Item) -> HashMap<String, AttributeValue> {
-    item.iter().map(|(name, value)| (name.clone(), attribute(value))).collect()
-}
-
-fn attribute(value: &Attribute) -> AttributeValue {
-    match value {
-        Attribute::S(text) => AttributeValue::S(text.clone()),
-        Attribute::N(number) => AttributeValue::N(number.clone()),
-        Attribute::B(bytes) => AttributeValue::B(Blob::new(bytes.as_slice())),
-        Attribute::Bool(bool) => AttributeValue::Bool(*bool),
-        Attribute::Null => AttributeValue::Null(true),
-        Attribute::List(list) => AttributeValue::L(list.iter().map(attribute).collect()),
-        Attribute::Map(map) => AttributeValue::M(attributes(map)),
-        Attribute::Strings(set) => AttributeValue::Ss(set.clone()),
-        Attribute::Numbers(set) => AttributeValue::Ns(set.clone()),
-        Attribute::Binaries(set) => AttributeValue::Bs(set.iter().map(|bytes| Blob::new(bytes.as_slice())).collect()),
-    }
-}
-
-/// Codes that blame the request's content. Everything else (throttles, missing permissions, a missing table, no answer)
-/// may be over by the next delivery.
+/// Codes of errors in the request's content. Everything else (throttling, missing permissions, a missing table, no response)
+/// may be mended by the next delivery.
 ///
-/// SNS's `InvalidParameter` is not among them: in a call for several messages it blames the topic.
+/// SNS's `InvalidParameter` is not among them: from `PublishBatch` it is about the topic.
 const PERMANENT: [&str; 8] = [
     "ValidationException",
     "KeyTooLongError",
@@ -283,7 +263,7 @@ const PERMANENT: [&str; 8] = [
     "InvalidAttributeValue",
 ];
 
-fn fault<E: ProvideErrorMetadata + std::error::Error + 'static>(error: &SdkError<E>) -> Fault {
+fn sink_error<E: ProvideErrorMetadata + std::error::Error + 'static>(error: &SdkError<E>) -> SinkError {
     let (code, message) = match error {
         SdkError::ServiceError(service) => {
             let error = service.err();
@@ -294,10 +274,10 @@ fn fault<E: ProvideErrorMetadata + std::error::Error + 'static>(error: &SdkError
         SdkError::ResponseError(_) => ("BadAnswer", causes(error)),
         _ => ("BadRequest", causes(error)),
     };
-    Fault { permanent: PERMANENT.contains(&code), code: code.to_owned(), message }
+    SinkError { permanent: PERMANENT.contains(&code), code: code.to_owned(), message }
 }
 
-/// Joins an error's causes: the SDK's outermost ones say nothing.
+/// Joins the causes of an error: the SDK's outermost error says nothing.
 fn causes(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |error| error.source());
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")

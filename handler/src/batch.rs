@@ -1,13 +1,14 @@
-//! A batch from records to answer: process, store, publish, put poison aside, and find the place to go on from.
+//! One invocation's batch, from its records to the partial batch response: processes the records, stores items and objects,
+//! publishes notifications, sends dead letters, and finds the checkpoint.
 //!
-//! Lambda delivers everything again from the lowest record that is reported as failed, successes too. That record is
-//! the *checkpoint*: only what lies before it is settled, so only that is counted, announced, and its poison becomes dead
-//! letters. What lies behind it may have been stored, which does no harm, because storing it again gives the same items
-//! and objects.
+//! Lambda delivers all records again from the lowest one that is reported as failed, including those that succeeded. That
+//! lowest record is the *checkpoint*. Only the records before it are final: only they are counted, have their notifications
+//! published, and become dead letters if the recipe rejects them. The items and objects of records behind the checkpoint
+//! may be stored already, which does no harm: storing them again gives the same items and objects.
 
-mod parcels;
+mod entries;
+mod metrics;
 mod store;
-mod tally;
 
 use std::future::Future;
 use std::time::Duration;
@@ -15,14 +16,15 @@ use std::time::Duration;
 use streamkit_recipes::{Count, Notification, Rejected};
 use tokio::time::{Instant, sleep, timeout_at};
 
+pub use self::metrics::{MetricValues, Series};
 use self::store::Stores;
-pub use self::tally::{Series, Tallies};
 use crate::config::Config;
-use crate::dead_letter::Letter;
-use crate::event::{BatchItemFailure, Incoming, Response};
-use crate::sink::{Fault, MAX_LETTER_BYTES, Sink};
+use crate::dead_letter::DeadLetter;
+use crate::event::{BatchItemFailure, Response};
+use crate::record::IncomingRecord;
+use crate::sink::{MAX_DEAD_LETTER_BYTES, Sink, SinkError};
 
-/// What an invocation works with.
+/// The inputs of one invocation, besides its records.
 #[derive(Debug)]
 pub struct Job<'a, S> {
     /// The function's settings.
@@ -31,103 +33,105 @@ pub struct Job<'a, S> {
     pub function: &'a str,
     /// Where effects go.
     pub sink: &'a S,
-    /// When Lambda kills the function.
+    /// When Lambda ends the invocation.
     pub deadline: Instant,
     /// The processing time to note in items, in milliseconds since the epoch.
     pub now_ms: i64,
 }
 
-/// What became of a batch.
+/// The result of processing a batch.
 #[derive(Debug, Default)]
 pub struct Outcome {
-    /// The answer to Lambda.
+    /// The partial batch response for Lambda.
     pub response: Response,
-    /// Records whose effects were carried out and that will not come again.
+    /// The number of records whose effects were carried out and that will not be delivered again.
     pub processed: usize,
-    /// Records that were put aside and will not come again.
+    /// The number of records that became dead letters and will not be delivered again.
     pub failed: usize,
-    /// Records that Lambda will deliver again.
+    /// The number of records that Lambda will deliver again.
     pub retry: usize,
-    /// The recipe's own metrics, over the records that will not come again.
-    pub counts: Tallies,
-    /// One entry for each record that was put aside or is reported as failed, in order.
+    /// The recipe's own metrics, over the records that will not be delivered again.
+    pub counts: MetricValues,
+    /// One entry for each record that became a dead letter or is reported as failed, in order.
     pub failures: Vec<Failure>,
 }
 
-/// A record that did not go through.
+/// A record that was not processed.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Failure {
     /// Its place in the batch.
     pub place: usize,
     /// The recipe's code, or AWS's.
     pub code: String,
-    /// What AWS said, if it is to blame; never anything of the payload.
+    /// AWS's error message, if a call to AWS failed; never any part of the payload.
     pub reason: Option<String>,
-    /// What was done.
+    /// What was done about it.
     pub handling: Handling,
 }
 
-/// What is done about a record that did not go through.
+/// What is done about a record that was not processed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Handling {
-    /// It lies in the dead letter queue.
+    /// It was sent to the dead letter queue.
     DeadLetter,
     /// It is reported to Lambda as failed.
     Retry,
 }
 
-/// How far a record has come.
+/// The state of one record.
 enum State {
     Done(Vec<Count>),
     Rejected(Rejected),
     Retry { code: String, reason: Option<String> },
 }
 
-/// What the recipe wants done for a batch. Places are those of the records in it.
+/// The effects of a batch. Places are positions of records in the batch.
 #[derive(Default)]
-struct Work {
+struct BatchEffects {
     stores: Stores,
     notifications: Vec<(usize, Notification)>,
 }
 
 impl<S: Sink> Job<'_, S> {
-    /// Carries a batch through. `records` are in the shard's order, each once.
-    pub async fn run(&self, records: &[Incoming]) -> Outcome {
-        let (mut states, work) = self.process(records);
-        // What is left is shared out so that the answer goes out in time even when a service hangs.
+    /// Processes a batch. `records` are in the shard's order, each once.
+    pub async fn run(&self, records: &[IncomingRecord]) -> Outcome {
+        let (mut states, effects) = self.process(records);
+        // Each step gets its share of the remaining time, so that the response is sent in time even when a service hangs.
         let margin = (self.deadline - Instant::now()).div_f64(10.0).min(Duration::from_secs(1));
-        self.store(work.stores, &mut states, self.deadline - 3 * margin).await;
-        self.leave_poison(&mut states);
-        self.announce(&work.notifications, &mut states, self.deadline - 2 * margin).await;
-        let checkpoint = self.bury(records, &mut states, self.deadline - margin).await;
+        self.store(effects.stores, &mut states, self.deadline - 3 * margin).await;
+        self.retry_rejected_without_queue(&mut states);
+        self.publish(&effects.notifications, &mut states, self.deadline - 2 * margin).await;
+        let checkpoint = self.send_dead_letters(records, &mut states, self.deadline - margin).await;
         outcome(records, states, checkpoint)
     }
 
-    /// Asks the recipe about every record.
-    fn process(&self, records: &[Incoming]) -> (Vec<State>, Work) {
-        let mut work = Work { stores: Stores::new(self.config.recipe.needs().table), ..Work::default() };
+    /// Lets the recipe process every record.
+    fn process(&self, records: &[IncomingRecord]) -> (Vec<State>, BatchEffects) {
+        let mut batch =
+            BatchEffects { stores: Stores::new(self.config.recipe.needs().table), ..BatchEffects::default() };
         let mut states = Vec::with_capacity(records.len());
         for (place, record) in records.iter().enumerate() {
             let result = record.record().and_then(|record| self.config.recipe.process(&record, self.now_ms));
             states.push(match result {
                 Ok(effects) => {
                     for item in effects.items {
-                        work.stores.add_item(place, item);
+                        batch.stores.add_item(place, item);
                     }
                     for object in effects.objects {
-                        work.stores.add_object(place, object);
+                        batch.stores.add_object(place, object);
                     }
-                    work.notifications.extend(effects.notifications.into_iter().map(|message| (place, message)));
+                    batch.notifications.extend(effects.notifications.into_iter().map(|message| (place, message)));
                     State::Done(effects.counts)
                 }
                 Err(rejected) => State::Rejected(rejected),
             });
         }
-        (states, work)
+        (states, batch)
     }
 
-    /// Without a dead letter queue, the mapping's own on-failure destination is all that is left for poison.
-    fn leave_poison(&self, states: &mut [State]) {
+    /// Reports rejected records as failed if there is no dead letter queue: Lambda then sends them to the mapping's on-failure
+    /// destination once its retries are used up.
+    fn retry_rejected_without_queue(&self, states: &mut [State]) {
         if self.config.dead_letter_queue_url.is_none() {
             for state in states.iter_mut() {
                 if let State::Rejected(rejected) = state {
@@ -137,66 +141,67 @@ impl<S: Sink> Job<'_, S> {
         }
     }
 
-    /// Publishes what the records before the first failed one have to announce. A message cannot be taken back, so what
-    /// will come again is not announced yet.
-    async fn announce(&self, notifications: &[(usize, Notification)], states: &mut [State], until: Instant) {
-        let settled = checkpoint(states);
+    /// Publishes the notifications of the records before the checkpoint. A message cannot be taken back, so records that
+    /// will be delivered again have to wait.
+    async fn publish(&self, notifications: &[(usize, Notification)], states: &mut [State], until: Instant) {
+        let checkpoint = checkpoint(states);
         let due =
-            notifications.iter().filter(|(place, _)| *place < settled && matches!(states[*place], State::Done(_)));
+            notifications.iter().filter(|(place, _)| *place < checkpoint && matches!(states[*place], State::Done(_)));
         let due: Vec<(usize, &Notification)> = due.map(|(place, message)| (*place, message)).collect();
-        for (place, fault) in
-            parcels::send_all(&due, until, async |chunk: &[&Notification]| self.sink.publish(chunk).await).await
+        for (place, error) in
+            entries::send_all(&due, until, async |chunk: &[&Notification]| self.sink.publish(chunk).await).await
         {
-            states[place] = if fault.permanent {
-                State::Rejected(Rejected::new("refused_by_topic", fault.to_string()))
+            states[place] = if error.permanent {
+                State::Rejected(Rejected::new("refused_by_topic", error.to_string()))
             } else {
-                retry(&fault)
+                retry(&error)
             };
         }
-        self.leave_poison(states);
+        self.retry_rejected_without_queue(states);
     }
 
-    /// Puts the poison before the first failed record aside, and returns the checkpoint.
-    async fn bury(&self, records: &[Incoming], states: &mut [State], until: Instant) -> usize {
-        let mut letters = Vec::new();
+    /// Sends a dead letter for each rejected record before the checkpoint, and returns the checkpoint as it is then.
+    async fn send_dead_letters(&self, records: &[IncomingRecord], states: &mut [State], until: Instant) -> usize {
+        let mut dead_letters = Vec::new();
         for place in 0..checkpoint(states) {
             let State::Rejected(rejected) = &states[place] else { continue };
-            let letter = Letter::new(&self.config.pipeline, self.function, &records[place], rejected);
-            if letter.bytes() > MAX_LETTER_BYTES {
+            let dead_letter = DeadLetter::new(&self.config.pipeline, self.function, &records[place], rejected);
+            if dead_letter.bytes() > MAX_DEAD_LETTER_BYTES {
                 states[place] = retry(&transient("DeadLetterTooLong", "the record does not fit into an SQS message"));
                 break;
             }
-            letters.push((place, letter));
+            dead_letters.push((place, dead_letter));
         }
-        let letters: Vec<(usize, &Letter)> = letters.iter().map(|(place, letter)| (*place, letter)).collect();
-        for (place, fault) in
-            parcels::send_all(&letters, until, async |chunk: &[&Letter]| self.sink.send(chunk).await).await
+        let dead_letters: Vec<(usize, &DeadLetter)> =
+            dead_letters.iter().map(|(place, dead_letter)| (*place, dead_letter)).collect();
+        for (place, error) in
+            entries::send_all(&dead_letters, until, async |chunk: &[&DeadLetter]| self.sink.send(chunk).await).await
         {
-            states[place] = retry(&fault);
+            states[place] = retry(&error);
         }
         checkpoint(states)
     }
 }
 
-/// Returns the place of the first record that Lambda is to deliver again.
+/// Returns the place of the first record that Lambda will deliver again.
 fn checkpoint(states: &[State]) -> usize {
     states.iter().position(|state| matches!(state, State::Retry { .. })).unwrap_or(states.len())
 }
 
-fn retry(fault: &Fault) -> State {
-    State::Retry { code: fault.code.clone(), reason: Some(fault.message.clone()) }
+fn retry(error: &SinkError) -> State {
+    State::Retry { code: error.code.clone(), reason: Some(error.message.clone()) }
 }
 
-fn transient(code: &str, message: &str) -> Fault {
-    Fault { permanent: false, code: code.to_owned(), message: message.to_owned() }
+fn transient(code: &str, message: &str) -> SinkError {
+    SinkError { permanent: false, code: code.to_owned(), message: message.to_owned() }
 }
 
-async fn within<T>(until: Instant, call: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
+async fn within<T>(until: Instant, call: impl Future<Output = Result<T, SinkError>>) -> Result<T, SinkError> {
     let late = |_| Err(transient("Timeout", "the function's time is running out"));
     timeout_at(until, call).await.unwrap_or_else(late)
 }
 
-/// Waits before attempt `attempt + 2`, and says no if there is no time for it.
+/// Waits before attempt `attempt + 2`. Returns false, without waiting, if there is no time for that.
 async fn pause(attempt: u32, until: Instant) -> bool {
     let longest = (50_u64 << attempt.min(6)).min(2_000);
     let delay = Duration::from_millis(fastrand::u64(longest / 2..=longest));
@@ -207,7 +212,7 @@ async fn pause(attempt: u32, until: Instant) -> bool {
     true
 }
 
-fn outcome(records: &[Incoming], states: Vec<State>, checkpoint: usize) -> Outcome {
+fn outcome(records: &[IncomingRecord], states: Vec<State>, checkpoint: usize) -> Outcome {
     let mut outcome = Outcome { retry: records.len() - checkpoint, ..Outcome::default() };
     for (place, state) in states.into_iter().enumerate() {
         match state {
@@ -216,7 +221,7 @@ fn outcome(records: &[Incoming], states: Vec<State>, checkpoint: usize) -> Outco
                 outcome.response.batch_item_failures.push(BatchItemFailure { item_identifier });
                 outcome.failures.push(Failure { place, code, reason, handling: Handling::Retry });
             }
-            // What lies behind the checkpoint is decided when it comes again.
+            // Records behind the checkpoint are decided when they are delivered again.
             _ if place > checkpoint => {}
             State::Rejected(rejected) => {
                 outcome.failed += 1;

@@ -1,4 +1,4 @@
-//! What the function is told through its environment.
+//! The function's settings, read from its environment variables.
 
 use streamkit_recipes::Recipe;
 
@@ -15,14 +15,14 @@ pub const TOPIC_ARN: &str = "STREAMKIT_TOPIC_ARN";
 /// The environment variable with the dead letter queue's URL; optional.
 pub const DEAD_LETTER_QUEUE_URL: &str = "STREAMKIT_DEAD_LETTER_QUEUE_URL";
 
-/// The environment variable with a text: an invocation fails when it stands in the key of any of its records. `streamkit
-/// validate --break` sets it for a while, to see what becomes of records that a function fails on.
+/// The environment variable that makes invocations fail: those with a record whose key contains its value. `streamkit validate
+/// --break` sets it for a while, to check what happens to records that a function fails on.
 pub const FAIL_ON: &str = "STREAMKIT_FAIL_ON";
 
-/// The function's settings. What the recipe does not need is empty.
+/// The function's settings. Those that the recipe does not need are empty.
 #[derive(Clone)]
 pub struct Config {
-    /// What to do with records.
+    /// The recipe that processes the records.
     pub recipe: &'static dyn Recipe,
     /// The pipeline's name, stage included: a metric dimension, and the sender in dead letters.
     pub pipeline: String,
@@ -32,9 +32,9 @@ pub struct Config {
     pub bucket: String,
     /// The topic's ARN.
     pub topic_arn: String,
-    /// Where records go that can never succeed. Without it they are reported to Lambda as failed.
+    /// The URL of the queue for records that can never be processed. Without it they are reported to Lambda as failed.
     pub dead_letter_queue_url: Option<String>,
-    /// What the key of a record contains on which the function is made to fail.
+    /// Makes invocations fail that have a record whose key contains this text.
     pub fail_on: Option<String>,
 }
 

@@ -1,27 +1,27 @@
-//! The message that a record becomes that can never succeed.
+//! The message for the dead letter queue: a record that can never be processed, with all that is needed to replay it.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use streamkit_recipes::Rejected;
 
-use crate::event::{Content, Incoming};
+use crate::record::{Content, IncomingRecord};
 
-/// The message attribute with the record's identity, by which a consumer can tell a repeated letter.
+/// The message attribute with the record's identity, by which a consumer recognizes a dead letter that was sent twice.
 pub const EVENT_ID_ATTRIBUTE: &str = "eventId";
 
 /// A message for the dead letter queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Letter {
+pub struct DeadLetter {
     /// The record's identity.
     pub event_id: String,
     /// The body: JSON.
     pub body: String,
 }
 
-impl Letter {
-    /// Writes the letter for a record, with all of its payload.
-    pub fn new(pipeline: &str, function: &str, record: &Incoming, rejected: &Rejected) -> Self {
+impl DeadLetter {
+    /// Builds the dead letter of a record, with its whole payload.
+    pub fn new(pipeline: &str, function: &str, record: &IncomingRecord, rejected: &Rejected) -> Self {
         let event_id = record.event_id.clone();
         let mut body = json!({
             "pipeline": pipeline,
@@ -66,8 +66,8 @@ impl Letter {
 mod tests {
     use super::*;
 
-    fn letter(data: Result<Vec<u8>, String>) -> Value {
-        let record = Incoming {
+    fn dead_letter(data: Result<Vec<u8>, String>) -> Value {
+        let record = IncomingRecord {
             event_id: "shardId-000000000001:42".to_owned(),
             sequence_number: "42".to_owned(),
             source_arn: "arn:aws:kinesis:eu-west-1:123456789012:stream/s".to_owned(),
@@ -79,16 +79,16 @@ mod tests {
             },
         };
         let rejected = Rejected { code: "wrong_type", message: "userId: expected a string".to_owned() };
-        let letter = Letter::new("retail-events-dev", "retail-events-dev-processor", &record, &rejected);
+        let letter = DeadLetter::new("retail-events-dev", "retail-events-dev-processor", &record, &rejected);
         assert!(!letter.body.contains(['\u{fffe}', '\u{ffff}']));
         assert_eq!(letter.event_id, "shardId-000000000001:42");
         serde_json::from_str(&letter.body).unwrap()
     }
 
     #[test]
-    fn letter_holds_everything_about_the_record() {
+    fn dead_letter_has_everything_about_the_record() {
         assert_eq!(
-            letter(Ok(b"{\"a\":\"\xef\xbf\xbe\"}".to_vec())),
+            dead_letter(Ok(b"{\"a\":\"\xef\xbf\xbe\"}".to_vec())),
             json!({
                 "pipeline": "retail-events-dev",
                 "function": "retail-events-dev-processor",
@@ -105,9 +105,9 @@ mod tests {
     }
 
     #[test]
-    fn letter_keeps_bytes_that_are_no_text() {
-        let body = letter(Ok(b"\xff\x00".to_vec()));
+    fn dead_letter_keeps_bytes_that_are_not_utf8() {
+        let body = dead_letter(Ok(b"\xff\x00".to_vec()));
         assert_eq!((&body["payloadBase64"], &body["payload"]), (&json!("/wA="), &Value::Null));
-        assert_eq!(letter(Err("%%%".to_owned()))["payload"], "%%%");
+        assert_eq!(dead_letter(Err("%%%".to_owned()))["payload"], "%%%");
     }
 }

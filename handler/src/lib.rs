@@ -1,5 +1,5 @@
-//! The Lambda function of streamkit: reads a batch of stream records, carries out what a recipe says follows from
-//! them, and tells Lambda which records to deliver again.
+//! The Lambda function of streamkit: reads a batch of stream records, carries out the effects that a recipe
+//! derives from them, and reports to Lambda which records to deliver again.
 //!
 //! A function with a recipe of your own is a crate whose `main` calls [`run`]:
 //!
@@ -39,11 +39,13 @@
 //! }
 //! ```
 
+pub mod attribute;
 pub mod aws;
 pub mod batch;
 pub mod config;
 pub mod dead_letter;
 pub mod event;
+pub mod record;
 pub mod report;
 mod serve;
 pub mod sink;

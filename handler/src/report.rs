@@ -1,4 +1,4 @@
-//! What the function writes to its log: structured lines, and the metrics as an embedded metric format line.
+//! The function's log: structured lines, and the metrics in CloudWatch's embedded metric format.
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -8,14 +8,14 @@ use streamkit_recipes::Unit;
 
 use crate::batch::{Handling, Outcome};
 use crate::config::Config;
-use crate::event::{Content, Incoming};
+use crate::record::{Content, IncomingRecord};
 
-/// Writes one line for each record that did not go through, one for the invocation, and one with the metrics.
+/// Writes one line for each record that was not processed, one for the invocation, and one with the metrics.
 pub fn write(
     out: &mut impl Write,
     config: &Config,
     request_id: &str,
-    records: &[Incoming],
+    records: &[IncomingRecord],
     outcome: &Outcome,
     duration: Duration,
     now_ms: i64,
@@ -152,8 +152,8 @@ mod tests {
         }
     }
 
-    fn record(sequence: &str) -> Incoming {
-        Incoming {
+    fn record(sequence: &str) -> IncomingRecord {
+        IncomingRecord {
             event_id: format!("shardId-000000000000:{sequence}"),
             sequence_number: sequence.to_owned(),
             source_arn: "arn:aws:kinesis:eu-west-1:123456789012:stream/s".to_owned(),
@@ -166,7 +166,7 @@ mod tests {
         }
     }
 
-    fn lines(records: &[Incoming], outcome: &Outcome) -> Vec<Value> {
+    fn lines(records: &[IncomingRecord], outcome: &Outcome) -> Vec<Value> {
         let mut out = Vec::new();
         let duration = Duration::from_micros(7_900);
         write(&mut out, &config(), "r-1", records, outcome, duration, 1_700_000_000_000).unwrap();
@@ -219,7 +219,7 @@ mod tests {
 
     #[test]
     fn failures_of_changes_name_their_table() {
-        let change = Incoming {
+        let change = IncomingRecord {
             event_id: "e".to_owned(),
             sequence_number: "7".to_owned(),
             source_arn: "arn".to_owned(),

@@ -1,4 +1,4 @@
-//! The function as a process: settings, clients, and the loop that serves invocations.
+//! The function's process: reads the settings, creates the clients, and serves invocations.
 
 use std::io::{Read as _, Write as _};
 use std::process::ExitCode;
@@ -11,13 +11,14 @@ use tokio::time::Instant;
 use crate::aws::Aws;
 use crate::batch::Job;
 use crate::config::{self, Config, ConfigError};
-use crate::event::{Event, Response, decode};
+use crate::event::{Event, Response};
+use crate::record::decode;
 use crate::report;
 use crate::window::Window;
 
 /// Serves invocations with this recipe until Lambda ends the process: the whole `main` of a function of your own.
 ///
-/// The environment says what the recipe's effects go to; see [`Config`].
+/// The environment names the resources that the recipe's effects go to; see [`Config`].
 pub fn run(recipe: impl Recipe + 'static) -> ExitCode {
     // One recipe for as long as the process lives.
     let recipe: &'static dyn Recipe = Box::leak(Box::new(recipe));
@@ -89,7 +90,7 @@ async fn serve_batch(config: &Config, aws: &Aws, mut event: LambdaEvent<Event>) 
     };
     let mut outcome = job.run(&records).await;
     if let Some(window) = window {
-        window.settle(config.recipe, &records, &mut outcome);
+        window.update(config.recipe, &records, &mut outcome);
     }
     // In one piece: what another process writes to the same log must not come between.
     let mut lines = Vec::new();
@@ -99,7 +100,7 @@ async fn serve_batch(config: &Config, aws: &Aws, mut event: LambdaEvent<Event>) 
 }
 
 /// Tells Lambda why the function cannot start; otherwise it would only say that the process ended. The runtime crate
-/// offers this for its own hooks only, so this is the one HTTP request that is made by hand.
+/// offers this only to its own hooks, so this one HTTP request is written by hand.
 ///
 /// See <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html#runtimes-api-initerror>.
 fn report_init_error(error: &ConfigError) {

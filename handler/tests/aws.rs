@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex};
 use serde_json::{Value, json};
 use streamkit_handler::aws::Aws;
 use streamkit_handler::config::Config;
-use streamkit_handler::dead_letter::Letter;
-use streamkit_handler::sink::{Fault, Sink as _};
+use streamkit_handler::dead_letter::DeadLetter;
+use streamkit_handler::sink::{Sink as _, SinkError};
 use streamkit_recipes::{Attribute, Item, Notification, Object};
 
 /// An AWS that gives its answers in turn and keeps what it was asked.
@@ -107,8 +107,8 @@ fn put(user: &str) -> Value {
     }}})
 }
 
-fn letter(n: u32) -> Letter {
-    Letter { event_id: format!("shardId-0:{n}"), body: format!("{{\"n\":{n}}}") }
+fn letter(n: u32) -> DeadLetter {
+    DeadLetter { event_id: format!("shardId-0:{n}"), body: format!("{{\"n\":{n}}}") }
 }
 
 #[tokio::test]
@@ -139,10 +139,11 @@ async fn write_tells_errors_that_stay_from_those_that_pass() {
         (400, error("ProvisionedThroughputExceededException")),
     ]);
     let sink = server.sink();
-    let fault = |permanent, code: &str| Err(Fault { permanent, code: code.to_owned(), message: "m".to_owned() });
-    assert_eq!(sink.write(&[&item("a")]).await, fault(true, "ValidationException"));
-    assert_eq!(sink.write(&[&item("a")]).await, fault(false, "AccessDeniedException"));
-    assert_eq!(sink.write(&[&item("a")]).await, fault(false, "ProvisionedThroughputExceededException"));
+    let sink_error =
+        |permanent, code: &str| Err(SinkError { permanent, code: code.to_owned(), message: "m".to_owned() });
+    assert_eq!(sink.write(&[&item("a")]).await, sink_error(true, "ValidationException"));
+    assert_eq!(sink.write(&[&item("a")]).await, sink_error(false, "AccessDeniedException"));
+    assert_eq!(sink.write(&[&item("a")]).await, sink_error(false, "ProvisionedThroughputExceededException"));
     assert_eq!(server.requests().len(), 5, "three attempts for what may pass");
 
     // The server has said all that it was told to, and is gone.
@@ -166,9 +167,12 @@ async fn send_carries_the_event_id_and_finds_what_was_refused() {
     let sink = server.sink();
     let letters = [letter(1), letter(2), letter(3)];
     let refused = sink.send(&letters.iter().collect::<Vec<_>>()).await.unwrap();
-    let fault =
-        |permanent, code: &str, message: &str| Fault { permanent, code: code.to_owned(), message: message.to_owned() };
-    let expected = [(1, fault(true, "InvalidMessageContents", "bad")), (2, fault(false, "NoAnswer", ""))];
+    let sink_error = |permanent, code: &str, message: &str| SinkError {
+        permanent,
+        code: code.to_owned(),
+        message: message.to_owned(),
+    };
+    let expected = [(1, sink_error(true, "InvalidMessageContents", "bad")), (2, sink_error(false, "NoAnswer", ""))];
     assert_eq!(refused, expected, "a letter that the answer does not mention was not taken");
     assert!(sink.send(&[&letters[0]]).await.unwrap_err().permanent);
     assert!(!sink.send(&[&letters[0]]).await.unwrap_err().permanent);
@@ -193,10 +197,11 @@ async fn put_stores_an_object_and_tells_errors_apart() {
         body: r#"{"eventId":"e"}"#.to_owned(),
         content_type: "application/json",
     };
-    let fault = |permanent, code: &str| Err(Fault { permanent, code: code.to_owned(), message: "m".to_owned() });
+    let sink_error =
+        |permanent, code: &str| Err(SinkError { permanent, code: code.to_owned(), message: "m".to_owned() });
     assert_eq!(sink.put(&object).await, Ok(()));
-    assert_eq!(sink.put(&object).await, fault(true, "KeyTooLongError"));
-    assert_eq!(sink.put(&object).await, fault(false, "AccessDenied"));
+    assert_eq!(sink.put(&object).await, sink_error(true, "KeyTooLongError"));
+    assert_eq!(sink.put(&object).await, sink_error(false, "AccessDenied"));
     let (operation, body) = &server.requests()[0];
     assert!(operation.starts_with("PUT /audit/audit-logs/2026/01/02/03/7-e.json"), "{operation}");
     assert_eq!(*body, json!({"eventId": "e"}));
@@ -227,12 +232,15 @@ async fn publish_carries_attributes_and_finds_what_was_refused() {
     };
     let messages = [message(1), message(2), message(3)];
     let refused = sink.publish(&messages.iter().collect::<Vec<_>>()).await.unwrap();
-    let fault =
-        |permanent, code: &str, message: &str| Fault { permanent, code: code.to_owned(), message: message.to_owned() };
-    assert_eq!(refused, [(1, fault(true, "InvalidParameter", "bad")), (2, fault(false, "NoAnswer", ""))]);
+    let sink_error = |permanent, code: &str, message: &str| SinkError {
+        permanent,
+        code: code.to_owned(),
+        message: message.to_owned(),
+    };
+    assert_eq!(refused, [(1, sink_error(true, "InvalidParameter", "bad")), (2, sink_error(false, "NoAnswer", ""))]);
     assert_eq!(
         sink.publish(&[&messages[0]]).await,
-        Err(fault(false, "InvalidParameter", "m")),
+        Err(sink_error(false, "InvalidParameter", "m")),
         "the topic's ARN is wrong: that may be mended"
     );
     assert!(sink.publish(&[&messages[0]]).await.unwrap_err().permanent);

@@ -1,7 +1,7 @@
 //! The change capture recipe: each change of a table's item becomes an audit object, which is never overwritten, and a
 //! notification.
 //!
-//! A change is told as far as the stream tells it: what its view type does not carry is named as such, never guessed.
+//! A change is reported as far as the stream includes it: images that its view type leaves out are named, never guessed.
 
 mod traffic;
 
@@ -10,18 +10,18 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
 use crate::{
-    Attribute, Change, ChangeKind, Count, Effects, Images, Item, Needs, Notification, Object, Recipe, Record, Rejected,
-    Sampled, Samples, SourceKind, TableKey, TableSamples, Told, Write, Writer,
+    Attribute, Change, ChangeKind, Count, Effects, Images, Item, Needs, Notification, NotifiedChange, Object, Recipe,
+    Record, Rejected, Sampled, Samples, SourceKind, TableKey, TableSamples, Write, Writer,
 };
 
-/// All audit objects lie below it.
+/// The key prefix of all audit objects.
 const PREFIX: &str = "audit-logs/";
 
 /// SNS takes 256 KB, everything included; a notification that would be longer leaves out the images, which the audit
 /// object has.
 const MESSAGE_MAX_BYTES: usize = 128 * 1024;
 
-/// What is left of the names of changed attributes in a notification that would be too long.
+/// The names of changed attributes are cut to this length in a notification that would be too long.
 const NAMES_MAX_BYTES: usize = 64 * 1024;
 
 /// SNS's limit for a subject.
@@ -84,7 +84,7 @@ impl Recipe for Changes {
     }
 }
 
-/// A change as it is kept.
+/// The audit object of a change.
 #[derive(Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Audit<'a> {
@@ -216,10 +216,10 @@ fn object_key(change: &Change<'_>, changed_at: &str) -> String {
     format!("{PREFIX}{hour}/{}-{}.json", change.sequence_number, change.event_id)
 }
 
-/// A change as it is announced.
+/// The body of a notification.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Announcement<'a> {
+struct MessageBody<'a> {
     message: String,
     /// The key of the audit object.
     audit_object: &'a str,
@@ -237,29 +237,29 @@ fn notification(change: &Change<'_>, audit: &Audit<'_>, object_key: &str) -> Not
         (ChangeKind::Remove, Some("ttl")) => "expired",
         (ChangeKind::Remove, _) => "was deleted",
     };
-    let mut announcement = Announcement {
+    let mut body = MessageBody {
         message: format!("The item {} of table {} {done}", described(change.keys), change.table),
         audit_object: object_key,
         images_omitted: false,
         attributes_omitted: 0,
         change: audit.clone(),
     };
-    let mut message = json(&announcement);
+    let mut message = json(&body);
     if message.len() > MESSAGE_MAX_BYTES {
-        announcement.images_omitted = true;
-        announcement.change.old_image = None;
-        announcement.change.new_image = None;
-        if let Some(names) = &mut announcement.change.changed_attributes {
+        body.images_omitted = true;
+        body.change.old_image = None;
+        body.change.new_image = None;
+        if let Some(names) = &mut body.change.changed_attributes {
             let mut bytes = 0;
             let fitting = names.iter().take_while(|name| {
                 bytes += name.len();
                 bytes <= NAMES_MAX_BYTES
             });
             let fitting = fitting.count();
-            announcement.attributes_omitted = names.len() - fitting;
+            body.attributes_omitted = names.len() - fitting;
             names.truncate(fitting);
         }
-        message = json(&announcement);
+        message = json(&body);
     }
     let mut attributes = BTreeMap::from([
         ("eventId", change.event_id.to_owned()),
@@ -277,7 +277,7 @@ fn notification(change: &Change<'_>, audit: &Audit<'_>, object_key: &str) -> Not
     Notification { subject: subject.chars().take(SUBJECT_MAX_CHARS).collect(), message, attributes }
 }
 
-/// A key in words, such as `UserId=user-0001, ActivityId=activity-7`.
+/// A key as text, such as `UserId=user-0001, ActivityId=activity-7`.
 fn described(keys: &Item) -> String {
     let parts = keys.iter().map(|(name, value)| match value {
         Attribute::S(text) | Attribute::N(text) => format!("{name}={text}"),
@@ -286,15 +286,15 @@ fn described(keys: &Item) -> String {
     parts.collect::<Vec<_>>().join(", ")
 }
 
-/// An announcement as a subscriber reads it.
+/// An body as a subscriber reads it.
 #[derive(Deserialize)]
-struct Heard {
-    change: HeardChange,
+struct PublishedMessage {
+    change: PublishedChange,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct HeardChange {
+struct PublishedChange {
     event_id: String,
     event_name: String,
     sequence_number: String,
@@ -331,11 +331,11 @@ impl TableSamples for Changes {
         traffic::canary(run, n, now_ms, key)
     }
 
-    fn told(&self, message: &str) -> Option<Told> {
-        let Heard { change } = serde_json::from_str(message).ok()?;
-        let HeardChange { event_id, event_name, sequence_number, changed_at, size_bytes, keys } = change;
+    fn notified_change(&self, message: &str) -> Option<NotifiedChange> {
+        let PublishedMessage { change } = serde_json::from_str(message).ok()?;
+        let PublishedChange { event_id, event_name, sequence_number, changed_at, size_bytes, keys } = change;
         let (kind, created_ms) = (ChangeKind::from_name(&event_name)?, changed_at.as_millisecond());
-        Some(Told { event_id, kind, sequence_number, created_ms, size_bytes, keys })
+        Some(NotifiedChange { event_id, kind, sequence_number, created_ms, size_bytes, keys })
     }
 }
 

@@ -1,4 +1,4 @@
-//! Exact decimals, as they stand in JSON and as DynamoDB keeps them.
+//! Exact decimals, read from JSON and written in DynamoDB's form.
 
 /// The most digits that a DynamoDB number has.
 const DIGITS: usize = 38;
@@ -11,9 +11,9 @@ pub(crate) struct Decimal {
     exponent: i64,
 }
 
-/// Why a text is no decimal that can be kept.
+/// Why a text is not a decimal that DynamoDB can store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Mistake {
+pub(crate) enum DecimalError {
     /// It is no number as JSON writes them.
     NotANumber,
     /// It has more digits, or is larger or smaller, than DynamoDB can hold.
@@ -22,25 +22,25 @@ pub(crate) enum Mistake {
 
 impl Decimal {
     /// Reads a number as JSON writes them.
-    pub(crate) fn parse(text: &str) -> Result<Self, Mistake> {
+    pub(crate) fn parse(text: &str) -> Result<Self, DecimalError> {
         let (negative, rest) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
         let (mantissa, power) = match rest.split_once(['e', 'E']) {
             Some((mantissa, power)) => (mantissa, Some(power)),
             None => (rest, None),
         };
         let (whole, fraction) = match mantissa.split_once('.') {
-            Some((_, "")) => return Err(Mistake::NotANumber),
+            Some((_, "")) => return Err(DecimalError::NotANumber),
             Some(parts) => parts,
             None => (mantissa, ""),
         };
         let all_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
         if whole.is_empty() || whole.len() > 1 && whole.starts_with('0') || !all_digits(whole) || !all_digits(fraction)
         {
-            return Err(Mistake::NotANumber);
+            return Err(DecimalError::NotANumber);
         }
         let power_digits = power.map(|power| power.strip_prefix(['+', '-']).unwrap_or(power));
         if power_digits.is_some_and(|digits| digits.is_empty() || !all_digits(digits)) {
-            return Err(Mistake::NotANumber);
+            return Err(DecimalError::NotANumber);
         }
         let joined = [whole, fraction].concat();
         let significant = joined.trim_start_matches('0');
@@ -49,17 +49,17 @@ impl Decimal {
             return Ok(Self { negative: false, digits: String::new(), exponent: 0 });
         }
         if digits.len() > DIGITS {
-            return Err(Mistake::OutOfRange);
+            return Err(DecimalError::OutOfRange);
         }
-        let length = |text: &str| i64::try_from(text.len()).map_err(|_| Mistake::OutOfRange);
-        let power: i64 = power.map_or(Ok(0), str::parse).map_err(|_| Mistake::OutOfRange)?;
+        let length = |text: &str| i64::try_from(text.len()).map_err(|_| DecimalError::OutOfRange);
+        let power: i64 = power.map_or(Ok(0), str::parse).map_err(|_| DecimalError::OutOfRange)?;
         let dropped = length(significant)? - length(digits)?;
         let exponent = power.checked_sub(length(fraction)?).and_then(|power| power.checked_add(dropped));
-        let exponent = exponent.ok_or(Mistake::OutOfRange)?;
+        let exponent = exponent.ok_or(DecimalError::OutOfRange)?;
         // The power of ten of the first digit.
-        let magnitude = exponent.checked_add(length(digits)? - 1).ok_or(Mistake::OutOfRange)?;
+        let magnitude = exponent.checked_add(length(digits)? - 1).ok_or(DecimalError::OutOfRange)?;
         if !(-130..=125).contains(&magnitude) {
-            return Err(Mistake::OutOfRange);
+            return Err(DecimalError::OutOfRange);
         }
         Ok(Self { negative, digits: digits.to_owned(), exponent })
     }
@@ -144,10 +144,10 @@ mod tests {
     fn parse_refuses_what_is_no_number_or_does_not_fit() {
         for text in ["", "-", "+1", "01", "1.", ".5", "1e", "1e+", "NaN", "Infinity", "1,5", " 1", "0x1", "1.2.3", "١"]
         {
-            assert_eq!(Decimal::parse(text), Err(Mistake::NotANumber), "{text}");
+            assert_eq!(Decimal::parse(text), Err(DecimalError::NotANumber), "{text}");
         }
         for text in ["1e126", "1e-131", "1e99999999999999999999", "123456789012345678901234567890123456789"] {
-            assert_eq!(Decimal::parse(text), Err(Mistake::OutOfRange), "{text}");
+            assert_eq!(Decimal::parse(text), Err(DecimalError::OutOfRange), "{text}");
         }
     }
 

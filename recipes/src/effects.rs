@@ -1,4 +1,4 @@
-//! What a recipe wants done for a record: items and objects to store, notifications to publish, things to count.
+//! The effects of a record: items and objects to store, notifications to publish, metrics to add to.
 
 use std::collections::BTreeMap;
 
@@ -73,7 +73,7 @@ pub struct Notification {
     /// The body.
     pub message: String,
     /// Message attributes, by which subscribers filter; all are strings, none empty. The record's identity should be
-    /// among them, so that a subscriber can tell a message that comes twice.
+    /// among them, so that a subscriber recognizes a message that is delivered twice.
     pub attributes: BTreeMap<&'static str, String>,
 }
 
@@ -86,8 +86,8 @@ pub struct Count {
     pub value: f64,
     /// The value's unit.
     pub unit: Unit,
-    /// How values of one batch go together.
-    pub together: Together,
+    /// How values of one batch are combined.
+    pub aggregation: Aggregation,
     /// Names and values of dimensions. Each combination of values is a metric of its own, and costs as one: take them
     /// from a closed list. Values are printable ASCII and not empty.
     pub dimensions: Vec<(&'static str, String)>,
@@ -96,12 +96,12 @@ pub struct Count {
 impl Count {
     /// One more of something.
     pub fn one(metric: &'static str) -> Self {
-        Self { metric, value: 1.0, unit: Unit::Count, together: Together::Summed, dimensions: Vec::new() }
+        Self { metric, value: 1.0, unit: Unit::Count, aggregation: Aggregation::Sum, dimensions: Vec::new() }
     }
 
     /// A measured value, kept apart from others so that CloudWatch knows minimum, maximum and percentiles.
     pub fn sample(metric: &'static str, value: f64, unit: Unit) -> Self {
-        Self { metric, value, unit, together: Together::Apart, dimensions: Vec::new() }
+        Self { metric, value, unit, aggregation: Aggregation::Samples, dimensions: Vec::new() }
     }
 
     /// Adds a dimension.
@@ -112,13 +112,13 @@ impl Count {
     }
 }
 
-/// How values of one metric and batch go together.
+/// How values of one metric and batch are combined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Together {
-    /// As one sum.
-    Summed,
-    /// As so many samples.
-    Apart,
+pub enum Aggregation {
+    /// Added up to one sum.
+    Sum,
+    /// Sent as single samples.
+    Samples,
 }
 
 /// A CloudWatch unit.

@@ -1,4 +1,4 @@
-//! JSON payloads: their fields one by one, with verdicts that name the field and never repeat what it holds.
+//! JSON payloads: their fields one by one, with errors that name the field and never repeat its value.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::decimal::{Decimal, Mistake};
+use crate::decimal::{Decimal, DecimalError};
 use crate::{Attribute, Rejected};
 
 /// DynamoDB's limit for how deep lists and maps may nest, less the item itself and the attribute.
@@ -20,7 +20,7 @@ pub(crate) fn text(data: &[u8]) -> Result<&str, Rejected> {
     std::str::from_utf8(data).map_err(|error| Rejected::new("not_utf8", format!("payload: {error}")))
 }
 
-/// The verdict on a payload that is not JSON.
+/// The rejection of a payload that is not JSON.
 pub(crate) fn invalid(error: &serde_json::Error) -> Rejected {
     // Only place and kind: serde_json's own sentence can quote the payload.
     let kind = if error.is_eof() { "ends too early" } else { "is not valid" };
@@ -28,12 +28,12 @@ pub(crate) fn invalid(error: &serde_json::Error) -> Rejected {
     Rejected::new("invalid_json", format!("payload: JSON {kind} at {place}"))
 }
 
-/// The verdict on a payload that is JSON, and no object.
+/// The rejection of a payload that is JSON, and no object.
 pub(crate) fn not_an_object(kind: &str) -> Rejected {
     Rejected::new("wrong_type", format!("payload: expected a JSON object, got {kind}"))
 }
 
-/// The verdict on a text that is too long.
+/// The rejection of a text that is too long.
 pub(crate) fn too_long(name: &str, bytes: usize, max_bytes: usize) -> Rejected {
     Rejected::new("too_long", format!("{name}: {bytes} bytes, more than the {max_bytes} allowed"))
 }
@@ -113,10 +113,10 @@ impl<'a> Fields<'a> {
         };
         let out_of_range = || Rejected::new("out_of_range", format!("{name}: not within 0 to {NUMBER_LIMIT}"));
         match Decimal::parse(text) {
-            Err(Mistake::NotANumber) => {
+            Err(DecimalError::NotANumber) => {
                 Err(Rejected::new("wrong_type", format!("{name}: expected a number, got a string that holds none")))
             }
-            Err(Mistake::OutOfRange) => Err(out_of_range()),
+            Err(DecimalError::OutOfRange) => Err(out_of_range()),
             Ok(number) if number.is_negative() => Err(out_of_range()),
             Ok(number) => match number.whole_part() {
                 Some(whole) if whole < NUMBER_LIMIT => Ok(Some(number)),

@@ -19,11 +19,11 @@ mod window;
 mod zipf;
 
 pub use attribute::{Attribute, Item};
-pub use effects::{Count, Effects, Notification, Object, Together, Unit};
+pub use effects::{Aggregation, Count, Effects, Notification, Object, Unit};
 pub use needs::{Images, KeyAttribute, KeyKind, Needs, SourceKind, TableKey, View};
 pub use recipe::{Recipe, Rejected};
 pub use record::{Change, ChangeKind, Record, StreamRecord, UserIdentity};
-pub use samples::{Event, Generator, Sampled, Samples, StreamSamples, TableSamples, Told, Write, Writer};
+pub use samples::{Event, Generator, NotifiedChange, Sampled, Samples, StreamSamples, TableSamples, Write, Writer};
 pub use window::Windowed;
 
 static ALL: [&dyn Sampled; 4] = [&retail::Retail, &analytics::Analytics, &clickstream::Clickstream, &changes::Changes];

@@ -1,4 +1,4 @@
-//! What a recipe reads from and needs around it, so that a spec can be checked before anything is made.
+//! What a recipe reads from, and which resources it needs, so that a spec can be checked before anything is created.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,4 @@
-//! The trait that a recipe implements, and its verdict on records that can never succeed.
+//! The trait that a recipe implements, and how it rejects records that can never be processed.
 
 use crate::{Effects, Needs, Record, SourceKind, Windowed};
 
@@ -6,7 +6,7 @@ use crate::{Effects, Needs, Record, SourceKind, Windowed};
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Rejected {
-    /// A stable name for the kind of fault: `not_utf8`, `invalid_json`, `missing_field`, `wrong_type`, `empty_field`,
+    /// A stable code for the kind of error: `not_utf8`, `invalid_json`, `missing_field`, `wrong_type`, `empty_field`,
     /// `too_long`, `out_of_range` or `wrong_source`.
     pub code: &'static str,
     /// What is wrong, for people; it names the field but never repeats the payload.
@@ -14,7 +14,7 @@ pub struct Rejected {
 }
 
 impl Rejected {
-    /// A verdict.
+    /// Creates a rejection.
     pub fn new(code: &'static str, message: impl Into<String>) -> Self {
         Self { code, message: message.into() }
     }
@@ -52,7 +52,7 @@ pub trait Recipe: Sync {
         &[]
     }
 
-    /// How it looks at records together, where its source has a tumbling window; none if it never does.
+    /// How it aggregates the records of a tumbling window; `None` if it does not.
     fn windowed(&self) -> Option<&dyn Windowed> {
         None
     }

@@ -1,8 +1,8 @@
-//! What comes out of a source: a stream's record, or a table's change.
+//! The records that recipes process: of a Kinesis stream, or changes of a table.
 
 use crate::{Item, Rejected, View};
 
-/// A record as a function sees it.
+/// A record as recipes process it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Record<'a> {
     /// From a Kinesis data stream.
@@ -88,7 +88,7 @@ impl Change<'_> {
 /// What was done to an item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ChangeKind {
-    /// It was made.
+    /// It was created.
     Insert,
     /// It was changed.
     Modify,

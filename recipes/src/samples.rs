@@ -1,4 +1,4 @@
-//! What `send` sends and `validate` looks for: a recipe's own events.
+//! The sample events of a recipe: `send` sends them, and `validate` checks their effects.
 
 use serde::Deserialize;
 
@@ -56,15 +56,15 @@ impl Write {
     }
 }
 
-/// A recipe that comes with events of its own.
+/// A recipe with sample events.
 pub trait Sampled: Recipe {
-    /// Its events, in the form that its source takes.
+    /// Its sample events, in the form that its source takes.
     fn samples(&self) -> Samples<'_>;
 }
 
-/// What a notification tells of its change: all that a writer can't know of it.
+/// The change that a notification is about, with what DynamoDB knows of it and its writer does not.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Told {
+pub struct NotifiedChange {
     /// DynamoDB's identity of the change.
     pub event_id: String,
     /// What was done to the item.
@@ -79,7 +79,7 @@ pub struct Told {
     pub keys: Item,
 }
 
-/// A recipe's events, in the form that its source takes.
+/// A recipe's sample events, in the form that its source takes.
 #[derive(Clone, Copy)]
 pub enum Samples<'a> {
     /// For a stream.
@@ -165,6 +165,6 @@ pub trait TableSamples: Sync {
     /// Returns the `n`th change to try whether the pipeline flows at all.
     fn canary(&self, run: &str, n: usize, now_ms: i64, key: &TableKey) -> Write;
 
-    /// Reads out of a notification which change it is about; none if it is not one of this recipe's.
-    fn told(&self, message: &str) -> Option<Told>;
+    /// Reads from a notification which change it is about; `None` if this recipe did not publish it.
+    fn notified_change(&self, message: &str) -> Option<NotifiedChange>;
 }

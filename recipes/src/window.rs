@@ -1,10 +1,10 @@
-//! Tumbling windows: what a recipe finds out about the records of one span of time together.
+//! Tumbling windows: a recipe's state over all records of a period of time.
 
 use serde_json::Value;
 
 use crate::{Count, Record};
 
-/// A recipe that looks at records together, where its source has a `tumbling_window`. Lambda carries the state of a window
+/// A recipe that aggregates records if its source has a `tumbling_window`. Lambda carries the state of a window
 /// from invocation to invocation, for each shard on its own, and begins each window with an empty one.
 pub trait Windowed: Sync {
     /// The names of all metrics that it counts.

@@ -1,4 +1,4 @@
-//! Draws ranks as popularity has it: the first is picked most, the n-th about 1/n as often.
+//! A Zipf distribution for realistic popularity: the first rank is drawn most, the n-th about 1/n as often.
 
 /// A Zipf distribution over the ranks `0..len`, with exponent 1.
 #[derive(Debug)]

@@ -1,18 +1,19 @@
 //! `streamkit validate`: proves that events flow and have the effects that the recipe says.
 
-mod broken;
+mod canary;
 mod check;
 mod cleanup;
+mod dead_letter_queue;
 mod events;
+mod failure;
 mod items;
-mod letters;
 mod poison;
-mod reads;
+mod queries;
 mod resources;
-mod run;
-mod scene;
+mod stream_run;
 mod table;
 mod telemetry;
+mod validation;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -21,11 +22,11 @@ use clap::Args as ClapArgs;
 use streamkit_recipes::Samples;
 use tokio::time::{Instant, timeout};
 
-use self::broken::Breaker;
 use self::check::{Checks, check};
-use self::run::{Poison, Run};
-use self::scene::{Scene, not_up};
+use self::failure::FailureInjection;
+use self::stream_run::{Poison, StreamRun};
 use self::telemetry::Growth;
+use self::validation::{Validation, not_up};
 use super::session::{Session, SpecArgument};
 use crate::daemon::Start;
 use crate::failure::{Interrupted, Usage};
@@ -82,25 +83,25 @@ pub(crate) async fn run(
     let flow = session.flow(args.function.as_deref())?;
     let recipe = flow.recipe()?;
     let limit = Duration::from_secs(args.timeout.0);
-    let breaker = if args.breaks { Some(Breaker::new(&session, flow)?) } else { None };
-    let scene = Scene::new(&session, flow, recipe, limit, global.local);
+    let injection = if args.breaks { Some(FailureInjection::new(&session, flow)?) } else { None };
+    let validation = Validation::new(&session, flow, recipe, limit, global.local);
     let mut checks = Checks::new(reporter);
     let (latencies, mut stopped) = match recipe.samples() {
         Samples::Stream(samples) => {
-            let mut run = Run::new(scene, samples);
+            let mut run = StreamRun::new(validation, samples);
             let stopped = Box::pin(validate_stream(&mut run, &mut checks, reporter, &mut interrupt)).await;
             (run.latencies(), stopped)
         }
         Samples::Table(samples) => {
-            Box::pin(table::validate(scene, samples, &mut checks, reporter, &mut interrupt)).await?
+            Box::pin(table::validate(validation, samples, &mut checks, reporter, &mut interrupt)).await?
         }
     };
-    if let Some(breaker) = breaker
+    if let Some(injection) = injection
         && stopped.is_none()
         && !interrupt.is_set()
     {
-        let scene = Scene::new(&session, flow, recipe, limit, global.local);
-        stopped = Box::pin(broken::validate(breaker, scene, &mut checks, reporter, &mut interrupt)).await.err();
+        let validation = Validation::new(&session, flow, recipe, limit, global.local);
+        stopped = Box::pin(failure::validate(injection, validation, &mut checks, reporter, &mut interrupt)).await.err();
     }
     let whole = stopped.is_none() && !interrupt.is_set();
     let ok = checks.conclude(whole, &latencies, started.elapsed().as_secs_f64())?;
@@ -115,7 +116,7 @@ pub(crate) async fn run(
 
 /// Carries out all checks on a function that reads a stream, and cleans up. Gives why not everything was tried.
 async fn validate_stream(
-    run: &mut Run<'_>,
+    run: &mut StreamRun<'_>,
     checks: &mut Checks<'_>,
     reporter: &Reporter,
     interrupt: &mut Interrupt,
@@ -138,19 +139,19 @@ async fn validate_stream(
 ///
 /// # Errors
 /// Only when nothing more can be tried; a check that fails is in the report.
-async fn try_all(run: &mut Run<'_>, checks: &mut Checks<'_>) -> anyhow::Result<()> {
-    let limit = run.scene.limit + GRACE;
-    let before = begin(&run.scene, checks, run.metrics()).await?;
+async fn try_all(run: &mut StreamRun<'_>, checks: &mut Checks<'_>) -> anyhow::Result<()> {
+    let limit = run.validation.limit + GRACE;
+    let before = begin(&run.validation, checks, run.metrics()).await?;
 
     let shown = checks.under_way("flow: waiting for a canary");
-    let done = check("flow", "the item of a canary", limit, events::flow(run)).await;
+    let done = check("flow", "the item of a canary", limit, canary::flow(run)).await;
     drop(shown);
     if !checks.add(done) {
         anyhow::bail!("no event came through, so items, poison, metrics and logs were not checked");
     }
 
     let shown = checks.under_way("items");
-    let count = run.samples.marked(&run.scene.name, 0).len() * events::rounds(run.samples);
+    let count = run.samples.marked(&run.validation.run_id, 0).len() * events::rounds(run.samples);
     let expected = format!("the effects of {count} events, attribute by attribute as the recipe says");
     let done = check("items", expected, limit, events::items(run)).await;
     drop(shown);
@@ -165,41 +166,41 @@ async fn try_all(run: &mut Run<'_>, checks: &mut Checks<'_>) -> anyhow::Result<(
 
     if let Some(attribute) = run.samples.type_attribute() {
         let expected = format!("the run's items again when asked for by {attribute}");
-        let done = check("queries", expected, limit, reads::queries(run, attribute)).await;
+        let done = check("queries", expected, limit, queries::by_type(run, attribute)).await;
         checks.add(done);
     }
 
     if let Some(processed_at) = run.samples.ordered_by() {
         let expected = "each user's events stored and processed in the order of the stream";
-        let done = check("order", expected, limit, reads::order(run, processed_at)).await;
+        let done = check("order", expected, limit, queries::order(run, processed_at)).await;
         checks.add(done);
     }
 
-    if run.letters.is_some() {
+    if run.dead_letter_queue.is_some() {
         let shown = checks.under_way("poison: waiting for dead letters");
-        let count = run.samples.marked_poison(&run.scene.name).len();
+        let count = run.samples.marked_poison(&run.validation.run_id).len();
         let expected = format!("{count} dead letters with payload, error, shard and sequence number, and no item");
         let done = check("poison", expected, limit, poison::check(run)).await;
         drop(shown);
         checks.add(done);
     }
 
-    Box::pin(end(&run.scene, checks, run.wanted_metrics(), &before, run.poison.first())).await;
+    Box::pin(end(&run.validation, checks, run.wanted_metrics(), &before, run.poison.first())).await;
     Ok(())
 }
 
 /// Looks at the resources, and at what the metrics were before anything is sent.
-async fn begin(scene: &Scene<'_>, checks: &mut Checks<'_>, metrics: Growth) -> anyhow::Result<Growth> {
+async fn begin(validation: &Validation<'_>, checks: &mut Checks<'_>, metrics: Growth) -> anyhow::Result<Growth> {
     let shown = checks.under_way("resources");
     let mut missing = Vec::new();
-    let done = check("resources", "all as the spec says", scene.limit + GRACE, async {
+    let done = check("resources", "all as the spec says", validation.limit + GRACE, async {
         let verdict;
-        (verdict, missing) = resources::check(scene).await?;
+        (verdict, missing) = resources::check(validation).await?;
         Ok(verdict)
     });
     let done = done.await;
     // What the metrics were; a failure to read them is the matter of their own check.
-    let before = match timeout(BASELINE, telemetry::read(scene, &metrics)).await {
+    let before = match timeout(BASELINE, telemetry::read(validation, &metrics)).await {
         Ok(Ok(before)) => before,
         _ => Growth::default(),
     };
@@ -212,20 +213,27 @@ async fn begin(scene: &Scene<'_>, checks: &mut Checks<'_>, metrics: Growth) -> a
 }
 
 /// Looks at what an operator sees: metrics, logs and alarms.
-async fn end(scene: &Scene<'_>, checks: &mut Checks<'_>, wanted: Growth, before: &Growth, poison: Option<&Poison>) {
+async fn end(
+    validation: &Validation<'_>,
+    checks: &mut Checks<'_>,
+    wanted: Growth,
+    before: &Growth,
+    poison: Option<&Poison>,
+) {
     let shown = checks.under_way("metrics, logs, alarms");
-    let limit = scene.limit + GRACE;
-    let (recipe, pipeline) = (scene.recipe, scene.pipeline());
+    let limit = validation.limit + GRACE;
+    let (recipe, pipeline) = (validation.recipe, validation.pipeline());
     let (plain, own) = (wanted.plain(recipe), wanted.own(recipe));
     let expected = format!("at least {} more in {} for {pipeline}", plain.text(), recipe.namespace());
-    let metrics = check("metrics", expected, limit, telemetry::metrics(scene, &plain, before));
+    let metrics = check("metrics", expected, limit, telemetry::metrics(validation, &plain, before));
     let expected = format!("at least as many more in each of {} metrics as the recipe says", own.len());
-    let breakdown = check("breakdown", expected, limit, telemetry::metrics(scene, &own, before));
+    let breakdown = check("breakdown", expected, limit, telemetry::metrics(validation, &own, before));
     let lines =
         if poison.is_some() { "lines of a rejected record and its invocation" } else { "a line of an invocation" };
-    let logs = check("logs", format!("{lines} in {}", scene.flow.log_group), limit, telemetry::logs(scene, poison));
-    let expected = format!("{} alarms, in any state", telemetry::alarm_names(scene).len());
-    let alarms = check("alarms", expected, limit, telemetry::alarms(scene));
+    let logs =
+        check("logs", format!("{lines} in {}", validation.flow.log_group), limit, telemetry::logs(validation, poison));
+    let expected = format!("{} alarms, in any state", telemetry::alarm_names(validation).len());
+    let alarms = check("alarms", expected, limit, telemetry::alarms(validation));
     let (metrics, breakdown, logs, alarms) = tokio::join!(metrics, breakdown, logs, alarms);
     drop(shown);
     checks.add(metrics);

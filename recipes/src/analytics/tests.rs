@@ -1,7 +1,7 @@
 //! Tests of the analytics recipe: every way a field can be right or wrong, and what is measured.
 
 use super::*;
-use crate::{StreamRecord, Together};
+use crate::{Aggregation, StreamRecord};
 
 const ARRIVAL_MS: i64 = 1_700_000_000_555;
 
@@ -128,7 +128,7 @@ fn events_are_counted_by_type_and_device_and_purchases_by_currency() {
     ] {
         let counts = counts(fields);
         assert_eq!(counts.len(), 1);
-        assert_eq!((counts[0].metric, counts[0].together), ("EventsProcessed", Together::Summed));
+        assert_eq!((counts[0].metric, counts[0].aggregation), ("EventsProcessed", Aggregation::Sum));
         assert_eq!(
             counts[0].dimensions,
             [("EventType", event_type.to_owned()), ("DeviceType", device.to_owned())],
@@ -137,7 +137,10 @@ fn events_are_counted_by_type_and_device_and_purchases_by_currency() {
     }
     for (currency, counted) in [(r#","currency":"EUR""#, "EUR"), ("", "USD"), (r#","currency":"XTS""#, "other")] {
         let sample = counts(&format!(r#""eventType":"purchase","amount":"12.5"{currency}"#)).remove(1);
-        assert_eq!((sample.metric, sample.together, sample.unit), ("PurchaseAmount", Together::Apart, Unit::None));
+        assert_eq!(
+            (sample.metric, sample.aggregation, sample.unit),
+            ("PurchaseAmount", Aggregation::Samples, Unit::None)
+        );
         assert!((sample.value - 12.5).abs() < f64::EPSILON);
         assert_eq!(sample.dimensions, [("Currency", counted.to_owned())]);
     }

@@ -1,4 +1,4 @@
-//! What analytics finds out about a tumbling window: how many events there were, and which purchases stand out.
+//! Aggregation of analytics over a tumbling window: the number of events, and unusual purchases.
 
 use std::collections::BTreeMap;
 
@@ -9,16 +9,16 @@ use super::{Analytics, CURRENCIES, known, metrics};
 use crate::json::{Fields, text};
 use crate::{Count, Record, Rejected, Unit, Windowed};
 
-/// How many events a window had.
+/// The metric of a window's number of events.
 const EVENTS: &str = "WindowEvents";
 
-/// How many purchases stand out.
+/// The metric of unusual purchases.
 const UNUSUAL: &str = "UnusualPurchases";
 
-/// With fewer purchases before it, none stands out: nobody knows yet what is usual.
+/// A purchase with fewer than this many before it is never unusual: the mean is not known well enough.
 const ENOUGH: u64 = 30;
 
-/// A purchase stands out that is so many standard deviations from the mean of those before it.
+/// A purchase is unusual if it is more standard deviations than this from the mean of those before it.
 const DEVIATIONS: f64 = 4.0;
 
 /// A window so far.
@@ -41,7 +41,7 @@ struct Amounts {
 }
 
 impl Amounts {
-    /// Adds an amount, and says whether it stands out.
+    /// Adds an amount, and returns whether it is unusual.
     #[expect(clippy::cast_precision_loss, reason = "no window has 2^53 purchases")]
     fn add(&mut self, amount: f64) -> bool {
         let deviation = (self.squares / self.count.max(1) as f64).sqrt();

@@ -114,7 +114,7 @@ fn process_gives_an_audit_object_and_a_notification() {
 #[test]
 fn a_notification_tells_which_change_it_is_about() {
     let change = change(ChangeKind::Modify, VIEW);
-    let told = Told {
+    let told = NotifiedChange {
         event_id: change.event_id.to_owned(),
         kind: ChangeKind::Modify,
         sequence_number: "111".to_owned(),
@@ -122,8 +122,8 @@ fn a_notification_tells_which_change_it_is_about() {
         size_bytes: 59,
         keys: keys().clone(),
     };
-    assert_eq!(Changes.told(&effects(change).notifications[0].message), Some(told));
-    assert_eq!(Changes.told(r#"{"AlarmName":"lag"}"#), None);
+    assert_eq!(Changes.notified_change(&effects(change).notifications[0].message), Some(told));
+    assert_eq!(Changes.notified_change(r#"{"AlarmName":"lag"}"#), None);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Changes to make: users' activities that are put, changed and deleted, and the marked ones that `validate` looks for.
+//! Sample changes: users' activities that are put, changed and deleted, and the marked ones that `validate` checks.
 
 use crate::decimal::Decimal;
 use crate::record::fnv1a_128;

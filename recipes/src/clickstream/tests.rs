@@ -1,7 +1,7 @@
 //! Tests of the clickstream recipe: routes, order, and every way a field can be right or wrong.
 
 use super::*;
-use crate::Together;
+use crate::Aggregation;
 
 const ARRIVAL_MS: i64 = 1_700_000_000_555;
 
@@ -67,7 +67,7 @@ fn events_are_counted_by_route() {
         let counts =
             effects(format!(r#"{{"user_id":"u","event_type":"{event_type}","amount":"2.5"}}"#)).unwrap().counts;
         assert_eq!(counts[0], Count::one("Events").of("EventType", route));
-        let samples: Vec<_> = counts.iter().filter(|count| count.together == Together::Apart).collect();
+        let samples: Vec<_> = counts.iter().filter(|count| count.aggregation == Aggregation::Samples).collect();
         assert_eq!(samples.len(), usize::from(event_type == "purchase"));
     }
 }

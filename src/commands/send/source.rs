@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 
 use super::lines::{Line, Lines};
 use super::share::Share;
-use crate::events::{KEY_CHARS, RECORD_BYTES, size};
+use crate::producer::{KEY_CHARS, RECORD_BYTES, size};
 
 /// How many lines are read ahead; long ones cost a megabyte each.
 const READ_AHEAD: usize = 64;

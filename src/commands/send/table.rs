@@ -10,18 +10,19 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
+use super::LONG_LINES_NAMED;
 use super::lines::Line;
 use super::pace::Pace;
 use super::source::{now_ms, open};
-use super::{LONG_LINES_NAMED, Summary};
+use super::summary::Summary;
 use crate::aws::AwsError;
 use crate::interrupt::Interrupt;
 use crate::report::{Bar, Reporter};
-use crate::writes::Changer;
+use crate::table_writer::TableWriter;
 
 /// How many items are changed at once; changes of one item never are.
-const LANES: usize = 16;
-/// How many changes wait in each lane.
+const WORKERS: usize = 16;
+/// How many changes wait for each worker.
 const WAITING: usize = 4;
 
 /// Where changes come from.
@@ -84,9 +85,9 @@ fn from_line(line: Line, key: &TableKey) -> Next {
     }
 }
 
-/// What is made, how often and for how long.
-pub(super) struct Plan<'a> {
-    pub(super) changer: Changer,
+/// Makes the changes of a source in a table.
+pub(super) struct TableSender<'a> {
+    pub(super) writer: TableWriter,
     pub(super) key: TableKey,
     pub(super) source: Source,
     pub(super) pace: Option<Pace>,
@@ -98,9 +99,9 @@ pub(super) struct Plan<'a> {
 }
 
 /// How a change ended.
-type Made = (Write, Result<u64, AwsError>);
+type WriteResult = (Write, Result<u64, AwsError>);
 
-impl Plan<'_> {
+impl TableSender<'_> {
     /// Makes changes until the source ends, time is up, the user stops it or the table takes none; then waits for what is
     /// under way. Gives the first error.
     pub(super) async fn run(
@@ -108,13 +109,13 @@ impl Plan<'_> {
         summary: &mut Summary,
         mut interrupt: Interrupt,
     ) -> (io::Result<()>, Option<AwsError>) {
-        let (ended, mut made) = mpsc::unbounded_channel::<Made>();
+        let (ended, mut made) = mpsc::unbounded_channel::<WriteResult>();
         let mut tasks = JoinSet::new();
-        let lanes: Vec<_> = (0..LANES).map(|_| self.lane(&mut tasks, ended.clone())).collect();
+        let workers: Vec<_> = (0..WORKERS).map(|_| self.worker(&mut tasks, ended.clone())).collect();
         drop(ended);
         let mut error = None;
         let mut result = Ok(());
-        // A change that waits for its lane.
+        // A change that waits for its worker.
         let mut waiting: Option<(usize, Write)> = None;
         let mut mistakes = 0;
         loop {
@@ -128,7 +129,7 @@ impl Plan<'_> {
                 Some(made) = made.recv() => self.count(summary, made, &mut error),
                 () = interrupt.changed() => break,
                 () = sleep_until(self.end.unwrap_or_else(Instant::now)), if self.end.is_some() => break,
-                permit = lanes[waiting.as_ref().map_or(0, |(lane, _)| *lane)].reserve(), if waiting.is_some() => {
+                permit = workers[waiting.as_ref().map_or(0, |(worker, _)| *worker)].reserve(), if waiting.is_some() => {
                     if let (Ok(permit), Some((_, write))) = (permit, waiting.take()) {
                         permit.send(write);
                     }
@@ -138,7 +139,7 @@ impl Plan<'_> {
                     Ok(Next::End) => break,
                     Ok(Next::Write(write)) => {
                         self.took();
-                        waiting = Some((lane_of(&write, &self.key), write));
+                        waiting = Some((worker_of(&write, &self.key), write));
                     }
                     Ok(Next::Mistake { line, why }) => {
                         self.took();
@@ -157,7 +158,7 @@ impl Plan<'_> {
                 },
             }
         }
-        drop(lanes);
+        drop(workers);
         while let Some(made) = made.recv().await {
             self.count(summary, made, &mut error);
         }
@@ -165,13 +166,13 @@ impl Plan<'_> {
         (result, error)
     }
 
-    /// Starts a lane: what it is given is done one after the other.
-    fn lane(&self, tasks: &mut JoinSet<()>, ended: mpsc::UnboundedSender<Made>) -> mpsc::Sender<Write> {
-        let (sender, mut writes) = mpsc::channel::<Write>(WAITING);
-        let changer = self.changer.clone();
+    /// Starts a worker, which makes its changes one after the other.
+    fn worker(&self, tasks: &mut JoinSet<()>, ended: mpsc::UnboundedSender<WriteResult>) -> mpsc::Sender<Write> {
+        let (sender, mut waiting) = mpsc::channel::<Write>(WAITING);
+        let writer = self.writer.clone();
         tasks.spawn(async move {
-            while let Some(write) = writes.recv().await {
-                let result = changer.make(&write).await;
+            while let Some(write) = waiting.recv().await {
+                let result = writer.write(&write).await;
                 if ended.send((write, result)).is_err() {
                     break;
                 }
@@ -189,7 +190,7 @@ impl Plan<'_> {
         }
     }
 
-    fn count(&self, summary: &mut Summary, (write, result): Made, error: &mut Option<AwsError>) {
+    fn count(&self, summary: &mut Summary, (write, result): WriteResult, error: &mut Option<AwsError>) {
         match result {
             Ok(retried) => {
                 summary.sent += 1;
@@ -218,13 +219,13 @@ impl Plan<'_> {
     }
 }
 
-/// The lane of an item: the same for all of its changes.
-fn lane_of(write: &Write, key: &TableKey) -> usize {
+/// The worker of an item: the same for all of its changes.
+fn worker_of(write: &Write, key: &TableKey) -> usize {
     let mut hasher = DefaultHasher::new();
     for value in write.key(key).values() {
         serde_json::to_string(value).unwrap_or_default().hash(&mut hasher);
     }
-    usize::try_from(hasher.finish() % LANES as u64).unwrap_or_default()
+    usize::try_from(hasher.finish() % WORKERS as u64).unwrap_or_default()
 }
 
 /// About what goes over the wire.
@@ -274,18 +275,19 @@ mod tests {
     }
 
     #[test]
-    fn changes_of_one_item_share_a_lane() {
+    fn changes_of_one_item_share_a_worker() {
         let recipe = streamkit_recipes::find("changes").unwrap();
         let streamkit_recipes::Samples::Table(samples) = recipe.samples() else { panic!("a table's recipe") };
-        let lanes: std::collections::BTreeSet<_> = samples
+        let workers: std::collections::BTreeSet<_> = samples
             .marked("run", 0, &key())
             .into_iter()
             .map(|writes| {
-                let lanes: std::collections::BTreeSet<_> = writes.iter().map(|write| lane_of(write, &key())).collect();
-                assert_eq!(lanes.len(), 1);
-                lanes
+                let workers: std::collections::BTreeSet<_> =
+                    writes.iter().map(|write| worker_of(write, &key())).collect();
+                assert_eq!(workers.len(), 1);
+                workers
             })
             .collect();
-        assert!(lanes.len() > 1);
+        assert!(workers.len() > 1);
     }
 }

@@ -1,4 +1,4 @@
-//! What a check says, and how checks and latencies are reported.
+//! The result of a check, and the report of checks and latencies.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::report::{Reporter, hint_for};
 
-/// How a check ended.
+/// The result of a check.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Verdict {
     ok: bool,
@@ -94,9 +94,8 @@ impl<'a> Checks<'a> {
         let failed = self.done.iter().filter(|check| !check.ok).count();
         if let Latency { p50: Some(p50), p95: Some(p95), p99: Some(p99) } = latency_ms {
             let events = latencies.len();
-            self.reporter.text(&format!(
-                "\nfrom the source to the effect: p50 {p50} ms, p95 {p95} ms, p99 {p99} ms ({events} events)\n"
-            ));
+            self.reporter
+                .text(&format!("\nend-to-end latency: p50 {p50} ms, p95 {p95} ms, p99 {p99} ms ({events} events)\n"));
         }
         let all = self.done.len();
         let ok = whole && failed == 0;
@@ -111,7 +110,7 @@ impl<'a> Checks<'a> {
     }
 }
 
-/// Takes the spinner away when it is dropped.
+/// Removes the spinner when it is dropped.
 pub(super) struct UnderWay(crate::report::Bar);
 
 impl Drop for UnderWay {

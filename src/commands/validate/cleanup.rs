@@ -1,4 +1,4 @@
-//! The end of every run: its items and letters are deleted, also those that come late.
+//! The end of every run: its items and dead letters are deleted, late ones too.
 
 use std::time::Duration;
 
@@ -6,28 +6,27 @@ use tokio::time::{Instant, sleep};
 
 use super::check::{Verdict, counted};
 use super::poison;
-use super::run::Run;
+use super::stream_run::StreamRun;
+use super::validation::LATE_EFFECTS;
 
-/// How long to wait for what is still under way.
-const LATE: Duration = Duration::from_secs(30);
 /// Between two looks. The last one must find nothing: an event may be delivered again at any time.
 const PAUSE: Duration = Duration::from_millis(300);
 
-pub(super) async fn check(run: &mut Run<'_>) -> anyhow::Result<Verdict> {
+pub(super) async fn check(run: &mut StreamRun<'_>) -> anyhow::Result<Verdict> {
     let result = clean(run).await;
     // Whatever has happened: nobody else's messages stay hidden.
-    if let Some(letters) = &mut run.letters {
-        letters.put_back().await?;
+    if let Some(queue) = &mut run.dead_letter_queue {
+        queue.put_back().await?;
     }
     result
 }
 
-async fn clean(run: &mut Run<'_>) -> anyhow::Result<Verdict> {
+async fn clean(run: &mut StreamRun<'_>) -> anyhow::Result<Verdict> {
     use std::fmt::Write as _;
     if run.partitions.is_empty() && run.poison_partitions.is_empty() {
         return Ok(Verdict::new(true, "nothing was sent"));
     }
-    let deadline = Instant::now() + LATE.min(run.scene.limit);
+    let deadline = Instant::now() + LATE_EFFECTS.min(run.validation.limit);
     let mut items = 0;
     let mut left = 0;
     let mut quiet = false;
@@ -37,12 +36,12 @@ async fn clean(run: &mut Run<'_>) -> anyhow::Result<Verdict> {
         run.table.delete(&keys).await?;
         left = keys.len();
         items += left;
-        let mut letters = 0;
-        while run.letters.is_some() && !run.poison_partitions.is_empty() && poison::receive(run).await? {
-            letters += 1;
+        let mut dead_letters = 0;
+        while run.dead_letter_queue.is_some() && !run.poison_partitions.is_empty() && poison::receive(run).await? {
+            dead_letters += 1;
         }
         let waiting = !run.gave_up && under_way(run) > 0;
-        quiet = keys.is_empty() && letters == 0 && !waiting;
+        quiet = keys.is_empty() && dead_letters == 0 && !waiting;
         if Instant::now() >= deadline {
             break;
         }
@@ -60,7 +59,7 @@ async fn clean(run: &mut Run<'_>) -> anyhow::Result<Verdict> {
             observed,
             "; {} without effect so far may leave one later, for users with {} in their names",
             counted(late, "event"),
-            run.scene.name
+            run.validation.run_id
         );
     }
     let ok = late == 0 && quiet;
@@ -68,12 +67,12 @@ async fn clean(run: &mut Run<'_>) -> anyhow::Result<Verdict> {
 }
 
 /// Events whose effect has not been seen. Canaries before one that came through were sent before the mapping read.
-fn under_way(run: &Run<'_>) -> usize {
+fn under_way(run: &StreamRun<'_>) -> usize {
     let through = run.good.iter().rposition(|good| good.seen().is_some());
     let good = run
         .good
         .iter()
         .enumerate()
         .filter(|(place, good)| good.seen().is_none() && !(good.canary && through > Some(*place)));
-    good.count() + run.poison.iter().filter(|poison| poison.letter.is_none()).count()
+    good.count() + run.poison.iter().filter(|poison| poison.dead_letter.is_none()).count()
 }

@@ -1,81 +1,64 @@
-//! The checks on good events: that they flow, that each has its effect, that equal ones stay apart.
+//! The checks on good events of a stream: they flow, each one has its items, and equal events have items of their own.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use streamkit_recipes::{Attribute, Event, StreamSamples};
 use tokio::time::{Instant, sleep};
 
+use super::canary::{self, CanaryRun, ROUND_INTERVAL};
 use super::check::{Verdict, counted, listed};
 use super::items::differences;
-use super::resources::mapping;
-use super::run::Run;
-use super::scene::epoch_ms;
+use super::stream_run::StreamRun;
+use super::validation::{Validation, epoch_ms};
 
-/// The least number of events whose latency is measured.
-const MEASURED: usize = 50;
-/// Between two rounds of marked events, so that they meet batch windows at different points.
-const ROUND: Duration = Duration::from_millis(500);
-const FIRST_CANARY: Duration = Duration::from_secs(2);
-const LAST_CANARY: Duration = Duration::from_secs(10);
+impl CanaryRun for StreamRun<'_> {
+    const DONE: &'static str = "sent";
 
-/// Sends canaries until the item of one appears. A mapping that is enabled may not read yet, and one that starts at
-/// the end of the stream never sees what came before.
-pub(super) async fn flow(run: &mut Run<'_>) -> anyhow::Result<Verdict> {
-    let (started, deadline) = (Instant::now(), run.scene.deadline());
-    let mut sent = 0;
-    let mut next = started;
-    let mut interval = FIRST_CANARY;
-    loop {
-        if Instant::now() >= next {
-            let canary = run.samples.canary(&run.scene.name, sent, epoch_ms(SystemTime::now()));
-            run.put(vec![canary], true).await?;
-            sent += 1;
-            next = Instant::now() + interval;
-            interval = (interval * 3 / 2).min(LAST_CANARY);
+    fn validation(&self) -> &Validation<'_> {
+        &self.validation
+    }
+
+    async fn send_canary(&mut self, number: usize) -> anyhow::Result<()> {
+        let canary = self.samples.canary(&self.validation.run_id, number, epoch_ms(SystemTime::now()));
+        self.put(vec![canary], true).await
+    }
+
+    async fn look_and_wait(&mut self) -> anyhow::Result<()> {
+        self.look().await?;
+        if self.first_arrived().is_none() {
+            sleep(self.pause()).await;
         }
-        run.look().await?;
-        if let Some(place) = run.good.iter().position(|good| good.seen().is_some()) {
-            let after = started.elapsed().as_secs_f64();
-            let text = format!("that of canary {} of {sent} after {after:.1} s", place + 1);
-            return Ok(Verdict::new(true, text));
-        }
-        if Instant::now() >= deadline {
-            run.gave_up = true;
-            let observed = format!(
-                "none, with canaries sent {} times in {} s; {}",
-                sent,
-                run.scene.limit.as_secs(),
-                mapping(&run.scene).await
-            );
-            let mut hint = format!("see `streamkit status`, and the function's log {}", run.scene.flow.log_group);
-            if run.scene.session.aws.endpoint.is_some() && !run.scene.local {
-                hint.push_str("; an endpoint that runs no functions, as moto's, never gets further: `--local` does");
-            }
-            return Ok(Verdict::new(false, observed).or_hint(hint));
-        }
-        sleep(run.pause()).await;
+        Ok(())
+    }
+
+    fn first_arrived(&self) -> Option<usize> {
+        self.good.iter().position(|good| good.seen().is_some())
+    }
+
+    fn give_up(&mut self) {
+        self.gave_up = true;
     }
 }
 
 /// How often the marked events are sent: often enough to measure, and at least once.
 pub(super) fn rounds(samples: &dyn StreamSamples) -> usize {
-    MEASURED.div_ceil(samples.marked("", 0).len().max(1))
+    canary::rounds(samples.marked("", 0).len())
 }
 
 /// Sends the marked events, waits for each one's items, and compares them with what the recipe says.
-pub(super) async fn items(run: &mut Run<'_>) -> anyhow::Result<Verdict> {
-    let deadline = run.scene.deadline();
+pub(super) async fn items(run: &mut StreamRun<'_>) -> anyhow::Result<Verdict> {
+    let deadline = run.validation.deadline();
     let rounds = rounds(run.samples);
     let mut round = 0;
     let mut next = Instant::now();
     while round < rounds || run.good.iter().any(|good| !good.canary && good.seen().is_none()) {
         if round < rounds && Instant::now() >= next {
             // Each round has users of its own, so that the items of one can be counted.
-            let marked = run.samples.marked(&format!("{}-{round}", run.scene.name), epoch_ms(SystemTime::now()));
+            let marked = run.samples.marked(&format!("{}-{round}", run.validation.run_id), epoch_ms(SystemTime::now()));
             run.put(marked, false).await?;
             round += 1;
-            next = Instant::now() + ROUND;
+            next = Instant::now() + ROUND_INTERVAL;
         }
         run.look().await?;
         if Instant::now() >= deadline {
@@ -88,12 +71,12 @@ pub(super) async fn items(run: &mut Run<'_>) -> anyhow::Result<Verdict> {
     let mut wrong = Vec::new();
     for good in run.good.iter().filter(|good| !good.canary) {
         for wanted in &good.wanted {
-            let what = format!("event {} of {}", good.placed.sequence_number, good.event.partition_key);
+            let what = format!("event {} of {}", good.position.sequence_number, good.event.partition_key);
             match &wanted.found {
-                None => wrong.push(format!("{what} has no item after {} s", run.scene.limit.as_secs())),
+                None => wrong.push(format!("{what} has no item after {} s", run.validation.limit.as_secs())),
                 Some((item, _)) => {
                     found += 1;
-                    let different = differences(&wanted.item, item, run.scene.recipe.volatile());
+                    let different = differences(&wanted.item, item, run.validation.recipe.volatile());
                     if !different.is_empty() {
                         wrong.push(format!("{what}: {}", different.join(", ")));
                     }
@@ -102,11 +85,11 @@ pub(super) async fn items(run: &mut Run<'_>) -> anyhow::Result<Verdict> {
         }
     }
     let observed = if wrong.is_empty() {
-        format!("all {found}, equal but for {}", run.scene.recipe.volatile().join(", "))
+        format!("all {found}, equal but for {}", run.validation.recipe.volatile().join(", "))
     } else {
         format!("{} wrong: {}", counted(wrong.len(), "item"), listed(&wrong))
     };
-    Ok(Verdict::new(wrong.is_empty(), observed).or_hint(run.scene.see_log()))
+    Ok(Verdict::new(wrong.is_empty(), observed).or_hint(run.validation.see_log()))
 }
 
 /// How many times equal events are among the marked ones: the same key, payload and so millisecond.
@@ -130,7 +113,7 @@ fn equal(events: &[Event]) -> Vec<&Event> {
 }
 
 /// Counts the items of users whose events are alike in every byte: each event must have its own.
-pub(super) async fn identity(run: &Run<'_>) -> anyhow::Result<Verdict> {
+pub(super) async fn identity(run: &StreamRun<'_>) -> anyhow::Result<Verdict> {
     let events: Vec<Event> = run.good.iter().map(|good| good.event.clone()).collect();
     let mut wrong = Vec::new();
     let mut right = 0;
@@ -161,6 +144,7 @@ pub(super) async fn identity(run: &Run<'_>) -> anyhow::Result<Verdict> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::commands::validate::canary::MEASURED_EVENTS;
 
     fn event(key: &str, data: &[u8]) -> Event {
         Event { partition_key: key.to_owned(), data: data.to_vec() }
@@ -178,7 +162,7 @@ mod tests {
         for recipe in streamkit_recipes::all() {
             let streamkit_recipes::Samples::Stream(samples) = recipe.samples() else { continue };
             let marked = samples.marked("run", 0).len();
-            assert!(marked > 0 && rounds(samples) * marked >= MEASURED, "{}", recipe.name());
+            assert!(marked > 0 && rounds(samples) * marked >= MEASURED_EVENTS, "{}", recipe.name());
         }
     }
 }

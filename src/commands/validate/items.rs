@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use anyhow::Context as _;
 use aws_sdk_dynamodb::types::{AttributeValue, DeleteRequest, KeysAndAttributes, Select, WriteRequest};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use streamkit_handler::attribute::{attribute_value, attribute_values};
 use streamkit_recipes::{Attribute, Item, Recipe, TableKey};
 
 use crate::aws::{Aws, aws};
-use crate::writes::{Found, attribute, attributes};
+use crate::table_writer::StoredItem;
 
 /// The most keys of a `BatchGetItem` call.
 const GETS: usize = 100;
@@ -43,12 +44,12 @@ impl Table {
     }
 
     /// Reads those of the items that are there, consistently, in the order of `items`.
-    pub(super) async fn get(&self, items: &[&Item]) -> anyhow::Result<Vec<Option<Found>>> {
+    pub(super) async fn get(&self, items: &[&Item]) -> anyhow::Result<Vec<Option<StoredItem>>> {
         let mut found = vec![None; items.len()];
         for (chunk, found) in items.chunks(GETS).zip(found.chunks_mut(GETS)) {
-            let keys: Vec<Found> = chunk.iter().map(|item| self.key_of(&attributes(item))).collect();
+            let keys: Vec<StoredItem> = chunk.iter().map(|item| self.key_of(&attribute_values(item))).collect();
             // Two events may want the same item, and a call may ask for a key only once.
-            let mut distinct: Vec<Found> = Vec::new();
+            let mut distinct: Vec<StoredItem> = Vec::new();
             for key in &keys {
                 if !distinct.contains(key) {
                     distinct.push(key.clone());
@@ -71,7 +72,7 @@ impl Table {
 
     /// Reads those of the items that are there by their partition keys alone, consistently, in the order of `items`; for
     /// items whose partition key no other has.
-    pub(super) async fn get_by_partition(&self, items: &[&Item]) -> anyhow::Result<Vec<Option<Found>>> {
+    pub(super) async fn get_by_partition(&self, items: &[&Item]) -> anyhow::Result<Vec<Option<StoredItem>>> {
         let queries = items.iter().map(|item| async {
             let Some(partition) = self.partition(item) else { return Ok(None) };
             Ok(self.query(&partition).await?.into_iter().next())
@@ -93,7 +94,7 @@ impl Table {
                 .select(Select::Count)
                 .filter_expression("#equal = :equal AND contains(#part, :part)")
                 .expression_attribute_names("#equal", equal.0)
-                .expression_attribute_values(":equal", attribute(equal.1))
+                .expression_attribute_values(":equal", attribute_value(equal.1))
                 .expression_attribute_names("#part", part.0)
                 .expression_attribute_values(":part", AttributeValue::S(part.1.to_owned()))
                 .set_exclusive_start_key(start);
@@ -108,18 +109,18 @@ impl Table {
     }
 
     /// The items with this partition key in the table's order, read consistently.
-    pub(super) async fn in_order(&self, partition: &Attribute) -> anyhow::Result<Vec<Found>> {
+    pub(super) async fn in_order(&self, partition: &Attribute) -> anyhow::Result<Vec<StoredItem>> {
         self.query(partition).await
     }
 
     /// The keys of all items with these partition keys, read consistently.
-    pub(super) async fn keys(&self, partitions: &BTreeSet<Attribute>) -> anyhow::Result<Vec<Found>> {
+    pub(super) async fn keys(&self, partitions: &BTreeSet<Attribute>) -> anyhow::Result<Vec<StoredItem>> {
         let queries = stream::iter(partitions).map(|partition| self.query(partition)).buffered(QUERIES);
-        let found: Vec<Vec<Found>> = queries.try_collect().await?;
+        let found: Vec<Vec<StoredItem>> = queries.try_collect().await?;
         Ok(found.into_iter().flatten().map(|item| self.key_of(&item)).collect())
     }
 
-    async fn query(&self, partition: &Attribute) -> anyhow::Result<Vec<Found>> {
+    async fn query(&self, partition: &Attribute) -> anyhow::Result<Vec<StoredItem>> {
         let mut found = Vec::new();
         let mut start = None;
         loop {
@@ -130,7 +131,7 @@ impl Table {
                 .consistent_read(true)
                 .key_condition_expression("#partition = :partition")
                 .expression_attribute_names("#partition", self.partition_name().unwrap_or_default())
-                .expression_attribute_values(":partition", attribute(partition))
+                .expression_attribute_values(":partition", attribute_value(partition))
                 .set_exclusive_start_key(start);
             let answer = aws(call.send().await).with_context(|| format!("querying DynamoDB table ({})", self.name))?;
             found.extend(answer.items.unwrap_or_default());
@@ -142,7 +143,7 @@ impl Table {
     }
 
     /// Deletes items by key. What the table did not get to is there for the next look.
-    pub(super) async fn delete(&self, keys: &[Found]) -> anyhow::Result<()> {
+    pub(super) async fn delete(&self, keys: &[StoredItem]) -> anyhow::Result<()> {
         for chunk in keys.chunks(WRITES) {
             let requests = chunk.iter().map(|key| {
                 let delete = DeleteRequest::builder().set_key(Some(key.clone())).build().expect("the key is set");
@@ -155,19 +156,19 @@ impl Table {
     }
 
     /// The key of an item.
-    pub(super) fn key_of(&self, item: &Found) -> Found {
+    pub(super) fn key_of(&self, item: &StoredItem) -> StoredItem {
         let names = self.key.iter().flat_map(TableKey::names);
         names.filter_map(|name| Some((name.to_owned(), item.get(name)?.clone()))).collect()
     }
 }
 
 /// What is not as the recipe says, attribute by attribute. Volatile attributes only have to be there.
-pub(super) fn differences(expected: &Item, found: &Found, volatile: &[&str]) -> Vec<String> {
+pub(super) fn differences(expected: &Item, found: &StoredItem, volatile: &[&str]) -> Vec<String> {
     let mut all = Vec::new();
     for (name, wanted) in expected {
         match found.get(name) {
             None => all.push(format!("{name} is missing")),
-            Some(has) if !volatile.contains(&name.as_str()) && *has != attribute(wanted) => {
+            Some(has) if !volatile.contains(&name.as_str()) && *has != attribute_value(wanted) => {
                 all.push(format!("{name} is {has:?}, expected {wanted:?}"));
             }
             Some(_) => {}
@@ -190,10 +191,10 @@ mod tests {
     #[test]
     fn items_are_compared_attribute_by_attribute() {
         let expected = item(&[("user", "u"), ("insight", "bought"), ("at", "1"), ("gone", "x")]);
-        let mut found = attributes(&item(&[("user", "u"), ("insight", "saw"), ("at", "2"), ("extra", "y")]));
+        let mut found = attribute_values(&item(&[("user", "u"), ("insight", "saw"), ("at", "2"), ("extra", "y")]));
         let all = differences(&expected, &found, &["at"]);
         assert_eq!(all, ["gone is missing", r#"insight is S("saw"), expected S("bought")"#, "extra is too much"]);
-        found = attributes(&expected);
+        found = attribute_values(&expected);
         assert_eq!(differences(&expected, &found, &["at"]), [""; 0]);
         found.remove("at");
         assert_eq!(differences(&expected, &found, &["at"]), ["at is missing"]);
@@ -202,10 +203,10 @@ mod tests {
     #[test]
     fn attributes_keep_their_types() {
         let one = Item::from([("n".to_owned(), Attribute::N("1".to_owned()))]);
-        let found = attributes(&item(&[("n", "1")]));
+        let found = attribute_values(&item(&[("n", "1")]));
         assert_eq!(differences(&one, &found, &[]).len(), 1);
         let nested = Attribute::List(vec![Attribute::Null, Attribute::Map(item(&[("a", "b")])), Attribute::Bool(true)]);
         let nested = Item::from([("l".to_owned(), nested)]);
-        assert_eq!(differences(&nested, &attributes(&nested), &[]), [""; 0]);
+        assert_eq!(differences(&nested, &attribute_values(&nested), &[]), [""; 0]);
     }
 }

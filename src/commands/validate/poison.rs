@@ -9,15 +9,15 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use super::check::{Verdict, counted, listed};
-use super::run::{Poison, Run};
+use super::stream_run::{Poison, StreamRun};
 
 /// Some queues answer at once that they are empty.
 const PAUSE: Duration = Duration::from_millis(100);
 
-pub(super) async fn check(run: &mut Run<'_>) -> anyhow::Result<Verdict> {
-    let deadline = run.scene.deadline();
-    run.put(run.samples.marked_poison(&run.scene.name), false).await?;
-    while run.poison.iter().any(|poison| poison.letter.is_none()) {
+pub(super) async fn check(run: &mut StreamRun<'_>) -> anyhow::Result<Verdict> {
+    let deadline = run.validation.deadline();
+    run.put(run.samples.marked_poison(&run.validation.run_id), false).await?;
+    while run.poison.iter().any(|poison| poison.dead_letter.is_none()) {
         if !receive(run).await? {
             sleep(PAUSE).await;
         }
@@ -26,25 +26,25 @@ pub(super) async fn check(run: &mut Run<'_>) -> anyhow::Result<Verdict> {
             break;
         }
     }
-    if let Some(letters) = &mut run.letters {
-        letters.put_back().await?;
+    if let Some(queue) = &mut run.dead_letter_queue {
+        queue.put_back().await?;
     }
     let mut wrong = Vec::new();
-    let pipeline = run.scene.pipeline();
+    let pipeline = run.validation.pipeline();
     for poison in &run.poison {
-        let what = format!("record {}", poison.placed.sequence_number);
-        match &poison.letter {
+        let what = format!("record {}", poison.position.sequence_number);
+        match &poison.dead_letter {
             None => {
                 wrong.push(format!(
-                    "{what} ({}) has no letter after {} s",
+                    "{what} ({}) has no dead letter after {} s",
                     poison.rejected.code,
-                    run.scene.limit.as_secs()
+                    run.validation.limit.as_secs()
                 ));
             }
-            Some(letter) => {
-                let different = differences(letter, poison, &pipeline, &run.scene.flow.function);
+            Some(dead_letter) => {
+                let different = differences(dead_letter, poison, &pipeline, &run.validation.flow.function);
                 if !different.is_empty() {
-                    wrong.push(format!("the letter of {what}: {}", different.join(", ")));
+                    wrong.push(format!("the dead letter of {what}: {}", different.join(", ")));
                 }
             }
         }
@@ -55,40 +55,40 @@ pub(super) async fn check(run: &mut Run<'_>) -> anyhow::Result<Verdict> {
     }
     let observed =
         if wrong.is_empty() { format!("all {}, complete, and no item", run.poison.len()) } else { listed(&wrong) };
-    Ok(Verdict::new(wrong.is_empty(), observed).or_hint(run.scene.see_log()))
+    Ok(Verdict::new(wrong.is_empty(), observed).or_hint(run.validation.see_log()))
 }
 
-/// Takes the run's letters out of some messages of the queue. False when the queue is empty.
-pub(super) async fn receive(run: &mut Run<'_>) -> anyhow::Result<bool> {
-    let letters = run.letters.as_mut().context("the function has no dead letter queue")?;
-    let Some(bodies) = letters.take(&run.scene.name).await? else { return Ok(false) };
+/// Takes the run's dead letters out of the queue's next messages. False if the queue is empty.
+pub(super) async fn receive(run: &mut StreamRun<'_>) -> anyhow::Result<bool> {
+    let queue = run.dead_letter_queue.as_mut().context("the function has no dead letter queue")?;
+    let Some(bodies) = queue.take(&run.validation.run_id).await? else { return Ok(false) };
     for body in bodies {
         let number = body.get("sequenceNumber").and_then(Value::as_str);
         if let Some(poison) =
-            run.poison.iter_mut().find(|poison| number == Some(poison.placed.sequence_number.as_str()))
+            run.poison.iter_mut().find(|poison| number == Some(poison.position.sequence_number.as_str()))
         {
-            poison.letter.get_or_insert(body);
+            poison.dead_letter.get_or_insert(body);
         }
     }
     Ok(true)
 }
 
-/// What of a letter is not as it must be.
-fn differences(letter: &Value, poison: &Poison, pipeline: &str, function: &str) -> Vec<String> {
-    let Poison { event, placed, rejected, .. } = poison;
+/// The differences between a dead letter and the record that it must describe.
+fn differences(dead_letter: &Value, poison: &Poison, pipeline: &str, function: &str) -> Vec<String> {
+    let Poison { event, position, rejected, .. } = poison;
     let wanted = [
         ("pipeline", json!(pipeline)),
         ("function", json!(function)),
-        ("eventId", json!(format!("{}:{}", placed.shard_id, placed.sequence_number))),
-        ("shardId", json!(placed.shard_id)),
-        ("sequenceNumber", json!(placed.sequence_number)),
+        ("eventId", json!(format!("{}:{}", position.shard_id, position.sequence_number))),
+        ("shardId", json!(position.shard_id)),
+        ("sequenceNumber", json!(position.sequence_number)),
         ("partitionKey", json!(event.partition_key)),
         ("error", json!({ "code": rejected.code, "message": rejected.message })),
     ];
-    let fields = wanted.iter().filter(|(name, wanted)| letter[name] != *wanted);
+    let fields = wanted.iter().filter(|(name, wanted)| dead_letter[name] != *wanted);
     let mut all: Vec<String> =
-        fields.map(|(name, wanted)| format!("{name} is {}, expected {wanted}", letter[name])).collect();
-    let payload = match (letter["payload"].as_str(), letter["payloadBase64"].as_str()) {
+        fields.map(|(name, wanted)| format!("{name} is {}, expected {wanted}", dead_letter[name])).collect();
+    let payload = match (dead_letter["payload"].as_str(), dead_letter["payloadBase64"].as_str()) {
         (Some(text), None) => Some(text.as_bytes().to_vec()),
         (None, Some(text)) => STANDARD.decode(text).ok(),
         _ => None,
@@ -104,31 +104,35 @@ mod tests {
     use streamkit_recipes::{Event, Rejected};
 
     use super::*;
-    use crate::events::Placed;
+    use crate::producer::Position;
 
     #[test]
-    fn letters_are_compared_with_what_was_sent() {
+    fn dead_letters_are_compared_with_what_was_sent() {
         let mut poison = Poison {
             event: Event { partition_key: "key".to_owned(), data: b"not JSON".to_vec() },
-            placed: Placed { shard_id: "shardId-1".to_owned(), sequence_number: "42".to_owned(), at: Instant::now() },
+            position: Position {
+                shard_id: "shardId-1".to_owned(),
+                sequence_number: "42".to_owned(),
+                at: Instant::now(),
+            },
             rejected: Rejected { code: "invalid_json", message: "payload: JSON is not valid".to_owned() },
-            letter: None,
+            dead_letter: None,
         };
-        let mut letter = json!({
+        let mut dead_letter = json!({
             "pipeline": "p", "function": "p-f", "eventId": "shardId-1:42", "shardId": "shardId-1", "sequenceNumber": "42",
             "partitionKey": "key", "error": {"code": "invalid_json", "message": "payload: JSON is not valid"},
             "payload": "not JSON", "approximateArrivalTimestamp": 1,
         });
-        assert_eq!(differences(&letter, &poison, "p", "p-f"), [""; 0]);
-        assert_eq!(differences(&letter, &poison, "p", "other"), [r#"function is "p-f", expected "other""#]);
-        letter["error"]["code"] = json!("wrong_type");
-        assert_eq!(differences(&letter, &poison, "p", "p-f").len(), 1);
-        letter["error"]["code"] = json!("invalid_json");
+        assert_eq!(differences(&dead_letter, &poison, "p", "p-f"), [""; 0]);
+        assert_eq!(differences(&dead_letter, &poison, "p", "other"), [r#"function is "p-f", expected "other""#]);
+        dead_letter["error"]["code"] = json!("wrong_type");
+        assert_eq!(differences(&dead_letter, &poison, "p", "p-f").len(), 1);
+        dead_letter["error"]["code"] = json!("invalid_json");
         poison.event.data = b"\xff".to_vec();
-        assert_eq!(differences(&letter, &poison, "p", "p-f"), ["its payload is not what was sent"]);
-        letter["payload"] = Value::Null;
-        letter["payloadBase64"] = json!("/w==");
-        assert_eq!(differences(&letter, &poison, "p", "p-f"), [""; 0]);
+        assert_eq!(differences(&dead_letter, &poison, "p", "p-f"), ["its payload is not what was sent"]);
+        dead_letter["payload"] = Value::Null;
+        dead_letter["payloadBase64"] = json!("/w==");
+        assert_eq!(differences(&dead_letter, &poison, "p", "p-f"), [""; 0]);
         assert!(!differences(&json!("no object"), &poison, "p", "p-f").is_empty());
     }
 }

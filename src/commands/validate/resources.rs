@@ -3,17 +3,18 @@
 use aws_sdk_lambda::types::EventSourceMappingConfiguration;
 
 use super::check::{Verdict, listed};
-use super::scene::Scene;
+use super::validation::Validation;
 use crate::aws::aws;
 use crate::observe::{Allowed, observe};
 use crate::pipeline::FlowSource;
 use crate::plan::{Action, ResourceKind, Step};
 
 /// Compares AWS with the spec. The second value names what is missing without which no event can flow.
-pub(super) async fn check(scene: &Scene<'_>) -> anyhow::Result<(Verdict, Vec<String>)> {
-    let steps = observe(&scene.session.cx, &scene.session.pipeline, &Allowed::default(), |_| {}).await?.plan.steps;
+pub(super) async fn check(validation: &Validation<'_>) -> anyhow::Result<(Verdict, Vec<String>)> {
+    let steps =
+        observe(&validation.session.cx, &validation.session.pipeline, &Allowed::default(), |_| {}).await?.plan.steps;
     let wrong: Vec<String> = steps.iter().filter_map(wrong).collect();
-    let vital = steps.iter().filter(|step| step.action == Action::Create && is_vital(step, scene));
+    let vital = steps.iter().filter(|step| step.action == Action::Create && is_vital(step, validation));
     let missing = vital.map(|step| format!("{} ({})", step.kind.text(), step.name)).collect();
     let observed = if wrong.is_empty() { format!("all {}", steps.len()) } else { listed(&wrong) };
     Ok((Verdict::new(wrong.is_empty(), observed).or_hint("see `streamkit plan`; `streamkit up` makes it so"), missing))
@@ -34,8 +35,8 @@ fn wrong(step: &Step) -> Option<String> {
     Some(format!("{} {how}", step.node))
 }
 
-fn is_vital(step: &Step, scene: &Scene<'_>) -> bool {
-    let flow = scene.flow;
+fn is_vital(step: &Step, validation: &Validation<'_>) -> bool {
+    let flow = validation.flow;
     match step.kind {
         ResourceKind::Stream => step.name == flow.source.name(),
         ResourceKind::Table => step.name == flow.source.name() || Some(&step.name) == flow.table.as_ref(),
@@ -47,14 +48,14 @@ fn is_vital(step: &Step, scene: &Scene<'_>) -> bool {
     }
 }
 
-/// What Lambda says of the mapping from the flow's source to its function.
-pub(super) async fn mapping(scene: &Scene<'_>) -> String {
-    let call = scene.session.aws.lambda.list_event_source_mappings().function_name(&scene.flow.function);
+/// The state of the event source mapping from the flow's source to its function, for messages.
+pub(super) async fn mapping(validation: &Validation<'_>) -> String {
+    let call = validation.session.aws.lambda.list_event_source_mappings().function_name(&validation.flow.function);
     let mappings = match aws(call.send().await) {
         Ok(answer) => answer.event_source_mappings.unwrap_or_default(),
         Err(error) => return format!("the mapping's state can't be read ({error})"),
     };
-    let source = match &scene.flow.source {
+    let source = match &validation.flow.source {
         FlowSource::Stream(name) => format!(":stream/{name}/"),
         FlowSource::Table(name) => format!(":table/{name}/"),
     };

@@ -1,8 +1,7 @@
-//! Validating a function that reads a table's changes: each change of an item is followed to its audit object and its
-//! notification.
+//! The checks on a function that reads a table's changes: each change of an item has its audit object and its notification.
 
-pub(super) mod changing;
-mod mailbox;
+mod notification_queue;
+pub(super) mod run;
 
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
@@ -11,36 +10,25 @@ use serde_json::Value;
 use streamkit_recipes::{TableSamples, View};
 use tokio::time::{Instant, sleep};
 
-use self::changing::{Made, Run};
+use self::run::{MadeChange, TableRun};
+use super::canary::{self, CanaryRun, ROUND_INTERVAL};
 use super::check::{Checks, Verdict, check, counted, listed};
-use super::resources::mapping;
-use super::scene::{Scene, epoch_ms};
+use super::validation::{CLOCK_SKEW, LATE_EFFECTS, Validation, epoch_ms};
 use super::{CLEANUP, GRACE, begin, end};
 use crate::interrupt::Interrupt;
 use crate::report::Reporter;
 
-/// The least number of changes whose latency is measured.
-const MEASURED: usize = 50;
-/// Between two rounds of marked changes, so that they meet batch windows at different points.
-const ROUND: Duration = Duration::from_millis(500);
-const FIRST_CANARY: Duration = Duration::from_secs(2);
-const LAST_CANARY: Duration = Duration::from_secs(10);
 /// Some queues answer at once that they are empty.
 const PAUSE: Duration = Duration::from_millis(50);
-/// How long to wait for what is still under way in the end.
-const LATE: Duration = Duration::from_secs(30);
-/// How far this machine's clock and AWS's may lie apart.
-const SKEW_MS: i64 = 60_000;
-
 /// Carries out all checks in order, and cleans up. Gives the latencies, and why not everything was tried.
 pub(super) async fn validate(
-    scene: Scene<'_>,
+    validation: Validation<'_>,
     samples: &'static dyn TableSamples,
     checks: &mut Checks<'_>,
     reporter: &Reporter,
     interrupt: &mut Interrupt,
 ) -> anyhow::Result<(Vec<Duration>, Option<anyhow::Error>)> {
-    let mut run = Run::new(scene, samples).await?;
+    let mut run = TableRun::new(validation, samples).await?;
     let stopped = tokio::select! {
         result = try_all(&mut run, checks) => result.err(),
         () = interrupt.changed() => {
@@ -57,9 +45,9 @@ pub(super) async fn validate(
 
 /// # Errors
 /// Only when nothing more can be tried; a check that fails is in the report.
-async fn try_all(run: &mut Run<'_>, checks: &mut Checks<'_>) -> anyhow::Result<()> {
-    let limit = run.scene.limit + GRACE;
-    let before = begin(&run.scene, checks, run.metrics()).await?;
+async fn try_all(run: &mut TableRun<'_>, checks: &mut Checks<'_>) -> anyhow::Result<()> {
+    let limit = run.validation.limit + GRACE;
+    let before = begin(&run.validation, checks, run.metrics()).await?;
 
     let shown = checks.under_way("flow: waiting for a canary");
     let done = check("flow", "the notification of a canary", limit, flow(run)).await;
@@ -81,72 +69,68 @@ async fn try_all(run: &mut Run<'_>, checks: &mut Checks<'_>) -> anyhow::Result<(
     let expected = "the changes of each item in the order in which they were made";
     checks.add(check("order", expected, limit, async { Ok(order(run)) }).await);
 
-    Box::pin(end(&run.scene, checks, run.wanted_metrics(), &before, None)).await;
+    Box::pin(end(&run.validation, checks, run.wanted_metrics(), &before, None)).await;
     Ok(())
 }
 
 /// How often the marked changes are made: often enough to measure, and at least once.
-fn rounds(run: &Run<'_>) -> usize {
-    MEASURED.div_ceil(marked(run, 0, "").into_iter().flatten().count().max(1))
+fn rounds(run: &TableRun<'_>) -> usize {
+    canary::rounds(marked(run, 0, "").into_iter().flatten().count())
 }
 
 /// The marked changes of a round, item by item.
-fn marked(run: &Run<'_>, now_ms: i64, round: &str) -> Vec<Vec<streamkit_recipes::Write>> {
-    run.samples.marked(&format!("{}{round}", run.scene.name), now_ms, run.key())
+fn marked(run: &TableRun<'_>, now_ms: i64, round: &str) -> Vec<Vec<streamkit_recipes::Write>> {
+    run.samples.marked(&format!("{}{round}", run.validation.run_id), now_ms, run.key())
 }
 
-/// Puts canaries until one is heard of. A mapping that is enabled may not read yet, and one that starts at the end of the
-/// stream never sees what came before.
-pub(super) async fn flow(run: &mut Run<'_>) -> anyhow::Result<Verdict> {
-    let (started, deadline) = (Instant::now(), run.scene.deadline());
-    run.mailbox.open().await?;
-    let mut sent = 0;
-    let mut next = started;
-    let mut interval = FIRST_CANARY;
-    loop {
-        if Instant::now() >= next {
-            let canary = run.samples.canary(&run.scene.name, sent, epoch_ms(SystemTime::now()), run.key());
-            run.make(vec![canary], true).await?;
-            sent += 1;
-            next = Instant::now() + interval;
-            interval = (interval * 3 / 2).min(LAST_CANARY);
-        }
-        if !run.listen().await? {
+/// Subscribes to the topic, and puts canaries until the notification of one arrives.
+pub(super) async fn flow(run: &mut TableRun<'_>) -> anyhow::Result<Verdict> {
+    run.notification_queue.open().await?;
+    canary::flow(run).await
+}
+
+impl CanaryRun for TableRun<'_> {
+    const DONE: &'static str = "put";
+
+    fn validation(&self) -> &Validation<'_> {
+        &self.validation
+    }
+
+    async fn send_canary(&mut self, number: usize) -> anyhow::Result<()> {
+        let now_ms = epoch_ms(SystemTime::now());
+        let canary = self.samples.canary(&self.validation.run_id, number, now_ms, self.key());
+        self.make(vec![canary], true).await
+    }
+
+    async fn look_and_wait(&mut self) -> anyhow::Result<()> {
+        if !self.receive_notifications().await? {
             sleep(PAUSE).await;
         }
-        if let Some(place) = run.made.iter().position(|made| made.heard.is_some()) {
-            let after = started.elapsed().as_secs_f64();
-            return Ok(Verdict::new(true, format!("that of canary {} of {sent} after {after:.1} s", place + 1)));
-        }
-        if Instant::now() >= deadline {
-            let observed = format!(
-                "none, with canaries put {sent} times in {} s; {}",
-                run.scene.limit.as_secs(),
-                mapping(&run.scene).await
-            );
-            let mut hint = format!("see `streamkit status`, and the function's log {}", run.scene.flow.log_group);
-            if run.scene.session.aws.endpoint.is_some() && !run.scene.local {
-                hint.push_str("; an endpoint that runs no functions, as moto's, never gets further: `--local` does");
-            }
-            return Ok(Verdict::new(false, observed).or_hint(hint));
-        }
+        Ok(())
     }
+
+    fn first_arrived(&self) -> Option<usize> {
+        self.made.iter().position(|made| made.notified.is_some())
+    }
+
+    // The clean-up of a table does not wait for canaries before the first that arrived.
+    fn give_up(&mut self) {}
 }
 
-/// Makes the marked changes and waits until each is heard of.
-async fn changes(run: &mut Run<'_>) -> anyhow::Result<Verdict> {
-    let deadline = run.scene.deadline();
+/// Makes the marked changes, and waits for the notification of each.
+async fn changes(run: &mut TableRun<'_>) -> anyhow::Result<Verdict> {
+    let deadline = run.validation.deadline();
     let rounds = rounds(run);
     let mut round = 0;
     let mut next = Instant::now();
-    while round < rounds || unheard(run, false) > 0 {
+    while round < rounds || unnotified(run, false) > 0 {
         if round < rounds && Instant::now() >= next {
             let items = marked(run, epoch_ms(SystemTime::now()), &format!("-{round}"));
             run.make(items.into_iter().flatten().collect(), false).await?;
             round += 1;
-            next = Instant::now() + ROUND;
+            next = Instant::now() + ROUND_INTERVAL;
         }
-        if !run.listen().await? {
+        if !run.receive_notifications().await? {
             sleep(PAUSE).await;
         }
         if Instant::now() >= deadline {
@@ -154,37 +138,37 @@ async fn changes(run: &mut Run<'_>) -> anyhow::Result<Verdict> {
         }
     }
     let all = run.made.iter().filter(|made| !made.canary).count();
-    let unheard = unheard(run, false);
-    let observed = if unheard == 0 {
+    let unnotified = unnotified(run, false);
+    let observed = if unnotified == 0 {
         format!("all {all}")
     } else {
-        format!("{} unheard of after {} s", counted(unheard, "change"), run.scene.limit.as_secs())
+        format!("{} without a notification after {} s", counted(unnotified, "change"), run.validation.limit.as_secs())
     };
-    Ok(Verdict::new(unheard == 0, observed).or_hint(run.scene.see_log()))
+    Ok(Verdict::new(unnotified == 0, observed).or_hint(run.validation.see_log()))
 }
 
-fn unheard(run: &Run<'_>, canaries: bool) -> usize {
-    run.made.iter().filter(|made| made.heard.is_none() && (canaries || !made.canary)).count()
+fn unnotified(run: &TableRun<'_>, canaries: bool) -> usize {
+    run.made.iter().filter(|made| made.notified.is_none() && (canaries || !made.canary)).count()
 }
 
 /// Compares each notification with what the recipe says of its change.
-fn notices(run: &Run<'_>) -> Verdict {
+fn notices(run: &TableRun<'_>) -> Verdict {
     let mut wrong = Vec::new();
     let mut right = 0;
     for made in &run.made {
-        let Some(heard) = &made.heard else { continue };
-        let wanted: Vec<Value> = heard
-            .wanted
+        let Some(notified) = &made.notified else { continue };
+        let wanted: Vec<Value> = notified
+            .expected
             .notifications
             .iter()
             .filter_map(|notification| serde_json::from_str(&notification.message).ok())
             .map(canonical)
             .collect();
-        let written = heard.told.created_ms;
+        let written = notified.change.created_ms;
         let time = epoch_ms(made.at_time);
-        if !wanted.contains(&canonical(heard.message.clone())) {
+        if !wanted.contains(&canonical(notified.message.clone())) {
             wrong.push(format!("that of {} says something else", what(made)));
-        } else if (written - time).abs() > SKEW_MS {
+        } else if u128::from((written - time).unsigned_abs()) > CLOCK_SKEW.as_millis() {
             wrong.push(format!("that of {} has a time that is {} s off", what(made), (written - time).abs() / 1_000));
         } else {
             right += 1;
@@ -194,16 +178,16 @@ fn notices(run: &Run<'_>) -> Verdict {
     if run.source.view != View::NewAndOldImages {
         observed.push_str("; images that the view type does not carry are named, not there");
     }
-    Verdict::new(wrong.is_empty() && right > 0, observed).or_hint(run.scene.see_log())
+    Verdict::new(wrong.is_empty() && right > 0, observed).or_hint(run.validation.see_log())
 }
 
 /// Reads and compares each change's object.
-async fn audit(run: &Run<'_>) -> anyhow::Result<Verdict> {
+async fn audit(run: &TableRun<'_>) -> anyhow::Result<Verdict> {
     let mut wrong = Vec::new();
     let mut keys = BTreeSet::new();
     let mut objects = 0;
     for made in &run.made {
-        for object in made.heard.iter().flat_map(|heard| &heard.wanted.objects) {
+        for object in made.notified.iter().flat_map(|notified| &notified.expected.objects) {
             objects += 1;
             if !keys.insert(&object.key) {
                 wrong.push(format!("{} is the object of two changes", object.key));
@@ -226,25 +210,25 @@ async fn audit(run: &Run<'_>) -> anyhow::Result<Verdict> {
         }
     }
     let observed = if wrong.is_empty() { format!("all {objects}") } else { listed(&wrong) };
-    Ok(Verdict::new(wrong.is_empty() && objects > 0, observed).or_hint(run.scene.see_log()))
+    Ok(Verdict::new(wrong.is_empty() && objects > 0, observed).or_hint(run.validation.see_log()))
 }
 
-/// Of each item, the stream's order must be the one in which the changes were made; [`Run::hear`] puts them so, unless it
+/// Of each item, the stream's order must be the one in which the changes were made; [`TableRun::assign`] puts them so, unless it
 /// can't.
-fn order(run: &Run<'_>) -> Verdict {
+fn order(run: &TableRun<'_>) -> Verdict {
     let mut wrong = Vec::new();
     let mut items = BTreeSet::new();
     let mut events = BTreeSet::new();
     for made in run.made.iter().filter(|made| !made.canary) {
         let changes = run.made.iter().filter(|other| other.keys == made.keys);
         let numbers: Vec<_> = changes
-            .filter_map(|change| change.heard.as_ref())
-            .map(|heard| (heard.told.sequence_number.len(), &heard.told.sequence_number))
+            .filter_map(|change| change.notified.as_ref())
+            .map(|notified| (notified.change.sequence_number.len(), &notified.change.sequence_number))
             .collect();
         if items.insert(&made.keys) && !numbers.is_sorted_by(|one, two| one < two) {
             wrong.push(format!("those of {} are not", what(made)));
         }
-        events.extend(made.heard.as_ref().map(|heard| &heard.told.event_id));
+        events.extend(made.notified.as_ref().map(|notified| &notified.change.event_id));
     }
     let observed = if wrong.is_empty() {
         format!("{} of {}, all in order", counted(events.len(), "change"), counted(items.len(), "item"))
@@ -254,26 +238,26 @@ fn order(run: &Run<'_>) -> Verdict {
     Verdict::new(wrong.is_empty(), observed)
 }
 
-/// Deletes the run's items, waits for what follows from that, and takes objects, subscription and queue away.
-pub(super) async fn cleanup(run: &mut Run<'_>) -> anyhow::Result<Verdict> {
+/// Deletes the run's items, waits for the effects of that, and deletes objects, subscription and queue.
+pub(super) async fn cleanup(run: &mut TableRun<'_>) -> anyhow::Result<Verdict> {
     let result = clean(run).await;
     // Whatever has happened: no queue of the run's stays.
-    let closed = run.mailbox.close().await;
+    let closed = run.notification_queue.close().await;
     let verdict = result?;
     closed?;
     Ok(verdict)
 }
 
-async fn clean(run: &mut Run<'_>) -> anyhow::Result<Verdict> {
+async fn clean(run: &mut TableRun<'_>) -> anyhow::Result<Verdict> {
     if run.made.is_empty() && !run.has_items() {
         return Ok(Verdict::new(true, "nothing was changed"));
     }
     let items = run.delete_items().await?;
-    let deadline = Instant::now() + LATE.min(run.scene.limit);
+    let deadline = Instant::now() + LATE_EFFECTS.min(run.validation.limit);
     // Canaries before one that came through were put before the mapping read.
-    let came = run.made.iter().any(|made| made.heard.is_some());
+    let came = run.made.iter().any(|made| made.notified.is_some());
     while came && late(run) > 0 && Instant::now() < deadline {
-        if !run.listen().await? {
+        if !run.receive_notifications().await? {
             sleep(PAUSE).await;
         }
     }
@@ -294,13 +278,13 @@ async fn clean(run: &mut Run<'_>) -> anyhow::Result<Verdict> {
     Ok(Verdict::new(left == 0 && late == 0, observed).or_hint("objects that come later are safe to delete"))
 }
 
-/// Changes after the first one that was heard of, and not heard of themselves.
-fn late(run: &Run<'_>) -> usize {
-    let first = run.made.iter().position(|made| made.heard.is_some()).unwrap_or(run.made.len());
-    run.made[first..].iter().filter(|made| made.heard.is_none()).count()
+/// Counts the changes without a notification, from the first one that has one.
+fn late(run: &TableRun<'_>) -> usize {
+    let first = run.made.iter().position(|made| made.notified.is_some()).unwrap_or(run.made.len());
+    run.made[first..].iter().filter(|made| made.notified.is_none()).count()
 }
 
-fn what(made: &Made) -> String {
+fn what(made: &MadeChange) -> String {
     format!("{} of {}", made.kind.name(), serde_json::to_string(&made.keys).unwrap_or_default())
 }
 

@@ -7,18 +7,16 @@ use anyhow::Context as _;
 use aws_sdk_cloudwatch::types::{AlarmType, Datapoint, Dimension, Statistic};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::Value;
-use streamkit_recipes::{Count, Recipe, Together};
+use streamkit_recipes::{Aggregation, Count, Recipe};
 use tokio::time::{Instant, sleep};
 
 use super::check::{Verdict, counted, listed};
-use super::run::Poison;
-use super::scene::{Scene, epoch_ms, up_first};
+use super::stream_run::Poison;
+use super::validation::{CLOCK_SKEW, Validation, epoch_ms, up_first};
 use crate::aws::aws;
 use crate::plan::ResourceKind;
 use crate::resources::Resource as _;
 
-/// How far this machine's clock and AWS's may lie apart.
-const SKEW: Duration = Duration::from_mins(1);
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// How many metrics are read at once.
@@ -43,8 +41,8 @@ impl Growth {
     /// Adds a record that counts for `metric` and for whatever the recipe says of it.
     pub(super) fn add(&mut self, metric: &'static str, counts: &[Count]) {
         *self.0.entry(Series { metric, dimensions: Vec::new(), sampled: false }).or_default() += 1.0;
-        for Count { metric, value, together, dimensions, .. } in counts {
-            let sampled = *together == Together::Apart;
+        for Count { metric, value, aggregation, dimensions, .. } in counts {
+            let sampled = *aggregation == Aggregation::Samples;
             let series = Series { metric, dimensions: dimensions.clone(), sampled };
             *self.0.entry(series).or_default() += if sampled { 1.0 } else { *value };
         }
@@ -88,41 +86,41 @@ impl Series {
 }
 
 /// Reads these metrics of this pipeline since shortly before the run.
-pub(super) async fn read(scene: &Scene<'_>, metrics: &Growth) -> anyhow::Result<Growth> {
-    let reads =
-        stream::iter(metrics.0.keys()).map(|series| async { anyhow::Ok((series.clone(), sum(scene, series).await?)) });
+pub(super) async fn read(validation: &Validation<'_>, metrics: &Growth) -> anyhow::Result<Growth> {
+    let reads = stream::iter(metrics.0.keys())
+        .map(|series| async { anyhow::Ok((series.clone(), sum(validation, series).await?)) });
     Ok(Growth(reads.buffered(READS).try_collect().await?))
 }
 
-async fn sum(scene: &Scene<'_>, series: &Series) -> anyhow::Result<f64> {
-    let dimensions = [("Pipeline", scene.pipeline())].into_iter().chain(series.dimensions.iter().cloned());
+async fn sum(validation: &Validation<'_>, series: &Series) -> anyhow::Result<f64> {
+    let dimensions = [("Pipeline", validation.pipeline())].into_iter().chain(series.dimensions.iter().cloned());
     let dimensions = dimensions.map(|(name, value)| Dimension::builder().name(name).value(value).build());
     // Whole minutes, in which metrics are kept.
-    let since = epoch_ms(scene.started - SKEW) / 60_000 * 60;
-    let call = scene
+    let since = epoch_ms(validation.started - CLOCK_SKEW) / 60_000 * 60;
+    let call = validation
         .session
         .aws
         .cloudwatch
         .get_metric_statistics()
-        .namespace(scene.recipe.namespace())
+        .namespace(validation.recipe.namespace())
         .metric_name(series.metric)
         .set_dimensions(Some(dimensions.collect()))
         .start_time(aws_sdk_cloudwatch::primitives::DateTime::from_secs(since))
-        .end_time((SystemTime::now() + SKEW).into())
+        .end_time((SystemTime::now() + CLOCK_SKEW).into())
         .period(60)
         .statistics(if series.sampled { Statistic::SampleCount } else { Statistic::Sum });
-    let what = || format!("reading the metric {}/{}", scene.recipe.namespace(), series.metric);
+    let what = || format!("reading the metric {}/{}", validation.recipe.namespace(), series.metric);
     let points = aws(call.send().await).with_context(what)?.datapoints.unwrap_or_default();
     let value = |point: &Datapoint| if series.sampled { point.sample_count } else { point.sum };
     Ok(points.iter().filter_map(value).sum())
 }
 
 /// Waits until the metrics have grown as they must. `before` is what they were when the run began.
-pub(super) async fn metrics(scene: &Scene<'_>, wanted: &Growth, before: &Growth) -> anyhow::Result<Verdict> {
-    let deadline = scene.deadline();
+pub(super) async fn metrics(validation: &Validation<'_>, wanted: &Growth, before: &Growth) -> anyhow::Result<Verdict> {
+    let deadline = validation.deadline();
     let mut pause = FIRST_PAUSE;
     loop {
-        let mut grown = read(scene, wanted).await?;
+        let mut grown = read(validation, wanted).await?;
         for (series, value) in &mut grown.0 {
             *value -= before.0.get(series).copied().unwrap_or_default();
         }
@@ -147,17 +145,19 @@ pub(super) async fn metrics(scene: &Scene<'_>, wanted: &Growth, before: &Growth)
 }
 
 /// Waits until the log has the line of a rejected record, and that of the invocation that rejected it.
-pub(super) async fn logs(scene: &Scene<'_>, poison: Option<&Poison>) -> anyhow::Result<Verdict> {
-    let deadline = scene.deadline();
+pub(super) async fn logs(validation: &Validation<'_>, poison: Option<&Poison>) -> anyhow::Result<Verdict> {
+    let deadline = validation.deadline();
     let mut pause = FIRST_PAUSE;
     loop {
-        let observed = match logged(scene, poison).await? {
+        let observed = match logged(validation, poison).await? {
             Ok(observed) => return Ok(Verdict::new(true, observed)),
             Err(missing) => missing,
         };
         if Instant::now() >= deadline {
-            let hint =
-                format!("the role may not write to {}, or the function fails before it logs", scene.flow.log_group);
+            let hint = format!(
+                "the role may not write to {}, or the function fails before it logs",
+                validation.flow.log_group
+            );
             return Ok(Verdict::new(false, observed).or_hint(hint));
         }
         sleep(pause).await;
@@ -166,51 +166,51 @@ pub(super) async fn logs(scene: &Scene<'_>, poison: Option<&Poison>) -> anyhow::
 }
 
 /// What was found, or what is missing.
-async fn logged(scene: &Scene<'_>, poison: Option<&Poison>) -> anyhow::Result<Result<String, String>> {
+async fn logged(validation: &Validation<'_>, poison: Option<&Poison>) -> anyhow::Result<Result<String, String>> {
     let Some(poison) = poison else {
-        let lines = filter(scene, "\"batch processed\"").await?.len();
+        let lines = filter(validation, "\"batch processed\"").await?.len();
         let found = format!("{} of invocations", counted(lines, "line"));
         return Ok(if lines > 0 { Ok(found) } else { Err(found) });
     };
-    let number = &poison.placed.sequence_number;
-    let rejected = filter(scene, &format!("\"{number}\"")).await?;
+    let number = &poison.position.sequence_number;
+    let rejected = filter(validation, &format!("\"{number}\"")).await?;
     let Some(request) = rejected.iter().find_map(|line| request_of(line, poison)) else {
         return Ok(Err(format!("no line on the rejected record {number}")));
     };
-    let invocations = filter(scene, &format!("\"batch processed\" \"{request}\"")).await?;
+    let invocations = filter(validation, &format!("\"batch processed\" \"{request}\"")).await?;
     if invocations.is_empty() {
         return Ok(Err(format!("no line of the invocation {request}, which rejected a record")));
     }
     Ok(Ok(format!("record {number} ({}) and its invocation {request}", poison.rejected.code)))
 }
 
-/// The invocation that says in this line that it has put the record aside.
+/// The request id of the invocation that reports in this line that it rejected the record.
 fn request_of(line: &str, poison: &Poison) -> Option<String> {
     let line: Value = serde_json::from_str(line).ok()?;
     let is = |name: &str, value: &str| line[name] == value;
-    let it_is = is("sequenceNumber", &poison.placed.sequence_number)
-        && is("shardId", &poison.placed.shard_id)
+    let it_is = is("sequenceNumber", &poison.position.sequence_number)
+        && is("shardId", &poison.position.shard_id)
         && is("error", poison.rejected.code)
         && is("outcome", "dead-letter");
     if it_is { Some(line["requestId"].as_str()?.to_owned()) } else { None }
 }
 
 /// The log's lines since shortly before the run that match the pattern.
-async fn filter(scene: &Scene<'_>, pattern: &str) -> anyhow::Result<Vec<String>> {
+async fn filter(validation: &Validation<'_>, pattern: &str) -> anyhow::Result<Vec<String>> {
     let mut lines = Vec::new();
     let mut token = None;
     loop {
-        let call = scene
+        let call = validation
             .session
             .aws
             .logs
             .filter_log_events()
-            .log_group_name(&scene.flow.log_group)
+            .log_group_name(&validation.flow.log_group)
             .filter_pattern(pattern)
-            .start_time(epoch_ms(scene.started - SKEW))
+            .start_time(epoch_ms(validation.started - CLOCK_SKEW))
             .set_next_token(token);
         let answer =
-            aws(call.send().await).with_context(|| format!("reading the log group {}", scene.flow.log_group))?;
+            aws(call.send().await).with_context(|| format!("reading the log group {}", validation.flow.log_group))?;
         lines.extend(answer.events.unwrap_or_default().into_iter().filter_map(|event| event.message));
         token = answer.next_token;
         if token.is_none() {
@@ -220,17 +220,17 @@ async fn filter(scene: &Scene<'_>, pattern: &str) -> anyhow::Result<Vec<String>>
 }
 
 /// The names of the pipeline's alarms.
-pub(super) fn alarm_names(scene: &Scene<'_>) -> Vec<String> {
-    let nodes = scene.session.pipeline.nodes.iter().filter(|node| node.resource.kind() == ResourceKind::Alarm);
+pub(super) fn alarm_names(validation: &Validation<'_>) -> Vec<String> {
+    let nodes = validation.session.pipeline.nodes.iter().filter(|node| node.resource.kind() == ResourceKind::Alarm);
     nodes.map(|node| node.resource.name().to_owned()).collect()
 }
 
 /// Reads the states of the pipeline's alarms. All are fine; that one is missing is not.
-pub(super) async fn alarms(scene: &Scene<'_>) -> anyhow::Result<Verdict> {
-    let names = alarm_names(scene);
+pub(super) async fn alarms(validation: &Validation<'_>) -> anyhow::Result<Verdict> {
+    let names = alarm_names(validation);
     let mut states = BTreeMap::new();
     for names in names.chunks(ALARMS) {
-        let call = scene
+        let call = validation
             .session
             .aws
             .cloudwatch
@@ -254,15 +254,19 @@ mod tests {
     use streamkit_recipes::{Event, Rejected};
 
     use super::*;
-    use crate::events::Placed;
+    use crate::producer::Position;
 
     #[test]
     fn the_line_of_a_rejected_record_names_its_invocation() {
         let poison = Poison {
             event: Event { partition_key: "key".to_owned(), data: Vec::new() },
-            placed: Placed { shard_id: "shardId-1".to_owned(), sequence_number: "42".to_owned(), at: Instant::now() },
+            position: Position {
+                shard_id: "shardId-1".to_owned(),
+                sequence_number: "42".to_owned(),
+                at: Instant::now(),
+            },
             rejected: Rejected { code: "invalid_json", message: String::new() },
-            letter: None,
+            dead_letter: None,
         };
         let line = r#"{"level":"WARN","requestId":"r","sequenceNumber":"42","shardId":"shardId-1","error":"invalid_json","outcome":"dead-letter"}"#;
         assert_eq!(request_of(line, &poison).as_deref(), Some("r"));

@@ -1,4 +1,4 @@
-//! One run: what was sent, what must follow from it, and what has been seen of that so far.
+//! One run on a stream: the events that were sent, their expected effects, and those seen so far.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -10,26 +10,26 @@ use streamkit_recipes::{
 };
 use tokio::time::Instant;
 
+use super::dead_letter_queue::DeadLetterQueue;
 use super::items::Table;
-use super::letters::Letters;
-use super::scene::Scene;
 use super::telemetry::Growth;
-use crate::events::{Placed, Producer, batches};
-use crate::writes::Found;
+use super::validation::Validation;
+use crate::producer::{Position, Producer, batches};
+use crate::table_writer::StoredItem;
 
 /// Everything that the checks share. It outlives a check that is interrupted, so that cleaning up knows what to look for.
-pub(super) struct Run<'a> {
-    pub(super) scene: Scene<'a>,
+pub(super) struct StreamRun<'a> {
+    pub(super) validation: Validation<'a>,
     pub(super) samples: &'static dyn StreamSamples,
     pub(super) table: Table,
-    pub(super) letters: Option<Letters>,
+    pub(super) dead_letter_queue: Option<DeadLetterQueue>,
     pub(super) good: Vec<Good>,
     pub(super) poison: Vec<Poison>,
     /// The partition keys of all items that the run's good events can have made, noted before they are sent.
     pub(super) partitions: BTreeSet<Attribute>,
     /// The partition keys of items that poison would make if it were taken.
     pub(super) poison_partitions: BTreeSet<Attribute>,
-    /// An answer of the stream was lost, so some events may be there twice.
+    /// A response of the stream was lost, so some events may be in it twice.
     pub(super) uncertain: bool,
     /// A check has waited to its end in vain.
     pub(super) gave_up: bool,
@@ -41,26 +41,26 @@ pub(super) struct Run<'a> {
 pub(super) struct Good {
     pub(super) canary: bool,
     pub(super) event: Event,
-    pub(super) placed: Placed,
+    pub(super) position: Position,
     pub(super) wanted: Vec<Wanted>,
     /// What it adds to metrics.
     pub(super) counts: Vec<Count>,
 }
 
-/// An item that must follow from an event.
+/// An item that an event must lead to.
 pub(super) struct Wanted {
     pub(super) item: Item,
     /// The item as it was first seen, and when.
-    pub(super) found: Option<(Found, Instant)>,
+    pub(super) found: Option<(StoredItem, Instant)>,
 }
 
 /// An event in the stream that the recipe rejects.
 pub(super) struct Poison {
     pub(super) event: Event,
-    pub(super) placed: Placed,
+    pub(super) position: Position,
     pub(super) rejected: Rejected,
-    /// The body of its dead letter.
-    pub(super) letter: Option<Value>,
+    /// The body of its dead letter, once it was received.
+    pub(super) dead_letter: Option<Value>,
 }
 
 impl Good {
@@ -72,13 +72,13 @@ impl Good {
     }
 }
 
-impl<'a> Run<'a> {
-    pub(super) fn new(scene: Scene<'a>, samples: &'static dyn StreamSamples) -> Self {
-        let (aws, flow) = (&scene.session.aws, scene.flow);
+impl<'a> StreamRun<'a> {
+    pub(super) fn new(validation: Validation<'a>, samples: &'static dyn StreamSamples) -> Self {
+        let (aws, flow) = (&validation.session.aws, validation.flow);
         Self {
             samples,
-            table: Table::new(aws, flow.table.as_deref().unwrap_or_default(), scene.recipe),
-            letters: flow.dead_letters.as_deref().map(|queue| Letters::new(aws, queue)),
+            table: Table::new(aws, flow.table.as_deref().unwrap_or_default(), validation.recipe),
+            dead_letter_queue: flow.dead_letters.as_deref().map(|queue| DeadLetterQueue::new(aws, queue)),
             good: Vec::new(),
             poison: Vec::new(),
             partitions: BTreeSet::new(),
@@ -87,7 +87,7 @@ impl<'a> Run<'a> {
             gave_up: false,
             producer: Producer::new(aws, flow.source.name()),
             last_put: Instant::now(),
-            scene,
+            validation,
         }
     }
 
@@ -99,15 +99,15 @@ impl<'a> Run<'a> {
         for batch in batches(events) {
             let put = self.producer.put(&batch).await;
             self.uncertain |= put.uncertain;
-            for (event, placed) in batch.events().iter().zip(put.places) {
-                if let Some(placed) = placed {
-                    self.note_placed(event.clone(), placed, canary);
+            for (event, position) in batch.events().iter().zip(put.positions) {
+                if let Some(position) = position {
+                    self.note_placed(event.clone(), position, canary);
                 }
             }
             self.last_put = Instant::now();
             if let Some(error) = put.error {
                 return Err(error).with_context(|| {
-                    format!("putting records into Kinesis stream ({})", self.scene.flow.source.name())
+                    format!("putting records into Kinesis stream ({})", self.validation.flow.source.name())
                 });
             }
         }
@@ -115,10 +115,10 @@ impl<'a> Run<'a> {
     }
 
     fn note_partitions(&mut self, event: &Event) {
-        let nowhere = Placed { shard_id: String::new(), sequence_number: "0".to_owned(), at: Instant::now() };
+        let nowhere = Position { shard_id: String::new(), sequence_number: "0".to_owned(), at: Instant::now() };
         // What cleaning up deletes goes by this: only what bears the run's name is the run's.
-        let own = |partition: &Attribute| contains(partition, &self.scene.name);
-        if let Ok(effects) = process(self.scene.recipe, event, &nowhere, 0) {
+        let own = |partition: &Attribute| contains(partition, &self.validation.run_id);
+        if let Ok(effects) = process(self.validation.recipe, event, &nowhere, 0) {
             let partitions = effects.items.iter().filter_map(|item| self.table.partition(item));
             self.partitions.extend(partitions.filter(own));
         } else {
@@ -129,20 +129,20 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn note_placed(&mut self, event: Event, placed: Placed, canary: bool) {
+    fn note_placed(&mut self, event: Event, position: Position, canary: bool) {
         // An item whose key is the record's identity is the run's too.
-        let own = |partition: &Attribute| contains(partition, &placed.sequence_number);
-        match process(self.scene.recipe, &event, &placed, 0) {
+        let own = |partition: &Attribute| contains(partition, &position.sequence_number);
+        match process(self.validation.recipe, &event, &position, 0) {
             Ok(effects) => {
                 let partitions = effects.items.iter().filter_map(|item| self.table.partition(item));
                 self.partitions.extend(partitions.filter(own));
                 let wanted = effects.items.into_iter().map(|item| Wanted { item, found: None }).collect();
-                self.good.push(Good { canary, event, placed, wanted, counts: effects.counts });
+                self.good.push(Good { canary, event, position, wanted, counts: effects.counts });
             }
             Err(rejected) => {
-                let identity = format!("{}:{}", placed.shard_id, placed.sequence_number);
+                let identity = format!("{}:{}", position.shard_id, position.sequence_number);
                 self.poison_partitions.insert(Attribute::S(identity));
-                self.poison.push(Poison { event, placed, rejected, letter: None });
+                self.poison.push(Poison { event, position, rejected, dead_letter: None });
             }
         }
     }
@@ -160,13 +160,13 @@ impl<'a> Run<'a> {
         };
         let now = Instant::now();
         let mut found = found.into_iter();
-        let recipe = self.scene.recipe;
+        let recipe = self.validation.recipe;
         for good in &mut self.good {
             for (place, wanted) in good.wanted.iter_mut().enumerate().filter(|(_, wanted)| wanted.found.is_none()) {
                 let Some(item) = found.next().flatten() else { continue };
                 // Only AWS knows when the record arrived: the item's own word on that is taken, and the rest has to fit.
                 if let Some(arrival_ms) = arrival.and_then(|name| item.get(name)?.as_n().ok()?.parse().ok())
-                    && let Ok(mut effects) = process(recipe, &good.event, &good.placed, arrival_ms)
+                    && let Ok(mut effects) = process(recipe, &good.event, &good.position, arrival_ms)
                     && place < effects.items.len()
                 {
                     wanted.item = effects.items.swap_remove(place);
@@ -189,17 +189,17 @@ impl<'a> Run<'a> {
     /// The time from the stream's answer to the item, for each marked event.
     pub(super) fn latencies(&self) -> Vec<Duration> {
         let marked = self.good.iter().filter(|good| !good.canary);
-        marked.filter_map(|good| Some(good.seen()?.duration_since(good.placed.at))).collect()
+        marked.filter_map(|good| Some(good.seen()?.duration_since(good.position.at))).collect()
     }
 
-    /// What every metric must have grown by at least: by events whose effects were seen, and by poison whose letter was.
+    /// What every metric must have grown by at least: by events whose effects were seen, and by poison whose dead letter was.
     pub(super) fn wanted_metrics(&self) -> Growth {
         let mut growth = Growth::default();
         for good in self.good.iter().filter(|good| good.seen().is_some()) {
-            growth.add(self.scene.recipe.processed_metric(), &good.counts);
+            growth.add(self.validation.recipe.processed_metric(), &good.counts);
         }
-        for _ in self.poison.iter().filter(|poison| poison.letter.is_some()) {
-            growth.add(self.scene.recipe.failed_metric(), &[]);
+        for _ in self.poison.iter().filter(|poison| poison.dead_letter.is_some()) {
+            growth.add(self.validation.recipe.failed_metric(), &[]);
         }
         growth
     }
@@ -207,23 +207,23 @@ impl<'a> Run<'a> {
     /// All metrics that the run will look at; what they were before is read before anything is sent.
     pub(super) fn metrics(&self) -> Growth {
         let mut growth = Growth::default();
-        let nowhere = Placed { shard_id: String::new(), sequence_number: "0".to_owned(), at: Instant::now() };
-        let marked = self.samples.marked(&self.scene.name, 0);
-        for event in marked.iter().chain([&self.samples.canary(&self.scene.name, 0, 0)]) {
-            if let Ok(effects) = process(self.scene.recipe, event, &nowhere, 0) {
-                growth.add(self.scene.recipe.processed_metric(), &effects.counts);
+        let nowhere = Position { shard_id: String::new(), sequence_number: "0".to_owned(), at: Instant::now() };
+        let marked = self.samples.marked(&self.validation.run_id, 0);
+        for event in marked.iter().chain([&self.samples.canary(&self.validation.run_id, 0, 0)]) {
+            if let Ok(effects) = process(self.validation.recipe, event, &nowhere, 0) {
+                growth.add(self.validation.recipe.processed_metric(), &effects.counts);
             }
         }
-        growth.add(self.scene.recipe.failed_metric(), &[]);
+        growth.add(self.validation.recipe.failed_metric(), &[]);
         growth
     }
 }
 
 /// What the recipe says of an event in its place.
-fn process(recipe: &dyn Recipe, event: &Event, placed: &Placed, arrival_ms: i64) -> Result<Effects, Rejected> {
+fn process(recipe: &dyn Recipe, event: &Event, position: &Position, arrival_ms: i64) -> Result<Effects, Rejected> {
     let record = Record::Stream(StreamRecord {
-        shard_id: &placed.shard_id,
-        sequence_number: &placed.sequence_number,
+        shard_id: &position.shard_id,
+        sequence_number: &position.sequence_number,
         partition_key: &event.partition_key,
         arrival_ms,
         data: &event.data,

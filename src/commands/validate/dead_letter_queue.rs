@@ -1,4 +1,4 @@
-//! The dead letter queue's side: reading it without taking anybody else's messages.
+//! Reads the dead letter queue without consuming messages of others.
 
 use std::time::Duration;
 
@@ -14,14 +14,14 @@ const MESSAGES: usize = 10;
 const HIDDEN: Duration = Duration::from_mins(2);
 
 /// A dead letter queue.
-pub(super) struct Letters {
+pub(super) struct DeadLetterQueue {
     sqs: aws_sdk_sqs::Client,
     url: String,
     /// Receipts of messages that are not the run's and that are hidden until they are put back.
     hidden: Vec<String>,
 }
 
-impl Letters {
+impl DeadLetterQueue {
     pub(super) fn new(aws: &Aws, queue: &str) -> Self {
         Self { sqs: aws.sqs.clone(), url: aws.queue_url(queue), hidden: Vec::new() }
     }
@@ -53,7 +53,7 @@ impl Letters {
         if messages.is_empty() {
             return Ok(None);
         }
-        // Every event of the run has the run's name in its key, and a letter holds the key.
+        // Every event of the run has the run's id in its key, and a dead letter has the key.
         let (bodies, receipts): (Vec<_>, Vec<_>) = messages.into_iter().filter(|(body, _)| body.contains(run)).unzip();
         self.delete(&receipts).await?;
         let value = |body: String| serde_json::from_str(&body).unwrap_or(Value::String(body));

@@ -1,16 +1,17 @@
-//! The checks on what one reads out of the table: events by type, and each user's in order.
+//! The checks on queries of the table: events by type, and each user's events in order.
 
 use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use streamkit_handler::attribute::attribute_values;
 use streamkit_recipes::{Attribute, Item};
 
 use super::check::{Verdict, counted, listed};
-use super::run::{Good, Run};
-use crate::writes::{Found, attributes};
+use super::stream_run::{Good, StreamRun};
+use crate::table_writer::StoredItem;
 
 /// Asks for the run's items type by type.
-pub(super) async fn queries(run: &Run<'_>, type_attribute: &str) -> anyhow::Result<Verdict> {
+pub(super) async fn by_type(run: &StreamRun<'_>, type_attribute: &str) -> anyhow::Result<Verdict> {
     // How many have been seen, and how many there can be.
     let mut wanted = BTreeMap::<&Attribute, (usize, usize)>::new();
     for good in &run.good {
@@ -24,7 +25,7 @@ pub(super) async fn queries(run: &Run<'_>, type_attribute: &str) -> anyhow::Resu
     let mut found = Vec::new();
     for (value, (least, most)) in wanted {
         let named = if let Attribute::S(text) = value { text.as_str() } else { "?" };
-        let part = (run.samples.partition_field(), run.scene.name.as_str());
+        let part = (run.samples.partition_field(), run.validation.run_id.as_str());
         match run.table.count((type_attribute, value), part).await? {
             Some(count) if count >= least && (count <= most || run.uncertain) => found.push(format!("{count} {named}")),
             Some(count) => wrong.push(format!("{count} of {least} {named}")),
@@ -36,7 +37,7 @@ pub(super) async fn queries(run: &Run<'_>, type_attribute: &str) -> anyhow::Resu
 }
 
 /// Reads each user's items: they must lie in the order of the stream, and must have been processed in it.
-pub(super) async fn order(run: &Run<'_>, processed_at: &str) -> anyhow::Result<Verdict> {
+pub(super) async fn order(run: &StreamRun<'_>, processed_at: &str) -> anyhow::Result<Verdict> {
     let mut users = BTreeMap::<Attribute, Vec<(&Good, &Item)>>::new();
     for good in seen(run) {
         for wanted in &good.wanted {
@@ -50,9 +51,9 @@ pub(super) async fn order(run: &Run<'_>, processed_at: &str) -> anyhow::Result<V
     let mut events = 0;
     for (user, items) in &mut users {
         // Sequence numbers are decimal: of two, the longer is the greater.
-        items.sort_by_key(|(good, _)| (good.placed.sequence_number.len(), &good.placed.sequence_number));
+        items.sort_by_key(|(good, _)| (good.position.sequence_number.len(), &good.position.sequence_number));
         let found = run.table.in_order(user).await?;
-        let keys: Vec<_> = items.iter().map(|(_, item)| run.table.key_of(&attributes(item))).collect();
+        let keys: Vec<_> = items.iter().map(|(_, item)| run.table.key_of(&attribute_values(item))).collect();
         let found_keys: Vec<_> =
             found.iter().map(|item| run.table.key_of(item)).filter(|key| keys.contains(key)).collect();
         let times: Vec<Option<i64>> = found.iter().map(|item| time(item, processed_at)).collect();
@@ -72,10 +73,10 @@ pub(super) async fn order(run: &Run<'_>, processed_at: &str) -> anyhow::Result<V
     Ok(Verdict::new(wrong.is_empty(), observed))
 }
 
-fn seen<'a>(run: &'a Run<'_>) -> impl Iterator<Item = &'a Good> {
+fn seen<'a>(run: &'a StreamRun<'_>) -> impl Iterator<Item = &'a Good> {
     run.good.iter().filter(|good| !good.canary && good.seen().is_some())
 }
 
-fn time(item: &Found, name: &str) -> Option<i64> {
+fn time(item: &StoredItem, name: &str) -> Option<i64> {
     item.get(name).map(AttributeValue::as_n)?.ok()?.parse().ok()
 }

@@ -1,4 +1,4 @@
-//! One run on a table: the changes that were made, what must follow from each, and what has been seen of that so far.
+//! One run on a table: the changes that were made, their expected effects, and the notifications received so far.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
@@ -6,32 +6,32 @@ use std::time::{Duration, SystemTime};
 use anyhow::Context as _;
 use serde_json::Value;
 use streamkit_recipes::{
-    Change, ChangeKind, Effects, Item, Object, Recipe, Record, TableKey, TableSamples, Told, View, Write,
+    Change, ChangeKind, Effects, Item, NotifiedChange, Object, Recipe, Record, TableKey, TableSamples, View, Write,
 };
 use tokio::time::Instant;
 
-use super::mailbox::Mailbox;
+use super::notification_queue::NotificationQueue;
 use crate::aws::{AwsError, aws};
-use crate::commands::validate::scene::{Scene, not_up};
 use crate::commands::validate::telemetry::Growth;
-use crate::writes::{Changer, Source, source};
+use crate::commands::validate::validation::{Validation, not_up};
+use crate::table_writer::{self, TableSchema, TableWriter};
 
 /// Everything that the checks share. It outlives a check that is interrupted, so that cleaning up knows what to look for.
-pub(in crate::commands::validate) struct Run<'a> {
-    pub(in crate::commands::validate) scene: Scene<'a>,
+pub(in crate::commands::validate) struct TableRun<'a> {
+    pub(in crate::commands::validate) validation: Validation<'a>,
     pub(in crate::commands::validate) samples: &'static dyn TableSamples,
-    pub(in crate::commands::validate) source: Source,
-    pub(in crate::commands::validate) mailbox: Mailbox,
+    pub(in crate::commands::validate) source: TableSchema,
+    pub(in crate::commands::validate) notification_queue: NotificationQueue,
     /// All changes, in the order in which they were made.
-    pub(in crate::commands::validate) made: Vec<Made>,
+    pub(in crate::commands::validate) made: Vec<MadeChange>,
     /// The run's items that are there.
     items: BTreeMap<Item, Item>,
-    changer: Changer,
+    writer: TableWriter,
     bucket: Option<String>,
 }
 
 /// A change that was made.
-pub(in crate::commands::validate) struct Made {
+pub(in crate::commands::validate) struct MadeChange {
     pub(in crate::commands::validate) canary: bool,
     pub(in crate::commands::validate) kind: ChangeKind,
     pub(in crate::commands::validate) keys: Item,
@@ -39,43 +39,47 @@ pub(in crate::commands::validate) struct Made {
     pub(in crate::commands::validate) new: Option<Item>,
     pub(in crate::commands::validate) at: Instant,
     pub(in crate::commands::validate) at_time: SystemTime,
-    /// What was heard of it.
-    pub(in crate::commands::validate) heard: Option<Heard>,
+    /// Its notification.
+    pub(in crate::commands::validate) notified: Option<Notified>,
 }
 
 /// A notification.
-pub(in crate::commands::validate) struct Heard {
-    pub(in crate::commands::validate) told: Told,
+pub(in crate::commands::validate) struct Notified {
+    pub(in crate::commands::validate) change: NotifiedChange,
     pub(in crate::commands::validate) message: Value,
     pub(in crate::commands::validate) at: Instant,
-    /// What the recipe says must follow from the change that it is about.
-    pub(in crate::commands::validate) wanted: Effects,
+    /// The effects of its change, as the recipe says.
+    pub(in crate::commands::validate) expected: Effects,
 }
 
-impl<'a> Run<'a> {
+impl<'a> TableRun<'a> {
     pub(in crate::commands::validate) async fn new(
-        scene: Scene<'a>,
+        validation: Validation<'a>,
         samples: &'static dyn TableSamples,
     ) -> anyhow::Result<Self> {
-        let table = scene.flow.source.name();
-        let source =
-            source(&scene.session.aws, table).await.map_err(|error| match error.downcast_ref::<AwsError>() {
+        let table = validation.flow.source.name();
+        let source = table_writer::describe(&validation.session.aws, table).await.map_err(|error| {
+            match error.downcast_ref::<AwsError>() {
                 Some(missing) if missing.is_missing() => {
                     not_up(&format!("no change can flow: there is no table {table}"))
                 }
                 _ => error,
-            })?;
-        let topic =
-            scene.flow.topic.as_deref().context("the function publishes to no topic, so nothing can be heard of it")?;
+            }
+        })?;
+        let topic = validation
+            .flow
+            .topic
+            .as_deref()
+            .context("the function publishes to no topic, so its changes have no notifications to check")?;
         Ok(Self {
             samples,
             source,
-            mailbox: Mailbox::new(&scene, topic),
+            notification_queue: NotificationQueue::new(&validation, topic),
             made: Vec::new(),
             items: BTreeMap::new(),
-            changer: Changer::new(&scene.session.aws, table),
-            bucket: scene.flow.bucket.clone(),
-            scene,
+            writer: TableWriter::new(&validation.session.aws, table),
+            bucket: validation.flow.bucket.clone(),
+            validation,
         })
     }
 
@@ -83,7 +87,7 @@ impl<'a> Run<'a> {
         &self.source.key
     }
 
-    /// Makes changes one after the other, and notes what must be heard of each.
+    /// Makes changes one after the other, and notes them.
     pub(in crate::commands::validate) async fn make(&mut self, writes: Vec<Write>, canary: bool) -> anyhow::Result<()> {
         for write in writes {
             let keys = write.key(self.key());
@@ -100,14 +104,14 @@ impl<'a> Run<'a> {
                 (Some(_), None) => ChangeKind::Remove,
             };
             let at_time = SystemTime::now();
-            let what = || format!("changing an item of DynamoDB table ({})", self.scene.flow.source.name());
-            self.changer.make(&write).await.with_context(what)?;
-            self.made.push(Made { canary, kind, keys, old, new, at: Instant::now(), at_time, heard: None });
+            let what = || format!("changing an item of DynamoDB table ({})", self.validation.flow.source.name());
+            self.writer.write(&write).await.with_context(what)?;
+            self.made.push(MadeChange { canary, kind, keys, old, new, at: Instant::now(), at_time, notified: None });
         }
         Ok(())
     }
 
-    /// True when the run has put items that it has not deleted.
+    /// True if the run has items in the table.
     pub(in crate::commands::validate) fn has_items(&self) -> bool {
         !self.items.is_empty()
     }
@@ -120,58 +124,61 @@ impl<'a> Run<'a> {
         Ok(count)
     }
 
-    /// Listens once, and notes what is heard of the run's changes. False when nothing was heard at all.
-    pub(in crate::commands::validate) async fn listen(&mut self) -> anyhow::Result<bool> {
-        let messages = self.mailbox.receive().await?;
+    /// Receives messages once, and notes the notifications of the run's changes. False if there was no message at all.
+    pub(in crate::commands::validate) async fn receive_notifications(&mut self) -> anyhow::Result<bool> {
+        let messages = self.notification_queue.receive().await?;
         let at = Instant::now();
         for message in &messages {
-            if let Some(told) = self.samples.told(message) {
-                self.hear(told, message, at);
+            if let Some(change) = self.samples.notified_change(message) {
+                self.assign(change, message, at);
             }
         }
         Ok(!messages.is_empty())
     }
 
-    /// Of the changes of one item the stream keeps the order, whatever order notifications come in.
-    fn hear(&mut self, told: Told, message: &str, at: Instant) {
-        let known = |made: &Made| made.heard.as_ref().is_some_and(|heard| heard.told.event_id == told.event_id);
+    /// Assigns a notification to its change. The stream keeps the order of the changes of one item, and notifications may
+    /// arrive in any order, so all of the item's notifications are assigned anew by sequence number.
+    fn assign(&mut self, change: NotifiedChange, message: &str, at: Instant) {
+        let known = |made: &MadeChange| {
+            made.notified.as_ref().is_some_and(|notified| notified.change.event_id == change.event_id)
+        };
         if self.made.iter().any(known) {
             return;
         }
         let Ok(message) = serde_json::from_str(message) else { return };
-        let mut heard: Vec<(Told, Value, Instant)> = Vec::new();
-        for made in self.made.iter_mut().filter(|made| made.keys == told.keys) {
-            heard.extend(made.heard.take().map(|heard| (heard.told, heard.message, heard.at)));
+        let mut notified: Vec<(NotifiedChange, Value, Instant)> = Vec::new();
+        for made in self.made.iter_mut().filter(|made| made.keys == change.keys) {
+            notified.extend(made.notified.take().map(|notified| (notified.change, notified.message, notified.at)));
         }
-        let keys = told.keys.clone();
-        heard.push((told, message, at));
-        // A change that has not been heard of yet may lie in between: the kind tells, where several changes fit.
-        heard.sort_by_key(|(told, ..)| (told.sequence_number.len(), told.sequence_number.clone()));
-        let (recipe, view, scene) = (self.scene.recipe, self.source.view, &self.scene);
+        let keys = change.keys.clone();
+        notified.push((change, message, at));
+        // The notification of a change in between may still be missing: the kind decides which change this one is about.
+        notified.sort_by_key(|(change, ..)| (change.sequence_number.len(), change.sequence_number.clone()));
+        let (recipe, view, validation) = (self.validation.recipe, self.source.view, &self.validation);
         let mut open = self.made.iter_mut().filter(|made| made.keys == keys).collect::<Vec<_>>().into_iter();
-        for (told, message, at) in heard {
-            let fits = |made: &&mut Made| made.kind == told.kind;
+        for (change, message, at) in notified {
+            let fits = |made: &&mut MadeChange| made.kind == change.kind;
             let Some(made) = open.find(fits) else { continue };
-            let Some(wanted) = wanted(recipe, scene, view, made, &told) else { continue };
-            made.heard = Some(Heard { told, message, at, wanted });
+            let Some(expected) = expected_effects(recipe, validation, view, made, &change) else { continue };
+            made.notified = Some(Notified { change, message, at, expected });
         }
     }
 
     /// The time from the table's answer to the notification, for each marked change.
     pub(in crate::commands::validate) fn latencies(&self) -> Vec<Duration> {
         let marked = self.made.iter().filter(|made| !made.canary);
-        marked.filter_map(|made| Some(made.heard.as_ref()?.at.saturating_duration_since(made.at))).collect()
+        marked.filter_map(|made| Some(made.notified.as_ref()?.at.saturating_duration_since(made.at))).collect()
     }
 
-    /// Every object that the run has made, as far as that was heard of.
+    /// The objects of all changes that have a notification.
     pub(in crate::commands::validate) fn objects(&self) -> impl Iterator<Item = &Object> {
-        self.made.iter().filter_map(|made| made.heard.as_ref()).flat_map(|heard| &heard.wanted.objects)
+        self.made.iter().filter_map(|made| made.notified.as_ref()).flat_map(|notified| &notified.expected.objects)
     }
 
     /// Reads an object; none if there is no such object.
     pub(in crate::commands::validate) async fn read(&self, key: &str) -> anyhow::Result<Option<Value>> {
         let Some(bucket) = &self.bucket else { return Ok(None) };
-        let s3 = &self.scene.session.aws.s3;
+        let s3 = &self.validation.session.aws.s3;
         let what = || format!("reading the object {key} of bucket {bucket}");
         let answer = match aws(s3.get_object().bucket(bucket).key(key).send().await) {
             Err(error) if error.is(&["NoSuchKey"]) => return Ok(None),
@@ -184,7 +191,7 @@ impl<'a> Run<'a> {
     /// Lists the keys of the bucket that begin so.
     pub(in crate::commands::validate) async fn list(&self, prefix: &str) -> anyhow::Result<Vec<String>> {
         let Some(bucket) = &self.bucket else { return Ok(Vec::new()) };
-        let s3 = &self.scene.session.aws.s3;
+        let s3 = &self.validation.session.aws.s3;
         let call = s3.list_objects_v2().bucket(bucket).prefix(prefix).send().await;
         let answer = aws(call).with_context(|| format!("listing the bucket {bucket} below {prefix}"))?;
         Ok(answer.contents.unwrap_or_default().into_iter().filter_map(|object| object.key).collect())
@@ -195,18 +202,18 @@ impl<'a> Run<'a> {
         let Some(bucket) = &self.bucket else { return Ok(0) };
         let mut count = 0;
         for object in self.objects() {
-            let call = self.scene.session.aws.s3.delete_object().bucket(bucket).key(&object.key);
+            let call = self.validation.session.aws.s3.delete_object().bucket(bucket).key(&object.key);
             aws(call.send().await).with_context(|| format!("deleting the object {} of bucket {bucket}", object.key))?;
             count += 1;
         }
         Ok(count)
     }
 
-    /// What every metric must have grown by at least: by changes that were heard of.
+    /// The least growth of every metric: by the changes that have a notification.
     pub(in crate::commands::validate) fn wanted_metrics(&self) -> Growth {
         let mut growth = Growth::default();
-        for heard in self.made.iter().filter_map(|made| made.heard.as_ref()) {
-            growth.add(self.scene.recipe.processed_metric(), &heard.wanted.counts);
+        for notified in self.made.iter().filter_map(|made| made.notified.as_ref()) {
+            growth.add(self.validation.recipe.processed_metric(), &notified.expected.counts);
         }
         growth
     }
@@ -216,17 +223,17 @@ impl<'a> Run<'a> {
         let mut growth = Growth::default();
         let nobody = Item::new();
         for kind in ChangeKind::ALL {
-            let made = Made {
+            let made = MadeChange {
                 canary: false,
                 kind,
-                keys: self.samples.canary(&self.scene.name, 0, 0, self.key()).key(self.key()),
+                keys: self.samples.canary(&self.validation.run_id, 0, 0, self.key()).key(self.key()),
                 old: (kind != ChangeKind::Insert).then(|| nobody.clone()),
                 new: (kind != ChangeKind::Remove).then(|| nobody.clone()),
                 at: Instant::now(),
                 at_time: SystemTime::now(),
-                heard: None,
+                notified: None,
             };
-            let told = Told {
+            let change = NotifiedChange {
                 event_id: String::new(),
                 kind,
                 sequence_number: String::new(),
@@ -234,24 +241,32 @@ impl<'a> Run<'a> {
                 size_bytes: 0,
                 keys: made.keys.clone(),
             };
-            if let Some(effects) = wanted(self.scene.recipe, &self.scene, self.source.view, &made, &told) {
-                growth.add(self.scene.recipe.processed_metric(), &effects.counts);
+            if let Some(effects) =
+                expected_effects(self.validation.recipe, &self.validation, self.source.view, &made, &change)
+            {
+                growth.add(self.validation.recipe.processed_metric(), &effects.counts);
             }
         }
         growth
     }
 }
 
-/// What the recipe says of a change, with its images as far as the view type carries them.
-fn wanted(recipe: &dyn Recipe, scene: &Scene<'_>, view: View, made: &Made, told: &Told) -> Option<Effects> {
+/// The effects of a change, as the recipe says. The images are those that the view type includes.
+fn expected_effects(
+    recipe: &dyn Recipe,
+    validation: &Validation<'_>,
+    view: View,
+    made: &MadeChange,
+    change: &NotifiedChange,
+) -> Option<Effects> {
     let change = Change {
-        event_id: &told.event_id,
-        sequence_number: &told.sequence_number,
+        event_id: &change.event_id,
+        sequence_number: &change.sequence_number,
         kind: made.kind,
-        table: scene.flow.source.name(),
-        region: &scene.session.aws.region,
-        created_ms: told.created_ms,
-        size_bytes: told.size_bytes,
+        table: validation.flow.source.name(),
+        region: &validation.session.aws.region,
+        created_ms: change.created_ms,
+        size_bytes: change.size_bytes,
         view,
         keys: &made.keys,
         old: made.old.as_ref().filter(|_| view.images().old),

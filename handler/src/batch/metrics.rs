@@ -1,14 +1,14 @@
-//! What a batch adds to the recipe's metrics.
+//! The values that a batch adds to the recipe's metrics.
 
 use std::collections::BTreeMap;
 
-use streamkit_recipes::{Count, Together, Unit};
+use streamkit_recipes::{Aggregation, Count, Unit};
 
-/// Values by metric and dimensions; of summed ones there is one value, the sum.
+/// Values by metric and dimensions. A summed metric has one value, the sum.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Tallies(BTreeMap<Series, Vec<f64>>);
+pub struct MetricValues(BTreeMap<Series, Vec<f64>>);
 
-/// A metric with the values of its dimensions. Those with the same dimensions come one after the other.
+/// A metric with its dimensions. The order keeps metrics with equal dimensions together.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Series {
     /// Names and values of dimensions.
@@ -17,17 +17,17 @@ pub struct Series {
     pub metric: &'static str,
     /// The values' unit.
     pub unit: Unit,
-    /// How values go together.
-    pub together: Together,
+    /// How values of one batch are combined.
+    pub aggregation: Aggregation,
 }
 
-impl Tallies {
+impl MetricValues {
     /// Adds a value.
     pub fn add(&mut self, count: Count) {
-        let Count { metric, value, unit, together, dimensions } = count;
-        let values = self.0.entry(Series { dimensions, metric, unit, together }).or_default();
-        match (together, values.first_mut()) {
-            (Together::Summed, Some(sum)) => *sum += value,
+        let Count { metric, value, unit, aggregation, dimensions } = count;
+        let values = self.0.entry(Series { dimensions, metric, unit, aggregation }).or_default();
+        match (aggregation, values.first_mut()) {
+            (Aggregation::Sum, Some(sum)) => *sum += value,
             _ => values.push(value),
         }
     }
@@ -44,7 +44,7 @@ mod tests {
 
     #[test]
     fn sums_are_one_value_and_samples_stay_apart() {
-        let mut tallies = Tallies::default();
+        let mut tallies = MetricValues::default();
         for device in ["mobile", "tablet", "mobile"] {
             tallies.add(Count::one("Events").of("Device", device));
             tallies.add(Count::sample("Amount", 2.5, Unit::None));

@@ -1,4 +1,4 @@
-//! Events on their way into a stream: full batches, and again what the stream did not take.
+//! The Kinesis producer: sends events in full `PutRecords` batches, and again the records that were rejected.
 
 use std::time::Duration;
 
@@ -19,13 +19,13 @@ pub(crate) const RECORD_BYTES: usize = 1 << 20;
 /// The longest partition key, in characters.
 pub(crate) const KEY_CHARS: usize = 256;
 
-/// How long a stream may take nothing of a batch. A shard takes 1,000 records a second, so even several batches that
-/// wait for the same shard get on much faster.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a batch is tried again while no record of it is accepted. A shard accepts 1,000 records a second, so even
+/// several batches that wait for the same shard need much less.
+const RETRY_TIMEOUT: Duration = Duration::from_secs(30);
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
-/// What an event counts towards the limits.
+/// The bytes of an event that count towards the limits: payload and partition key.
 pub(crate) fn size(event: &Event) -> usize {
     event.data.len() + event.partition_key.len()
 }
@@ -46,7 +46,7 @@ impl Batch {
         self.events.len() >= BATCH_RECORDS
     }
 
-    /// Takes the event, or gives it back when the batch has no room for it. An empty batch has room for any.
+    /// Adds the event, or returns it if the batch is full. An empty batch takes any event.
     pub(crate) fn push(&mut self, event: Event) -> Result<(), Event> {
         let bytes = size(&event);
         if self.is_full() || !self.is_empty() && self.bytes + bytes > BATCH_BYTES {
@@ -77,25 +77,25 @@ pub(crate) fn batches(events: Vec<Event>) -> Vec<Batch> {
     all
 }
 
-/// Where a record lies in its stream.
+/// The position of a record in its stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Placed {
+pub(crate) struct Position {
     pub(crate) shard_id: String,
     pub(crate) sequence_number: String,
-    /// When the stream said so.
+    /// When the response of `PutRecords` arrived.
     pub(crate) at: Instant,
 }
 
-/// What became of a batch.
+/// The result of putting a batch.
 #[derive(Debug)]
-pub(crate) struct Put {
-    /// For each event, in order, where it lies; `None` when the stream did not take it.
-    pub(crate) places: Vec<Option<Placed>>,
+pub(crate) struct PutResult {
+    /// For each event, in order, its position; `None` if the stream did not accept it.
+    pub(crate) positions: Vec<Option<Position>>,
     /// How often an event was sent again.
     pub(crate) retried: u64,
-    /// An answer was lost, so some events may be in the stream twice.
+    /// A response was lost, so some events may be in the stream twice.
     pub(crate) uncertain: bool,
-    /// Why the stream did not take everything.
+    /// Why the stream did not accept every event.
     pub(crate) error: Option<AwsError>,
 }
 
@@ -112,18 +112,18 @@ impl Producer {
     }
 
     fn over(kinesis: &aws_sdk_kinesis::Client, stream: &str) -> Self {
-        // The SDK would send whole batches again and not say so.
+        // The SDK's own retries would send whole batches again, and would not be counted.
         let config = kinesis.config().to_builder().retry_config(RetryConfig::disabled()).build();
         Self { kinesis: aws_sdk_kinesis::Client::from_conf(config), stream: stream.to_owned() }
     }
 
-    /// Calls `PutRecords`, then again with the records that were not taken, until all are in or the stream has taken
-    /// nothing for half a minute. Records that are sent again come after those that went through.
-    pub(crate) async fn put(&self, batch: &Batch) -> Put {
+    /// Calls `PutRecords`, then again with the records that were not accepted, until all are in the stream or none was
+    /// accepted for half a minute. Records that are sent again come after those that were accepted before.
+    pub(crate) async fn put(&self, batch: &Batch) -> PutResult {
         let events = batch.events();
-        let mut put = Put { places: vec![None; events.len()], retried: 0, uncertain: false, error: None };
+        let mut put = PutResult { positions: vec![None; events.len()], retried: 0, uncertain: false, error: None };
         let mut open: Vec<usize> = (0..events.len()).collect();
-        let mut deadline = Instant::now() + PATIENCE;
+        let mut deadline = Instant::now() + RETRY_TIMEOUT;
         let mut pause = FIRST_PAUSE;
         while !open.is_empty() {
             let error = match self.call(open.iter().map(|&place| &events[place])).await {
@@ -134,7 +134,7 @@ impl Producer {
                     let mut results = results.into_iter();
                     open.retain(|&place| match results.next() {
                         Some(Ok((shard_id, sequence_number))) => {
-                            put.places[place] = Some(Placed { shard_id, sequence_number, at });
+                            put.positions[place] = Some(Position { shard_id, sequence_number, at });
                             false
                         }
                         Some(Err(error)) => {
@@ -144,7 +144,7 @@ impl Producer {
                         None => true,
                     });
                     if open.len() < before {
-                        deadline = at + PATIENCE;
+                        deadline = at + RETRY_TIMEOUT;
                         pause = FIRST_PAUSE;
                     }
                     refused
@@ -158,13 +158,13 @@ impl Producer {
                     break;
                 }
                 Err(error) => {
-                    put.uncertain |= is_lost(&error);
+                    put.uncertain |= is_response_lost(&error);
                     Some(error)
                 }
             };
             let Some(error) = error else { break };
             let pausing = pause.mul_f64(0.5 + fastrand::f64() / 2.0);
-            if !passes(&error) || Instant::now() + pausing > deadline {
+            if !is_transient(&error) || Instant::now() + pausing > deadline {
                 put.error = Some(error);
                 break;
             }
@@ -205,8 +205,8 @@ fn answer_error(message: String) -> AwsError {
     AwsError { code: "UnreadableAnswer".to_owned(), message, request_id: None }
 }
 
-/// The call may have taken effect although there is no answer.
-fn is_lost(error: &AwsError) -> bool {
+/// True if the call may have taken effect although there is no usable response.
+fn is_response_lost(error: &AwsError) -> bool {
     error.is(&[
         "Timeout",
         "Unreachable",
@@ -218,9 +218,9 @@ fn is_lost(error: &AwsError) -> bool {
     ])
 }
 
-/// The same call may be taken later.
-pub(crate) fn passes(error: &AwsError) -> bool {
-    is_lost(error)
+/// True if the same call may succeed later.
+pub(crate) fn is_transient(error: &AwsError) -> bool {
+    is_response_lost(error)
         || error.is(&[
             "ProvisionedThroughputExceededException",
             "KMSThrottlingException",
@@ -243,7 +243,7 @@ mod tests {
 
     use super::*;
 
-    /// A Kinesis that gives these answers, one after the other, and then returns the requests.
+    /// A fake Kinesis that sends these responses in turn, and then returns the requests.
     async fn kinesis(answers: Vec<(u16, Value)>) -> (Producer, JoinHandle<Vec<Value>>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
@@ -288,7 +288,7 @@ mod tests {
         batch
     }
 
-    fn taken(number: &str) -> Value {
+    fn accepted(number: &str) -> Value {
         json!({ "ShardId": "shardId-0", "SequenceNumber": number })
     }
 
@@ -296,16 +296,16 @@ mod tests {
         request["Records"].as_array().unwrap().iter().map(|record| record["PartitionKey"].as_str().unwrap()).collect()
     }
 
-    fn numbers(put: &Put) -> Vec<Option<&str>> {
-        put.places.iter().map(|place| place.as_ref().map(|place| place.sequence_number.as_str())).collect()
+    fn numbers(put: &PutResult) -> Vec<Option<&str>> {
+        put.positions.iter().map(|place| place.as_ref().map(|place| place.sequence_number.as_str())).collect()
     }
 
     #[tokio::test]
-    async fn only_records_that_were_not_taken_are_sent_again() {
+    async fn only_records_that_were_not_accepted_are_sent_again() {
         let throttled = json!({ "ErrorCode": "ProvisionedThroughputExceededException", "ErrorMessage": "slow down" });
-        let first = json!({ "FailedRecordCount": 2, "Records": [taken("1"), throttled, taken("2"), throttled] });
-        let second = json!({ "FailedRecordCount": 1, "Records": [throttled, taken("3")] });
-        let third = json!({ "FailedRecordCount": 0, "Records": [taken("4")] });
+        let first = json!({ "FailedRecordCount": 2, "Records": [accepted("1"), throttled, accepted("2"), throttled] });
+        let second = json!({ "FailedRecordCount": 1, "Records": [throttled, accepted("3")] });
+        let third = json!({ "FailedRecordCount": 0, "Records": [accepted("4")] });
         let (producer, requests) = kinesis(vec![(200, first), (200, second), (200, third)]).await;
         let put = producer.put(&batch(&["a", "b", "c", "d"])).await;
         assert_eq!(numbers(&put), [Some("1"), Some("4"), Some("2"), Some("3")]);
@@ -316,9 +316,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_call_whose_outcome_is_unknown_is_made_again_and_said() {
+    async fn a_call_whose_outcome_is_unknown_is_made_again_and_reported() {
         let lost = json!({ "__type": "InternalFailure", "message": "oops" });
-        let fine = json!({ "FailedRecordCount": 0, "Records": [taken("1"), taken("2")] });
+        let fine = json!({ "FailedRecordCount": 0, "Records": [accepted("1"), accepted("2")] });
         let (producer, _requests) = kinesis(vec![(500, lost), (200, fine)]).await;
         let put = producer.put(&batch(&["a", "b"])).await;
         assert_eq!(numbers(&put), [Some("1"), Some("2")]);
@@ -326,7 +326,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_error_that_stays_ends_the_batch_at_once() {
+    async fn a_permanent_error_ends_the_batch_at_once() {
         let missing = json!({ "__type": "ResourceNotFoundException", "message": "Stream not found" });
         let (producer, requests) = kinesis(vec![(400, missing)]).await;
         let put = producer.put(&batch(&["a"])).await;
@@ -355,13 +355,13 @@ mod tests {
     }
 
     #[test]
-    fn errors_that_pass_are_told_from_those_that_stay() {
+    fn transient_errors_are_distinguished_from_permanent_ones() {
         let error = |code: &str| AwsError { code: code.to_owned(), message: String::new(), request_id: None };
         assert!(
-            passes(&error("ProvisionedThroughputExceededException"))
-                && !is_lost(&error("ProvisionedThroughputExceededException"))
+            is_transient(&error("ProvisionedThroughputExceededException"))
+                && !is_response_lost(&error("ProvisionedThroughputExceededException"))
         );
-        assert!(passes(&error("InternalFailure")) && is_lost(&error("Timeout")));
-        assert!(!passes(&error("ResourceNotFoundException")) && !passes(&error("AccessDeniedException")));
+        assert!(is_transient(&error("InternalFailure")) && is_response_lost(&error("Timeout")));
+        assert!(!is_transient(&error("ResourceNotFoundException")) && !is_transient(&error("AccessDeniedException")));
     }
 }

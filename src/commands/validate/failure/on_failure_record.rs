@@ -1,4 +1,5 @@
-//! An on-failure record, and the events that it tells of: it holds where they are in the stream, not what they are.
+//! The on-failure record of a discarded batch. It has the batch's position in the stream, not its records, which are read
+//! from the stream again.
 //!
 //! Its form: <https://docs.aws.amazon.com/lambda/latest/dg/kinesis-on-failure-destination.html>.
 
@@ -15,9 +16,8 @@ use serde_json::Value;
 use tokio::time::sleep;
 
 use crate::aws::{Aws, aws};
+use crate::commands::validate::validation::CLOCK_SKEW;
 
-/// How far this machine's clock and AWS's may lie apart.
-const SKEW: Duration = Duration::from_secs(60);
 /// A shard may answer that it has nothing although it has.
 const LOOKS: usize = 10;
 /// Five reads a second are a shard's limit, and others read too.
@@ -25,7 +25,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 
 /// The part of an on-failure record that matters here.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct GivenUp {
+pub(super) struct OnFailureRecord {
     /// `RetryAttemptsExhausted` or `RecordAgeExceeded`.
     pub(super) condition: String,
     pub(super) invocations: usize,
@@ -39,8 +39,8 @@ pub(super) struct GivenUp {
     of_table: bool,
 }
 
-impl GivenUp {
-    /// None of what is no on-failure record.
+impl OnFailureRecord {
+    /// Parses a message; `None` if it is no on-failure record.
     pub(super) fn parse(body: &str) -> Option<Self> {
         let body: Value = serde_json::from_str(body).ok()?;
         let of_table = body.get("DDBStreamBatchInfo").is_some();
@@ -59,14 +59,14 @@ impl GivenUp {
         })
     }
 
-    /// True when this function gave the batch up, since then.
+    /// True if this function discarded the batch, and not before `since`.
     pub(super) fn is_of(&self, function: &str, since: SystemTime) -> bool {
         let named = self.function_arn.split(':').nth(6) == Some(function);
-        named && SystemTime::from(self.at) + SKEW >= since
+        named && SystemTime::from(self.at) + CLOCK_SKEW >= since
     }
 
-    /// Reads the batch from the stream: how many of its events have this text in their key, and how many have not.
-    pub(super) async fn read_again(&self, aws: &Aws, text: &str) -> anyhow::Result<(usize, usize)> {
+    /// Reads the batch from the stream, and counts its events whose key contains the text, and the others.
+    pub(super) async fn count_events(&self, aws: &Aws, text: &str) -> anyhow::Result<(usize, usize)> {
         let what = || format!("reading {} again from {}", self.sequence_number, self.stream_arn);
         let keys = if self.of_table { self.changes(aws).await } else { self.records(aws).await }.with_context(what)?;
         let own = keys.iter().filter(|key| key.contains(text)).count();
@@ -80,26 +80,14 @@ impl GivenUp {
         let call = clients.kinesis.get_shard_iterator().stream_name(stream).shard_id(&self.shard_id);
         let call = call.shard_iterator_type(ShardIteratorType::AtSequenceNumber);
         let call = call.starting_sequence_number(&self.sequence_number);
-        let mut iterator = aws(call.send().await)?.shard_iterator;
-        let mut keys = Vec::new();
-        for _ in 0..LOOKS {
-            let Some(from) = iterator else { break };
-            let call = clients.kinesis.get_records().shard_iterator(from);
-            let answer = aws(call.send().await)?;
-            for record in answer.records {
-                if order(&record.sequence_number) > order(&self.last) {
-                    return Ok(keys);
-                }
-                let done = record.sequence_number == self.last;
-                keys.push(record.partition_key.unwrap_or_default());
-                if done {
-                    return Ok(keys);
-                }
-            }
-            iterator = answer.next_shard_iterator;
-            sleep(PAUSE).await;
-        }
-        Ok(keys)
+        let first = aws(call.send().await)?.shard_iterator;
+        self.read_keys(first, async |iterator| {
+            let answer = aws(clients.kinesis.get_records().shard_iterator(iterator).send().await)?;
+            let records = answer.records.into_iter();
+            let keys = records.map(|record| (record.sequence_number, record.partition_key.unwrap_or_default()));
+            Ok((keys.collect(), answer.next_shard_iterator))
+        })
+        .await
     }
 
     /// The keys of the batch's changes.
@@ -108,23 +96,42 @@ impl GivenUp {
         let call = streams.get_shard_iterator().stream_arn(&self.stream_arn).shard_id(&self.shard_id);
         let call = call.shard_iterator_type(aws_sdk_dynamodbstreams::types::ShardIteratorType::AtSequenceNumber);
         let call = call.sequence_number(&self.sequence_number);
-        let mut iterator = aws(call.send().await)?.shard_iterator;
+        let first = aws(call.send().await)?.shard_iterator;
+        self.read_keys(first, async |iterator| {
+            let answer = aws(streams.get_records().shard_iterator(iterator).send().await)?;
+            let changes = answer.records.unwrap_or_default().into_iter().filter_map(|record| record.dynamodb);
+            let keys = changes.map(|change| {
+                let values = change.keys.unwrap_or_default();
+                let key = values.values().map(key_text).collect::<Vec<_>>().join(" ");
+                (change.sequence_number.unwrap_or_default(), key)
+            });
+            Ok((keys.collect(), answer.next_shard_iterator))
+        })
+        .await
+    }
+
+    /// Reads the shard from `first` to the batch's last record. `get` returns sequence numbers and keys, and the next iterator.
+    async fn read_keys(
+        &self,
+        first: Option<String>,
+        get: impl AsyncFn(String) -> anyhow::Result<(Vec<(String, String)>, Option<String>)>,
+    ) -> anyhow::Result<Vec<String>> {
+        let mut iterator = first;
         let mut keys = Vec::new();
         for _ in 0..LOOKS {
             let Some(from) = iterator else { break };
-            let answer = aws(streams.get_records().shard_iterator(from).send().await)?;
-            for change in answer.records.unwrap_or_default().into_iter().filter_map(|record| record.dynamodb) {
-                let number = change.sequence_number.unwrap_or_default();
-                if order(&number) > order(&self.last) {
+            let (records, next) = get(from).await?;
+            for (sequence_number, key) in records {
+                if order(&sequence_number) > order(&self.last) {
                     return Ok(keys);
                 }
-                let values = change.keys.unwrap_or_default();
-                keys.push(values.values().map(key_text).collect::<Vec<_>>().join(" "));
-                if number == self.last {
+                let done = sequence_number == self.last;
+                keys.push(key);
+                if done {
                     return Ok(keys);
                 }
             }
-            iterator = answer.next_shard_iterator;
+            iterator = next;
             sleep(PAUSE).await;
         }
         Ok(keys)
@@ -152,7 +159,7 @@ mod tests {
 
     use super::*;
 
-    fn record() -> Value {
+    fn body() -> Value {
         json!({
             "requestContext": {
                 "requestId": "id", "functionArn": "arn:aws:lambda:eu-west-1:123456789012:function:p-f:$LATEST",
@@ -170,20 +177,20 @@ mod tests {
 
     #[test]
     fn a_record_tells_whose_it_is() {
-        let given_up = GivenUp::parse(&record().to_string()).unwrap();
-        assert_eq!((given_up.invocations, given_up.of_table, &*given_up.last), (4, false, "12"));
+        let record = OnFailureRecord::parse(&body().to_string()).unwrap();
+        assert_eq!((record.invocations, record.of_table, &*record.last), (4, false, "12"));
         let at = SystemTime::from("2026-11-14T22:13:21Z".parse::<Timestamp>().unwrap());
-        assert!(given_up.is_of("p-f", at + SKEW) && !given_up.is_of("p-f", at + SKEW * 2));
-        assert!(!given_up.is_of("p-g", at));
-        let mut of_table = record();
+        assert!(record.is_of("p-f", at + CLOCK_SKEW) && !record.is_of("p-f", at + CLOCK_SKEW * 2));
+        assert!(!record.is_of("p-g", at));
+        let mut of_table = body();
         of_table["DDBStreamBatchInfo"] = of_table["KinesisBatchInfo"].take();
-        assert!(GivenUp::parse(&of_table.to_string()).unwrap().of_table);
+        assert!(OnFailureRecord::parse(&of_table.to_string()).unwrap().of_table);
     }
 
     #[test]
     fn what_is_no_on_failure_record_is_none() {
         for body in ["", "text", "{}", r#"{"requestContext":{},"payload":"x"}"#] {
-            assert_eq!(GivenUp::parse(body), None, "{body}");
+            assert_eq!(OnFailureRecord::parse(body), None, "{body}");
         }
     }
 

@@ -1,11 +1,11 @@
-//! A queue of the run's own that hears what the topic says, and that goes away with the run.
+//! A queue of the run's own that is subscribed to the topic, and deleted at the end of the run.
 
 use anyhow::Context as _;
 use aws_sdk_sqs::types::QueueAttributeName;
 use serde_json::json;
 
 use crate::aws::{AwsError, Tags, aws};
-use crate::commands::validate::scene::Scene;
+use crate::commands::validate::validation::Validation;
 
 /// The node that the queue's tag names. No spec can have it, so a queue that is left behind by a killed run is one that
 /// `up` and `down` delete.
@@ -15,7 +15,7 @@ const HIDDEN_SECONDS: u32 = 12 * 60 * 60;
 const MESSAGES: i32 = 10;
 
 /// A queue that is subscribed to a topic.
-pub(in crate::commands::validate) struct Mailbox {
+pub(in crate::commands::validate) struct NotificationQueue {
     sqs: aws_sdk_sqs::Client,
     sns: aws_sdk_sns::Client,
     topic_arn: String,
@@ -26,24 +26,24 @@ pub(in crate::commands::validate) struct Mailbox {
     subscription: Option<String>,
 }
 
-impl Mailbox {
-    /// Nothing is made yet.
-    pub(super) fn new(scene: &Scene<'_>, topic: &str) -> Self {
-        let aws = &scene.session.aws;
-        let name = format!("{}-validate-{}", scene.pipeline(), scene.name);
+impl NotificationQueue {
+    /// Describes the queue; [`open`](Self::open) creates it.
+    pub(super) fn new(validation: &Validation<'_>, topic: &str) -> Self {
+        let aws = &validation.session.aws;
+        let name = format!("{}-validate-{}", validation.pipeline(), validation.run_id);
         Self {
             sqs: aws.sqs.clone(),
             sns: aws.sns.clone(),
             topic_arn: aws.arn("sns", topic),
             queue_arn: aws.arn("sqs", &name),
-            tags: scene.session.cx.owner.tags(NODE, &Tags::new()),
+            tags: validation.session.cx.owner.tags(NODE, &Tags::new()),
             name,
             url: None,
             subscription: None,
         }
     }
 
-    /// Makes the queue and subscribes it, if that has not been done.
+    /// Creates the queue and subscribes it, unless that is done.
     pub(in crate::commands::validate) async fn open(&mut self) -> anyhow::Result<()> {
         if self.subscription.is_some() {
             return Ok(());
@@ -65,7 +65,7 @@ impl Mailbox {
             .attributes(QueueAttributeName::Policy, policy.to_string())
             .attributes(QueueAttributeName::VisibilityTimeout, HIDDEN_SECONDS.to_string())
             .set_tags(Some(self.tags.clone().into_iter().collect()));
-        let what = || format!("making the queue {} that hears the topic", self.name);
+        let what = || format!("creating the queue {} that subscribes to the topic", self.name);
         self.url = aws(call.send().await).with_context(what)?.queue_url;
         let call = self
             .sns
@@ -89,21 +89,21 @@ impl Mailbox {
         Ok(answer.messages.unwrap_or_default().into_iter().filter_map(|message| message.body).collect())
     }
 
-    /// Takes subscription and queue away. What is gone already is fine.
+    /// Deletes subscription and queue. It is no error if they do not exist.
     pub(super) async fn close(&mut self) -> anyhow::Result<()> {
         if let Some(subscription) = self.subscription.take() {
             let call = self.sns.unsubscribe().subscription_arn(&subscription);
-            gone(aws(call.send().await)).context("taking the run's subscription of the topic away")?;
+            ignore_missing(aws(call.send().await)).context("deleting the run's subscription to the topic")?;
         }
         if let Some(url) = self.url.take() {
             let call = self.sqs.delete_queue().queue_url(&url);
-            gone(aws(call.send().await)).with_context(|| format!("deleting the queue {}", self.name))?;
+            ignore_missing(aws(call.send().await)).with_context(|| format!("deleting the queue {}", self.name))?;
         }
         Ok(())
     }
 }
 
-fn gone<T>(result: Result<T, AwsError>) -> Result<(), AwsError> {
+fn ignore_missing<T>(result: Result<T, AwsError>) -> Result<(), AwsError> {
     match result {
         Err(error) if !error.is_missing() => Err(error),
         _ => Ok(()),

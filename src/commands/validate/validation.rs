@@ -1,4 +1,4 @@
-//! What every validation has, whatever its source: where it looks, for how long, and under which name.
+//! What the checks on streams and on tables share: the flow that is validated, the run's id, and the time limits.
 
 use std::time::{Duration, SystemTime};
 
@@ -9,21 +9,26 @@ use crate::commands::session::Session;
 use crate::failure::Hint;
 use crate::pipeline::Flow;
 
-/// Where a validation takes place.
-pub(super) struct Scene<'a> {
+/// How far this machine's clock and AWS's may be apart.
+pub(super) const CLOCK_SKEW: Duration = Duration::from_mins(1);
+/// How long the clean-up waits for effects that are still to come.
+pub(super) const LATE_EFFECTS: Duration = Duration::from_secs(30);
+
+/// The function that is validated, and how.
+pub(super) struct Validation<'a> {
     pub(super) session: &'a Session,
     pub(super) flow: &'a Flow,
     pub(super) recipe: &'static dyn Recipe,
-    /// Shows in the key of everything that is sent, and in nothing that anybody else sends.
-    pub(super) name: String,
-    /// The embedded AWS is what runs it.
+    /// Is part of the key of everything that this run sends, and of nothing that anybody else sends.
+    pub(super) run_id: String,
+    /// True if the pipeline runs in the embedded AWS.
     pub(super) local: bool,
     /// How long a check waits for what it expects.
     pub(super) limit: Duration,
     pub(super) started: SystemTime,
 }
 
-impl<'a> Scene<'a> {
+impl<'a> Validation<'a> {
     pub(super) fn new(
         session: &'a Session,
         flow: &'a Flow,
@@ -31,8 +36,8 @@ impl<'a> Scene<'a> {
         limit: Duration,
         local: bool,
     ) -> Self {
-        let name = format!("{:012x}", fastrand::u64(..1 << 48));
-        Self { session, flow, recipe, name, local, limit, started: SystemTime::now() }
+        let run_id = format!("{:012x}", fastrand::u64(..1 << 48));
+        Self { session, flow, recipe, run_id, local, limit, started: SystemTime::now() }
     }
 
     /// When a check that starts now stops waiting.
@@ -45,18 +50,18 @@ impl<'a> Scene<'a> {
         self.session.pipeline.naming.prefix()
     }
 
-    /// Where to look when effects are missing.
+    /// The hint for missing effects.
     pub(super) fn see_log(&self) -> String {
         format!("see the function's log, {}", self.flow.log_group)
     }
 }
 
-/// What to do when the pipeline is not there.
+/// The hint for a pipeline that does not exist.
 pub(super) fn up_first() -> &'static str {
     "bring the pipeline up with `streamkit up` first"
 }
 
-/// The error of a flow whose parts are missing.
+/// The error for a flow with missing resources.
 pub(super) fn not_up(what: &str) -> anyhow::Error {
     Hint::error(what.to_owned(), up_first())
 }

@@ -1,7 +1,7 @@
-//! What becomes of events that a function fails on: it is made to fail on one of the run's, the on-failure record comes, the
-//! function is restored, and events flow again.
+//! `--break`: makes the function fail on an event of the run, waits for the on-failure record, restores the function, and
+//! checks that events flow again.
 
-mod given_up;
+mod on_failure_record;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
@@ -11,13 +11,14 @@ use base64::engine::general_purpose::STANDARD;
 use streamkit_recipes::{Attribute, Samples};
 use tokio::time::{Instant, sleep};
 
-use self::given_up::GivenUp;
+use self::on_failure_record::OnFailureRecord;
+use super::canary;
 use super::check::{Checks, Verdict, check, counted};
-use super::letters::Letters;
-use super::run::Run;
-use super::scene::{Scene, epoch_ms};
-use super::table::changing;
-use super::{CLEANUP, GRACE, cleanup, events, table};
+use super::dead_letter_queue::DeadLetterQueue;
+use super::stream_run::StreamRun;
+use super::table::run::TableRun;
+use super::validation::{Validation, epoch_ms};
+use super::{CLEANUP, GRACE, cleanup, table};
 use crate::commands::session::Session;
 use crate::failure::Hint;
 use crate::interrupt::Interrupt;
@@ -32,17 +33,17 @@ const NUMBER: usize = 1_000_000;
 /// Some queues answer at once that they are empty.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// A function that can be made to fail, and restored.
-pub(super) struct Breaker<'a> {
+/// Makes a function fail by its environment, and restores it.
+pub(super) struct FailureInjection<'a> {
     cx: &'a Cx,
     function: &'a Function,
     mapping: &'a Mapping,
-    queue: Letters,
+    queue: DeadLetterQueue,
     /// The environment as it was; there is one from just before the function is changed until it is restored.
     before: Option<BTreeMap<String, String>>,
 }
 
-impl<'a> Breaker<'a> {
+impl<'a> FailureInjection<'a> {
     /// # Errors
     /// The function's mapping never gives an event up, or says so to nobody.
     pub(super) fn new(session: &'a Session, flow: &Flow) -> anyhow::Result<Self> {
@@ -79,7 +80,7 @@ impl<'a> Breaker<'a> {
                 "write max_retries = 3 there, say, and run `streamkit up`",
             ));
         }
-        Ok(Self { cx: &session.cx, function, mapping, queue: Letters::new(&session.aws, queue), before: None })
+        Ok(Self { cx: &session.cx, function, mapping, queue: DeadLetterQueue::new(&session.aws, queue), before: None })
     }
 
     /// How often the function is called before an event is given up.
@@ -89,7 +90,7 @@ impl<'a> Breaker<'a> {
         [tries, age].into_iter().flatten().collect::<Vec<_>>().join(" or ")
     }
 
-    /// Makes the function fail on what bears this text.
+    /// Makes the function fail on records whose key contains this text.
     async fn fail_on(&mut self, text: &str) -> anyhow::Result<()> {
         let mut environment = self.function.seen_environment(self.cx).await?;
         // That of an earlier run that was killed.
@@ -114,21 +115,21 @@ impl<'a> Breaker<'a> {
         Ok(Verdict::new(true, "as it was"))
     }
 
-    /// Looks once for the on-failure record of what bears this text.
-    async fn look(&mut self, text: &str, since: SystemTime) -> anyhow::Result<Option<(GivenUp, bool)>> {
+    /// Looks once for the on-failure record of the event whose key contains this text.
+    async fn look(&mut self, text: &str, since: SystemTime) -> anyhow::Result<Option<(OnFailureRecord, bool)>> {
         for (body, receipt) in self.queue.receive().await? {
-            let Some(given_up) = GivenUp::parse(&body) else { continue };
-            if !given_up.is_of(&self.function.name, since) {
+            let Some(record) = OnFailureRecord::parse(&body) else { continue };
+            if !record.is_of(&self.function.name, since) {
                 continue;
             }
-            let (own, others) = given_up.read_again(&self.cx.aws, text).await?;
+            let (own, others) = record.count_events(&self.cx.aws, text).await?;
             if own > 0 {
-                // What tells of events of others is theirs to read.
+                // A batch with events of others is for them to read.
                 let alone = others == 0;
                 if alone {
                     self.queue.delete(&[receipt]).await?;
                 }
-                return Ok(Some((given_up, alone)));
+                return Ok(Some((record, alone)));
             }
         }
         Ok(None)
@@ -137,36 +138,36 @@ impl<'a> Breaker<'a> {
 
 /// The run's events, whatever they go into.
 enum Events<'a> {
-    Stream(Run<'a>),
-    Table(changing::Run<'a>),
+    Stream(StreamRun<'a>),
+    Table(TableRun<'a>),
 }
 
 impl<'a> Events<'a> {
-    async fn new(scene: Scene<'a>) -> anyhow::Result<Self> {
-        let samples = scene.flow.recipe()?.samples();
+    async fn new(validation: Validation<'a>) -> anyhow::Result<Self> {
+        let samples = validation.flow.recipe()?.samples();
         Ok(match samples {
-            Samples::Stream(samples) => Self::Stream(Run::new(scene, samples)),
-            Samples::Table(samples) => Self::Table(changing::Run::new(scene, samples).await?),
+            Samples::Stream(samples) => Self::Stream(StreamRun::new(validation, samples)),
+            Samples::Table(samples) => Self::Table(TableRun::new(validation, samples).await?),
         })
     }
 
-    fn scene(&self) -> &Scene<'a> {
+    fn validation(&self) -> &Validation<'a> {
         match self {
-            Self::Stream(run) => &run.scene,
-            Self::Table(run) => &run.scene,
+            Self::Stream(run) => &run.validation,
+            Self::Table(run) => &run.validation,
         }
     }
 
-    /// What stands in the key of the run's events, as Lambda shows it to the function.
+    /// The text in the key of the run's events, as the function sees it.
     fn mark(&self) -> String {
         match self {
-            Self::Stream(run) => run.scene.name.clone(),
+            Self::Stream(run) => run.validation.run_id.clone(),
             Self::Table(run) => {
-                let key = run.samples.canary(&run.scene.name, NUMBER, 0, run.key()).key(run.key());
+                let key = run.samples.canary(&run.validation.run_id, NUMBER, 0, run.key()).key(run.key());
                 match key.get(&*run.key().partition.name) {
                     Some(Attribute::S(text) | Attribute::N(text)) => text.clone(),
                     Some(Attribute::B(bytes)) => STANDARD.encode(bytes),
-                    _ => run.scene.name.clone(),
+                    _ => run.validation.run_id.clone(),
                 }
             }
         }
@@ -176,16 +177,16 @@ impl<'a> Events<'a> {
     async fn send(&mut self) -> anyhow::Result<()> {
         let now = epoch_ms(SystemTime::now());
         match self {
-            Self::Stream(run) => run.put(vec![run.samples.canary(&run.scene.name, NUMBER, now)], true).await,
+            Self::Stream(run) => run.put(vec![run.samples.canary(&run.validation.run_id, NUMBER, now)], true).await,
             Self::Table(run) => {
-                // What follows from it after all must be heard of.
-                run.mailbox.open().await?;
-                run.make(vec![run.samples.canary(&run.scene.name, NUMBER, now, run.key())], true).await
+                // If it is processed after all, its notification is needed for the clean-up.
+                run.notification_queue.open().await?;
+                run.make(vec![run.samples.canary(&run.validation.run_id, NUMBER, now, run.key())], true).await
             }
         }
     }
 
-    /// Nothing follows any more from what was sent so far.
+    /// Forgets what was sent so far: it has no more effects.
     fn forget(&mut self) {
         match self {
             Self::Stream(run) => run.good.clear(),
@@ -195,7 +196,7 @@ impl<'a> Events<'a> {
 
     async fn flow(&mut self) -> anyhow::Result<Verdict> {
         match self {
-            Self::Stream(run) => events::flow(run).await,
+            Self::Stream(run) => canary::flow(run).await,
             Self::Table(run) => table::flow(run).await,
         }
     }
@@ -213,23 +214,23 @@ impl<'a> Events<'a> {
 /// # Errors
 /// The source can't be looked at; a check that fails is in the report.
 pub(super) async fn validate(
-    mut breaker: Breaker<'_>,
-    scene: Scene<'_>,
+    mut injection: FailureInjection<'_>,
+    validation: Validation<'_>,
     checks: &mut Checks<'_>,
     reporter: &Reporter,
     interrupt: &mut Interrupt,
 ) -> anyhow::Result<()> {
-    let limit = scene.limit + GRACE;
-    let mut events = Events::new(scene).await?;
+    let limit = validation.limit + GRACE;
+    let mut events = Events::new(validation).await?;
 
-    let name = &breaker.function.name;
+    let name = &injection.function.name;
     reporter.note(&format!(
         "{name} fails on an event of this run until that is given up, after {}; then it is restored",
-        breaker.until()
+        injection.until()
     ));
     let shown = checks.under_way("failure: waiting for the on-failure record");
-    let expected = format!("an on-failure record after {}, and the event read again with it", breaker.until());
-    let failure = check("failure", expected, limit, fail(&mut breaker, &mut events));
+    let expected = format!("an on-failure record after {}, and the event read again with it", injection.until());
+    let failure = check("failure", expected, limit, fail(&mut injection, &mut events));
     let done = tokio::select! {
         done = failure => Some(done),
         () = interrupt.changed() => {
@@ -241,7 +242,7 @@ pub(super) async fn validate(
     let failed = done.is_some_and(|done| checks.add(done));
 
     let shown = checks.under_way("restoring the function");
-    let restore = Box::pin(breaker.restore());
+    let restore = Box::pin(injection.restore());
     let done = check("restored", "the function's environment as it was", CLEANUP, restore).await;
     drop(shown);
     let restored = checks.add(done);
@@ -263,20 +264,20 @@ pub(super) async fn validate(
     Ok(())
 }
 
-async fn fail(breaker: &mut Breaker<'_>, events: &mut Events<'_>) -> anyhow::Result<Verdict> {
+async fn fail(injection: &mut FailureInjection<'_>, events: &mut Events<'_>) -> anyhow::Result<Verdict> {
     let mark = events.mark();
-    breaker.fail_on(&mark).await?;
-    let (started, since, deadline) = (Instant::now(), SystemTime::now(), events.scene().deadline());
+    injection.fail_on(&mark).await?;
+    let (started, since, deadline) = (Instant::now(), SystemTime::now(), events.validation().deadline());
     events.send().await?;
     loop {
-        if let Some((given_up, alone)) = breaker.look(&mark, since).await? {
+        if let Some((record, alone)) = injection.look(&mark, since).await? {
             events.forget();
             let mut observed = format!(
                 "{} after {} in {:.1} s, and the event again at {}",
-                given_up.condition,
-                counted(given_up.invocations, "invocation"),
+                record.condition,
+                counted(record.invocations, "invocation"),
                 started.elapsed().as_secs_f64(),
-                given_up.sequence_number,
+                record.sequence_number,
             );
             if !alone {
                 observed
@@ -285,8 +286,8 @@ async fn fail(breaker: &mut Breaker<'_>, events: &mut Events<'_>) -> anyhow::Res
             return Ok(Verdict::new(true, observed));
         }
         if Instant::now() >= deadline {
-            let observed = format!("none within {} s", events.scene().limit.as_secs());
-            let hint = format!("{}; give it longer with --timeout", events.scene().see_log());
+            let observed = format!("none within {} s", events.validation().limit.as_secs());
+            let hint = format!("{}; give it longer with --timeout", events.validation().see_log());
             return Ok(Verdict::new(false, observed).or_hint(hint));
         }
         sleep(PAUSE).await;

@@ -1,47 +1,47 @@
-//! Changes on their way into a table: one item at a time, and again what the table did not take.
+//! The DynamoDB table writer: makes one change at a time, and again while the table throttles it.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::{AttributeValue, KeyType, ScalarAttributeType};
-use streamkit_recipes::{Attribute, Item, KeyAttribute, KeyKind, TableKey, View, Write};
+use streamkit_handler::attribute::{attribute_value, attribute_values};
+use streamkit_recipes::{KeyAttribute, KeyKind, TableKey, View, Write};
 use tokio::time::Instant;
 
 use crate::aws::{Aws, AwsError, aws};
-use crate::events::passes;
+use crate::producer::is_transient;
 
-/// An item as the table has it.
-pub(crate) type Found = HashMap<String, AttributeValue>;
+/// An item as the SDK reads it from a table.
+pub(crate) type StoredItem = HashMap<String, AttributeValue>;
 
-/// How long a table may refuse one change. Few units of capacity are soon used up, and come again each second.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a change is tried again while the table throttles it. Provisioned capacity comes back each second.
+const RETRY_TIMEOUT: Duration = Duration::from_secs(30);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
-/// Changes the items of one table.
+/// Puts, updates and deletes the items of one table.
 #[derive(Debug, Clone)]
-pub(crate) struct Changer {
+pub(crate) struct TableWriter {
     dynamodb: aws_sdk_dynamodb::Client,
     table: String,
 }
 
-impl Changer {
+impl TableWriter {
     pub(crate) fn new(aws: &Aws, table: &str) -> Self {
         Self { dynamodb: aws.dynamodb.clone(), table: table.to_owned() }
     }
 
-    /// Makes a change; says how often it had to be tried again. A change that was made twice because an answer was lost is
-    /// the same change.
-    pub(crate) async fn make(&self, write: &Write) -> Result<u64, AwsError> {
-        let deadline = Instant::now() + PATIENCE;
+    /// Makes a change and returns the number of retries. Making a change twice, as happens when a response is lost, has the
+    /// same result as making it once.
+    pub(crate) async fn write(&self, write: &Write) -> Result<u64, AwsError> {
+        let deadline = Instant::now() + RETRY_TIMEOUT;
         let mut pause = FIRST_PAUSE;
         for retried in 0.. {
             let Err(error) = self.call(write).await else { return Ok(retried) };
             let pausing = pause.mul_f64(0.5 + fastrand::f64() / 2.0);
-            if !passes(&error) || Instant::now() + pausing > deadline {
+            if !is_transient(&error) || Instant::now() + pausing > deadline {
                 return Err(error);
             }
             tokio::time::sleep(pausing).await;
@@ -53,16 +53,16 @@ impl Changer {
     async fn call(&self, write: &Write) -> Result<(), AwsError> {
         match write {
             Write::Put(item) => {
-                let call = self.dynamodb.put_item().table_name(&self.table).set_item(Some(attributes(item)));
+                let call = self.dynamodb.put_item().table_name(&self.table).set_item(Some(attribute_values(item)));
                 aws(call.send().await).map(|_| ())
             }
             Write::Update { key, set, remove } => {
-                let mut call = self.dynamodb.update_item().table_name(&self.table).set_key(Some(attributes(key)));
+                let mut call = self.dynamodb.update_item().table_name(&self.table).set_key(Some(attribute_values(key)));
                 let mut clauses = Vec::new();
                 for (place, (name, value)) in set.iter().enumerate() {
                     call = call
                         .expression_attribute_names(format!("#s{place}"), name)
-                        .expression_attribute_values(format!(":s{place}"), attribute(value));
+                        .expression_attribute_values(format!(":s{place}"), attribute_value(value));
                     clauses.push(format!("#s{place} = :s{place}"));
                 }
                 let mut expression =
@@ -78,22 +78,22 @@ impl Changer {
                 aws(call.send().await).map(|_| ())
             }
             Write::Delete(key) => {
-                let call = self.dynamodb.delete_item().table_name(&self.table).set_key(Some(attributes(key)));
+                let call = self.dynamodb.delete_item().table_name(&self.table).set_key(Some(attribute_values(key)));
                 aws(call.send().await).map(|_| ())
             }
         }
     }
 }
 
-/// What changes of a table look like.
+/// What the stream records of a table look like.
 #[derive(Debug)]
-pub(crate) struct Source {
+pub(crate) struct TableSchema {
     pub(crate) key: TableKey,
     pub(crate) view: View,
 }
 
-/// Asks for a table's key, and for what its stream carries.
-pub(crate) async fn source(aws: &Aws, table: &str) -> anyhow::Result<Source> {
+/// Calls `DescribeTable` for the table's key schema and its stream's view type.
+pub(crate) async fn describe(aws: &Aws, table: &str) -> anyhow::Result<TableSchema> {
     let call = aws.dynamodb.describe_table().table_name(table).send().await;
     let what = || format!("describing DynamoDB table ({table})");
     let table = crate::aws::aws(call).with_context(what)?.table.context("DescribeTable: an answer without a table")?;
@@ -111,26 +111,5 @@ pub(crate) async fn source(aws: &Aws, table: &str) -> anyhow::Result<Source> {
     let sort = attribute(KeyType::Range);
     let view = table.stream_specification.as_ref().and_then(|stream| stream.stream_view_type.clone());
     let view = view.and_then(|view| View::from_name(view.as_str())).context("the table has no stream")?;
-    Ok(Source { key: TableKey { partition, sort }, view })
-}
-
-/// An item as the SDK has it.
-pub(crate) fn attributes(item: &Item) -> Found {
-    item.iter().map(|(name, value)| (name.clone(), attribute(value))).collect()
-}
-
-/// A value as the SDK has it.
-pub(crate) fn attribute(value: &Attribute) -> AttributeValue {
-    match value {
-        Attribute::S(text) => AttributeValue::S(text.clone()),
-        Attribute::N(number) => AttributeValue::N(number.clone()),
-        Attribute::B(bytes) => AttributeValue::B(Blob::new(bytes.as_slice())),
-        Attribute::Bool(bool) => AttributeValue::Bool(*bool),
-        Attribute::Null => AttributeValue::Null(true),
-        Attribute::List(list) => AttributeValue::L(list.iter().map(attribute).collect()),
-        Attribute::Map(map) => AttributeValue::M(attributes(map)),
-        Attribute::Strings(set) => AttributeValue::Ss(set.clone()),
-        Attribute::Numbers(set) => AttributeValue::Ns(set.clone()),
-        Attribute::Binaries(set) => AttributeValue::Bs(set.iter().map(|bytes| Blob::new(bytes.as_slice())).collect()),
-    }
+    Ok(TableSchema { key: TableKey { partition, sort }, view })
 }

@@ -1,0 +1,28 @@
+//! Items of recipes as the types that the DynamoDB SDK takes.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::primitives::Blob;
+use aws_sdk_dynamodb::types::AttributeValue;
+use streamkit_recipes::{Attribute, Item};
+
+/// Converts an item, or the key of one.
+pub fn attribute_values(item: &Item) -> HashMap<String, AttributeValue> {
+    item.iter().map(|(name, value)| (name.clone(), attribute_value(value))).collect()
+}
+
+/// Converts the value of one attribute.
+pub fn attribute_value(value: &Attribute) -> AttributeValue {
+    match value {
+        Attribute::S(text) => AttributeValue::S(text.clone()),
+        Attribute::N(number) => AttributeValue::N(number.clone()),
+        Attribute::B(bytes) => AttributeValue::B(Blob::new(bytes.as_slice())),
+        Attribute::Bool(bool) => AttributeValue::Bool(*bool),
+        Attribute::Null => AttributeValue::Null(true),
+        Attribute::List(list) => AttributeValue::L(list.iter().map(attribute_value).collect()),
+        Attribute::Map(map) => AttributeValue::M(attribute_values(map)),
+        Attribute::Strings(set) => AttributeValue::Ss(set.clone()),
+        Attribute::Numbers(set) => AttributeValue::Ns(set.clone()),
+        Attribute::Binaries(set) => AttributeValue::Bs(set.iter().map(|bytes| Blob::new(bytes.as_slice())).collect()),
+    }
+}

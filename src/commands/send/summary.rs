@@ -1,0 +1,72 @@
+//! What was sent: the document of `send --json`, and its text.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+/// The document of `send --json`.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Summary {
+    pub(super) sent: u64,
+    pub(super) failed: u64,
+    pub(super) retried: u64,
+    /// Sent events that the recipe rejects.
+    pub(super) poison: u64,
+    /// Payload that was sent.
+    pub(super) bytes: u64,
+    pub(super) seconds: f64,
+    pub(super) records_per_second: f64,
+    /// Generates the same events again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) seed: Option<u64>,
+    /// Lines that are not JSON.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) not_json: Option<u64>,
+    /// What was done to a table's items.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) changes: Option<ChangeCounts>,
+}
+
+/// How many changes of each kind were made.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct ChangeCounts {
+    pub(super) puts: u64,
+    pub(super) updates: u64,
+    pub(super) deletes: u64,
+}
+
+impl Summary {
+    /// Sets the duration and the rate.
+    pub(super) fn conclude(&mut self, took: Duration) {
+        let milliseconds = u32::try_from(took.as_millis().max(1)).unwrap_or(u32::MAX);
+        self.seconds = f64::from(milliseconds) / 1_000.0;
+        let sent = f64::from(u32::try_from(self.sent).unwrap_or(u32::MAX));
+        self.records_per_second = (sent / self.seconds * 10.0).round() / 10.0;
+    }
+
+    /// The line for people; `name` is the stream's or the table's.
+    pub(super) fn text(&self, name: &str) -> String {
+        let Self { sent, failed, retried, poison, bytes, seconds, records_per_second, .. } = self;
+        let mut parts = vec![format!("{records_per_second:.0} a second"), format!("{} KB", bytes.div_ceil(1_000))];
+        let what = if let Some(ChangeCounts { puts, updates, deletes }) = &self.changes {
+            parts.push(format!("{puts} items put, {updates} changed, {deletes} deleted"));
+            "changes"
+        } else {
+            parts.push(format!("{poison} of them poison"));
+            "events"
+        };
+        if *retried > 0 {
+            parts.push(format!("{retried} sent again"));
+        }
+        if *failed > 0 {
+            parts.push(format!("{failed} failed"));
+        }
+        if let Some(not_json) = self.not_json.filter(|lines| *lines > 0) {
+            parts.push(format!("{not_json} lines are not JSON and were sent as they are"));
+        }
+        if let Some(seed) = self.seed {
+            parts.push(format!("seed {seed}"));
+        }
+        format!("sent {sent} {what} to {name} in {seconds:.1} s: {}\n", parts.join(", "))
+    }
+}
