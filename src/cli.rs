@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::commands;
 use crate::interrupt::Interrupt;
@@ -46,6 +46,9 @@ pub(crate) struct Global {
     /// Show no progress
     #[arg(short, long, global = true, help_heading = "Output")]
     pub(crate) quiet: bool,
+    /// Log each AWS call on stderr; -vv: each attempt too
+    #[arg(short, long, global = true, action = ArgAction::Count, help_heading = "Output")]
+    pub(crate) verbose: u8,
     /// How many resources to work on at the same time
     #[arg(long, global = true, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256), help_heading = "How")]
     pub(crate) parallelism: u16,
@@ -70,6 +73,9 @@ enum Command {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let reporter = Reporter::new(cli.global.json, cli.global.quiet);
+    if let Err(mistake) = reporter.start_log(cli.global.verbose) {
+        return reporter.ended(Err(mistake.into()));
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return reporter.ended(Err(error.into())),

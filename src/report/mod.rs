@@ -4,6 +4,7 @@ pub(crate) mod exit_code;
 mod findings;
 mod human;
 mod json;
+mod log;
 mod progress;
 mod reporter;
 

@@ -29,12 +29,12 @@ enum Shown {
 }
 
 impl Progress {
-    /// `nodes` are the names that will come, for alignment.
-    pub(super) fn new<'a>(quiet: bool, terminal: bool, nodes: impl Iterator<Item = &'a str>) -> Self {
-        let shown = match (quiet, terminal) {
+    /// `bars` are where spinners go, on a terminal; `nodes` are the names that will come, for alignment.
+    pub(super) fn new<'a>(quiet: bool, bars: Option<MultiProgress>, nodes: impl Iterator<Item = &'a str>) -> Self {
+        let shown = match (quiet, bars) {
             (true, _) => Shown::Nothing,
-            (false, false) => Shown::Lines { said: BTreeMap::new() },
-            (false, true) => Shown::Spinners { all: MultiProgress::new(), running: BTreeMap::new() },
+            (false, None) => Shown::Lines { said: BTreeMap::new() },
+            (false, Some(all)) => Shown::Spinners { all, running: BTreeMap::new() },
         };
         Self { shown, width: nodes.map(str::len).max().unwrap_or(0) }
     }

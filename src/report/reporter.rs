@@ -4,13 +4,14 @@ use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle};
 use serde::Serialize;
 
 use super::exit_code;
 use super::findings::{draw, draw_advice};
 use super::human;
 use super::json::RunReport;
+use super::log;
 use super::progress::Progress;
 use crate::aws::{NoRegion, aws_error, hint};
 use crate::failure::{Hint, Interrupted, Shown, Usage};
@@ -29,13 +30,23 @@ pub(crate) struct Reporter {
     quiet: bool,
     terminal: bool,
     color: bool,
+    /// All bars that are shown, so that what is printed meanwhile goes above them.
+    bars: MultiProgress,
 }
 
 impl Reporter {
     pub(crate) fn new(json: bool, quiet: bool) -> Self {
         let terminal = std::io::stderr().is_terminal();
         let color = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        Self { json, quiet, terminal, color }
+        Self { json, quiet, terminal, color, bars: MultiProgress::new() }
+    }
+
+    /// Starts the log, if `-v` or the environment asks for it.
+    ///
+    /// # Errors
+    /// What the environment asks for is no filter.
+    pub(crate) fn start_log(&self, verbose: u8) -> Result<(), Usage> {
+        log::start(verbose, &self.bars)
     }
 
     /// Text for people, on stdout; nothing with `--json`.
@@ -93,7 +104,7 @@ impl Reporter {
 
     /// Shows a run as it goes.
     pub(crate) fn progress<'a>(&self, nodes: impl Iterator<Item = &'a str>) -> Progress {
-        Progress::new(self.quiet, self.terminal, nodes)
+        Progress::new(self.quiet, self.terminal.then(|| self.bars.clone()), nodes)
     }
 
     /// A spinner for work before the plan; elsewhere than on a terminal, its first message is a line.
@@ -113,9 +124,8 @@ impl Reporter {
 
     /// A bar that counts to `length`, or a spinner that counts without end.
     pub(crate) fn bar(&self, length: Option<u64>, what: &str) -> Bar {
-        let target =
-            if self.quiet || !self.terminal { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
-        let bar = ProgressBar::with_draw_target(length, target);
+        let bar = ProgressBar::with_draw_target(length, ProgressDrawTarget::hidden());
+        let bar = if self.quiet || !self.terminal { bar } else { self.bars.add(bar) };
         let template = match length {
             Some(_) => "{msg} [{bar:30}] {human_pos}/{human_len}  {per_sec}  {eta}",
             None => "{spinner} {msg} {human_pos}  {per_sec}  {elapsed}",
