@@ -7,23 +7,24 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::Path;
 
-use anyhow::Context as _;
 use serde::Deserialize as _;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::file::{Unreadable, read_text};
 use super::finding::{Finding, Findings, did_you_mean};
 use super::lint::{Advices, lint};
 use super::reference::{Kind, Reference};
 use super::types::Spec;
 use super::{check, names};
+use crate::failure::Hint;
 
 /// Reads and checks the spec at `path`, for the given stage, and gives advice on it.
 ///
 /// # Errors
 /// [`Findings`] when the file is not a correct spec; an I/O error with its path when it cannot be read.
 pub(crate) fn load(path: &Path, stage: Option<&str>) -> anyhow::Result<(Spec, Advices)> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("reading the spec {}", path.display()))?;
+    let text = read_text(path).map_err(|why| unreadable(path, why))?;
     let folder = path.parent().unwrap_or(Path::new(""));
     match parse(&text, folder, stage) {
         Ok(spec) => {
@@ -31,6 +32,15 @@ pub(crate) fn load(path: &Path, stage: Option<&str>) -> anyhow::Result<(Spec, Ad
             Ok((spec, Advices { path: path.to_owned(), text, all }))
         }
         Err(all) => Err(Findings { path: path.to_owned(), text, all }.into()),
+    }
+}
+
+/// What is no spec at all is a mistake in how streamkit was called.
+fn unreadable(path: &Path, why: Unreadable) -> anyhow::Error {
+    let path = path.display();
+    match why {
+        Unreadable::Failed(error) => anyhow::Error::from(error).context(format!("reading the spec {path}")),
+        why => Hint::usage(format!("{path} is no spec: {why}"), "name a TOML file, such as `streamkit init` writes"),
     }
 }
 
@@ -150,7 +160,8 @@ impl Reader<'_> {
                 .get(span.clone())
                 .and_then(|table| table.find('\n'))
                 .map_or(span.end, |line| span.start + line);
-            return Finding::new(span.start..end, format!("`{field}` is missing")).help(format!("add `{field} = …`"));
+            return Finding::new(span.start..end, format!("`{field}` is missing"))
+                .help(format!("add `{field} = …`"));
         }
         if let Some((what, rest)) = message.split_once(": write ") {
             return Finding::new(span, what).help(format!("write {rest}"));

@@ -1,6 +1,7 @@
 //! The pipeline file: its types, how it is read, and what makes it wrong.
 
 mod check;
+mod file;
 mod finding;
 mod lint;
 mod load;
@@ -13,6 +14,7 @@ mod units;
 mod values;
 mod watch;
 
+pub(crate) use file::read_text;
 pub(crate) use finding::{Finding, Findings};
 pub(crate) use lint::Advices;
 pub(crate) use load::{is_zip, load};
