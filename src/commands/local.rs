@@ -14,6 +14,7 @@ use crate::cli::Global;
 use crate::daemon::{self, Running, StartOptions};
 use crate::failure::Hint;
 use crate::home::Home;
+use crate::interrupt;
 use crate::report::{Reporter, exit_code};
 
 /// Look after the embedded AWS
@@ -213,9 +214,7 @@ async fn serve(home: &Home, port: u16, rehearse: &Rehearse, global: &Global) -> 
             &Running { endpoint: format!("http://{address}"), pid: std::process::id(), region: Some(region) },
         )
     };
-    let served = streamkit_local::serve(options, ready, async {
-        let _ = tokio::signal::ctrl_c().await;
-    });
+    let served = streamkit_local::serve(options, ready, interrupt::requested());
     let mut served = std::pin::pin!(served);
     tokio::select! {
         result = &mut served => result?,

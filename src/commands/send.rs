@@ -122,7 +122,7 @@ pub(crate) async fn run(
     args: &Args,
     global: &Global,
     reporter: &Reporter,
-    interrupt: Interrupt,
+    mut interrupt: Interrupt,
 ) -> anyhow::Result<ExitCode> {
     if args.duration == Some(Seconds(0)) {
         return Err(Usage("--duration 0s leaves no time to send anything".to_owned()).into());
@@ -130,7 +130,7 @@ pub(crate) async fn run(
     if let Some(file) = &args.from {
         check_file(file)?;
     }
-    let session = Session::open(&args.spec.spec, global, reporter, Start::Never).await?;
+    let session = interrupt.unless(Session::open(&args.spec.spec, global, reporter, Start::Never)).await?;
     let flow = session.flow(args.function.as_deref())?;
     let recipe = flow.recipe()?;
     let samples = match recipe.samples() {
