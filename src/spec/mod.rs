@@ -15,7 +15,7 @@ mod values;
 mod watch;
 
 pub(crate) use file::read_text;
-pub(crate) use finding::{Finding, Findings};
+pub(crate) use finding::{Finding, Findings, did_you_mean};
 pub(crate) use lint::Advices;
 pub(crate) use load::{is_zip, load};
 pub(crate) use names::{Naming, mistake_in_name};
