@@ -12,6 +12,7 @@ mod command_line;
 mod fan_out;
 mod flow;
 mod harness;
+mod log;
 mod moto;
 mod own_code;
 mod rehearsal;
