@@ -1,12 +1,13 @@
 //! The command line's types, and the way from arguments to exit code.
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::{ArgAction, Args, Parser, Subcommand};
+use clap::{ArgAction, Args, ColorChoice, Parser, Subcommand, ValueEnum as _};
 
 use crate::commands;
 use crate::interrupt::Interrupt;
-use crate::report::{Reporter, exit_code};
+use crate::report::{Reporter, arguments_ended, choose_colours, exit_code};
 
 /// Recipe-as-code for AWS event streaming.
 ///
@@ -46,6 +47,9 @@ pub(crate) struct Global {
     /// Show no progress
     #[arg(short, long, global = true, help_heading = "Output")]
     pub(crate) quiet: bool,
+    /// Colour the output; auto: on a terminal, unless NO_COLOR is set
+    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t, help_heading = "Output")]
+    pub(crate) color: ColorChoice,
     /// Log each AWS call on stderr; -vv: each attempt too
     #[arg(short, long, global = true, action = ArgAction::Count, help_heading = "Output")]
     pub(crate) verbose: u8,
@@ -71,7 +75,11 @@ enum Command {
 
 /// Parses the arguments, runs the command, reports how it ended.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    choose_colours(colours(std::env::args_os().skip(1)));
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(answer) => return arguments_ended(&answer),
+    };
     let reporter = Reporter::new(cli.global.json, cli.global.quiet);
     if let Err(mistake) = reporter.start_log(cli.global.verbose) {
         return reporter.ended(Err(mistake.into()));
@@ -86,6 +94,30 @@ pub fn main() -> ExitCode {
     reporter.ended(result)
 }
 
+/// What `--color` says, looked for before clap reads the arguments: its own help and mistakes have colours too.
+/// What is no choice, clap refuses.
+fn colours(arguments: impl Iterator<Item = OsString>) -> ColorChoice {
+    let mut arguments = arguments.take_while(|argument| argument != "--");
+    let mut choice = ColorChoice::Auto;
+    while let Some(argument) = arguments.next() {
+        let value = match argument.to_str() {
+            Some("--color") => arguments.next().and_then(|value| value.into_string().ok()),
+            Some(argument) => argument.strip_prefix("--color=").map(str::to_owned),
+            None => None,
+        };
+        choice = value.and_then(|value| ColorChoice::from_str(&value, true).ok()).unwrap_or(choice);
+    }
+    choice
+}
+
+/// Does blocking work beside the listening for signals, so that they end it.
+async fn blocking(
+    interrupt: &mut Interrupt,
+    work: impl FnOnce() -> anyhow::Result<ExitCode> + Send + 'static,
+) -> anyhow::Result<ExitCode> {
+    interrupt.unless(async { tokio::task::spawn_blocking(work).await? }).await
+}
+
 #[expect(clippy::large_futures, reason = "one of them runs, once, from the start of the process to its end")]
 async fn run(cli: Cli, reporter: &Reporter) -> anyhow::Result<ExitCode> {
     let global = cli.global;
@@ -95,8 +127,14 @@ async fn run(cli: Cli, reporter: &Reporter) -> anyhow::Result<ExitCode> {
     }
     let mut interrupt = Interrupt::listen();
     match cli.command {
-        Command::Init(args) => commands::init::run(&args, reporter),
-        Command::Check(args) => commands::check::run(&args, &global, reporter),
+        Command::Init(args) => {
+            let reporter = reporter.clone();
+            blocking(&mut interrupt, move || commands::init::run(&args, &reporter)).await
+        }
+        Command::Check(args) => {
+            let reporter = reporter.clone();
+            blocking(&mut interrupt, move || commands::check::run(&args, &global, &reporter)).await
+        }
         Command::Plan(args) => interrupt.unless(commands::plan::run(&args, &global, reporter)).await,
         Command::Up(args) => commands::up::run(&args, &global, reporter, interrupt).await,
         Command::Status(args) => interrupt.unless(commands::status::run(&args, &global, reporter)).await,

@@ -92,7 +92,7 @@ pub(crate) async fn run(
         reporter.document(&run_report(&pipeline, stage.as_deref(), plan, None, seconds()))?;
         return Err(Shown.into());
     }
-    let question = question(&found, &cx);
+    let question = question(&found, &cx, global.json);
     if !args.yes && !reporter.confirm(&question, &mut interrupt).await? {
         reporter.note("nothing was deleted");
         return Ok(ExitCode::from(exit_code::FAILED));
@@ -114,16 +114,14 @@ pub(crate) async fn run(
     Err(Hint::error(format!("still there: {}", labels.join(", ")), "run the same command again"))
 }
 
-/// Names what holds data, with how much, before it asks.
-fn question(found: &[Leftover], cx: &Cx) -> String {
-    use std::fmt::Write as _;
-    let mut text = String::new();
-    for (leftover, holds) in found.iter().filter_map(|leftover| leftover.holds.as_ref().map(|holds| (leftover, holds)))
-    {
-        let _ = writeln!(text, "{} goes with {holds}", leftover.resource.label());
-    }
-    let _ = write!(text, "delete these {} resources in account {}, {}?", found.len(), cx.aws.account, cx.aws.region);
-    text
+/// What each of them holds is said by the plan above it, and where that is not shown (`--json`), here.
+fn question(found: &[Leftover], cx: &Cx, json: bool) -> String {
+    let holding = found.iter().filter(|leftover| leftover.holds.is_some()).count();
+    let data = if holding == 0 { String::new() } else { format!(" and the data in {holding} of them,") };
+    let told = found.iter().filter(|_| json).filter_map(|leftover| Some((leftover, leftover.holds.as_ref()?)));
+    let told: String =
+        told.map(|(leftover, holds)| format!("{}: {holds} will be deleted\n", leftover.resource.label())).collect();
+    format!("{told}delete these {} resources{data} in account {}, {}?", found.len(), cx.aws.account, cx.aws.region)
 }
 
 /// Whose resources to delete.

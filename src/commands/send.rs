@@ -28,7 +28,7 @@ use crate::events::{Batch, Producer, Put, RECORD_BYTES};
 use crate::failure::{Hint, Interrupted, Shown, Usage};
 use crate::interrupt::Interrupt;
 use crate::pipeline::Flow;
-use crate::report::{Bar, Reporter, exit_code};
+use crate::report::{Bar, Reporter, exit_code, rate_text};
 use crate::spec::Seconds;
 use crate::writes::{self, Changer};
 
@@ -410,7 +410,7 @@ fn conclude(summary: &mut Summary, took: Duration) {
 
 fn text(summary: &Summary, stream: &str) -> String {
     let Summary { sent, failed, retried, poison, bytes, seconds, records_per_second, .. } = summary;
-    let mut parts = vec![format!("{records_per_second:.0} a second"), format!("{} KB", bytes.div_ceil(1_000))];
+    let mut parts = vec![rate_text(*records_per_second), format!("{} KB", bytes.div_ceil(1_000))];
     let what = if let Some(ChangeCounts { puts, updates, deletes }) = &summary.changes {
         parts.push(format!("{puts} items put, {updates} changed, {deletes} deleted"));
         "changes"

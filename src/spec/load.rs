@@ -51,6 +51,7 @@ fn parse(text: &str, folder: &Path, stage: Option<&str>) -> Result<Spec, Vec<Fin
         let end = text.len();
         let finding = |error: toml::de::Error| {
             Finding::new(error.span().unwrap_or(end..end), format!("this is not TOML: {}", error.message()))
+                .id("not-toml")
         };
         let mut findings: Vec<_> = errors.into_iter().map(finding).collect();
         findings.sort_by_key(|finding| finding.span.start);
@@ -144,12 +145,13 @@ impl Reader<'_> {
                 Some(meant) => format!("did you mean `{meant}`?"),
                 None => format!("known keys here: {}", known.join(", ")),
             };
-            return Finding::new(span, format!("unknown key `{word}`")).help(help);
+            return Finding::new(span, format!("unknown key `{word}`")).id("unknown-key").help(help);
         }
         if message.starts_with("unknown variant") {
             let word = words.next().unwrap_or_default();
             let known: Vec<String> = words.map(|word| format!("\"{word}\"")).collect();
             return Finding::new(span, format!("`{word}` is not one of the values that this key takes"))
+                .id("unknown-value")
                 .help(format!("write {}", known.join(" or ")));
         }
         if message.starts_with("missing field") {
@@ -161,12 +163,13 @@ impl Reader<'_> {
                 .and_then(|table| table.find('\n'))
                 .map_or(span.end, |line| span.start + line);
             return Finding::new(span.start..end, format!("`{field}` is missing"))
+                .id("missing-key")
                 .help(format!("add `{field} = …`"));
         }
         if let Some((what, rest)) = message.split_once(": write ") {
-            return Finding::new(span, what).help(format!("write {rest}"));
+            return Finding::new(span, what).id("wrong-value").help(format!("write {rest}"));
         }
-        Finding::new(span, message.replace("invalid type: ", "wrong type: "))
+        Finding::new(span, message.replace("invalid type: ", "wrong type: ")).id("wrong-value")
     }
 }
 

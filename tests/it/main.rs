@@ -14,6 +14,7 @@ mod flow;
 mod harness;
 mod log;
 mod moto;
+mod output;
 mod own_code;
 mod rehearsal;
 mod scaling;
