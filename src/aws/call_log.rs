@@ -10,6 +10,7 @@ use aws_smithy_runtime_api::client::interceptors::context::{
     BeforeSerializationInterceptorContextRef, BeforeTransmitInterceptorContextRef, FinalizerInterceptorContextRef,
 };
 use aws_smithy_runtime_api::client::orchestrator::{HttpResponse, Metadata};
+use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::config_bag::{ConfigBag, Storable, StoreReplace};
 use aws_types::request_id::RequestId as _;
@@ -119,7 +120,7 @@ fn result(context: &FinalizerInterceptorContextRef<'_>) -> String {
     {
         return error_code(response).unwrap_or_else(|| format!("HTTP-{}", response.status().as_u16()));
     }
-    let timeout = error.is_timeout_error() || error.as_connector_error().is_some_and(|error| error.is_timeout());
+    let timeout = error.is_timeout_error() || error.as_connector_error().is_some_and(ConnectorError::is_timeout);
     match (timeout, error.is_connector_error(), error.is_response_error()) {
         (true, ..) => "Timeout",
         (_, true, _) => "Unreachable",

@@ -119,8 +119,9 @@ fn question(found: &[Leftover], cx: &Cx, json: bool) -> String {
     let holding = found.iter().filter(|leftover| leftover.holds.is_some()).count();
     let data = if holding == 0 { String::new() } else { format!(" and the data in {holding} of them,") };
     let told = found.iter().filter(|_| json).filter_map(|leftover| Some((leftover, leftover.holds.as_ref()?)));
-    let told: String =
+    let told: Vec<_> =
         told.map(|(leftover, holds)| format!("{}: {holds} will be deleted\n", leftover.resource.label())).collect();
+    let told = told.concat();
     format!("{told}delete these {} resources{data} in account {}, {}?", found.len(), cx.aws.account, cx.aws.region)
 }
 

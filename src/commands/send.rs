@@ -130,7 +130,8 @@ pub(crate) async fn run(
     if let Some(file) = &args.from {
         check_file(file)?;
     }
-    let session = interrupt.unless(Session::open(&args.spec.spec, global, reporter, Start::Never)).await?;
+    let opened = Box::pin(Session::open(&args.spec.spec, global, reporter, Start::Never));
+    let session = interrupt.unless(opened).await?;
     let flow = session.flow(args.function.as_deref())?;
     let recipe = flow.recipe()?;
     let samples = match recipe.samples() {

@@ -28,7 +28,6 @@ pub(crate) type Bar = ProgressBar;
 
 /// Writes data to stdout and everything else to stderr.
 #[derive(Debug, Clone)]
-#[expect(clippy::struct_excessive_bools, reason = "each is one independent choice of the user or fact of the terminal")]
 pub(crate) struct Reporter {
     json: bool,
     quiet: bool,

@@ -32,13 +32,13 @@ fn log_shows_each_call_and_no_secret_whatever_is_asked_for() {
         }
         output
     };
-    let send = ["send", spec, "--from", events.to_str().unwrap()];
+    let events_of_file = ["send", spec, "--from", events.to_str().unwrap()];
 
     let run =
         |args: &[&str], log: &str| run_at(&["--endpoint-url", &endpoint, "--region", "us-east-1", "--json"], args, log);
     let up = run_at(&["--local", "--json"], &["up", spec, "--yes"], "trace");
     assert_eq!(lines(&up, "Lambda CreateFunction").len(), 2, "an attempt and the call: {}", up.stderr);
-    let sent = run(&[&send[..], &["-vv"]].concat(), "");
+    let sent = run(&[&events_of_file[..], &["-vv"]].concat(), "");
     let [attempt, call] = lines(&sent, "Kinesis PutRecords")[..] else { panic!("{}", sent.stderr) };
     assert!(attempt.contains("DEBUG") && attempt.contains("attempt=1 ms="), "{attempt}");
     for part in ["INFO", " ms=", " result=ok attempts=1 request_id="] {
@@ -46,12 +46,12 @@ fn log_shows_each_call_and_no_secret_whatever_is_asked_for() {
     }
 
     // A flag beats the environment, one `v` leaves the attempts out, and no `v` everything.
-    let sent = run(&[&send[..], &["-v"]].concat(), "trace");
+    let sent = run(&[&events_of_file[..], &["-v"]].concat(), "trace");
     assert_eq!(lines(&sent, "Kinesis PutRecords").len(), 1, "{}", sent.stderr);
     assert!(!sent.stderr.contains("DEBUG"), "{}", sent.stderr);
-    let sent = run(&send, "");
+    let sent = run(&events_of_file, "");
     assert!(!sent.stderr.contains("streamkit::aws"), "{}", sent.stderr);
-    let sent = run(&send, "aws_smithy_runtime=trace,hyper=trace,aws_config=trace");
+    let sent = run(&events_of_file, "aws_smithy_runtime=trace,hyper=trace,aws_config=trace");
     assert!(!sent.stderr.contains("TRACE") && !sent.stderr.contains("DEBUG"), "{}", sent.stderr);
 }
 
