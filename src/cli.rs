@@ -1,13 +1,14 @@
 //! The command line's types, and the way from arguments to exit code.
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{ColorChoice, Parser, Subcommand, ValueEnum as _};
 
 use crate::commands;
 use crate::interrupt::Interrupt;
 use crate::options::Global;
-use crate::report::{Reporter, exit_code};
+use crate::report::{Reporter, arguments_ended, choose_colours, exit_code};
 
 /// Recipe-as-code for AWS event streaming.
 ///
@@ -40,8 +41,15 @@ enum Command {
 
 /// Parses the arguments, runs the command, reports how it ended.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    choose_colours(colours(std::env::args_os().skip(1)));
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(answer) => return arguments_ended(&answer),
+    };
     let reporter = Reporter::new(cli.global.json, cli.global.quiet);
+    if let Err(mistake) = reporter.start_log(cli.global.verbose) {
+        return reporter.ended(Err(mistake.into()));
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return reporter.ended(Err(error.into())),
@@ -50,6 +58,30 @@ pub fn main() -> ExitCode {
     // A build or a read may still be running after an interrupt; nothing is waited for.
     runtime.shutdown_background();
     reporter.ended(result)
+}
+
+/// What `--color` says, looked for before clap reads the arguments: its own help and mistakes have colours too.
+/// What is no choice, clap refuses.
+fn colours(arguments: impl Iterator<Item = OsString>) -> ColorChoice {
+    let mut arguments = arguments.take_while(|argument| argument != "--");
+    let mut choice = ColorChoice::Auto;
+    while let Some(argument) = arguments.next() {
+        let value = match argument.to_str() {
+            Some("--color") => arguments.next().and_then(|value| value.into_string().ok()),
+            Some(argument) => argument.strip_prefix("--color=").map(str::to_owned),
+            None => None,
+        };
+        choice = value.and_then(|value| ColorChoice::from_str(&value, true).ok()).unwrap_or(choice);
+    }
+    choice
+}
+
+/// Does blocking work beside the listening for signals, so that they end it.
+async fn blocking(
+    interrupt: &mut Interrupt,
+    work: impl FnOnce() -> anyhow::Result<ExitCode> + Send + 'static,
+) -> anyhow::Result<ExitCode> {
+    interrupt.unless(async { tokio::task::spawn_blocking(work).await? }).await
 }
 
 #[expect(clippy::large_futures, reason = "one of them runs, once, from the start of the process to its end")]
@@ -61,8 +93,14 @@ async fn run(cli: Cli, reporter: &Reporter) -> anyhow::Result<ExitCode> {
     }
     let mut interrupt = Interrupt::listen();
     match cli.command {
-        Command::Init(args) => commands::init::run(&args, reporter),
-        Command::Check(args) => commands::check::run(&args, &global, reporter),
+        Command::Init(args) => {
+            let reporter = reporter.clone();
+            blocking(&mut interrupt, move || commands::init::run(&args, &reporter)).await
+        }
+        Command::Check(args) => {
+            let reporter = reporter.clone();
+            blocking(&mut interrupt, move || commands::check::run(&args, &global, &reporter)).await
+        }
         Command::Plan(args) => interrupt.unless(commands::plan::run(&args, &global, reporter)).await,
         Command::Up(args) => commands::up::run(&args, &global, reporter, interrupt).await,
         Command::Status(args) => interrupt.unless(commands::status::run(&args, &global, reporter)).await,

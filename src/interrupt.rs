@@ -47,8 +47,9 @@ impl Interrupt {
     }
 }
 
+/// Returns when Ctrl-C or a polite kill comes.
 #[cfg(unix)]
-async fn requested() {
+pub(crate) async fn requested() {
     use tokio::signal::unix::{SignalKind, signal};
     let Ok(mut terminate) = signal(SignalKind::terminate()) else {
         let _ = tokio::signal::ctrl_c().await;
@@ -61,6 +62,6 @@ async fn requested() {
 }
 
 #[cfg(not(unix))]
-async fn requested() {
+pub(crate) async fn requested() {
     let _ = tokio::signal::ctrl_c().await;
 }

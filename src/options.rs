@@ -1,6 +1,6 @@
 //! The options that every command takes.
 
-use clap::Args;
+use clap::{ArgAction, Args, ColorChoice};
 
 /// Options of every command.
 #[derive(Debug, Clone, Args)]
@@ -26,6 +26,12 @@ pub(crate) struct Global {
     /// Show no progress
     #[arg(short, long, global = true, help_heading = "Output")]
     pub(crate) quiet: bool,
+    /// Colour the output; auto: on a terminal, unless NO_COLOR is set
+    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t, help_heading = "Output")]
+    pub(crate) color: ColorChoice,
+    /// Log each AWS call on stderr; -vv: each attempt too
+    #[arg(short, long, global = true, action = ArgAction::Count, help_heading = "Output")]
+    pub(crate) verbose: u8,
     /// How many resources to work on at the same time
     #[arg(long, global = true, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256), help_heading = "How")]
     pub(crate) parallelism: u16,

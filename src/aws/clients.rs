@@ -8,6 +8,7 @@ use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_types::region::Region;
 
+use super::call_log::{self, CallLog};
 use super::error::aws;
 
 /// Where to connect, from the command line.
@@ -59,6 +60,17 @@ pub(crate) struct Aws {
 const ATTEMPTS: u32 = 5;
 const CALL_LIMIT: Duration = Duration::from_secs(60);
 
+/// A client of one service, with the settings that it alone has. It is watched if somebody reads the log.
+///
+/// A macro, since each service's crate has a `Builder` of its own, and the configuration that they share takes no interceptor.
+macro_rules! client {
+    ($service:ident, $config:expr $(, $setting:ident($value:expr))*) => {{
+        let builder = $service::config::Builder::from($config)$(.$setting($value))*;
+        let builder = if call_log::is_read() { builder.interceptor(CallLog) } else { builder };
+        $service::Client::from_conf(builder.build())
+    }};
+}
+
 impl Aws {
     /// Loads the configuration, and asks STS whose account it is.
     ///
@@ -91,7 +103,7 @@ impl Aws {
         let (account, caller) = if let Some(account) = &connection.account {
             (account.clone(), None)
         } else {
-            let caller = aws(aws_sdk_sts::Client::new(&config).get_caller_identity().send().await)
+            let caller = aws(client!(aws_sdk_sts, &config).get_caller_identity().send().await)
                 .context("asking STS whose account this is (GetCallerIdentity)")?;
             (caller.account().context("STS answered without an account")?.to_owned(), caller.arn)
         };
@@ -100,17 +112,18 @@ impl Aws {
             None => partition_of(&region).to_owned(),
         };
         Ok(Self {
-            kinesis: aws_sdk_kinesis::Client::new(&config),
-            dynamodb: aws_sdk_dynamodb::Client::new(&config),
-            dynamodbstreams: aws_sdk_dynamodbstreams::Client::new(&config),
-            autoscaling: aws_sdk_applicationautoscaling::Client::new(&config),
-            sqs: aws_sdk_sqs::Client::new(&config),
-            sns: aws_sdk_sns::Client::new(&config),
-            iam: aws_sdk_iam::Client::new(&config),
-            lambda: aws_sdk_lambda::Client::new(&config),
-            cloudwatch: aws_sdk_cloudwatch::Client::new(&config),
-            logs: aws_sdk_cloudwatchlogs::Client::new(&config),
-            s3: s3(&config),
+            kinesis: client!(aws_sdk_kinesis, &config),
+            dynamodb: client!(aws_sdk_dynamodb, &config),
+            dynamodbstreams: client!(aws_sdk_dynamodbstreams, &config),
+            autoscaling: client!(aws_sdk_applicationautoscaling, &config),
+            sqs: client!(aws_sdk_sqs, &config),
+            sns: client!(aws_sdk_sns, &config),
+            iam: client!(aws_sdk_iam, &config),
+            lambda: client!(aws_sdk_lambda, &config),
+            cloudwatch: client!(aws_sdk_cloudwatch, &config),
+            logs: client!(aws_sdk_cloudwatchlogs, &config),
+            // Another endpoint than AWS's has one name for all buckets.
+            s3: client!(aws_sdk_s3, &config, force_path_style(config.endpoint_url().is_some())),
             endpoint: config.endpoint_url().map(|url| url.trim_end_matches('/').to_owned()),
             region,
             account,
@@ -144,12 +157,6 @@ fn partition_of(region: &str) -> &'static str {
     } else {
         "aws"
     }
-}
-
-/// Another endpoint than AWS's has one name for all buckets.
-fn s3(config: &aws_config::SdkConfig) -> aws_sdk_s3::Client {
-    let path_style = config.endpoint_url().is_some();
-    aws_sdk_s3::Client::from_conf(aws_sdk_s3::config::Builder::from(config).force_path_style(path_style).build())
 }
 
 /// No region was given anywhere.

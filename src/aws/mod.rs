@@ -1,5 +1,6 @@
 //! What every resource needs of AWS: clients, error classes, retries, waits, tags and policies.
 
+mod call_log;
 mod clients;
 mod error;
 mod policy;

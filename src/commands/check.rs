@@ -9,9 +9,10 @@ use super::session::{SpecArgument, checked_stage, load_spec};
 use crate::options::Global;
 use crate::report::{Reporter, exit_code};
 
-/// Look through a pipeline file: mistakes, and advice that has an id; asks AWS nothing
+/// Check a pipeline file for mistakes and for what would surprise, without asking AWS
 ///
-/// `[lint] allow` in the file silences advice by its id, everywhere or, as in `no-bisect:function.processor`, in one section.
+/// Each warning has an id. `[lint] allow` in the file silences it by that id, everywhere or, as in
+/// `no-bisect:function.processor`, in one section.
 ///
 /// Example: streamkit check pipelines/retail-events.toml --strict
 #[derive(Debug, ClapArgs)]
@@ -19,7 +20,7 @@ use crate::report::{Reporter, exit_code};
 pub(crate) struct Args {
     #[command(flatten)]
     spec: SpecArgument,
-    /// Exit with 1 when there is any advice
+    /// Exit with 1 when there is any warning
     #[arg(long)]
     strict: bool,
 }
@@ -31,9 +32,9 @@ pub(crate) fn run(args: &Args, global: &Global, reporter: &Reporter) -> anyhow::
     reporter.advice(&advices);
     let count = advices.all.len();
     let said = match count {
-        0 => "no mistakes, no advice".to_owned(),
-        1 => "no mistakes, 1 piece of advice".to_owned(),
-        _ => format!("no mistakes, {count} pieces of advice"),
+        0 => "valid".to_owned(),
+        1 => "valid; 1 warning".to_owned(),
+        _ => format!("valid; {count} warnings"),
     };
     reporter.text(&format!("{}: {said}\n", args.spec.spec.display()));
     reporter.document(&json!({ "spec": args.spec.spec, "warnings": advices.warnings() }))?;

@@ -92,7 +92,7 @@ pub(crate) async fn run(
         reporter.document(&run_report(&pipeline, stage.as_deref(), plan, None, seconds()))?;
         return Err(Shown.into());
     }
-    let question = question(&found, &cx);
+    let question = question(&found, &cx, global.json);
     if !args.yes && !reporter.confirm(&question, &mut interrupt).await? {
         reporter.note("nothing was deleted");
         return Ok(ExitCode::from(exit_code::FAILED));
@@ -114,17 +114,16 @@ pub(crate) async fn run(
     Err(Hint::error(format!("still there: {}", labels.join(", ")), "run the same command again"))
 }
 
-/// Names what holds data, with how much, before it asks.
-fn question(found: &[Leftover], cx: &Cx) -> String {
-    use std::fmt::Write as _;
-    let mut text = String::new();
-    for (leftover, contents) in
-        found.iter().filter_map(|leftover| leftover.contents.as_ref().map(|contents| (leftover, contents)))
-    {
-        let _ = writeln!(text, "{} goes with {contents}", leftover.resource.label());
-    }
-    let _ = write!(text, "delete these {} resources in account {}, {}?", found.len(), cx.aws.account, cx.aws.region);
-    text
+/// What each of them contents is said by the plan above it, and where that is not shown (`--json`), here.
+fn question(found: &[Leftover], cx: &Cx, json: bool) -> String {
+    let holding = found.iter().filter(|leftover| leftover.contents.is_some()).count();
+    let data = if holding == 0 { String::new() } else { format!(" and the data in {holding} of them,") };
+    let told = found.iter().filter(|_| json).filter_map(|leftover| Some((leftover, leftover.contents.as_ref()?)));
+    let told: Vec<_> = told
+        .map(|(leftover, contents)| format!("{}: {contents} will be deleted\n", leftover.resource.label()))
+        .collect();
+    let told = told.concat();
+    format!("{told}delete these {} resources{data} in account {}, {}?", found.len(), cx.aws.account, cx.aws.region)
 }
 
 /// Whose resources to delete.

@@ -1,5 +1,6 @@
 //! `streamkit init`: a commented spec that works.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write as _};
@@ -12,8 +13,9 @@ use include_dir::{Dir, include_dir};
 use serde_json::json;
 use streamkit_recipes as recipes;
 
-use crate::failure::{Hint, Usage};
+use crate::failure::Hint;
 use crate::report::{Reporter, exit_code};
+use crate::spec::did_you_mean;
 
 /// The pipelines that come with streamkit: each is the template of its recipe.
 static PIPELINES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/pipelines");
@@ -50,8 +52,13 @@ pub(crate) fn run(args: &Args, reporter: &Reporter) -> anyhow::Result<ExitCode> 
         return Ok(exit_code::DONE);
     };
     let Some(template) = template(name) else {
-        let known: Vec<_> = recipes::all().iter().map(|recipe| recipe.name()).chain(names()).collect();
-        return Err(Usage(format!("there is no recipe or pipeline `{name}`; there is {}", known.join(", "))).into());
+        // Some pipelines have the name of their recipe.
+        let known: BTreeSet<_> = recipes::all().iter().map(|recipe| recipe.name()).chain(names()).collect();
+        let hint = match did_you_mean(name, known.iter().copied()) {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None => format!("choose one of {}", known.into_iter().collect::<Vec<_>>().join(", ")),
+        };
+        return Err(Hint::usage(format!("there is no recipe or pipeline `{name}`"), hint));
     };
     write(&args.output, template)?;
     reporter.text(&format!("wrote {0}; next: streamkit up {0} --local\n", args.output.display()));

@@ -13,14 +13,15 @@ use super::rehearse::Rehearse;
 use crate::daemon::{self, Running, StartOptions};
 use crate::failure::Hint;
 use crate::home::Home;
+use crate::interrupt;
 use crate::options::Global;
 use crate::report::{Reporter, exit_code};
 
 /// Look after the embedded AWS
 ///
-/// It serves Kinesis, DynamoDB, SQS, SNS, S3, IAM, STS, CloudWatch, CloudWatch Logs and Lambda on one loopback port, for any
-/// AWS tool: export AWS_ENDPOINT_URL with the address that `local start` prints, and any credentials. It keeps everything in
-/// memory: stopping it forgets all.
+/// It serves Kinesis, DynamoDB, SQS, SNS, S3, IAM, STS, CloudWatch, CloudWatch Logs and Lambda on one
+/// loopback port, for any AWS tool: export AWS_ENDPOINT_URL with the address that `local start`
+/// prints, and any credentials. It keeps everything in memory: stopping it forgets all.
 ///
 /// Example: streamkit local start --port 4599
 #[derive(Debug, ClapArgs)]
@@ -35,23 +36,26 @@ pub(crate) struct Args {
 enum Command {
     /// Start it, unless it runs, and print its address
     ///
-    /// With --latency and --faults it is as slow and as unreliable as AWS, or as a TOML file says, and all follows from the seed:
-    /// the n-th call of an operation on a resource always meets the same fate. Only calls from outside are delayed and fail.
+    /// With --latency and --faults it is as slow and as unreliable as AWS, or as a TOML file says, and
+    /// all follows from the seed: the n-th call of an operation on a resource always meets the same
+    /// fate. Only calls from outside are delayed and fail.
     ///
-    /// --latency FILE: times are "250ms", "10s" or "2m"; of two, calls take the first in the median and stay below the second in 99
-    /// of 100 cases, and changes take between the two. What the file does not name takes no time, or AWS's with base = "aws".
+    /// --latency FILE: times are "250ms", "10s" or "2m"; of two, calls take the first in the median and
+    /// stay below the second in 99 of 100 cases, and changes take between the two. What the file does
+    /// not name takes no time, or AWS's with base = "aws".
     ///
     ///   base = "aws"
-    ///   call = ["20ms", "120ms"]                      # all calls, unless narrowed below
-    ///   changes.stream-create = ["1s", "3s"]          # also stream-update, stream-delete, table-create, table-update,
-    ///                                                 # table-delete, role-propagation, function-create, function-update,
-    ///                                                 # mapping-create, mapping-update, mapping-delete, mapping-polling, queue-name
+    ///   call = ["20ms", "120ms"]                     # all calls, unless narrowed below
+    ///   # also stream-update, stream-delete, table-create, table-update, table-delete,
+    ///   # role-propagation, function-create, function-update, mapping-create, mapping-update,
+    ///   # mapping-delete, mapping-polling, queue-name
+    ///   changes.stream-create = ["1s", "3s"]
     ///   [lambda]
-    ///   call = "40ms"                                 # calls of one service
-    ///   CreateFunction = { call = ["300ms", "2s"] }   # one operation
+    ///   call = "40ms"                                # calls of one service
+    ///   CreateFunction = { call = ["300ms", "2s"] }  # one operation
     ///
-    /// --faults FILE: of 100 calls so many fail, in one of these ways: "throttle", "error" (5xx), "lost-request" (the connection
-    /// breaks before the call took effect), "lost-answer" (after it).
+    /// --faults FILE: of 100 calls so many fail, in one of these ways: "throttle", "error" (5xx),
+    /// "lost-request" (the connection breaks before the call took effect), "lost-answer" (after it).
     ///
     ///   percent = 1
     ///   [lambda]
@@ -213,9 +217,7 @@ async fn serve(home: &Home, port: u16, rehearse: &Rehearse, global: &Global) -> 
             &Running { endpoint: format!("http://{address}"), pid: std::process::id(), region: Some(region) },
         )
     };
-    let served = streamkit_local::serve(options, ready, async {
-        let _ = tokio::signal::ctrl_c().await;
-    });
+    let served = streamkit_local::serve(options, ready, interrupt::requested());
     let mut served = std::pin::pin!(served);
     tokio::select! {
         result = &mut served => result?,

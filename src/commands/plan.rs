@@ -42,7 +42,7 @@ pub(crate) async fn run(args: &Args, global: &Global, reporter: &Reporter) -> an
     let plan = observe(&cx, &session.pipeline, &allowed, reporter.waiting()).await?.plan;
     reporter.plan(&plan);
     for (_, refusal) in plan.refusals() {
-        reporter.note(&format!("refused: {}\nhint: {}", refusal.why, refusal.hint));
+        reporter.refusal(refusal);
     }
     let refused = plan.refusals().next().is_some();
     let changes = !plan.is_empty();

@@ -20,8 +20,8 @@ const MANAGED_POLICY: usize = 6_144;
 
 /// Print the IAM policy that whoever runs streamkit on this pipeline needs
 ///
-/// What it allows is bound to the pipeline's names in this account and region. `--for deploy` neither reads nor writes events.
-/// With --account nothing is asked of AWS.
+/// What it allows is bound to the pipeline's names in this account and region. `--for deploy` neither
+/// reads nor writes events. With --account nothing is asked of AWS.
 ///
 /// Example: streamkit policy pipelines/retail-events.toml --account 123456789012 --region eu-west-1
 #[derive(Debug, ClapArgs)]

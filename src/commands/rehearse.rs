@@ -1,9 +1,12 @@
 //! The options of a rehearsal: how slow and how unreliable the embedded AWS is.
 
+use std::path::Path;
+
 use clap::{ArgGroup, Args as ClapArgs};
 use streamkit_local::rehearsal::{Faults, Latency, Rehearsal, Shown};
 
 use crate::failure::Usage;
+use crate::spec::read_text;
 
 /// What the user asks for; the files are not read yet.
 #[derive(Debug, Clone, ClapArgs)]
@@ -88,7 +91,7 @@ impl Rehearse {
 }
 
 fn parsed<T>(file: &str, option: &str, wanted: &str, parse: fn(&str) -> Result<T, String>) -> anyhow::Result<T> {
-    let text = std::fs::read_to_string(file)
+    let text = read_text(Path::new(file))
         .map_err(|error| Usage(format!("{option} takes {wanted}, and {file} cannot be read: {error}")))?;
     parse(&text).map_err(|mistake| Usage(format!("{file}: {mistake}")).into())
 }

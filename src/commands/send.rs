@@ -89,7 +89,7 @@ pub(crate) async fn run(
     args: &Args,
     global: &Global,
     reporter: &Reporter,
-    interrupt: Interrupt,
+    mut interrupt: Interrupt,
 ) -> anyhow::Result<ExitCode> {
     if args.duration == Some(Seconds(0)) {
         return Err(Usage("--duration 0s leaves no time to send anything".to_owned()).into());
@@ -97,7 +97,8 @@ pub(crate) async fn run(
     if let Some(file) = &args.from {
         check_file(file)?;
     }
-    let session = Session::open(&args.spec.spec, global, reporter, Start::Never).await?;
+    let opened = Box::pin(Session::open(&args.spec.spec, global, reporter, Start::Never));
+    let session = interrupt.unless(opened).await?;
     let flow = session.flow(args.function.as_deref())?;
     let recipe = flow.recipe()?;
     let samples = match recipe.samples() {

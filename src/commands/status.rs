@@ -17,7 +17,7 @@ use crate::observe::{Allowed, observe};
 use crate::options::Global;
 use crate::pipeline::Flow;
 use crate::plan::{Action, ResourceKind, Step};
-use crate::report::{Reporter, exit_code};
+use crate::report::{Paint, Reporter, duration_text, exit_code, value_text};
 use crate::resources::{Cx, record_ages};
 
 /// Show each resource's state, the lag, the dead letters and the alarms
@@ -98,7 +98,7 @@ pub(crate) async fn run(args: &Args, global: &Global, reporter: &Reporter) -> an
     let naming = &session.pipeline.naming;
     let report =
         Report { pipeline: naming.pipeline.clone(), stage: naming.stage.clone(), resources, functions, alarms };
-    reporter.text(&text(&report));
+    reporter.text(&text(&report, reporter.paint()));
     reporter.document(&report)?;
     let fine = report.resources.iter().all(|node| matches!(node.state, "ok" | "changing"));
     Ok(if fine { exit_code::DONE } else { ExitCode::from(exit_code::FAILED) })
@@ -151,14 +151,32 @@ async fn alarms(cx: &Cx, names: Vec<String>) -> anyhow::Result<Vec<AlarmReport>>
         .collect())
 }
 
-fn text(report: &Report) -> String {
+/// A state, as wide as the longest of the usual ones.
+fn state(state: &str, paint: Paint) -> String {
+    let padded = format!("{state:<9}");
+    match state {
+        "ok" => paint.good(&padded),
+        "changing" | "different" => paint.changed(&padded),
+        _ => paint.bad(&padded),
+    }
+}
+
+fn alarm_state(state: &str, paint: Paint) -> String {
+    match state {
+        "OK" => paint.good(state),
+        "ALARM" => paint.bad(state),
+        _ => state.to_owned(),
+    }
+}
+
+fn text(report: &Report, paint: Paint) -> String {
     use std::fmt::Write as _;
     let mut text = String::new();
     let width = report.resources.iter().map(|node| node.node.len()).max().unwrap_or(0);
     for node in &report.resources {
-        let _ = writeln!(text, "{:width$}  {:<9}  {} {}", node.node, node.state, node.kind, node.name);
+        let _ = writeln!(text, "{:width$}  {}  {} {}", node.node, state(node.state, paint), node.kind, node.name);
         for change in &node.changes {
-            let (from, to) = (crate::report::value_text(&change.from), crate::report::value_text(&change.to));
+            let (from, to) = (value_text(&change.from), value_text(&change.to));
             let _ = match change.hidden() {
                 Some("added") => writeln!(text, "    {}: is missing", change.field),
                 Some("removed") => writeln!(text, "    {}: is not in the spec", change.field),
@@ -168,12 +186,12 @@ fn text(report: &Report) -> String {
         }
     }
     for flow in &report.functions {
-        let age = flow.iterator_age_ms.map_or_else(|| "unknown".to_owned(), |age| format!("{age:.0} ms"));
+        let lag = flow.iterator_age_ms.map_or_else(|| "unknown".to_owned(), |ms| duration_text(ms / 1_000.0));
         let depth = flow.queue_depth.map_or_else(|| "none".to_owned(), |depth| depth.to_string());
-        let _ = writeln!(text, "\nfunction {}: iterator age {age}, dead letters {depth}", flow.function);
+        let _ = writeln!(text, "\nfunction {}: lag {lag}, dead letters {depth}", flow.function);
     }
     for alarm in &report.alarms {
-        let _ = writeln!(text, "alarm {}: {}", alarm.name, alarm.state);
+        let _ = writeln!(text, "alarm {}: {}", alarm.name, alarm_state(&alarm.state, paint));
     }
     text
 }

@@ -24,7 +24,8 @@ use crate::resources::leftovers;
 
 /// Create or change everything that the spec says, and nothing else
 ///
-/// Shows the plan and asks first. Running it again changes nothing; after a failure, running it again goes on.
+/// Shows the plan and asks first. Running it again changes nothing; after a failure, running it again
+/// goes on.
 ///
 /// Example: streamkit up pipelines/retail-events.toml --local --yes
 #[derive(Debug, ClapArgs)]

@@ -79,7 +79,8 @@ pub(crate) async fn run(
         return Err(Usage("--timeout 0s leaves no time to wait for anything".to_owned()).into());
     }
     let started = Instant::now();
-    let session = Session::open(&args.spec.spec, global, reporter, Start::Never).await?;
+    let opened = Box::pin(Session::open(&args.spec.spec, global, reporter, Start::Never));
+    let session = interrupt.unless(opened).await?;
     let flow = session.flow(args.function.as_deref())?;
     let recipe = flow.recipe()?;
     let limit = Duration::from_secs(args.timeout.0);

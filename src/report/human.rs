@@ -5,20 +5,10 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 use super::json::RunReport;
+use super::paint::Paint;
 use crate::critical_path::Link;
 use crate::graph::Until;
-use crate::plan::{Action, Concurrency, Plan, Step};
-
-/// The mark in front of a step: `+ ~ ± -`, or a space.
-pub(crate) fn action_mark(action: Action) -> &'static str {
-    match action {
-        Action::Create => "+",
-        Action::Update => "~",
-        Action::Replace => "±",
-        Action::Delete => "-",
-        Action::Unchanged => " ",
-    }
-}
+use crate::plan::{Action, Concurrency, Plan, ResourceKind, Step};
 
 /// A field's value in one line; long ones are cut.
 pub(crate) fn value_text(value: &Value) -> String {
@@ -58,13 +48,13 @@ fn concurrency_text(concurrency: &Concurrency) -> String {
 }
 
 /// The plan: each step, and field by field what changes.
-pub(super) fn plan(plan: &Plan) -> String {
+pub(super) fn plan(plan: &Plan, paint: Paint) -> String {
     let mut text = String::new();
     let width = plan.steps.iter().map(|step| step.node.len()).max().unwrap_or(0);
     for step in plan.steps.iter().filter(|step| step.action != Action::Unchanged || step.refused.is_some()) {
-        line(&mut text, step, width);
+        line(&mut text, step, width, paint);
     }
-    for concurrency in &plan.concurrency {
+    for concurrency in plan.concurrency.iter().filter(|concurrency| is_news(concurrency, plan)) {
         let _ = writeln!(text, "{}", concurrency_text(concurrency));
     }
     let unchanged = plan.steps.iter().filter(|step| step.action == Action::Unchanged && step.refused.is_none()).count();
@@ -89,8 +79,19 @@ pub(super) fn plan(plan: &Plan) -> String {
     text
 }
 
-fn line(text: &mut String, step: &Step, width: usize) {
-    let mark = if step.refused.is_some() { "!" } else { action_mark(step.action) };
+/// Whether anything about a function's concurrency changes: the function, its mapping, or the shards that are read.
+fn is_news(concurrency: &Concurrency, plan: &Plan) -> bool {
+    const FIELDS: [&str; 5] = ["shards", "mode", "parallelization_factor", "reserved_concurrency", "source"];
+    let mapping = format!("{}.source", concurrency.function);
+    plan.steps.iter().any(|step| {
+        (step.node == concurrency.function || step.node == mapping || step.kind == ResourceKind::Stream)
+            && (matches!(step.action, Action::Create | Action::Replace)
+                || step.changes.iter().any(|change| FIELDS.contains(&change.field.as_str())))
+    })
+}
+
+fn line(text: &mut String, step: &Step, width: usize, paint: Paint) {
+    let mark = if step.refused.is_some() { paint.bad("!") } else { paint.mark(step.action) };
     let _ = writeln!(text, "{mark} {:width$}  {} {}", step.node, step.kind.text(), step.name);
     for change in &step.changes {
         let _ = match change.hidden() {
@@ -98,8 +99,19 @@ fn line(text: &mut String, step: &Step, width: usize) {
             None => writeln!(text, "    {}: {} → {}", change.field, value_text(&change.from), value_text(&change.to)),
         };
     }
-    if let Some(loses) = &step.loses {
-        let _ = writeln!(text, "    loses {loses}");
+    // A refusal for what is lost says so itself.
+    let told = |loses: &String| step.refused.as_ref().is_some_and(|refusal| refusal.why.contains(loses));
+    match &step.loses {
+        Some(loses) if told(loses) => {}
+        Some(loses) => {
+            let said = if step.action == Action::Delete {
+                format!("{loses} will be deleted")
+            } else {
+                format!("loses {loses}")
+            };
+            let _ = writeln!(text, "    {said}");
+        }
+        None => {}
     }
     if let Some(continuity) = step.continuity {
         let _ = writeln!(text, "    {continuity}");
@@ -119,7 +131,7 @@ fn critical_path(links: &[Link]) -> String {
 }
 
 /// The last lines of a run.
-pub(super) fn summary(report: &RunReport) -> String {
+pub(super) fn summary(report: &RunReport, paint: Paint) -> String {
     let summary = &report.summary;
     let counts = [
         (summary.create, "created"),
@@ -130,10 +142,14 @@ pub(super) fn summary(report: &RunReport) -> String {
         (summary.failed, "failed"),
         (summary.skipped, "skipped"),
     ];
-    let words: Vec<_> =
-        counts.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}")).collect();
+    let said = counts.iter().filter(|(count, _)| *count > 0).map(|(count, word)| {
+        let said = format!("{count} {word}");
+        if *word == "failed" { paint.bad(&said) } else { said }
+    });
+    let words: Vec<_> = said.collect();
     let words = if words.is_empty() { "nothing to do".to_owned() } else { words.join(", ") };
-    let mut text = format!("{}: {words} in {:.1} s\n", report.pipeline, report.seconds);
+    let stage = report.stage.as_ref().map_or_else(String::new, |stage| format!(" (stage {stage})"));
+    let mut text = format!("{}{stage}: {words} in {:.1} s\n", report.pipeline, report.seconds);
     if !report.rolled_back.is_empty() {
         let _ = writeln!(text, "rolled back: {}", report.rolled_back.join(", "));
     }
@@ -141,4 +157,70 @@ pub(super) fn summary(report: &RunReport) -> String {
         let _ = writeln!(text, "critical path: {}", critical_path(&report.critical_path));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::plan::{Change, Refusal};
+
+    const PLAIN: Paint = Paint::NONE;
+
+    fn step(node: &str, kind: ResourceKind, action: Action) -> Step {
+        Step {
+            node: node.to_owned(),
+            kind,
+            name: format!("orders-{node}"),
+            arn: String::new(),
+            action,
+            changes: Vec::new(),
+            loses: None,
+            continuity: None,
+            refused: None,
+            unsettled: false,
+        }
+    }
+
+    fn changed(node: &str, kind: ResourceKind, field: &str) -> Step {
+        let change = Change { field: field.to_owned(), from: json!(1), to: json!(2) };
+        Step { changes: vec![change], ..step(node, kind, Action::Update) }
+    }
+
+    #[test]
+    fn concurrency_is_told_only_when_something_about_it_changes() {
+        let told = |step: Step| {
+            let concurrency = vec![Concurrency::new("function.f".to_owned(), Some(2), 3, None)];
+            super::plan(&Plan { steps: vec![step], concurrency, ..Plan::default() }, PLAIN)
+                .contains("up to 6 invocations")
+        };
+        assert!(told(step("function.f", ResourceKind::Function, Action::Create)));
+        assert!(told(changed("stream.s", ResourceKind::Stream, "shards")));
+        assert!(told(changed("function.f.source", ResourceKind::Mapping, "parallelization_factor")));
+        assert!(!told(changed("alarm.a", ResourceKind::Alarm, "threshold")));
+        assert!(!told(changed("stream.s", ResourceKind::Stream, "retention")));
+        assert!(!told(step("table.t", ResourceKind::Table, Action::Create)));
+    }
+
+    #[test]
+    fn loss_of_data_is_told_once() {
+        let told = |step: Step| super::plan(&Plan { steps: vec![step], ..Plan::default() }, PLAIN);
+        let lost =
+            |action| Step { loses: Some("all items".to_owned()), ..step("table.t", ResourceKind::Table, action) };
+        assert!(told(lost(Action::Replace)).contains("    loses all items\n"));
+        assert!(told(lost(Action::Delete)).contains("    all items will be deleted\n"));
+        let refusal = |why: &str| Some(Refusal { why: why.to_owned(), hint: String::new() });
+        let refused = Step { refused: refusal("changing it loses all items"), ..lost(Action::Replace) };
+        assert!(!told(refused).contains("loses"));
+        let protected = Step { refused: refusal("it is protected"), ..lost(Action::Delete) };
+        assert!(told(protected).contains("all items will be deleted"));
+    }
+
+    #[test]
+    fn summary_names_the_stage() {
+        let report = |stage| super::super::json::run_report("orders", stage, Plan::default(), None, 1.0);
+        assert_eq!(summary(&report(Some("dev")), PLAIN), "orders (stage dev): nothing to do in 1.0 s\n");
+        assert_eq!(summary(&report(None), PLAIN), "orders: nothing to do in 1.0 s\n");
+    }
 }

@@ -1,10 +1,13 @@
-//! The JSON documents of `plan`, `up` and `down`.
+//! The JSON documents of `plan`, `up` and `down`, and of a spec with mistakes.
+
+use std::path::Path;
 
 use serde::Serialize;
 
 use crate::apply::{Ended, Outcome};
 use crate::critical_path::Link;
 use crate::plan::{Action, Change, Concurrency, Plan, Warning};
+use crate::spec::Findings;
 
 /// What a run did, or would do.
 #[derive(Debug, Serialize)]
@@ -143,6 +146,37 @@ impl RunReport {
             .collect();
         self
     }
+}
+
+/// What a command prints when the spec has mistakes.
+#[derive(Debug, Serialize)]
+pub(crate) struct FindingsReport<'a> {
+    findings: Vec<FindingReport<'a>>,
+    exit_code: u8,
+}
+
+#[derive(Debug, Serialize)]
+struct FindingReport<'a> {
+    file: &'a Path,
+    /// Counted from 1, as is the column; the column counts characters.
+    line: usize,
+    column: usize,
+    id: &'static str,
+    message: &'a str,
+    help: Option<&'a str>,
+}
+
+pub(super) fn findings_report(findings: &Findings, exit_code: u8) -> FindingsReport<'_> {
+    let findings = findings
+        .all
+        .iter()
+        .map(|finding| {
+            let (line, column) = findings.place(finding);
+            let help = finding.help.as_deref();
+            FindingReport { file: &findings.path, line, column, id: finding.id, message: &finding.message, help }
+        })
+        .collect();
+    FindingsReport { findings, exit_code }
 }
 
 /// Milliseconds are as much as a wall clock says.

@@ -4,9 +4,14 @@ pub(crate) mod exit_code;
 mod findings;
 mod human;
 mod json;
+mod log;
+mod paint;
 mod progress;
 mod reporter;
+mod units;
 
 pub(crate) use human::value_text;
 pub(crate) use json::run_report;
-pub(crate) use reporter::{Bar, Reporter, hint_for};
+pub(crate) use paint::{Paint, choose_colours};
+pub(crate) use reporter::{Bar, Reporter, arguments_ended, hint_for};
+pub(crate) use units::{duration_text, rate_text};

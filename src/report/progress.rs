@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use super::human::action_mark;
+use super::paint::Paint;
 use crate::apply::{Event, Outcome};
 use crate::plan::Action;
 
@@ -14,6 +14,7 @@ use crate::plan::Action;
 pub(crate) struct Progress {
     shown: Shown,
     width: usize,
+    paint: Paint,
 }
 
 enum Shown {
@@ -29,14 +30,19 @@ enum Shown {
 }
 
 impl Progress {
-    /// `nodes` are the names that will come, for alignment.
-    pub(super) fn new<'a>(quiet: bool, terminal: bool, nodes: impl Iterator<Item = &'a str>) -> Self {
-        let shown = match (quiet, terminal) {
+    /// `bars` are where spinners go, on a terminal; `nodes` are the names that will come, for alignment.
+    pub(super) fn new<'a>(
+        quiet: bool,
+        bars: Option<MultiProgress>,
+        paint: Paint,
+        nodes: impl Iterator<Item = &'a str>,
+    ) -> Self {
+        let shown = match (quiet, bars) {
             (true, _) => Shown::Nothing,
-            (false, false) => Shown::Lines { said: BTreeMap::new() },
-            (false, true) => Shown::Spinners { all: MultiProgress::new(), running: BTreeMap::new() },
+            (false, None) => Shown::Lines { said: BTreeMap::new() },
+            (false, Some(all)) => Shown::Spinners { all, running: BTreeMap::new() },
         };
-        Self { shown, width: nodes.map(str::len).max().unwrap_or(0) }
+        Self { shown, width: nodes.map(str::len).max().unwrap_or(0), paint }
     }
 
     /// Shows one event.
@@ -49,7 +55,7 @@ impl Progress {
                     if let Ok(style) = ProgressStyle::with_template("{spinner} {prefix}  {elapsed:>4}  {msg}") {
                         bar.set_style(style);
                     }
-                    bar.set_prefix(format!("{} {node:width$}", action_mark(*action)));
+                    bar.set_prefix(format!("{} {node:width$}", self.paint.mark(*action)));
                     bar.enable_steady_tick(Duration::from_millis(100));
                     running.insert((*node).to_owned(), bar);
                 }
@@ -63,7 +69,8 @@ impl Progress {
                     Outcome::Skipped { because } => format!("skipped because of {because}"),
                     Outcome::Interrupted => "not started".to_owned(),
                 };
-                let mark = if matches!(ended.outcome, Outcome::Done) { action_mark(*action) } else { "!" };
+                let mark =
+                    if matches!(ended.outcome, Outcome::Done) { self.paint.mark(*action) } else { self.paint.bad("!") };
                 let width = self.width;
                 let line = format!("{mark} {node:width$}  {:5.1} s  {how}", ended.seconds());
                 if let Shown::Spinners { running, .. } = &mut self.shown

@@ -1,21 +1,26 @@
 //! One printer for data, notes and errors.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::fmt::Write;
+use std::io::{ErrorKind, IsTerminal as _, Write as _};
 use std::process::ExitCode;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressState, ProgressStyle};
 use serde::Serialize;
 
 use super::exit_code;
 use super::findings::{draw, draw_advice};
 use super::human;
-use super::json::RunReport;
+use super::json::{RunReport, findings_report};
+use super::log;
+use super::paint::Paint;
 use super::progress::Progress;
+use super::units::rate_text;
 use crate::aws::{NoRegion, aws_error, hint};
 use crate::failure::{Hint, Interrupted, Shown, Usage};
 use crate::interrupt::Interrupt;
-use crate::plan::Plan;
+use crate::plan::{Plan, Refusal};
 use crate::spec::{Advices, Findings};
 
 /// A counting progress bar.
@@ -23,32 +28,50 @@ pub(crate) type Bar = ProgressBar;
 
 /// Writes data to stdout and everything else to stderr.
 #[derive(Debug, Clone)]
-#[expect(clippy::struct_excessive_bools, reason = "each is one independent choice of the user or fact of the terminal")]
 pub(crate) struct Reporter {
     json: bool,
     quiet: bool,
     terminal: bool,
-    color: bool,
+    /// The colours of stdout and of stderr.
+    data: Paint,
+    talk: Paint,
+    /// The first error of writing to stdout.
+    unwritten: Arc<OnceLock<std::io::Error>>,
+    /// All bars that are shown, so that what is printed meanwhile goes above them.
+    bars: MultiProgress,
 }
 
 impl Reporter {
     pub(crate) fn new(json: bool, quiet: bool) -> Self {
         let terminal = std::io::stderr().is_terminal();
-        let color = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        Self { json, quiet, terminal, color }
+        let (data, talk) = (Paint::of(&std::io::stdout()), Paint::of(&std::io::stderr()));
+        Self { json, quiet, terminal, data, talk, unwritten: Arc::default(), bars: MultiProgress::new() }
+    }
+
+    /// The colours of [`text`](Self::text).
+    pub(crate) fn paint(&self) -> Paint {
+        self.data
+    }
+
+    /// Starts the log, if `-v` or the environment asks for it.
+    ///
+    /// # Errors
+    /// What the environment asks for is no filter.
+    pub(crate) fn start_log(&self, verbose: u8) -> Result<(), Usage> {
+        log::start(verbose, &self.bars)
     }
 
     /// Text for people, on stdout; nothing with `--json`.
     pub(crate) fn text(&self, text: &str) {
         if !self.json {
-            out(text);
+            self.out(text);
         }
     }
 
     /// The one document of `--json`.
     pub(crate) fn document(&self, document: &impl Serialize) -> anyhow::Result<()> {
         if self.json {
-            out(&format!("{}\n", serde_json::to_string_pretty(document)?));
+            self.out(&format!("{}\n", serde_json::to_string_pretty(document)?));
         }
         Ok(())
     }
@@ -56,7 +79,7 @@ impl Reporter {
     /// One of many documents of `--json`, each a line.
     pub(crate) fn line(&self, document: &impl Serialize) -> anyhow::Result<()> {
         if self.json {
-            out(&format!("{}\n", serde_json::to_string(document)?));
+            self.out(&format!("{}\n", serde_json::to_string(document)?));
         }
         Ok(())
     }
@@ -70,30 +93,38 @@ impl Reporter {
 
     /// Advice on the spec, on stderr.
     pub(crate) fn advice(&self, advices: &Advices) {
-        err(&draw_advice(advices, self.color));
+        err(&draw_advice(advices, self.talk));
     }
 
     /// The plan, as data when nothing follows it.
     pub(crate) fn plan(&self, plan: &Plan) {
-        self.text(&human::plan(plan));
-        let word = if self.color { "\u{1b}[1;33mwarning\u{1b}[0m" } else { "warning" };
+        self.text(&human::plan(plan, self.data));
+        let word = self.talk.warning();
         for warning in &plan.warnings {
             err(&format!("{word}[{}]: {}\n", warning.rule, warning.message));
             if let Some(help) = &warning.help {
-                err(&format!("hint: {help}\n"));
+                self.hint(help);
             }
+        }
+    }
+
+    /// What `plan` says of a step that `up` would refuse.
+    pub(crate) fn refusal(&self, refusal: &Refusal) {
+        if !self.quiet {
+            err(&format!("{}: {}\n", self.talk.refused(), refusal.why));
+            self.hint(&refusal.hint);
         }
     }
 
     /// The result of `plan`, `up` or `down`.
     pub(crate) fn run(&self, report: &RunReport) -> anyhow::Result<()> {
-        self.text(&human::summary(report));
+        self.text(&human::summary(report, self.data));
         self.document(report)
     }
 
     /// Shows a run as it goes.
     pub(crate) fn progress<'a>(&self, nodes: impl Iterator<Item = &'a str>) -> Progress {
-        Progress::new(self.quiet, self.terminal, nodes)
+        Progress::new(self.quiet, self.terminal.then(|| self.bars.clone()), self.talk, nodes)
     }
 
     /// A spinner for work before the plan; elsewhere than on a terminal, its first message is a line.
@@ -113,15 +144,18 @@ impl Reporter {
 
     /// A bar that counts to `length`, or a spinner that counts without end.
     pub(crate) fn bar(&self, length: Option<u64>, what: &str) -> Bar {
-        let target =
-            if self.quiet || !self.terminal { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
-        let bar = ProgressBar::with_draw_target(length, target);
+        let bar = ProgressBar::with_draw_target(length, ProgressDrawTarget::hidden());
+        let bar = if self.quiet || !self.terminal { bar } else { self.bars.add(bar) };
         let template = match length {
-            Some(_) => "{msg} [{bar:30}] {human_pos}/{human_len}  {per_sec}  {eta}",
-            None => "{spinner} {msg} {human_pos}  {per_sec}  {elapsed}",
+            Some(_) => "{msg} [{bar:30}] {human_pos}/{human_len}  {rate}  {eta}",
+            None => "{spinner} {msg} {human_pos}  {rate}  {elapsed}",
         };
         if let Ok(style) = ProgressStyle::with_template(template) {
-            bar.set_style(style.progress_chars("=> "));
+            // A rate that cannot be written is not shown.
+            let rate = |state: &ProgressState, text: &mut dyn Write| {
+                let _ = text.write_str(&rate_text(state.per_sec()));
+            };
+            bar.set_style(style.progress_chars("=> ").with_key("rate", rate));
         }
         bar.set_message(what.to_owned());
         bar
@@ -158,25 +192,49 @@ impl Reporter {
     /// One error with its causes and its hint, on stderr.
     pub(crate) fn error(&self, error: &anyhow::Error) {
         if let Some(findings) = error.chain().find_map(|cause| cause.downcast_ref::<Findings>()) {
-            err(&draw(findings, self.color));
-            err(&format!("error: {findings}\n"));
+            err(&draw(findings, self.talk));
+            err(&format!("{}: {findings}\n", self.talk.error()));
             return;
         }
-        let word = if self.color { "\u{1b}[1;31merror\u{1b}[0m" } else { "error" };
-        err(&format!("{word}: {error:#}\n"));
+        err(&format!("{}: {error:#}\n", self.talk.error()));
         if let Some(hint) = hint_for(error) {
-            err(&format!("hint: {hint}\n"));
+            self.hint(&hint);
+        }
+    }
+
+    fn hint(&self, hint: &str) {
+        err(&format!("{}: {hint}\n", self.talk.hint()));
+    }
+
+    /// Data, on stdout. A reader that has gone away has all that it wanted; a full disk is told at the end.
+    fn out(&self, text: &str) {
+        let mut stdout = std::io::stdout().lock();
+        let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+        if let Err(error) = written
+            && error.kind() != ErrorKind::BrokenPipe
+        {
+            // Only the first says why.
+            let _ = self.unwritten.set(error);
         }
     }
 
     /// Reports an error that ended the command, and gives the exit code.
     pub(crate) fn ended(&self, result: anyhow::Result<ExitCode>) -> ExitCode {
-        let error = match result {
-            Ok(code) => return code,
-            Err(error) => error,
-        };
+        let done = result.is_ok();
+        let code = result.unwrap_or_else(|error| self.failed(&error));
+        let Some(error) = self.unwritten.get() else { return code };
+        self.error(&anyhow::anyhow!("writing to standard output: {error}"));
+        if done { ExitCode::from(exit_code::FAILED) } else { code }
+    }
+
+    fn failed(&self, error: &anyhow::Error) -> ExitCode {
         let of = |check: fn(&(dyn std::error::Error + 'static)) -> bool| error.chain().any(check);
         if !of(<dyn std::error::Error>::is::<Shown>) {
+            self.error(error);
+        }
+        if let Some(findings) = error.downcast_ref::<Findings>()
+            && let Err(error) = self.document(&findings_report(findings, exit_code::USAGE))
+        {
             self.error(&error);
         }
         if of(<dyn std::error::Error>::is::<Interrupted>) {
@@ -199,9 +257,16 @@ pub(crate) fn hint_for(error: &anyhow::Error) -> Option<String> {
     own.or(region).or_else(|| aws_error(error).and_then(hint))
 }
 
-/// A reader that has gone away has all that it wanted.
-fn out(text: &str) {
-    drop(std::io::stdout().write_all(text.as_bytes()));
+/// Shows help, version or a mistake in the arguments, and gives the exit code.
+pub(crate) fn arguments_ended(answer: &clap::Error) -> ExitCode {
+    let written = answer.print().and_then(|()| std::io::stdout().flush());
+    match written {
+        Err(error) if !answer.use_stderr() && error.kind() != ErrorKind::BrokenPipe => {
+            err(&format!("error: writing to standard output: {error}\n"));
+            ExitCode::from(exit_code::FAILED)
+        }
+        _ => u8::try_from(answer.exit_code()).map_or(ExitCode::from(exit_code::USAGE), ExitCode::from),
+    }
 }
 
 fn err(text: &str) {

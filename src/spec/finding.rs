@@ -9,6 +9,8 @@ use std::path::PathBuf;
 pub(crate) struct Finding {
     /// Bytes of the file; empty at the end of the file when something is missing as a whole.
     pub(crate) span: Range<usize>,
+    /// What kind of mistake it is, for scripts.
+    pub(crate) id: &'static str,
     pub(crate) message: String,
     /// What to write instead.
     pub(crate) help: Option<String>,
@@ -16,7 +18,12 @@ pub(crate) struct Finding {
 
 impl Finding {
     pub(crate) fn new(span: Range<usize>, message: impl Into<String>) -> Self {
-        Self { span, message: message.into(), help: None }
+        Self { span, id: "invalid", message: message.into(), help: None }
+    }
+
+    pub(crate) fn id(mut self, id: &'static str) -> Self {
+        self.id = id;
+        self
     }
 
     pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
@@ -31,6 +38,16 @@ pub(crate) struct Findings {
     pub(crate) path: PathBuf,
     pub(crate) text: String,
     pub(crate) all: Vec<Finding>,
+}
+
+impl Findings {
+    /// Line and column of a finding, both counted from 1.
+    pub(crate) fn place(&self, finding: &Finding) -> (usize, usize) {
+        let start = finding.span.start.min(self.text.len());
+        let before = self.text.get(..start).unwrap_or(&self.text);
+        let line = before.rsplit('\n').next().unwrap_or_default();
+        (before.matches('\n').count() + 1, line.chars().count() + 1)
+    }
 }
 
 impl fmt::Display for Findings {

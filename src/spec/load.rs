@@ -7,23 +7,24 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::Path;
 
-use anyhow::Context as _;
 use serde::Deserialize as _;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::file::{Unreadable, read_text};
 use super::finding::{Finding, Findings, did_you_mean};
 use super::lint::{Advices, lint};
 use super::reference::{Reference, SectionKind};
 use super::types::Spec;
 use super::{check, names};
+use crate::failure::Hint;
 
 /// Reads and checks the spec at `path`, for the given stage, and gives advice on it.
 ///
 /// # Errors
 /// [`Findings`] when the file is not a correct spec; an I/O error with its path when it cannot be read.
 pub(crate) fn load(path: &Path, stage: Option<&str>) -> anyhow::Result<(Spec, Advices)> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("reading the spec {}", path.display()))?;
+    let text = read_text(path).map_err(|why| unreadable(path, why))?;
     let folder = path.parent().unwrap_or(Path::new(""));
     match parse(&text, folder, stage) {
         Ok(spec) => {
@@ -34,6 +35,15 @@ pub(crate) fn load(path: &Path, stage: Option<&str>) -> anyhow::Result<(Spec, Ad
     }
 }
 
+/// What is no spec at all is a mistake in how streamkit was called.
+fn unreadable(path: &Path, why: Unreadable) -> anyhow::Error {
+    let path = path.display();
+    match why {
+        Unreadable::Failed(error) => anyhow::Error::from(error).context(format!("reading the spec {path}")),
+        why => Hint::usage(format!("{path} is no spec: {why}"), "name a TOML file, such as `streamkit init` writes"),
+    }
+}
+
 /// Reads and checks the text of a spec that lies in `folder`.
 fn parse(text: &str, folder: &Path, stage: Option<&str>) -> Result<Spec, Vec<Finding>> {
     let (document, errors) = DeTable::parse_recoverable(text);
@@ -41,6 +51,7 @@ fn parse(text: &str, folder: &Path, stage: Option<&str>) -> Result<Spec, Vec<Fin
         let end = text.len();
         let finding = |error: toml::de::Error| {
             Finding::new(error.span().unwrap_or(end..end), format!("this is not TOML: {}", error.message()))
+                .id("not-toml")
         };
         let mut findings: Vec<_> = errors.into_iter().map(finding).collect();
         findings.sort_by_key(|finding| finding.span.start);
@@ -134,12 +145,13 @@ impl Reader<'_> {
                 Some(meant) => format!("did you mean `{meant}`?"),
                 None => format!("known keys here: {}", known.join(", ")),
             };
-            return Finding::new(span, format!("unknown key `{word}`")).help(help);
+            return Finding::new(span, format!("unknown key `{word}`")).id("unknown-key").help(help);
         }
         if message.starts_with("unknown variant") {
             let word = words.next().unwrap_or_default();
             let known: Vec<String> = words.map(|word| format!("\"{word}\"")).collect();
             return Finding::new(span, format!("`{word}` is not one of the values that this key takes"))
+                .id("unknown-value")
                 .help(format!("write {}", known.join(" or ")));
         }
         if message.starts_with("missing field") {
@@ -150,12 +162,14 @@ impl Reader<'_> {
                 .get(span.clone())
                 .and_then(|table| table.find('\n'))
                 .map_or(span.end, |line| span.start + line);
-            return Finding::new(span.start..end, format!("`{field}` is missing")).help(format!("add `{field} = …`"));
+            return Finding::new(span.start..end, format!("`{field}` is missing"))
+                .id("missing-key")
+                .help(format!("add `{field} = …`"));
         }
         if let Some((what, rest)) = message.split_once(": write ") {
-            return Finding::new(span, what).help(format!("write {rest}"));
+            return Finding::new(span, what).id("wrong-value").help(format!("write {rest}"));
         }
-        Finding::new(span, message.replace("invalid type: ", "wrong type: "))
+        Finding::new(span, message.replace("invalid type: ", "wrong type: ")).id("wrong-value")
     }
 }
 

@@ -1,6 +1,7 @@
 //! The pipeline file: its types, how it is read, and what makes it wrong.
 
 mod check;
+mod file;
 mod finding;
 mod lint;
 mod load;
@@ -13,7 +14,8 @@ mod units;
 mod values;
 mod watch;
 
-pub(crate) use finding::{Finding, Findings};
+pub(crate) use file::read_text;
+pub(crate) use finding::{Finding, Findings, did_you_mean};
 pub(crate) use lint::Advices;
 pub(crate) use load::{is_zip, load};
 pub(crate) use names::{Naming, mistake_in_name};

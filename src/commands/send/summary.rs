@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::report::rate_text;
+
 /// The document of `send --json`.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Summary {
@@ -47,7 +49,7 @@ impl Summary {
     /// The line for people; `name` is the stream's or the table's.
     pub(super) fn text(&self, name: &str) -> String {
         let Self { sent, failed, retried, poison, bytes, seconds, records_per_second, .. } = self;
-        let mut parts = vec![format!("{records_per_second:.0} a second"), format!("{} KB", bytes.div_ceil(1_000))];
+        let mut parts = vec![rate_text(*records_per_second), format!("{} KB", bytes.div_ceil(1_000))];
         let what = if let Some(ChangeCounts { puts, updates, deletes }) = &self.changes {
             parts.push(format!("{puts} items put, {updates} changed, {deletes} deleted"));
             "changes"

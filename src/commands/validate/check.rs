@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::time::{Instant, timeout};
 
-use crate::report::{Reporter, hint_for};
+use crate::report::{Paint, Reporter, duration_text, hint_for};
 
 /// The result of a check.
 #[derive(Debug, PartialEq, Eq)]
@@ -82,7 +82,7 @@ impl<'a> Checks<'a> {
 
     /// True when the check is ok.
     pub(super) fn add(&mut self, check: Check) -> bool {
-        self.reporter.text(&line(&check));
+        self.reporter.text(&line(&check, self.reporter.paint()));
         let ok = check.ok;
         self.done.push(check);
         ok
@@ -94,15 +94,15 @@ impl<'a> Checks<'a> {
         let failed = self.done.iter().filter(|check| !check.ok).count();
         if let Latency { p50: Some(p50), p95: Some(p95), p99: Some(p99) } = latency_ms {
             let events = latencies.len();
-            self.reporter
-                .text(&format!("\nend-to-end latency: p50 {p50} ms, p95 {p95} ms, p99 {p99} ms ({events} events)\n"));
+            let [p50, p95, p99] = [p50, p95, p99].map(|ms| duration_text(ms / 1_000.0));
+            self.reporter.text(&format!("\nend-to-end latency: p50 {p50}, p95 {p95}, p99 {p99} ({events} events)\n"));
         }
         let all = self.done.len();
         let ok = whole && failed == 0;
         let summary = match (failed, whole) {
             (0, true) => format!("all {all} checks ok"),
             (0, false) => format!("{all} checks ok, the others not tried"),
-            _ => format!("{failed} of {all} checks FAILED"),
+            _ => format!("{failed} of {all} checks {}", self.reporter.paint().bad("FAILED")),
         };
         self.reporter.text(&format!("{summary} in {seconds:.1} s\n"));
         self.reporter.document(&Report { ok, checks: self.done, latency_ms })?;
@@ -148,14 +148,14 @@ impl Latency {
     }
 }
 
-fn line(check: &Check) -> String {
+fn line(check: &Check, paint: Paint) -> String {
     use std::fmt::Write as _;
     let Check { name, expected, observed, seconds, .. } = check;
-    let mark = if check.ok { "ok    " } else { "FAILED" };
+    let mark = if check.ok { paint.good("ok    ") } else { paint.bad("FAILED") };
     let mut text = format!("{mark}  {name:<9}  expected {expected}\n");
     let _ = writeln!(text, "{:19}observed {observed} ({seconds:.1} s)", "");
     if let Some(hint) = &check.hint {
-        let _ = writeln!(text, "{:19}hint: {hint}", "");
+        let _ = writeln!(text, "{:19}{}: {hint}", "", paint.hint());
     }
     text
 }

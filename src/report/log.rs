@@ -1,0 +1,88 @@
+//! The log on stderr: who reads it, and what may get into it.
+
+use std::io::{IsTerminal as _, Write};
+
+use indicatif::MultiProgress;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+use crate::failure::Usage;
+
+/// What to show, in the words of tracing-subscriber's `EnvFilter`, when no `-v` is given.
+const VARIABLE: &str = "STREAMKIT_LOG";
+
+/// Starts the log if `-v` or the environment asks for it; otherwise no event is ever made.
+///
+/// # Errors
+/// The environment's filter is none.
+pub(super) fn start(verbose: u8, bars: &MultiProgress) -> Result<(), Usage> {
+    let filter = match verbose {
+        0 => match std::env::var_os(VARIABLE).filter(|filter| !filter.is_empty()) {
+            None => return Ok(()),
+            Some(filter) => filter.to_string_lossy().into_owned(),
+        },
+        1 => "streamkit=info".to_owned(),
+        _ => "streamkit=debug".to_owned(),
+    };
+    let filter = EnvFilter::try_new(&filter).map_err(|error| {
+        Usage(format!(
+            "{VARIABLE} is `{filter}`, which is no filter ({error}): write a level, such as info or debug, or streamkit::aws=debug"
+        ))
+    })?;
+    let lines = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(AboveBars(bars.clone()));
+    let log = tracing_subscriber::registry().with(filter_fn(|event| is_ours(event.target()))).with(filter).with(lines);
+    // Only a second log in one process could fail, and there is none.
+    let _ = log.try_init();
+    Ok(())
+}
+
+/// Only our own events pass, whatever the filter says: those of the SDK and of the HTTP client hold bodies and headers, and so
+/// secrets and records.
+fn is_ours(target: &str) -> bool {
+    target.strip_prefix("streamkit").is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+}
+
+/// Writes to stderr, above the progress that a terminal shows.
+struct AboveBars(MultiProgress);
+
+impl<'a> MakeWriter<'a> for AboveBars {
+    type Writer = Line<'a>;
+
+    fn make_writer(&'a self) -> Self::Writer {
+        Line { bars: &self.0 }
+    }
+}
+
+/// One event; it comes in one piece.
+struct Line<'a> {
+    bars: &'a MultiProgress,
+}
+
+impl Write for Line<'_> {
+    fn write(&mut self, text: &[u8]) -> std::io::Result<usize> {
+        let mut stderr = std::io::stderr();
+        let written =
+            if stderr.is_terminal() { self.bars.suspend(|| stderr.write_all(text)) } else { stderr.write_all(text) };
+        written.map(|()| text.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_ours;
+
+    #[test]
+    fn only_our_own_events_pass() {
+        assert!(is_ours("streamkit") && is_ours("streamkit::aws"));
+        for target in ["aws_smithy_runtime::client", "hyper", "streamkit_local::wire", "aws_config", ""] {
+            assert!(!is_ours(target), "{target}");
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! Durations and rates as people read them.
+
+use indicatif::HumanFloatCount;
+
+/// Seconds in the unit that fits them, such as `250 ms`, `4.0 s`, `80 s`, `12 min`, `5 h 20 min` or `3 d 4 h`.
+pub(crate) fn duration_text(seconds: f64) -> String {
+    const MINUTE: f64 = 60.0;
+    const HOUR: f64 = 60.0 * MINUTE;
+    const DAY: f64 = 24.0 * HOUR;
+    let two = |large: f64, of: &str, small: f64, rest: &str| {
+        // The smaller unit is rounded first, so that there are no 60 minutes beside an hour.
+        let smalls = (seconds / small).round();
+        let each = large / small;
+        format!("{:.0} {of} {:.0} {rest}", (smalls / each).floor(), smalls % each)
+    };
+    match seconds {
+        _ if seconds < 0.001 => format!("{:.1} ms", seconds * 1_000.0),
+        _ if seconds < 0.999_5 => format!("{:.0} ms", seconds * 1_000.0),
+        _ if seconds < 9.95 => format!("{seconds:.1} s"),
+        _ if seconds < 2.0 * MINUTE => format!("{seconds:.0} s"),
+        _ if seconds < 2.0 * HOUR => format!("{:.0} min", seconds / MINUTE),
+        _ if seconds < 2.0 * DAY => two(HOUR, "h", MINUTE, "min"),
+        _ => two(DAY, "d", HOUR, "h"),
+    }
+}
+
+/// How many a second, such as `70,513/s`; slow rates with what is behind the point.
+pub(crate) fn rate_text(per_second: f64) -> String {
+    if per_second < 9.95 { format!("{per_second:.1}/s") } else { format!("{:.0}/s", HumanFloatCount(per_second)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_the_unit_that_fits_them() {
+        for (seconds, text) in [
+            (0.0, "0.0 ms"),
+            (0.000_4, "0.4 ms"),
+            (0.25, "250 ms"),
+            (0.999_9, "1.0 s"),
+            (3.982_6, "4.0 s"),
+            (9.96, "10 s"),
+            (80.446, "80 s"),
+            (720.0, "12 min"),
+            (19_200.0, "5 h 20 min"),
+            (10_799.0, "3 h 0 min"),
+            (273_600.0, "3 d 4 h"),
+        ] {
+            assert_eq!(duration_text(seconds), text);
+        }
+    }
+
+    #[test]
+    fn rates_are_grouped_and_whole_unless_they_are_slow() {
+        assert_eq!([70_513.472_1, 12.4, 0.5].map(rate_text), ["70,513/s", "12/s", "0.5/s"]);
+    }
+}
