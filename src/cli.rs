@@ -8,6 +8,7 @@ use clap::{ColorChoice, Parser, Subcommand, ValueEnum as _};
 use crate::commands;
 use crate::interrupt::Interrupt;
 use crate::options::Global;
+use crate::package::HANDLER_COMMAND;
 use crate::report::{Reporter, arguments_ended, choose_colours, exit_code};
 
 /// Recipe-as-code for AWS event streaming.
@@ -37,6 +38,9 @@ enum Command {
     Down(commands::down::Args),
     Policy(commands::policy::Args),
     Local(commands::local::Args),
+    /// Run the linked handler as a Lambda function: what the embedded AWS starts
+    #[command(name = HANDLER_COMMAND, hide = true)]
+    Handler,
 }
 
 /// Parses the arguments, runs the command, reports how it ended.
@@ -46,6 +50,10 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(answer) => return arguments_ended(&answer),
     };
+    // A function's process has no use for anything below, and its start-up time counts.
+    if matches!(cli.command, Command::Handler) {
+        return streamkit_handler::run_named();
+    }
     let reporter = Reporter::new(cli.global.json, cli.global.quiet);
     if let Err(mistake) = reporter.start_log(cli.global.verbose) {
         return reporter.ended(Err(mistake.into()));
@@ -108,6 +116,6 @@ async fn run(cli: Cli, reporter: &Reporter) -> anyhow::Result<ExitCode> {
         Command::Send(args) => commands::send::run(&args, &global, reporter, interrupt).await,
         Command::Down(args) => commands::down::run(&args, &global, reporter, interrupt).await,
         Command::Policy(args) => interrupt.unless(commands::policy::run(&args, &global, reporter)).await,
-        Command::Local(_) => Ok(exit_code::DONE),
+        Command::Local(_) | Command::Handler => Ok(exit_code::DONE),
     }
 }

@@ -4,6 +4,7 @@ mod archive;
 mod cargo;
 mod code;
 mod elf;
+mod linked;
 mod own;
 mod source;
 
@@ -17,6 +18,7 @@ use sha2::{Digest as _, Sha256};
 
 use self::cargo::Toolchain;
 pub(crate) use self::code::Code;
+pub(crate) use self::linked::COMMAND as HANDLER_COMMAND;
 use self::source::Sources;
 use crate::failure::Hint;
 
@@ -32,7 +34,9 @@ pub(crate) enum Target {
 /// Where a handler comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
-    /// The sources in this binary.
+    /// The handler that is linked into this program, which runs on this machine only.
+    Linked,
+    /// The sources in this program.
     Bundled,
     /// A crate of somebody's own, by its folder: its program is called `bootstrap`.
     Crate(PathBuf),
@@ -94,8 +98,10 @@ pub(crate) async fn build(
     target: Target,
     note: &(dyn Fn(&str) + Sync),
 ) -> Result<Package> {
-    if let Origin::Zip(path) = origin {
-        return own::from_zip(path, target);
+    match origin {
+        Origin::Linked => return linked::build(),
+        Origin::Zip(path) => return own::from_zip(path, target),
+        Origin::Bundled | Origin::Crate(_) => {}
     }
     let toolchain = Toolchain::find(std::env::var_os("PATH").unwrap_or_default())?;
     match origin {
@@ -131,7 +137,8 @@ async fn build_with(
     let target_dir = cache.join("handler-target");
     let cargo = cargo::Cargo::new(toolchain, &workspace, &target_dir, note).package("streamkit-handler");
     let binary = match target {
-        Target::Host => cargo.build("local").await?,
+        // As for Lambda, but for whichever C library this machine has.
+        Target::Host => cargo.build("release").await?,
         Target::Lambda(architecture) => for_lambda(toolchain, &cargo, architecture).await?,
     };
     store.save(&archive::zip(&binary)?)?;

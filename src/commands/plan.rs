@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use clap::Args as ClapArgs;
 
-use super::session::{Session, SpecArgument};
+use super::session::{CodeArgument, Session, SpecArgument};
 use crate::daemon::Start;
 use crate::observe::{Allowed, observe};
 use crate::options::Global;
@@ -19,6 +19,8 @@ use crate::report::{Reporter, exit_code, run_report};
 pub(crate) struct Args {
     #[command(flatten)]
     spec: SpecArgument,
+    #[command(flatten)]
+    code: CodeArgument,
     /// Exit with 3 when there is something to do
     #[arg(long)]
     exit_code: bool,
@@ -35,7 +37,7 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: &Args, global: &Global, reporter: &Reporter) -> anyhow::Result<ExitCode> {
     let started = Instant::now();
-    let session = Session::open(&args.spec.spec, global, reporter, Start::IfNeeded).await?;
+    let session = Session::open(&args.spec.spec, &args.code, global, reporter, Start::IfNeeded).await?;
     reporter.advice(&session.advices);
     let cx = session.cx.clone().adopting(args.adopt);
     let allowed = Allowed { replace: args.allow_replace.clone(), delete: args.allow_delete.clone() };

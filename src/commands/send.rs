@@ -22,7 +22,7 @@ use self::share::Share;
 use self::source::Source;
 use self::stream::StreamSender;
 use self::summary::{ChangeCounts, Summary};
-use super::session::{Session, SpecArgument};
+use super::session::{CodeArgument, Session, SpecArgument};
 use crate::aws::AwsError;
 use crate::daemon::Start;
 use crate::failure::{Hint, Interrupted, Shown, Usage};
@@ -97,7 +97,8 @@ pub(crate) async fn run(
     if let Some(file) = &args.from {
         check_file(file)?;
     }
-    let opened = Box::pin(Session::open(&args.spec.spec, global, reporter, Start::Never));
+    let code = CodeArgument::default();
+    let opened = Box::pin(Session::open(&args.spec.spec, &code, global, reporter, Start::Never));
     let session = interrupt.unless(opened).await?;
     let flow = session.flow(args.function.as_deref())?;
     let recipe = flow.recipe()?;

@@ -25,6 +25,14 @@ pub(crate) struct SpecArgument {
     pub(crate) spec: PathBuf,
 }
 
+/// What functions with a recipe run.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(crate) struct CodeArgument {
+    /// With --local: build and run the very package that AWS would get, not the handler that is linked into streamkit
+    #[arg(long, requires = "local")]
+    package: bool,
+}
+
 /// A checked spec, connected.
 pub(crate) struct Session {
     pub(crate) pipeline: Pipeline,
@@ -38,16 +46,18 @@ impl Session {
     /// Checks the spec first, and only then connects: a bad spec never reaches AWS.
     pub(crate) async fn open(
         spec: &Path,
+        code: &CodeArgument,
         global: &Global,
         reporter: &Reporter,
         start: daemon::Start,
     ) -> anyhow::Result<Self> {
-        Self::open_in(spec, global, reporter, start, None).await
+        Self::open_in(spec, code, global, reporter, start, None).await
     }
 
     /// [`open`](Self::open) for an account that is known, so that AWS need not be asked.
     pub(crate) async fn open_in(
         spec: &Path,
+        code: &CodeArgument,
         global: &Global,
         reporter: &Reporter,
         start: daemon::Start,
@@ -61,9 +71,10 @@ impl Session {
         let aws = connect_to(global, reporter, start, account).await?;
         let home = Home::find()?;
         let codes = Mutex::new(Vec::<(Origin, Architecture, Arc<Code>)>::new());
+        let linked = global.local && !code.package;
         let code = |function: &spec::Function, architecture: Architecture| {
             let target = if global.local { Target::Host } else { Target::Lambda(architecture) };
-            let origin = origin(function, folder);
+            let origin = origin(function, folder, linked);
             let mut codes = codes.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some((_, _, code)) = codes.iter().find(|(of, on, _)| *of == origin && *on == architecture) {
                 return Arc::clone(code);
@@ -97,8 +108,9 @@ impl Session {
 }
 
 /// Where the function's program comes from.
-fn origin(function: &spec::Function, folder: &Path) -> Origin {
+fn origin(function: &spec::Function, folder: &Path, linked: bool) -> Origin {
     match function.code.as_ref().map(|code| folder.join(code.get_ref())) {
+        None if linked => Origin::Linked,
         None => Origin::Bundled,
         Some(path) if spec::is_zip(&path) => Origin::Zip(path),
         Some(path) => Origin::Crate(path),

@@ -10,7 +10,7 @@ use clap::Args as ClapArgs;
 use futures_util::future::try_join_all;
 use serde::Serialize;
 
-use super::session::{Session, SpecArgument};
+use super::session::{CodeArgument, Session, SpecArgument};
 use crate::aws::aws;
 use crate::daemon::Start;
 use crate::observe::{Allowed, observe};
@@ -30,6 +30,8 @@ use crate::resources::{Cx, record_ages};
 pub(crate) struct Args {
     #[command(flatten)]
     spec: SpecArgument,
+    #[command(flatten)]
+    code: CodeArgument,
 }
 
 /// The document of `status --json`.
@@ -75,7 +77,7 @@ struct AlarmReport {
 const LOOK_BACK: Duration = Duration::from_secs(5 * 60);
 
 pub(crate) async fn run(args: &Args, global: &Global, reporter: &Reporter) -> anyhow::Result<ExitCode> {
-    let session = Session::open(&args.spec.spec, global, reporter, Start::Never).await?;
+    let session = Session::open(&args.spec.spec, &args.code, global, reporter, Start::Never).await?;
     let observation = observe(&session.cx, &session.pipeline, &Allowed::default(), reporter.waiting()).await?;
     let resources: Vec<_> = observation.plan.steps.into_iter().map(node_report).collect();
     let there = |kind: &str, name: &str| {

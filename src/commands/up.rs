@@ -8,7 +8,7 @@ use std::time::Instant;
 use anyhow::Context as _;
 use clap::Args as ClapArgs;
 
-use super::session::{Session, SpecArgument};
+use super::session::{CodeArgument, Session, SpecArgument};
 use crate::apply::{self, Ended, Outcome, Task};
 use crate::aws::Tags;
 use crate::daemon::Start;
@@ -33,6 +33,8 @@ use crate::resources::leftovers;
 pub(crate) struct Args {
     #[command(flatten)]
     spec: SpecArgument,
+    #[command(flatten)]
+    code: CodeArgument,
     /// Don't ask
     #[arg(short, long)]
     yes: bool,
@@ -58,7 +60,8 @@ pub(crate) async fn run(
     mut interrupt: Interrupt,
 ) -> anyhow::Result<ExitCode> {
     let started = Instant::now();
-    let session = interrupt.unless(Session::open(&args.spec.spec, global, reporter, Start::IfNeeded)).await?;
+    let session =
+        interrupt.unless(Session::open(&args.spec.spec, &args.code, global, reporter, Start::IfNeeded)).await?;
     reporter.advice(&session.advices);
     let warnings = session.advices.warnings();
     let cx = session.cx.clone().adopting(args.adopt).stopped_by(&interrupt);

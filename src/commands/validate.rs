@@ -27,7 +27,7 @@ use self::failure::FailureInjection;
 use self::stream_run::{Poison, StreamRun};
 use self::telemetry::Growth;
 use self::validation::{Validation, not_up};
-use super::session::{Session, SpecArgument};
+use super::session::{CodeArgument, Session, SpecArgument};
 use crate::daemon::Start;
 use crate::failure::{Interrupted, Usage};
 use crate::interrupt::Interrupt;
@@ -48,6 +48,8 @@ use crate::spec::Seconds;
 pub(crate) struct Args {
     #[command(flatten)]
     spec: SpecArgument,
+    #[command(flatten)]
+    code: CodeArgument,
     /// The function to validate, where the pipeline has several
     #[arg(long, value_name = "NAME")]
     function: Option<String>,
@@ -79,7 +81,7 @@ pub(crate) async fn run(
         return Err(Usage("--timeout 0s leaves no time to wait for anything".to_owned()).into());
     }
     let started = Instant::now();
-    let opened = Box::pin(Session::open(&args.spec.spec, global, reporter, Start::Never));
+    let opened = Box::pin(Session::open(&args.spec.spec, &args.code, global, reporter, Start::Never));
     let session = interrupt.unless(opened).await?;
     let flow = session.flow(args.function.as_deref())?;
     let recipe = flow.recipe()?;

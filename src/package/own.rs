@@ -85,7 +85,7 @@ pub(super) fn from_zip(path: &Path, target: Target) -> Result<Package> {
     package(fs::read(path).with_context(context)?)
 }
 
-fn package(zip: Vec<u8>) -> Result<Package> {
+pub(super) fn package(zip: Vec<u8>) -> Result<Package> {
     if zip.len() > ZIP_MAX_BYTES {
         bail!("the package has {} bytes; Lambda takes {ZIP_MAX_BYTES} at most", zip.len());
     }

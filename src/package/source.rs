@@ -16,26 +16,14 @@ static HANDLER: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/handler");
 const WORKSPACE: &str = include_str!("../../Cargo.toml");
 const LOCK: &str = include_str!("../../Cargo.lock");
 
-/// How the handler is compiled. For Lambda it is built once and started often: small and quick comes first. On this
-/// machine somebody waits for the build, which is twice as quick when the crates it depends on are not optimized.
-const PROFILES: &str = "
+/// How the handler is compiled. It is built once and started often: small and quick comes first.
+const PROFILE: &str = "
 [release]
 opt-level = 3
 lto = 'fat'
 codegen-units = 1
 panic = 'abort'
 strip = true
-
-[local]
-inherits = 'dev'
-opt-level = 2
-debug = false
-debug-assertions = false
-overflow-checks = false
-incremental = false
-panic = 'abort'
-strip = true
-package.'*'.opt-level = 0
 ";
 
 /// A workspace with nothing but the handler and what it needs.
@@ -123,7 +111,7 @@ fn workspace_manifest(manifest: &str) -> Result<String> {
         dependencies.remove("streamkit-local");
     }
     workspace.insert("members".into(), Value::Array(vec!["recipes".into(), "handler".into()]));
-    let profile: Table = PROFILES.parse().context("reading the handler's profiles")?;
+    let profile: Table = PROFILE.parse().context("reading the handler's profile")?;
     let mut result = Table::new();
     result.insert("workspace".into(), Value::Table(workspace));
     result.insert("profile".into(), Value::Table(profile));

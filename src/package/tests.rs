@@ -90,7 +90,7 @@ async fn build_runs_cargo_once_and_then_comes_from_the_cache() {
     let runs = fake.runs();
     assert_eq!(runs.len(), 1, "{runs:?}");
     assert!(
-        runs[0].contains("build --profile local --package streamkit-handler --bin bootstrap --target fake-host"),
+        runs[0].contains("build --profile release --package streamkit-handler --bin bootstrap --target fake-host"),
         "{runs:?}"
     );
 }

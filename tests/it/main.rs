@@ -18,6 +18,7 @@ mod moto;
 mod output;
 mod own_code;
 mod ownership;
+mod package;
 mod rehearsal;
 mod scaling;
 mod specs;
