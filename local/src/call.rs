@@ -3,7 +3,7 @@
 use axum::body::Bytes;
 use http::{HeaderMap, Method, Request};
 
-use crate::lambda;
+use crate::lambda_operation;
 
 /// The wire protocol of a request, and so of its answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +47,7 @@ impl Call {
         if is_lambda_path(path) {
             return Some(Self {
                 service: "lambda".into(),
-                operation: lambda::operation_name(request.method(), path).into(),
+                operation: lambda_operation::operation_name(request.method(), path).into(),
                 protocol: Protocol::RestJson,
             });
         }

@@ -1,6 +1,6 @@
 //! The embedded AWS of streamkit: one loopback gateway, embedded engines, and a Lambda engine.
 
-pub mod backplane;
+mod arn;
 mod browser;
 mod call;
 mod calls;
@@ -17,6 +17,8 @@ mod gateway;
 mod iam;
 mod input;
 pub mod lambda;
+mod lambda_operation;
+mod lambda_ports;
 mod logs;
 mod pace;
 mod protocol;

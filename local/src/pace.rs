@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::lambda::ports::Transition;
 use crate::rehearsal::{Draw, Rehearsal};
 
 /// A change of state that takes AWS a while.
@@ -21,18 +22,8 @@ pub(crate) enum Step {
     TableDelete,
     /// Until a new role, or a changed policy, is known to the other services.
     RolePropagation,
-    /// A function from Pending to Active.
-    FunctionCreate,
-    /// A function's last update from InProgress to Successful.
-    FunctionUpdate,
-    /// A mapping from Creating to Enabled or Disabled.
-    MappingCreate,
-    /// A mapping from Updating, Enabling or Disabling to Enabled or Disabled.
-    MappingUpdate,
-    /// A mapping until it is gone.
-    MappingDelete,
-    /// A mapping from Enabled until it looks at its source.
-    MappingPolling,
+    /// One of a function or a mapping.
+    Lambda(Transition),
     /// Until the name of a deleted queue can be used again.
     QueueName,
 }
@@ -46,12 +37,12 @@ impl Step {
         Self::TableUpdate,
         Self::TableDelete,
         Self::RolePropagation,
-        Self::FunctionCreate,
-        Self::FunctionUpdate,
-        Self::MappingCreate,
-        Self::MappingUpdate,
-        Self::MappingDelete,
-        Self::MappingPolling,
+        Self::Lambda(Transition::FunctionCreate),
+        Self::Lambda(Transition::FunctionUpdate),
+        Self::Lambda(Transition::MappingCreate),
+        Self::Lambda(Transition::MappingUpdate),
+        Self::Lambda(Transition::MappingDelete),
+        Self::Lambda(Transition::MappingPolling),
         Self::QueueName,
     ];
 
@@ -65,12 +56,12 @@ impl Step {
             Self::TableUpdate => "table-update",
             Self::TableDelete => "table-delete",
             Self::RolePropagation => "role-propagation",
-            Self::FunctionCreate => "function-create",
-            Self::FunctionUpdate => "function-update",
-            Self::MappingCreate => "mapping-create",
-            Self::MappingUpdate => "mapping-update",
-            Self::MappingDelete => "mapping-delete",
-            Self::MappingPolling => "mapping-polling",
+            Self::Lambda(Transition::FunctionCreate) => "function-create",
+            Self::Lambda(Transition::FunctionUpdate) => "function-update",
+            Self::Lambda(Transition::MappingCreate) => "mapping-create",
+            Self::Lambda(Transition::MappingUpdate) => "mapping-update",
+            Self::Lambda(Transition::MappingDelete) => "mapping-delete",
+            Self::Lambda(Transition::MappingPolling) => "mapping-polling",
             Self::QueueName => "queue-name",
         }
     }

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -13,13 +13,14 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::MissedTickBehavior;
 
 use crate::Options;
-use crate::backplane::Backplane;
 use crate::calls::Calls;
 use crate::connection::{Line, Lines};
+use crate::control;
 use crate::engines::Engines;
 use crate::faults::Faults;
 use crate::gateway::Gateway;
 use crate::lambda;
+use crate::lambda_ports;
 use crate::pace::Pace;
 use crate::rehearsal::Fates;
 
@@ -45,8 +46,17 @@ pub async fn serve(
         .with_context(|| format!("binding 127.0.0.1:{}", options.port))?;
     let address = listener.local_addr().context("reading the bound address")?;
     let engines = Engines::start(&options.region, &options.account, address, Pace::new(&options.rehearsal))?;
-    let lambda = lambda::Engine::new(Backplane::new(Arc::clone(&engines)), options.state_dir);
-    engines.sns.connect(Arc::downgrade(&lambda));
+    let endpoint = engines.endpoint();
+    let config = lambda::Config {
+        region: options.region,
+        account: options.account,
+        packages_url: format!("{endpoint}{}code/", control::PREFIX),
+        endpoint: Some(endpoint),
+        state_dir: options.state_dir,
+    };
+    let lambda = lambda::Engine::new(config, lambda_ports::ports(&engines));
+    let functions: Weak<lambda::Engine> = Arc::downgrade(&lambda);
+    engines.sns.connect(functions);
     let gateway = Arc::new(Gateway {
         lambda,
         engines: Arc::clone(&engines),

@@ -7,6 +7,7 @@ use http::Request;
 use percent_encoding::percent_decode_str;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 
+use crate::arn;
 use crate::call::{Call, Protocol};
 use crate::protocol;
 
@@ -53,7 +54,7 @@ pub(crate) fn of(call: &Call, request: &Request<Bytes>) -> Option<String> {
         Protocol::RestXml => Some(decoded(request.uri().path().trim_matches('/'))),
         Protocol::RestJson => in_lambda_path(request.uri().path()).or_else(|| in_json(request.body())),
     };
-    found.filter(|name| !name.is_empty()).map(|name| short(&name))
+    found.filter(|name| !name.is_empty()).map(|name| arn::resource_name(&name))
 }
 
 fn in_form(form: &[u8]) -> Option<String> {
@@ -107,21 +108,6 @@ impl<'de> Visitor<'de> for First {
     }
 }
 
-/// The name in an ARN or a queue's URL; other names as they are.
-pub(crate) fn short(name: &str) -> String {
-    if name.starts_with("http") {
-        return name.rsplit('/').next().unwrap_or(name).to_owned();
-    }
-    let Some(resource) = name.strip_prefix("arn:").and_then(|arn| arn.splitn(5, ':').nth(4)) else {
-        return name.to_owned();
-    };
-    // The kind, where there is one, and what belongs to the thing: a table's stream, a log group's `:*`.
-    let kinds = ["stream/", "table/", "role/", "key/", "function:", "log-group:", "alarm:", "event-source-mapping:"];
-    let name = kinds.iter().find_map(|kind| resource.strip_prefix(kind)).unwrap_or(resource);
-    let name = name.strip_suffix(":*").unwrap_or(name);
-    name.split("/stream/").next().unwrap_or(name).to_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -170,7 +156,5 @@ mod tests {
         ] {
             assert_eq!(found.as_deref(), wanted);
         }
-        assert_eq!(short("arn:aws:dynamodb:r:1:table/t/stream/2026-01-01"), "t");
-        assert_eq!(short("arn:aws:logs:r:1:log-group:/aws/lambda/f:*"), "/aws/lambda/f");
     }
 }

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::error::ApiError;
+use super::api_error::ApiError;
 use super::function::Function;
 use super::functions::answer;
 use super::invoke::{Event, Outcome, Refusal};
@@ -22,8 +22,8 @@ use super::mapping::seconds;
 use super::page::page;
 use super::versions::{LATEST, Target, qualified};
 use super::{Engine, Query};
-use crate::backplane::CallError;
 use crate::clock;
+use crate::error::CallError;
 
 /// Lambda tries a failed asynchronous invocation again after one minute, and once more after two.
 const RETRY_PAUSES: [Duration; 2] = [Duration::from_mins(1), Duration::from_mins(2)];
@@ -118,7 +118,7 @@ impl End {
 
 impl Engine {
     /// Takes an event for later; the function is named in any form.
-    pub(crate) fn invoke_later(self: &Arc<Self>, function: &str, payload: Bytes) -> Result<(), ApiError> {
+    pub(crate) fn invoke_later(self: &Arc<Self>, function: &str, payload: Bytes) -> Result<(), CallError> {
         let target = self.target(function, &Query::default())?;
         self.take_event(target, Event::new(payload));
         Ok(())
@@ -144,7 +144,7 @@ impl Engine {
         let config = function.invoke_config(target.qualifier()).unwrap_or_default();
         let retries = config.retries.unwrap_or(DEFAULT_RETRIES);
         let age = Duration::from_secs(config.age_seconds.unwrap_or(DEFAULT_AGE_SECONDS).into());
-        let pauses = if self.backplane.pace().is_none() { SHORT_PAUSES } else { RETRY_PAUSES };
+        let pauses = if self.ports.transitions.is_immediate() { SHORT_PAUSES } else { RETRY_PAUSES };
         let (began, mut attempts, mut throttle) = (Instant::now(), 0, FIRST_THROTTLE);
         let mut last = None;
         let end = loop {
@@ -224,30 +224,17 @@ impl Engine {
             ("ErrorCode", "Number", "200"),
             ("ErrorMessage", "String", message),
         ];
-        if to.split(':').nth(2) == Some("sns") {
-            let mut fields = vec![
-                ("Action".to_owned(), "Publish".to_owned()),
-                ("Version".to_owned(), "2010-03-31".to_owned()),
-                ("TopicArn".to_owned(), to.to_owned()),
-                ("Message".to_owned(), body),
-            ];
-            for (at, (name, kind, value)) in (1..).zip(attributes) {
-                let entry = format!("MessageAttributes.entry.{at}");
-                fields.push((format!("{entry}.Name"), name.to_owned()));
-                fields.push((format!("{entry}.Value.DataType"), kind.to_owned()));
-                fields.push((format!("{entry}.Value.StringValue"), value.to_owned()));
-            }
-            let fields: Vec<_> = fields.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
-            return self.backplane.query("sns", &fields).await.map(drop);
-        }
-        let name = to.rsplit(':').next().unwrap_or_default();
-        let queue = self.backplane.json("sqs", "AmazonSQS.GetQueueUrl", json!({ "QueueName": name })).await?;
         let attributes: serde_json::Map<_, _> = attributes
             .into_iter()
             .map(|(name, kind, value)| (name.to_owned(), json!({ "DataType": kind, "StringValue": value })))
             .collect();
+        if to.split(':').nth(2) == Some("sns") {
+            return self.ports.topics.publish(to, &body, attributes).await;
+        }
+        let name = to.rsplit(':').next().unwrap_or_default();
+        let queue = self.ports.queues.sqs("GetQueueUrl", json!({ "QueueName": name })).await?;
         let message = json!({ "QueueUrl": queue["QueueUrl"], "MessageBody": body, "MessageAttributes": attributes });
-        self.backplane.json("sqs", "AmazonSQS.SendMessage", message).await.map(drop)
+        self.ports.queues.sqs("SendMessage", message).await.map(drop)
     }
 }
 

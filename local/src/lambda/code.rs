@@ -14,8 +14,8 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 use zip::ZipArchive;
 
-use super::error::ApiError;
-use crate::backplane::Backplane;
+use super::api_error::ApiError;
+use super::ports::Buckets;
 
 /// Lambda's limit for a package sent with the request.
 const MAX_SENT: usize = 50 * 1024 * 1024;
@@ -66,11 +66,11 @@ impl CodeStore {
     pub(crate) async fn from_request(
         self: &Arc<Self>,
         source: &Value,
-        backplane: &Backplane,
+        buckets: &dyn Buckets,
     ) -> Result<Arc<Code>, ApiError> {
         let Some(bucket) = source["S3Bucket"].as_str() else { return self.unpacked(sent(source)?).await };
         let (key, version) = (source["S3Key"].as_str().unwrap_or_default(), source["S3ObjectVersion"].as_str());
-        let zip = backplane.get_object(bucket, key, version).await.map_err(|error| {
+        let zip = buckets.get_object(bucket, key, version).await.map_err(|error| {
             ApiError::invalid(format!(
                 "Error occurred while GetObject. S3 Error Code: {}. S3 Error Message: {}",
                 error.code, error.message

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Bytes;
-use serde_json::json;
+use serde_json::{Map, json};
 
 use super::Engine;
-use crate::backplane::CallError;
+use crate::error::CallError;
 
 /// A destination that cannot be reached is tried so often again before the record is lost.
 const PAUSES: [Duration; 3] = [Duration::from_millis(100), Duration::from_millis(500), Duration::from_secs(2)];
@@ -30,25 +30,14 @@ impl Engine {
         let resource = destination.splitn(6, ':').nth(5).unwrap_or_default();
         match destination.split(':').nth(2) {
             Some("sqs") => {
-                let queue =
-                    self.backplane.json("sqs", "AmazonSQS.GetQueueUrl", json!({ "QueueName": resource })).await?;
+                let queue = self.ports.queues.sqs("GetQueueUrl", json!({ "QueueName": resource })).await?;
                 let message = json!({ "QueueUrl": queue["QueueUrl"], "MessageBody": body });
-                self.backplane.json("sqs", "AmazonSQS.SendMessage", message).await.map(drop)
+                self.ports.queues.sqs("SendMessage", message).await.map(drop)
             }
-            Some("sns") => {
-                let fields = [
-                    ("Action", "Publish".to_owned()),
-                    ("Version", "2010-03-31".to_owned()),
-                    ("TopicArn", destination.to_owned()),
-                    ("Message", body.to_owned()),
-                ];
-                self.backplane.query("sns", &fields).await.map(drop)
-            }
-            Some("lambda") => self
-                .invoke_later(destination, Bytes::from(body.to_owned()))
-                .map_err(|error| CallError::new(error.status.as_u16(), error.code, error.message)),
+            Some("sns") => self.ports.topics.publish(destination, body, Map::new()).await,
+            Some("lambda") => self.invoke_later(destination, Bytes::from(body.to_owned())),
             // Settings with any other destination were refused.
-            _ => self.backplane.put_object(resource, key, body.as_bytes().to_vec()).await,
+            _ => self.ports.buckets.put_object(resource, key, body.as_bytes().to_vec()).await,
         }
     }
 }

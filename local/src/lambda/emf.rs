@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::metrics::Series;
+use super::metric_writer::Series;
 
 /// `CloudWatch`'s limits for one directive.
 const MAX_METRICS: usize = 100;

@@ -10,9 +10,9 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::api_error::ApiError;
 use super::asynchronous::InvokeConfig;
 use super::code::Code;
-use super::error::ApiError;
 use super::permissions::Policies;
 use super::pool::Pool;
 use super::settings::Settings;

@@ -7,14 +7,14 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
-use super::error::ApiError;
+use super::api_error::ApiError;
 use super::function::{ACCOUNT_CONCURRENCY, Function, State, Version};
 use super::names::FunctionRef;
 use super::page::page;
 use super::settings::Settings;
 use super::versions::{LATEST, Target};
 use super::{Engine, Query};
-use crate::pace::Step;
+use crate::lambda::ports::Transition;
 
 /// A JSON answer.
 pub(crate) fn answer(status: StatusCode, body: &Value) -> Response {
@@ -32,7 +32,7 @@ impl Engine {
     }
 
     fn check_role(&self, settings: &Settings) -> Result<(), ApiError> {
-        if self.backplane.role_is_assumable(&settings.role) {
+        if self.ports.roles.is_assumable(&settings.role) {
             return Ok(());
         }
         Err(ApiError::invalid("The role defined for the function cannot be assumed by Lambda."))
@@ -45,8 +45,8 @@ impl Engine {
         if self.functions().contains_key(&named.name) {
             return Err(exists(&named.name));
         }
-        let code = self.code.from_request(&body["Code"], &self.backplane).await?;
-        let arn = self.place.function_arn(&named.name);
+        let code = self.code.from_request(&body["Code"], &*self.ports.buckets).await?;
+        let arn = self.config.function_arn(&named.name);
         let function = Arc::new(Function::new(
             named.name.clone(),
             arn,
@@ -61,7 +61,7 @@ impl Engine {
         }
         functions.insert(named.name, Arc::clone(&function));
         drop(functions);
-        function.begin(State::Creating, self.backplane.pace().time(Step::FunctionCreate, &function.name));
+        function.begin(State::Creating, self.ports.transitions.time(Transition::FunctionCreate, &function.name));
         if body["Publish"].as_bool() == Some(true) {
             let version = function.publish(&Value::Null)?;
             return Ok(answer(StatusCode::CREATED, &function.configuration(&version, State::Creating)));
@@ -84,7 +84,7 @@ impl Engine {
 
     pub(crate) async fn update_function_code(&self, function: &Function, body: &Value) -> Result<Response, ApiError> {
         function.check_settled()?;
-        let code = self.code.from_request(body, &self.backplane).await?;
+        let code = self.code.from_request(body, &*self.ports.buckets).await?;
         let before = function.version();
         revision(body, &before.revision.to_string())?;
         let mut settings = before.settings.clone();
@@ -118,7 +118,7 @@ impl Engine {
 
     /// The answer to an update, which is under way for a while.
     fn updating(&self, function: &Function, version: &Version) -> Response {
-        function.begin(State::Updating, self.backplane.pace().time(Step::FunctionUpdate, &function.name));
+        function.begin(State::Updating, self.ports.transitions.time(Transition::FunctionUpdate, &function.name));
         answer(StatusCode::OK, &function.configuration(version, State::Updating))
     }
 

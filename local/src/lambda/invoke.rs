@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::function::{Function, State, Version};
-use super::logs::LogStream;
+use super::log_writer::LogStream;
 use super::process::{Fault, Process, Surroundings};
 use super::report::{Run, init_line, milliseconds, start_line};
 use super::runtime_api::{MAX_PAYLOAD, Work};
@@ -178,7 +178,7 @@ impl Engine {
         limit: Duration,
     ) -> Result<Process, NotReady> {
         let around =
-            Surroundings { backplane: &self.backplane, logs: &self.logs, metrics: &self.metrics, tasks: &self.tasks };
+            Surroundings { config: &self.config, logs: &self.logs, metrics: &self.metrics, tasks: &self.tasks };
         let process = Process::start(function, Arc::clone(version), to, &around).await.map_err(|fault| NotReady {
             fault,
             took: Duration::ZERO,

@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::Engine;
-use super::error::ApiError;
+use super::api_error::ApiError;
 use super::function::pending;
 use super::invoke::{Event, Refusal};
 use super::runtime_api::MAX_PAYLOAD;

@@ -1,22 +1,24 @@
 //! The Lambda engine: functions that run as processes, the Runtime API that they speak, and event source mappings.
 
+mod api_error;
 mod asynchronous;
 mod code;
+mod config;
 mod destination;
 mod emf;
-mod error;
 mod function;
 mod functions;
 mod invoke;
 mod invoke_api;
-mod logs;
+mod log_writer;
 mod mapping;
-mod metrics;
+mod metric_writer;
 mod names;
 mod output;
 mod page;
 mod permissions;
 mod pool;
+pub mod ports;
 mod process;
 mod report;
 mod routes;
@@ -26,7 +28,6 @@ mod trace;
 mod versions;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -34,29 +35,28 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use routes::operation_name;
+pub use config::Config;
 
-use crate::backplane::Backplane;
 use code::{Code, CodeStore};
 use function::Function;
-use logs::Logs;
+use log_writer::LogWriter;
 use mapping::Mapping;
-use metrics::Metrics;
-use names::Place;
+use metric_writer::MetricWriter;
 use page::Query;
+use ports::Ports;
 
 /// Asynchronous invocations that run at the same time; the others wait.
 const ASYNCHRONOUS: usize = 10;
 
 /// AWS Lambda, in this process.
 pub struct Engine {
-    backplane: Backplane,
-    place: Place,
+    ports: Arc<Ports>,
+    config: Config,
     code: Arc<CodeStore>,
     functions: Mutex<BTreeMap<String, Arc<Function>>>,
     mappings: Mutex<BTreeMap<String, Arc<Mapping>>>,
-    logs: Arc<Logs>,
-    metrics: Arc<Metrics>,
+    logs: Arc<LogWriter>,
+    metrics: Arc<MetricWriter>,
     asynchronous: Semaphore,
     /// Ends pollers and processes.
     stop: CancellationToken,
@@ -67,22 +67,23 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// An engine without functions; their code will be unpacked under `state_dir`.
-    pub fn new(backplane: Backplane, state_dir: PathBuf) -> Arc<Self> {
+    /// An engine without functions; their code will be unpacked under the configuration's `state_dir`.
+    pub fn new(config: Config, ports: Ports) -> Arc<Self> {
+        let ports = Arc::new(ports);
         let stop_writers = CancellationToken::new();
         Arc::new(Self {
-            place: Place { region: backplane.region().to_owned(), account: backplane.account().to_owned() },
-            code: Arc::new(CodeStore::new(state_dir)),
+            code: Arc::new(CodeStore::new(config.state_dir.clone())),
+            config,
             functions: Mutex::default(),
             mappings: Mutex::default(),
-            logs: Logs::new(backplane.clone(), stop_writers.clone()),
-            metrics: Metrics::new(backplane.clone(), stop_writers.clone()),
+            logs: LogWriter::new(Arc::clone(&ports), stop_writers.clone()),
+            metrics: MetricWriter::new(Arc::clone(&ports), stop_writers.clone()),
             asynchronous: Semaphore::new(ASYNCHRONOUS),
             stop: CancellationToken::new(),
             stop_writers,
             tasks: TaskTracker::new(),
             reaping: AtomicBool::new(false),
-            backplane,
+            ports,
         })
     }
 
@@ -101,7 +102,7 @@ impl Engine {
 
     /// The URL that a package can be fetched from.
     fn code_url(&self, code: &Code) -> String {
-        format!("{}{}code/{}", self.backplane.endpoint(), crate::control::PREFIX, code.id)
+        format!("{}{}", self.config.packages_url, code.id)
     }
 
     /// The package at the end of such a URL; `None` when no function uses it any more.

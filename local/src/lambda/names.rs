@@ -1,23 +1,6 @@
 //! Function names: the forms in which a request may name a function, and ARNs.
 
-use super::error::ApiError;
-
-/// What every ARN of this AWS has in common.
-#[derive(Debug, Clone)]
-pub(crate) struct Place {
-    pub(crate) region: String,
-    pub(crate) account: String,
-}
-
-impl Place {
-    pub(crate) fn function_arn(&self, name: &str) -> String {
-        format!("arn:aws:lambda:{}:{}:function:{name}", self.region, self.account)
-    }
-
-    pub(crate) fn mapping_arn(&self, uuid: &str) -> String {
-        format!("arn:aws:lambda:{}:{}:event-source-mapping:{uuid}", self.region, self.account)
-    }
-}
+use super::api_error::ApiError;
 
 /// A function as a request names it: `name`, `account:function:name` or an ARN, each with or without a qualifier.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::net::unix::pipe::Receiver;
 
 use super::emf;
-use super::logs::{LogStream, Logs, MAX_LINE};
-use super::metrics::Metrics;
+use super::log_writer::{LogStream, LogWriter, MAX_LINE};
+use super::metric_writer::MetricWriter;
 use crate::clock;
 
 /// `X-Amz-Log-Result` shows the last 4 KB of an invocation's log.
@@ -26,8 +26,8 @@ pub(crate) struct Output {
     pipe: Receiver,
     lines: Mutex<Lines>,
     to: LogStream,
-    logs: Arc<Logs>,
-    metrics: Arc<Metrics>,
+    logs: Arc<LogWriter>,
+    metrics: Arc<MetricWriter>,
 }
 
 impl Output {
@@ -35,8 +35,8 @@ impl Output {
     pub(crate) fn follow(
         pipe: PipeReader,
         to: LogStream,
-        logs: Arc<Logs>,
-        metrics: Arc<Metrics>,
+        logs: Arc<LogWriter>,
+        metrics: Arc<MetricWriter>,
     ) -> io::Result<Arc<Self>> {
         let pipe = Receiver::from_owned_fd(pipe.into())?;
         let output = Arc::new(Self { pipe, lines: Mutex::default(), to, logs, metrics });

@@ -1,6 +1,6 @@
 //! Paging of the list operations, and the query string that asks for it.
 
-use super::error::ApiError;
+use super::api_error::ApiError;
 
 /// The decoded query string of a request.
 #[derive(Debug, Default, Clone)]

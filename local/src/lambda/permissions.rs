@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
-use super::error::ApiError;
+use super::api_error::ApiError;
 use super::function::Function;
 use super::functions::answer;
 use super::versions::qualified;

@@ -17,12 +17,12 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::config::Config;
 use super::function::{Function, Version};
-use super::logs::{LogStream, Logs};
-use super::metrics::Metrics;
+use super::log_writer::{LogStream, LogWriter};
+use super::metric_writer::MetricWriter;
 use super::output::Output;
 use super::runtime_api::{Answer, Desk, Work};
-use crate::backplane::Backplane;
 
 /// A process that another thread is just starting may still hold the file open in which the code was unpacked.
 const BUSY_RETRIES: u32 = 50;
@@ -119,9 +119,9 @@ impl fmt::Display for Ended {
 
 /// What a process needs from the engine.
 pub(crate) struct Surroundings<'a> {
-    pub(crate) backplane: &'a Backplane,
-    pub(crate) logs: &'a Arc<Logs>,
-    pub(crate) metrics: &'a Arc<Metrics>,
+    pub(crate) config: &'a Config,
+    pub(crate) logs: &'a Arc<LogWriter>,
+    pub(crate) metrics: &'a Arc<MetricWriter>,
     pub(crate) tasks: &'a TaskTracker,
 }
 
@@ -166,7 +166,7 @@ impl Process {
             command
                 .current_dir(&version.code.dir)
                 .env_clear()
-                .envs(environment(function, &version, to, around.backplane))
+                .envs(environment(function, &version, to, around.config))
                 .env("AWS_LAMBDA_RUNTIME_API", address.to_string())
                 .stdin(Stdio::null())
                 .stdout(writer.try_clone().map_err(internal)?)
@@ -305,7 +305,7 @@ fn cannot_start(error: &std::io::Error) -> String {
     format!("fork/exec /var/task/bootstrap: {reason}")
 }
 
-fn environment(function: &Function, version: &Version, to: &LogStream, backplane: &Backplane) -> Vec<(String, String)> {
+fn environment(function: &Function, version: &Version, to: &LogStream, config: &Config) -> Vec<(String, String)> {
     let settings = &version.settings;
     let mut environment: Vec<(String, String)> = [
         ("PATH", "/usr/local/bin:/usr/bin:/bin:/opt/bin".to_owned()),
@@ -314,12 +314,11 @@ fn environment(function: &Function, version: &Version, to: &LogStream, backplane
         ("_HANDLER", settings.handler.clone()),
         ("LAMBDA_TASK_ROOT", version.code.dir.display().to_string()),
         ("LAMBDA_RUNTIME_DIR", "/var/runtime".to_owned()),
-        ("AWS_REGION", backplane.region().to_owned()),
-        ("AWS_DEFAULT_REGION", backplane.region().to_owned()),
+        ("AWS_REGION", config.region.clone()),
+        ("AWS_DEFAULT_REGION", config.region.clone()),
         ("AWS_ACCESS_KEY_ID", "ASIALOCALFUNCTION000".to_owned()),
         ("AWS_SECRET_ACCESS_KEY", "local".to_owned()),
         ("AWS_SESSION_TOKEN", "local".to_owned()),
-        ("AWS_ENDPOINT_URL", backplane.endpoint()),
         ("AWS_LAMBDA_FUNCTION_NAME", function.name.clone()),
         ("AWS_LAMBDA_FUNCTION_VERSION", version.name()),
         ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", settings.memory_mb.to_string()),
@@ -330,6 +329,9 @@ fn environment(function: &Function, version: &Version, to: &LogStream, backplane
     ]
     .map(|(name, value)| (name.to_owned(), value))
     .into();
+    if let Some(endpoint) = &config.endpoint {
+        environment.push(("AWS_ENDPOINT_URL".to_owned(), endpoint.clone()));
+    }
     if settings.log_format() == "JSON" {
         environment.push(("AWS_LAMBDA_LOG_LEVEL".to_owned(), settings.application_log_level().to_owned()));
     }

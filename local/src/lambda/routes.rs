@@ -1,4 +1,4 @@
-//! Which operation of the Lambda API a request is, and the way from the request to the operation.
+//! The way from a request to the operation of the Lambda API that it asks for.
 
 use std::sync::Arc;
 
@@ -9,61 +9,13 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use super::Engine;
-use super::error::ApiError;
+use super::api_error::ApiError;
 use super::functions::answer;
 use super::page::Query;
+use crate::lambda_operation::operation_name;
 
 /// Longest request: a package of 50 MB in base64, and what goes with it.
 const MAX_REQUEST: usize = 72 * 1024 * 1024;
-
-/// AWS's name of the operation that a request to the Lambda API asks for; `Unknown` when there is none.
-pub fn operation_name(method: &Method, path: &str) -> &'static str {
-    let parts: Vec<&str> = path.trim_matches('/').split('/').skip(1).collect();
-    match (method.as_str(), parts.as_slice()) {
-        ("POST", ["functions"]) => "CreateFunction",
-        ("GET", ["functions"]) => "ListFunctions",
-        ("GET", ["functions", _]) => "GetFunction",
-        ("DELETE", ["functions", _]) => "DeleteFunction",
-        ("GET", ["functions", _, "configuration"]) => "GetFunctionConfiguration",
-        ("PUT", ["functions", _, "configuration"]) => "UpdateFunctionConfiguration",
-        ("PUT", ["functions", _, "code"]) => "UpdateFunctionCode",
-        ("POST", ["functions", _, "invocations"]) => "Invoke",
-        ("GET", ["functions", _, "versions"]) => "ListVersionsByFunction",
-        ("POST", ["functions", _, "versions"]) => "PublishVersion",
-        ("GET", ["functions", _, "aliases"]) => "ListAliases",
-        ("POST", ["functions", _, "aliases"]) => "CreateAlias",
-        ("GET", ["functions", _, "aliases", _]) => "GetAlias",
-        ("PUT", ["functions", _, "aliases", _]) => "UpdateAlias",
-        ("DELETE", ["functions", _, "aliases", _]) => "DeleteAlias",
-        ("GET", ["functions", _, "policy"]) => "GetPolicy",
-        ("POST", ["functions", _, "policy"]) => "AddPermission",
-        ("DELETE", ["functions", _, "policy", _]) => "RemovePermission",
-        ("GET", ["functions", _, "concurrency"]) => "GetFunctionConcurrency",
-        ("PUT", ["functions", _, "concurrency"]) => "PutFunctionConcurrency",
-        ("DELETE", ["functions", _, "concurrency"]) => "DeleteFunctionConcurrency",
-        ("GET", ["functions", _, "code-signing-config"]) => "GetFunctionCodeSigningConfig",
-        ("GET", ["functions", _, "event-invoke-config"]) => "GetFunctionEventInvokeConfig",
-        ("PUT", ["functions", _, "event-invoke-config"]) => "PutFunctionEventInvokeConfig",
-        ("POST", ["functions", _, "event-invoke-config"]) => "UpdateFunctionEventInvokeConfig",
-        ("DELETE", ["functions", _, "event-invoke-config"]) => "DeleteFunctionEventInvokeConfig",
-        ("GET", ["functions", _, "event-invoke-config", "list"]) => "ListFunctionEventInvokeConfigs",
-        ("GET", ["functions", _, "url"]) => "GetFunctionUrlConfig",
-        ("GET", ["functions", _, "urls"]) => "ListFunctionUrlConfigs",
-        ("GET", ["functions", _, "runtime-management-config"]) => "GetRuntimeManagementConfig",
-        ("GET", ["functions", _, "recursion-config"]) => "GetFunctionRecursionConfig",
-        ("GET", ["layers"]) => "ListLayers",
-        ("POST", ["event-source-mappings"]) => "CreateEventSourceMapping",
-        ("GET", ["event-source-mappings"]) => "ListEventSourceMappings",
-        ("GET", ["event-source-mappings", _]) => "GetEventSourceMapping",
-        ("PUT", ["event-source-mappings", _]) => "UpdateEventSourceMapping",
-        ("DELETE", ["event-source-mappings", _]) => "DeleteEventSourceMapping",
-        ("GET", ["tags", ..]) => "ListTags",
-        ("POST", ["tags", ..]) => "TagResource",
-        ("DELETE", ["tags", ..]) => "UntagResource",
-        ("GET", ["account-settings"]) => "GetAccountSettings",
-        _ => "Unknown",
-    }
-}
 
 impl Engine {
     /// Answers one request to the Lambda API.
@@ -196,23 +148,6 @@ fn body(bytes: &Bytes) -> Result<Value, ApiError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn paths_are_recognised_with_and_without_a_trailing_slash() {
-        for (method, path, operation) in [
-            (Method::POST, "/2015-03-31/functions", "CreateFunction"),
-            (Method::GET, "/2015-03-31/functions/", "ListFunctions"),
-            (Method::POST, "/2015-03-31/functions/f/invocations", "Invoke"),
-            (Method::PUT, "/2017-10-31/functions/f/concurrency", "PutFunctionConcurrency"),
-            (Method::POST, "/2015-03-31/event-source-mappings/", "CreateEventSourceMapping"),
-            (Method::DELETE, "/2015-03-31/event-source-mappings/u", "DeleteEventSourceMapping"),
-            (Method::GET, "/2017-03-31/tags/arn%3Aaws%3Alambda", "ListTags"),
-            (Method::PATCH, "/2015-03-31/functions", "Unknown"),
-            (Method::GET, "/", "Unknown"),
-        ] {
-            assert_eq!(operation_name(&method, path), operation, "{method} {path}");
-        }
-    }
 
     #[test]
     fn names_in_paths_are_decoded() {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::error::ApiError;
+use super::api_error::ApiError;
 
 /// Names that a function's environment may not have.
 const RESERVED: [&str; 17] = [

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::error::ApiError;
+use super::api_error::ApiError;
 use super::function::{Function, State, Version};
 use super::functions::{answer, revision};
 use super::names::FunctionRef;
@@ -130,7 +130,7 @@ impl Engine {
     /// The version that this function and qualifier mean now; of an alias with two, one by chance.
     pub(crate) fn resolve(&self, name: &str, qualifier: Option<&str>) -> Result<Target, ApiError> {
         let missing = || {
-            let arn = qualified(&self.place.function_arn(name), qualifier);
+            let arn = qualified(&self.config.function_arn(name), qualifier);
             ApiError::not_found(format!("Function not found: {arn}"))
         };
         let function = self.functions().get(name).cloned().ok_or_else(missing)?;

@@ -13,13 +13,19 @@ use axum::body::Bytes;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
+use crate::arn::is_fifo;
 use crate::error::CallError;
 use crate::input::{list, map_pairs, required, tag_pairs, text};
-use crate::lambda;
-use crate::sqs::{Sqs, is_fifo};
+use crate::sqs::Sqs;
 use message::{Published, invalid};
 use subscription::Subscription;
 use topics::Topic;
+
+/// The functions that subscribe to topics.
+pub(crate) trait Functions: Send + Sync {
+    /// Invokes a function, named by its ARN, asynchronously; `false` when there is none of that name.
+    fn invoke(self: Arc<Self>, arn: &str, event: Bytes) -> bool;
+}
 
 /// All topics and subscriptions of the account.
 pub(crate) struct Sns {
@@ -27,7 +33,7 @@ pub(crate) struct Sns {
     account: String,
     sqs: Arc<Sqs>,
     /// Weak, because the Lambda engine holds all others.
-    functions: OnceLock<Weak<lambda::Engine>>,
+    functions: OnceLock<Weak<dyn Functions>>,
     topics: Mutex<BTreeMap<String, Topic>>,
 }
 
@@ -49,7 +55,7 @@ impl Sns {
     }
 
     /// Says where the functions are that subscribe to topics. Only the first time counts.
-    pub(crate) fn connect(&self, functions: Weak<lambda::Engine>) {
+    pub(crate) fn connect(&self, functions: Weak<dyn Functions>) {
         self.functions.get_or_init(|| functions);
     }
 
@@ -290,7 +296,7 @@ impl Sns {
             "lambda" => {
                 let event = Bytes::from(message.for_function(subscription, &self.region).to_string());
                 let functions = self.functions.get().and_then(Weak::upgrade);
-                functions.is_some_and(|functions| functions.invoke_later(&subscription.endpoint, event).is_ok())
+                functions.is_some_and(|functions| functions.invoke(&subscription.endpoint, event))
             }
             // Nobody is there to answer a confirmation, call a phone, or read mail.
             _ => true,

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::arn::is_fifo;
 use crate::error::CallError;
 
 pub(super) const DEFAULTS: [(&str, &str); 6] = [
@@ -42,11 +43,6 @@ pub(super) const FIFO_DEFAULTS: [(&str, &str); 4] = [
     ("DeduplicationScope", "queue"),
     ("FifoThroughputLimit", "perQueue"),
 ];
-
-/// FIFO queues and topics are known by their suffix, in lower case only; so are their ARNs.
-pub(crate) fn is_fifo(name: &str) -> bool {
-    name.strip_suffix(".fifo").is_some()
-}
 
 /// Checks the name of a new queue, and that it says whether the queue is FIFO.
 pub(super) fn check_new(name: &str, fifo: Option<&str>) -> Result<(), CallError> {

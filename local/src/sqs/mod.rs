@@ -12,6 +12,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Value, json};
 
+use crate::arn::is_fifo;
 use crate::call::Protocol;
 use crate::changing::Changing;
 use crate::clock;
@@ -19,7 +20,6 @@ use crate::error::CallError;
 use crate::input::{integer, list, map_pairs, required, text, texts};
 use crate::pace::{Pace, Step};
 
-pub(crate) use attributes::is_fifo;
 pub(crate) use messages::deduplication_id;
 use queue::Queue;
 
@@ -180,7 +180,7 @@ impl Sqs {
         } else {
             check_dead_letters(&queues, name, &input["Attributes"])?;
             let arn = format!("arn:aws:sqs:{}:{}:{name}", self.region, self.account);
-            let mut queue = Queue::new(arn, attributes::is_fifo(name));
+            let mut queue = Queue::new(arn, is_fifo(name));
             queue.set_attributes(map_pairs(&input["Attributes"]))?;
             // botocore sends "tags"; the documentation also shows "Tags".
             queue.tags.extend(map_pairs(&input["tags"]).chain(map_pairs(&input["Tags"])));
@@ -301,7 +301,7 @@ fn check_dead_letters(queues: &BTreeMap<String, Queue>, name: &str, given: &Valu
     let (target, _) = attributes::redrive(policy)?;
     let target = queues.values().find(|queue| queue.arn == target);
     let target = target.ok_or_else(|| attributes::refused_redrive(policy, "Dead letter target does not exist."))?;
-    if target.fifo != attributes::is_fifo(name) {
+    if target.fifo != is_fifo(name) {
         return Err(attributes::refused_redrive(policy, "Dead-letter queue must be same type of queue as the source."));
     }
     Ok(())

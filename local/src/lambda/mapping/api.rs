@@ -19,11 +19,11 @@ use super::source::Source as _;
 use super::sqs::Queue;
 use super::{Mapping, Runner, State, lock, poller, sqs};
 use crate::lambda::Engine;
-use crate::lambda::error::ApiError;
+use crate::lambda::api_error::ApiError;
 use crate::lambda::functions::{answer, tags};
 use crate::lambda::names::FunctionRef;
 use crate::lambda::page::{Query, page};
-use crate::pace::Step;
+use crate::lambda::ports::Transition;
 
 /// A stream that cannot be read does not hold up the change of state for longer.
 const START_LIMIT: Duration = Duration::from_secs(5);
@@ -47,7 +47,7 @@ impl Engine {
         let mapping = {
             let mut mappings = self.mappings.lock().unwrap_or_else(PoisonError::into_inner);
             refuse_twin(mappings.values(), &uuid, &settings)?;
-            let mapping = Arc::new(Mapping::new(uuid.clone(), self.place.mapping_arn(&uuid), settings, tags));
+            let mapping = Arc::new(Mapping::new(uuid.clone(), self.config.mapping_arn(&uuid), settings, tags));
             mappings.insert(uuid, Arc::clone(&mapping));
             mapping
         };
@@ -140,7 +140,7 @@ impl Engine {
 
     /// Whether the source is there.
     async fn check_source(&self, settings: &Settings) -> Result<(), ApiError> {
-        if !self.backplane.role_is_permitted(&self.role(settings)) {
+        if !self.ports.roles.is_permitted(&self.role(settings)) {
             let actions = match settings.kind {
                 SourceKind::Kinesis => "GetRecords, GetShardIterator, DescribeStream, ListShards, and ListStreams",
                 SourceKind::DynamoDb => "GetRecords, GetShardIterator, DescribeStream, and ListStreams",
@@ -185,7 +185,7 @@ impl Engine {
     }
 
     fn queue(&self, settings: &Settings) -> Queue {
-        Queue::new(self.backplane.clone(), &settings.source_arn)
+        Queue::new(Arc::clone(&self.ports), &self.config.region, &settings.source_arn)
     }
 
     /// The function's role; empty when there is no such function any more.
@@ -196,11 +196,11 @@ impl Engine {
 
     fn kinesis(&self, settings: &Settings) -> Kinesis {
         let filters = settings.filters.clone();
-        Kinesis::new(self.backplane.clone(), &settings.source_arn, &self.role(settings), filters)
+        Kinesis::new(Arc::clone(&self.ports), &self.config.region, &settings.source_arn, &self.role(settings), filters)
     }
 
     fn dynamodb(&self, settings: &Settings) -> DynamoDb {
-        DynamoDb::new(self.backplane.clone(), &settings.source_arn, settings.filters.clone())
+        DynamoDb::new(Arc::clone(&self.ports), &settings.source_arn, settings.filters.clone())
     }
 
     async fn start_pollers(self: &Arc<Self>, mapping: &Arc<Mapping>, settings: Arc<Settings>) -> Runner {
@@ -220,7 +220,7 @@ impl Engine {
         };
         // Unless a rehearsal says otherwise, enabled means that reading has begun: a record put after that is seen, whatever
         // the starting position.
-        if mapping.time(self.backplane.pace(), Step::MappingPolling).is_zero() {
+        if mapping.time(&*self.ports.transitions, Transition::MappingPolling).is_zero() {
             drop(tokio::time::timeout(START_LIMIT, reading).await);
         }
         Runner { stop, task }
@@ -228,12 +228,12 @@ impl Engine {
 
     /// Waits as long as AWS takes for the change that a mapping is in.
     async fn take_time(&self, mapping: &Mapping) {
-        let step = match lock(&mapping.now).state {
-            State::Creating => Step::MappingCreate,
-            State::Deleting => Step::MappingDelete,
-            _ => Step::MappingUpdate,
+        let transition = match lock(&mapping.now).state {
+            State::Creating => Transition::MappingCreate,
+            State::Deleting => Transition::MappingDelete,
+            _ => Transition::MappingUpdate,
         };
-        let time = mapping.time(self.backplane.pace(), step);
+        let time = mapping.time(&*self.ports.transitions, transition);
         // A server that stops does not wait.
         let _ = self.stop.run_until_cancelled(tokio::time::sleep(time)).await;
     }

@@ -2,13 +2,16 @@
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use super::filters::Filters;
 use super::kinesis::to_ms;
 use super::source::{Page, Position, Reader, Record, Shard, Source, missing};
-use crate::backplane::{Backplane, CallError};
 use crate::clock;
+use crate::error::CallError;
+use crate::lambda::ports::Ports;
 
 /// Most records of one `GetRecords`.
 const MAX_RECORDS: usize = 1000;
@@ -18,18 +21,18 @@ const RETENTION_MS: i64 = 24 * 3_600_000;
 /// One stream of a table.
 #[derive(Clone)]
 pub(crate) struct DynamoDb {
-    backplane: Backplane,
+    ports: Arc<Ports>,
     arn: String,
     filters: Filters,
 }
 
 impl DynamoDb {
-    pub(crate) fn new(backplane: Backplane, arn: &str, filters: Filters) -> Self {
-        Self { backplane, arn: arn.to_owned(), filters }
+    pub(crate) fn new(ports: Arc<Ports>, arn: &str, filters: Filters) -> Self {
+        Self { ports, arn: arn.to_owned(), filters }
     }
 
     async fn call(&self, operation: &str, body: Value) -> Result<Value, CallError> {
-        self.backplane.json("dynamodbstreams", &format!("DynamoDBStreams_20120810.{operation}"), body).await
+        self.ports.streams.dynamodb(operation, body).await
     }
 
     /// Describes the stream. The engine answers for the table, whichever of its streams was asked for: one whose table was

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
 
 use crate::filter::Pattern;
-use crate::lambda::error::ApiError;
+use crate::lambda::api_error::ApiError;
 
 /// AWS's quota for filters of one mapping, which it raises to ten on request.
 const MAX_FILTERS: usize = 5;

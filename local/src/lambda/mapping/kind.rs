@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use super::settings::Settings;
-use crate::lambda::error::ApiError;
-use crate::sqs::is_fifo;
+use crate::arn::is_fifo;
+use crate::lambda::api_error::ApiError;
 
 /// What a mapping reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,8 +11,9 @@ use tokio::time::Instant;
 
 use super::filters::{Filters, base64_payload};
 use super::source::{Page, Position, Reader, Record, Shard, Source, missing};
-use crate::backplane::{Backplane, CallError};
 use crate::clock;
+use crate::error::CallError;
+use crate::lambda::ports::Ports;
 
 /// Iterators live for five minutes; one is made anew in good time.
 const ITERATOR_LIFE: Duration = Duration::from_mins(4);
@@ -22,7 +23,8 @@ const SHARDS_AGE: Duration = Duration::from_millis(500);
 const MAX_RECORDS: usize = 10_000;
 
 struct Stream {
-    backplane: Backplane,
+    ports: Arc<Ports>,
+    region: String,
     arn: String,
     name: String,
     /// Role of the function, which its events name.
@@ -37,17 +39,17 @@ pub(crate) struct Kinesis(Arc<Stream>);
 
 impl Kinesis {
     /// `arn` is that of the stream or of one of its consumers; a consumer's records come the same way.
-    pub(crate) fn new(backplane: Backplane, arn: &str, role: &str, filters: Filters) -> Self {
+    pub(crate) fn new(ports: Arc<Ports>, region: &str, arn: &str, role: &str, filters: Filters) -> Self {
         let name = arn.rsplit_once("stream/").map_or(arn, |(_, name)| name);
         let name = name.split('/').next().unwrap_or(name).to_owned();
-        let (arn, role) = (arn.to_owned(), role.to_owned());
-        Self(Arc::new(Stream { backplane, arn, name, role, filters, shards: Mutex::default() }))
+        let (region, arn, role) = (region.to_owned(), arn.to_owned(), role.to_owned());
+        Self(Arc::new(Stream { ports, region, arn, name, role, filters, shards: Mutex::default() }))
     }
 }
 
 impl Stream {
     async fn call(&self, operation: &str, body: Value) -> Result<Value, CallError> {
-        self.backplane.json("kinesis", &format!("Kinesis_20131202.{operation}"), body).await
+        self.ports.streams.kinesis(operation, body).await
     }
 
     async fn list_shards(&self) -> Result<Vec<Shard>, CallError> {
@@ -213,7 +215,7 @@ impl ShardReader {
             id: format!("{}:{sequence}", self.shard),
             name: "aws:kinesis:record",
             role: &self.stream.role,
-            region: self.stream.backplane.region(),
+            region: &self.stream.region,
             source_arn: &self.stream.arn,
         };
         let passes = self.stream.filters.pass(|| {

@@ -2,23 +2,22 @@
 
 use std::sync::atomic::AtomicUsize;
 
-use serde_json::json;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
 
 use super::*;
-use crate::backplane::{Backplane, CallError};
-use crate::engines::Engines;
+use crate::error::CallError;
+use crate::lambda::Config;
 use crate::lambda::mapping::filters::Filters;
 use crate::lambda::mapping::kind::SourceKind;
 use crate::lambda::mapping::settings::Start;
 use crate::lambda::mapping::source::Position;
-use crate::pace::Pace;
+use crate::lambda::ports::{Ports, Queues, Reply};
 
 const HOUR_MS: i64 = 3_600_000;
 
 /// A mapping of a function that does not exist: nothing is ever delivered.
-fn shared(change: impl FnOnce(&mut Settings)) -> Arc<Shared> {
-    let address = ([127, 0, 0, 1], 1).into();
-    let engines = Engines::start("us-east-1", "000000000000", address, Pace::default()).unwrap();
+fn shared(ports: Ports, change: impl FnOnce(&mut Settings)) -> Arc<Shared> {
     let mut settings = Settings {
         kind: SourceKind::Kinesis,
         source_arn: "arn:aws:kinesis:us-east-1:000000000000:stream/s".into(),
@@ -40,7 +39,14 @@ fn shared(change: impl FnOnce(&mut Settings)) -> Arc<Shared> {
         max_concurrency: None,
     };
     change(&mut settings);
-    let engine = Engine::new(Backplane::new(engines), std::env::temp_dir().join("streamkit-lane-tests"));
+    let config = Config {
+        region: "us-east-1".into(),
+        account: "000000000000".into(),
+        endpoint: None,
+        packages_url: String::new(),
+        state_dir: std::env::temp_dir().join("streamkit-lane-tests"),
+    };
+    let engine = Engine::new(config, ports);
     let mapping = Mapping::new("uuid".into(), "arn".into(), settings, std::collections::BTreeMap::new());
     Arc::new(Shared {
         engine,
@@ -57,6 +63,23 @@ fn record(sequence: usize, arrival_ms: i64) -> Record {
 
 fn lane() -> LaneId {
     ("shardId-000000000000".into(), 0)
+}
+
+/// Queues of which each has the URL `url of NAME`; hands on what is sent to them.
+struct SentMessages(mpsc::UnboundedSender<Value>);
+
+impl Queues for SentMessages {
+    fn sqs<'a>(&'a self, operation: &'a str, input: Value) -> Reply<'a, Value> {
+        let answer = match operation {
+            "GetQueueUrl" => json!({ "QueueUrl": format!("url of {}", input["QueueName"].as_str().unwrap()) }),
+            "SendMessage" => {
+                self.0.send(input).unwrap();
+                json!({ "MessageId": "1" })
+            }
+            other => panic!("{other} was called"),
+        };
+        Box::pin(async { Ok(answer) })
+    }
 }
 
 /// Gives one page, and then nothing.
@@ -82,23 +105,23 @@ impl Reader for Endless {
 
 #[tokio::test]
 async fn records_that_are_too_old_go_to_the_destination_and_those_that_left_the_stream_are_dropped() {
-    let shared = shared(|settings| {
+    let (sender, mut sent) = mpsc::unbounded_channel();
+    let ports = Ports { queues: Arc::new(SentMessages(sender)), ..Ports::default() };
+    let shared = shared(ports, |settings| {
         settings.max_age_seconds = Some(3600);
         settings.on_failure = Some("arn:aws:sqs:us-east-1:000000000000:old".into());
     });
-    let backplane = shared.engine.backplane.clone();
-    let queue = backplane.json("sqs", "AmazonSQS.CreateQueue", json!({ "QueueName": "old" })).await.unwrap();
     let now = clock::now_ms();
     let arrivals = [now - 25 * HOUR_MS, now - 3 * HOUR_MS, now - 2 * HOUR_MS, now];
     let records = arrivals.iter().enumerate().map(|(at, arrival_ms)| record(at, *arrival_ms)).collect();
     let reader = Once(Some(Page { records, through: Some("3".into()), ..Page::default() }));
     let running = tokio::spawn(Lane::run(Arc::clone(&shared), lane(), reader));
 
-    let receive = json!({ "QueueUrl": queue["QueueUrl"], "WaitTimeSeconds": 20, "MaxNumberOfMessages": 10 });
-    let received = backplane.json("sqs", "AmazonSQS.ReceiveMessage", receive).await.unwrap();
-    let messages = received["Messages"].as_array().unwrap();
+    let mut messages = vec![sent.recv().await.unwrap()];
+    messages.extend(std::iter::from_fn(|| sent.try_recv().ok()));
     assert_eq!(messages.len(), 1);
-    let message: serde_json::Value = serde_json::from_str(messages[0]["Body"].as_str().unwrap()).unwrap();
+    assert_eq!(messages[0]["QueueUrl"], "url of old");
+    let message: Value = serde_json::from_str(messages[0]["MessageBody"].as_str().unwrap()).unwrap();
     assert_eq!(message["requestContext"]["condition"], "RecordAgeExceeded");
     assert_eq!(message["requestContext"]["approximateInvokeCount"], 0);
     let info = &message["KinesisBatchInfo"];
@@ -114,7 +137,7 @@ async fn records_that_are_too_old_go_to_the_destination_and_those_that_left_the_
 
 #[tokio::test]
 async fn lane_that_cannot_deliver_reads_no_further_than_a_page_ahead() {
-    let shared = shared(|_| {});
+    let shared = shared(Ports::default(), |_| {});
     let reads = Arc::new(AtomicUsize::new(0));
     let running = tokio::spawn(Lane::run(Arc::clone(&shared), lane(), Endless(Arc::clone(&reads))));
     // Everything here runs in this thread: after so many turns each task is where it waits for a time to pass.

@@ -28,9 +28,9 @@ use checkpoints::Checkpoints;
 use settings::Settings;
 pub(crate) use settings::seconds;
 
+use crate::arn;
 use crate::clock;
-use crate::pace::{Pace, Step};
-use crate::subject;
+use crate::lambda::ports::{Transition, TransitionTimes};
 
 /// The states of a mapping, as AWS names them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,9 +100,9 @@ impl Mapping {
     }
 
     /// How long a step takes, by what the mapping connects: its UUID is another in each run.
-    fn time(&self, pace: &Pace, step: Step) -> Duration {
+    fn time(&self, times: &dyn TransitionTimes, transition: Transition) -> Duration {
         let settings = self.settings();
-        pace.time(step, &format!("{} {}", subject::short(&settings.source_arn), settings.function))
+        times.time(transition, &format!("{} {}", arn::resource_name(&settings.source_arn), settings.function))
     }
 
     fn settings(&self) -> Arc<Settings> {

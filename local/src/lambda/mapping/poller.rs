@@ -11,8 +11,8 @@ use tokio::task::JoinSet;
 use super::lane::{Lane, Shared};
 use super::settings::Start;
 use super::source::{Position, Shard, Source};
-use crate::backplane::CallError;
-use crate::pace::Step;
+use crate::error::CallError;
+use crate::lambda::ports::Transition;
 
 /// How often the stream is looked at for new shards.
 const LOOK: Duration = Duration::from_secs(1);
@@ -20,7 +20,7 @@ const LOOK: Duration = Duration::from_secs(1);
 /// Runs until the mapping stops; lanes then finish the invocation that they are in. Tells `ready` once reading has begun.
 pub(crate) async fn run<S: Source>(shared: Arc<Shared>, source: S, ready: oneshot::Sender<()>) {
     // An enabled mapping of AWS reads nothing at first; what LATEST means is settled when it begins.
-    let unready = shared.mapping.time(shared.engine.backplane.pace(), Step::MappingPolling);
+    let unready = shared.mapping.time(&*shared.engine.ports.transitions, Transition::MappingPolling);
     shared.stop.run_until_cancelled(tokio::time::sleep(unready)).await;
     let mut ready = Some(ready);
     let mut lanes = JoinSet::new();

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::filters::Filters;
 use super::kind::SourceKind;
 use crate::lambda::Engine;
-use crate::lambda::error::ApiError;
+use crate::lambda::api_error::ApiError;
 use crate::lambda::page::Query;
 
 /// Where a new mapping begins.

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use crate::backplane::CallError;
+use crate::error::CallError;
 
 /// One shard of a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]

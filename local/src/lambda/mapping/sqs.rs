@@ -16,11 +16,12 @@ use super::filters::payload;
 use super::lane::{MAX_PAYLOAD, Shared};
 use super::on_failure::{ENVELOPE, envelope};
 use super::partial;
-use crate::backplane::{Backplane, CallError};
+use crate::arn::is_fifo;
+use crate::error::CallError;
 use crate::lambda::invoke::{Event, Refusal};
 use crate::lambda::page::Query;
-use crate::pace::Step;
-use crate::sqs::is_fifo;
+use crate::lambda::ports::Ports;
+use crate::lambda::ports::Transition;
 
 /// Batches at a time when the mapping sets no maximum: Lambda begins with five, too.
 const CONCURRENCY: u32 = 5;
@@ -34,7 +35,8 @@ const TROUBLE: Duration = Duration::from_secs(1);
 /// One queue.
 #[derive(Clone)]
 pub(crate) struct Queue {
-    backplane: Backplane,
+    ports: Arc<Ports>,
+    region: String,
     arn: String,
 }
 
@@ -48,12 +50,12 @@ struct Message {
 }
 
 impl Queue {
-    pub(crate) fn new(backplane: Backplane, arn: &str) -> Self {
-        Self { backplane, arn: arn.to_owned() }
+    pub(crate) fn new(ports: Arc<Ports>, region: &str, arn: &str) -> Self {
+        Self { ports, region: region.to_owned(), arn: arn.to_owned() }
     }
 
     async fn call(&self, operation: &str, body: Value) -> Result<Value, CallError> {
-        self.backplane.json("sqs", &format!("AmazonSQS.{operation}"), body).await
+        self.ports.queues.sqs(operation, body).await
     }
 
     async fn url(&self) -> Result<String, CallError> {
@@ -123,7 +125,7 @@ impl Queue {
             "md5OfBody": message["MD5OfBody"],
             "eventSource": "aws:sqs",
             "eventSourceARN": self.arn,
-            "awsRegion": self.backplane.region(),
+            "awsRegion": self.region,
         });
         if !message["MD5OfMessageAttributes"].is_null() {
             record["md5OfMessageAttributes"] = message["MD5OfMessageAttributes"].clone();
@@ -134,7 +136,7 @@ impl Queue {
 
 /// Runs until the mapping stops; batches under way are then brought to their end.
 pub(crate) async fn run(shared: Arc<Shared>, queue: Queue, ready: oneshot::Sender<()>) {
-    let unready = shared.engine.backplane.pace().time(Step::MappingPolling, &shared.mapping.uuid);
+    let unready = shared.engine.ports.transitions.time(Transition::MappingPolling, &shared.mapping.uuid);
     shared.stop.run_until_cancelled(tokio::time::sleep(unready)).await;
     let most = shared.settings.max_concurrency.unwrap_or(CONCURRENCY);
     let room = Arc::new(Semaphore::new(usize::try_from(most).unwrap_or(1)));

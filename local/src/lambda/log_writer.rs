@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use serde_json::{Value, json};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::backplane::{Backplane, CallError};
+use super::ports::{LogEvent, Ports};
+use crate::error::CallError;
 
 /// How long lines wait for company.
 const GATHER: Duration = Duration::from_millis(20);
@@ -44,8 +44,8 @@ struct Waiting {
 }
 
 /// The queue in front of `CloudWatch` Logs.
-pub(crate) struct Logs {
-    backplane: Backplane,
+pub(crate) struct LogWriter {
+    ports: Arc<Ports>,
     waiting: Mutex<Waiting>,
     wake: Notify,
     started: AtomicBool,
@@ -54,10 +54,10 @@ pub(crate) struct Logs {
     stop: CancellationToken,
 }
 
-impl Logs {
-    pub(crate) fn new(backplane: Backplane, stop: CancellationToken) -> Arc<Self> {
+impl LogWriter {
+    pub(crate) fn new(ports: Arc<Ports>, stop: CancellationToken) -> Arc<Self> {
         Arc::new(Self {
-            backplane,
+            ports,
             waiting: Mutex::default(),
             wake: Notify::new(),
             started: AtomicBool::new(false),
@@ -110,50 +110,44 @@ impl Logs {
             for line in lines {
                 let size = line.text.len() + EVENT_OVERHEAD;
                 if !events.is_empty() && (events.len() == MAX_EVENTS || bytes + size > MAX_BYTES) {
-                    self.put(&to, std::mem::take(&mut events), &mut known).await;
+                    self.put(&to, &std::mem::take(&mut events), &mut known).await;
                     bytes = 0;
                 }
                 bytes += size;
-                events.push(json!({ "timestamp": line.time_ms, "message": line.text }));
+                events.push(LogEvent { time_ms: line.time_ms, message: line.text });
             }
-            self.put(&to, events, &mut known).await;
+            self.put(&to, &events, &mut known).await;
         }
     }
 
     /// Puts one batch; a stream or group that is missing is made once, as a role with that permission would.
-    async fn put(&self, to: &LogStream, events: Vec<Value>, known: &mut HashSet<(Arc<str>, Arc<str>)>) {
+    async fn put(&self, to: &LogStream, events: &[LogEvent], known: &mut HashSet<(Arc<str>, Arc<str>)>) {
         let key = (Arc::clone(&to.group), Arc::clone(&to.stream));
-        let body = json!({ "logGroupName": &*to.group, "logStreamName": &*to.stream, "logEvents": events });
         if !known.contains(&key) {
             if self.make(to).await.is_err() {
                 return;
             }
             known.insert(key.clone());
         }
-        let Err(error) = self.call("PutLogEvents", body.clone()).await else { return };
+        let Err(error) = self.ports.logs.put_events(&to.group, &to.stream, events).await else { return };
         known.remove(&key);
         // The group was deleted in between. Lines that cannot be written are lost, as they are on AWS.
         if error.code == "ResourceNotFoundException" && self.make(to).await.is_ok() {
             known.insert(key);
-            drop(self.call("PutLogEvents", body).await);
+            drop(self.ports.logs.put_events(&to.group, &to.stream, events).await);
         }
     }
 
     async fn make(&self, to: &LogStream) -> Result<(), CallError> {
-        let stream = json!({ "logGroupName": &*to.group, "logStreamName": &*to.stream });
-        match self.call("CreateLogStream", stream.clone()).await {
+        let logs = &self.ports.logs;
+        match logs.create_stream(&to.group, &to.stream).await {
             Err(error) if error.code == "ResourceNotFoundException" && !to.function_gone.is_cancelled() => {
-                self.call("CreateLogGroup", json!({ "logGroupName": &*to.group })).await?;
-                self.call("CreateLogStream", stream).await?;
-                Ok(())
+                logs.create_group(&to.group).await?;
+                logs.create_stream(&to.group, &to.stream).await
             }
             Err(error) if error.code == "ResourceAlreadyExistsException" => Ok(()),
-            other => other.map(drop),
+            other => other,
         }
-    }
-
-    async fn call(&self, operation: &str, body: Value) -> Result<Value, CallError> {
-        self.backplane.json("logs", &format!("Logs_20140328.{operation}"), body).await
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::backplane::Backplane;
+use super::ports::{MetricDatum, Ports};
 use crate::clock;
 
 /// How long values wait for company: short enough for a test, long enough to gather a busy function's.
@@ -28,12 +28,9 @@ pub(crate) struct Series {
     pub(crate) time_seconds: i64,
 }
 
-/// Part of a series: values by their bits, with how often each occurred.
-type Datum = (Series, Vec<(u64, u64)>);
-
 /// The queue in front of `CloudWatch`.
-pub(crate) struct Metrics {
-    backplane: Backplane,
+pub(crate) struct MetricWriter {
+    ports: Arc<Ports>,
     /// Values by their bits, with how often each occurred.
     waiting: Mutex<HashMap<Series, BTreeMap<u64, u64>>>,
     writer: tokio::sync::Mutex<()>,
@@ -42,10 +39,10 @@ pub(crate) struct Metrics {
     stop: CancellationToken,
 }
 
-impl Metrics {
-    pub(crate) fn new(backplane: Backplane, stop: CancellationToken) -> Arc<Self> {
+impl MetricWriter {
+    pub(crate) fn new(ports: Arc<Ports>, stop: CancellationToken) -> Arc<Self> {
         Arc::new(Self {
-            backplane,
+            ports,
             waiting: Mutex::default(),
             writer: tokio::sync::Mutex::default(),
             wake: Notify::new(),
@@ -94,21 +91,24 @@ impl Metrics {
     pub(crate) async fn flush(&self) {
         let _one_at_a_time = self.writer.lock().await;
         let waiting = std::mem::take(&mut *self.lock());
-        let mut by_namespace: BTreeMap<String, Vec<Datum>> = BTreeMap::new();
+        let mut by_namespace: BTreeMap<String, Vec<MetricDatum>> = BTreeMap::new();
         for (series, values) in waiting {
-            let values: Vec<_> = values.into_iter().collect();
-            let data = by_namespace.entry(series.namespace.clone()).or_default();
+            let values: Vec<_> = values.into_iter().map(|(bits, count)| (f64::from_bits(bits), count)).collect();
+            let data = by_namespace.entry(series.namespace).or_default();
             for part in values.chunks(MAX_VALUES) {
-                data.push((series.clone(), part.to_vec()));
+                data.push(MetricDatum {
+                    name: series.name.clone(),
+                    dimensions: series.dimensions.clone(),
+                    unit: series.unit.clone(),
+                    time_seconds: series.time_seconds,
+                    values: part.to_vec(),
+                });
             }
         }
         for (namespace, data) in by_namespace {
             for part in data.chunks(MAX_METRICS) {
-                let fields = form(&namespace, part);
-                let fields: Vec<(&str, String)> =
-                    fields.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
                 // A metric that CloudWatch refuses (an EMF unit that does not exist) is lost, as it is on AWS.
-                drop(self.backplane.query("cloudwatch", &fields).await);
+                drop(self.ports.metrics.put_metric_data(&namespace, part).await);
             }
         }
     }
@@ -116,34 +116,4 @@ impl Metrics {
     fn lock(&self) -> MutexGuard<'_, HashMap<Series, BTreeMap<u64, u64>>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// `PutMetricData` as the query protocol spells it.
-fn form(namespace: &str, data: &[Datum]) -> Vec<(String, String)> {
-    let mut fields = vec![
-        ("Action".to_owned(), "PutMetricData".to_owned()),
-        ("Version".to_owned(), "2010-08-01".to_owned()),
-        ("Namespace".to_owned(), namespace.to_owned()),
-    ];
-    for (index, (series, values)) in data.iter().enumerate() {
-        let datum = format!("MetricData.member.{}", index + 1);
-        let mut set = |name: &str, value: String| fields.push((format!("{datum}.{name}"), value));
-        set("MetricName", series.name.clone());
-        set("Unit", series.unit.clone());
-        set("Timestamp", clock::iso(series.time_seconds * 1000));
-        for (index, (name, value)) in series.dimensions.iter().enumerate() {
-            set(&format!("Dimensions.member.{}.Name", index + 1), name.clone());
-            set(&format!("Dimensions.member.{}.Value", index + 1), value.clone());
-        }
-        match values.as_slice() {
-            [(value, 1)] => set("Value", f64::from_bits(*value).to_string()),
-            many => {
-                for (index, (value, count)) in many.iter().enumerate() {
-                    set(&format!("Values.member.{}", index + 1), f64::from_bits(*value).to_string());
-                    set(&format!("Counts.member.{}", index + 1), count.to_string());
-                }
-            }
-        }
-    }
-    fields
 }

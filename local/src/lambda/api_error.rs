@@ -5,6 +5,8 @@ use axum::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
+use crate::error::CallError;
+
 /// An answer other than success: HTTP status, AWS error code and message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ApiError {
@@ -54,6 +56,12 @@ impl ApiError {
     /// `ServiceException`: a fault of the embedded AWS itself.
     pub(crate) fn service(message: impl std::fmt::Display) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "ServiceException", message.to_string())
+    }
+}
+
+impl From<ApiError> for CallError {
+    fn from(error: ApiError) -> Self {
+        Self::new(error.status.as_u16(), error.code, error.message)
     }
 }
 

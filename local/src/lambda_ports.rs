@@ -1,0 +1,184 @@
+//! The embedded services as the Lambda engine reaches them: in-process, unsigned, past the call log and injected faults.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Bytes;
+use http::{Method, Request};
+use serde_json::{Map, Value, json};
+
+use crate::call::{Call, Protocol};
+use crate::clock;
+use crate::engines::Engines;
+use crate::error::CallError;
+use crate::lambda::Engine;
+use crate::lambda::ports::{
+    Buckets, LogEvent, LogGroups, MetricDatum, MetricStore, Ports, Queues, Reply, Roles, Streams, Topics, Transition,
+    TransitionTimes,
+};
+use crate::pace::{Pace, Step};
+use crate::protocol::{body_of, error_of};
+use crate::sns::Functions;
+
+/// All ports of the Lambda engine, answered by these services.
+pub(crate) fn ports(engines: &Arc<Engines>) -> Ports {
+    let services = Arc::new(Embedded(Arc::clone(engines)));
+    Ports {
+        streams: services.clone(),
+        queues: services.clone(),
+        topics: services.clone(),
+        buckets: services.clone(),
+        logs: services.clone(),
+        metrics: services.clone(),
+        roles: services,
+        transitions: Arc::new(engines.pace.clone()),
+    }
+}
+
+struct Embedded(Arc<Engines>);
+
+impl Embedded {
+    fn json<'a>(&'a self, service: &'a str, operation: &'a str, input: Value) -> Reply<'a, Value> {
+        Box::pin(self.0.json(service, operation, input))
+    }
+
+    /// Runs an operation whose answer says nothing.
+    fn run<'a>(&'a self, service: &'a str, operation: &'a str, input: Value) -> Reply<'a, ()> {
+        Box::pin(async move { self.0.json(service, operation, input).await.map(drop) })
+    }
+
+    async fn s3(&self, operation: &str, request: Request<Bytes>) -> Result<Bytes, CallError> {
+        let call = Call { service: "s3".into(), operation: operation.into(), protocol: Protocol::RestXml };
+        let response = self.0.call(&call, request).await;
+        let status = response.status();
+        let headers = response.headers().clone();
+        let body = body_of(response).await?;
+        if status.is_success() { Ok(body) } else { Err(error_of(status.as_u16(), &headers, &body)) }
+    }
+}
+
+impl Streams for Embedded {
+    fn kinesis<'a>(&'a self, operation: &'a str, input: Value) -> Reply<'a, Value> {
+        self.json("kinesis", operation, input)
+    }
+
+    fn dynamodb<'a>(&'a self, operation: &'a str, input: Value) -> Reply<'a, Value> {
+        self.json("dynamodbstreams", operation, input)
+    }
+}
+
+impl Queues for Embedded {
+    fn sqs<'a>(&'a self, operation: &'a str, input: Value) -> Reply<'a, Value> {
+        self.json("sqs", operation, input)
+    }
+}
+
+impl Topics for Embedded {
+    fn publish<'a>(&'a self, topic_arn: &'a str, message: &'a str, attributes: Map<String, Value>) -> Reply<'a, ()> {
+        let input = json!({ "TopicArn": topic_arn, "Message": message, "MessageAttributes": attributes });
+        self.run("sns", "Publish", input)
+    }
+}
+
+impl Buckets for Embedded {
+    fn get_object<'a>(&'a self, bucket: &'a str, key: &'a str, version: Option<&'a str>) -> Reply<'a, Vec<u8>> {
+        Box::pin(async move {
+            let version = version.map(|version| format!("?versionId={version}")).unwrap_or_default();
+            let request = Request::builder()
+                .uri(object_path(bucket, key) + &version)
+                .body(Bytes::new())
+                .map_err(CallError::internal)?;
+            self.s3("GetObject", request).await.map(Vec::from)
+        })
+    }
+
+    fn put_object<'a>(&'a self, bucket: &'a str, key: &'a str, body: Vec<u8>) -> Reply<'a, ()> {
+        Box::pin(async move {
+            let request = Request::builder()
+                .method(Method::PUT)
+                .uri(object_path(bucket, key))
+                .header("content-type", "application/json")
+                .body(Bytes::from(body))
+                .map_err(CallError::internal)?;
+            self.s3("PutObject", request).await.map(drop)
+        })
+    }
+}
+
+impl LogGroups for Embedded {
+    fn create_group<'a>(&'a self, group: &'a str) -> Reply<'a, ()> {
+        self.run("logs", "CreateLogGroup", json!({ "logGroupName": group }))
+    }
+
+    fn create_stream<'a>(&'a self, group: &'a str, stream: &'a str) -> Reply<'a, ()> {
+        self.run("logs", "CreateLogStream", json!({ "logGroupName": group, "logStreamName": stream }))
+    }
+
+    fn put_events<'a>(&'a self, group: &'a str, stream: &'a str, events: &'a [LogEvent]) -> Reply<'a, ()> {
+        let events: Vec<Value> =
+            events.iter().map(|event| json!({ "timestamp": event.time_ms, "message": event.message })).collect();
+        let input = json!({ "logGroupName": group, "logStreamName": stream, "logEvents": events });
+        self.run("logs", "PutLogEvents", input)
+    }
+}
+
+impl MetricStore for Embedded {
+    fn put_metric_data<'a>(&'a self, namespace: &'a str, data: &'a [MetricDatum]) -> Reply<'a, ()> {
+        let data: Vec<Value> = data.iter().map(datum).collect();
+        self.run("cloudwatch", "PutMetricData", json!({ "Namespace": namespace, "MetricData": data }))
+    }
+}
+
+impl Roles for Embedded {
+    fn is_assumable(&self, arn: &str) -> bool {
+        self.0.roles.is_assumable(arn, "lambda.amazonaws.com")
+    }
+
+    fn is_permitted(&self, arn: &str) -> bool {
+        // The name comes last, after the path.
+        self.0.roles.is_permitted(arn.rsplit('/').next().unwrap_or(arn))
+    }
+}
+
+/// Functions as SNS reaches them.
+impl Functions for Engine {
+    fn invoke(self: Arc<Self>, arn: &str, event: Bytes) -> bool {
+        self.invoke_later(arn, event).is_ok()
+    }
+}
+
+impl TransitionTimes for Pace {
+    fn time(&self, transition: Transition, name: &str) -> Duration {
+        self.time(Step::Lambda(transition), name)
+    }
+
+    fn is_immediate(&self) -> bool {
+        self.is_none()
+    }
+}
+
+fn datum(datum: &MetricDatum) -> Value {
+    let dimensions: Vec<Value> =
+        datum.dimensions.iter().map(|(name, value)| json!({ "Name": name, "Value": value })).collect();
+    let mut shown = json!({
+        "MetricName": datum.name,
+        "Unit": datum.unit,
+        "Timestamp": clock::iso(datum.time_seconds * 1000),
+        "Dimensions": dimensions,
+    });
+    if let [(value, 1)] = datum.values.as_slice() {
+        shown["Value"] = json!(value);
+    } else {
+        shown["Values"] = datum.values.iter().map(|(value, _)| json!(value)).collect();
+        shown["Counts"] = datum.values.iter().map(|(_, count)| json!(count)).collect();
+    }
+    shown
+}
+
+fn object_path(bucket: &str, key: &str) -> String {
+    let parts: Vec<String> = key
+        .split('/')
+        .map(|part| form_urlencoded::byte_serialize(part.as_bytes()).collect::<String>().replace('+', "%20"))
+        .collect();
+    format!("/{bucket}/{}", parts.join("/"))
+}
