@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::call::Call;
-use crate::clock;
+use streamkit_wire::Call;
+use streamkit_wire::clock;
 
 /// Enough for a long session, about 20 MB at most.
 const KEPT: usize = 100_000;

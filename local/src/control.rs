@@ -6,7 +6,7 @@ use http::{Method, Request};
 use serde_json::{Value, json};
 
 use crate::gateway::Gateway;
-use crate::protocol;
+use streamkit_wire::protocol;
 
 /// What all control paths start with.
 pub(crate) const PREFIX: &str = "/_streamkit/";

@@ -4,9 +4,9 @@ use std::sync::{Mutex, PoisonError};
 
 use serde::Deserialize;
 
-use crate::call::Call;
-use crate::error::CallError;
 use crate::rehearsal::Fault as Bad;
+use streamkit_wire::Call;
+use streamkit_wire::CallError;
 
 /// What to fail, how often and how.
 #[derive(Debug, Clone, Deserialize)]

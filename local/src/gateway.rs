@@ -11,23 +11,22 @@ use flate2::read::GzDecoder;
 use http::header;
 use tokio::sync::Notify;
 
-use crate::browser;
-use crate::call::Call;
 use crate::calls::{Calls, Outcome};
 use crate::connection::Line;
 use crate::control;
 use crate::engines::Engines;
-use crate::error::CallError;
 use crate::faults::{Faults, Strike};
-use crate::lambda;
-use crate::protocol::{self, MAX_BODY};
 use crate::rehearsal::{Fates, Fault, failed, throttled};
-use crate::subject;
+use streamkit_wire::Call;
+use streamkit_wire::CallError;
+use streamkit_wire::protocol::{self, MAX_BODY};
+use streamkit_wire::resource_name;
+use streamkit_wire::web_page;
 
 /// Everything behind the one port.
 pub(crate) struct Gateway {
     pub(crate) engines: Arc<Engines>,
-    pub(crate) lambda: Arc<lambda::Engine>,
+    pub(crate) lambda: Arc<streamkit_lambda::Engine>,
     pub(crate) calls: Calls,
     pub(crate) faults: Faults,
     pub(crate) fates: Fates,
@@ -39,7 +38,7 @@ impl Gateway {
     /// Answers any request, or breaks the line that it came on.
     pub(crate) async fn handle(&self, request: Request, line: &Line) -> Response {
         let (parts, body) = request.into_parts();
-        if let Some(why) = browser::refusal(&parts.headers) {
+        if let Some(why) = web_page::refusal(&parts.headers) {
             return refused(403, why);
         }
         let control = parts.uri.path().starts_with(control::PREFIX);
@@ -61,7 +60,7 @@ impl Gateway {
     /// A call from outside, which may meet delays and faults and is put into the log.
     async fn outside(&self, call: &Call, request: http::Request<Bytes>, line: &Line) -> Response {
         let started = Instant::now();
-        let resource = subject::of(call, &request);
+        let resource = resource_name(call, &request);
         let fate = self.fates.next(call, resource.as_deref().unwrap_or_default());
         // Half of the way there, half of the way back.
         pause(fate.delay / 2).await;

@@ -10,10 +10,10 @@ use std::time::Instant;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::clock;
-use crate::error::CallError;
-use crate::input::{integer, list, required, tag_pairs, text};
 use crate::pace::{Pace, Step};
+use streamkit_wire::CallError;
+use streamkit_wire::clock;
+use streamkit_wire::input::{integer, list, required, tag_pairs, text};
 
 const PAGE: usize = 100;
 const DEFAULT_SESSION_SECONDS: i64 = 3600;

@@ -7,18 +7,18 @@ use axum::body::Bytes;
 use http::{Method, Request};
 use serde_json::{Map, Value, json};
 
-use crate::call::{Call, Protocol};
-use crate::clock;
 use crate::engines::Engines;
-use crate::error::CallError;
-use crate::lambda::Engine;
-use crate::lambda::ports::{
+use crate::pace::{Pace, Step};
+use crate::sns::Functions;
+use streamkit_lambda::Engine;
+use streamkit_lambda::ports::{
     Buckets, LogEvent, LogGroups, MetricDatum, MetricStore, Ports, Queues, Reply, Roles, Streams, Topics, Transition,
     TransitionTimes,
 };
-use crate::pace::{Pace, Step};
-use crate::protocol::{body_of, error_of};
-use crate::sns::Functions;
+use streamkit_wire::CallError;
+use streamkit_wire::clock;
+use streamkit_wire::protocol::{body_of, error_of};
+use streamkit_wire::{Call, Protocol};
 
 /// All ports of the Lambda engine, answered by these services.
 pub(crate) fn ports(engines: &Arc<Engines>) -> Ports {

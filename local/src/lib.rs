@@ -1,39 +1,28 @@
 //! The embedded AWS of streamkit: one loopback gateway, embedded engines, and a Lambda engine.
 
-mod arn;
-mod browser;
-mod call;
 mod calls;
 mod changing;
-mod clock;
 mod cloudwatch;
 mod connection;
 mod control;
 mod engines;
-mod error;
 mod faults;
-mod filter;
 mod gateway;
 mod iam;
-mod input;
-pub mod lambda;
-mod lambda_operation;
 mod lambda_ports;
 mod logs;
 mod pace;
-mod protocol;
 pub mod rehearsal;
 mod server;
 mod sns;
 mod sqs;
 mod sts;
-mod subject;
 
 use std::path::PathBuf;
 
-pub use filter::{check_pattern, pattern_matches};
 pub use rehearsal::Rehearsal;
 pub use server::serve;
+pub use streamkit_lambda::{check_pattern, pattern_matches};
 
 /// The account that owns everything when the user asks for no other.
 pub const DEFAULT_ACCOUNT: &str = "000000000000";

@@ -19,7 +19,6 @@ use crate::control;
 use crate::engines::Engines;
 use crate::faults::Faults;
 use crate::gateway::Gateway;
-use crate::lambda;
 use crate::lambda_ports;
 use crate::pace::Pace;
 use crate::rehearsal::Fates;
@@ -47,15 +46,15 @@ pub async fn serve(
     let address = listener.local_addr().context("reading the bound address")?;
     let engines = Engines::start(&options.region, &options.account, address, Pace::new(&options.rehearsal))?;
     let endpoint = engines.endpoint();
-    let config = lambda::Config {
+    let config = streamkit_lambda::Config {
         region: options.region,
         account: options.account,
         packages_url: format!("{endpoint}{}code/", control::PREFIX),
         endpoint: Some(endpoint),
         state_dir: options.state_dir,
     };
-    let lambda = lambda::Engine::new(config, lambda_ports::ports(&engines));
-    let functions: Weak<lambda::Engine> = Arc::downgrade(&lambda);
+    let lambda = streamkit_lambda::Engine::new(config, lambda_ports::ports(&engines));
+    let functions: Weak<streamkit_lambda::Engine> = Arc::downgrade(&lambda);
     engines.sns.connect(functions);
     let gateway = Arc::new(Gateway {
         lambda,

@@ -6,9 +6,9 @@ use std::sync::{Mutex, PoisonError};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::clock;
-use crate::error::CallError;
-use crate::input::{integer, required};
+use streamkit_wire::CallError;
+use streamkit_wire::clock;
+use streamkit_wire::input::{integer, required};
 
 /// Sessions that were given out.
 pub(crate) struct Sts {

@@ -8,9 +8,9 @@ use super::evaluate::{State, Verdict, aws_time, points, verdict};
 use super::metrics::{Metrics, seconds};
 use super::rule::Rule;
 use super::{Answer, Notification, page};
-use crate::clock;
-use crate::error::CallError;
-use crate::input::{flag, integer, list, required, tag_pairs, text, texts};
+use streamkit_wire::CallError;
+use streamkit_wire::clock;
+use streamkit_wire::input::{flag, integer, list, required, tag_pairs, text, texts};
 
 const PAGE: i64 = 50;
 const TEXTS: [&str; 9] = [

@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 
 use super::metrics::seconds;
 use super::{Answer, page, tag_pairs};
-use crate::clock;
-use crate::error::CallError;
-use crate::input::{required, text, texts};
+use streamkit_wire::CallError;
+use streamkit_wire::clock;
+use streamkit_wire::input::{required, text, texts};
 
 const PAGE: usize = 1_000;
 

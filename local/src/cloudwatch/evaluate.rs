@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::rule::{Missing, Rule};
 use super::series::Series;
-use crate::clock;
+use streamkit_wire::clock;
 
 /// AWS looks back some periods further than it has to evaluate; how many more is not documented, its tables show two.
 const EXTRA_PERIODS: usize = 2;

@@ -6,9 +6,9 @@ use serde_json::{Map, Value, json};
 
 use super::series::{Series, Stats};
 use super::{Answer, invalid, page};
-use crate::clock;
-use crate::error::CallError;
-use crate::input::{flag, integer, list, number, required, text, texts, time_ms};
+use streamkit_wire::CallError;
+use streamkit_wire::clock;
+use streamkit_wire::input::{flag, integer, list, number, required, text, texts, time_ms};
 
 /// Beyond this many metrics the one that was silent for longest goes: a runaway dimension must not fill the memory.
 const MAX_SERIES: usize = 20_000;

@@ -12,11 +12,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Value, json};
 
-use crate::error::CallError;
-use crate::input::{list, required, tag_pairs, text};
 use alarms::Alarms;
 use dashboards::Dashboards;
 use metrics::Metrics;
+use streamkit_wire::CallError;
+use streamkit_wire::input::{list, required, tag_pairs, text};
 
 type Answer = Result<Value, CallError>;
 

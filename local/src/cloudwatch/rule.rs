@@ -4,8 +4,8 @@ use serde_json::Value;
 
 use super::invalid;
 use super::metrics::Key;
-use crate::error::CallError;
-use crate::input::{flag, integer, list, number, required, text};
+use streamkit_wire::CallError;
+use streamkit_wire::input::{flag, integer, list, number, required, text};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Comparison {

@@ -10,9 +10,9 @@ use winterbaume_kms::KmsService;
 use winterbaume_s3::S3Service;
 
 use super::s3::{Buckets, tagging};
-use crate::call::{Call, Protocol};
-use crate::error::CallError;
-use crate::protocol;
+use streamkit_wire::CallError;
+use streamkit_wire::protocol;
+use streamkit_wire::{Call, Protocol};
 
 pub(super) struct Mocks {
     region: String,

@@ -13,17 +13,17 @@ use axum::response::Response;
 use http::Request;
 use serde_json::Value;
 
-use crate::call::{Call, Protocol, access_key};
-use crate::clock;
 use crate::cloudwatch::CloudWatch;
-use crate::error::CallError;
 use crate::iam::Roles;
 use crate::logs::Logs;
 use crate::pace::Pace;
-use crate::protocol;
 use crate::sns::Sns;
 use crate::sqs::Sqs;
 use crate::sts::Sts;
+use streamkit_wire::CallError;
+use streamkit_wire::clock;
+use streamkit_wire::protocol;
+use streamkit_wire::{Call, Protocol, access_key};
 
 /// Whether the gateway answers itself.
 fn is_own(call: &Call) -> bool {

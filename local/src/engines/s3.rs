@@ -7,8 +7,8 @@ use std::sync::{Mutex, PoisonError};
 use axum::response::Response;
 use http::HeaderValue;
 
-use crate::call::Call;
-use crate::error::CallError;
+use streamkit_wire::Call;
+use streamkit_wire::CallError;
 
 /// AWS's default since 2024; Terraform waits until it reads it back.
 const SIZE_RULE: (&str, HeaderValue) =

@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 
 use super::pattern::Pattern;
 use super::{Answer, invalid};
-use crate::clock;
-use crate::error::CallError;
-use crate::input::{flag, integer, list, text, texts};
+use streamkit_wire::CallError;
+use streamkit_wire::clock;
+use streamkit_wire::input::{flag, integer, list, text, texts};
 
 /// A stream keeps its newest events: this many, so that a chatty function cannot fill the memory.
 const KEPT_EVENTS: usize = 100_000;

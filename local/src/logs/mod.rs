@@ -9,10 +9,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Value, json};
 
-use crate::clock;
-use crate::error::CallError;
-use crate::input::{integer, list, map_pairs, text};
 use events::Stream;
+use streamkit_wire::CallError;
+use streamkit_wire::clock;
+use streamkit_wire::input::{integer, list, map_pairs, text};
 
 const PAGE: usize = 50;
 /// The retention periods that AWS accepts, in days.

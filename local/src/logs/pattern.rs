@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::events::bad_pattern;
-use crate::error::CallError;
+use streamkit_wire::CallError;
 
 /// A parsed filter pattern.
 pub(super) enum Pattern {

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::{Draw, Fault, Rehearsal};
-use crate::call::Call;
+use streamkit_wire::Call;
 
 /// What happens to one call.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -60,7 +60,7 @@ impl Fates {
 mod tests {
     use super::super::{Faults, Latency};
     use super::*;
-    use crate::call::Protocol;
+    use streamkit_wire::Protocol;
 
     fn call(operation: &str) -> Call {
         Call { service: "kinesis".into(), operation: operation.into(), protocol: Protocol::Json }

@@ -4,8 +4,8 @@ use toml::de::DeValue;
 
 use super::draw::Draw;
 use super::file::{self, Entry, Mistake, PerCall};
-use crate::call::Call;
-use crate::error::CallError;
+use streamkit_wire::Call;
+use streamkit_wire::CallError;
 
 /// How often calls of each kind fail.
 #[derive(Debug, Clone, PartialEq)]

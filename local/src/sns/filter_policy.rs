@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::message::Published;
-use crate::filter::Pattern;
+use streamkit_lambda::EventPattern;
 
 /// SNS's limits: <https://docs.aws.amazon.com/sns/latest/dg/subscription-filter-policy-constraints.html>.
 const MAX_FIELDS: usize = 5;
@@ -37,14 +37,14 @@ impl Scope {
 #[derive(Debug, Clone)]
 pub(super) struct FilterPolicy {
     text: String,
-    pattern: Pattern,
+    pattern: EventPattern,
     scope: Scope,
 }
 
 impl FilterPolicy {
     /// Reads a policy; the error is in SNS's words.
     pub(super) fn read(text: &str, scope: Scope) -> Result<Self, String> {
-        let pattern = Pattern::parse(text)?;
+        let pattern = EventPattern::parse(text)?;
         let size = pattern.size();
         if scope == Scope::Attributes && size.depth > 1 {
             return Err("Filter policy scope MessageAttributes does not support nested filter policy".into());

@@ -4,10 +4,10 @@ use serde_json::{Map, Value, json};
 
 use super::new_id;
 use super::subscription::Subscription;
-use crate::clock;
-use crate::error::CallError;
-use crate::input::text;
 use crate::sqs::deduplication_id;
+use streamkit_wire::CallError;
+use streamkit_wire::clock;
+use streamkit_wire::input::text;
 
 const MAX_BYTES: usize = 262_144;
 const MAX_SUBJECT: usize = 100;

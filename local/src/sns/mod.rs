@@ -13,11 +13,11 @@ use axum::body::Bytes;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use crate::arn::is_fifo;
-use crate::error::CallError;
-use crate::input::{list, map_pairs, required, tag_pairs, text};
 use crate::sqs::Sqs;
 use message::{Published, invalid};
+use streamkit_wire::CallError;
+use streamkit_wire::arn::is_fifo;
+use streamkit_wire::input::{list, map_pairs, required, tag_pairs, text};
 use subscription::Subscription;
 use topics::Topic;
 
@@ -178,7 +178,7 @@ impl Sns {
     fn subscribe(&self, input: &Value) -> Answer {
         let protocol = required(input, "Protocol")?;
         let endpoint = required(input, "Endpoint")?;
-        let wants_arn = crate::input::flag(&input["ReturnSubscriptionArn"]).unwrap_or_default();
+        let wants_arn = streamkit_wire::input::flag(&input["ReturnSubscriptionArn"]).unwrap_or_default();
         let attributes: Vec<_> = map_pairs(&input["Attributes"]).collect();
         self.with(input, "TopicArn", |topic| {
             let known = topic.subscriptions.iter().find(|it| it.protocol == protocol && it.endpoint == endpoint);

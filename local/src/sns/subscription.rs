@@ -7,8 +7,8 @@ use serde_json::{Map, Value};
 use super::filter_policy::{FilterPolicy, Scope};
 use super::message::{Published, invalid};
 use super::{new_id, texts};
-use crate::arn::is_fifo;
-use crate::error::CallError;
+use streamkit_wire::CallError;
+use streamkit_wire::arn::is_fifo;
 
 /// Attributes that are kept as they are given.
 const PLAIN: [&str; 5] =

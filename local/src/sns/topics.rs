@@ -7,8 +7,8 @@ use serde_json::{Map, Value, json};
 use super::message::{Published, invalid};
 use super::subscription::Subscription;
 use super::texts;
-use crate::arn::is_fifo;
-use crate::error::CallError;
+use streamkit_wire::CallError;
+use streamkit_wire::arn::is_fifo;
 
 const TOPIC_SETTINGS: [&str; 12] = [
     "DisplayName",

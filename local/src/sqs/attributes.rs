@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use crate::arn::is_fifo;
-use crate::error::CallError;
+use streamkit_wire::CallError;
+use streamkit_wire::arn::is_fifo;
 
 pub(super) const DEFAULTS: [(&str, &str); 6] = [
     ("VisibilityTimeout", "30"),
@@ -105,7 +105,8 @@ pub(super) fn redrive(policy: &str) -> Result<(String, u32), CallError> {
     }
     let target = tree["deadLetterTargetArn"].as_str().filter(|arn| arn.split(':').count() == 6);
     let target = target.ok_or_else(|| refuse("Invalid value for deadLetterTargetArn.".into()))?;
-    let most = crate::input::integer(&tree["maxReceiveCount"]).filter(|most| (1..=MAX_RECEIVES).contains(most));
+    let most =
+        streamkit_wire::input::integer(&tree["maxReceiveCount"]).filter(|most| (1..=MAX_RECEIVES).contains(most));
     let most = most.and_then(|most| u32::try_from(most).ok()).ok_or_else(|| {
         let given = &tree["maxReceiveCount"];
         refuse(format!("Invalid value for maxReceiveCount: {given}, valid values are from 1 to 1000 both inclusive."))

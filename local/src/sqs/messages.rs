@@ -11,9 +11,9 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::{Answer, Sqs, missing, queue_name};
-use crate::clock;
-use crate::error::CallError;
-use crate::input::{integer, required, text, texts};
+use streamkit_wire::CallError;
+use streamkit_wire::clock;
+use streamkit_wire::input::{integer, required, text, texts};
 
 const MAX_RECEIVE: i64 = 10;
 const MAX_WAIT_SECONDS: i64 = 20;

@@ -12,13 +12,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Value, json};
 
-use crate::arn::is_fifo;
-use crate::call::Protocol;
 use crate::changing::Changing;
-use crate::clock;
-use crate::error::CallError;
-use crate::input::{integer, list, map_pairs, required, text, texts};
 use crate::pace::{Pace, Step};
+use streamkit_wire::CallError;
+use streamkit_wire::Protocol;
+use streamkit_wire::arn::is_fifo;
+use streamkit_wire::clock;
+use streamkit_wire::input::{integer, list, map_pairs, required, text, texts};
 
 pub(crate) use messages::deduplication_id;
 use queue::Queue;

@@ -59,7 +59,7 @@ fn each(items: Value) -> Value {
 }
 
 fn to_map(pairs: &Value, key: &str) -> Value {
-    let pairs = crate::input::list(pairs).iter();
+    let pairs = streamkit_wire::input::list(pairs).iter();
     Value::Object(pairs.filter_map(|pair| Some((pair[key].as_str()?.to_owned(), pair["Value"].clone()))).collect())
 }
 

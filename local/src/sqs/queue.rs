@@ -6,8 +6,8 @@ use serde_json::{Map, Value};
 
 use super::attributes::{self, DEFAULTS, FIFO_DEFAULTS};
 use super::messages::Message;
-use crate::clock;
-use crate::error::CallError;
+use streamkit_wire::CallError;
+use streamkit_wire::clock;
 
 /// Sent within this time, a message with the same deduplication id is the same message.
 const DEDUPLICATION_MS: i64 = 5 * 60 * 1000;

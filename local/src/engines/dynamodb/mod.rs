@@ -10,12 +10,12 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::task::spawn_blocking;
 
-use crate::call::Call;
 use crate::changing::Changing;
-use crate::error::CallError;
 use crate::pace::Pace;
-use crate::protocol;
 use settings::Settings;
+use streamkit_wire::Call;
+use streamkit_wire::CallError;
+use streamkit_wire::protocol;
 
 /// Region and account that the engine writes into every ARN.
 const ENGINE_SCOPE: &str = ":dynoxide:000000000000:";

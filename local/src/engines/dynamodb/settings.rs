@@ -6,8 +6,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Value, json};
 
-use crate::clock;
-use crate::error::CallError;
+use streamkit_wire::CallError;
+use streamkit_wire::clock;
 
 #[derive(Default)]
 pub(super) struct Settings {

@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use super::{DynamoDb, is_item_operation, read, table_name};
 use crate::changing::{CREATING, DELETING, UPDATING};
-use crate::error::CallError;
 use crate::pace::Step;
+use streamkit_wire::CallError;
 
 impl DynamoDb {
     /// Whether an operation may meet or make a passing state.

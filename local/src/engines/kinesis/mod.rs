@@ -18,11 +18,11 @@ use serde_json::{Value, json};
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tower::ServiceExt as _;
 
-use crate::call::Call;
 use crate::changing::Changing;
-use crate::error::CallError;
 use crate::pace::Pace;
-use crate::protocol;
+use streamkit_wire::Call;
+use streamkit_wire::CallError;
+use streamkit_wire::protocol;
 
 /// The engine does everything at once; what takes time is in `states.rs`.
 const STATE_CHANGE_MS: u64 = 0;

@@ -4,9 +4,9 @@ use serde_json::{Value, json};
 
 use super::Kinesis;
 use crate::changing::{CREATING, DELETING, UPDATING};
-use crate::error::CallError;
-use crate::input::text;
 use crate::pace::Step;
+use streamkit_wire::CallError;
+use streamkit_wire::input::text;
 
 /// Operations that need an ACTIVE stream and leave it UPDATING for a while.
 const CHANGES: [&str; 11] = [

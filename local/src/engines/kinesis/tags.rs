@@ -6,8 +6,8 @@ use ferrokinesis::store::Store;
 use serde_json::{Value, json};
 
 use super::failed;
-use crate::error::CallError;
-use crate::input::{map_pairs, text, texts};
+use streamkit_wire::CallError;
+use streamkit_wire::input::{map_pairs, text, texts};
 
 const MAX_TAGS: usize = 50;
 
