@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use toml::de::{DeTable, DeValue};
 
-use super::draw::Draw;
 use super::file::{self, Entry, Mistake, PerCall};
-use crate::pace::Step;
+use super::random::Draw;
+use crate::rehearsal::StateChange;
 
 /// AWS's times, in the form of a user's file.
 const AWS: &str = include_str!("aws.toml");
@@ -18,7 +18,7 @@ const NINETY_NINE: f64 = 2.326;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Latency {
     calls: PerCall<CallTime>,
-    changes: BTreeMap<Step, (Duration, Duration)>,
+    changes: BTreeMap<StateChange, (Duration, Duration)>,
 }
 
 /// A log-normal distribution.
@@ -72,8 +72,8 @@ impl Latency {
 
     fn read_changes(&mut self, table: &DeTable<'_>) -> Result<(), Mistake> {
         for (name, entry) in table {
-            let Some(step) = Step::ALL.iter().find(|step| step.name() == name.get_ref().as_ref()) else {
-                return Err(file::unknown(name, "change", Step::ALL.iter().map(|step| step.name())));
+            let Some(step) = StateChange::ALL.iter().find(|step| step.name() == name.get_ref().as_ref()) else {
+                return Err(file::unknown(name, "change", StateChange::ALL.iter().map(|step| step.name())));
             };
             self.changes.insert(*step, times(entry)?);
         }
@@ -86,7 +86,7 @@ impl Latency {
     }
 
     /// How long a change takes: shortest and longest.
-    pub(crate) fn change(&self, step: Step) -> (Duration, Duration) {
+    pub(crate) fn change(&self, step: StateChange) -> (Duration, Duration) {
         self.changes.get(&step).copied().unwrap_or_default()
     }
 
@@ -162,8 +162,8 @@ mod tests {
     #[test]
     fn aws_times_are_read_and_hold_for_the_narrowest() {
         let aws = Latency::aws();
-        assert_eq!(aws.change(Step::StreamCreate), (Duration::from_secs(10), Duration::from_secs(30)));
-        for step in Step::ALL {
+        assert_eq!(aws.change(StateChange::StreamCreate), (Duration::from_secs(10), Duration::from_secs(30)));
+        for step in StateChange::ALL {
             assert!(!aws.change(step).0.is_zero(), "{step:?}");
         }
         let median = |service, operation| aws.calls.of(service, operation).median.as_millis();
@@ -186,8 +186,8 @@ mod tests {
     #[test]
     fn file_starts_from_nothing_or_from_aws() {
         let file = Latency::parse("base = \"aws\"\n[changes]\nstream-create = \"2s\"\n[iam]\ncall = \"1ms\"").unwrap();
-        assert_eq!(file.change(Step::StreamCreate), (Duration::from_secs(2), Duration::from_secs(2)));
-        assert_eq!(file.change(Step::TableCreate), Latency::aws().change(Step::TableCreate));
+        assert_eq!(file.change(StateChange::StreamCreate), (Duration::from_secs(2), Duration::from_secs(2)));
+        assert_eq!(file.change(StateChange::TableCreate), Latency::aws().change(StateChange::TableCreate));
         assert_eq!(file.calls.of("iam", "GetRole").median, Duration::from_millis(1));
         assert!(Latency::parse("").unwrap().is_none());
     }

@@ -50,7 +50,7 @@ fn check(local: &Path, test: &str) -> Result<(), &'static str> {
     let indent = lines[start].len() - lines[start].trim_start().len();
     let end = format!("{}}}", &lines[start][..indent]);
     let mut body = lines[start..].iter().take_while(|line| **line != end);
-    if !body.any(|line| line.contains("assert") || line.contains("check")) {
+    if !body.any(|line| ["assert", "check", "eventually"].iter().any(|word| line.contains(word))) {
         return Err("the test asserts nothing");
     }
     Ok(())

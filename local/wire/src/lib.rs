@@ -7,7 +7,9 @@ mod error;
 pub mod input;
 pub mod protocol;
 mod request;
+mod service;
 pub mod web_page;
 
 pub use error::CallError;
 pub use request::{Call, Protocol, access_key, lambda_operation, resource_name};
+pub use service::Service;

@@ -35,7 +35,7 @@ impl Filters {
             )));
         }
         let filters = given.iter().enumerate().map(|(index, filter)| {
-            let text = filter["EventPattern"].as_str().unwrap_or_default();
+            let text = filter["Pattern"].as_str().unwrap_or_default();
             if text.len() > MAX_PATTERN {
                 return Err(ApiError::constraint(
                     text,
@@ -64,7 +64,7 @@ impl Filters {
 
     /// As it is read back; `None` when every record passes.
     pub(crate) fn shown(&self) -> Option<Value> {
-        let patterns: Vec<Value> = self.0.iter().map(|(text, _)| json!({ "EventPattern": text })).collect();
+        let patterns: Vec<Value> = self.0.iter().map(|(text, _)| json!({ "Pattern": text })).collect();
         (!patterns.is_empty()).then(|| json!({ "Filters": patterns }))
     }
 
@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     fn filters(patterns: &[&str]) -> Result<Filters, ApiError> {
-        let filters: Vec<_> = patterns.iter().map(|pattern| json!({ "EventPattern": pattern })).collect();
+        let filters: Vec<_> = patterns.iter().map(|pattern| json!({ "Pattern": pattern })).collect();
         Filters::read(&json!({ "Filters": filters }))
     }
 

@@ -10,6 +10,7 @@ use super::xml::escape;
 use super::{cbor, xml};
 use crate::error::CallError;
 use crate::request::{Call, Protocol};
+use crate::service::Service;
 
 /// The reverse of [`decode_as`].
 pub fn encode_as(cbor: bool, tree: &Value) -> Result<Vec<u8>, CallError> {
@@ -22,13 +23,13 @@ pub fn encode(call: &Call, outcome: Result<Value, CallError>) -> Response {
         Err(error) => error_response(call, &error),
         Ok(tree) => match call.protocol {
             Protocol::Json | Protocol::RestJson | Protocol::RestXml => {
-                response(200, content_type(call), tree.to_string().into_bytes())
+                response(200, &content_type(call), tree.to_string().into_bytes())
             }
             Protocol::Cbor => match cbor::encode(&tree) {
-                Ok(body) => with_header(response(200, content_type(call), body), "smithy-protocol", "rpc-v2-cbor"),
+                Ok(body) => with_header(response(200, &content_type(call), body), "smithy-protocol", "rpc-v2-cbor"),
                 Err(error) => error_response(call, &error),
             },
-            Protocol::Query => response(200, content_type(call), xml::document(call, &tree).into_bytes()),
+            Protocol::Query => response(200, &content_type(call), xml::document(call, &tree).into_bytes()),
         },
     }
 }
@@ -40,23 +41,23 @@ pub fn error_response(call: &Call, error: &CallError) -> Response {
     match call.protocol {
         Protocol::Json | Protocol::RestJson => {
             let body = json!({"__type": code, "message": message, "Message": message});
-            let answer = response(*status, content_type(call), body.to_string().into_bytes());
+            let answer = response(*status, &content_type(call), body.to_string().into_bytes());
             with_header(with_query_code(answer, call, code, kind), "x-amzn-errortype", code)
         }
         Protocol::Cbor => {
             let body = cbor::encode(&json!({"__type": code, "message": message})).unwrap_or_default();
-            let answer = with_header(response(*status, content_type(call), body), "smithy-protocol", "rpc-v2-cbor");
+            let answer = with_header(response(*status, &content_type(call), body), "smithy-protocol", "rpc-v2-cbor");
             with_query_code(answer, call, code, kind)
         }
         Protocol::Query => {
             let body = format!(
                 "<ErrorResponse xmlns=\"{}\"><Error><Type>{kind}</Type><Code>{}</Code><Message>{}</Message></Error><RequestId>{}</RequestId></ErrorResponse>",
-                xml::namespace(&call.service),
+                call.service.xml_namespace(),
                 escape(&query_code(call, code)),
                 escape(message),
                 Uuid::new_v4()
             );
-            response(*status, content_type(call), body.into_bytes())
+            response(*status, &content_type(call), body.into_bytes())
         }
         Protocol::RestXml => {
             let body = format!(
@@ -65,7 +66,7 @@ pub fn error_response(call: &Call, error: &CallError) -> Response {
                 escape(message),
                 Uuid::new_v4()
             );
-            response(*status, content_type(call), body.into_bytes())
+            response(*status, &content_type(call), body.into_bytes())
         }
     }
 }
@@ -78,22 +79,19 @@ pub fn response(status: u16, content_type: &str, body: Vec<u8>) -> Response {
     with_header(response, "x-amzn-requestid", &Uuid::new_v4().to_string())
 }
 
-fn content_type(call: &Call) -> &'static str {
+fn content_type(call: &Call) -> String {
     match call.protocol {
-        Protocol::Json if matches!(call.service.as_str(), "kinesis" | "logs" | "kms" | "application-autoscaling") => {
-            "application/x-amz-json-1.1"
-        }
-        Protocol::Json => "application/x-amz-json-1.0",
-        Protocol::RestJson => "application/json",
-        Protocol::Cbor => "application/cbor",
-        Protocol::Query => "text/xml",
-        Protocol::RestXml => "application/xml",
+        Protocol::Json => format!("application/x-amz-json-{}", call.service.json_version()),
+        Protocol::RestJson => "application/json".to_owned(),
+        Protocol::Cbor => "application/cbor".to_owned(),
+        Protocol::Query => "text/xml".to_owned(),
+        Protocol::RestXml => "application/xml".to_owned(),
     }
 }
 
 /// Clients of services that once spoke the query protocol look for the old error code in a header.
 fn with_query_code(answer: Response, call: &Call, code: &str, kind: &str) -> Response {
-    if matches!(call.service.as_str(), "sqs" | "cloudwatch") {
+    if call.service.has_query_error_header() {
         with_header(answer, "x-amzn-query-error", &format!("{};{kind}", query_code(call, code)))
     } else {
         answer
@@ -113,7 +111,7 @@ fn query_code(call: &Call, code: &str) -> String {
     ];
     match code {
         "QueueDoesNotExist" => "AWS.SimpleQueueService.NonExistentQueue".to_owned(),
-        _ if call.service == "sqs" && PREFIXED.contains(&code) => format!("AWS.SimpleQueueService.{code}"),
+        _ if call.service == Service::Sqs && PREFIXED.contains(&code) => format!("AWS.SimpleQueueService.{code}"),
         _ => code.to_owned(),
     }
 }

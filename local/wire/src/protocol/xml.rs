@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::clock;
 use crate::request::Call;
+use crate::service::Service;
 
 /// Members that AWS models as maps, not structures.
 const MAPS: [&str; 2] = ["Attributes", "ExtendedStatistics"];
@@ -16,22 +17,11 @@ pub(super) fn is_time(name: &str) -> bool {
     name.contains("Timestamp") || name == "LastModified"
 }
 
-/// The XML namespace that a service's query answers carry.
-pub(super) fn namespace(service: &str) -> &'static str {
-    match service {
-        "sns" => "http://sns.amazonaws.com/doc/2010-03-31/",
-        "sqs" => "http://queue.amazonaws.com/doc/2012-11-05/",
-        "iam" => "https://iam.amazonaws.com/doc/2010-05-08/",
-        "sts" => "https://sts.amazonaws.com/doc/2011-06-15/",
-        _ => "http://monitoring.amazonaws.com/doc/2010-08-01/",
-    }
-}
-
 pub(super) fn document(call: &Call, tree: &Value) -> String {
     let operation = &call.operation;
-    let mut out = format!("<{operation}Response xmlns=\"{}\"><{operation}Result>", namespace(&call.service));
+    let mut out = format!("<{operation}Response xmlns=\"{}\"><{operation}Result>", call.service.xml_namespace());
     // SQS's lists are flattened: the member's name is repeated, without a wrapper.
-    members(&mut out, tree, call.service == "sqs");
+    members(&mut out, tree, call.service == Service::Sqs);
     let _ = write!(
         out,
         "</{operation}Result><ResponseMetadata><RequestId>{}</RequestId></ResponseMetadata></{operation}Response>",

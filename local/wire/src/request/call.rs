@@ -4,6 +4,7 @@ use axum::body::Bytes;
 use http::{HeaderMap, Method, Request};
 
 use super::{lambda, s3};
+use crate::service::Service;
 
 /// The wire protocol of a request, and so of its answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,9 +24,8 @@ pub enum Protocol {
 /// One operation of one service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Call {
-    /// Our name of the service: kinesis, dynamodb, dynamodbstreams, sqs, sns, iam, sts, s3, logs, cloudwatch, kms,
-    /// application-autoscaling, lambda.
-    pub service: String,
+    /// Whose operation it is.
+    pub service: Service,
     /// AWS's operation name, e.g. `PutRecords`.
     pub operation: String,
     /// How the request is encoded.
@@ -41,27 +41,27 @@ impl Call {
         }
         if let Some(target) = header(request.headers(), "x-amz-target") {
             let (prefix, operation) = target.rsplit_once('.')?;
-            let service = service_of_target(prefix).map(str::to_owned).or_else(|| signed_service(request))?;
+            let service = Service::of_target(prefix).or_else(|| signed_service(request))?;
             return Some(Self { service, operation: operation.to_owned(), protocol: Protocol::Json });
         }
         if lambda::is_path(path) {
             return Some(Self {
-                service: "lambda".into(),
+                service: Service::Lambda,
                 operation: lambda::operation_name(request.method(), path).into(),
                 protocol: Protocol::RestJson,
             });
         }
         let signed = signed_service(request);
-        if signed.as_deref() != Some("s3")
+        if signed != Some(Service::S3)
             && let Some((action, version)) = query_action(request)
         {
-            let service = signed.or_else(|| service_of_version(&version).map(str::to_owned))?;
+            let service = signed.or_else(|| Service::of_query_version(&version))?;
             return Some(Self { service, operation: action, protocol: Protocol::Query });
         }
-        match signed.as_deref() {
+        match signed {
             // S3 is also what an unsigned path-style request is for: no other service reads paths.
-            Some("s3") | None => Some(Self {
-                service: "s3".into(),
+            Some(Service::S3) | None => Some(Self {
+                service: Service::S3,
                 operation: s3::operation_name(
                     request.method(),
                     path,
@@ -101,46 +101,12 @@ fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 
 fn from_smithy_path(path: &str) -> Option<Call> {
     let (service, operation) = path.strip_prefix("/service/")?.split_once("/operation/")?;
-    Some(Call {
-        service: service_of_target(service)?.into(),
-        operation: operation.to_owned(),
-        protocol: Protocol::Cbor,
-    })
-}
-
-fn service_of_target(prefix: &str) -> Option<&'static str> {
-    Some(match prefix {
-        "DynamoDB_20120810" => "dynamodb",
-        "DynamoDBStreams_20120810" => "dynamodbstreams",
-        "AmazonSQS" => "sqs",
-        "TrentService" => "kms",
-        "AnyScaleFrontendService" => "application-autoscaling",
-        _ if prefix.starts_with("Kinesis_") => "kinesis",
-        _ if prefix.starts_with("Logs_") => "logs",
-        _ if prefix.starts_with("GraniteServiceVersion") => "cloudwatch",
-        _ => return None,
-    })
-}
-
-fn service_of_version(version: &str) -> Option<&'static str> {
-    Some(match version {
-        "2012-11-05" => "sqs",
-        "2010-03-31" => "sns",
-        "2010-05-08" => "iam",
-        "2011-06-15" => "sts",
-        "2010-08-01" => "cloudwatch",
-        _ => return None,
-    })
+    Some(Call { service: Service::of_target(service)?, operation: operation.to_owned(), protocol: Protocol::Cbor })
 }
 
 /// The service in the `SigV4` credential scope, of the header or of a presigned URL.
-fn signed_service(request: &Request<Bytes>) -> Option<String> {
-    let scope = credential(request)?;
-    let service = scope.rsplit('/').nth(1)?;
-    Some(match service {
-        "monitoring" => "cloudwatch".into(),
-        other => other.to_owned(),
-    })
+fn signed_service(request: &Request<Bytes>) -> Option<Service> {
+    Some(Service::signed(credential(request)?.rsplit('/').nth(1)?))
 }
 
 /// The access key that the request was signed with.

@@ -1,0 +1,138 @@
+//! The front door: refuses what web pages could send, recognises the operation, injects faults, calls the engine, notes it.
+
+use std::io::Read as _;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::Request;
+use axum::response::Response;
+use flate2::read::GzDecoder;
+use http::header;
+use tokio::sync::Notify;
+
+use super::call_log::{Calls, Outcome};
+use super::connection::Line;
+use super::control;
+use super::injected_faults::{Faults, Strike};
+use crate::rehearsal::{Fates, Fault, failed, throttled};
+use crate::services::Services;
+use streamkit_wire::Call;
+use streamkit_wire::CallError;
+use streamkit_wire::protocol::{self, MAX_BODY};
+use streamkit_wire::resource_name;
+use streamkit_wire::web_page;
+
+/// Everything behind the one port.
+pub(crate) struct Gateway {
+    pub(crate) services: Arc<Services>,
+    pub(crate) lambda: Arc<streamkit_lambda::Engine>,
+    pub(crate) calls: Calls,
+    pub(crate) faults: Faults,
+    pub(crate) fates: Fates,
+    /// Asks the server to shut down.
+    pub(crate) stop: Notify,
+}
+
+impl Gateway {
+    /// Answers any request, or breaks the line that it came on.
+    pub(crate) async fn handle(&self, request: Request, line: &Line) -> Response {
+        let (parts, body) = request.into_parts();
+        if let Some(why) = web_page::refusal(&parts.headers) {
+            return refused(403, why);
+        }
+        let control = parts.uri.path().starts_with(control::PREFIX);
+        let Ok(body) = to_bytes(body, MAX_BODY).await else {
+            return refused(413, "the request body is cut short or larger than 100 MiB");
+        };
+        let Ok(request) = unpacked(http::Request::from_parts(parts, body)) else {
+            return refused(400, "the request body is not the gzip that its Content-Encoding says it is");
+        };
+        if control {
+            return control::answer(self, &request).await;
+        }
+        let Some(call) = Call::of(&request) else {
+            return refused(400, "neither signature, X-Amz-Target, path nor Action names an AWS service");
+        };
+        self.outside(&call, request, line).await
+    }
+
+    /// A call from outside, which may meet delays and faults and is put into the log.
+    async fn outside(&self, call: &Call, request: http::Request<Bytes>, line: &Line) -> Response {
+        let started = Instant::now();
+        let resource = resource_name(call, &request);
+        let fate = self.fates.next(call, resource.as_deref().unwrap_or_default());
+        // Half of the way there, half of the way back.
+        pause(fate.delay / 2).await;
+        let (error, fault) = match self.faults.strike(call) {
+            Some(Strike::Error(error)) => (Some(error), None),
+            Some(Strike::Fault(fault)) => (None, Some(fault)),
+            None => (None, fate.fault),
+        };
+        let answer = match (error, fault) {
+            (Some(error), _) => protocol::error_response(call, &error),
+            (None, Some(Fault::Throttle)) => protocol::error_response(call, &throttled(call)),
+            (None, Some(Fault::Error)) => protocol::error_response(call, &failed(call)),
+            (None, Some(Fault::LostRequest)) => Response::default(),
+            (None, None | Some(Fault::LostAnswer)) => self.services.answer(call, request).await,
+        };
+        pause(fate.delay / 2).await;
+        let (answer, error_code) = with_code(answer).await;
+        let made = fault != Some(Fault::LostRequest);
+        let outcome = Outcome {
+            resource,
+            status: made.then(|| answer.status().as_u16()),
+            error_code,
+            fault: fault.map(Fault::name),
+            took: started.elapsed(),
+        };
+        self.calls.note(call, outcome);
+        if matches!(fault, Some(Fault::LostRequest | Fault::LostAnswer)) {
+            line.cut();
+        }
+        answer
+    }
+}
+
+/// Waits; not at all for no time, for which the clock's tick would be a millisecond.
+async fn pause(time: Duration) {
+    if !time.is_zero() {
+        tokio::time::sleep(time).await;
+    }
+}
+
+/// An answer with the error code that it carries.
+async fn with_code(answer: Response) -> (Response, Option<String>) {
+    let status = answer.status();
+    if !status.is_client_error() && !status.is_server_error() {
+        return (answer, None);
+    }
+    let (parts, body) = answer.into_parts();
+    let body = to_bytes(body, MAX_BODY).await.unwrap_or_default();
+    let error = protocol::error_of(status.as_u16(), &parts.headers, &body);
+    (Response::from_parts(parts, Body::from(body)), Some(error.code))
+}
+
+/// SDKs compress large `PutMetricData` bodies. S3 keeps what it is given, encoding and all.
+fn unpacked(request: http::Request<Bytes>) -> std::io::Result<http::Request<Bytes>> {
+    let gzip = request.headers().get(header::CONTENT_ENCODING).is_some_and(|value| value == "gzip");
+    if !gzip || request.method() == http::Method::PUT {
+        return Ok(request);
+    }
+    let (mut parts, body) = request.into_parts();
+    let mut plain = Vec::new();
+    // One byte more than allowed tells a body that is too large from one that just fits.
+    GzDecoder::new(&*body).take(MAX_BODY as u64 + 1).read_to_end(&mut plain)?;
+    if plain.len() > MAX_BODY {
+        return Err(std::io::ErrorKind::FileTooLarge.into());
+    }
+    parts.headers.remove(header::CONTENT_ENCODING);
+    parts.headers.remove(header::CONTENT_LENGTH);
+    Ok(http::Request::from_parts(parts, plain.into()))
+}
+
+fn refused(status: u16, message: &str) -> Response {
+    let error = CallError::new(status, "RequestRefused", message);
+    let body = serde_json::json!({"__type": error.code, "message": error.message});
+    protocol::response(status, "application/json", body.to_string().into_bytes())
+}
