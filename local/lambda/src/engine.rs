@@ -1,15 +1,15 @@
 //! The engine: its functions and mappings, and how it ends.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 
+use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
-
 use crate::function::Function;
 use crate::mapping::Mapping;
 use crate::ports::Ports;

@@ -1,11 +1,13 @@
 //! A function: its identity, the version that runs now, and how many invocations are under way.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use serde_json::{Value, json};
+use streamkit_wire::clock;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -17,7 +19,6 @@ use crate::invocation::asynchronous::InvokeConfig;
 use crate::runtime::code::Code;
 use crate::runtime::pool::Pool;
 use crate::settings::Settings;
-use streamkit_wire::clock;
 
 /// The account's limit of concurrent invocations.
 pub(crate) const ACCOUNT_CONCURRENCY: u32 = 1000;
@@ -113,12 +114,12 @@ impl Function {
 
     /// Begins a change of state that takes this long.
     pub(crate) fn begin(&self, state: State, time: Duration) {
-        *lock(&self.change) = Some((state, Instant::now() + time));
+        *self.change.lock() = Some((state, Instant::now() + time));
     }
 
     /// The state now.
     pub(crate) fn state(&self) -> State {
-        match *lock(&self.change) {
+        match *self.change.lock() {
             Some((state, until)) if Instant::now() < until => state,
             _ => State::Settled,
         }
@@ -138,35 +139,35 @@ impl Function {
 
     /// What runs now.
     pub(crate) fn version(&self) -> Arc<Version> {
-        Arc::clone(&lock(&self.version))
+        Arc::clone(&self.version.lock())
     }
 
     /// Changes code or configuration; invocations under way finish with what they began with.
     pub(crate) fn change(&self, settings: Settings, code: Arc<Code>) -> Arc<Version> {
         let version = Arc::new(Version::latest(settings, code));
-        *lock(&self.version) = Arc::clone(&version);
+        *self.version.lock() = Arc::clone(&version);
         self.pool.clear();
         version
     }
 
     pub(crate) fn tags(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
-        lock(&self.tags)
+        self.tags.lock()
     }
 
     pub(crate) fn reserved(&self) -> MutexGuard<'_, Option<u32>> {
-        lock(&self.reserved)
+        self.reserved.lock()
     }
 
     pub(crate) fn published(&self) -> MutexGuard<'_, Published> {
-        lock(&self.published)
+        self.published.lock()
     }
 
     pub(crate) fn policies(&self) -> MutexGuard<'_, Policies> {
-        lock(&self.policies)
+        self.policies.lock()
     }
 
     pub(crate) fn invoke_configs(&self) -> MutexGuard<'_, BTreeMap<String, InvokeConfig>> {
-        lock(&self.invoke_configs)
+        self.invoke_configs.lock()
     }
 
     /// Admits one more invocation, unless the function's concurrency is used up.
@@ -244,8 +245,4 @@ pub(crate) fn pending() -> ApiError {
     ApiError::conflict(
         "The operation cannot be performed at this time. The function is currently in the following state: Pending",
     )
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

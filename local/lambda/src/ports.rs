@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
-
 use streamkit_wire::CallError;
 
 /// The answer to a call on another service, when it comes.

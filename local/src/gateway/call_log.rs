@@ -1,11 +1,10 @@
 //! The call log: which AWS operations came in over HTTP, and how they ended. Tests read it to see that nothing was changed.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use serde::Serialize;
-
 use streamkit_wire::Call;
 use streamkit_wire::clock;
 
@@ -84,6 +83,6 @@ impl Calls {
     }
 
     fn log(&self) -> MutexGuard<'_, Log> {
-        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+        self.log.lock()
     }
 }

@@ -4,9 +4,9 @@ use axum::body::Bytes;
 use axum::response::Response;
 use http::{Method, Request};
 use serde_json::{Value, json};
+use streamkit_wire::protocol;
 
 use super::router::Gateway;
-use streamkit_wire::protocol;
 
 /// What all control paths start with.
 pub(crate) const PREFIX: &str = "/_streamkit/";

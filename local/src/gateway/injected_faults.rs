@@ -1,12 +1,11 @@
 //! Errors that a test asks for: the next calls of one operation fail as AWS would fail them.
 
-use std::sync::{Mutex, PoisonError};
-
+use parking_lot::Mutex;
 use serde::Deserialize;
-
-use crate::rehearsal::Fault as Bad;
 use streamkit_wire::Call;
 use streamkit_wire::CallError;
+
+use crate::rehearsal::Fault as Bad;
 
 /// What to fail, how often and how.
 #[derive(Debug, Clone, Deserialize)]
@@ -41,17 +40,17 @@ pub(crate) struct Faults {
 
 impl Faults {
     pub(crate) fn arm(&self, fault: Fault) {
-        self.armed.lock().unwrap_or_else(PoisonError::into_inner).push(fault);
+        self.armed.lock().push(fault);
     }
 
     /// Forgets the faults that no call has met yet.
     pub(crate) fn disarm(&self) {
-        self.armed.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.armed.lock().clear();
     }
 
     /// How this call must end, once.
     pub(crate) fn strike(&self, call: &Call) -> Option<Strike> {
-        let mut armed = self.armed.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut armed = self.armed.lock();
         let fault = armed.iter_mut().find(|fault| {
             fault.times > 0 && fault.service == call.service.name() && fault.operation == call.operation
         })?;

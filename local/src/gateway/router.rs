@@ -9,6 +9,11 @@ use axum::extract::Request;
 use axum::response::Response;
 use flate2::read::GzDecoder;
 use http::header;
+use streamkit_wire::Call;
+use streamkit_wire::CallError;
+use streamkit_wire::protocol::{self, MAX_BODY};
+use streamkit_wire::resource_name;
+use streamkit_wire::web_page;
 use tokio::sync::Notify;
 
 use super::call_log::{Calls, Outcome};
@@ -17,11 +22,6 @@ use super::control;
 use super::injected_faults::{Faults, Strike};
 use crate::rehearsal::{Fates, Fault, failed, throttled};
 use crate::services::Services;
-use streamkit_wire::Call;
-use streamkit_wire::CallError;
-use streamkit_wire::protocol::{self, MAX_BODY};
-use streamkit_wire::resource_name;
-use streamkit_wire::web_page;
 
 /// Everything behind the one port.
 pub(crate) struct Gateway {

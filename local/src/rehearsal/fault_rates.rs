@@ -1,11 +1,11 @@
 //! How often calls meet bad luck, and of which kind; and how each service says so.
 
+use streamkit_wire::CallError;
+use streamkit_wire::{Call, Service};
 use toml::de::DeValue;
 
 use super::file::{self, Entry, Mistake, PerCall};
 use super::random::Draw;
-use streamkit_wire::CallError;
-use streamkit_wire::{Call, Service};
 
 /// How often calls of each kind fail.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,11 +1,12 @@
 //! What each call from outside meets: how long it takes and whether it fails.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use super::{Draw, Fault, Rehearsal};
+use parking_lot::Mutex;
 use streamkit_wire::{Call, Service};
+
+use super::{Draw, Fault, Rehearsal};
 
 /// What happens to one call.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -44,7 +45,7 @@ impl Fates {
         let parts = [service, operation, resource];
         let key = Draw::new(0, &parts, 0).0[0].to_bits();
         let count = {
-            let mut met = met.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut met = met.lock();
             let count = met.entry(key).or_default();
             *count += 1;
             *count

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use crate::rehearsal::{Draw, Rehearsal};
 use streamkit_lambda::ports::Transition;
+
+use crate::rehearsal::{Draw, Rehearsal};
 
 /// A change of state that takes AWS a while.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,8 +1,9 @@
 //! Things that are on their way from one state to the next: what they are meanwhile, and for how long.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use parking_lot::{Mutex, MutexGuard};
 
 /// The state of what is being made.
 pub(crate) const CREATING: &str = "CREATING";
@@ -68,12 +69,13 @@ impl PassingStates {
     }
 
     fn things(&self) -> MutexGuard<'_, BTreeMap<String, Change>> {
-        self.things.lock().unwrap_or_else(PoisonError::into_inner)
+        self.things.lock()
     }
 }
 
 #[cfg(test)]
 mod tests {
+
     use super::*;
 
     #[test]

@@ -4,7 +4,6 @@ use axum::http::StatusCode;
 use axum::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
-
 use streamkit_wire::CallError;
 
 /// An answer other than success: HTTP status, AWS error code and message.

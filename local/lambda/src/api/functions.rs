@@ -1,10 +1,11 @@
 //! The function operations of the Lambda API.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use parking_lot::MutexGuard;
 use serde_json::{Value, json};
 
 use crate::Engine;
@@ -24,7 +25,7 @@ pub(crate) fn answer(status: StatusCode, body: &Value) -> Response {
 
 impl Engine {
     pub(crate) fn functions(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Function>>> {
-        self.functions.lock().unwrap_or_else(PoisonError::into_inner)
+        self.functions.lock()
     }
 
     /// The function that a request names, by any form of its name; what the name is qualified with must exist too.

@@ -7,12 +7,12 @@ use axum::extract::Request;
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
+use streamkit_wire::lambda_operation;
 
 use crate::Engine;
 use crate::api::api_error::ApiError;
 use crate::api::functions::answer;
 use crate::api::page::Query;
-use streamkit_wire::lambda_operation;
 
 /// Longest request: a package of 50 MB in base64, and what goes with it.
 const MAX_REQUEST: usize = 72 * 1024 * 1024;

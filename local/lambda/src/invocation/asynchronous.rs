@@ -11,6 +11,8 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
+use streamkit_wire::CallError;
+use streamkit_wire::clock;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -23,8 +25,6 @@ use crate::api::versions::{LATEST, Target, qualified};
 use crate::function::Function;
 use crate::invocation::invoke::{Event, Outcome, Refusal};
 use crate::mapping::seconds;
-use streamkit_wire::CallError;
-use streamkit_wire::clock;
 
 /// Lambda tries a failed asynchronous invocation again after one minute, and once more after two.
 const RETRY_PAUSES: [Duration; 2] = [Duration::from_mins(1), Duration::from_mins(2)];

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use serde_json::{Map, json};
+use streamkit_wire::CallError;
 
 use crate::Engine;
-use streamkit_wire::CallError;
 
 /// A destination that cannot be reached is tried so often again before the record is lost.
 const PAUSES: [Duration; 3] = [Duration::from_millis(100), Duration::from_millis(500), Duration::from_secs(2)];

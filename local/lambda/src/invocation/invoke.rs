@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Bytes;
+use streamkit_wire::clock;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -16,7 +17,6 @@ use crate::runtime::runtime_api::{MAX_PAYLOAD, Work};
 use crate::runtime::trace;
 use crate::telemetry::log_writer::LogStream;
 use crate::telemetry::output;
-use streamkit_wire::clock;
 
 /// Lambda gives a function so long to start. One that does not make it, or fails, is started once more within the timeout of the
 /// invocation.

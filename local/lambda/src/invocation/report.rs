@@ -4,11 +4,12 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+use streamkit_wire::clock;
+
 use crate::function::Version;
 use crate::invocation::invoke::{Event, Outcome};
 use crate::runtime::process::Fault;
 use crate::runtime::runtime_api::Answer;
-use streamkit_wire::clock;
 
 /// One invocation that has ended.
 pub(crate) struct Run<'a> {

@@ -1,7 +1,7 @@
 //! The event source mapping operations of the Lambda API, and the changes of state that they begin.
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
-use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use axum::http::StatusCode;
@@ -17,7 +17,7 @@ use super::lane::Shared;
 use super::settings::Settings;
 use super::source::Source as _;
 use super::sqs::Queue;
-use super::{Mapping, Runner, State, lock, poller, sqs};
+use super::{Mapping, Runner, State, poller, sqs};
 use crate::Engine;
 use crate::api::api_error::ApiError;
 use crate::api::functions::{answer, tags};
@@ -31,12 +31,12 @@ const START_LIMIT: Duration = Duration::from_secs(5);
 impl Engine {
     /// The mapping with this identifier.
     pub(crate) fn mapping(&self, uuid: &str) -> Result<Arc<Mapping>, ApiError> {
-        let mappings = self.mappings.lock().unwrap_or_else(PoisonError::into_inner);
+        let mappings = self.mappings.lock();
         mappings.get(uuid).cloned().ok_or_else(|| ApiError::not_found("The resource you requested does not exist."))
     }
 
     fn all_mappings(&self) -> Vec<Arc<Mapping>> {
-        self.mappings.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+        self.mappings.lock().values().cloned().collect()
     }
 
     pub(crate) async fn create_mapping(self: &Arc<Self>, body: &Value) -> Result<Response, ApiError> {
@@ -45,7 +45,7 @@ impl Engine {
         self.check_source(&settings).await?;
         let uuid = Uuid::new_v4().to_string();
         let mapping = {
-            let mut mappings = self.mappings.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut mappings = self.mappings.lock();
             refuse_twin(mappings.values(), &uuid, &settings)?;
             let mapping = Arc::new(Mapping::new(uuid.clone(), self.config.mapping_arn(&uuid), settings, tags));
             mappings.insert(uuid, Arc::clone(&mapping));
@@ -67,7 +67,7 @@ impl Engine {
         settings.change(self, body)?;
         refuse_twin(self.all_mappings().iter(), uuid, &settings)?;
         {
-            let mut now = lock(&mapping.now);
+            let mut now = mapping.now.lock();
             if !matches!(now.state, State::Enabled | State::Disabled) {
                 return Err(in_use("update"));
             }
@@ -87,7 +87,7 @@ impl Engine {
     pub(crate) fn delete_mapping(self: &Arc<Self>, uuid: &str) -> Result<Response, ApiError> {
         let mapping = self.mapping(uuid)?;
         {
-            let mut now = lock(&mapping.now);
+            let mut now = mapping.now.lock();
             if !matches!(now.state, State::Enabled | State::Disabled) {
                 return Err(in_use("delete"));
             }
@@ -127,8 +127,8 @@ impl Engine {
             }
             engine.take_time(&mapping).await;
             let settings = mapping.settings();
-            if lock(&mapping.now).state == State::Deleting {
-                engine.mappings.lock().unwrap_or_else(PoisonError::into_inner).remove(&mapping.uuid);
+            if mapping.now.lock().state == State::Deleting {
+                engine.mappings.lock().remove(&mapping.uuid);
             } else if settings.enabled && !engine.stop.is_cancelled() {
                 *runner = Some(engine.start_pollers(&mapping, settings).await);
                 mapping.set_state(State::Enabled);
@@ -228,7 +228,7 @@ impl Engine {
 
     /// Waits as long as AWS takes for the change that a mapping is in.
     async fn take_time(&self, mapping: &Mapping) {
-        let transition = match lock(&mapping.now).state {
+        let transition = match mapping.now.lock().state {
             State::Creating => Transition::MappingCreate,
             State::Deleting => Transition::MappingDelete,
             _ => Transition::MappingUpdate,

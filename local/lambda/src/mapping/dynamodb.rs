@@ -1,17 +1,16 @@
 //! DynamoDB streams as a source.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-
 use std::sync::Arc;
 
 use serde_json::{Value, json};
+use streamkit_wire::CallError;
+use streamkit_wire::clock;
 
 use super::filters::Filters;
 use super::kinesis::to_ms;
 use super::source::{Page, Position, Reader, Record, Shard, Source, missing};
 use crate::ports::Ports;
-use streamkit_wire::CallError;
-use streamkit_wire::clock;
 
 /// Most records of one `GetRecords`.
 const MAX_RECORDS: usize = 1000;

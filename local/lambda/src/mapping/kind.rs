@@ -1,10 +1,10 @@
 //! The kinds of source that a mapping may have, and what each allows.
 
 use serde_json::Value;
+use streamkit_wire::arn::is_fifo;
 
 use super::settings::Settings;
 use crate::api::api_error::ApiError;
-use streamkit_wire::arn::is_fifo;
 
 /// What a mapping reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::{Value, json};
+use streamkit_wire::CallError;
+use streamkit_wire::clock;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::filters::{Filters, base64_payload};
 use super::source::{Page, Position, Reader, Record, Shard, Source, missing};
 use crate::ports::Ports;
-use streamkit_wire::CallError;
-use streamkit_wire::clock;
 
 /// Iterators live for five minutes; one is made anew in good time.
 const ITERATOR_LIFE: Duration = Duration::from_mins(4);

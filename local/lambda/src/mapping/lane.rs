@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use axum::body::Bytes;
+use streamkit_wire::clock;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -20,7 +21,6 @@ use super::{Mapping, partial};
 use crate::Engine;
 use crate::api::page::Query;
 use crate::invocation::invoke::{Event, Outcome, Refusal};
-use streamkit_wire::clock;
 
 /// Pauses between reads that find nothing: short right after a record, longer the longer there is none.
 const FIRST_IDLE: Duration = Duration::from_millis(5);

@@ -3,6 +3,7 @@
 use std::sync::atomic::AtomicUsize;
 
 use serde_json::{Value, json};
+use streamkit_wire::CallError;
 use tokio::sync::mpsc;
 
 use super::*;
@@ -12,7 +13,6 @@ use crate::mapping::kind::SourceKind;
 use crate::mapping::settings::Start;
 use crate::mapping::source::Position;
 use crate::ports::{Ports, Queues, Reply};
-use streamkit_wire::CallError;
 
 const HOUR_MS: i64 = 3_600_000;
 

@@ -17,9 +17,10 @@ mod sqs;
 mod window;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -106,34 +107,34 @@ impl Mapping {
     }
 
     fn settings(&self) -> Arc<Settings> {
-        Arc::clone(&lock(&self.now).settings)
+        Arc::clone(&self.now.lock().settings)
     }
 
     fn checkpoints(&self) -> MutexGuard<'_, Checkpoints> {
-        lock(&self.checkpoints)
+        self.checkpoints.lock()
     }
 
     pub(crate) fn tags(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
-        lock(&self.tags)
+        self.tags.lock()
     }
 
     /// Sets `LastProcessingResult`.
     fn result(&self, result: &str) {
-        let mut now = lock(&self.now);
+        let mut now = self.now.lock();
         if now.result != result {
             result.clone_into(&mut now.result);
         }
     }
 
     fn set_state(&self, state: State) {
-        let mut now = lock(&self.now);
+        let mut now = self.now.lock();
         now.state = state;
         now.modified_ms = clock::now_ms();
     }
 
     /// `EventSourceMappingConfiguration`.
     fn shown(&self) -> Value {
-        let now = lock(&self.now);
+        let now = self.now.lock();
         let mut shown = now.settings.shown();
         shown["UUID"] = json!(self.uuid);
         shown["EventSourceMappingArn"] = json!(self.arn);
@@ -145,8 +146,4 @@ impl Mapping {
         shown["LastModified"] = seconds(now.modified_ms);
         shown
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
+use streamkit_wire::clock;
 use uuid::Uuid;
 
 use super::batch::{Condition, Discard};
 use super::source::Record;
 use crate::Engine;
-use streamkit_wire::clock;
 
 /// The last delivery of the records that are given up.
 #[derive(Debug, Clone)]

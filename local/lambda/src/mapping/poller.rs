@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use streamkit_wire::CallError;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
@@ -12,7 +13,6 @@ use super::lane::{Lane, Shared};
 use super::settings::Start;
 use super::source::{Position, Shard, Source};
 use crate::ports::Transition;
-use streamkit_wire::CallError;
 
 /// How often the stream is looked at for new shards.
 const LOOK: Duration = Duration::from_secs(1);

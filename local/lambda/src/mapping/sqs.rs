@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use serde_json::{Map, Value, json};
+use streamkit_wire::CallError;
+use streamkit_wire::arn::is_fifo;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
@@ -20,8 +22,6 @@ use crate::api::page::Query;
 use crate::invocation::invoke::{Event, Refusal};
 use crate::ports::Ports;
 use crate::ports::Transition;
-use streamkit_wire::CallError;
-use streamkit_wire::arn::is_fifo;
 
 /// Batches at a time when the mapping sets no maximum: Lambda begins with five, too.
 const CONCURRENCY: u32 = 5;

@@ -3,9 +3,9 @@
 //! See <https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-windows.html>.
 
 use serde_json::{Value, json};
+use streamkit_wire::clock;
 
 use super::source::Record;
-use streamkit_wire::clock;
 
 /// Lambda's limit for the state, in bytes.
 const MAX_STATE: usize = 1024 * 1024;

@@ -2,7 +2,7 @@
 
 use std::error::Error as _;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
@@ -13,12 +13,12 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::serve::ListenerExt as _;
 use http_body_util::LengthLimitError;
+use parking_lot::Mutex;
 use serde_json::json;
+use streamkit_wire::web_page;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
-
-use streamkit_wire::web_page;
 
 /// Lambda's limit for a request or response payload in bytes: 6 MB and a little for the envelope.
 pub(crate) const MAX_PAYLOAD: usize = 6 * 1024 * 1024 + 100;
@@ -96,20 +96,20 @@ impl Desk {
 
     /// What the process reported as the reason why it cannot start.
     pub(crate) fn init_error(&self) -> Option<Bytes> {
-        lock(&self.init_error).clone()
+        self.init_error.lock().clone()
     }
 
     /// Hands out one piece of work; the answer comes through the receiver, which fails when the desk closes.
     pub(crate) async fn hand_out(&self, work: Work) -> oneshot::Receiver<Answer> {
         let (answer, receiver) = oneshot::channel();
-        *lock(&self.current) = Some(Current { request_id: work.request_id.clone(), answer });
+        *self.current.lock() = Some(Current { request_id: work.request_id.clone(), answer });
         // The receiving side lives in this same desk, so this cannot fail.
         drop(self.give.send(work).await);
         receiver
     }
 
     fn settle(&self, request_id: &str, answer: Answer) -> Response {
-        let mut current = lock(&self.current);
+        let mut current = self.current.lock();
         match current.take_if(|current| current.request_id == request_id) {
             Some(current) => {
                 // Nobody waits any more after a timeout; the process is about to be killed.
@@ -127,10 +127,6 @@ async fn refuse_web_pages(request: Request, next: Next) -> Response {
         Some(why) => refusal(StatusCode::FORBIDDEN, "Forbidden", why),
         None => next.run(request).await,
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 type Shared = State<(Arc<Desk>, CancellationToken)>;
@@ -189,7 +185,7 @@ async fn error(State((desk, _)): Shared, Path(id): Path<String>, headers: Header
 }
 
 async fn init_error(State((desk, _)): Shared, headers: HeaderMap, body: Body) -> Response {
-    *lock(&desk.init_error) = Some(error_body(&headers, body).await);
+    *desk.init_error.lock() = Some(error_body(&headers, body).await);
     status(StatusCode::ACCEPTED)
 }
 

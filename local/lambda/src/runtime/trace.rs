@@ -1,8 +1,7 @@
 //! The X-Ray tracing header that a function gets: <https://docs.aws.amazon.com/xray/latest/devguide/xray-concepts.html#xray-concepts-tracingheader>.
 
-use uuid::Uuid;
-
 use streamkit_wire::clock;
+use uuid::Uuid;
 
 /// The header for one invocation. It goes on with the caller's trace, where there is one in the right form; the caller's decision
 /// whether to sample it counts, else active tracing does.

@@ -1,15 +1,16 @@
 //! Log lines of functions on their way to `CloudWatch` Logs, written in batches.
 
 use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
+use streamkit_wire::CallError;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::ports::{LogEvent, Ports};
-use streamkit_wire::CallError;
 
 /// How long lines wait for company.
 const GATHER: Duration = Duration::from_millis(20);
@@ -151,6 +152,6 @@ impl LogWriter {
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waiting.lock()
     }
 }

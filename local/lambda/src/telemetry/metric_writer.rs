@@ -1,15 +1,16 @@
 //! Metrics of functions and mappings on their way to `CloudWatch`, gathered and written together.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
+use streamkit_wire::clock;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::ports::{MetricDatum, Ports};
-use streamkit_wire::clock;
 
 /// How long values wait for company: short enough for a test, long enough to gather a busy function's.
 const GATHER: Duration = Duration::from_millis(200);
@@ -114,6 +115,6 @@ impl MetricWriter {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Series, BTreeMap<u64, u64>>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waiting.lock()
     }
 }

@@ -1,14 +1,15 @@
 //! What one process prints: a pipe cut into lines, sent to the log, with the metrics found in them.
 
 use std::io::{self, PipeReader};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::{Mutex, MutexGuard};
+use streamkit_wire::clock;
 use tokio::net::unix::pipe::Receiver;
 
 use crate::telemetry::emf;
 use crate::telemetry::log_writer::{LogStream, LogWriter, MAX_LINE};
 use crate::telemetry::metric_writer::MetricWriter;
-use streamkit_wire::clock;
 
 /// `X-Amz-Log-Result` shows the last 4 KB of an invocation's log.
 const TAIL: usize = 4096;
@@ -123,7 +124,7 @@ impl Output {
     }
 
     fn lock(&self) -> MutexGuard<'_, Lines> {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+        self.lines.lock()
     }
 }
 

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
+use streamkit_wire::CallError;
+use streamkit_wire::clock;
+use streamkit_wire::input::{flag, integer, list, required, tag_pairs, text, texts};
 
 use super::evaluate::{State, Verdict, aws_time, points, verdict};
 use super::metrics::{Metrics, seconds};
 use super::rule::Rule;
 use super::service::{Answer, Notification, page};
-use streamkit_wire::CallError;
-use streamkit_wire::clock;
-use streamkit_wire::input::{flag, integer, list, required, tag_pairs, text, texts};
 
 const PAGE: i64 = 50;
 const TEXTS: [&str; 9] = [

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-
-use super::metrics::seconds;
-use super::service::{Answer, page};
 use streamkit_wire::CallError;
 use streamkit_wire::clock;
 use streamkit_wire::input::tag_pairs;
 use streamkit_wire::input::{required, text, texts};
+
+use super::metrics::seconds;
+use super::service::{Answer, page};
 
 const PAGE: usize = 1_000;
 

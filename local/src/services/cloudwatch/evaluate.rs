@@ -3,10 +3,10 @@
 
 use chrono::DateTime;
 use serde_json::{Value, json};
+use streamkit_wire::clock;
 
 use super::rule::{Missing, Rule};
 use super::series::Series;
-use streamkit_wire::clock;
 
 /// AWS looks back some periods further than it has to evaluate; how many more is not documented, its tables show two.
 const EXTRA_PERIODS: usize = 2;

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
-
-use super::series::{Series, Stats};
-use super::service::{Answer, invalid, page};
 use streamkit_wire::CallError;
 use streamkit_wire::clock;
 use streamkit_wire::input::{flag, integer, list, number, required, text, texts, time_ms};
+
+use super::series::{Series, Stats};
+use super::service::{Answer, invalid, page};
 
 /// Beyond this many metrics the one that was silent for longest goes: a runaway dimension must not fill the memory.
 const MAX_SERIES: usize = 20_000;

@@ -1,11 +1,11 @@
 //! What a metric alarm asks of its metric, read from `PutMetricAlarm`.
 
 use serde_json::Value;
+use streamkit_wire::CallError;
+use streamkit_wire::input::{flag, integer, list, number, required, text};
 
 use super::metrics::Key;
 use super::service::invalid;
-use streamkit_wire::CallError;
-use streamkit_wire::input::{flag, integer, list, number, required, text};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Comparison {

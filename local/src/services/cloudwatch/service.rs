@@ -1,16 +1,15 @@
 //! The operations of CloudWatch.
 
-use crate::services::service::{AwsService, Pending};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
+use parking_lot::{Mutex, MutexGuard};
 use serde_json::{Value, json};
 use streamkit_wire::Call;
+use streamkit_wire::CallError;
+use streamkit_wire::input::{list, required, tag_pairs, text};
 
 use super::alarms::Alarms;
 use super::dashboards::Dashboards;
 use super::metrics::Metrics;
-use streamkit_wire::CallError;
-use streamkit_wire::input::{list, required, tag_pairs, text};
+use crate::services::service::{AwsService, Pending};
 
 pub(super) type Answer = Result<Value, CallError>;
 
@@ -105,7 +104,7 @@ impl CloudWatch {
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 

@@ -1,6 +1,5 @@
 //! The engine of the tables, and the operations that it needs help with.
 
-use crate::services::service::{AwsService, Pending};
 use axum::body::Bytes;
 use axum::response::Response;
 use dynoxide::{Database, DynoxideError};
@@ -8,14 +7,15 @@ use http::Request;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use streamkit_wire::Call;
+use streamkit_wire::CallError;
+use streamkit_wire::protocol;
 use tokio::task::spawn_blocking;
 
 use super::settings::Settings;
 use crate::rehearsal::SeededTimes;
 use crate::services::passing_states::PassingStates;
-use streamkit_wire::Call;
-use streamkit_wire::CallError;
-use streamkit_wire::protocol;
+use crate::services::service::{AwsService, Pending};
 
 /// Region and account that the engine writes into every ARN.
 const ENGINE_SCOPE: &str = ":dynoxide:000000000000:";

@@ -2,10 +2,9 @@
 //! given back; nothing is backed up, nothing is encrypted.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use parking_lot::{Mutex, MutexGuard};
 use serde_json::{Value, json};
-
 use streamkit_wire::CallError;
 use streamkit_wire::clock;
 
@@ -85,7 +84,7 @@ impl Settings {
     }
 
     fn tables(&self) -> MutexGuard<'_, HashMap<String, Table>> {
-        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
+        self.tables.lock()
     }
 }
 

@@ -1,11 +1,11 @@
 //! Tables that take their time: CREATING, UPDATING and DELETING, on top of an engine that does everything at once.
 
 use serde_json::{Value, json};
+use streamkit_wire::CallError;
 
 use super::service::{DynamoDb, is_item_operation, read, table_name};
 use crate::rehearsal::StateChange;
 use crate::services::passing_states::{CREATING, DELETING, UPDATING};
-use streamkit_wire::CallError;
 
 impl DynamoDb {
     /// Whether an operation may meet or make a passing state.

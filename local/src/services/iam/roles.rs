@@ -2,18 +2,17 @@
 //! and managed policies are the engine's.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use parking_lot::{Mutex, MutexGuard};
 use serde_json::{Value, json};
-use uuid::Uuid;
-
-use super::simulate;
-
-use crate::rehearsal::{SeededTimes, StateChange};
 use streamkit_wire::CallError;
 use streamkit_wire::clock;
 use streamkit_wire::input::{integer, list, required, tag_pairs, text};
+use uuid::Uuid;
+
+use super::simulate;
+use crate::rehearsal::{SeededTimes, StateChange};
 
 const PAGE: usize = 100;
 const DEFAULT_SESSION_SECONDS: i64 = 3600;
@@ -204,7 +203,7 @@ impl Roles {
     }
 
     fn roles(&self) -> MutexGuard<'_, BTreeMap<String, Role>> {
-        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+        self.all.lock()
     }
 
     fn with(&self, input: &Value, act: impl FnOnce(&str, &mut Role) -> Answer) -> Answer {

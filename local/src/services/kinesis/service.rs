@@ -1,7 +1,5 @@
 //! The engine of the streams, and the operations that it needs help with.
 
-use super::{states, tags};
-use crate::services::service::{AwsService, Pending};
 use std::convert::Infallible;
 use std::time::Duration;
 
@@ -14,14 +12,16 @@ use ferrokinesis::error::KinesisErrorResponse;
 use ferrokinesis::store::{Store, StoreOptions};
 use http::{HeaderValue, Request, header};
 use serde_json::{Value, json};
-use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
-use tower::ServiceExt as _;
-
-use crate::rehearsal::SeededTimes;
-use crate::services::passing_states::PassingStates;
 use streamkit_wire::Call;
 use streamkit_wire::CallError;
 use streamkit_wire::protocol;
+use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+use tower::ServiceExt as _;
+
+use super::{states, tags};
+use crate::rehearsal::SeededTimes;
+use crate::services::passing_states::PassingStates;
+use crate::services::service::{AwsService, Pending};
 
 /// The engine does everything at once; what takes time is in `states.rs`.
 const STATE_CHANGE_MS: u64 = 0;

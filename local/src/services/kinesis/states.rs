@@ -1,12 +1,12 @@
 //! Streams that take their time: CREATING, UPDATING and DELETING, on top of an engine that does everything at once.
 
 use serde_json::{Value, json};
+use streamkit_wire::CallError;
+use streamkit_wire::input::text;
 
 use super::service::Kinesis;
 use crate::rehearsal::StateChange;
 use crate::services::passing_states::{CREATING, DELETING, UPDATING};
-use streamkit_wire::CallError;
-use streamkit_wire::input::text;
 
 /// Operations that need an ACTIVE stream and leave it UPDATING for a while.
 const CHANGES: [&str; 11] = [

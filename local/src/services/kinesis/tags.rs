@@ -4,10 +4,10 @@
 use ferrokinesis::error::KinesisErrorResponse;
 use ferrokinesis::store::Store;
 use serde_json::{Value, json};
-
-use super::service::failed;
 use streamkit_wire::CallError;
 use streamkit_wire::input::{map_pairs, text, texts};
+
+use super::service::failed;
 
 const MAX_TAGS: usize = 50;
 

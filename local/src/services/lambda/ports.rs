@@ -6,9 +6,6 @@ use std::time::Duration;
 use axum::body::Bytes;
 use http::{Method, Request};
 use serde_json::{Map, Value, json};
-
-use crate::rehearsal::{SeededTimes, StateChange};
-use crate::services::registry::Services;
 use streamkit_lambda::ports::{
     Buckets, LogEvent, LogGroups, MetricDatum, MetricStore, Ports, Queues, Reply, Roles, Streams, Topics, Transition,
     TransitionTimes,
@@ -17,6 +14,9 @@ use streamkit_wire::CallError;
 use streamkit_wire::clock;
 use streamkit_wire::protocol::{body_of, error_of};
 use streamkit_wire::{Call, Protocol, Service};
+
+use crate::rehearsal::{SeededTimes, StateChange};
+use crate::services::registry::Services;
 
 /// All ports of the Lambda engine, answered by these services.
 pub(crate) fn ports(services: &Arc<Services>) -> Ports {

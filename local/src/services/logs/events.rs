@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use serde_json::{Value, json};
-
-use super::pattern::Pattern;
-use super::service::{Answer, invalid};
 use streamkit_wire::CallError;
 use streamkit_wire::clock;
 use streamkit_wire::input::{flag, integer, list, text, texts};
+
+use super::pattern::Pattern;
+use super::service::{Answer, invalid};
 
 /// A stream keeps its newest events: this many, so that a chatty function cannot fill the memory.
 const KEPT_EVENTS: usize = 100_000;

@@ -1,9 +1,9 @@
 //! Filter patterns over log messages: terms, quoted phrases, `?any`, `-not`, and `{ $.field = value }` over JSON.
 
 use serde_json::Value;
+use streamkit_wire::CallError;
 
 use super::events::bad_pattern;
-use streamkit_wire::CallError;
 
 /// A parsed filter pattern.
 pub(super) enum Pattern {

@@ -1,17 +1,17 @@
 //! Log groups, and the operations on them and their streams.
 
-use super::events;
-use crate::services::service::{AwsService, Pending};
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use parking_lot::{Mutex, MutexGuard};
 use serde_json::{Value, json};
 use streamkit_wire::Call;
-
-use super::events::Stream;
 use streamkit_wire::CallError;
 use streamkit_wire::clock;
 use streamkit_wire::input::{integer, list, map_pairs, text};
+
+use super::events;
+use super::events::Stream;
+use crate::services::service::{AwsService, Pending};
 
 pub(super) const PAGE: usize = 50;
 /// The retention periods that AWS accepts, in days.
@@ -143,7 +143,7 @@ impl Logs {
     }
 
     fn groups(&self) -> MutexGuard<'_, BTreeMap<String, Group>> {
-        self.groups.lock().unwrap_or_else(PoisonError::into_inner)
+        self.groups.lock()
     }
 
     /// A group is named by name, or by ARN with or without the trailing `:*`.

@@ -2,11 +2,10 @@
 //! answers carry, and the tags that a bucket is made with.
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
 
 use axum::response::Response;
 use http::HeaderValue;
-
+use parking_lot::Mutex;
 use streamkit_wire::Call;
 use streamkit_wire::CallError;
 
@@ -24,7 +23,7 @@ pub(super) struct Buckets {
 impl Buckets {
     /// The error that the engine would not give.
     pub(super) fn refuse(&self, call: &Call, path: &str) -> Option<CallError> {
-        let without = self.without_ownership.lock().unwrap_or_else(PoisonError::into_inner);
+        let without = self.without_ownership.lock();
         let missing = call.operation == "GetBucketOwnershipControls" && without.contains(bucket(path));
         missing.then(|| {
             CallError::new(404, "OwnershipControlsNotFoundError", "The bucket ownership controls were not found")
@@ -36,7 +35,7 @@ impl Buckets {
         if !answer.status().is_success() {
             return;
         }
-        let mut without = self.without_ownership.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut without = self.without_ownership.lock();
         match call.operation.as_str() {
             "DeleteBucketOwnershipControls" => {
                 without.insert(bucket(path).to_owned());

@@ -1,9 +1,9 @@
 //! The filter policy of a subscription: SNS's limits on it, and what it is held against.
 
 use serde_json::Value;
+use streamkit_lambda::EventPattern;
 
 use super::message::Published;
-use streamkit_lambda::EventPattern;
 
 /// SNS's limits: <https://docs.aws.amazon.com/sns/latest/dg/subscription-filter-policy-constraints.html>.
 const MAX_FIELDS: usize = 5;

@@ -1,13 +1,13 @@
 //! A published message, in the form in which each kind of subscriber gets it.
 
 use serde_json::{Map, Value, json};
+use streamkit_wire::CallError;
+use streamkit_wire::clock;
+use streamkit_wire::input::text;
 
 use super::service::new_id;
 use super::subscription::Subscription;
 use crate::services::sqs::deduplication_id;
-use streamkit_wire::CallError;
-use streamkit_wire::clock;
-use streamkit_wire::input::text;
 
 const MAX_BYTES: usize = 262_144;
 const MAX_SUBJECT: usize = 100;

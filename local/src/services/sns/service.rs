@@ -1,22 +1,23 @@
 //! Topics and subscriptions, the operations on them, and delivery.
 
-use super::topics;
-use crate::services::service::{AwsService, Pending};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use axum::body::Bytes;
+use parking_lot::{Mutex, MutexGuard};
 use serde_json::{Map, Value, json};
 use streamkit_wire::Call;
+use streamkit_wire::CallError;
+use streamkit_wire::arn::is_fifo;
+use streamkit_wire::input::{list, map_pairs, required, tag_pairs, text};
 use uuid::Uuid;
 
 use super::message::{Published, invalid};
 use super::subscription::Subscription;
+use super::topics;
 use super::topics::Topic;
+use crate::services::service::{AwsService, Pending};
 use crate::services::sqs::Sqs;
-use streamkit_wire::CallError;
-use streamkit_wire::arn::is_fifo;
-use streamkit_wire::input::{list, map_pairs, required, tag_pairs, text};
 
 /// The functions that subscribe to topics.
 pub(crate) trait Functions: Send + Sync {
@@ -113,7 +114,7 @@ impl Sns {
     }
 
     pub(super) fn topics(&self) -> MutexGuard<'_, BTreeMap<String, Topic>> {
-        self.topics.lock().unwrap_or_else(PoisonError::into_inner)
+        self.topics.lock()
     }
 
     pub(super) fn with(&self, input: &Value, member: &str, act: impl FnOnce(&mut Topic) -> Answer) -> Answer {

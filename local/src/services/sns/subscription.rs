@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
+use streamkit_wire::CallError;
+use streamkit_wire::arn::is_fifo;
 
 use super::filter_policy::{FilterPolicy, Scope};
 use super::message::{Published, invalid};
 use super::service::{new_id, texts};
-use streamkit_wire::CallError;
-use streamkit_wire::arn::is_fifo;
 
 /// Attributes that are kept as they are given.
 const PLAIN: [&str; 5] =

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
+use streamkit_wire::CallError;
+use streamkit_wire::arn::is_fifo;
 
 use super::message::{Published, invalid};
 use super::service::texts;
 use super::subscription::Subscription;
-use streamkit_wire::CallError;
-use streamkit_wire::arn::is_fifo;
 
 const TOPIC_SETTINGS: [&str; 12] = [
     "DisplayName",

@@ -1,7 +1,6 @@
 //! Queue names and attributes: which there are, their defaults and their ranges.
 
 use serde_json::Value;
-
 use streamkit_wire::CallError;
 use streamkit_wire::arn::is_fifo;
 

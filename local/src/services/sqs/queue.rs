@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use serde_json::{Map, Value};
+use streamkit_wire::CallError;
+use streamkit_wire::clock;
 
 use super::attributes::{self, DEFAULTS, FIFO_DEFAULTS};
 use super::messages::Message;
-use streamkit_wire::CallError;
-use streamkit_wire::clock;
 
 /// Sent within this time, a message with the same deduplication id is the same message.
 const DEDUPLICATION_MS: i64 = 5 * 60 * 1000;

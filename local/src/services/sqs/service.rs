@@ -1,16 +1,11 @@
 //! Queues, and the operations on them.
 
-use super::{attributes, query};
-use crate::services::service::{AwsService, Pending};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use parking_lot::{Mutex, MutexGuard};
 use serde_json::{Value, json};
 use streamkit_wire::Call;
-
-use crate::rehearsal::{SeededTimes, StateChange};
-use crate::services::passing_states::PassingStates;
 use streamkit_wire::CallError;
 use streamkit_wire::Protocol;
 use streamkit_wire::arn::is_fifo;
@@ -18,6 +13,10 @@ use streamkit_wire::clock;
 use streamkit_wire::input::{integer, list, map_pairs, required, text, texts};
 
 use super::queue::Queue;
+use super::{attributes, query};
+use crate::rehearsal::{SeededTimes, StateChange};
+use crate::services::passing_states::PassingStates;
+use crate::services::service::{AwsService, Pending};
 
 /// All queues of the account.
 pub(crate) struct Sqs {
@@ -151,7 +150,7 @@ impl Sqs {
     }
 
     pub(super) fn queues(&self) -> MutexGuard<'_, BTreeMap<String, Queue>> {
-        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
+        self.queues.lock()
     }
 
     pub(super) fn with(

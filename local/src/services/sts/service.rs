@@ -1,20 +1,20 @@
 //! STS: who the caller is, and credentials for a role. Every credential is accepted everywhere, so these are only well-formed.
 
-use crate::services::service::{AwsService, Pending};
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
 
 use axum::body::Bytes;
 use axum::response::Response;
 use http::Request;
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use streamkit_wire::Call;
-use streamkit_wire::{access_key, protocol};
-use uuid::Uuid;
-
 use streamkit_wire::CallError;
 use streamkit_wire::clock;
 use streamkit_wire::input::{integer, required};
+use streamkit_wire::{access_key, protocol};
+use uuid::Uuid;
+
+use crate::services::service::{AwsService, Pending};
 
 /// Sessions that were given out.
 pub(crate) struct Sts {
@@ -45,7 +45,7 @@ impl Sts {
     /// Runs one operation for the holder of this access key: a role's session, or else the account's root.
     pub(crate) fn call(&self, operation: &str, input: &Value, access_key: Option<&str>) -> Result<Value, CallError> {
         let account = &self.account;
-        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sessions = self.sessions.lock();
         match operation {
             "GetCallerIdentity" => {
                 let session = access_key.and_then(|key| sessions.get(key));
