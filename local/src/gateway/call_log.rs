@@ -41,7 +41,7 @@ pub(crate) struct Outcome {
 
 /// The last calls, numbered from 1.
 #[derive(Default)]
-pub(crate) struct Calls {
+pub(crate) struct CallLog {
     log: Mutex<Log>,
 }
 
@@ -51,9 +51,9 @@ struct Log {
     entries: VecDeque<Entry>,
 }
 
-impl Calls {
+impl CallLog {
     /// Notes how a call ended.
-    pub(crate) fn note(&self, call: &Call, outcome: Outcome) {
+    pub(crate) fn record(&self, call: &Call, outcome: Outcome) {
         let Outcome { resource, status, error_code, fault, took } = outcome;
         let mut log = self.log();
         log.last += 1;

@@ -13,28 +13,28 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 
 /// The one listener of the gateway.
-pub(crate) struct Lines(pub(crate) TcpListener);
+pub(crate) struct ConnectionListener(pub(crate) TcpListener);
 
 /// A connection's other end, as those see it who answer its requests.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Line {
-    cut: Arc<AtomicBool>,
+pub(crate) struct ConnectionHandle {
+    reset: Arc<AtomicBool>,
 }
 
-impl Line {
+impl ConnectionHandle {
     /// Makes the connection end in a reset instead of the answer that comes next.
-    pub(crate) fn cut(&self) {
-        self.cut.store(true, Ordering::Relaxed);
+    pub(crate) fn reset(&self) {
+        self.reset.store(true, Ordering::Relaxed);
     }
 }
 
 /// One connection.
 pub(crate) struct Connection {
     stream: TcpStream,
-    line: Line,
+    handle: ConnectionHandle,
 }
 
-impl Listener for Lines {
+impl Listener for ConnectionListener {
     type Io = Connection;
     type Addr = SocketAddr;
 
@@ -42,7 +42,7 @@ impl Listener for Lines {
         let (stream, address) = Listener::accept(&mut self.0).await;
         // Without it a large answer may wait 40 ms for an acknowledgement; a connection that refuses is only slower.
         let _ = stream.set_nodelay(true);
-        (Connection { stream, line: Line::default() }, address)
+        (Connection { stream, handle: ConnectionHandle::default() }, address)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -50,16 +50,16 @@ impl Listener for Lines {
     }
 }
 
-impl Connected<IncomingStream<'_, Lines>> for Line {
-    fn connect_info(stream: IncomingStream<'_, Lines>) -> Self {
-        stream.io().line.clone()
+impl Connected<IncomingStream<'_, ConnectionListener>> for ConnectionHandle {
+    fn connect_info(stream: IncomingStream<'_, ConnectionListener>) -> Self {
+        stream.io().handle.clone()
     }
 }
 
 impl Connection {
-    /// An error once the line is cut; the server then drops the connection, and the system resets it.
-    fn whole(&self) -> io::Result<()> {
-        if !self.line.cut.load(Ordering::Relaxed) {
+    /// An error once the connection is to be reset; the server then drops the connection, and the system resets it.
+    fn check_open(&self) -> io::Result<()> {
+        if !self.handle.reset.load(Ordering::Relaxed) {
             return Ok(());
         }
         // Closed politely if the system refuses: the answer is lost either way.
@@ -76,7 +76,7 @@ impl AsyncRead for Connection {
 
 impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.whole()?;
+        self.check_open()?;
         Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
 
@@ -85,7 +85,7 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.whole()?;
+        self.check_open()?;
         Pin::new(&mut self.stream).poll_write_vectored(cx, parts)
     }
 
@@ -94,12 +94,12 @@ impl AsyncWrite for Connection {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.whole()?;
+        self.check_open()?;
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.whole()?;
+        self.check_open()?;
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

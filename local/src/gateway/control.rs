@@ -23,7 +23,7 @@ pub(crate) async fn answer(gateway: &Gateway, request: &Request<Bytes>) -> Respo
                 "region": gateway.services.region,
                 "account": gateway.services.account,
                 "version": env!("CARGO_PKG_VERSION"),
-                "rehearsal": gateway.fates.rehearsal().shown,
+                "rehearsal": gateway.disturbances.rehearsal().shown,
             }),
         ),
         (&Method::GET, "calls") => {
@@ -37,13 +37,13 @@ pub(crate) async fn answer(gateway: &Gateway, request: &Request<Bytes>) -> Respo
         }
         (&Method::POST, "faults") => match serde_json::from_slice(request.body()) {
             Ok(fault) => {
-                gateway.faults.arm(fault);
+                gateway.faults.add(fault);
                 respond(202, &json!({}))
             }
             Err(error) => respond(400, &json!({"message": error.to_string()})),
         },
         (&Method::DELETE, "faults") => {
-            gateway.faults.disarm();
+            gateway.faults.clear();
             respond(202, &json!({}))
         }
         (&Method::POST, "stop") => {

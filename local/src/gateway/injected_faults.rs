@@ -5,12 +5,12 @@ use serde::Deserialize;
 use streamkit_wire::Call;
 use streamkit_wire::CallError;
 
-use crate::rehearsal::Fault as Bad;
+use crate::rehearsal::Fault;
 
 /// What to fail, how often and how.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Fault {
+pub(crate) struct InjectedFault {
     service: String,
     operation: String,
     #[serde(default = "once")]
@@ -23,44 +23,44 @@ pub(crate) struct Fault {
     message: String,
     /// What happens instead of an answer with the code above.
     #[serde(default, rename = "fault")]
-    instead: Option<Bad>,
+    instead: Option<Fault>,
 }
 
 /// How a call must end.
-pub(crate) enum Strike {
+pub(crate) enum Injected {
     Error(CallError),
-    Fault(Bad),
+    Fault(Fault),
 }
 
 /// The faults that are still to come.
 #[derive(Default)]
-pub(crate) struct Faults {
-    armed: Mutex<Vec<Fault>>,
+pub(crate) struct InjectedFaults {
+    waiting: Mutex<Vec<InjectedFault>>,
 }
 
-impl Faults {
-    pub(crate) fn arm(&self, fault: Fault) {
-        self.armed.lock().push(fault);
+impl InjectedFaults {
+    pub(crate) fn add(&self, fault: InjectedFault) {
+        self.waiting.lock().push(fault);
     }
 
     /// Forgets the faults that no call has met yet.
-    pub(crate) fn disarm(&self) {
-        self.armed.lock().clear();
+    pub(crate) fn clear(&self) {
+        self.waiting.lock().clear();
     }
 
     /// How this call must end, once.
-    pub(crate) fn strike(&self, call: &Call) -> Option<Strike> {
-        let mut armed = self.armed.lock();
-        let fault = armed.iter_mut().find(|fault| {
+    pub(crate) fn take(&self, call: &Call) -> Option<Injected> {
+        let mut waiting = self.waiting.lock();
+        let fault = waiting.iter_mut().find(|fault| {
             fault.times > 0 && fault.service == call.service.name() && fault.operation == call.operation
         })?;
         fault.times -= 1;
-        let strike = match fault.instead {
-            Some(bad) => Strike::Fault(bad),
-            None => Strike::Error(CallError::new(fault.status, fault.code.clone(), fault.message.clone())),
+        let take = match fault.instead {
+            Some(fault) => Injected::Fault(fault),
+            None => Injected::Error(CallError::new(fault.status, fault.code.clone(), fault.message.clone())),
         };
-        armed.retain(|fault| fault.times > 0);
-        Some(strike)
+        waiting.retain(|fault| fault.times > 0);
+        Some(take)
     }
 }
 

@@ -16,27 +16,27 @@ use streamkit_wire::resource_name;
 use streamkit_wire::web_page;
 use tokio::sync::Notify;
 
-use super::call_log::{Calls, Outcome};
-use super::connection::Line;
+use super::call_log::{CallLog, Outcome};
+use super::connection::ConnectionHandle;
 use super::control;
-use super::injected_faults::{Faults, Strike};
-use crate::rehearsal::{Fates, Fault, failed, throttled};
+use super::injected_faults::{Injected, InjectedFaults};
+use crate::rehearsal::{Disturbances, Fault, failed, throttled};
 use crate::services::Services;
 
 /// Everything behind the one port.
 pub(crate) struct Gateway {
     pub(crate) services: Arc<Services>,
     pub(crate) lambda: Arc<streamkit_lambda::Engine>,
-    pub(crate) calls: Calls,
-    pub(crate) faults: Faults,
-    pub(crate) fates: Fates,
+    pub(crate) calls: CallLog,
+    pub(crate) faults: InjectedFaults,
+    pub(crate) disturbances: Disturbances,
     /// Asks the server to shut down.
     pub(crate) stop: Notify,
 }
 
 impl Gateway {
-    /// Answers any request, or breaks the line that it came on.
-    pub(crate) async fn handle(&self, request: Request, line: &Line) -> Response {
+    /// Answers any request, or breaks the connection that it came on.
+    pub(crate) async fn handle(&self, request: Request, connection: &ConnectionHandle) -> Response {
         let (parts, body) = request.into_parts();
         if let Some(why) = web_page::refusal(&parts.headers) {
             return refused(403, why);
@@ -54,20 +54,25 @@ impl Gateway {
         let Some(call) = Call::of(&request) else {
             return refused(400, "neither signature, X-Amz-Target, path nor Action names an AWS service");
         };
-        self.outside(&call, request, line).await
+        self.answer_logged(&call, request, connection).await
     }
 
     /// A call from outside, which may meet delays and faults and is put into the log.
-    async fn outside(&self, call: &Call, request: http::Request<Bytes>, line: &Line) -> Response {
+    async fn answer_logged(
+        &self,
+        call: &Call,
+        request: http::Request<Bytes>,
+        connection: &ConnectionHandle,
+    ) -> Response {
         let started = Instant::now();
         let resource = resource_name(call, &request);
-        let fate = self.fates.next(call, resource.as_deref().unwrap_or_default());
+        let disturbance = self.disturbances.next(call, resource.as_deref().unwrap_or_default());
         // Half of the way there, half of the way back.
-        pause(fate.delay / 2).await;
-        let (error, fault) = match self.faults.strike(call) {
-            Some(Strike::Error(error)) => (Some(error), None),
-            Some(Strike::Fault(fault)) => (None, Some(fault)),
-            None => (None, fate.fault),
+        pause(disturbance.delay / 2).await;
+        let (error, fault) = match self.faults.take(call) {
+            Some(Injected::Error(error)) => (Some(error), None),
+            Some(Injected::Fault(fault)) => (None, Some(fault)),
+            None => (None, disturbance.fault),
         };
         let answer = match (error, fault) {
             (Some(error), _) => protocol::error_response(call, &error),
@@ -76,7 +81,7 @@ impl Gateway {
             (None, Some(Fault::LostRequest)) => Response::default(),
             (None, None | Some(Fault::LostAnswer)) => self.services.answer(call, request).await,
         };
-        pause(fate.delay / 2).await;
+        pause(disturbance.delay / 2).await;
         let (answer, error_code) = with_code(answer).await;
         let made = fault != Some(Fault::LostRequest);
         let outcome = Outcome {
@@ -86,9 +91,9 @@ impl Gateway {
             fault: fault.map(Fault::name),
             took: started.elapsed(),
         };
-        self.calls.note(call, outcome);
+        self.calls.record(call, outcome);
         if matches!(fault, Some(Fault::LostRequest | Fault::LostAnswer)) {
-            line.cut();
+            connection.reset();
         }
         answer
     }

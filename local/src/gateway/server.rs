@@ -11,13 +11,13 @@ use axum::extract::{ConnectInfo, Request};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, oneshot};
 
-use super::call_log::Calls;
-use super::connection::{Line, Lines};
-use super::injected_faults::Faults;
+use super::call_log::CallLog;
+use super::connection::{ConnectionHandle, ConnectionListener};
+use super::injected_faults::InjectedFaults;
 use super::router::Gateway;
 use super::{control, housekeeping};
 use crate::Options;
-use crate::rehearsal::Fates;
+use crate::rehearsal::Disturbances;
 use crate::rehearsal::SeededTimes;
 use crate::services::{Services, lambda_ports};
 
@@ -53,21 +53,21 @@ pub async fn serve(
     let gateway = Arc::new(Gateway {
         lambda,
         services: Arc::clone(&services),
-        calls: Calls::default(),
-        faults: Faults::default(),
-        fates: Fates::new(options.rehearsal),
+        calls: CallLog::default(),
+        faults: InjectedFaults::default(),
+        disturbances: Disturbances::new(options.rehearsal),
         stop: Notify::new(),
     });
     let router = {
         let gateway = Arc::clone(&gateway);
-        Router::new().fallback(move |ConnectInfo(line): ConnectInfo<Line>, request: Request| {
+        Router::new().fallback(move |ConnectInfo(connection): ConnectInfo<ConnectionHandle>, request: Request| {
             let gateway = Arc::clone(&gateway);
-            async move { gateway.handle(request, &line).await }
+            async move { gateway.handle(request, &connection).await }
         })
     };
     let (close, closed) = oneshot::channel::<()>();
-    let service = router.into_make_service_with_connect_info::<Line>();
-    let server = axum::serve(Lines(listener), service).with_graceful_shutdown(async {
+    let service = router.into_make_service_with_connect_info::<ConnectionHandle>();
+    let server = axum::serve(ConnectionListener(listener), service).with_graceful_shutdown(async {
         // A dropped sender means the same as a message.
         let _ = closed.await;
     });

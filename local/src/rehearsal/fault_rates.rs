@@ -4,12 +4,12 @@ use streamkit_wire::CallError;
 use streamkit_wire::{Call, Service};
 use toml::de::DeValue;
 
-use super::file::{self, Entry, Mistake, PerCall};
-use super::random::Draw;
+use super::file::{self, Entry, FileError, PerCall};
+use super::random::SeededRandom;
 
 /// How often calls of each kind fail.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Faults {
+pub struct FaultRates {
     calls: PerCall<Rate>,
 }
 
@@ -47,13 +47,13 @@ impl Fault {
     }
 }
 
-impl Default for Faults {
+impl Default for FaultRates {
     fn default() -> Self {
         Self::rate(0.0)
     }
 }
 
-impl Faults {
+impl FaultRates {
     fn rate(percent: f64) -> Self {
         Self { calls: PerCall::all(Rate { percent, kinds: Fault::ALL.to_vec() }) }
     }
@@ -93,7 +93,7 @@ impl Faults {
     }
 
     /// What happens to one call.
-    pub(super) fn strike(&self, service: &str, operation: &str, draw: &Draw) -> Option<Fault> {
+    pub(super) fn fault_of(&self, service: &str, operation: &str, draw: &SeededRandom) -> Option<Fault> {
         let rate = self.calls.of(service, operation);
         if draw.0[0] * 100.0 >= rate.percent {
             return None;
@@ -109,7 +109,7 @@ impl Faults {
     }
 }
 
-fn percentage(entry: Entry<'_, '_>) -> Result<f64, Mistake> {
+fn percentage(entry: Entry<'_, '_>) -> Result<f64, FileError> {
     let number = match entry.get_ref() {
         DeValue::Integer(number) => number.as_str().parse().ok(),
         DeValue::Float(number) => number.as_str().parse().ok(),
@@ -117,26 +117,26 @@ fn percentage(entry: Entry<'_, '_>) -> Result<f64, Mistake> {
     };
     number
         .filter(|number| (0.0..=100.0).contains(number))
-        .ok_or_else(|| Mistake::new(entry.span(), "this must be a number from 0 to 100"))
+        .ok_or_else(|| FileError::new(entry.span(), "this must be a number from 0 to 100"))
 }
 
-fn kinds(entry: Entry<'_, '_>) -> Result<Vec<Fault>, Mistake> {
+fn kinds(entry: Entry<'_, '_>) -> Result<Vec<Fault>, FileError> {
     let wanted = || {
         let names: Vec<String> = Fault::ALL.iter().map(|fault| format!("\"{}\"", fault.name())).collect();
         format!("this must be a list of some of {}", names.join(", "))
     };
-    let DeValue::Array(given) = entry.get_ref() else { return Err(Mistake::new(entry.span(), wanted())) };
-    let kinds: Result<Vec<Fault>, Mistake> = given
+    let DeValue::Array(given) = entry.get_ref() else { return Err(FileError::new(entry.span(), wanted())) };
+    let kinds: Result<Vec<Fault>, FileError> = given
         .iter()
         .map(|item| match item.get_ref() {
             DeValue::String(name) => Fault::ALL.into_iter().find(|fault| fault.name() == name),
             _ => None,
         })
         .zip(given.iter())
-        .map(|(kind, item)| kind.ok_or_else(|| Mistake::new(item.span(), wanted())))
+        .map(|(kind, item)| kind.ok_or_else(|| FileError::new(item.span(), wanted())))
         .collect();
     let kinds = kinds?;
-    if kinds.is_empty() { Err(Mistake::new(entry.span(), wanted())) } else { Ok(kinds) }
+    if kinds.is_empty() { Err(FileError::new(entry.span(), wanted())) } else { Ok(kinds) }
 }
 
 /// The error that a service answers a throttled call with.
@@ -188,21 +188,23 @@ pub(crate) fn failed(call: &Call) -> CallError {
 mod tests {
     use super::*;
 
-    fn struck(faults: &Faults, service: &str, operation: &str) -> Vec<Fault> {
-        (0..1000).filter_map(|count| faults.strike(service, operation, &Draw::new(3, &[], count))).collect()
+    fn faults_of(faults: &FaultRates, service: &str, operation: &str) -> Vec<Fault> {
+        (0..1000).filter_map(|count| faults.fault_of(service, operation, &SeededRandom::new(3, &[], count))).collect()
     }
 
     #[test]
     fn faults_come_as_often_as_asked_in_every_way() {
-        let all = struck(&Faults::percent(10.0).unwrap(), "sqs", "SendMessage");
+        let all = faults_of(&FaultRates::percent(10.0).unwrap(), "sqs", "SendMessage");
         assert!((70..130).contains(&all.len()), "{}", all.len());
         for kind in Fault::ALL {
-            assert!(all.iter().filter(|struck| **struck == kind).count() > 10, "{kind:?}");
+            assert!(all.iter().filter(|fault| **fault == kind).count() > 10, "{kind:?}");
         }
-        assert!(struck(&Faults::default(), "sqs", "SendMessage").is_empty() && Faults::default().is_none());
-        assert_eq!(struck(&Faults::percent(100.0).unwrap(), "sqs", "SendMessage").len(), 1000);
+        assert!(faults_of(&FaultRates::default(), "sqs", "SendMessage").is_empty() && FaultRates::default().is_none());
+        assert_eq!(faults_of(&FaultRates::percent(100.0).unwrap(), "sqs", "SendMessage").len(), 1000);
         assert!(
-            Faults::percent(100.1).is_err() && Faults::percent(-1.0).is_err() && Faults::percent(f64::NAN).is_err()
+            FaultRates::percent(100.1).is_err()
+                && FaultRates::percent(-1.0).is_err()
+                && FaultRates::percent(f64::NAN).is_err()
         );
     }
 
@@ -216,11 +218,11 @@ mod tests {
             CreateFunction = { kinds = ["lost-answer"] }
             Invoke = { percent = 0 }
         "#;
-        let faults = Faults::parse(text).unwrap();
-        assert!((5..25).contains(&struck(&faults, "kinesis", "PutRecords").len()));
-        assert_eq!(struck(&faults, "lambda", "GetFunction"), vec![Fault::Error; 1000]);
-        assert_eq!(struck(&faults, "lambda", "CreateFunction"), vec![Fault::LostAnswer; 1000]);
-        assert_eq!(struck(&faults, "lambda", "Invoke"), vec![]);
+        let faults = FaultRates::parse(text).unwrap();
+        assert!((5..25).contains(&faults_of(&faults, "kinesis", "PutRecords").len()));
+        assert_eq!(faults_of(&faults, "lambda", "GetFunction"), vec![Fault::Error; 1000]);
+        assert_eq!(faults_of(&faults, "lambda", "CreateFunction"), vec![Fault::LostAnswer; 1000]);
+        assert_eq!(faults_of(&faults, "lambda", "Invoke"), vec![]);
     }
 
     #[test]
@@ -233,7 +235,7 @@ mod tests {
             ("kinds = [\"slow\"]", format!("line 1, column 10: {kinds}")),
             ("precent = 1", "line 1, column 1: unknown key or service `precent`; did you mean `percent`?".to_owned()),
         ] {
-            assert_eq!(Faults::parse(text).unwrap_err(), says);
+            assert_eq!(FaultRates::parse(text).unwrap_err(), says);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What a rehearsal is asked for with.
 
-use super::{Faults, Latency};
+use super::{FaultRates, Latency};
 
 /// How an embedded AWS differs from one in which everything happens at once and nothing fails.
 #[derive(Debug, Clone, Default)]
@@ -8,8 +8,8 @@ pub struct Rehearsal {
     /// How long calls and changes take.
     pub latency: Latency,
     /// How often calls fail.
-    pub faults: Faults,
-    /// What all times and faults follow from: the same calls meet the same fate.
+    pub faults: FaultRates,
+    /// What all times and faults follow from: the same calls meet the same delays and faults.
     pub seed: u64,
     /// What the user asked for, shown by the health path; `None` for no rehearsal.
     pub shown: Option<Shown>,

@@ -6,9 +6,9 @@ use sha2::{Digest as _, Sha256};
 
 /// Four numbers from 0 to below 1, always the same for the same seed and parts.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Draw(pub(crate) [f64; 4]);
+pub(crate) struct SeededRandom(pub(crate) [f64; 4]);
 
-impl Draw {
+impl SeededRandom {
     pub(crate) fn new(seed: u64, parts: &[&str], count: u64) -> Self {
         let mut hash = Sha256::new().chain_update(seed.to_le_bytes()).chain_update(count.to_le_bytes());
         for part in parts {
@@ -41,7 +41,7 @@ mod tests {
     #[test]
     #[expect(clippy::float_cmp, reason = "the very same numbers must come again")]
     fn draw_follows_from_seed_parts_and_count_alone() {
-        let draw = |seed, parts: &[&str], count| Draw::new(seed, parts, count).0;
+        let draw = |seed, parts: &[&str], count| SeededRandom::new(seed, parts, count).0;
         let one = draw(1, &["kinesis", "PutRecord"], 0);
         assert_eq!(one, draw(1, &["kinesis", "PutRecord"], 0));
         for other in [
@@ -58,9 +58,9 @@ mod tests {
     #[test]
     fn draws_are_spread_evenly() {
         let mean = |numbers: &[f64]| numbers.iter().sum::<f64>() / 10_000.0;
-        let all: Vec<Draw> = (0..10_000).map(|count| Draw::new(7, &["x"], count)).collect();
+        let all: Vec<SeededRandom> = (0..10_000).map(|count| SeededRandom::new(7, &["x"], count)).collect();
         let first: Vec<f64> = all.iter().map(|draw| draw.0[0]).collect();
-        let normal: Vec<f64> = all.iter().map(Draw::normal).collect();
+        let normal: Vec<f64> = all.iter().map(SeededRandom::normal).collect();
         let squares: Vec<f64> = normal.iter().map(|number| number * number).collect();
         assert!((mean(&first) - 0.5).abs() < 0.02 && mean(&normal).abs() < 0.04 && (mean(&squares) - 1.0).abs() < 0.06);
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use streamkit_lambda::ports::Transition;
 
-use crate::rehearsal::{Draw, Rehearsal};
+use crate::rehearsal::{Rehearsal, SeededRandom};
 
 /// A change of state that takes AWS a while.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -93,7 +93,7 @@ impl SeededTimes {
     /// How long this step takes for the thing of this name.
     pub(crate) fn time(&self, step: StateChange, name: &str) -> Duration {
         let Some((_, least, most)) = self.ranges.iter().find(|range| range.0 == step) else { return Duration::ZERO };
-        *least + most.saturating_sub(*least).mul_f64(Draw::new(self.seed, &[step.name(), name], 0).0[0])
+        *least + most.saturating_sub(*least).mul_f64(SeededRandom::new(self.seed, &[step.name(), name], 0).0[0])
     }
 }
 

@@ -12,7 +12,7 @@ use crate::Engine;
 use crate::api::api_error::ApiError;
 use crate::api::versions::Target;
 use crate::function::pending;
-use crate::invocation::invoke::{Event, Refusal};
+use crate::invocation::invoke::{Event, NotInvoked};
 use crate::runtime::runtime_api::MAX_PAYLOAD;
 
 /// Lambda's limit for the event of an asynchronous invocation.
@@ -100,9 +100,9 @@ fn client_context(encoded: &str) -> Result<String, ApiError> {
     })
 }
 
-fn refused(refusal: Refusal, target: &Target, size: usize) -> ApiError {
+fn refused(refusal: NotInvoked, target: &Target, size: usize) -> ApiError {
     match refusal {
-        Refusal::Throttled => {
+        NotInvoked::Throttled => {
             let reason = if target.function.reserved().is_some() {
                 "ReservedFunctionConcurrentInvocationLimitExceeded"
             } else {
@@ -112,9 +112,9 @@ fn refused(refusal: Refusal, target: &Target, size: usize) -> ApiError {
             error.reason = Some(reason);
             error
         }
-        Refusal::Gone => ApiError::not_found(format!("Function not found: {}", target.arn())),
-        Refusal::Pending => pending(),
-        Refusal::TooLarge => too_large(size, "RequestResponse", MAX_PAYLOAD),
+        NotInvoked::Gone => ApiError::not_found(format!("Function not found: {}", target.arn())),
+        NotInvoked::Pending => pending(),
+        NotInvoked::TooLarge => too_large(size, "RequestResponse", MAX_PAYLOAD),
     }
 }
 

@@ -23,7 +23,7 @@ use crate::api::page::Query;
 use crate::api::page::page;
 use crate::api::versions::{LATEST, Target, qualified};
 use crate::function::Function;
-use crate::invocation::invoke::{Event, Outcome, Refusal};
+use crate::invocation::invoke::{Event, NotInvoked, Outcome};
 use crate::mapping::seconds;
 
 /// Lambda tries a failed asynchronous invocation again after one minute, and once more after two.
@@ -119,7 +119,7 @@ impl End {
 
 impl Engine {
     /// Takes an event for later; the function is named in any form.
-    pub fn invoke_later(self: &Arc<Self>, function: &str, payload: Bytes) -> Result<(), CallError> {
+    pub fn invoke_async(self: &Arc<Self>, function: &str, payload: Bytes) -> Result<(), CallError> {
         let target = self.target(function, &Query::default())?;
         self.take_event(target, Event::new(payload));
         Ok(())
@@ -169,10 +169,10 @@ impl Engine {
                     }
                     usize::try_from(attempts - 1).ok().and_then(|at| pauses.get(at)).copied().unwrap_or(pauses[1])
                 }
-                Err(Refusal::Gone) => return,
-                Err(Refusal::TooLarge) => break End::RetriesExhausted,
+                Err(NotInvoked::Gone) => return,
+                Err(NotInvoked::TooLarge) => break End::RetriesExhausted,
                 // Throttled events stay in the queue and use up no attempt.
-                Err(Refusal::Throttled | Refusal::Pending) => {
+                Err(NotInvoked::Throttled | NotInvoked::Pending) => {
                     let pause = throttle;
                     throttle = (throttle * 2).min(LAST_THROTTLE);
                     pause

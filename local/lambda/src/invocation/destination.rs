@@ -35,7 +35,7 @@ impl Engine {
                 self.ports.queues.sqs("SendMessage", message).await.map(drop)
             }
             Some("sns") => self.ports.topics.publish(destination, body, Map::new()).await,
-            Some("lambda") => self.invoke_later(destination, Bytes::from(body.to_owned())),
+            Some("lambda") => self.invoke_async(destination, Bytes::from(body.to_owned())),
             // Settings with any other destination were refused.
             _ => self.ports.buckets.put_object(resource, key, body.as_bytes().to_vec()).await,
         }

@@ -12,7 +12,7 @@ use crate::Engine;
 use crate::api::versions::Target;
 use crate::function::{Function, State, Version};
 use crate::invocation::report::{Run, init_line, milliseconds, start_line};
-use crate::runtime::process::{Fault, Process, Surroundings};
+use crate::runtime::process::{Process, ProcessContext, RuntimeFailure};
 use crate::runtime::runtime_api::{MAX_PAYLOAD, Work};
 use crate::runtime::trace;
 use crate::telemetry::log_writer::LogStream;
@@ -52,7 +52,7 @@ pub(crate) struct Outcome {
 
 /// Why an event never reached the function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Refusal {
+pub(crate) enum NotInvoked {
     /// The concurrency is used up.
     Throttled,
     /// The function is still being created.
@@ -74,7 +74,7 @@ struct Ready {
 
 /// A process that did not come to the point of asking for work.
 struct NotReady {
-    fault: Fault,
+    failure: RuntimeFailure,
     took: Duration,
     /// The end of what it printed.
     tail: Vec<u8>,
@@ -82,20 +82,20 @@ struct NotReady {
 
 impl Engine {
     /// Runs a function on one event.
-    pub(crate) async fn run(self: &Arc<Self>, target: &Target, event: Event) -> Result<Outcome, Refusal> {
+    pub(crate) async fn run(self: &Arc<Self>, target: &Target, event: Event) -> Result<Outcome, NotInvoked> {
         let Target { function, version, .. } = target;
         if event.payload.len() > MAX_PAYLOAD {
-            return Err(Refusal::TooLarge);
+            return Err(NotInvoked::TooLarge);
         }
         if function.gone.is_cancelled() {
-            return Err(Refusal::Gone);
+            return Err(NotInvoked::Gone);
         }
         if function.state() == State::Creating {
-            return Err(Refusal::Pending);
+            return Err(NotInvoked::Pending);
         }
         let Some(admission) = function.admit() else {
             self.metrics.function(&function.name, "Throttles", "Count", 1.0);
-            return Err(Refusal::Throttled);
+            return Err(NotInvoked::Throttled);
         };
         self.metrics.function(&function.name, "ConcurrentExecutions", "Count", f64::from(admission.running));
         let timeout = Duration::from_secs(version.settings.timeout_seconds.into());
@@ -107,13 +107,14 @@ impl Engine {
                 let started = Instant::now();
                 let left = timeout.saturating_sub(spent);
                 let result = process.work(work(target, &event, left), left).await;
-                let duration = if matches!(result, Err(Fault::Timeout)) { timeout } else { spent + started.elapsed() };
+                let duration =
+                    if matches!(result, Err(RuntimeFailure::Timeout)) { timeout } else { spent + started.elapsed() };
                 let run = Run { event: &event, version, result, duration, init };
                 (self.finish(function, process, &run).await, duration)
             }
-            Err(NotReady { fault, took, tail }) => {
-                let duration = if matches!(fault, Fault::Timeout) { timeout } else { took };
-                let run = Run { event: &event, version, result: Err(fault), duration, init: None };
+            Err(NotReady { failure, took, tail }) => {
+                let duration = if matches!(failure, RuntimeFailure::Timeout) { timeout } else { took };
+                let run = Run { event: &event, version, result: Err(failure), duration, init: None };
                 let mut lines = vec![start_line(&event, version)];
                 lines.extend(run.report(None));
                 (run.outcome(self.say(&to, tail, lines)), duration)
@@ -130,9 +131,9 @@ impl Engine {
             process.output.say(&line);
         }
         let tail = process.output.tail();
-        // A fault that leaves the process able to answer the next event does not cost it its life. One of a version that was
+        // A failure that leaves the process able to answer the next event does not cost it its life. One of a version that was
         // replaced meanwhile has nothing to wait for.
-        let sound = matches!(run.result, Ok(_) | Err(Fault::TooLarge));
+        let sound = matches!(run.result, Ok(_) | Err(RuntimeFailure::TooLarge));
         if sound && !function.gone.is_cancelled() && function.has(run.version) {
             function.pool.keep(process);
             self.reap_later();
@@ -151,7 +152,7 @@ impl Engine {
         to: &LogStream,
         timeout: Duration,
     ) -> Result<Ready, NotReady> {
-        // One that ended, or hangs after its last answer, is not this invocation's fault: the next one, or a new one, takes it.
+        // One that ended, or hangs after its last answer, is not this invocation's failure: the next one, or a new one, takes it.
         while let Some(process) = function.pool.take(version) {
             if process.ready(timeout).await.is_ok() {
                 return Ok(Ready { process, init: None, spent: Duration::ZERO });
@@ -159,14 +160,14 @@ impl Engine {
         }
         let first = match self.start(function, version, to, INIT_LIMIT).await {
             Ok(process) => return Ok(Ready { init: Some(process.age()), process, spent: Duration::ZERO }),
-            Err(failed) if matches!(failed.fault, Fault::Stopped) => return Err(failed),
-            Err(failed) => self.say(to, failed.tail, vec![init_line(failed.took, "init", &failed.fault)]),
+            Err(failed) if matches!(failed.failure, RuntimeFailure::Stopped) => return Err(failed),
+            Err(failed) => self.say(to, failed.tail, vec![init_line(failed.took, "init", &failed.failure)]),
         };
         match self.start(function, version, to, timeout).await {
             Ok(process) => Ok(Ready { init: None, spent: process.age(), process }),
-            Err(NotReady { fault, took, tail }) => {
-                let tail = self.say(to, [first, tail].concat(), vec![init_line(took, "invoke", &fault)]);
-                Err(NotReady { fault, took, tail })
+            Err(NotReady { failure, took, tail }) => {
+                let tail = self.say(to, [first, tail].concat(), vec![init_line(took, "invoke", &failure)]);
+                Err(NotReady { failure, took, tail })
             }
         }
     }
@@ -180,19 +181,19 @@ impl Engine {
         limit: Duration,
     ) -> Result<Process, NotReady> {
         let around =
-            Surroundings { config: &self.config, logs: &self.logs, metrics: &self.metrics, tasks: &self.tasks };
-        let process = Process::start(function, Arc::clone(version), to, &around).await.map_err(|fault| NotReady {
-            fault,
+            ProcessContext { config: &self.config, logs: &self.logs, metrics: &self.metrics, tasks: &self.tasks };
+        let process = Process::start(function, Arc::clone(version), to, &around).await.map_err(|failure| NotReady {
+            failure,
             took: Duration::ZERO,
             tail: Vec::new(),
         })?;
         match process.ready(limit).await {
             Ok(()) => Ok(process),
-            Err(fault) => {
+            Err(failure) => {
                 let took = process.age();
                 process.kill().await;
                 process.output.drain();
-                Err(NotReady { fault, took, tail: process.output.tail() })
+                Err(NotReady { failure, took, tail: process.output.tail() })
             }
         }
     }

@@ -8,14 +8,14 @@ use streamkit_wire::clock;
 
 use crate::function::Version;
 use crate::invocation::invoke::{Event, Outcome};
-use crate::runtime::process::Fault;
+use crate::runtime::process::RuntimeFailure;
 use crate::runtime::runtime_api::Answer;
 
 /// One invocation that has ended.
 pub(crate) struct Run<'a> {
     pub(crate) event: &'a Event,
     pub(crate) version: &'a Arc<Version>,
-    pub(crate) result: Result<Answer, Fault>,
+    pub(crate) result: Result<Answer, RuntimeFailure>,
     pub(crate) duration: Duration,
     /// How long the process took to start, if it was started for this invocation.
     pub(crate) init: Option<Duration>,
@@ -33,14 +33,14 @@ impl Run<'_> {
         let mut status = String::new();
         match &self.result {
             Ok(_) => {}
-            Err(Fault::Timeout) => {
-                let text = Fault::Timeout.text(self.timeout());
+            Err(RuntimeFailure::Timeout) => {
+                let text = RuntimeFailure::Timeout.text(self.timeout());
                 lines.push(format!("{} {id} {text}", clock::iso(clock::now_ms())));
                 status.push_str("Status: timeout");
             }
-            Err(fault) => {
-                lines.push(format!("RequestId: {id} Error: {}\n{}", fault.text(self.timeout()), fault.kind()));
-                status = format!("Status: error\tError Type: {}", fault.kind());
+            Err(failure) => {
+                lines.push(format!("RequestId: {id} Error: {}\n{}", failure.text(self.timeout()), failure.kind()));
+                status = format!("Status: error\tError Type: {}", failure.kind());
             }
         }
         lines.push(format!("END RequestId: {id}"));
@@ -66,8 +66,8 @@ impl Run<'_> {
         let (payload, failed) = match &self.result {
             Ok(Answer::Response(payload)) => (payload.clone(), false),
             Ok(Answer::Error(payload)) => (payload.clone(), true),
-            Ok(Answer::TooLarge) => (Fault::TooLarge.payload(&self.event.request_id, self.timeout()), true),
-            Err(fault) => (fault.payload(&self.event.request_id, self.timeout()), true),
+            Ok(Answer::TooLarge) => (RuntimeFailure::TooLarge.payload(&self.event.request_id, self.timeout()), true),
+            Err(failure) => (failure.payload(&self.event.request_id, self.timeout()), true),
         };
         Outcome { payload, failed, tail, version: self.version.name() }
     }
@@ -80,10 +80,10 @@ pub(crate) fn start_line(event: &Event, version: &Version) -> String {
 
 /// The line of a start that failed. Lambda starts a function before it is invoked, in the phase `init`, and again with the first
 /// invocation, in the phase `invoke`.
-pub(crate) fn init_line(duration: Duration, phase: &str, fault: &Fault) -> String {
-    let status = match fault {
-        Fault::Timeout => "Status: timeout".to_owned(),
-        fault => format!("Status: error\tError Type: {}", fault.kind()),
+pub(crate) fn init_line(duration: Duration, phase: &str, failure: &RuntimeFailure) -> String {
+    let status = match failure {
+        RuntimeFailure::Timeout => "Status: timeout".to_owned(),
+        failure => format!("Status: error\tError Type: {}", failure.kind()),
     };
     format!("INIT_REPORT Init Duration: {:.2} ms\tPhase: {phase}\t{status}", milliseconds(duration))
 }

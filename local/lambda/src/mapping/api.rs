@@ -13,8 +13,8 @@ use uuid::Uuid;
 use super::dynamodb::DynamoDb;
 use super::kind::SourceKind;
 use super::kinesis::Kinesis;
-use super::lane::Shared;
 use super::settings::Settings;
+use super::shard_worker::Shared;
 use super::source::Source as _;
 use super::sqs::Queue;
 use super::{Mapping, Runner, State, poller, sqs};
@@ -46,13 +46,13 @@ impl Engine {
         let uuid = Uuid::new_v4().to_string();
         let mapping = {
             let mut mappings = self.mappings.lock();
-            refuse_twin(mappings.values(), &uuid, &settings)?;
+            refuse_duplicate(mappings.values(), &uuid, &settings)?;
             let mapping = Arc::new(Mapping::new(uuid.clone(), self.config.mapping_arn(&uuid), settings, tags));
             mappings.insert(uuid, Arc::clone(&mapping));
             mapping
         };
         let shown = mapping.shown();
-        self.bring_about(mapping);
+        self.apply_state(mapping);
         Ok(answer(StatusCode::ACCEPTED, &shown))
     }
 
@@ -65,7 +65,7 @@ impl Engine {
         let before = mapping.settings();
         let mut settings = (*before).clone();
         settings.change(self, body)?;
-        refuse_twin(self.all_mappings().iter(), uuid, &settings)?;
+        refuse_duplicate(self.all_mappings().iter(), uuid, &settings)?;
         {
             let mut now = mapping.now.lock();
             if !matches!(now.state, State::Enabled | State::Disabled) {
@@ -80,7 +80,7 @@ impl Engine {
             now.modified_ms = streamkit_wire::clock::now_ms();
         }
         let shown = mapping.shown();
-        self.bring_about(mapping);
+        self.apply_state(mapping);
         Ok(answer(StatusCode::ACCEPTED, &shown))
     }
 
@@ -95,7 +95,7 @@ impl Engine {
             now.modified_ms = streamkit_wire::clock::now_ms();
         }
         let shown = mapping.shown();
-        self.bring_about(mapping);
+        self.apply_state(mapping);
         Ok(answer(StatusCode::ACCEPTED, &shown))
     }
 
@@ -116,7 +116,7 @@ impl Engine {
     }
 
     /// Makes a mapping's pollers what its state and settings say, and then settles the state.
-    fn bring_about(self: &Arc<Self>, mapping: Arc<Mapping>) {
+    fn apply_state(self: &Arc<Self>, mapping: Arc<Mapping>) {
         let engine = Arc::clone(self);
         self.tasks.spawn(async move {
             let mut runner = mapping.runner.lock().await;
@@ -125,7 +125,7 @@ impl Engine {
                 // A panic in there was its end as well.
                 drop(runner.task.await);
             }
-            engine.take_time(&mapping).await;
+            engine.wait_for_transition(&mapping).await;
             let settings = mapping.settings();
             if mapping.now.lock().state == State::Deleting {
                 engine.mappings.lock().remove(&mapping.uuid);
@@ -227,7 +227,7 @@ impl Engine {
     }
 
     /// Waits as long as AWS takes for the change that a mapping is in.
-    async fn take_time(&self, mapping: &Mapping) {
+    async fn wait_for_transition(&self, mapping: &Mapping) {
         let transition = match mapping.now.lock().state {
             State::Creating => Transition::MappingCreate,
             State::Deleting => Transition::MappingDelete,
@@ -246,19 +246,19 @@ fn names(function: &FunctionRef, settings: &Settings) -> bool {
 }
 
 /// One source has one mapping to a function, or to a version or alias of it.
-fn refuse_twin<'a>(
+fn refuse_duplicate<'a>(
     mappings: impl IntoIterator<Item = &'a Arc<Mapping>>,
     uuid: &str,
     settings: &Settings,
 ) -> Result<(), ApiError> {
-    let twin = mappings.into_iter().find(|other| {
+    let duplicate = mappings.into_iter().find(|other| {
         let their = other.settings();
         other.uuid != uuid && their.source_arn == settings.source_arn && their.function_arn == settings.function_arn
     });
-    twin.map_or(Ok(()), |twin| {
+    duplicate.map_or(Ok(()), |duplicate| {
         Err(ApiError::conflict(format!(
             "The event source arn (\" {} \") and function (\" {} \") provided mapping already exists. Please update or delete the existing mapping with UUID {}",
-            settings.source_arn, settings.function, twin.uuid
+            settings.source_arn, settings.function, duplicate.uuid
         )))
     })
 }

@@ -1,8 +1,8 @@
 //! What to do next with one batch of a stream: deliver, retry, split, give up. Pure: no clock, no I/O.
 //!
 //! The rules are those of <https://docs.aws.amazon.com/lambda/latest/dg/kinesis-on-failure-destination.html> and its
-//! neighbours on partial batch responses and bisecting. Pieces of a batch are settled strictly in order, so that
-//! everything before the piece in front is done and may be checkpointed.
+//! neighbours on partial batch responses and bisecting. Parts of a batch are settled strictly in order, so that
+//! everything before the part in front is done and may be checkpointed.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -28,7 +28,7 @@ pub(crate) struct Policy {
 
 /// What became of one delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum BatchResult {
     /// All records are done.
     Done,
     /// None is.
@@ -59,10 +59,10 @@ pub(crate) struct Discard {
 
 /// What to do next.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Step {
+pub(crate) enum NextAction {
     /// Wait so long, then ask again.
     Pause(Duration),
-    /// Deliver these records, then tell the verdict.
+    /// Deliver these records, then say with which result.
     Deliver(Range<usize>),
     /// Report these as given up; they are settled.
     Discard(Discard),
@@ -72,7 +72,7 @@ pub(crate) enum Step {
 
 /// Records that go on together.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Piece {
+struct SubBatch {
     records: Range<usize>,
     /// Failed attempts that count.
     failures: u32,
@@ -84,7 +84,7 @@ struct Piece {
     given_up: bool,
 }
 
-impl Piece {
+impl SubBatch {
     fn part(&self, records: Range<usize>) -> Self {
         Self { records, setbacks: 0, pause: None, ..self.clone() }
     }
@@ -101,93 +101,101 @@ pub(crate) struct Batch {
     policy: Policy,
     /// Arrival of each record in milliseconds; never decreases within a shard.
     arrivals: Vec<i64>,
-    pieces: VecDeque<Piece>,
+    sub_batches: VecDeque<SubBatch>,
 }
 
 impl Batch {
     pub(crate) fn new(policy: Policy, arrivals: Vec<i64>) -> Self {
-        let whole =
-            Piece { records: 0..arrivals.len(), failures: 0, deliveries: 0, setbacks: 0, pause: None, given_up: false };
-        let pieces = if arrivals.is_empty() { VecDeque::new() } else { VecDeque::from([whole]) };
-        Self { policy, arrivals, pieces }
+        let whole = SubBatch {
+            records: 0..arrivals.len(),
+            failures: 0,
+            deliveries: 0,
+            setbacks: 0,
+            pause: None,
+            given_up: false,
+        };
+        let sub_batches = if arrivals.is_empty() { VecDeque::new() } else { VecDeque::from([whole]) };
+        Self { policy, arrivals, sub_batches }
     }
 
     /// How many records from the start are done or given up.
     pub(crate) fn settled(&self) -> usize {
-        self.pieces.front().map_or(self.arrivals.len(), |piece| piece.records.start)
+        self.sub_batches.front().map_or(self.arrivals.len(), |sub_batch| sub_batch.records.start)
     }
 
     /// What to do at this time.
-    pub(crate) fn step(&mut self, now_ms: i64) -> Step {
-        let Some(piece) = self.pieces.front_mut() else { return Step::Finished };
-        if piece.given_up {
-            let (records, deliveries) = (piece.records.clone(), piece.deliveries);
-            self.pieces.pop_front();
-            return Step::Discard(Discard { records, condition: Condition::RetryAttemptsExhausted, deliveries });
+    pub(crate) fn step(&mut self, now_ms: i64) -> NextAction {
+        let Some(sub_batch) = self.sub_batches.front_mut() else { return NextAction::Finished };
+        if sub_batch.given_up {
+            let (records, deliveries) = (sub_batch.records.clone(), sub_batch.deliveries);
+            self.sub_batches.pop_front();
+            return NextAction::Discard(Discard { records, condition: Condition::RetryAttemptsExhausted, deliveries });
         }
         for (limit, condition) in
             [(self.policy.retention_ms, Condition::Expired), (self.policy.max_age_ms, Condition::RecordAgeExceeded)]
         {
             let Some(limit) = limit else { continue };
-            let old =
-                self.arrivals[piece.records.clone()].iter().take_while(|arrival| now_ms - **arrival > limit).count();
+            let old = self.arrivals[sub_batch.records.clone()]
+                .iter()
+                .take_while(|arrival| now_ms - **arrival > limit)
+                .count();
             if old == 0 {
                 continue;
             }
-            let records = piece.records.start..piece.records.start + old;
-            let deliveries = piece.deliveries;
-            piece.records.start += old;
-            if piece.records.is_empty() {
-                self.pieces.pop_front();
+            let records = sub_batch.records.start..sub_batch.records.start + old;
+            let deliveries = sub_batch.deliveries;
+            sub_batch.records.start += old;
+            if sub_batch.records.is_empty() {
+                self.sub_batches.pop_front();
             }
-            return Step::Discard(Discard { records, condition, deliveries });
+            return NextAction::Discard(Discard { records, condition, deliveries });
         }
-        match piece.pause.take() {
-            Some(pause) => Step::Pause(pause),
-            None => Step::Deliver(piece.records.clone()),
+        match sub_batch.pause.take() {
+            Some(pause) => NextAction::Pause(pause),
+            None => NextAction::Deliver(sub_batch.records.clone()),
         }
     }
 
     /// Tells what became of the delivery that the last step asked for.
-    pub(crate) fn tell(&mut self, verdict: Verdict) {
-        let Some(mut piece) = self.pieces.pop_front() else { return };
-        let records = piece.records.clone();
-        if verdict == Verdict::NotDelivered {
-            piece.set_back();
-            self.pieces.push_front(piece);
+    pub(crate) fn tell(&mut self, result: BatchResult) {
+        let Some(mut sub_batch) = self.sub_batches.pop_front() else { return };
+        let records = sub_batch.records.clone();
+        if result == BatchResult::NotDelivered {
+            sub_batch.set_back();
+            self.sub_batches.push_front(sub_batch);
             return;
         }
-        piece.deliveries += 1;
-        match verdict {
-            Verdict::NotDelivered | Verdict::Done => {}
+        sub_batch.deliveries += 1;
+        match result {
+            BatchResult::NotDelivered | BatchResult::Done => {}
             // The checkpoint moves up to the record that failed; with bisecting that is the split.
-            Verdict::FailedFrom(at) if records.start < at && at < records.end => {
-                let rest = piece.part(at..records.end);
+            BatchResult::FailedFrom(at) if records.start < at && at < records.end => {
+                let rest = sub_batch.part(at..records.end);
                 if self.policy.bisect {
-                    self.pieces.push_front(rest);
+                    self.sub_batches.push_front(rest);
                 } else {
                     self.retry(rest);
                 }
             }
-            Verdict::Failed | Verdict::FailedFrom(_) if self.policy.bisect && records.len() > 1 => {
+            BatchResult::Failed | BatchResult::FailedFrom(_) if self.policy.bisect && records.len() > 1 => {
                 let middle = records.start + records.len() / 2;
-                self.pieces.push_front(piece.part(middle..records.end));
-                self.pieces.push_front(piece.part(records.start..middle));
+                self.sub_batches.push_front(sub_batch.part(middle..records.end));
+                self.sub_batches.push_front(sub_batch.part(records.start..middle));
             }
-            Verdict::Failed | Verdict::FailedFrom(_) => self.retry(piece),
+            BatchResult::Failed | BatchResult::FailedFrom(_) => self.retry(sub_batch),
         }
     }
 
-    fn retry(&mut self, mut piece: Piece) {
-        piece.failures += 1;
-        if self.policy.retries.is_some_and(|retries| piece.failures > retries) {
-            piece.given_up = true;
+    fn retry(&mut self, mut sub_batch: SubBatch) {
+        sub_batch.failures += 1;
+        if self.policy.retries.is_some_and(|retries| sub_batch.failures > retries) {
+            sub_batch.given_up = true;
         } else {
-            // A piece that shrank keeps its attempts, and so its pace.
-            piece.setbacks = piece.setbacks.max(piece.failures - 1);
-            piece.set_back();
+            // A part that shrank keeps its attempts, and so its pace.
+            sub_batch.setbacks = sub_batch.setbacks.max(sub_batch.failures - 1);
+            sub_batch.set_back();
         }
-        self.pieces.push_front(piece);
+        self.sub_batches.push_front(sub_batch);
     }
 }
 

@@ -14,18 +14,18 @@ fn play(policy: Policy, poison: &[usize], records: usize, partial: bool) -> (Vec
     let (mut delivered, mut discarded) = (Vec::new(), Vec::new());
     for _ in 0..100_000 {
         match batch.step(0) {
-            Step::Pause(_) => {}
-            Step::Deliver(range) => {
+            NextAction::Pause(_) => {}
+            NextAction::Deliver(range) => {
                 let first = poison.iter().copied().filter(|at| range.contains(at)).min();
                 batch.tell(match first {
-                    None => Verdict::Done,
-                    Some(at) if partial => Verdict::FailedFrom(at),
-                    Some(_) => Verdict::Failed,
+                    None => BatchResult::Done,
+                    Some(at) if partial => BatchResult::FailedFrom(at),
+                    Some(_) => BatchResult::Failed,
                 });
                 delivered.push(range);
             }
-            Step::Discard(discard) => discarded.push(discard),
-            Step::Finished => return (delivered, discarded),
+            NextAction::Discard(discard) => discarded.push(discard),
+            NextAction::Finished => return (delivered, discarded),
         }
     }
     panic!("the batch does not come to an end");
@@ -71,15 +71,15 @@ fn throttled_delivery_uses_up_no_attempt_and_waits_longer_each_time() {
     let mut batch = Batch::new(policy(Some(0), false), vec![0]);
     let mut pauses = Vec::new();
     for _ in 0..10 {
-        assert_eq!(batch.step(0), Step::Deliver(0..1));
-        batch.tell(Verdict::NotDelivered);
-        let Step::Pause(pause) = batch.step(0) else { panic!("no pause") };
+        assert_eq!(batch.step(0), NextAction::Deliver(0..1));
+        batch.tell(BatchResult::NotDelivered);
+        let NextAction::Pause(pause) = batch.step(0) else { panic!("no pause") };
         pauses.push(pause);
     }
     assert_eq!((pauses[0], pauses[1], pauses[9]), (FIRST_PAUSE, FIRST_PAUSE * 2, LAST_PAUSE));
     batch.step(0);
-    batch.tell(Verdict::Failed);
-    let Step::Discard(discard) = batch.step(0) else { panic!("not given up") };
+    batch.tell(BatchResult::Failed);
+    let NextAction::Discard(discard) = batch.step(0) else { panic!("not given up") };
     assert_eq!(discard.deliveries, 1);
 }
 
@@ -89,25 +89,25 @@ fn records_over_age_are_given_up_and_the_younger_go_on() {
     let mut batch = Batch::new(policy, vec![0, 500, 5000]);
     assert_eq!(
         batch.step(1001),
-        Step::Discard(Discard { records: 0..1, condition: Condition::RecordAgeExceeded, deliveries: 0 })
+        NextAction::Discard(Discard { records: 0..1, condition: Condition::RecordAgeExceeded, deliveries: 0 })
     );
     assert_eq!(batch.settled(), 1);
-    assert_eq!(batch.step(1001), Step::Deliver(1..3));
-    batch.tell(Verdict::Failed);
+    assert_eq!(batch.step(1001), NextAction::Deliver(1..3));
+    batch.tell(BatchResult::Failed);
     assert_eq!(
         batch.step(1600),
-        Step::Discard(Discard { records: 1..2, condition: Condition::RecordAgeExceeded, deliveries: 1 })
+        NextAction::Discard(Discard { records: 1..2, condition: Condition::RecordAgeExceeded, deliveries: 1 })
     );
-    assert!(matches!(batch.step(1600), Step::Pause(_)));
-    assert_eq!(batch.step(1600), Step::Deliver(2..3));
+    assert!(matches!(batch.step(1600), NextAction::Pause(_)));
+    assert_eq!(batch.step(1600), NextAction::Deliver(2..3));
 }
 
 #[test]
 fn records_that_left_the_stream_are_dropped() {
     let policy = Policy { retention_ms: Some(1000), max_age_ms: Some(1000), ..Policy::default() };
     let mut batch = Batch::new(policy, vec![0]);
-    assert!(matches!(batch.step(2000), Step::Discard(Discard { condition: Condition::Expired, .. })));
-    assert_eq!(batch.step(2000), Step::Finished);
+    assert!(matches!(batch.step(2000), NextAction::Discard(Discard { condition: Condition::Expired, .. })));
+    assert_eq!(batch.step(2000), NextAction::Finished);
 }
 
 proptest! {
@@ -166,18 +166,18 @@ proptest! {
             prop_assert!(batch.settled() >= settled);
             settled = batch.settled();
             match batch.step(0) {
-                Step::Pause(pause) => prop_assert!(pause <= LAST_PAUSE),
-                Step::Discard(discard) => prop_assert_eq!(discard.records.start, settled),
-                Step::Deliver(range) => {
+                NextAction::Pause(pause) => prop_assert!(pause <= LAST_PAUSE),
+                NextAction::Discard(discard) => prop_assert_eq!(discard.records.start, settled),
+                NextAction::Deliver(range) => {
                     prop_assert_eq!(range.start, settled);
                     batch.tell(match verdicts.next() {
-                        Some((0, _)) => Verdict::Failed,
-                        Some((1, at)) => Verdict::FailedFrom(at.clamp(range.start, range.end - 1)),
-                        Some((2, _)) => Verdict::NotDelivered,
-                        _ => Verdict::Done,
+                        Some((0, _)) => BatchResult::Failed,
+                        Some((1, at)) => BatchResult::FailedFrom(at.clamp(range.start, range.end - 1)),
+                        Some((2, _)) => BatchResult::NotDelivered,
+                        _ => BatchResult::Done,
                     });
                 }
-                Step::Finished => break,
+                NextAction::Finished => break,
             }
         }
         prop_assert_eq!(batch.settled(), records);

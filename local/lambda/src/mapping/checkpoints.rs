@@ -6,7 +6,7 @@ use super::source::{Position, Shard};
 use super::window::Window;
 
 /// One shard, or one of its parallel parts.
-pub(crate) type LaneId = (String, u32);
+pub(crate) type WorkerId = (String, u32);
 
 /// The progress of one mapping; it outlives pollers, which come and go with updates.
 #[derive(Debug, Default)]
@@ -15,11 +15,11 @@ pub(crate) struct Checkpoints {
     /// later begin with their first record.
     initial: Option<HashMap<String, Position>>,
     /// Parallel parts of a shard that the positions are for.
-    lanes: u32,
-    positions: HashMap<LaneId, Position>,
-    drained_lanes: HashSet<LaneId>,
+    workers: u32,
+    positions: HashMap<WorkerId, Position>,
+    drained_workers: HashSet<WorkerId>,
     drained: HashSet<String>,
-    windows: HashMap<LaneId, Window>,
+    windows: HashMap<WorkerId, Window>,
 }
 
 impl Checkpoints {
@@ -35,84 +35,84 @@ impl Checkpoints {
         self.initial = Some(initial);
     }
 
-    /// Where a lane goes on.
-    pub(crate) fn position(&self, lane: &LaneId) -> Position {
-        let initial = self.initial.as_ref().and_then(|initial| initial.get(&lane.0));
-        self.positions.get(lane).or(initial).cloned().unwrap_or(Position::TrimHorizon)
+    /// Where a worker goes on.
+    pub(crate) fn position(&self, worker: &WorkerId) -> Position {
+        let initial = self.initial.as_ref().and_then(|initial| initial.get(&worker.0));
+        self.positions.get(worker).or(initial).cloned().unwrap_or(Position::TrimHorizon)
     }
 
-    /// Everything in this lane up to this record is settled.
-    pub(crate) fn advance(&mut self, lane: &LaneId, sequence: &str) {
-        self.positions.insert(lane.clone(), Position::After(sequence.to_owned()));
+    /// Everything in this worker up to this record is settled.
+    pub(crate) fn advance(&mut self, worker: &WorkerId, sequence: &str) {
+        self.positions.insert(worker.clone(), Position::After(sequence.to_owned()));
     }
 
-    /// The tumbling window that a lane is in.
-    pub(crate) fn window(&self, lane: &LaneId) -> Option<Window> {
-        self.windows.get(lane).cloned()
+    /// The tumbling window that a worker is in.
+    pub(crate) fn window(&self, worker: &WorkerId) -> Option<Window> {
+        self.windows.get(worker).cloned()
     }
 
-    /// Sets the tumbling window that a lane is in.
-    pub(crate) fn set_window(&mut self, lane: &LaneId, window: Option<Window>) {
+    /// Sets the tumbling window that a worker is in.
+    pub(crate) fn set_window(&mut self, worker: &WorkerId, window: Option<Window>) {
         match window {
-            Some(window) => self.windows.insert(lane.clone(), window),
-            None => self.windows.remove(lane),
+            Some(window) => self.windows.insert(worker.clone(), window),
+            None => self.windows.remove(worker),
         };
     }
 
-    /// This lane's shard is closed, and the lane has come to its end.
-    pub(crate) fn finish(&mut self, lane: LaneId) {
-        let shard = lane.0.clone();
-        self.drained_lanes.insert(lane);
-        if (0..self.lanes).all(|lane| self.drained_lanes.contains(&(shard.clone(), lane))) {
+    /// This worker's shard is closed, and the worker has come to its end.
+    pub(crate) fn finish(&mut self, worker: WorkerId) {
+        let shard = worker.0.clone();
+        self.drained_workers.insert(worker);
+        if (0..self.workers).all(|worker| self.drained_workers.contains(&(shard.clone(), worker))) {
             self.drained.insert(shard);
         }
     }
 
-    /// The lanes that may be read now: a shard's turn comes when its parents are drained.
-    pub(crate) fn readable(&mut self, shards: &[Shard]) -> Vec<LaneId> {
+    /// The workers that may be read now: a shard's turn comes when its parents are drained.
+    pub(crate) fn readable(&mut self, shards: &[Shard]) -> Vec<WorkerId> {
         let listed: HashSet<&str> = shards.iter().map(|shard| shard.id.as_str()).collect();
         // Sequence numbers of shards that have left the stream are of no use any more.
         self.drained.retain(|shard| listed.contains(shard.as_str()));
         self.positions.retain(|(shard, _), _| listed.contains(shard.as_str()));
-        self.drained_lanes.retain(|(shard, _)| listed.contains(shard.as_str()));
+        self.drained_workers.retain(|(shard, _)| listed.contains(shard.as_str()));
         shards
             .iter()
             .filter(|shard| !self.drained.contains(&shard.id))
             .filter(|shard| {
                 shard.parents.iter().all(|parent| self.drained.contains(parent) || !listed.contains(parent.as_str()))
             })
-            .flat_map(|shard| (0..self.lanes).map(|lane| (shard.id.clone(), lane)))
-            .filter(|lane| !self.drained_lanes.contains(lane))
+            .flat_map(|shard| (0..self.workers).map(|worker| (shard.id.clone(), worker)))
+            .filter(|worker| !self.drained_workers.contains(worker))
             .collect()
     }
 
-    /// Splits shards into so many lanes. When that changes, all lanes of a shard go on where the slowest was: some records
+    /// Splits shards into so many workers. When that changes, all workers of a shard go on where the slowest was: some records
     /// come twice, none is left out.
-    pub(crate) fn split(&mut self, lanes: u32) {
-        if lanes == self.lanes {
+    pub(crate) fn split(&mut self, workers: u32) {
+        if workers == self.workers {
             return;
         }
         let shards: HashSet<String> = self.positions.keys().map(|(shard, _)| shard.clone()).collect();
         let mut positions = HashMap::new();
         for shard in shards {
-            let slowest = (0..self.lanes)
-                .map(|lane| (shard.clone(), lane))
-                .filter(|lane| !self.drained_lanes.contains(lane))
-                .map(|lane| self.positions.get(&lane))
+            let slowest = (0..self.workers)
+                .map(|worker| (shard.clone(), worker))
+                .filter(|worker| !self.drained_workers.contains(worker))
+                .map(|worker| self.positions.get(&worker))
                 .min_by(|a, b| rank(*a).cmp(&rank(*b)))
                 .flatten()
                 .cloned();
             if let Some(slowest) = slowest {
-                positions.extend((0..lanes).map(|lane| ((shard.clone(), lane), slowest.clone())));
+                positions.extend((0..workers).map(|worker| ((shard.clone(), worker), slowest.clone())));
             }
         }
         self.positions = positions;
-        self.drained_lanes.clear();
-        self.lanes = lanes;
+        self.drained_workers.clear();
+        self.workers = workers;
     }
 }
 
-/// Order of positions: a lane that has not settled anything comes before all; numbers compare by length, then digits.
+/// Order of positions: a worker that has not settled anything comes before all; numbers compare by length, then digits.
 fn rank(position: Option<&Position>) -> (usize, &str) {
     match position {
         Some(Position::After(sequence)) => (sequence.len(), sequence),
@@ -128,8 +128,8 @@ mod tests {
         Shard { id: id.into(), parents: parents.iter().map(|&parent| parent.into()).collect(), closed }
     }
 
-    fn lane(shard: &str, lane: u32) -> LaneId {
-        (shard.into(), lane)
+    fn worker(shard: &str, worker: u32) -> WorkerId {
+        (shard.into(), worker)
     }
 
     #[test]
@@ -144,11 +144,11 @@ mod tests {
         checkpoints.split(1);
         let start = shards.iter().map(|shard| (shard.id.clone(), Position::TrimHorizon)).collect();
         checkpoints.begin(&shards, start);
-        assert_eq!(checkpoints.readable(&shards), [lane("a", 0), lane("b", 0), lane("d", 0)]);
-        checkpoints.finish(lane("a", 0));
-        assert_eq!(checkpoints.readable(&shards), [lane("b", 0), lane("d", 0)]);
-        checkpoints.finish(lane("b", 0));
-        assert_eq!(checkpoints.readable(&shards), [lane("c", 0), lane("d", 0)]);
+        assert_eq!(checkpoints.readable(&shards), [worker("a", 0), worker("b", 0), worker("d", 0)]);
+        checkpoints.finish(worker("a", 0));
+        assert_eq!(checkpoints.readable(&shards), [worker("b", 0), worker("d", 0)]);
+        checkpoints.finish(worker("b", 0));
+        assert_eq!(checkpoints.readable(&shards), [worker("c", 0), worker("d", 0)]);
     }
 
     #[test]
@@ -158,23 +158,23 @@ mod tests {
         let first = [shard("old", &[], true), shard("a", &[], false)];
         let end = Position::End { iterator: "token".into(), made_ms: 1 };
         checkpoints.begin(&first, HashMap::from([("a".into(), end.clone())]));
-        assert_eq!(checkpoints.readable(&first), [lane("a", 0)]);
-        assert_eq!(checkpoints.position(&lane("a", 0)), end);
-        assert_eq!(checkpoints.position(&lane("later", 0)), Position::TrimHorizon);
+        assert_eq!(checkpoints.readable(&first), [worker("a", 0)]);
+        assert_eq!(checkpoints.position(&worker("a", 0)), end);
+        assert_eq!(checkpoints.position(&worker("later", 0)), Position::TrimHorizon);
     }
 
     #[test]
-    fn changed_parallelism_goes_on_with_the_slowest_lane() {
+    fn changed_parallelism_goes_on_with_the_slowest_worker() {
         let mut checkpoints = Checkpoints::default();
         checkpoints.begin(&[], HashMap::new());
         checkpoints.split(2);
-        checkpoints.advance(&lane("a", 0), "1000");
-        checkpoints.advance(&lane("a", 1), "999");
-        checkpoints.advance(&lane("b", 0), "5");
+        checkpoints.advance(&worker("a", 0), "1000");
+        checkpoints.advance(&worker("a", 1), "999");
+        checkpoints.advance(&worker("b", 0), "5");
         checkpoints.split(3);
         for index in 0..3 {
-            assert_eq!(checkpoints.position(&lane("a", index)), Position::After("999".into()));
-            assert_eq!(checkpoints.position(&lane("b", index)), Position::TrimHorizon);
+            assert_eq!(checkpoints.position(&worker("a", index)), Position::After("999".into()));
+            assert_eq!(checkpoints.position(&worker("b", index)), Position::TrimHorizon);
         }
     }
 }

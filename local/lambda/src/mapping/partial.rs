@@ -4,14 +4,14 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
-use super::batch::Verdict;
+use super::batch::BatchResult;
 
 /// Reads the answer to a batch of a stream whose records are numbered from `first`: the failed record that comes first is
 /// the checkpoint.
-pub(crate) fn verdict<'a>(answer: &[u8], first: usize, identifiers: impl Iterator<Item = &'a str>) -> Verdict {
+pub(crate) fn result<'a>(answer: &[u8], first: usize, identifiers: impl Iterator<Item = &'a str>) -> BatchResult {
     match failed(answer, identifiers) {
-        None => Verdict::Failed,
-        Some(failed) => failed.first().map_or(Verdict::Done, |at| Verdict::FailedFrom(first + at)),
+        None => BatchResult::Failed,
+        Some(failed) => failed.first().map_or(BatchResult::Done, |at| BatchResult::FailedFrom(first + at)),
     }
 }
 
@@ -49,8 +49,8 @@ mod tests {
 
     use super::*;
 
-    fn read(answer: &str) -> Verdict {
-        verdict(answer.as_bytes(), 10, ["100", "101", "102"].into_iter())
+    fn read(answer: &str) -> BatchResult {
+        result(answer.as_bytes(), 10, ["100", "101", "102"].into_iter())
     }
 
     #[test]
@@ -64,15 +64,15 @@ mod tests {
             r#"{"batchItemFailures":null}"#,
             r#"{"statusCode":200}"#,
         ] {
-            assert_eq!(read(answer), Verdict::Done, "{answer}");
+            assert_eq!(read(answer), BatchResult::Done, "{answer}");
         }
     }
 
     #[test]
     fn lowest_failure_is_the_checkpoint() {
         let answer = r#"{"batchItemFailures":[{"itemIdentifier":"102"},{"itemIdentifier":"101"}]}"#;
-        assert_eq!(read(answer), Verdict::FailedFrom(11));
-        assert_eq!(read(r#"{"batchItemFailures":[{"itemIdentifier":"100","more":1}]}"#), Verdict::FailedFrom(10));
+        assert_eq!(read(answer), BatchResult::FailedFrom(11));
+        assert_eq!(read(r#"{"batchItemFailures":[{"itemIdentifier":"100","more":1}]}"#), BatchResult::FailedFrom(10));
     }
 
     #[test]
@@ -95,7 +95,7 @@ mod tests {
             "not json",
             "{",
         ] {
-            assert_eq!(read(answer), Verdict::Failed, "{answer}");
+            assert_eq!(read(answer), BatchResult::Failed, "{answer}");
         }
     }
 
@@ -105,13 +105,13 @@ mod tests {
             let known: Vec<String> = (0..50).map(|at| format!("4950000{at:03}")).collect();
             let items: Vec<_> = failed.iter().map(|at| json!({ "itemIdentifier": known[*at] })).collect();
             let answer = json!({ "batchItemFailures": items }).to_string();
-            let seen = verdict(answer.as_bytes(), 0, known.iter().map(String::as_str));
-            prop_assert_eq!(Some(seen), failed.iter().min().map(|at| Verdict::FailedFrom(*at)));
+            let seen = result(answer.as_bytes(), 0, known.iter().map(String::as_str));
+            prop_assert_eq!(Some(seen), failed.iter().min().map(|at| BatchResult::FailedFrom(*at)));
         }
 
         #[test]
         fn any_bytes_are_read_without_panic(bytes: Vec<u8>) {
-            verdict(&bytes, 0, ["1"].into_iter());
+            result(&bytes, 0, ["1"].into_iter());
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Runs a mapping: watches the shards of its stream and keeps a lane at work on each that may be read.
+//! Runs a mapping: watches the shards of its stream and keeps a worker at work on each that may be read.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -9,21 +9,21 @@ use streamkit_wire::CallError;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
-use super::lane::{Lane, Shared};
 use super::settings::Start;
+use super::shard_worker::{ShardWorker, Shared};
 use super::source::{Position, Shard, Source};
 use crate::ports::Transition;
 
 /// How often the stream is looked at for new shards.
-const LOOK: Duration = Duration::from_secs(1);
+const SHARD_LIST_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Runs until the mapping stops; lanes then finish the invocation that they are in. Tells `ready` once reading has begun.
+/// Runs until the mapping stops; workers then finish the invocation that they are in. Tells `ready` once reading has begun.
 pub(crate) async fn run<S: Source>(shared: Arc<Shared>, source: S, ready: oneshot::Sender<()>) {
     // An enabled mapping of AWS reads nothing at first; what LATEST means is settled when it begins.
     let unready = shared.mapping.time(&*shared.engine.ports.transitions, Transition::MappingPolling);
     shared.stop.run_until_cancelled(tokio::time::sleep(unready)).await;
     let mut ready = Some(ready);
-    let mut lanes = JoinSet::new();
+    let mut workers = JoinSet::new();
     let mut running = HashSet::new();
     shared.mapping.checkpoints().split(shared.settings.parallelization);
     while !shared.stop.is_cancelled() {
@@ -37,7 +37,7 @@ pub(crate) async fn run<S: Source>(shared: Arc<Shared>, source: S, ready: onesho
                     let from = shared.mapping.checkpoints().position(&id);
                     let reader = source.reader(&id.0, from);
                     let shared = Arc::clone(&shared);
-                    lanes.spawn(async move { (Lane::run(shared, id.clone(), reader).await, id) });
+                    workers.spawn(async move { (ShardWorker::run(shared, id.clone(), reader).await, id) });
                 }
                 if let Some(ready) = ready.take() {
                     // Nobody waits when the mapping was deleted at once.
@@ -47,17 +47,17 @@ pub(crate) async fn run<S: Source>(shared: Arc<Shared>, source: S, ready: onesho
             Err(error) => shared.mapping.result(&format!("PROBLEM: {error}")),
         }
         tokio::select! {
-            Some(ended) = lanes.join_next() => {
-                // A lane that panicked is not started again: its records stay where they are.
+            Some(ended) = workers.join_next() => {
+                // A worker that panicked is not started again: its records stay where they are.
                 if let Ok((true, id)) = ended {
                     shared.mapping.checkpoints().finish(id);
                 }
             }
-            () = tokio::time::sleep(LOOK) => {}
+            () = tokio::time::sleep(SHARD_LIST_INTERVAL) => {}
             () = shared.stop.cancelled() => {}
         }
     }
-    while lanes.join_next().await.is_some() {}
+    while workers.join_next().await.is_some() {}
 }
 
 /// Lists the shards; the first time, also settles where each begins.

@@ -15,11 +15,11 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
 use super::filters::payload;
-use super::lane::{MAX_PAYLOAD, Shared};
 use super::on_failure::{ENVELOPE, envelope};
 use super::partial;
+use super::shard_worker::{MAX_PAYLOAD, Shared};
 use crate::api::page::Query;
-use crate::invocation::invoke::{Event, Refusal};
+use crate::invocation::invoke::{Event, NotInvoked};
 use crate::ports::Ports;
 use crate::ports::Transition;
 
@@ -30,7 +30,7 @@ const MAX_MESSAGES: usize = 10;
 /// Longest wait of one receive, in seconds.
 const LONG_POLL: u64 = 20;
 /// Pause after a receive that failed, and before a throttled batch is tried again.
-const TROUBLE: Duration = Duration::from_secs(1);
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 /// One queue.
 #[derive(Clone)]
@@ -161,7 +161,7 @@ pub(crate) async fn run(shared: Arc<Shared>, queue: Queue, ready: oneshot::Sende
             Some(Ok(_)) => {}
             Some(Err(error)) => {
                 shared.mapping.result(&format!("PROBLEM: {error}"));
-                shared.stop.run_until_cancelled(tokio::time::sleep(TROUBLE)).await;
+                shared.stop.run_until_cancelled(tokio::time::sleep(RETRY_PAUSE)).await;
             }
             None => break,
         }
@@ -250,16 +250,16 @@ async fn settle(shared: &Shared, queue: &Queue, url: &str, messages: &[Message])
                 let event = Event::new(Bytes::from(envelope(messages.iter().map(|message| message.json.as_str()))));
                 engine.run(&target, event).await
             }
-            Err(_) => Err(Refusal::Gone),
+            Err(_) => Err(NotInvoked::Gone),
         };
         match result {
             Ok(outcome) => break Some(outcome),
-            Err(Refusal::TooLarge) => break None,
+            Err(NotInvoked::TooLarge) => break None,
             // A batch that never reached the function is tried again for as long as nobody else sees its messages.
-            Err(Refusal::Throttled | Refusal::Pending | Refusal::Gone) => {
+            Err(NotInvoked::Throttled | NotInvoked::Pending | NotInvoked::Gone) => {
                 mapping.result("PROBLEM: Function call was throttled or the function is missing");
-                if Instant::now() + TROUBLE > until
-                    || stop.run_until_cancelled(tokio::time::sleep(TROUBLE)).await.is_none()
+                if Instant::now() + RETRY_PAUSE > until
+                    || stop.run_until_cancelled(tokio::time::sleep(RETRY_PAUSE)).await.is_none()
                 {
                     return false;
                 }

@@ -22,7 +22,7 @@ pub(crate) struct Window {
 
 /// Which invocation of a window this is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Turn {
+pub(crate) enum WindowInvocation {
     /// With records.
     Records,
     /// The last one, without records.
@@ -33,7 +33,7 @@ pub(crate) enum Turn {
 
 /// What a function gave back in an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Given {
+pub(crate) enum ReturnedState {
     State,
     /// A state that is too large to be kept.
     TooLarge,
@@ -56,36 +56,36 @@ impl Window {
     }
 
     /// Takes the state out of a function's answer. One that is too large is left, and ends the window.
-    pub(crate) fn take_state(&mut self, answer: &[u8]) -> Given {
+    pub(crate) fn take_state(&mut self, answer: &[u8]) -> ReturnedState {
         let answer: Value = serde_json::from_slice(answer).unwrap_or_default();
         let state = match answer.get("state") {
-            None => return Given::Nothing,
+            None => return ReturnedState::Nothing,
             Some(Value::Null) => "{}".to_owned(),
             Some(state) => state.to_string(),
         };
         if state.len() > MAX_STATE {
-            return Given::TooLarge;
+            return ReturnedState::TooLarge;
         }
         self.state = state;
-        Given::State
+        ReturnedState::State
     }
 
     /// The members that an event has besides its records, with a comma before the first.
-    pub(crate) fn members(&self, turn: Turn, shard: &str, source_arn: &str) -> String {
+    pub(crate) fn members(&self, turn: WindowInvocation, shard: &str, source_arn: &str) -> String {
         format!(
             r#","window":{},"state":{},"shardId":{},"eventSourceARN":{},"isFinalInvokeForWindow":{},"isWindowTerminatedEarly":{}"#,
             json!({ "start": clock::iso_seconds(self.start_ms), "end": clock::iso_seconds(self.end_ms()) }),
             self.state,
             json!(shard),
             json!(source_arn),
-            turn == Turn::Final,
-            turn == Turn::TooLarge,
+            turn == WindowInvocation::Final,
+            turn == WindowInvocation::TooLarge,
         )
     }
 }
 
 /// How many of the first records fall into the window of the very first.
-pub(crate) fn together<'a>(records: impl Iterator<Item = &'a Record>, length_ms: i64) -> usize {
+pub(crate) fn in_same_window<'a>(records: impl Iterator<Item = &'a Record>, length_ms: i64) -> usize {
     let mut window = None;
     records
         .take_while(|record| {
@@ -109,9 +109,10 @@ mod tests {
     #[test]
     fn state_goes_on_until_it_is_too_large() {
         let mut window = Window::around(0, 1000);
-        assert_eq!(window.take_state(br#"{"state":{"sum":3},"batchItemFailures":[]}"#), Given::State);
+        assert_eq!(window.take_state(br#"{"state":{"sum":3},"batchItemFailures":[]}"#), ReturnedState::State);
         let members: Value =
-            serde_json::from_str(&format!("{{\"Records\":[]{}}}", window.members(Turn::Final, "s", "arn"))).unwrap();
+            serde_json::from_str(&format!("{{\"Records\":[]{}}}", window.members(WindowInvocation::Final, "s", "arn")))
+                .unwrap();
         assert_eq!(members["state"], json!({ "sum": 3 }));
         assert_eq!(members["window"], json!({ "start": "1970-01-01T00:00:00Z", "end": "1970-01-01T00:00:01Z" }));
         assert_eq!(
@@ -119,13 +120,13 @@ mod tests {
             (&json!(true), &json!(false), &json!("s"))
         );
         let large = json!({ "state": "x".repeat(MAX_STATE) }).to_string();
-        assert_eq!(window.take_state(large.as_bytes()), Given::TooLarge);
+        assert_eq!(window.take_state(large.as_bytes()), ReturnedState::TooLarge);
         for answer in ["null", "{}", "[]", "not JSON", ""] {
-            assert_eq!(window.take_state(answer.as_bytes()), Given::Nothing, "{answer}");
+            assert_eq!(window.take_state(answer.as_bytes()), ReturnedState::Nothing, "{answer}");
         }
-        assert!(window.members(Turn::Records, "s", "arn").contains(r#""state":{"sum":3}"#));
-        assert_eq!(window.take_state(br#"{"state":null}"#), Given::State);
-        assert!(window.members(Turn::Records, "s", "arn").contains(r#""state":{}"#));
+        assert!(window.members(WindowInvocation::Records, "s", "arn").contains(r#""state":{"sum":3}"#));
+        assert_eq!(window.take_state(br#"{"state":null}"#), ReturnedState::State);
+        assert!(window.members(WindowInvocation::Records, "s", "arn").contains(r#""state":{}"#));
     }
 
     #[test]
@@ -138,8 +139,8 @@ mod tests {
             filtered: false,
         };
         let records = [9_000, 9_999, 10_000, 10_001].map(record);
-        assert_eq!(together(records.iter(), 10_000), 2);
-        assert_eq!(together(records[2..].iter(), 10_000), 2);
-        assert_eq!(together([].iter(), 10_000), 0);
+        assert_eq!(in_same_window(records.iter(), 10_000), 2);
+        assert_eq!(in_same_window(records[2..].iter(), 10_000), 2);
+        assert_eq!(in_same_window([].iter(), 10_000), 0);
     }
 }

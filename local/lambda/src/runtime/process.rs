@@ -19,7 +19,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
 use crate::function::{Function, Version};
-use crate::runtime::runtime_api::{Answer, Desk, Work};
+use crate::runtime::runtime_api::{Answer, RuntimeApi, Work};
 use crate::telemetry::log_writer::{LogStream, LogWriter};
 use crate::telemetry::metric_writer::MetricWriter;
 use crate::telemetry::output::Output;
@@ -30,7 +30,7 @@ const BUSY_PAUSE: Duration = Duration::from_millis(10);
 
 /// Why an invocation has no answer of the function's own.
 #[derive(Debug)]
-pub(crate) enum Fault {
+pub(crate) enum RuntimeFailure {
     /// The process reported that it cannot start.
     Init(Bytes),
     /// The process ended.
@@ -45,7 +45,7 @@ pub(crate) enum Fault {
     Stopped,
 }
 
-impl Fault {
+impl RuntimeFailure {
     /// Lambda's name of it.
     pub(crate) fn kind(&self) -> String {
         let kind = match self {
@@ -118,7 +118,7 @@ impl fmt::Display for Ended {
 }
 
 /// What a process needs from the engine.
-pub(crate) struct Surroundings<'a> {
+pub(crate) struct ProcessContext<'a> {
     pub(crate) config: &'a Config,
     pub(crate) logs: &'a Arc<LogWriter>,
     pub(crate) metrics: &'a Arc<MetricWriter>,
@@ -130,7 +130,7 @@ pub(crate) struct Process {
     pub(crate) version: Arc<Version>,
     pub(crate) output: Arc<Output>,
     pid: Pid,
-    desk: Arc<Desk>,
+    runtime_api: Arc<RuntimeApi>,
     exit: watch::Receiver<Option<ExitStatus>>,
     kill: CancellationToken,
     served: AtomicU64,
@@ -149,16 +149,16 @@ impl Process {
         function: &Function,
         version: Arc<Version>,
         to: &LogStream,
-        around: &Surroundings<'_>,
-    ) -> Result<Process, Fault> {
+        context: &ProcessContext<'_>,
+    ) -> Result<Process, RuntimeFailure> {
         let kill = function.gone.child_token();
         let started = Instant::now();
         let attempt = async {
-            let (desk, address) = Desk::open(kill.clone()).await.map_err(internal)?;
+            let (runtime_api, address) = RuntimeApi::open(kill.clone()).await.map_err(internal)?;
             let (reader, writer) = std::io::pipe().map_err(internal)?;
             let bootstrap = version.code.dir.join("bootstrap");
             if !bootstrap.is_file() {
-                return Err(Fault::Entrypoint(
+                return Err(RuntimeFailure::Entrypoint(
                     "Couldn't find valid bootstrap(s): [/var/task/bootstrap /opt/bootstrap]".into(),
                 ));
             }
@@ -166,7 +166,7 @@ impl Process {
             command
                 .current_dir(&version.code.dir)
                 .env_clear()
-                .envs(environment(function, &version, to, around.config))
+                .envs(environment(function, &version, to, context.config))
                 .env("AWS_LAMBDA_RUNTIME_API", address.to_string())
                 .stdin(Stdio::null())
                 .stdout(writer.try_clone().map_err(internal)?)
@@ -183,51 +183,51 @@ impl Process {
             }
             // The command holds the writing ends: while it lives the pipe would never close.
             drop(command);
-            let child = child.map_err(|error| Fault::Entrypoint(cannot_start(&error)))?;
+            let child = child.map_err(|error| RuntimeFailure::Entrypoint(cannot_start(&error)))?;
             let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
-            let pid = pid.ok_or(Fault::Stopped)?;
-            let output = Output::follow(reader, to.clone(), Arc::clone(around.logs), Arc::clone(around.metrics));
-            let exit = watch_over(child, pid, kill.clone(), around.tasks);
-            Ok((desk, output.map_err(internal)?, pid, exit))
+            let pid = pid.ok_or(RuntimeFailure::Stopped)?;
+            let output = Output::follow(reader, to.clone(), Arc::clone(context.logs), Arc::clone(context.metrics));
+            let exit = watch_over(child, pid, kill.clone(), context.tasks);
+            Ok((runtime_api, output.map_err(internal)?, pid, exit))
         };
         match attempt.await {
-            Ok((desk, output, pid, exit)) => {
-                Ok(Process { version, output, pid, desk, exit, kill, served: AtomicU64::new(0), started })
+            Ok((runtime_api, output, pid, exit)) => {
+                Ok(Process { version, output, pid, runtime_api, exit, kill, served: AtomicU64::new(0), started })
             }
-            Err(fault) => {
+            Err(failure) => {
                 kill.cancel();
-                Err(fault)
+                Err(failure)
             }
         }
     }
 
     /// Waits until the process asks for work that it has not had yet.
-    pub(crate) async fn ready(&self, limit: Duration) -> Result<(), Fault> {
+    pub(crate) async fn ready(&self, limit: Duration) -> Result<(), RuntimeFailure> {
         let served = self.served.load(Ordering::Relaxed);
-        let mut polls = self.desk.polls();
+        let mut polls = self.runtime_api.polls();
         let mut exit = self.exit.clone();
         tokio::select! {
             biased;
             ended = exit.wait_for(Option::is_some) => Err(self.ended(ended.ok().and_then(|status| *status))),
-            // The desk outlives this call, so the channel is open.
+            // The Runtime API outlives this call, so the channel is open.
             _ = polls.wait_for(|polls| *polls > served) => Ok(()),
-            () = tokio::time::sleep(limit) => Err(Fault::Timeout),
+            () = tokio::time::sleep(limit) => Err(RuntimeFailure::Timeout),
         }
     }
 
     /// Gives the process one piece of work and waits for its answer.
-    pub(crate) async fn work(&self, work: Work, limit: Duration) -> Result<Answer, Fault> {
+    pub(crate) async fn work(&self, work: Work, limit: Duration) -> Result<Answer, RuntimeFailure> {
         self.served.fetch_add(1, Ordering::Relaxed);
-        let answer = self.desk.hand_out(work).await;
+        let answer = self.runtime_api.hand_out(work).await;
         let mut exit = self.exit.clone();
         tokio::select! {
             biased;
             Ok(answer) = answer => match answer {
-                Answer::TooLarge => Err(Fault::TooLarge),
+                Answer::TooLarge => Err(RuntimeFailure::TooLarge),
                 answer => Ok(answer),
             },
             ended = exit.wait_for(Option::is_some) => Err(self.ended(ended.ok().and_then(|status| *status))),
-            () = tokio::time::sleep(limit) => Err(Fault::Timeout),
+            () = tokio::time::sleep(limit) => Err(RuntimeFailure::Timeout),
         }
     }
 
@@ -256,12 +256,12 @@ impl Process {
         Some(kib.div_ceil(1024))
     }
 
-    fn ended(&self, status: Option<ExitStatus>) -> Fault {
-        match (self.desk.init_error(), status) {
-            _ if self.kill.is_cancelled() => Fault::Stopped,
-            (Some(body), _) if self.served.load(Ordering::Relaxed) == 0 => Fault::Init(body),
-            (_, Some(status)) => Fault::Exit(status),
-            (_, None) => Fault::Stopped,
+    fn ended(&self, status: Option<ExitStatus>) -> RuntimeFailure {
+        match (self.runtime_api.init_error(), status) {
+            _ if self.kill.is_cancelled() => RuntimeFailure::Stopped,
+            (Some(body), _) if self.served.load(Ordering::Relaxed) == 0 => RuntimeFailure::Init(body),
+            (_, Some(status)) => RuntimeFailure::Exit(status),
+            (_, None) => RuntimeFailure::Stopped,
         }
     }
 }
@@ -290,8 +290,8 @@ fn watch_over(
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "map_err hands it over")]
-fn internal(error: std::io::Error) -> Fault {
-    Fault::Entrypoint(format!("starting the sandbox: {error}"))
+fn internal(error: std::io::Error) -> RuntimeFailure {
+    RuntimeFailure::Entrypoint(format!("starting the sandbox: {error}"))
 }
 
 fn cannot_start(error: &std::io::Error) -> String {

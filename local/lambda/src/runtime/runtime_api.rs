@@ -51,8 +51,8 @@ struct Current {
     answer: oneshot::Sender<Answer>,
 }
 
-/// The desk between the engine and one process.
-pub(crate) struct Desk {
+/// The Runtime API of one process.
+pub(crate) struct RuntimeApi {
     give: mpsc::Sender<Work>,
     take: tokio::sync::Mutex<mpsc::Receiver<Work>>,
     current: Mutex<Option<Current>>,
@@ -60,11 +60,11 @@ pub(crate) struct Desk {
     init_error: Mutex<Option<Bytes>>,
 }
 
-impl Desk {
+impl RuntimeApi {
     /// Opens a loopback port for one process; it closes when `stop` is cancelled.
-    pub(crate) async fn open(stop: CancellationToken) -> std::io::Result<(Arc<Desk>, SocketAddr)> {
+    pub(crate) async fn open(stop: CancellationToken) -> std::io::Result<(Arc<RuntimeApi>, SocketAddr)> {
         let (give, take) = mpsc::channel(1);
-        let desk = Arc::new(Desk {
+        let runtime_api = Arc::new(RuntimeApi {
             give,
             take: tokio::sync::Mutex::new(take),
             current: Mutex::default(),
@@ -81,12 +81,12 @@ impl Desk {
             .route("/2018-06-01/runtime/invocation/{id}/error", post(error))
             .route("/2018-06-01/runtime/init/error", post(init_error))
             .layer(middleware::from_fn(refuse_web_pages))
-            .with_state((Arc::clone(&desk), stop.clone()));
+            .with_state((Arc::clone(&runtime_api), stop.clone()));
         tokio::spawn(async move {
             // It ends with the process, whatever happens to the port before: the process then cannot poll and is replaced.
             drop(axum::serve(listener, routes).with_graceful_shutdown(stop.cancelled_owned()).await);
         });
-        Ok((desk, address))
+        Ok((runtime_api, address))
     }
 
     /// How often the process has asked for work.
@@ -99,11 +99,11 @@ impl Desk {
         self.init_error.lock().clone()
     }
 
-    /// Hands out one piece of work; the answer comes through the receiver, which fails when the desk closes.
+    /// Hands out one piece of work; the answer comes through the receiver, which fails when the port closes.
     pub(crate) async fn hand_out(&self, work: Work) -> oneshot::Receiver<Answer> {
         let (answer, receiver) = oneshot::channel();
         *self.current.lock() = Some(Current { request_id: work.request_id.clone(), answer });
-        // The receiving side lives in this same desk, so this cannot fail.
+        // The receiving side lives in this same struct, so this cannot fail.
         drop(self.give.send(work).await);
         receiver
     }
@@ -129,11 +129,11 @@ async fn refuse_web_pages(request: Request, next: Next) -> Response {
     }
 }
 
-type Shared = State<(Arc<Desk>, CancellationToken)>;
+type Shared = State<(Arc<RuntimeApi>, CancellationToken)>;
 
-async fn next(State((desk, stop)): Shared) -> Response {
-    desk.polls.send_modify(|polls| *polls += 1);
-    let work = async { desk.take.lock().await.recv().await };
+async fn next(State((runtime_api, stop)): Shared) -> Response {
+    runtime_api.polls.send_modify(|polls| *polls += 1);
+    let work = async { runtime_api.take.lock().await.recv().await };
     let work = tokio::select! {
         work = work => work,
         () = stop.cancelled() => None,
@@ -159,15 +159,15 @@ async fn next(State((desk, stop)): Shared) -> Response {
     (headers, work.payload).into_response()
 }
 
-async fn response(State((desk, _)): Shared, Path(id): Path<String>, body: Body) -> Response {
+async fn response(State((runtime_api, _)): Shared, Path(id): Path<String>, body: Body) -> Response {
     match to_bytes(body, MAX_PAYLOAD).await {
-        Ok(body) => desk.settle(&id, Answer::Response(body)),
+        Ok(body) => runtime_api.settle(&id, Answer::Response(body)),
         // A process that died while it sent its answer is not one that sent too much.
         Err(error) if !error.source().is_some_and(<dyn std::error::Error>::is::<LengthLimitError>) => {
             refusal(StatusCode::BAD_REQUEST, "InvalidBody", "the body ended early")
         }
         Err(_) => {
-            let known = desk.settle(&id, Answer::TooLarge);
+            let known = runtime_api.settle(&id, Answer::TooLarge);
             if known.status() != StatusCode::ACCEPTED {
                 return known;
             }
@@ -180,12 +180,12 @@ async fn response(State((desk, _)): Shared, Path(id): Path<String>, body: Body) 
     }
 }
 
-async fn error(State((desk, _)): Shared, Path(id): Path<String>, headers: HeaderMap, body: Body) -> Response {
-    desk.settle(&id, Answer::Error(error_body(&headers, body).await))
+async fn error(State((runtime_api, _)): Shared, Path(id): Path<String>, headers: HeaderMap, body: Body) -> Response {
+    runtime_api.settle(&id, Answer::Error(error_body(&headers, body).await))
 }
 
-async fn init_error(State((desk, _)): Shared, headers: HeaderMap, body: Body) -> Response {
-    *desk.init_error.lock() = Some(error_body(&headers, body).await);
+async fn init_error(State((runtime_api, _)): Shared, headers: HeaderMap, body: Body) -> Response {
+    *runtime_api.init_error.lock() = Some(error_body(&headers, body).await);
     status(StatusCode::ACCEPTED)
 }
 

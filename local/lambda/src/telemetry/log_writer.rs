@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::ports::{LogEvent, Ports};
 
 /// How long lines wait for company.
-const GATHER: Duration = Duration::from_millis(20);
+const FLUSH_DELAY: Duration = Duration::from_millis(20);
 /// `PutLogEvents` takes 10,000 events and 1 MiB a call; each event counts 26 bytes more than its text.
 const MAX_EVENTS: usize = 10_000;
 const MAX_BYTES: usize = 1_048_576;
@@ -82,7 +82,7 @@ impl LogWriter {
             let logs = Arc::clone(self);
             tokio::spawn(async move {
                 while logs.stop.run_until_cancelled(logs.wake.notified()).await.is_some() {
-                    tokio::time::sleep(GATHER).await;
+                    tokio::time::sleep(FLUSH_DELAY).await;
                     logs.flush().await;
                 }
             });

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::ports::{MetricDatum, Ports};
 
 /// How long values wait for company: short enough for a test, long enough to gather a busy function's.
-const GATHER: Duration = Duration::from_millis(200);
+const FLUSH_DELAY: Duration = Duration::from_millis(200);
 /// `PutMetricData` takes 1,000 metrics a call, and 150 distinct values a metric.
 const MAX_METRICS: usize = 1000;
 const MAX_VALUES: usize = 150;
@@ -80,7 +80,7 @@ impl MetricWriter {
             let metrics = Arc::clone(self);
             tokio::spawn(async move {
                 while metrics.stop.run_until_cancelled(metrics.wake.notified()).await.is_some() {
-                    tokio::time::sleep(GATHER).await;
+                    tokio::time::sleep(FLUSH_DELAY).await;
                     metrics.flush().await;
                 }
             });

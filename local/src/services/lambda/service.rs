@@ -47,6 +47,6 @@ impl AwsService for Lambda {
 
 impl Functions for Lambda {
     fn invoke(&self, arn: &str, event: Bytes) -> bool {
-        self.engine().is_some_and(|engine| engine.invoke_later(arn, event).is_ok())
+        self.engine().is_some_and(|engine| engine.invoke_async(arn, event).is_ok())
     }
 }

@@ -1,4 +1,4 @@
-//! One lane: reads one shard (or one parallel part of it) ahead, forms batches, and takes each to its end, in order.
+//! The worker of a shard: reads the shard (or one parallel part of it) ahead, forms batches, and takes each to its end, in order.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -11,22 +11,22 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::batch::{Batch, Condition, Discard, Policy, Step, Verdict};
-use super::checkpoints::LaneId;
+use super::batch::{Batch, BatchResult, Condition, Discard, NextAction, Policy};
+use super::checkpoints::WorkerId;
 use super::on_failure::{self, About, Delivery, ENVELOPE};
 use super::settings::Settings;
 use super::source::{Page, Reader, Record};
-use super::window::{self, Given, Turn, Window};
+use super::window::{self, ReturnedState, Window, WindowInvocation};
 use super::{Mapping, partial};
 use crate::Engine;
 use crate::api::page::Query;
-use crate::invocation::invoke::{Event, Outcome, Refusal};
+use crate::invocation::invoke::{Event, NotInvoked, Outcome};
 
 /// Pauses between reads that find nothing: short right after a record, longer the longer there is none.
-const FIRST_IDLE: Duration = Duration::from_millis(5);
-const LAST_IDLE: Duration = Duration::from_millis(200);
+const MIN_IDLE_PAUSE: Duration = Duration::from_millis(5);
+const MAX_IDLE_PAUSE: Duration = Duration::from_millis(200);
 /// Longest pause after a read that failed.
-const LAST_TROUBLE: Duration = Duration::from_secs(5);
+const MAX_RETRY_PAUSE: Duration = Duration::from_secs(5);
 /// Least records to ask for: small batches are cut from bigger reads.
 const LEAST_READ: usize = 1000;
 /// A batch closes at so many bytes of payload.
@@ -35,7 +35,7 @@ pub(crate) const MAX_PAYLOAD: usize = 6 * 1024 * 1024;
 /// A window closes so long after its end: what arrived before may not have been read yet.
 const LATE_MS: i64 = 1000;
 
-/// What all lanes of a running mapping share.
+/// What all workers of a running mapping share.
 pub(crate) struct Shared {
     pub(crate) engine: Arc<Engine>,
     pub(crate) mapping: Arc<Mapping>,
@@ -45,10 +45,10 @@ pub(crate) struct Shared {
     pub(crate) stop: CancellationToken,
 }
 
-/// One lane at work.
-pub(crate) struct Lane {
+/// A worker that runs.
+pub(crate) struct ShardWorker {
     shared: Arc<Shared>,
-    id: LaneId,
+    id: WorkerId,
     pages: mpsc::Receiver<Page>,
     waiting: VecDeque<Record>,
     /// Last record that was read into `waiting` or left out of it.
@@ -56,21 +56,21 @@ pub(crate) struct Lane {
     finished: bool,
 }
 
-impl Lane {
+impl ShardWorker {
     /// Works until the shard is finished (`true`) or the mapping stops.
-    pub(crate) async fn run(shared: Arc<Shared>, id: LaneId, reader: impl Reader) -> bool {
+    pub(crate) async fn run(shared: Arc<Shared>, id: WorkerId, reader: impl Reader) -> bool {
         // One page ahead of the one that is worked on, and no more: memory stays bounded.
         let (sender, pages) = mpsc::channel(1);
         let reading = tokio::spawn(read_ahead(Arc::clone(&shared), id.clone(), reader, sender));
-        let mut lane = Self { shared, id, pages, waiting: VecDeque::new(), through: None, finished: false };
+        let mut worker = Self { shared, id, pages, waiting: VecDeque::new(), through: None, finished: false };
         let finished = loop {
-            let Some(records) = lane.next_batch().await else {
-                break lane.finished && lane.close_window(Turn::Final).await;
+            let Some(records) = worker.next_batch().await else {
+                break worker.finished && worker.close_window(WindowInvocation::Final).await;
             };
-            if !lane.enter_window(&records).await || !lane.deliver(records).await {
+            if !worker.enter_window(&records).await || !worker.deliver(records).await {
                 break false;
             }
-            lane.checkpoint_gap();
+            worker.checkpoint_gap();
         };
         reading.abort();
         finished
@@ -109,14 +109,14 @@ impl Lane {
             count += 1;
         }
         if let Some(length_ms) = self.shared.settings.tumbling_ms() {
-            count = window::together(self.waiting.iter().take(count), length_ms);
+            count = window::in_same_window(self.waiting.iter().take(count), length_ms);
         }
         Some(self.waiting.drain(..count).collect())
     }
 
     /// Bytes of the next event besides its records.
     fn envelope(&self) -> usize {
-        ENVELOPE + self.members(Turn::Records).len()
+        ENVELOPE + self.members(WindowInvocation::Records).len()
     }
 
     fn full(&self) -> bool {
@@ -141,7 +141,7 @@ impl Lane {
         self.through = page.through.or(self.through.take());
     }
 
-    /// Records of other lanes, behind the last of ours, count as settled.
+    /// Records of other workers, behind the last of ours, count as settled.
     fn checkpoint_gap(&mut self) {
         if self.waiting.is_empty()
             && let Some(through) = self.through.take()
@@ -157,16 +157,16 @@ impl Lane {
         let mut last: Option<Delivery> = None;
         loop {
             match batch.step(clock::now_ms()) {
-                Step::Pause(pause) if !self.pause(pause).await => return false,
-                Step::Finished | Step::Pause(_) => {}
-                Step::Deliver(_) if stop.is_cancelled() => return false,
-                Step::Deliver(range) => {
-                    let (verdict, delivery) = self.invoke(range.start, &records[range.clone()]).await;
+                NextAction::Pause(pause) if !self.pause(pause).await => return false,
+                NextAction::Finished | NextAction::Pause(_) => {}
+                NextAction::Deliver(_) if stop.is_cancelled() => return false,
+                NextAction::Deliver(range) => {
+                    let (result, delivery) = self.invoke(range.start, &records[range.clone()]).await;
                     last = delivery.or(last);
-                    mapping.result(processing_result(verdict));
-                    batch.tell(verdict);
+                    mapping.result(processing_result(result));
+                    batch.tell(result);
                 }
-                Step::Discard(discard) => {
+                NextAction::Discard(discard) => {
                     let delivery = last.as_ref().filter(|_| discard.deliveries > 0);
                     self.give_up(&discard, &records[discard.records.clone()], delivery).await;
                 }
@@ -198,24 +198,24 @@ impl Lane {
     }
 
     /// Invokes the function on an event; `None` when that did not reach it. The outcome is that of a success only.
-    async fn run_function(&self, records: &[Record], turn: Turn) -> Option<(Delivery, Option<Outcome>)> {
+    async fn run_function(&self, records: &[Record], turn: WindowInvocation) -> Option<(Delivery, Option<Outcome>)> {
         let Shared { engine, settings, .. } = &*self.shared;
         let target = engine.target(&settings.function_arn, &Query::default()).ok()?;
         let event = Event::new(Bytes::from(self.event(records, turn)));
         let request_id = event.request_id.clone();
         let outcome = match engine.run(&target, event).await {
-            Err(Refusal::Throttled | Refusal::Pending | Refusal::Gone) => return None,
-            Err(Refusal::TooLarge) => None,
+            Err(NotInvoked::Throttled | NotInvoked::Pending | NotInvoked::Gone) => return None,
+            Err(NotInvoked::TooLarge) => None,
             Ok(outcome) => Some(outcome).filter(|outcome| !outcome.failed),
         };
         Some((Delivery { request_id, function_error: outcome.is_none(), version: target.version.name() }, outcome))
     }
 
     /// Delivers these records, the first of which has this number in its batch.
-    async fn invoke(&self, first: usize, records: &[Record]) -> (Verdict, Option<Delivery>) {
+    async fn invoke(&self, first: usize, records: &[Record]) -> (BatchResult, Option<Delivery>) {
         let Shared { engine, settings, .. } = &*self.shared;
-        let Some((delivery, outcome)) = self.run_function(records, Turn::Records).await else {
-            return (Verdict::NotDelivered, None);
+        let Some((delivery, outcome)) = self.run_function(records, WindowInvocation::Records).await else {
+            return (BatchResult::NotDelivered, None);
         };
         if let Some(last) = records.last() {
             let age = u32::try_from((clock::now_ms() - last.arrival_ms).max(0)).unwrap_or(u32::MAX);
@@ -225,29 +225,29 @@ impl Lane {
         let mut window = self.window();
         let given = match (&outcome, &mut window) {
             (Some(outcome), Some(window)) => window.take_state(&outcome.payload),
-            _ => Given::State,
+            _ => ReturnedState::State,
         };
-        let verdict = match &outcome {
-            Some(outcome) if given != Given::Nothing && settings.report_item_failures => {
-                partial::verdict(&outcome.payload, first, records.iter().map(|record| record.sequence.as_str()))
+        let result = match &outcome {
+            Some(outcome) if given != ReturnedState::Nothing && settings.report_item_failures => {
+                partial::result(&outcome.payload, first, records.iter().map(|record| record.sequence.as_str()))
             }
-            Some(_) if given != Given::Nothing => Verdict::Done,
-            _ => Verdict::Failed,
+            Some(_) if given != ReturnedState::Nothing => BatchResult::Done,
+            _ => BatchResult::Failed,
         };
-        let failed = match verdict {
-            Verdict::Failed => records.len(),
-            Verdict::FailedFrom(at) => first + records.len() - at,
-            Verdict::Done | Verdict::NotDelivered => 0,
+        let failed = match result {
+            BatchResult::Failed => records.len(),
+            BatchResult::FailedFrom(at) => first + records.len() - at,
+            BatchResult::Done | BatchResult::NotDelivered => 0,
         };
         self.shared.mapping_count("FailedInvokeEventCount", failed);
         // A batch that failed as a whole is tried again with the state that it had.
         if window.is_some() && failed < records.len() {
             self.set_window(window);
-            if given == Given::TooLarge {
-                self.close_window(Turn::TooLarge).await;
+            if given == ReturnedState::TooLarge {
+                self.close_window(WindowInvocation::TooLarge).await;
             }
         }
-        (verdict, Some(delivery))
+        (result, Some(delivery))
     }
 
     async fn give_up(&self, discard: &Discard, records: &[Record], delivery: Option<&Delivery>) {
@@ -271,7 +271,7 @@ impl Lane {
 }
 
 /// Tumbling windows.
-impl Lane {
+impl ShardWorker {
     fn window(&self) -> Option<Window> {
         self.shared.settings.tumbling_ms()?;
         self.shared.mapping.checkpoints().window(&self.id)
@@ -282,12 +282,12 @@ impl Lane {
     }
 
     /// What the event says of the window.
-    fn members(&self, turn: Turn) -> String {
+    fn members(&self, turn: WindowInvocation) -> String {
         self.window()
             .map_or_else(String::new, |window| window.members(turn, &self.id.0, &self.shared.settings.source_arn))
     }
 
-    fn event(&self, records: &[Record], turn: Turn) -> String {
+    fn event(&self, records: &[Record], turn: WindowInvocation) -> String {
         let mut event = on_failure::event(records);
         event.insert_str(event.len() - 1, &self.members(turn));
         event
@@ -299,7 +299,7 @@ impl Lane {
         if self.window().is_some_and(|open| open.length_ms == length_ms && open.holds(first.arrival_ms)) {
             return true;
         }
-        if !self.close_window(Turn::Final).await {
+        if !self.close_window(WindowInvocation::Final).await {
             return false;
         }
         self.set_window(Some(Window::around(first.arrival_ms, length_ms)));
@@ -313,7 +313,7 @@ impl Lane {
             let left = Duration::from_millis(u64::try_from(left_ms).unwrap_or(0));
             match tokio::time::timeout(left, self.more()).await {
                 Ok(more) => return more,
-                Err(_) if !self.close_window(Turn::Final).await => return false,
+                Err(_) if !self.close_window(WindowInvocation::Final).await => return false,
                 Err(_) => {}
             }
         }
@@ -322,42 +322,44 @@ impl Lane {
 
     /// The last invocation of the open window, or of the state that it cannot keep, tried again like a batch; `false` when the
     /// mapping stops before.
-    async fn close_window(&self, turn: Turn) -> bool {
+    async fn close_window(&self, turn: WindowInvocation) -> bool {
         let Some(open) = self.window() else { return true };
         let Shared { mapping, stop, .. } = &*self.shared;
         let mut attempts = Batch::new(self.policy(), vec![clock::now_ms()]);
         loop {
             match attempts.step(clock::now_ms()) {
-                Step::Finished => break,
-                Step::Pause(pause) if !self.pause(pause).await => return false,
-                Step::Deliver(_) if stop.is_cancelled() => return false,
-                Step::Deliver(_) => {
-                    let verdict = match self.run_function(&[], turn).await {
-                        None => Verdict::NotDelivered,
-                        Some((_, Some(outcome))) if open.clone().take_state(&outcome.payload) != Given::Nothing => {
-                            Verdict::Done
+                NextAction::Finished => break,
+                NextAction::Pause(pause) if !self.pause(pause).await => return false,
+                NextAction::Deliver(_) if stop.is_cancelled() => return false,
+                NextAction::Deliver(_) => {
+                    let result = match self.run_function(&[], turn).await {
+                        None => BatchResult::NotDelivered,
+                        Some((_, Some(outcome)))
+                            if open.clone().take_state(&outcome.payload) != ReturnedState::Nothing =>
+                        {
+                            BatchResult::Done
                         }
-                        Some(_) => Verdict::Failed,
+                        Some(_) => BatchResult::Failed,
                     };
-                    mapping.result(processing_result(verdict));
-                    attempts.tell(verdict);
+                    mapping.result(processing_result(result));
+                    attempts.tell(result);
                 }
                 // Given up: the window ends without its result, as its records were processed long ago.
-                Step::Pause(_) | Step::Discard(_) => {}
+                NextAction::Pause(_) | NextAction::Discard(_) => {}
             }
         }
         // A window that ended early goes on, with a state that is empty again.
-        self.set_window((turn == Turn::TooLarge).then(|| Window::around(open.start_ms, open.length_ms)));
+        self.set_window((turn == WindowInvocation::TooLarge).then(|| Window::around(open.start_ms, open.length_ms)));
         true
     }
 }
 
 /// `LastProcessingResult` after such a delivery.
-fn processing_result(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Done => "OK",
-        Verdict::NotDelivered => "PROBLEM: Function call was throttled or the function is missing",
-        Verdict::Failed | Verdict::FailedFrom(_) => "PROBLEM: Function call failed",
+fn processing_result(result: BatchResult) -> &'static str {
+    match result {
+        BatchResult::Done => "OK",
+        BatchResult::NotDelivered => "PROBLEM: Function call was throttled or the function is missing",
+        BatchResult::Failed | BatchResult::FailedFrom(_) => "PROBLEM: Function call failed",
     }
 }
 
@@ -370,15 +372,15 @@ impl Shared {
     }
 }
 
-/// Reads page after page for one lane.
-async fn read_ahead(shared: Arc<Shared>, id: LaneId, mut reader: impl Reader, pages: mpsc::Sender<Page>) {
-    let lanes = u64::from(shared.settings.parallelization);
+/// Reads page after page for one worker.
+async fn read_ahead(shared: Arc<Shared>, id: WorkerId, mut reader: impl Reader, pages: mpsc::Sender<Page>) {
+    let workers = u64::from(shared.settings.parallelization);
     let limit = shared.settings.batch_size.max(LEAST_READ);
-    let mut pause = FIRST_IDLE;
+    let mut pause = MIN_IDLE_PAUSE;
     while let Ok(room) = pages.reserve().await {
         match reader.read(limit).await {
             Ok(mut page) if !page.records.is_empty() || page.through.is_some() || page.finished => {
-                page.records.retain(|record| record.key_hash % lanes == u64::from(id.1));
+                page.records.retain(|record| record.key_hash % workers == u64::from(id.1));
                 let all = page.records.len();
                 page.records.retain(|record| !record.filtered);
                 page.filtered_out = all - page.records.len();
@@ -387,13 +389,13 @@ async fn read_ahead(shared: Arc<Shared>, id: LaneId, mut reader: impl Reader, pa
                 if finished {
                     return;
                 }
-                pause = FIRST_IDLE;
+                pause = MIN_IDLE_PAUSE;
                 continue;
             }
-            Ok(_) => pause = (pause * 2).min(LAST_IDLE),
+            Ok(_) => pause = (pause * 2).min(MAX_IDLE_PAUSE),
             Err(error) => {
                 shared.mapping.result(&format!("PROBLEM: {error}"));
-                pause = (pause * 2).min(LAST_TROUBLE);
+                pause = (pause * 2).min(MAX_RETRY_PAUSE);
             }
         }
         drop(room);
@@ -402,5 +404,5 @@ async fn read_ahead(shared: Arc<Shared>, id: LaneId, mut reader: impl Reader, pa
 }
 
 #[cfg(test)]
-#[path = "lane_tests.rs"]
+#[path = "shard_worker_tests.rs"]
 mod tests;

@@ -1,4 +1,4 @@
-//! What a lane does with records that no test could put into a stream: too old, or without end.
+//! What a shard's worker does with records that no test could put into a stream: too old, or without end.
 
 use std::sync::atomic::AtomicUsize;
 
@@ -44,7 +44,7 @@ fn shared(ports: Ports, change: impl FnOnce(&mut Settings)) -> Arc<Shared> {
         account: "000000000000".into(),
         endpoint: None,
         packages_url: String::new(),
-        state_dir: std::env::temp_dir().join("streamkit-lane-tests"),
+        state_dir: std::env::temp_dir().join("streamkit-worker-tests"),
     };
     let engine = Engine::new(config, ports);
     let mapping = Mapping::new("uuid".into(), "arn".into(), settings, std::collections::BTreeMap::new());
@@ -61,7 +61,7 @@ fn record(sequence: usize, arrival_ms: i64) -> Record {
     Record { sequence: sequence.to_string(), arrival_ms, key_hash: 0, json: "{}".into(), filtered: false }
 }
 
-fn lane() -> LaneId {
+fn worker() -> WorkerId {
     ("shardId-000000000000".into(), 0)
 }
 
@@ -115,7 +115,7 @@ async fn records_that_are_too_old_go_to_the_destination_and_those_that_left_the_
     let arrivals = [now - 25 * HOUR_MS, now - 3 * HOUR_MS, now - 2 * HOUR_MS, now];
     let records = arrivals.iter().enumerate().map(|(at, arrival_ms)| record(at, *arrival_ms)).collect();
     let reader = Once(Some(Page { records, through: Some("3".into()), ..Page::default() }));
-    let running = tokio::spawn(Lane::run(Arc::clone(&shared), lane(), reader));
+    let running = tokio::spawn(ShardWorker::run(Arc::clone(&shared), worker(), reader));
 
     let mut messages = vec![sent.recv().await.unwrap()];
     messages.extend(std::iter::from_fn(|| sent.try_recv().ok()));
@@ -132,14 +132,14 @@ async fn records_that_are_too_old_go_to_the_destination_and_those_that_left_the_
     // The young one is still being tried.
     shared.stop.cancel();
     assert!(!running.await.unwrap());
-    assert_eq!(shared.mapping.checkpoints().position(&lane()), Position::After("2".into()));
+    assert_eq!(shared.mapping.checkpoints().position(&worker()), Position::After("2".into()));
 }
 
 #[tokio::test]
-async fn lane_that_cannot_deliver_reads_no_further_than_a_page_ahead() {
+async fn worker_that_cannot_deliver_reads_no_further_than_a_page_ahead() {
     let shared = shared(Ports::default(), |_| {});
     let reads = Arc::new(AtomicUsize::new(0));
-    let running = tokio::spawn(Lane::run(Arc::clone(&shared), lane(), Endless(Arc::clone(&reads))));
+    let running = tokio::spawn(ShardWorker::run(Arc::clone(&shared), worker(), Endless(Arc::clone(&reads))));
     // Everything here runs in this thread: after so many turns each task is where it waits for a time to pass.
     for _ in 0..10_000 {
         tokio::task::yield_now().await;
@@ -148,5 +148,5 @@ async fn lane_that_cannot_deliver_reads_no_further_than_a_page_ahead() {
     assert!((1..=3).contains(&seen), "{seen} pages were read");
     shared.stop.cancel();
     assert!(!running.await.unwrap());
-    assert_eq!(shared.mapping.checkpoints().position(&lane()), Position::TrimHorizon);
+    assert_eq!(shared.mapping.checkpoints().position(&worker()), Position::TrimHorizon);
 }
