@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::condition::{Condition, Part, Range, TextTest};
-use super::{Fields, Rule};
+use super::pattern::{Fields, Rule};
 
 /// What stands in a list of conditions instead of a field name.
 const OPERATORS: [&str; 7] = ["exists", "prefix", "suffix", "equals-ignore-case", "anything-but", "numeric", "cidr"];

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::EventPattern;
+use super::pattern::EventPattern;
 
 fn lets_through(pattern: &Value, event: &Value) -> bool {
     EventPattern::parse(&pattern.to_string()).unwrap_or_else(|error| panic!("{pattern}: {error}")).matches(event)
