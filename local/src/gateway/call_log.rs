@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 use serde::Serialize;
-use streamkit_wire::Call;
-use streamkit_wire::clock;
+use streamkit_wire::{Call, clock};
 
 /// Enough for a long session, about 20 MB at most.
 const KEPT: usize = 100_000;

@@ -2,8 +2,7 @@
 
 use parking_lot::Mutex;
 use serde::Deserialize;
-use streamkit_wire::Call;
-use streamkit_wire::CallError;
+use streamkit_wire::{Call, CallError};
 
 use crate::rehearsal::Fault;
 

@@ -9,11 +9,8 @@ use axum::extract::Request;
 use axum::response::Response;
 use flate2::read::GzDecoder;
 use http::header;
-use streamkit_wire::Call;
-use streamkit_wire::CallError;
 use streamkit_wire::protocol::{self, MAX_BODY};
-use streamkit_wire::resource_name;
-use streamkit_wire::web_page;
+use streamkit_wire::{Call, CallError, resource_name, web_page};
 use tokio::sync::Notify;
 
 use super::call_log::{CallLog, Outcome};

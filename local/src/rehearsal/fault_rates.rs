@@ -1,7 +1,6 @@
 //! How often calls meet bad luck, and of which kind; and how each service says so.
 
-use streamkit_wire::CallError;
-use streamkit_wire::{Call, Service};
+use streamkit_wire::{Call, CallError, Service};
 use toml::de::DeValue;
 
 use super::file::{self, Entry, FileError, PerCall};

@@ -10,16 +10,16 @@ use http::Request;
 use serde_json::Value;
 use streamkit_wire::{Call, CallError, protocol};
 
-/// What a service is doing.
-pub(crate) type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+/// The future of a trait's method.
+pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// One service.
 pub(crate) trait AwsService: Send + Sync {
     /// Runs an operation; input and output are as in the API model, whatever the protocol of the call is.
-    fn run<'a>(&'a self, call: &'a Call, input: Value) -> Pending<'a, Result<Value, CallError>>;
+    fn run<'a>(&'a self, call: &'a Call, input: Value) -> BoxFuture<'a, Result<Value, CallError>>;
 
     /// Answers a request in its own protocol.
-    fn answer<'a>(&'a self, call: &'a Call, request: Request<Bytes>) -> Pending<'a, Response> {
+    fn answer<'a>(&'a self, call: &'a Call, request: Request<Bytes>) -> BoxFuture<'a, Response> {
         Box::pin(async move {
             let outcome = match protocol::decode(call, &protocol::query_bytes(&request)) {
                 Ok(input) => self.run(call, input).await,
@@ -30,7 +30,7 @@ pub(crate) trait AwsService: Send + Sync {
     }
 
     /// What the service does by itself every few seconds, such as dropping what has expired.
-    fn housekeeping(&self) -> Pending<'_, ()> {
+    fn housekeeping(&self) -> BoxFuture<'_, ()> {
         Box::pin(async {})
     }
 }

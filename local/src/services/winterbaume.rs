@@ -7,7 +7,7 @@ use serde_json::Value;
 use streamkit_wire::{Call, CallError, Protocol, protocol};
 use winterbaume_core::{MockRequest, MockService, set_default_account_id};
 
-use super::service::{AwsService, Pending};
+use super::service::{AwsService, BoxFuture};
 
 /// Says whose account it is. A setting of the whole process in these crates: the first embedded AWS of a process decides.
 pub(super) fn set_account(account: &str) {
@@ -62,11 +62,11 @@ pub(super) struct Changed<'a> {
 }
 
 impl<E: MockService> AwsService for Winterbaume<E> {
-    fn run<'a>(&'a self, call: &'a Call, _: Value) -> Pending<'a, Result<Value, CallError>> {
+    fn run<'a>(&'a self, call: &'a Call, _: Value) -> BoxFuture<'a, Result<Value, CallError>> {
         Box::pin(async { Err(CallError::unknown_operation(call.service.name(), &call.operation)) })
     }
 
-    fn answer<'a>(&'a self, call: &'a Call, request: Request<Bytes>) -> Pending<'a, Response> {
+    fn answer<'a>(&'a self, call: &'a Call, request: Request<Bytes>) -> BoxFuture<'a, Response> {
         Box::pin(async move { self.forward(call, &request, Changed::default()).await })
     }
 }

@@ -11,8 +11,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
-use streamkit_wire::CallError;
-use streamkit_wire::clock;
+use streamkit_wire::{CallError, clock};
 use tokio::time::Instant;
 use uuid::Uuid;
 

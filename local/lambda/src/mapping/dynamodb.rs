@@ -4,8 +4,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use streamkit_wire::CallError;
-use streamkit_wire::clock;
+use streamkit_wire::{CallError, clock};
 
 use super::filters::Filters;
 use super::kinesis::to_ms;

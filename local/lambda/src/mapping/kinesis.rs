@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::{Value, json};
-use streamkit_wire::CallError;
-use streamkit_wire::clock;
+use streamkit_wire::{CallError, clock};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 

@@ -13,8 +13,7 @@ use super::checkpoints::Checkpoints;
 use super::settings::{Settings, seconds};
 
 use crate::ports::{Transition, TransitionTimes};
-use streamkit_wire::arn;
-use streamkit_wire::clock;
+use streamkit_wire::{arn, clock};
 
 /// The states of a mapping, as AWS names them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

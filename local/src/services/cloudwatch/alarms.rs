@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
-use streamkit_wire::CallError;
-use streamkit_wire::clock;
 use streamkit_wire::input::{flag, integer, list, required, tag_pairs, text, texts};
+use streamkit_wire::{CallError, clock};
 
 use super::evaluate::{State, Verdict, aws_time, points, verdict};
 use super::metrics::{Metrics, seconds};

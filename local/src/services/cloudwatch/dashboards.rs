@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use streamkit_wire::CallError;
-use streamkit_wire::clock;
 use streamkit_wire::input::tag_pairs;
 use streamkit_wire::input::{required, text, texts};
+use streamkit_wire::{CallError, clock};
 
 use super::metrics::seconds;
 use super::service::{Answer, page};

@@ -123,9 +123,9 @@ fn reason(rule: &Rule, known: &[(i64, f64)], absent: usize, present: State, stat
         );
     }
     let alarm = state == State::Alarm;
-    let told: Vec<&(i64, f64)> =
+    let listed: Vec<&(i64, f64)> =
         known.iter().rev().filter(|(_, value)| rule.comparison.breaches(*value, rule.threshold) == alarm).collect();
-    let shown: Vec<String> = told
+    let shown: Vec<String> = listed
         .iter()
         .map(|(at, value)| {
             let time = DateTime::from_timestamp_millis(*at).unwrap_or_default();
@@ -135,11 +135,11 @@ fn reason(rule: &Rule, known: &[(i64, f64)], absent: usize, present: State, stat
     let needed = if alarm { rule.datapoints } else { rule.periods - rule.datapoints + 1 };
     format!(
         "Threshold Crossed: {} out of the last {} datapoint{} [{}] {} {}{} the threshold ({:?}) (minimum {needed} datapoint{} for {} -> {} transition).",
-        told.len(),
+        listed.len(),
         rule.periods,
         plural(rule.periods),
         shown.join(", "),
-        if told.len() == 1 { "was" } else { "were" },
+        if listed.len() == 1 { "was" } else { "were" },
         if alarm { "" } else { "not " },
         rule.comparison.words(),
         rule.threshold,

@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
-use streamkit_wire::CallError;
-use streamkit_wire::clock;
 use streamkit_wire::input::{flag, integer, list, number, required, text, texts, time_ms};
+use streamkit_wire::{CallError, clock};
 
 use super::series::{Series, Stats};
 use super::service::{Answer, invalid, page};

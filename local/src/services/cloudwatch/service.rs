@@ -2,14 +2,13 @@
 
 use parking_lot::{Mutex, MutexGuard};
 use serde_json::{Value, json};
-use streamkit_wire::Call;
-use streamkit_wire::CallError;
 use streamkit_wire::input::{list, required, tag_pairs, text};
+use streamkit_wire::{Call, CallError};
 
 use super::alarms::Alarms;
 use super::dashboards::Dashboards;
 use super::metrics::Metrics;
-use crate::services::service::{AwsService, Pending};
+use crate::services::service::{AwsService, BoxFuture};
 
 pub(super) type Answer = Result<Value, CallError>;
 
@@ -32,7 +31,7 @@ pub(crate) struct Notification {
 }
 
 impl AwsService for CloudWatch {
-    fn run<'a>(&'a self, call: &'a Call, input: Value) -> Pending<'a, Result<Value, CallError>> {
+    fn run<'a>(&'a self, call: &'a Call, input: Value) -> BoxFuture<'a, Result<Value, CallError>> {
         Box::pin(async move { self.call(&call.operation, &input) })
     }
 }

@@ -7,15 +7,13 @@ use http::Request;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use streamkit_wire::Call;
-use streamkit_wire::CallError;
-use streamkit_wire::protocol;
+use streamkit_wire::{Call, CallError, protocol};
 use tokio::task::spawn_blocking;
 
 use super::settings::Settings;
 use crate::rehearsal::SeededTimes;
 use crate::services::passing_states::PassingStates;
-use crate::services::service::{AwsService, Pending};
+use crate::services::service::{AwsService, BoxFuture};
 
 /// Region and account that the engine writes into every ARN.
 const ENGINE_SCOPE: &str = ":dynoxide:000000000000:";
@@ -32,15 +30,15 @@ pub(crate) struct DynamoDb {
 }
 
 impl AwsService for DynamoDb {
-    fn run<'a>(&'a self, call: &'a Call, input: Value) -> Pending<'a, Result<Value, CallError>> {
+    fn run<'a>(&'a self, call: &'a Call, input: Value) -> BoxFuture<'a, Result<Value, CallError>> {
         Box::pin(self.json(&call.operation, input))
     }
 
-    fn answer<'a>(&'a self, call: &'a Call, request: Request<Bytes>) -> Pending<'a, Response> {
+    fn answer<'a>(&'a self, call: &'a Call, request: Request<Bytes>) -> BoxFuture<'a, Response> {
         Box::pin(async move { self.http(call, request.body()).await })
     }
 
-    fn housekeeping(&self) -> Pending<'_, ()> {
+    fn housekeeping(&self) -> BoxFuture<'_, ()> {
         Box::pin(async {
             self.expire_items().await;
         })

@@ -5,8 +5,7 @@ use std::collections::HashMap;
 
 use parking_lot::{Mutex, MutexGuard};
 use serde_json::{Value, json};
-use streamkit_wire::CallError;
-use streamkit_wire::clock;
+use streamkit_wire::{CallError, clock};
 
 #[derive(Default)]
 pub(super) struct Settings {

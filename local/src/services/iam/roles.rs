@@ -6,9 +6,8 @@ use std::time::Instant;
 
 use parking_lot::{Mutex, MutexGuard};
 use serde_json::{Value, json};
-use streamkit_wire::CallError;
-use streamkit_wire::clock;
 use streamkit_wire::input::{integer, list, required, tag_pairs, text};
+use streamkit_wire::{CallError, clock};
 use uuid::Uuid;
 
 use super::simulate;

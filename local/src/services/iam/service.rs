@@ -10,7 +10,7 @@ use streamkit_wire::{Call, CallError, protocol};
 use winterbaume_iam::IamService;
 
 use super::Roles;
-use crate::services::service::{AwsService, Pending};
+use crate::services::service::{AwsService, BoxFuture};
 use crate::services::winterbaume::Winterbaume;
 
 /// All roles, users and policies of the account.
@@ -26,11 +26,11 @@ impl Iam {
 }
 
 impl AwsService for Iam {
-    fn run<'a>(&'a self, call: &'a Call, input: Value) -> Pending<'a, Result<Value, CallError>> {
+    fn run<'a>(&'a self, call: &'a Call, input: Value) -> BoxFuture<'a, Result<Value, CallError>> {
         Box::pin(async move { self.roles.call(&call.operation, &input) })
     }
 
-    fn answer<'a>(&'a self, call: &'a Call, request: Request<Bytes>) -> Pending<'a, Response> {
+    fn answer<'a>(&'a self, call: &'a Call, request: Request<Bytes>) -> BoxFuture<'a, Response> {
         if !Roles::owns(&call.operation) {
             return self.engine.answer(call, request);
         }

@@ -12,16 +12,14 @@ use ferrokinesis::error::KinesisErrorResponse;
 use ferrokinesis::store::{Store, StoreOptions};
 use http::{HeaderValue, Request, header};
 use serde_json::{Value, json};
-use streamkit_wire::Call;
-use streamkit_wire::CallError;
-use streamkit_wire::protocol;
+use streamkit_wire::{Call, CallError, protocol};
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tower::ServiceExt as _;
 
 use super::{states, tags};
 use crate::rehearsal::SeededTimes;
 use crate::services::passing_states::PassingStates;
-use crate::services::service::{AwsService, Pending};
+use crate::services::service::{AwsService, BoxFuture};
 
 /// The engine does everything at once; what takes time is in `states.rs`.
 const STATE_CHANGE_MS: u64 = 0;
@@ -45,11 +43,11 @@ pub(crate) struct Kinesis {
 }
 
 impl AwsService for Kinesis {
-    fn run<'a>(&'a self, call: &'a Call, input: Value) -> Pending<'a, Result<Value, CallError>> {
+    fn run<'a>(&'a self, call: &'a Call, input: Value) -> BoxFuture<'a, Result<Value, CallError>> {
         Box::pin(self.json(&call.operation, input))
     }
 
-    fn answer<'a>(&'a self, call: &'a Call, request: Request<Bytes>) -> Pending<'a, Response> {
+    fn answer<'a>(&'a self, call: &'a Call, request: Request<Bytes>) -> BoxFuture<'a, Response> {
         Box::pin(self.http(call, request))
     }
 }

@@ -10,10 +10,8 @@ use streamkit_lambda::ports::{
     Buckets, LogEvent, LogGroups, MetricDatum, MetricStore, Ports, Queues, Reply, Roles, Streams, Topics, Transition,
     TransitionTimes,
 };
-use streamkit_wire::CallError;
-use streamkit_wire::clock;
 use streamkit_wire::protocol::{body_of, error_of};
-use streamkit_wire::{Call, Protocol, Service};
+use streamkit_wire::{Call, CallError, Protocol, Service, clock};
 
 use crate::rehearsal::{SeededTimes, StateChange};
 use crate::services::registry::Services;

@@ -9,7 +9,7 @@ use serde_json::Value;
 use streamkit_lambda::Engine;
 use streamkit_wire::{Call, CallError, protocol};
 
-use crate::services::service::{AwsService, Pending};
+use crate::services::service::{AwsService, BoxFuture};
 use crate::services::sns::Functions;
 
 /// The way to the engine, which is made after the other services: its ports hold them, and this only refers to it.
@@ -30,11 +30,11 @@ impl Lambda {
 }
 
 impl AwsService for Lambda {
-    fn run<'a>(&'a self, call: &'a Call, _: Value) -> Pending<'a, Result<Value, CallError>> {
+    fn run<'a>(&'a self, call: &'a Call, _: Value) -> BoxFuture<'a, Result<Value, CallError>> {
         Box::pin(async { Err(CallError::unknown_operation(call.service.name(), &call.operation)) })
     }
 
-    fn answer<'a>(&'a self, call: &'a Call, request: Request<Bytes>) -> Pending<'a, Response> {
+    fn answer<'a>(&'a self, call: &'a Call, request: Request<Bytes>) -> BoxFuture<'a, Response> {
         Box::pin(async move {
             let Some(engine) = self.engine() else {
                 let error = CallError::new(503, "ServiceUnavailableException", "the embedded AWS is stopping");

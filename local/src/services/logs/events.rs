@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use serde_json::{Value, json};
-use streamkit_wire::CallError;
 use streamkit_wire::clock;
 use streamkit_wire::input::{flag, integer, list, text, texts};
 
@@ -200,9 +199,4 @@ impl Span {
 fn page_size(input: &Value) -> usize {
     let asked = integer(&input["limit"]).and_then(|limit| usize::try_from(limit).ok());
     asked.unwrap_or(MAX_PAGE).clamp(1, MAX_PAGE)
-}
-
-/// What a malformed filter pattern is answered with.
-pub(super) fn bad_pattern(pattern: &str) -> CallError {
-    invalid(&format!("Invalid filter pattern: {pattern}"))
 }

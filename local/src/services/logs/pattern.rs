@@ -3,8 +3,6 @@
 use serde_json::Value;
 use streamkit_wire::CallError;
 
-use super::events::bad_pattern;
-
 /// A parsed filter pattern.
 pub(super) enum Pattern {
     /// All of these, at least one of those (when there are any), none of the last.
@@ -115,6 +113,11 @@ impl Condition {
             _ => self.value == "null" && found.is_null(),
         }
     }
+}
+
+/// What a malformed filter pattern is answered with.
+fn bad_pattern(pattern: &str) -> CallError {
+    CallError::bad("InvalidParameterException", format!("Invalid filter pattern: {pattern}"))
 }
 
 #[cfg(test)]

@@ -4,14 +4,12 @@ use std::collections::BTreeMap;
 
 use parking_lot::{Mutex, MutexGuard};
 use serde_json::{Value, json};
-use streamkit_wire::Call;
-use streamkit_wire::CallError;
-use streamkit_wire::clock;
 use streamkit_wire::input::{integer, list, map_pairs, text};
+use streamkit_wire::{Call, CallError, clock};
 
 use super::events;
 use super::events::Stream;
-use crate::services::service::{AwsService, Pending};
+use crate::services::service::{AwsService, BoxFuture};
 
 pub(super) const PAGE: usize = 50;
 /// The retention periods that AWS accepts, in days.
@@ -37,11 +35,11 @@ struct Group {
 pub(super) type Answer = Result<Value, CallError>;
 
 impl AwsService for Logs {
-    fn run<'a>(&'a self, call: &'a Call, input: Value) -> Pending<'a, Result<Value, CallError>> {
+    fn run<'a>(&'a self, call: &'a Call, input: Value) -> BoxFuture<'a, Result<Value, CallError>> {
         Box::pin(async move { self.call(&call.operation, &input) })
     }
 
-    fn housekeeping(&self) -> Pending<'_, ()> {
+    fn housekeeping(&self) -> BoxFuture<'_, ()> {
         Box::pin(async {
             self.expire_events();
         })

@@ -6,8 +6,7 @@ use std::collections::BTreeSet;
 use axum::response::Response;
 use http::HeaderValue;
 use parking_lot::Mutex;
-use streamkit_wire::Call;
-use streamkit_wire::CallError;
+use streamkit_wire::{Call, CallError};
 
 /// AWS's default since 2024; Terraform waits until it reads it back.
 const SIZE_RULE: (&str, HeaderValue) =

@@ -8,7 +8,7 @@ use streamkit_wire::{Call, CallError, protocol};
 use winterbaume_s3::S3Service;
 
 use super::buckets::{Buckets, tagging};
-use crate::services::service::{AwsService, Pending};
+use crate::services::service::{AwsService, BoxFuture};
 use crate::services::winterbaume::{Changed, Winterbaume, path_without_encoding};
 
 /// All buckets.
@@ -46,11 +46,11 @@ impl S3 {
 }
 
 impl AwsService for S3 {
-    fn run<'a>(&'a self, call: &'a Call, _: Value) -> Pending<'a, Result<Value, CallError>> {
+    fn run<'a>(&'a self, call: &'a Call, _: Value) -> BoxFuture<'a, Result<Value, CallError>> {
         Box::pin(async { Err(CallError::unknown_operation(call.service.name(), &call.operation)) })
     }
 
-    fn answer<'a>(&'a self, call: &'a Call, request: Request<Bytes>) -> Pending<'a, Response> {
+    fn answer<'a>(&'a self, call: &'a Call, request: Request<Bytes>) -> BoxFuture<'a, Response> {
         Box::pin(self.http(call, request))
     }
 }

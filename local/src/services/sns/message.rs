@@ -1,9 +1,8 @@
 //! A published message, in the form in which each kind of subscriber gets it.
 
 use serde_json::{Map, Value, json};
-use streamkit_wire::CallError;
-use streamkit_wire::clock;
 use streamkit_wire::input::text;
+use streamkit_wire::{CallError, clock};
 
 use super::service::new_id;
 use super::subscription::Subscription;

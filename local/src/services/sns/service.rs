@@ -6,17 +6,16 @@ use std::sync::Arc;
 use axum::body::Bytes;
 use parking_lot::{Mutex, MutexGuard};
 use serde_json::{Map, Value, json};
-use streamkit_wire::Call;
-use streamkit_wire::CallError;
 use streamkit_wire::arn::is_fifo;
 use streamkit_wire::input::{list, map_pairs, required, tag_pairs, text};
+use streamkit_wire::{Call, CallError};
 use uuid::Uuid;
 
 use super::message::{Published, invalid};
 use super::subscription::Subscription;
 use super::topics;
 use super::topics::Topic;
-use crate::services::service::{AwsService, Pending};
+use crate::services::service::{AwsService, BoxFuture};
 use crate::services::sqs::Sqs;
 
 /// The functions that subscribe to topics.
@@ -41,7 +40,7 @@ const PAGE: usize = 100;
 type Answer = Result<Value, CallError>;
 
 impl AwsService for Sns {
-    fn run<'a>(&'a self, call: &'a Call, input: Value) -> Pending<'a, Result<Value, CallError>> {
+    fn run<'a>(&'a self, call: &'a Call, input: Value) -> BoxFuture<'a, Result<Value, CallError>> {
         Box::pin(async move { self.call(&call.operation, &input) })
     }
 }

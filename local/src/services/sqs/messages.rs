@@ -8,9 +8,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use md5::{Digest as _, Md5};
 use serde_json::{Map, Value, json};
-use streamkit_wire::CallError;
-use streamkit_wire::clock;
 use streamkit_wire::input::{integer, required, text, texts};
+use streamkit_wire::{CallError, clock};
 use uuid::Uuid;
 
 use super::service::{Answer, Sqs, missing, queue_name};

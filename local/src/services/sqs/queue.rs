@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use serde_json::{Map, Value};
-use streamkit_wire::CallError;
-use streamkit_wire::clock;
+use streamkit_wire::{CallError, clock};
 
 use super::attributes::{self, DEFAULTS, FIFO_DEFAULTS};
 use super::messages::Message;

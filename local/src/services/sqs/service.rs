@@ -5,18 +5,15 @@ use std::net::SocketAddr;
 
 use parking_lot::{Mutex, MutexGuard};
 use serde_json::{Value, json};
-use streamkit_wire::Call;
-use streamkit_wire::CallError;
-use streamkit_wire::Protocol;
 use streamkit_wire::arn::is_fifo;
-use streamkit_wire::clock;
 use streamkit_wire::input::{integer, list, map_pairs, required, text, texts};
+use streamkit_wire::{Call, CallError, Protocol, clock};
 
 use super::queue::Queue;
 use super::{attributes, query};
 use crate::rehearsal::{SeededTimes, StateChange};
 use crate::services::passing_states::PassingStates;
-use crate::services::service::{AwsService, Pending};
+use crate::services::service::{AwsService, BoxFuture};
 
 /// All queues of the account.
 pub(crate) struct Sqs {
@@ -32,11 +29,11 @@ pub(crate) struct Sqs {
 }
 
 impl AwsService for Sqs {
-    fn run<'a>(&'a self, call: &'a Call, input: Value) -> Pending<'a, Result<Value, CallError>> {
+    fn run<'a>(&'a self, call: &'a Call, input: Value) -> BoxFuture<'a, Result<Value, CallError>> {
         Box::pin(self.call(&call.operation, call.protocol, input))
     }
 
-    fn housekeeping(&self) -> Pending<'_, ()> {
+    fn housekeeping(&self) -> BoxFuture<'_, ()> {
         Box::pin(async {
             self.expire_messages();
         })

@@ -7,14 +7,11 @@ use axum::response::Response;
 use http::Request;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
-use streamkit_wire::Call;
-use streamkit_wire::CallError;
-use streamkit_wire::clock;
 use streamkit_wire::input::{integer, required};
-use streamkit_wire::{access_key, protocol};
+use streamkit_wire::{Call, CallError, access_key, clock, protocol};
 use uuid::Uuid;
 
-use crate::services::service::{AwsService, Pending};
+use crate::services::service::{AwsService, BoxFuture};
 
 /// Sessions that were given out.
 pub(crate) struct Sts {
@@ -24,11 +21,11 @@ pub(crate) struct Sts {
 }
 
 impl AwsService for Sts {
-    fn run<'a>(&'a self, call: &'a Call, input: Value) -> Pending<'a, Result<Value, CallError>> {
+    fn run<'a>(&'a self, call: &'a Call, input: Value) -> BoxFuture<'a, Result<Value, CallError>> {
         Box::pin(async move { self.call(&call.operation, &input, None) })
     }
 
-    fn answer<'a>(&'a self, call: &'a Call, request: Request<Bytes>) -> Pending<'a, Response> {
+    fn answer<'a>(&'a self, call: &'a Call, request: Request<Bytes>) -> BoxFuture<'a, Response> {
         Box::pin(async move {
             let input = protocol::decode(call, &protocol::query_bytes(&request));
             let access_key = access_key(&request);
