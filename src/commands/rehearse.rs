@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use clap::{ArgGroup, Args as ClapArgs};
-use streamkit_local::rehearsal::{Faults, Latency, Rehearsal, Shown};
+use streamkit_local::rehearsal::{FaultRates, Latency, Rehearsal, Shown};
 
 use crate::failure::Usage;
 use crate::spec::read_text;
@@ -80,10 +80,10 @@ impl Rehearse {
             Some(file) => parsed(file, "--latency", "aws, none or a TOML file", Latency::parse)?,
         };
         let faults = match self.faults.as_deref() {
-            None | Some(NONE) => Faults::default(),
+            None | Some(NONE) => FaultRates::default(),
             Some(given) => match given.strip_suffix('%').unwrap_or(given).parse() {
-                Ok(percent) => Faults::percent(percent).map_err(Usage)?,
-                Err(_) => parsed(given, "--faults", "a percentage or a TOML file", Faults::parse)?,
+                Ok(percent) => FaultRates::percent(percent).map_err(Usage)?,
+                Err(_) => parsed(given, "--faults", "a percentage or a TOML file", FaultRates::parse)?,
             },
         };
         Ok(Rehearsal { latency, faults, seed: self.seed.unwrap_or_default(), shown: self.shown() })

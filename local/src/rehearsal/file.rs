@@ -35,14 +35,14 @@ impl<T> PerCall<T> {
 
 /// What is wrong in a file, and where.
 #[derive(Debug)]
-pub(super) struct Mistake {
+pub(super) struct FileError {
     span: Range<usize>,
     text: String,
 }
 
 pub(super) type Entry<'a, 't> = &'a Spanned<DeValue<'t>>;
 
-impl Mistake {
+impl FileError {
     pub(super) fn new(span: Range<usize>, text: impl Into<String>) -> Self {
         Self { span, text: text.into() }
     }
@@ -57,10 +57,10 @@ impl Mistake {
 }
 
 /// Parses a file and hands its top table to `read`.
-pub(super) fn read<T>(text: &str, read: impl FnOnce(&DeTable<'_>) -> Result<T, Mistake>) -> Result<T, String> {
+pub(super) fn read<T>(text: &str, read: impl FnOnce(&DeTable<'_>) -> Result<T, FileError>) -> Result<T, String> {
     let document = DeTable::parse(text).map_err(|error| {
         let end = text.len();
-        Mistake::new(error.span().unwrap_or(end..end), format!("this is not TOML: {}", error.message())).shown(text)
+        FileError::new(error.span().unwrap_or(end..end), format!("this is not TOML: {}", error.message())).shown(text)
     })?;
     read(document.get_ref()).map_err(|mistake| mistake.shown(text))
 }
@@ -73,10 +73,10 @@ pub(super) fn per_call<T: Clone>(
     start: PerCall<T>,
     keys: &[&'static str],
     skip: &[&'static str],
-    set: impl Fn(&mut T, &str, Entry<'_, '_>) -> Result<(), Mistake>,
-) -> Result<PerCall<T>, Mistake> {
+    set: impl Fn(&mut T, &str, Entry<'_, '_>) -> Result<(), FileError>,
+) -> Result<PerCall<T>, FileError> {
     let mut calls = start;
-    let given = |table: &DeTable<'_>, value: &mut T| -> Result<(), Mistake> {
+    let given = |table: &DeTable<'_>, value: &mut T| -> Result<(), FileError> {
         for (key, entry) in table.iter().filter(|(key, _)| keys.contains(&key.get_ref().as_ref())) {
             set(value, key.get_ref(), entry)?;
         }
@@ -119,10 +119,10 @@ pub(super) fn per_call<T: Clone>(
 }
 
 /// An entry that must be a table.
-pub(super) fn table<'a, 't>(entry: Entry<'a, 't>) -> Result<&'a DeTable<'t>, Mistake> {
+pub(super) fn table<'a, 't>(entry: Entry<'a, 't>) -> Result<&'a DeTable<'t>, FileError> {
     match entry.get_ref() {
         DeValue::Table(table) => Ok(table),
-        _ => Err(Mistake::new(entry.span(), "this must be a table")),
+        _ => Err(FileError::new(entry.span(), "this must be a table")),
     }
 }
 
@@ -131,7 +131,7 @@ pub(super) fn unknown<'a>(
     name: &Spanned<impl AsRef<str>>,
     what: &str,
     known: impl Iterator<Item = &'a str> + Clone,
-) -> Mistake {
+) -> FileError {
     const NEAR: f64 = 0.7;
     let given = name.get_ref().as_ref();
     let nearest = known
@@ -143,7 +143,7 @@ pub(super) fn unknown<'a>(
         Some((_, nearest)) => format!("did you mean `{nearest}`?"),
         None => format!("known: {}", known.take(SHOWN).collect::<Vec<_>>().join(", ")),
     };
-    Mistake::new(name.span(), format!("unknown {what} `{given}`; {help}"))
+    FileError::new(name.span(), format!("unknown {what} `{given}`; {help}"))
 }
 
 /// Enough to see what kind of name is wanted.

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use toml::de::{DeTable, DeValue};
 
-use super::draw::Draw;
-use super::file::{self, Entry, Mistake, PerCall};
-use crate::pace::Step;
+use super::file::{self, Entry, FileError, PerCall};
+use super::random::SeededRandom;
+use crate::rehearsal::StateChange;
 
 /// AWS's times, in the form of a user's file.
 const AWS: &str = include_str!("aws.toml");
@@ -18,7 +18,7 @@ const NINETY_NINE: f64 = 2.326;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Latency {
     calls: PerCall<CallTime>,
-    changes: BTreeMap<Step, (Duration, Duration)>,
+    changes: BTreeMap<StateChange, (Duration, Duration)>,
 }
 
 /// A log-normal distribution.
@@ -70,10 +70,10 @@ impl Latency {
         })
     }
 
-    fn read_changes(&mut self, table: &DeTable<'_>) -> Result<(), Mistake> {
+    fn read_changes(&mut self, table: &DeTable<'_>) -> Result<(), FileError> {
         for (name, entry) in table {
-            let Some(step) = Step::ALL.iter().find(|step| step.name() == name.get_ref().as_ref()) else {
-                return Err(file::unknown(name, "change", Step::ALL.iter().map(|step| step.name())));
+            let Some(step) = StateChange::ALL.iter().find(|step| step.name() == name.get_ref().as_ref()) else {
+                return Err(file::unknown(name, "change", StateChange::ALL.iter().map(|step| step.name())));
             };
             self.changes.insert(*step, times(entry)?);
         }
@@ -86,12 +86,12 @@ impl Latency {
     }
 
     /// How long a change takes: shortest and longest.
-    pub(crate) fn change(&self, step: Step) -> (Duration, Duration) {
+    pub(crate) fn change(&self, step: StateChange) -> (Duration, Duration) {
         self.changes.get(&step).copied().unwrap_or_default()
     }
 
     /// How long one call takes.
-    pub(super) fn call(&self, service: &str, operation: &str, draw: &Draw) -> Duration {
+    pub(super) fn call(&self, service: &str, operation: &str, draw: &SeededRandom) -> Duration {
         let CallTime { median, most } = *self.calls.of(service, operation);
         if median.is_zero() {
             return Duration::ZERO;
@@ -102,41 +102,41 @@ impl Latency {
     }
 }
 
-fn start(base: Entry<'_, '_>) -> Result<Latency, Mistake> {
+fn start(base: Entry<'_, '_>) -> Result<Latency, FileError> {
     match base.get_ref() {
         DeValue::String(name) if name == "aws" => Ok(Latency::aws()),
         DeValue::String(name) if name == "none" => Ok(Latency::none()),
-        _ => Err(Mistake::new(base.span(), "the base is \"aws\" or \"none\"")),
+        _ => Err(FileError::new(base.span(), "the base is \"aws\" or \"none\"")),
     }
 }
 
 /// One time, or two of which the second is not shorter.
-fn times(entry: Entry<'_, '_>) -> Result<(Duration, Duration), Mistake> {
+fn times(entry: Entry<'_, '_>) -> Result<(Duration, Duration), FileError> {
     const WANTED: &str = "this must be a time such as \"250ms\", or two: [\"10s\", \"30s\"]";
     let given = match entry.get_ref() {
         DeValue::String(text) => {
-            let time = time(text).ok_or_else(|| Mistake::new(entry.span(), WANTED))?;
+            let time = time(text).ok_or_else(|| FileError::new(entry.span(), WANTED))?;
             return Ok((time, time));
         }
         DeValue::Array(given) => given,
-        _ => return Err(Mistake::new(entry.span(), WANTED)),
+        _ => return Err(FileError::new(entry.span(), WANTED)),
     };
     let mut read = given.iter().map(|item| match item.get_ref() {
-        DeValue::String(text) => time(text).ok_or_else(|| Mistake::new(item.span(), WANTED)),
-        _ => Err(Mistake::new(item.span(), WANTED)),
+        DeValue::String(text) => time(text).ok_or_else(|| FileError::new(item.span(), WANTED)),
+        _ => Err(FileError::new(item.span(), WANTED)),
     });
     match (read.next(), read.next(), read.next()) {
         (Some(least), Some(most), None) => {
             let (least, most) = (least?, most?);
             if least > most || least.is_zero() && !most.is_zero() {
-                return Err(Mistake::new(
+                return Err(FileError::new(
                     entry.span(),
                     "the second time must be at least the first, the first not zero",
                 ));
             }
             Ok((least, most))
         }
-        _ => Err(Mistake::new(entry.span(), WANTED)),
+        _ => Err(FileError::new(entry.span(), WANTED)),
     }
 }
 
@@ -162,8 +162,8 @@ mod tests {
     #[test]
     fn aws_times_are_read_and_hold_for_the_narrowest() {
         let aws = Latency::aws();
-        assert_eq!(aws.change(Step::StreamCreate), (Duration::from_secs(10), Duration::from_secs(30)));
-        for step in Step::ALL {
+        assert_eq!(aws.change(StateChange::StreamCreate), (Duration::from_secs(10), Duration::from_secs(30)));
+        for step in StateChange::ALL {
             assert!(!aws.change(step).0.is_zero(), "{step:?}");
         }
         let median = |service, operation| aws.calls.of(service, operation).median.as_millis();
@@ -176,18 +176,18 @@ mod tests {
     fn call_times_have_their_median_and_their_tail() {
         let latency = Latency::parse("[kinesis]\ncall = [\"10ms\", \"50ms\"]").unwrap();
         let mut times: Vec<u128> = (0..2000)
-            .map(|count| latency.call("kinesis", "PutRecord", &Draw::new(1, &[], count)).as_micros())
+            .map(|count| latency.call("kinesis", "PutRecord", &SeededRandom::new(1, &[], count)).as_micros())
             .collect();
         times.sort_unstable();
         assert!((9_000..11_000).contains(&times[1000]) && (35_000..70_000).contains(&times[1980]), "{times:?}");
-        assert_eq!(latency.call("sqs", "SendMessage", &Draw::new(1, &[], 0)), Duration::ZERO);
+        assert_eq!(latency.call("sqs", "SendMessage", &SeededRandom::new(1, &[], 0)), Duration::ZERO);
     }
 
     #[test]
     fn file_starts_from_nothing_or_from_aws() {
         let file = Latency::parse("base = \"aws\"\n[changes]\nstream-create = \"2s\"\n[iam]\ncall = \"1ms\"").unwrap();
-        assert_eq!(file.change(Step::StreamCreate), (Duration::from_secs(2), Duration::from_secs(2)));
-        assert_eq!(file.change(Step::TableCreate), Latency::aws().change(Step::TableCreate));
+        assert_eq!(file.change(StateChange::StreamCreate), (Duration::from_secs(2), Duration::from_secs(2)));
+        assert_eq!(file.change(StateChange::TableCreate), Latency::aws().change(StateChange::TableCreate));
         assert_eq!(file.calls.of("iam", "GetRole").median, Duration::from_millis(1));
         assert!(Latency::parse("").unwrap().is_none());
     }

@@ -1,39 +1,19 @@
 //! Rehearsal: an embedded AWS that takes its time and fails now and then, as AWS does, repeatable from a seed.
 
-mod draw;
-mod fate;
-mod faults;
+mod disturbances;
+mod fault_rates;
 mod file;
 mod latency;
 mod operations;
+mod options;
+mod random;
+mod transitions;
 
-pub use faults::Faults;
+pub use fault_rates::FaultRates;
 pub use latency::Latency;
+pub use options::{Rehearsal, Shown};
 
-pub(crate) use draw::Draw;
-pub(crate) use fate::Fates;
-pub(crate) use faults::{Fault, failed, throttled};
-
-/// How an embedded AWS differs from one in which everything happens at once and nothing fails.
-#[derive(Debug, Clone, Default)]
-pub struct Rehearsal {
-    /// How long calls and changes take.
-    pub latency: Latency,
-    /// How often calls fail.
-    pub faults: Faults,
-    /// What all times and faults follow from: the same calls meet the same fate.
-    pub seed: u64,
-    /// What the user asked for, shown by the health path; `None` for no rehearsal.
-    pub shown: Option<Shown>,
-}
-
-/// A rehearsal in the user's words.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Shown {
-    /// `aws`, `none` or a file.
-    pub latency: String,
-    /// A percentage, `none`, or a file.
-    pub faults: String,
-    /// The seed.
-    pub seed: u64,
-}
+pub(crate) use disturbances::Disturbances;
+pub(crate) use fault_rates::{Fault, failed, throttled};
+pub(crate) use random::SeededRandom;
+pub(crate) use transitions::{SeededTimes, StateChange};

@@ -3,14 +3,14 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use streamkit_local::rehearsal::{Faults, Latency, Rehearsal};
+use streamkit_local::rehearsal::{FaultRates, Latency, Rehearsal};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::{Aws, DEADLINE};
 
 fn faults(text: &str) -> Rehearsal {
-    Rehearsal { faults: Faults::parse(text).expect("a correct file"), seed: 1, ..Rehearsal::default() }
+    Rehearsal { faults: FaultRates::parse(text).expect("a correct file"), seed: 1, ..Rehearsal::default() }
 }
 
 impl Aws {

@@ -20,8 +20,8 @@ fn every_row_of_the_table_names_a_page_and_a_test_that_exists() {
             continue;
         }
         for test in shown.split(", ") {
-            if !exists(local, test) {
-                wrong.push(format!("no such test: {test}"));
+            if let Err(why) = check(local, test) {
+                wrong.push(format!("{test}: {why}"));
             }
         }
     }
@@ -29,15 +29,29 @@ fn every_row_of_the_table_names_a_page_and_a_test_that_exists() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-/// Whether a file has a function of this name under an attribute that makes it a test.
-fn exists(local: &Path, test: &str) -> bool {
+/// Whether a file has a test of this name that runs by default and asserts something.
+fn check(local: &Path, test: &str) -> Result<(), &'static str> {
     let test = test.strip_prefix('`').and_then(|test| test.strip_suffix('`'));
-    let Some((file, name)) = test.and_then(|test| test.split_once("::")) else { return false };
-    let Ok(source) = std::fs::read_to_string(local.join(file)) else { return false };
-    let lines: Vec<&str> = source.lines().map(str::trim).collect();
+    let (file, name) = test.and_then(|test| test.split_once("::")).ok_or("this is not `FILE::TEST`")?;
+    let source = std::fs::read_to_string(local.join(file)).map_err(|_| "there is no such file")?;
+    let lines: Vec<&str> = source.lines().collect();
     let function = format!("fn {name}(");
-    lines.windows(2).any(|pair| {
-        let attribute = pair[0].starts_with("#[test]") || pair[0].starts_with("#[tokio::test");
-        attribute && pair[1].trim_start_matches("async ").starts_with(&function)
-    })
+    let start = lines.iter().position(|line| line.trim().trim_start_matches("async ").starts_with(&function));
+    let start = start.ok_or("there is no such function")?;
+    let attributes = lines[..start].iter().rev().map(|line| line.trim()).take_while(|line| line.starts_with('#'));
+    let attributes: Vec<&str> = attributes.collect();
+    if !attributes.iter().any(|line| line.starts_with("#[test]") || line.starts_with("#[tokio::test")) {
+        return Err("the function is no test");
+    }
+    if attributes.iter().any(|line| line.starts_with("#[ignore")) {
+        return Err("the test is ignored");
+    }
+    // rustfmt closes a body with a brace in the column in which the function begins.
+    let indent = lines[start].len() - lines[start].trim_start().len();
+    let end = format!("{}}}", &lines[start][..indent]);
+    let mut body = lines[start..].iter().take_while(|line| **line != end);
+    if !body.any(|line| ["assert", "check", "eventually"].iter().any(|word| line.contains(word))) {
+        return Err("the test asserts nothing");
+    }
+    Ok(())
 }

@@ -89,8 +89,12 @@ async fn mapping_on_an_alias_follows_it() {
     trace.until("the record arrived", |data| data == ["a"]).await;
     // The same source may have a mapping to the function itself too.
     aws.mapping("f", &stream, json!({ "StartingPosition": "LATEST" })).await;
-    let lines = aws.log("/aws/lambda/f").await;
-    assert!(lines.iter().any(|line| line.starts_with("START") && line.ends_with("Version: 1")), "{lines:?}");
+    // Lines come to the log a moment after the invocation.
+    crate::aws::eventually("version 1 has logged its start", async || {
+        let lines = aws.log("/aws/lambda/f").await;
+        lines.iter().any(|line| line.starts_with("START") && line.ends_with("Version: 1")).then_some(())
+    })
+    .await;
     aws.stop().await;
 }
 

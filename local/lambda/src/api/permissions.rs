@@ -1,0 +1,76 @@
+//! Resource policies of functions: who else may invoke them. Stored and given back; nothing here checks them.
+
+use std::collections::BTreeMap;
+
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+
+use crate::api::api_error::ApiError;
+use crate::api::functions::answer;
+use crate::api::versions::qualified;
+use crate::function::Function;
+
+/// Statements by qualifier (empty for none) and statement id.
+pub(crate) type Policies = BTreeMap<String, BTreeMap<String, Value>>;
+
+impl Function {
+    pub(crate) fn add_permission(&self, qualifier: Option<&str>, body: &Value) -> Result<Response, ApiError> {
+        let text = |member: &str| {
+            body[member]
+                .as_str()
+                .filter(|text| !text.is_empty())
+                .ok_or_else(|| ApiError::invalid(format!("{member} is required.")))
+        };
+        let (sid, action, principal) = (text("StatementId")?, text("Action")?, text("Principal")?);
+        let principal = match principal {
+            "*" => json!("*"),
+            service if service.contains('.') => json!({ "Service": service }),
+            account if account.starts_with("arn:") => json!({ "AWS": account }),
+            account => json!({ "AWS": format!("arn:aws:iam::{account}:root") }),
+        };
+        let resource = qualified(&self.arn, qualifier);
+        let mut statement =
+            json!({ "Sid": sid, "Effect": "Allow", "Principal": principal, "Action": action, "Resource": resource });
+        for (member, operator, key) in [
+            ("SourceArn", "ArnLike", "AWS:SourceArn"),
+            ("SourceAccount", "StringEquals", "AWS:SourceAccount"),
+            ("EventSourceToken", "StringEquals", "lambda:EventSourceToken"),
+            ("PrincipalOrgID", "StringEquals", "aws:PrincipalOrgID"),
+        ] {
+            if let Some(value) = body[member].as_str() {
+                statement["Condition"][operator][key] = json!(value);
+            }
+        }
+        let mut policies = self.policies();
+        let statements = policies.entry(qualifier.unwrap_or_default().to_owned()).or_default();
+        if statements.contains_key(sid) {
+            return Err(ApiError::conflict(format!(
+                "The statement id ({sid}) provided already exists. Please provide a new statement id, or remove the existing statement."
+            )));
+        }
+        statements.insert(sid.to_owned(), statement.clone());
+        Ok(answer(StatusCode::CREATED, &json!({ "Statement": statement.to_string() })))
+    }
+
+    pub(crate) fn get_policy(&self, qualifier: Option<&str>) -> Result<Response, ApiError> {
+        let policies = self.policies();
+        let statements = policies.get(qualifier.unwrap_or_default()).filter(|statements| !statements.is_empty());
+        let Some(statements) = statements else {
+            return Err(ApiError::not_found("The resource you requested does not exist."));
+        };
+        let statements: Vec<_> = statements.values().collect();
+        let policy = json!({ "Version": "2012-10-17", "Id": "default", "Statement": statements });
+        let shown = json!({ "Policy": policy.to_string(), "RevisionId": self.version().revision.to_string() });
+        Ok(answer(StatusCode::OK, &shown))
+    }
+
+    pub(crate) fn remove_permission(&self, qualifier: Option<&str>, sid: &str) -> Result<Response, ApiError> {
+        let mut policies = self.policies();
+        let removed = policies.get_mut(qualifier.unwrap_or_default()).and_then(|statements| statements.remove(sid));
+        match removed {
+            Some(_) => Ok(StatusCode::NO_CONTENT.into_response()),
+            None => Err(ApiError::not_found(format!("Statement {sid} is not found in resource policy."))),
+        }
+    }
+}

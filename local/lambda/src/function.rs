@@ -1,0 +1,248 @@
+//! A function: its identity, the version that runs now, and how many invocations are under way.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use parking_lot::{Mutex, MutexGuard};
+use serde_json::{Value, json};
+use streamkit_wire::clock;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::api::api_error::ApiError;
+use crate::api::permissions::Policies;
+use crate::api::versions::{LATEST, Published};
+use crate::invocation::asynchronous::InvokeConfig;
+use crate::runtime::code::Code;
+use crate::runtime::pool::Pool;
+use crate::settings::Settings;
+
+/// The account's limit of concurrent invocations.
+pub(crate) const ACCOUNT_CONCURRENCY: u32 = 1000;
+
+/// Code and configuration at one time; a change makes a new one, and processes of the old one are replaced.
+#[derive(Debug)]
+pub(crate) struct Version {
+    /// Of a published version; `$LATEST` has none.
+    number: Option<u32>,
+    pub(crate) settings: Settings,
+    pub(crate) code: Arc<Code>,
+    pub(crate) modified_ms: i64,
+    pub(crate) revision: Uuid,
+}
+
+impl Version {
+    fn latest(settings: Settings, code: Arc<Code>) -> Self {
+        Self { number: None, settings, code, modified_ms: clock::now_ms(), revision: Uuid::new_v4() }
+    }
+
+    pub(crate) fn published(number: u32, settings: Settings, code: Arc<Code>) -> Self {
+        Self { number: Some(number), ..Self::latest(settings, code) }
+    }
+
+    /// `$LATEST`, or the number.
+    pub(crate) fn name(&self) -> String {
+        self.number.map_or_else(|| LATEST.to_owned(), |number| number.to_string())
+    }
+
+    /// Whether code and configuration are the same; a version's own description does not count.
+    pub(crate) fn same_as(&self, other: &Self) -> bool {
+        let mut settings = self.settings.clone();
+        settings.description.clone_from(&other.settings.description);
+        self.code.sha256 == other.code.sha256 && settings == other.settings
+    }
+}
+
+/// One function.
+pub(crate) struct Function {
+    pub(crate) name: String,
+    pub(crate) arn: String,
+    /// Cancelled when the function is deleted or the engine stops; every process has a child of it.
+    pub(crate) gone: CancellationToken,
+    pub(crate) pool: Pool,
+    version: Mutex<Arc<Version>>,
+    tags: Mutex<BTreeMap<String, String>>,
+    reserved: Mutex<Option<u32>>,
+    running: AtomicU32,
+    published: Mutex<Published>,
+    policies: Mutex<Policies>,
+    invoke_configs: Mutex<BTreeMap<String, InvokeConfig>>,
+    /// The change of state that is under way, and until when.
+    change: Mutex<Option<(State, Instant)>>,
+}
+
+/// One admitted invocation; dropping it makes room for the next.
+pub(crate) struct Admission<'a> {
+    function: &'a Function,
+    /// Invocations under way, this one included.
+    pub(crate) running: u32,
+}
+
+impl Drop for Admission<'_> {
+    fn drop(&mut self) {
+        self.function.running.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Function {
+    pub(crate) fn new(
+        name: String,
+        arn: String,
+        settings: Settings,
+        code: Arc<Code>,
+        tags: BTreeMap<String, String>,
+        gone: CancellationToken,
+    ) -> Self {
+        Self {
+            name,
+            arn,
+            gone,
+            pool: Pool::default(),
+            version: Mutex::new(Arc::new(Version::latest(settings, code))),
+            tags: Mutex::new(tags),
+            reserved: Mutex::default(),
+            running: AtomicU32::new(0),
+            published: Mutex::default(),
+            policies: Mutex::default(),
+            invoke_configs: Mutex::default(),
+            change: Mutex::default(),
+        }
+    }
+
+    /// Begins a change of state that takes this long.
+    pub(crate) fn begin(&self, state: State, time: Duration) {
+        *self.change.lock() = Some((state, Instant::now() + time));
+    }
+
+    /// The state now.
+    pub(crate) fn state(&self) -> State {
+        match *self.change.lock() {
+            Some((state, until)) if Instant::now() < until => state,
+            _ => State::Settled,
+        }
+    }
+
+    /// Refuses a change while another one is under way.
+    pub(crate) fn check_settled(&self) -> Result<(), ApiError> {
+        match self.state() {
+            State::Settled => Ok(()),
+            State::Creating => Err(pending()),
+            State::Updating => Err(ApiError::conflict(format!(
+                "The operation cannot be performed at this time. An update is in progress for resource: {}",
+                self.arn
+            ))),
+        }
+    }
+
+    /// What runs now.
+    pub(crate) fn version(&self) -> Arc<Version> {
+        Arc::clone(&self.version.lock())
+    }
+
+    /// Changes code or configuration; invocations under way finish with what they began with.
+    pub(crate) fn change(&self, settings: Settings, code: Arc<Code>) -> Arc<Version> {
+        let version = Arc::new(Version::latest(settings, code));
+        *self.version.lock() = Arc::clone(&version);
+        self.pool.clear();
+        version
+    }
+
+    pub(crate) fn tags(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
+        self.tags.lock()
+    }
+
+    pub(crate) fn reserved(&self) -> MutexGuard<'_, Option<u32>> {
+        self.reserved.lock()
+    }
+
+    pub(crate) fn published(&self) -> MutexGuard<'_, Published> {
+        self.published.lock()
+    }
+
+    pub(crate) fn policies(&self) -> MutexGuard<'_, Policies> {
+        self.policies.lock()
+    }
+
+    pub(crate) fn invoke_configs(&self) -> MutexGuard<'_, BTreeMap<String, InvokeConfig>> {
+        self.invoke_configs.lock()
+    }
+
+    /// Admits one more invocation, unless the function's concurrency is used up.
+    pub(crate) fn admit(&self) -> Option<Admission<'_>> {
+        let limit = self.reserved().unwrap_or(ACCOUNT_CONCURRENCY);
+        let before = self
+            .running
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |running| (running < limit).then_some(running + 1));
+        before.ok().map(|before| Admission { function: self, running: before + 1 })
+    }
+
+    /// `FunctionConfiguration`, with the states that a change in progress would show replaced by `state`.
+    pub(crate) fn configuration(&self, version: &Version, state: State) -> Value {
+        let settings = &version.settings;
+        let mut shown = json!({
+            "FunctionName": self.name,
+            "FunctionArn": self.arn,
+            "Runtime": settings.runtime,
+            "Role": settings.role,
+            "Handler": settings.handler,
+            "CodeSize": version.code.size,
+            "CodeSha256": version.code.sha256,
+            "Description": settings.description,
+            "Timeout": settings.timeout_seconds,
+            "MemorySize": settings.memory_mb,
+            "LastModified": clock::iso(version.modified_ms).replace('Z', "+0000"),
+            "Version": version.name(),
+            "TracingConfig": { "Mode": settings.tracing },
+            "RevisionId": version.revision.to_string(),
+            "State": "Active",
+            "LastUpdateStatus": "Successful",
+            "PackageType": "Zip",
+            "Architectures": [settings.architecture],
+            "EphemeralStorage": { "Size": settings.ephemeral_mb },
+            "SnapStart": { "ApplyOn": "None", "OptimizationStatus": "Off" },
+            "LoggingConfig": settings.logging(&self.name),
+        });
+        if !settings.environment.is_empty() {
+            shown["Environment"] = json!({ "Variables": settings.environment });
+        }
+        if !settings.dead_letters.is_empty() {
+            shown["DeadLetterConfig"] = json!({ "TargetArn": settings.dead_letters });
+        }
+        if !settings.kms_key.is_empty() {
+            shown["KMSKeyArn"] = json!(settings.kms_key);
+        }
+        match state {
+            State::Settled => {}
+            State::Creating => {
+                shown["State"] = json!("Pending");
+                shown["StateReason"] = json!("The function is being created.");
+                shown["StateReasonCode"] = json!("Creating");
+                shown["LastUpdateStatus"] = Value::Null;
+            }
+            State::Updating => {
+                shown["LastUpdateStatus"] = json!("InProgress");
+                shown["LastUpdateStatusReason"] = json!("The function is being updated.");
+                shown["LastUpdateStatusReasonCode"] = json!("Updating");
+            }
+        }
+        shown
+    }
+}
+
+/// What an answer says about the change that it is the answer to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum State {
+    Settled,
+    Creating,
+    Updating,
+}
+
+/// The refusal of whatever needs a function that is still being created.
+pub(crate) fn pending() -> ApiError {
+    ApiError::conflict(
+        "The operation cannot be performed at this time. The function is currently in the following state: Pending",
+    )
+}

@@ -1,0 +1,269 @@
+//! The event source mapping operations of the Lambda API, and the changes of state that they begin.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde_json::{Value, json};
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use super::dynamodb::DynamoDb;
+use super::kind::SourceKind;
+use super::kinesis::Kinesis;
+use super::settings::Settings;
+use super::shard_worker::Shared;
+use super::source::Source as _;
+use super::sqs::Queue;
+use super::state::{Mapping, Runner, State};
+use super::{poller, sqs};
+use crate::Engine;
+use crate::api::api_error::ApiError;
+use crate::api::functions::{answer, tags};
+use crate::api::names::FunctionRef;
+use crate::api::page::{Query, page};
+use crate::ports::Transition;
+
+/// A stream that cannot be read does not hold up the change of state for longer.
+const START_LIMIT: Duration = Duration::from_secs(5);
+
+impl Engine {
+    /// The mapping with this identifier.
+    pub(crate) fn mapping(&self, uuid: &str) -> Result<Arc<Mapping>, ApiError> {
+        let mappings = self.mappings.lock();
+        mappings.get(uuid).cloned().ok_or_else(|| ApiError::not_found("The resource you requested does not exist."))
+    }
+
+    fn all_mappings(&self) -> Vec<Arc<Mapping>> {
+        self.mappings.lock().values().cloned().collect()
+    }
+
+    pub(crate) async fn create_mapping(self: &Arc<Self>, body: &Value) -> Result<Response, ApiError> {
+        let settings = Settings::create(self, body)?;
+        let tags = tags(&body["Tags"])?;
+        self.check_source(&settings).await?;
+        let uuid = Uuid::new_v4().to_string();
+        let mapping = {
+            let mut mappings = self.mappings.lock();
+            refuse_duplicate(mappings.values(), &uuid, &settings)?;
+            let mapping = Arc::new(Mapping::new(uuid.clone(), self.config.mapping_arn(&uuid), settings, tags));
+            mappings.insert(uuid, Arc::clone(&mapping));
+            mapping
+        };
+        let shown = mapping.shown();
+        self.apply_state(mapping);
+        Ok(answer(StatusCode::ACCEPTED, &shown))
+    }
+
+    pub(crate) fn get_mapping(&self, uuid: &str) -> Result<Response, ApiError> {
+        Ok(answer(StatusCode::OK, &self.mapping(uuid)?.shown()))
+    }
+
+    pub(crate) fn update_mapping(self: &Arc<Self>, uuid: &str, body: &Value) -> Result<Response, ApiError> {
+        let mapping = self.mapping(uuid)?;
+        let before = mapping.settings();
+        let mut settings = (*before).clone();
+        settings.change(self, body)?;
+        refuse_duplicate(self.all_mappings().iter(), uuid, &settings)?;
+        {
+            let mut now = mapping.now.lock();
+            if !matches!(now.state, State::Enabled | State::Disabled) {
+                return Err(in_use("update"));
+            }
+            now.state = match (before.enabled, settings.enabled) {
+                (false, true) => State::Enabling,
+                (true, false) => State::Disabling,
+                _ => State::Updating,
+            };
+            now.settings = Arc::new(settings);
+            now.modified_ms = streamkit_wire::clock::now_ms();
+        }
+        let shown = mapping.shown();
+        self.apply_state(mapping);
+        Ok(answer(StatusCode::ACCEPTED, &shown))
+    }
+
+    pub(crate) fn delete_mapping(self: &Arc<Self>, uuid: &str) -> Result<Response, ApiError> {
+        let mapping = self.mapping(uuid)?;
+        {
+            let mut now = mapping.now.lock();
+            if !matches!(now.state, State::Enabled | State::Disabled) {
+                return Err(in_use("delete"));
+            }
+            now.state = State::Deleting;
+            now.modified_ms = streamkit_wire::clock::now_ms();
+        }
+        let shown = mapping.shown();
+        self.apply_state(mapping);
+        Ok(answer(StatusCode::ACCEPTED, &shown))
+    }
+
+    pub(crate) fn list_mappings(&self, query: &Query) -> Result<Response, ApiError> {
+        let function = query.get("FunctionName").map(FunctionRef::parse).transpose()?;
+        let mappings: Vec<_> = self
+            .all_mappings()
+            .into_iter()
+            .filter(|mapping| {
+                let settings = mapping.settings();
+                query.get("EventSourceArn").is_none_or(|arn| arn == settings.source_arn)
+                    && function.as_ref().is_none_or(|function| names(function, &settings))
+            })
+            .collect();
+        let (part, next) = page(&mappings, query, 100)?;
+        let shown: Vec<_> = part.iter().map(|mapping| mapping.shown()).collect();
+        Ok(answer(StatusCode::OK, &json!({ "EventSourceMappings": shown, "NextMarker": next })))
+    }
+
+    /// Makes a mapping's pollers what its state and settings say, and then settles the state.
+    fn apply_state(self: &Arc<Self>, mapping: Arc<Mapping>) {
+        let engine = Arc::clone(self);
+        self.tasks.spawn(async move {
+            let mut runner = mapping.runner.lock().await;
+            if let Some(runner) = runner.take() {
+                runner.stop.cancel();
+                // A panic in there was its end as well.
+                drop(runner.task.await);
+            }
+            engine.wait_for_transition(&mapping).await;
+            let settings = mapping.settings();
+            if mapping.now.lock().state == State::Deleting {
+                engine.mappings.lock().remove(&mapping.uuid);
+            } else if settings.enabled && !engine.stop.is_cancelled() {
+                *runner = Some(engine.start_pollers(&mapping, settings).await);
+                mapping.set_state(State::Enabled);
+            } else {
+                mapping.set_state(State::Disabled);
+            }
+        });
+    }
+
+    /// Whether the source is there.
+    async fn check_source(&self, settings: &Settings) -> Result<(), ApiError> {
+        if !self.ports.roles.is_permitted(&self.role(settings)) {
+            let actions = match settings.kind {
+                SourceKind::Kinesis => "GetRecords, GetShardIterator, DescribeStream, ListShards, and ListStreams",
+                SourceKind::DynamoDb => "GetRecords, GetShardIterator, DescribeStream, and ListStreams",
+                SourceKind::Sqs => {
+                    return Err(ApiError::invalid(
+                        "The provided execution role does not have permissions to call ReceiveMessage on SQS",
+                    ));
+                }
+            };
+            return Err(ApiError::invalid(format!(
+                "Cannot access stream {}. Please ensure the role can perform the {actions} Actions on your stream in IAM.",
+                settings.source_arn
+            )));
+        }
+        let checked = match settings.kind {
+            SourceKind::Kinesis => self.kinesis(settings).shards().await.map(drop),
+            SourceKind::DynamoDb => self.dynamodb(settings).shards().await.map(drop),
+            SourceKind::Sqs => return self.check_queue(settings).await,
+        };
+        checked.map_err(|error| match error.code.as_str() {
+            "ResourceNotFoundException" => ApiError::invalid(format!("Stream not found: {}", settings.source_arn)),
+            _ => ApiError::invalid(format!("Cannot access stream {}: {error}", settings.source_arn)),
+        })
+    }
+
+    /// A message that is seen again while the function still works on it would be processed twice.
+    async fn check_queue(&self, settings: &Settings) -> Result<(), ApiError> {
+        let visibility = self.queue(settings).visibility().await.map_err(|error| {
+            ApiError::invalid(format!(
+                "Error occurred while ReceiveMessage. SQS Error Code: {}. SQS Error Message: {}",
+                error.code, error.message
+            ))
+        })?;
+        let target = self.target(&settings.function_arn, &Query::default())?;
+        let (visible, timeout) = (visibility.as_secs(), u64::from(target.version.settings.timeout_seconds));
+        if visible < timeout {
+            return Err(ApiError::invalid(format!(
+                "Queue visibility timeout: {visible} seconds is less than Function timeout: {timeout} seconds"
+            )));
+        }
+        Ok(())
+    }
+
+    fn queue(&self, settings: &Settings) -> Queue {
+        Queue::new(Arc::clone(&self.ports), &self.config.region, &settings.source_arn)
+    }
+
+    /// The function's role; empty when there is no such function any more.
+    fn role(&self, settings: &Settings) -> String {
+        let functions = self.functions();
+        functions.get(&settings.function).map(|function| function.version().settings.role.clone()).unwrap_or_default()
+    }
+
+    fn kinesis(&self, settings: &Settings) -> Kinesis {
+        let filters = settings.filters.clone();
+        Kinesis::new(Arc::clone(&self.ports), &self.config.region, &settings.source_arn, &self.role(settings), filters)
+    }
+
+    fn dynamodb(&self, settings: &Settings) -> DynamoDb {
+        DynamoDb::new(Arc::clone(&self.ports), &settings.source_arn, settings.filters.clone())
+    }
+
+    async fn start_pollers(self: &Arc<Self>, mapping: &Arc<Mapping>, settings: Arc<Settings>) -> Runner {
+        let stop = self.stop.child_token();
+        let shared = Arc::new(Shared {
+            engine: Arc::clone(self),
+            mapping: Arc::clone(mapping),
+            settings: Arc::clone(&settings),
+            retention_ms: AtomicI64::new(0),
+            stop: stop.clone(),
+        });
+        let (ready, reading) = oneshot::channel();
+        let task = match settings.kind {
+            SourceKind::Kinesis => self.tasks.spawn(poller::run(shared, self.kinesis(&settings), ready)),
+            SourceKind::DynamoDb => self.tasks.spawn(poller::run(shared, self.dynamodb(&settings), ready)),
+            SourceKind::Sqs => self.tasks.spawn(sqs::run(shared, self.queue(&settings), ready)),
+        };
+        // Unless a rehearsal says otherwise, enabled means that reading has begun: a record put after that is seen, whatever
+        // the starting position.
+        if mapping.time(&*self.ports.transitions, Transition::MappingPolling).is_zero() {
+            drop(tokio::time::timeout(START_LIMIT, reading).await);
+        }
+        Runner { stop, task }
+    }
+
+    /// Waits as long as AWS takes for the change that a mapping is in.
+    async fn wait_for_transition(&self, mapping: &Mapping) {
+        let transition = match mapping.now.lock().state {
+            State::Creating => Transition::MappingCreate,
+            State::Deleting => Transition::MappingDelete,
+            _ => Transition::MappingUpdate,
+        };
+        let time = mapping.time(&*self.ports.transitions, transition);
+        // A server that stops does not wait.
+        let _ = self.stop.run_until_cancelled(tokio::time::sleep(time)).await;
+    }
+}
+
+/// Whether a mapping is to this function; to this version or alias if one is named.
+fn names(function: &FunctionRef, settings: &Settings) -> bool {
+    let qualified = |qualifier: &String| settings.function_arn.ends_with(&format!(":{}:{qualifier}", function.name));
+    function.name == settings.function && function.qualifier.as_ref().is_none_or(qualified)
+}
+
+/// One source has one mapping to a function, or to a version or alias of it.
+fn refuse_duplicate<'a>(
+    mappings: impl IntoIterator<Item = &'a Arc<Mapping>>,
+    uuid: &str,
+    settings: &Settings,
+) -> Result<(), ApiError> {
+    let duplicate = mappings.into_iter().find(|other| {
+        let their = other.settings();
+        other.uuid != uuid && their.source_arn == settings.source_arn && their.function_arn == settings.function_arn
+    });
+    duplicate.map_or(Ok(()), |duplicate| {
+        Err(ApiError::conflict(format!(
+            "The event source arn (\" {} \") and function (\" {} \") provided mapping already exists. Please update or delete the existing mapping with UUID {}",
+            settings.source_arn, settings.function, duplicate.uuid
+        )))
+    })
+}
+
+fn in_use(change: &str) -> ApiError {
+    ApiError::in_use(format!("Cannot {change} the event source mapping because it is in use."))
+}

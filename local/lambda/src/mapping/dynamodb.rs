@@ -1,0 +1,160 @@
+//! DynamoDB streams as a source.
+
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use streamkit_wire::{CallError, clock};
+
+use super::filters::Filters;
+use super::kinesis::to_ms;
+use super::source::{Page, Position, Reader, Record, Shard, Source, missing};
+use crate::ports::Ports;
+
+/// Most records of one `GetRecords`.
+const MAX_RECORDS: usize = 1000;
+/// A stream keeps its records for a day; that cannot be changed.
+const RETENTION_MS: i64 = 24 * 3_600_000;
+
+/// One stream of a table.
+#[derive(Clone)]
+pub(crate) struct DynamoDb {
+    ports: Arc<Ports>,
+    arn: String,
+    filters: Filters,
+}
+
+impl DynamoDb {
+    pub(crate) fn new(ports: Arc<Ports>, arn: &str, filters: Filters) -> Self {
+        Self { ports, arn: arn.to_owned(), filters }
+    }
+
+    async fn call(&self, operation: &str, body: Value) -> Result<Value, CallError> {
+        self.ports.streams.dynamodb(operation, body).await
+    }
+
+    /// Describes the stream. The engine answers for the table, whichever of its streams was asked for: one whose table was
+    /// made anew, or got another stream, is gone.
+    async fn describe(&self, after: Option<&str>) -> Result<Value, CallError> {
+        let mut body = json!({ "StreamArn": self.arn });
+        if let Some(shard) = after {
+            body["ExclusiveStartShardId"] = json!(shard);
+        }
+        let mut described = self.call("DescribeStream", body).await?;
+        let stream = described["StreamDescription"].take();
+        if stream["StreamLabel"].as_str() != self.arn.rsplit('/').next() {
+            let message = format!("Requested resource not found: Stream: {} not found", self.arn);
+            return Err(CallError::bad("ResourceNotFoundException", message));
+        }
+        Ok(stream)
+    }
+
+    async fn iterator(&self, shard: &str, kind: &str, after: Option<&str>) -> Result<String, CallError> {
+        let mut body = json!({ "StreamArn": self.arn, "ShardId": shard, "ShardIteratorType": kind });
+        if let Some(sequence) = after {
+            body["SequenceNumber"] = json!(sequence);
+        }
+        let made = self.call("GetShardIterator", body).await?;
+        made["ShardIterator"].as_str().map(str::to_owned).ok_or_else(|| missing("ShardIterator"))
+    }
+}
+
+impl Source for DynamoDb {
+    type Reader = ShardReader;
+
+    async fn shards(&self) -> Result<Vec<Shard>, CallError> {
+        let mut all = Vec::new();
+        let mut last: Option<String> = None;
+        loop {
+            let stream = self.describe(last.as_deref()).await?;
+            // The last record of an open shard is not its end here: the engine has one shard, which stays open.
+            let closed = stream["StreamStatus"] == "DISABLED";
+            all.extend(stream["Shards"].as_array().into_iter().flatten().filter_map(|shard| {
+                Some(Shard {
+                    id: shard["ShardId"].as_str()?.to_owned(),
+                    parents: shard["ParentShardId"].as_str().map(str::to_owned).into_iter().collect(),
+                    closed,
+                })
+            }));
+            last = stream["LastEvaluatedShardId"].as_str().map(str::to_owned);
+            if last.is_none() {
+                return Ok(all);
+            }
+        }
+    }
+
+    async fn end(&self, shard: &str) -> Result<Position, CallError> {
+        let made_ms = clock::now_ms();
+        Ok(Position::End { iterator: self.iterator(shard, "LATEST", None).await?, made_ms })
+    }
+
+    async fn retention_ms(&self) -> Result<i64, CallError> {
+        Ok(RETENTION_MS)
+    }
+
+    fn reader(&self, shard: &str, from: Position) -> ShardReader {
+        ShardReader { stream: self.clone(), shard: shard.to_owned(), position: from, iterator: None }
+    }
+}
+
+/// Reads one shard.
+pub(crate) struct ShardReader {
+    stream: DynamoDb,
+    shard: String,
+    position: Position,
+    iterator: Option<String>,
+}
+
+impl Reader for ShardReader {
+    async fn read(&mut self, limit: usize) -> Result<Page, CallError> {
+        let iterator = match self.iterator.take() {
+            Some(iterator) => iterator,
+            None => match &self.position {
+                Position::After(sequence) => {
+                    self.stream.iterator(&self.shard, "AFTER_SEQUENCE_NUMBER", Some(sequence)).await?
+                }
+                // The engine's iterators stand for a place and do not grow old.
+                Position::End { iterator, .. } => iterator.clone(),
+                // No mapping of a DynamoDB stream begins at a time: its settings were checked.
+                Position::TrimHorizon | Position::AtTimestamp(_) => {
+                    self.stream.iterator(&self.shard, "TRIM_HORIZON", None).await?
+                }
+            },
+        };
+        let body = json!({ "ShardIterator": iterator, "Limit": limit.clamp(1, MAX_RECORDS) });
+        let mut read = self.stream.call("GetRecords", body).await?;
+        let next = read["NextShardIterator"].as_str().map(str::to_owned);
+        let given = match read["Records"].take() {
+            Value::Array(records) => records,
+            _ => Vec::new(),
+        };
+        if !given.is_empty() {
+            // An iterator stands for the table: these may be records of another one of the same name.
+            self.stream.describe(None).await?;
+        }
+        let last = given.last().and_then(|record| record["dynamodb"]["SequenceNumber"].as_str()).map(str::to_owned);
+        if let Some(last) = &last {
+            self.position = Position::After(last.clone());
+        }
+        let finished = next.is_none();
+        self.iterator = next;
+        let records = given.into_iter().filter_map(|record| event(&self.stream, record)).collect();
+        Ok(Page { records, through: last, finished, ..Page::default() })
+    }
+}
+
+/// A change as the function sees it: the record of `GetRecords`, with times in seconds and the stream's ARN.
+///
+/// See <https://docs.aws.amazon.com/lambda/latest/dg/with-ddb.html>.
+fn event(stream: &DynamoDb, mut record: Value) -> Option<Record> {
+    let change = &record["dynamodb"];
+    let sequence = change["SequenceNumber"].as_str()?.to_owned();
+    let arrival_ms = to_ms(change["ApproximateCreationDateTime"].as_f64()?);
+    let mut hasher = DefaultHasher::new();
+    // Members of an object come in the order of their names, so one item always has the same text.
+    change["Keys"].to_string().hash(&mut hasher);
+    record["eventSourceARN"] = json!(stream.arn);
+    let passes = stream.filters.pass(|| record.clone());
+    let json = if passes { record.to_string() } else { String::new() };
+    Some(Record { sequence, arrival_ms, key_hash: hasher.finish(), json, filtered: !passes })
+}

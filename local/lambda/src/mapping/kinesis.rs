@@ -1,0 +1,363 @@
+//! Kinesis data streams as a source.
+
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+use streamkit_wire::{CallError, clock};
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use super::filters::{Filters, base64_payload};
+use super::source::{Page, Position, Reader, Record, Shard, Source, missing};
+use crate::ports::Ports;
+
+/// Iterators live for five minutes; one is made anew in good time.
+const ITERATOR_LIFE: Duration = Duration::from_mins(4);
+/// How old the list of shards may be when a reader that finds nothing asks whether its shard was closed.
+const SHARDS_AGE: Duration = Duration::from_millis(500);
+/// Most records of one `GetRecords`.
+const MAX_RECORDS: usize = 10_000;
+
+struct Stream {
+    ports: Arc<Ports>,
+    region: String,
+    arn: String,
+    name: String,
+    /// Role of the function, which its events name.
+    role: String,
+    filters: Filters,
+    shards: Mutex<Option<(Instant, Vec<Shard>)>>,
+}
+
+/// One Kinesis data stream.
+#[derive(Clone)]
+pub(crate) struct Kinesis(Arc<Stream>);
+
+impl Kinesis {
+    /// `arn` is that of the stream or of one of its consumers; a consumer's records come the same way.
+    pub(crate) fn new(ports: Arc<Ports>, region: &str, arn: &str, role: &str, filters: Filters) -> Self {
+        let name = arn.rsplit_once("stream/").map_or(arn, |(_, name)| name);
+        let name = name.split('/').next().unwrap_or(name).to_owned();
+        let (region, arn, role) = (region.to_owned(), arn.to_owned(), role.to_owned());
+        Self(Arc::new(Stream { ports, region, arn, name, role, filters, shards: Mutex::default() }))
+    }
+}
+
+impl Stream {
+    async fn call(&self, operation: &str, body: Value) -> Result<Value, CallError> {
+        self.ports.streams.kinesis(operation, body).await
+    }
+
+    async fn list_shards(&self) -> Result<Vec<Shard>, CallError> {
+        self.check_consumer().await?;
+        let mut all = Vec::new();
+        let mut body = json!({ "StreamName": self.name });
+        loop {
+            let mut listed = self.call("ListShards", body).await?;
+            if let Value::Array(part) = listed["Shards"].take() {
+                all.extend(part);
+            }
+            match listed["NextToken"].as_str() {
+                Some(token) => body = json!({ "NextToken": token }),
+                None => return Ok(shards(&all)),
+            }
+        }
+    }
+
+    /// Errors unless the consumer is active, where the ARN is that of one.
+    async fn check_consumer(&self) -> Result<(), CallError> {
+        if !self.arn.contains("/consumer/") {
+            return Ok(());
+        }
+        let described = self.call("DescribeStreamConsumer", json!({ "ConsumerARN": self.arn })).await?;
+        match described["ConsumerDescription"]["ConsumerStatus"].as_str().unwrap_or_default() {
+            "ACTIVE" => Ok(()),
+            status => Err(CallError::bad("ResourceInUseException", format!("Consumer {} is {status}", self.arn))),
+        }
+    }
+
+    async fn closed(&self, id: &str) -> Result<bool, CallError> {
+        let mut cache = self.shards.lock().await;
+        let fresh = cache.as_ref().is_some_and(|(at, _)| at.elapsed() < SHARDS_AGE);
+        if !fresh {
+            *cache = Some((Instant::now(), self.list_shards().await?));
+        }
+        Ok(cache.iter().flat_map(|(_, shards)| shards).any(|shard| shard.id == id && shard.closed))
+    }
+
+    async fn iterator(&self, shard: &str, at: &Position) -> Result<String, CallError> {
+        let mut body = json!({ "StreamName": self.name, "ShardId": shard });
+        match at {
+            Position::TrimHorizon => body["ShardIteratorType"] = json!("TRIM_HORIZON"),
+            Position::After(sequence) => {
+                body["ShardIteratorType"] = json!("AFTER_SEQUENCE_NUMBER");
+                body["StartingSequenceNumber"] = json!(sequence);
+            }
+            Position::AtTimestamp(ms) | Position::End { made_ms: ms, .. } => {
+                body["ShardIteratorType"] = json!("AT_TIMESTAMP");
+                body["Timestamp"] = json!(to_seconds(whole_second(*ms)));
+            }
+        }
+        let made = self.call("GetShardIterator", body).await?;
+        made["ShardIterator"].as_str().map(str::to_owned).ok_or_else(|| missing("ShardIterator"))
+    }
+}
+
+impl Source for Kinesis {
+    type Reader = ShardReader;
+
+    async fn shards(&self) -> Result<Vec<Shard>, CallError> {
+        let shards = self.0.list_shards().await?;
+        *self.0.shards.lock().await = Some((Instant::now(), shards.clone()));
+        Ok(shards)
+    }
+
+    async fn end(&self, shard: &str) -> Result<Position, CallError> {
+        let made_ms = clock::now_ms();
+        let body = json!({ "StreamName": self.0.name, "ShardId": shard, "ShardIteratorType": "LATEST" });
+        let made = self.0.call("GetShardIterator", body).await?;
+        let iterator = made["ShardIterator"].as_str().ok_or_else(|| missing("ShardIterator"))?.to_owned();
+        Ok(Position::End { iterator, made_ms })
+    }
+
+    async fn retention_ms(&self) -> Result<i64, CallError> {
+        let described = self.0.call("DescribeStreamSummary", json!({ "StreamName": self.0.name })).await?;
+        let hours = described["StreamDescriptionSummary"]["RetentionPeriodHours"].as_i64();
+        hours.map(|hours| hours * 3_600_000).ok_or_else(|| missing("RetentionPeriodHours"))
+    }
+
+    fn reader(&self, shard: &str, from: Position) -> ShardReader {
+        let iterator = match &from {
+            Position::End { iterator, .. } => Some((iterator.clone(), Instant::now())),
+            _ => None,
+        };
+        ShardReader { stream: Arc::clone(&self.0), shard: shard.to_owned(), position: from, iterator }
+    }
+}
+
+/// Reads one shard.
+///
+/// After a read that gave nothing the same iterator is used again, not the next one: a next iterator stands for "now", and a
+/// record that was being written at that moment could lie before it.
+pub(crate) struct ShardReader {
+    stream: Arc<Stream>,
+    shard: String,
+    position: Position,
+    iterator: Option<(String, Instant)>,
+}
+
+impl Reader for ShardReader {
+    async fn read(&mut self, limit: usize) -> Result<Page, CallError> {
+        // Asked before reading: what was written before the shard was closed is in what is read after.
+        let closed = self.stream.closed(&self.shard).await?;
+        let iterator = match &self.iterator {
+            Some((iterator, made)) if made.elapsed() < ITERATOR_LIFE => iterator.clone(),
+            _ => {
+                let iterator = self.stream.iterator(&self.shard, &self.position).await?;
+                self.iterator = Some((iterator.clone(), Instant::now()));
+                iterator
+            }
+        };
+        let body = json!({ "ShardIterator": iterator, "Limit": limit.clamp(1, MAX_RECORDS) });
+        let mut read = match self.stream.call("GetRecords", body).await {
+            Ok(read) => read,
+            Err(error) => {
+                // An iterator that expired or became invalid is made anew from the position.
+                self.iterator = None;
+                return Err(error);
+            }
+        };
+        let next = read["NextShardIterator"].as_str().map(str::to_owned);
+        let given = match read["Records"].take() {
+            Value::Array(records) => records,
+            _ => Vec::new(),
+        };
+        let Some(last) = given.last().and_then(|record| record["SequenceNumber"].as_str()).map(str::to_owned) else {
+            return Ok(Page { finished: next.is_none() || closed, ..Page::default() });
+        };
+        let since = match &self.position {
+            Position::AtTimestamp(ms) | Position::End { made_ms: ms, .. } => Some(whole_second(*ms)),
+            _ => None,
+        };
+        // The engine answers a time after the last record with the whole shard.
+        let records: Vec<_> = given
+            .into_iter()
+            .filter_map(|record| self.record(&record))
+            .filter(|record| since.is_none_or(|since| record.arrival_ms >= since))
+            .collect();
+        if since.is_none() || !records.is_empty() {
+            self.position = Position::After(last.clone());
+        }
+        self.iterator = next.map(|next| (next, Instant::now()));
+        Ok(Page { records, through: Some(last), ..Page::default() })
+    }
+}
+
+impl ShardReader {
+    fn record(&self, given: &Value) -> Option<Record> {
+        let sequence = given["SequenceNumber"].as_str()?;
+        let partition_key = given["PartitionKey"].as_str()?;
+        let arrival = given["ApproximateArrivalTimestamp"].as_f64()?;
+        let event = Event {
+            kinesis: Data {
+                schema_version: "1.0",
+                partition_key,
+                sequence,
+                base64: given["Data"].as_str()?,
+                arrival_seconds: arrival,
+            },
+            source: "aws:kinesis",
+            version: "1.0",
+            id: format!("{}:{sequence}", self.shard),
+            name: "aws:kinesis:record",
+            role: &self.stream.role,
+            region: &self.stream.region,
+            source_arn: &self.stream.arn,
+        };
+        let passes = self.stream.filters.pass(|| {
+            json!({
+                "kinesisSchemaVersion": event.kinesis.schema_version,
+                "partitionKey": partition_key,
+                "sequenceNumber": sequence,
+                "data": base64_payload(event.kinesis.base64),
+                "approximateArrivalTimestamp": arrival,
+            })
+        });
+        let mut hasher = DefaultHasher::new();
+        partition_key.hash(&mut hasher);
+        Some(Record {
+            sequence: sequence.to_owned(),
+            arrival_ms: to_ms(arrival),
+            key_hash: hasher.finish(),
+            json: if passes { serde_json::to_string(&event).ok()? } else { String::new() },
+            filtered: !passes,
+        })
+    }
+}
+
+/// One record as a function sees it.
+#[derive(Serialize)]
+struct Event<'a> {
+    kinesis: Data<'a>,
+    #[serde(rename = "eventSource")]
+    source: &'a str,
+    #[serde(rename = "eventVersion")]
+    version: &'a str,
+    #[serde(rename = "eventID")]
+    id: String,
+    #[serde(rename = "eventName")]
+    name: &'a str,
+    #[serde(rename = "invokeIdentityArn")]
+    role: &'a str,
+    #[serde(rename = "awsRegion")]
+    region: &'a str,
+    #[serde(rename = "eventSourceARN")]
+    source_arn: &'a str,
+}
+
+#[derive(Serialize)]
+struct Data<'a> {
+    #[serde(rename = "kinesisSchemaVersion")]
+    schema_version: &'a str,
+    #[serde(rename = "partitionKey")]
+    partition_key: &'a str,
+    #[serde(rename = "sequenceNumber")]
+    sequence: &'a str,
+    #[serde(rename = "data")]
+    base64: &'a str,
+    #[serde(rename = "approximateArrivalTimestamp")]
+    arrival_seconds: f64,
+}
+
+/// Reads the list of shards.
+///
+/// The engine does not tell the parents of shards that `UpdateShardCount` made, so lineage is read from what it does tell: a
+/// shard follows each older one that is closed and shares hash keys with it.
+fn shards(listed: &[Value]) -> Vec<Shard> {
+    struct Range<'a> {
+        id: &'a str,
+        first: u128,
+        last: u128,
+        closed: bool,
+    }
+    let number = |value: &Value| value.as_str().and_then(|text| text.parse::<u128>().ok());
+    let ranges: Vec<Range<'_>> = listed
+        .iter()
+        .filter_map(|shard| {
+            Some(Range {
+                id: shard["ShardId"].as_str()?,
+                first: number(&shard["HashKeyRange"]["StartingHashKey"])?,
+                last: number(&shard["HashKeyRange"]["EndingHashKey"])?,
+                closed: shard["SequenceNumberRange"]["EndingSequenceNumber"].is_string(),
+            })
+        })
+        .collect();
+    ranges
+        .iter()
+        .map(|shard| Shard {
+            id: shard.id.to_owned(),
+            // Identifiers grow with time.
+            parents: ranges
+                .iter()
+                .filter(|other| {
+                    other.closed && other.id < shard.id && other.first <= shard.last && shard.first <= other.last
+                })
+                .map(|other| other.id.to_owned())
+                .collect(),
+            closed: shard.closed,
+        })
+        .collect()
+}
+
+/// The engine keeps arrival times in whole seconds: one that asks for the middle of a second gets all of it, rather than
+/// miss a record that came right after.
+fn whole_second(ms: i64) -> i64 {
+    ms.div_euclid(1000) * 1000
+}
+
+#[expect(clippy::cast_precision_loss, reason = "milliseconds since 1970 stay exact in a double for 280,000 years")]
+fn to_seconds(ms: i64) -> f64 {
+    ms as f64 / 1000.0
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "a conversion from float saturates, and no arrival time is near")]
+pub(super) fn to_ms(seconds: f64) -> i64 {
+    (seconds * 1000.0).round() as i64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listed(id: &str, first: u32, last: u32, closed: bool) -> Value {
+        let mut shard = json!({
+            "ShardId": id,
+            "HashKeyRange": { "StartingHashKey": first.to_string(), "EndingHashKey": last.to_string() },
+            "SequenceNumberRange": { "StartingSequenceNumber": "1" },
+        });
+        if closed {
+            shard["SequenceNumberRange"]["EndingSequenceNumber"] = json!("2");
+        }
+        shard
+    }
+
+    #[test]
+    fn shards_follow_the_closed_ones_whose_keys_they_took_over() {
+        let shards = shards(&[
+            listed("shard-0", 0, 49, true),
+            listed("shard-1", 50, 99, true),
+            listed("shard-2", 0, 99, true),
+            listed("shard-3", 0, 29, false),
+            listed("shard-4", 30, 99, false),
+        ]);
+        let parents: Vec<&[String]> = shards.iter().map(|shard| shard.parents.as_slice()).collect();
+        let none: &[String] = &[];
+        assert_eq!(parents[..2], [none, none]);
+        assert_eq!(parents[2], ["shard-0", "shard-1"]);
+        assert_eq!(parents[3], ["shard-0", "shard-2"]);
+        assert_eq!(parents[4], ["shard-0", "shard-1", "shard-2"]);
+    }
+}

@@ -1,0 +1,21 @@
+//! Event source mappings: their settings, their states, and the pollers that carry records to functions.
+
+mod api;
+mod batch;
+mod checkpoints;
+mod dynamodb;
+mod filters;
+mod kind;
+mod kinesis;
+mod on_failure;
+mod partial;
+mod poller;
+mod settings;
+mod shard_worker;
+mod source;
+mod sqs;
+mod state;
+mod window;
+
+pub(crate) use settings::seconds;
+pub(crate) use state::Mapping;

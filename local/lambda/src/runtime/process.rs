@@ -1,0 +1,341 @@
+//! One `bootstrap` process: started in a clean environment and its own process group, given work, watched, killed whole.
+
+use std::fmt;
+use std::io::ErrorKind;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use axum::body::Bytes;
+use rustix::process::{Pid, Signal, kill_process_group};
+use serde_json::{Value, json};
+use tokio::process::{Child, Command};
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::Config;
+use crate::function::{Function, Version};
+use crate::runtime::runtime_api::{Answer, RuntimeApi, Work};
+use crate::telemetry::log_writer::{LogStream, LogWriter};
+use crate::telemetry::metric_writer::MetricWriter;
+use crate::telemetry::output::Output;
+
+/// A process that another thread is just starting may still hold the file open in which the code was unpacked.
+const BUSY_RETRIES: u32 = 50;
+const BUSY_PAUSE: Duration = Duration::from_millis(10);
+
+/// Why an invocation has no answer of the function's own.
+#[derive(Debug)]
+pub(crate) enum RuntimeFailure {
+    /// The process reported that it cannot start.
+    Init(Bytes),
+    /// The process ended.
+    Exit(ExitStatus),
+    /// The process could not be started.
+    Entrypoint(String),
+    /// The function's timeout passed.
+    Timeout,
+    /// The answer is over 6 MB.
+    TooLarge,
+    /// The function was deleted, or the engine is stopping.
+    Stopped,
+}
+
+impl RuntimeFailure {
+    /// Lambda's name of it.
+    pub(crate) fn kind(&self) -> String {
+        let kind = match self {
+            Self::Init(body) => {
+                let error: Value = serde_json::from_slice(body).unwrap_or_default();
+                return error["errorType"].as_str().unwrap_or("Runtime.Unknown").to_owned();
+            }
+            Self::Exit(_) => "Runtime.ExitError",
+            Self::Entrypoint(_) => "Runtime.InvalidEntrypoint",
+            Self::Timeout => "Sandbox.Timedout",
+            Self::TooLarge => "Function.ResponseSizeTooLarge",
+            Self::Stopped => "Sandbox.Failure",
+        };
+        kind.to_owned()
+    }
+
+    /// Lambda's words for it.
+    pub(crate) fn text(&self, timeout: Duration) -> String {
+        match self {
+            Self::Init(body) => String::from_utf8_lossy(body).into_owned(),
+            Self::Exit(status) if status.success() => "Runtime exited without providing a reason".to_owned(),
+            Self::Exit(status) => format!("Runtime exited with error: {}", Ended(*status)),
+            Self::Entrypoint(text) => text.clone(),
+            Self::Timeout => format!("Task timed out after {:.2} seconds", timeout.as_secs_f64()),
+            Self::TooLarge => format!(
+                "Response payload size exceeded maximum allowed payload size ({} bytes).",
+                crate::runtime::runtime_api::MAX_PAYLOAD
+            ),
+            Self::Stopped => "The sandbox was stopped".to_owned(),
+        }
+    }
+
+    /// The payload that the caller of the function gets.
+    pub(crate) fn payload(&self, request_id: &str, timeout: Duration) -> Bytes {
+        match self {
+            Self::Init(body) => body.clone(),
+            Self::TooLarge => {
+                json!({ "errorType": self.kind(), "errorMessage": self.text(timeout) }).to_string().into()
+            }
+            _ => json!({
+                "errorType": self.kind(),
+                "errorMessage": format!("RequestId: {request_id} Error: {}", self.text(timeout)),
+            })
+            .to_string()
+            .into(),
+        }
+    }
+}
+
+/// An exit status in the words of Lambda's own runtime supervisor.
+struct Ended(ExitStatus);
+
+impl fmt::Display for Ended {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.0.code(), self.0.signal()) {
+            (Some(code), _) => write!(to, "exit status {code}"),
+            (None, Some(signal)) => match signal {
+                4 => to.write_str("signal: illegal instruction"),
+                6 => to.write_str("signal: aborted"),
+                7 => to.write_str("signal: bus error"),
+                8 => to.write_str("signal: floating point exception"),
+                9 => to.write_str("signal: killed"),
+                11 => to.write_str("signal: segmentation fault"),
+                15 => to.write_str("signal: terminated"),
+                other => write!(to, "signal: signal {other}"),
+            },
+            (None, None) => to.write_str("unknown"),
+        }
+    }
+}
+
+/// What a process needs from the engine.
+pub(crate) struct ProcessContext<'a> {
+    pub(crate) config: &'a Config,
+    pub(crate) logs: &'a Arc<LogWriter>,
+    pub(crate) metrics: &'a Arc<MetricWriter>,
+    pub(crate) tasks: &'a TaskTracker,
+}
+
+/// A running `bootstrap`; dropping it kills it.
+pub(crate) struct Process {
+    pub(crate) version: Arc<Version>,
+    pub(crate) output: Arc<Output>,
+    pid: Pid,
+    runtime_api: Arc<RuntimeApi>,
+    exit: watch::Receiver<Option<ExitStatus>>,
+    kill: CancellationToken,
+    served: AtomicU64,
+    started: Instant,
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill.cancel();
+    }
+}
+
+impl Process {
+    /// Starts a process of this version of the function.
+    pub(crate) async fn start(
+        function: &Function,
+        version: Arc<Version>,
+        to: &LogStream,
+        context: &ProcessContext<'_>,
+    ) -> Result<Process, RuntimeFailure> {
+        let kill = function.gone.child_token();
+        let started = Instant::now();
+        let attempt = async {
+            let (runtime_api, address) = RuntimeApi::open(kill.clone()).await.map_err(internal)?;
+            let (reader, writer) = std::io::pipe().map_err(internal)?;
+            let bootstrap = version.code.dir.join("bootstrap");
+            if !bootstrap.is_file() {
+                return Err(RuntimeFailure::Entrypoint(
+                    "Couldn't find valid bootstrap(s): [/var/task/bootstrap /opt/bootstrap]".into(),
+                ));
+            }
+            let mut command = Command::new(&bootstrap);
+            command
+                .current_dir(&version.code.dir)
+                .env_clear()
+                .envs(environment(function, &version, to, context.config))
+                .env("AWS_LAMBDA_RUNTIME_API", address.to_string())
+                .stdin(Stdio::null())
+                .stdout(writer.try_clone().map_err(internal)?)
+                .stderr(writer)
+                .process_group(0)
+                .kill_on_drop(true);
+            let mut child = command.spawn();
+            for _ in 0..BUSY_RETRIES {
+                if !matches!(&child, Err(error) if error.kind() == ErrorKind::ExecutableFileBusy) {
+                    break;
+                }
+                tokio::time::sleep(BUSY_PAUSE).await;
+                child = command.spawn();
+            }
+            // The command holds the writing ends: while it lives the pipe would never close.
+            drop(command);
+            let child = child.map_err(|error| RuntimeFailure::Entrypoint(cannot_start(&error)))?;
+            let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+            let pid = pid.ok_or(RuntimeFailure::Stopped)?;
+            let output = Output::follow(reader, to.clone(), Arc::clone(context.logs), Arc::clone(context.metrics));
+            let exit = watch_over(child, pid, kill.clone(), context.tasks);
+            Ok((runtime_api, output.map_err(internal)?, pid, exit))
+        };
+        match attempt.await {
+            Ok((runtime_api, output, pid, exit)) => {
+                Ok(Process { version, output, pid, runtime_api, exit, kill, served: AtomicU64::new(0), started })
+            }
+            Err(failure) => {
+                kill.cancel();
+                Err(failure)
+            }
+        }
+    }
+
+    /// Waits until the process asks for work that it has not had yet.
+    pub(crate) async fn ready(&self, limit: Duration) -> Result<(), RuntimeFailure> {
+        let served = self.served.load(Ordering::Relaxed);
+        let mut polls = self.runtime_api.polls();
+        let mut exit = self.exit.clone();
+        tokio::select! {
+            biased;
+            ended = exit.wait_for(Option::is_some) => Err(self.ended(ended.ok().and_then(|status| *status))),
+            // The Runtime API outlives this call, so the channel is open.
+            _ = polls.wait_for(|polls| *polls > served) => Ok(()),
+            () = tokio::time::sleep(limit) => Err(RuntimeFailure::Timeout),
+        }
+    }
+
+    /// Gives the process one piece of work and waits for its answer.
+    pub(crate) async fn work(&self, work: Work, limit: Duration) -> Result<Answer, RuntimeFailure> {
+        self.served.fetch_add(1, Ordering::Relaxed);
+        let answer = self.runtime_api.hand_out(work).await;
+        let mut exit = self.exit.clone();
+        tokio::select! {
+            biased;
+            Ok(answer) = answer => match answer {
+                Answer::TooLarge => Err(RuntimeFailure::TooLarge),
+                answer => Ok(answer),
+            },
+            ended = exit.wait_for(Option::is_some) => Err(self.ended(ended.ok().and_then(|status| *status))),
+            () = tokio::time::sleep(limit) => Err(RuntimeFailure::Timeout),
+        }
+    }
+
+    /// Whether the process has ended.
+    pub(crate) fn exited(&self) -> bool {
+        self.exit.borrow().is_some()
+    }
+
+    /// Kills the process and waits until it is gone.
+    pub(crate) async fn kill(&self) {
+        self.kill.cancel();
+        // An error means that the watcher is gone, and so the process.
+        drop(self.exit.clone().wait_for(Option::is_some).await);
+    }
+
+    /// Time since the process was started.
+    pub(crate) fn age(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// Highest resident memory in MB, where the system tells.
+    pub(crate) fn peak_memory_mb(&self) -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid.as_raw_nonzero())).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+        Some(kib.div_ceil(1024))
+    }
+
+    fn ended(&self, status: Option<ExitStatus>) -> RuntimeFailure {
+        match (self.runtime_api.init_error(), status) {
+            _ if self.kill.is_cancelled() => RuntimeFailure::Stopped,
+            (Some(body), _) if self.served.load(Ordering::Relaxed) == 0 => RuntimeFailure::Init(body),
+            (_, Some(status)) => RuntimeFailure::Exit(status),
+            (_, None) => RuntimeFailure::Stopped,
+        }
+    }
+}
+
+/// Waits for the end of the process, or brings it about; then ends what it may have started.
+fn watch_over(
+    mut child: Child,
+    pid: Pid,
+    kill: CancellationToken,
+    tasks: &TaskTracker,
+) -> watch::Receiver<Option<ExitStatus>> {
+    let (exited, exit) = watch::channel(None);
+    tasks.spawn(async move {
+        let status = tokio::select! {
+            status = child.wait() => status,
+            () = kill.cancelled() => {
+                // Gone already is what is wanted.
+                let _ = kill_process_group(pid, Signal::KILL);
+                child.wait().await
+            }
+        };
+        let _ = kill_process_group(pid, Signal::KILL);
+        exited.send_replace(Some(status.unwrap_or_default()));
+    });
+    exit
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "map_err hands it over")]
+fn internal(error: std::io::Error) -> RuntimeFailure {
+    RuntimeFailure::Entrypoint(format!("starting the sandbox: {error}"))
+}
+
+fn cannot_start(error: &std::io::Error) -> String {
+    let reason = match error.raw_os_error() {
+        // ENOEXEC, EACCES, ENOENT (a missing loader or interpreter) as Lambda's supervisor prints them.
+        Some(8) => "exec format error".to_owned(),
+        Some(13) => "permission denied".to_owned(),
+        Some(2) => "no such file or directory".to_owned(),
+        _ => error.to_string(),
+    };
+    format!("fork/exec /var/task/bootstrap: {reason}")
+}
+
+fn environment(function: &Function, version: &Version, to: &LogStream, config: &Config) -> Vec<(String, String)> {
+    let settings = &version.settings;
+    let mut environment: Vec<(String, String)> = [
+        ("PATH", "/usr/local/bin:/usr/bin:/bin:/opt/bin".to_owned()),
+        ("LANG", "en_US.UTF-8".to_owned()),
+        ("TZ", ":UTC".to_owned()),
+        ("_HANDLER", settings.handler.clone()),
+        ("LAMBDA_TASK_ROOT", version.code.dir.display().to_string()),
+        ("LAMBDA_RUNTIME_DIR", "/var/runtime".to_owned()),
+        ("AWS_REGION", config.region.clone()),
+        ("AWS_DEFAULT_REGION", config.region.clone()),
+        ("AWS_ACCESS_KEY_ID", "ASIALOCALFUNCTION000".to_owned()),
+        ("AWS_SECRET_ACCESS_KEY", "local".to_owned()),
+        ("AWS_SESSION_TOKEN", "local".to_owned()),
+        ("AWS_LAMBDA_FUNCTION_NAME", function.name.clone()),
+        ("AWS_LAMBDA_FUNCTION_VERSION", version.name()),
+        ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", settings.memory_mb.to_string()),
+        ("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand".to_owned()),
+        ("AWS_LAMBDA_LOG_GROUP_NAME", to.group.to_string()),
+        ("AWS_LAMBDA_LOG_STREAM_NAME", to.stream.to_string()),
+        ("AWS_LAMBDA_LOG_FORMAT", settings.log_format().to_owned()),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .into();
+    if let Some(endpoint) = &config.endpoint {
+        environment.push(("AWS_ENDPOINT_URL".to_owned(), endpoint.clone()));
+    }
+    if settings.log_format() == "JSON" {
+        environment.push(("AWS_LAMBDA_LOG_LEVEL".to_owned(), settings.application_log_level().to_owned()));
+    }
+    // Last, so that a function may have an endpoint of its own; the reserved names were refused when they were set.
+    environment.extend(settings.environment.iter().map(|(name, value)| (name.clone(), value.clone())));
+    environment
+}

@@ -1,0 +1,11 @@
+//! The one port: connections, requests on their way to a service and back, control paths, call log, and injected faults.
+
+mod call_log;
+mod connection;
+mod control;
+mod housekeeping;
+mod injected_faults;
+mod router;
+mod server;
+
+pub use server::serve;

@@ -1,0 +1,140 @@
+//! The front door: refuses what web pages could send, recognises the operation, injects faults, calls the engine, notes it.
+
+use std::io::Read as _;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::Request;
+use axum::response::Response;
+use flate2::read::GzDecoder;
+use http::header;
+use streamkit_wire::protocol::{self, MAX_BODY};
+use streamkit_wire::{Call, CallError, resource_name, web_page};
+use tokio::sync::Notify;
+
+use super::call_log::{CallLog, Outcome};
+use super::connection::ConnectionHandle;
+use super::control;
+use super::injected_faults::{Injected, InjectedFaults};
+use crate::rehearsal::{Disturbances, Fault, failed, throttled};
+use crate::services::Services;
+
+/// Everything behind the one port.
+pub(crate) struct Gateway {
+    pub(crate) services: Arc<Services>,
+    pub(crate) lambda: Arc<streamkit_lambda::Engine>,
+    pub(crate) calls: CallLog,
+    pub(crate) faults: InjectedFaults,
+    pub(crate) disturbances: Disturbances,
+    /// Asks the server to shut down.
+    pub(crate) stop: Notify,
+}
+
+impl Gateway {
+    /// Answers any request, or breaks the connection that it came on.
+    pub(crate) async fn handle(&self, request: Request, connection: &ConnectionHandle) -> Response {
+        let (parts, body) = request.into_parts();
+        if let Some(why) = web_page::refusal(&parts.headers) {
+            return refused(403, why);
+        }
+        let control = parts.uri.path().starts_with(control::PREFIX);
+        let Ok(body) = to_bytes(body, MAX_BODY).await else {
+            return refused(413, "the request body is cut short or larger than 100 MiB");
+        };
+        let Ok(request) = unpacked(http::Request::from_parts(parts, body)) else {
+            return refused(400, "the request body is not the gzip that its Content-Encoding says it is");
+        };
+        if control {
+            return control::answer(self, &request).await;
+        }
+        let Some(call) = Call::of(&request) else {
+            return refused(400, "neither signature, X-Amz-Target, path nor Action names an AWS service");
+        };
+        self.answer_logged(&call, request, connection).await
+    }
+
+    /// A call from outside, which may meet delays and faults and is put into the log.
+    async fn answer_logged(
+        &self,
+        call: &Call,
+        request: http::Request<Bytes>,
+        connection: &ConnectionHandle,
+    ) -> Response {
+        let started = Instant::now();
+        let resource = resource_name(call, &request);
+        let disturbance = self.disturbances.next(call, resource.as_deref().unwrap_or_default());
+        // Half of the way there, half of the way back.
+        pause(disturbance.delay / 2).await;
+        let (error, fault) = match self.faults.take(call) {
+            Some(Injected::Error(error)) => (Some(error), None),
+            Some(Injected::Fault(fault)) => (None, Some(fault)),
+            None => (None, disturbance.fault),
+        };
+        let answer = match (error, fault) {
+            (Some(error), _) => protocol::error_response(call, &error),
+            (None, Some(Fault::Throttle)) => protocol::error_response(call, &throttled(call)),
+            (None, Some(Fault::Error)) => protocol::error_response(call, &failed(call)),
+            (None, Some(Fault::LostRequest)) => Response::default(),
+            (None, None | Some(Fault::LostAnswer)) => self.services.answer(call, request).await,
+        };
+        pause(disturbance.delay / 2).await;
+        let (answer, error_code) = with_code(answer).await;
+        let made = fault != Some(Fault::LostRequest);
+        let outcome = Outcome {
+            resource,
+            status: made.then(|| answer.status().as_u16()),
+            error_code,
+            fault: fault.map(Fault::name),
+            took: started.elapsed(),
+        };
+        self.calls.record(call, outcome);
+        if matches!(fault, Some(Fault::LostRequest | Fault::LostAnswer)) {
+            connection.reset();
+        }
+        answer
+    }
+}
+
+/// Waits; not at all for no time, for which the clock's tick would be a millisecond.
+async fn pause(time: Duration) {
+    if !time.is_zero() {
+        tokio::time::sleep(time).await;
+    }
+}
+
+/// An answer with the error code that it carries.
+async fn with_code(answer: Response) -> (Response, Option<String>) {
+    let status = answer.status();
+    if !status.is_client_error() && !status.is_server_error() {
+        return (answer, None);
+    }
+    let (parts, body) = answer.into_parts();
+    let body = to_bytes(body, MAX_BODY).await.unwrap_or_default();
+    let error = protocol::error_of(status.as_u16(), &parts.headers, &body);
+    (Response::from_parts(parts, Body::from(body)), Some(error.code))
+}
+
+/// SDKs compress large `PutMetricData` bodies. S3 keeps what it is given, encoding and all.
+fn unpacked(request: http::Request<Bytes>) -> std::io::Result<http::Request<Bytes>> {
+    let gzip = request.headers().get(header::CONTENT_ENCODING).is_some_and(|value| value == "gzip");
+    if !gzip || request.method() == http::Method::PUT {
+        return Ok(request);
+    }
+    let (mut parts, body) = request.into_parts();
+    let mut plain = Vec::new();
+    // One byte more than allowed tells a body that is too large from one that just fits.
+    GzDecoder::new(&*body).take(MAX_BODY as u64 + 1).read_to_end(&mut plain)?;
+    if plain.len() > MAX_BODY {
+        return Err(std::io::ErrorKind::FileTooLarge.into());
+    }
+    parts.headers.remove(header::CONTENT_ENCODING);
+    parts.headers.remove(header::CONTENT_LENGTH);
+    Ok(http::Request::from_parts(parts, plain.into()))
+}
+
+fn refused(status: u16, message: &str) -> Response {
+    let error = CallError::new(status, "RequestRefused", message);
+    let body = serde_json::json!({"__type": error.code, "message": error.message});
+    protocol::response(status, "application/json", body.to_string().into_bytes())
+}

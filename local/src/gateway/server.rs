@@ -1,0 +1,95 @@
+//! Starts and stops the embedded AWS: binds, serves, starts the housekeeping, and on shutdown ends every function process.
+
+use std::future::Future;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use axum::Router;
+use axum::extract::{ConnectInfo, Request};
+use tokio::net::TcpListener;
+use tokio::sync::{Notify, oneshot};
+
+use super::call_log::CallLog;
+use super::connection::{ConnectionHandle, ConnectionListener};
+use super::injected_faults::InjectedFaults;
+use super::router::Gateway;
+use super::{control, housekeeping};
+use crate::Options;
+use crate::rehearsal::Disturbances;
+use crate::rehearsal::SeededTimes;
+use crate::services::{Services, lambda_ports};
+
+/// Open long polls get this long to end by themselves.
+const DRAIN: Duration = Duration::from_secs(2);
+
+/// Runs an embedded AWS on 127.0.0.1 until `shutdown` resolves or `POST /_streamkit/stop` comes. Sends the address once it
+/// answers. Returns when every function process has been killed and reaped.
+///
+/// Errors when the port is taken or the state directory cannot be made.
+pub async fn serve(
+    options: Options,
+    ready: oneshot::Sender<SocketAddr>,
+    shutdown: impl Future<Output = ()> + Send,
+) -> anyhow::Result<()> {
+    std::fs::create_dir_all(&options.state_dir)
+        .with_context(|| format!("creating the state directory {}", options.state_dir.display()))?;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port))
+        .await
+        .with_context(|| format!("binding 127.0.0.1:{}", options.port))?;
+    let address = listener.local_addr().context("reading the bound address")?;
+    let services = Services::start(&options.region, &options.account, address, SeededTimes::new(&options.rehearsal))?;
+    let endpoint = services.endpoint();
+    let config = streamkit_lambda::Config {
+        region: options.region,
+        account: options.account,
+        packages_url: format!("{endpoint}{}code/", control::PREFIX),
+        endpoint: Some(endpoint),
+        state_dir: options.state_dir,
+    };
+    let lambda = streamkit_lambda::Engine::new(config, lambda_ports(&services));
+    services.lambda.connect(&lambda);
+    let gateway = Arc::new(Gateway {
+        lambda,
+        services: Arc::clone(&services),
+        calls: CallLog::default(),
+        faults: InjectedFaults::default(),
+        disturbances: Disturbances::new(options.rehearsal),
+        stop: Notify::new(),
+    });
+    let router = {
+        let gateway = Arc::clone(&gateway);
+        Router::new().fallback(move |ConnectInfo(connection): ConnectInfo<ConnectionHandle>, request: Request| {
+            let gateway = Arc::clone(&gateway);
+            async move { gateway.handle(request, &connection).await }
+        })
+    };
+    let (close, closed) = oneshot::channel::<()>();
+    let service = router.into_make_service_with_connect_info::<ConnectionHandle>();
+    let server = axum::serve(ConnectionListener(listener), service).with_graceful_shutdown(async {
+        // A dropped sender means the same as a message.
+        let _ = closed.await;
+    });
+    let mut server = tokio::spawn(async move { server.await });
+    let housekeeping = tokio::spawn(housekeeping::run(services));
+    // The caller may have gone away; then its shutdown says so too.
+    let _ = ready.send(address);
+
+    tokio::select! {
+        () = shutdown => {}
+        () = gateway.stop.notified() => {}
+    }
+    housekeeping.abort();
+    gateway.lambda.shutdown().await;
+    drop(close);
+    // Connections that do not drain in time are dropped with the runtime.
+    match tokio::time::timeout(DRAIN, &mut server).await {
+        Ok(Ok(outcome)) => outcome.context("serving"),
+        Ok(Err(panic)) => Err(panic).context("serving"),
+        Err(_) => {
+            server.abort();
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! Application Auto Scaling: `winterbaume-applicationautoscaling`.
+
+mod service;
+
+pub(crate) use service::autoscaling;

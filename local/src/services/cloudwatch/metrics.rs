@@ -1,0 +1,254 @@
+//! The metric store: putting values, statistics over periods, and what metrics there are.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+use streamkit_wire::input::{flag, integer, list, number, required, text, texts, time_ms};
+use streamkit_wire::{CallError, clock};
+
+use super::series::{Series, Stats};
+use super::service::{Answer, invalid, page};
+
+/// Beyond this many metrics the one that was silent for longest goes: a runaway dimension must not fill the memory.
+const MAX_SERIES: usize = 20_000;
+const MAX_DATUMS: usize = 1_000;
+const MAX_DATAPOINTS: i64 = 100_800;
+const LIST_PAGE: usize = 500;
+
+/// Namespace, name and dimensions: what makes a metric.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Key {
+    pub(super) namespace: String,
+    pub(super) name: String,
+    /// Sorted by name.
+    pub(super) dimensions: Vec<(String, String)>,
+}
+
+impl Key {
+    pub(super) fn read(namespace: &str, input: &Value) -> Result<Self, CallError> {
+        let mut dimensions: Vec<(String, String)> = list(&input["Dimensions"])
+            .iter()
+            .filter_map(|it| Some((it["Name"].as_str()?.to_owned(), it["Value"].as_str()?.to_owned())))
+            .collect();
+        dimensions.sort();
+        Ok(Self { namespace: namespace.to_owned(), name: required(input, "MetricName")?.to_owned(), dimensions })
+    }
+
+    pub(super) fn dimensions_shown(&self) -> Value {
+        self.dimensions.iter().map(|(name, value)| json!({"Name": name, "Value": value})).collect()
+    }
+}
+
+/// All metrics.
+#[derive(Debug, Default)]
+pub(super) struct Metrics {
+    series: BTreeMap<Key, Series>,
+}
+
+impl Metrics {
+    pub(super) fn series(&self, key: &Key) -> Option<&Series> {
+        self.series.get(key)
+    }
+
+    pub(super) fn observe(&mut self, namespace: &str, metric: &str, dimension: (&str, &str), value: f64, unit: &str) {
+        let key = Key {
+            namespace: namespace.to_owned(),
+            name: metric.to_owned(),
+            dimensions: vec![(dimension.0.to_owned(), dimension.1.to_owned())],
+        };
+        self.add(key, clock::now_ms(), &Stats::of(value, 1.0), unit, false);
+    }
+
+    fn add(&mut self, key: Key, at_ms: i64, stats: &Stats, unit: &str, high_resolution: bool) {
+        if self.series.len() >= MAX_SERIES
+            && !self.series.contains_key(&key)
+            && let Some(silent) = self.series.iter().min_by_key(|(_, it)| it.latest_ms()).map(|(key, _)| key.clone())
+        {
+            self.series.remove(&silent);
+        }
+        let series = self.series.entry(key).or_default();
+        unit.clone_into(&mut series.unit);
+        series.add(at_ms, stats, high_resolution);
+    }
+
+    pub(super) fn put(&mut self, input: &Value) -> Answer {
+        let namespace = required(input, "Namespace")?;
+        let datums = list(&input["MetricData"]);
+        if datums.len() > MAX_DATUMS {
+            return Err(invalid("The parameter MetricData must not have more than 1000 members."));
+        }
+        // All are read before any is stored: AWS refuses the whole call.
+        let read: Vec<(Key, i64, Stats, &str, bool)> =
+            datums.iter().map(|datum| read_datum(namespace, datum)).collect::<Result<_, _>>()?;
+        for (key, at_ms, stats, unit, high_resolution) in read {
+            if stats.count() > 0.0 {
+                self.add(key, at_ms, &stats, unit, high_resolution);
+            }
+        }
+        Ok(json!({}))
+    }
+
+    pub(super) fn statistics(&self, input: &Value) -> Answer {
+        let key = Key::read(required(input, "Namespace")?, input)?;
+        let (start, end, period) = span(input, &input["Period"])?;
+        let plain = texts(&input["Statistics"]);
+        let extended = texts(&input["ExtendedStatistics"]);
+        if plain.is_empty() && extended.is_empty() {
+            return Err(CallError::bad(
+                "MissingParameter",
+                "At least one of the parameters Statistics and ExtendedStatistics must be specified.",
+            ));
+        }
+        let series = self.series.get(&key).filter(|series| unit_fits(input, series));
+        let mut points = Vec::new();
+        for (at, stats) in series.map(|series| series.periods(start, end, period)).unwrap_or_default() {
+            let mut point =
+                json!({"Timestamp": seconds(at), "Unit": series.map_or("None", |series| series.unit.as_str())});
+            for name in &plain {
+                point[name] = value_of(&stats, name)?;
+            }
+            if !extended.is_empty() {
+                let values: Result<Map<String, Value>, CallError> =
+                    extended.iter().map(|name| Ok((name.clone(), value_of(&stats, name)?))).collect();
+                point["ExtendedStatistics"] = Value::Object(values?);
+            }
+            points.push(point);
+        }
+        Ok(json!({"Label": key.name, "Datapoints": points}))
+    }
+
+    pub(super) fn data(&self, input: &Value) -> Answer {
+        let ascending = text(input, "ScanBy") == Some("TimestampAscending");
+        let mut results = Vec::new();
+        for query in list(&input["MetricDataQueries"]) {
+            let id = required(query, "Id")?;
+            if query["Expression"].is_string() {
+                return Err(CallError::bad(
+                    "ValidationError",
+                    "the embedded AWS has no metric math: Expression is not implemented",
+                ));
+            }
+            if flag(&query["ReturnData"]) == Some(false) {
+                continue;
+            }
+            let wanted = &query["MetricStat"];
+            let key = Key::read(required(&wanted["Metric"], "Namespace")?, &wanted["Metric"])?;
+            let (start, end, period) = span(input, &wanted["Period"])?;
+            let name = required(wanted, "Stat")?;
+            let series = self.series.get(&key).filter(|series| unit_fits(wanted, series));
+            let periods = series.map(|series| series.periods(start, end, period)).unwrap_or_default();
+            let mut points: Vec<(Value, Value)> = periods
+                .iter()
+                .map(|(at, stats)| Ok((seconds(*at), value_of(stats, name)?)))
+                .collect::<Result<_, CallError>>()?;
+            if !ascending {
+                points.reverse();
+            }
+            let (times, values): (Vec<Value>, Vec<Value>) = points.into_iter().unzip();
+            results.push(json!({
+                "Id": id,
+                "Label": text(query, "Label").unwrap_or(&key.name),
+                "Timestamps": times,
+                "Values": values,
+                "StatusCode": "Complete",
+            }));
+        }
+        Ok(json!({"MetricDataResults": results, "Messages": []}))
+    }
+
+    pub(super) fn list(&self, input: &Value) -> Value {
+        let namespace = text(input, "Namespace");
+        let name = text(input, "MetricName");
+        let dimensions = list(&input["Dimensions"]);
+        let has = |key: &Key, wanted: &Value| {
+            key.dimensions.iter().any(|(name, value)| {
+                wanted["Name"].as_str() == Some(name) && wanted["Value"].as_str().is_none_or(|it| it == value)
+            })
+        };
+        let found = self
+            .series
+            .keys()
+            .filter(|key| {
+                namespace.is_none_or(|it| it == key.namespace)
+                    && name.is_none_or(|it| it == key.name)
+                    && dimensions.iter().all(|wanted| has(key, wanted))
+            })
+            .map(
+                |key| json!({"Namespace": key.namespace, "MetricName": key.name, "Dimensions": key.dimensions_shown()}),
+            )
+            .collect();
+        page(found, "Metrics", input, LIST_PAGE)
+    }
+}
+
+fn read_datum<'a>(namespace: &str, datum: &'a Value) -> Result<(Key, i64, Stats, &'a str, bool), CallError> {
+    let key = Key::read(namespace, datum)?;
+    let at_ms = time_ms(&datum["Timestamp"]).unwrap_or_else(clock::now_ms);
+    let unit = text(datum, "Unit").unwrap_or("None");
+    let high_resolution = integer(&datum["StorageResolution"]).is_some_and(|seconds| seconds < 60);
+    let bad =
+        |what: &str| invalid(format!("The value for the parameter MetricData.{what} of {} is not a number.", key.name));
+    let stats = if let Some(value) = number(&datum["Value"]) {
+        Stats::of(value, 1.0)
+    } else if datum["Values"].is_array() {
+        let counts = list(&datum["Counts"]);
+        let mut all = Stats::default();
+        for (at, value) in list(&datum["Values"]).iter().enumerate() {
+            let count = counts.get(at).map_or(Some(1.0), number).ok_or_else(|| bad("Counts"))?;
+            all.merge(&Stats::of(number(value).ok_or_else(|| bad("Values"))?, count));
+        }
+        all
+    } else if datum["StatisticValues"].is_object() {
+        let set = &datum["StatisticValues"];
+        let member = |name: &str| number(&set[name]).ok_or_else(|| bad(name));
+        Stats::of_set(member("Sum")?, member("Minimum")?, member("Maximum")?, member("SampleCount")?)
+    } else {
+        return Err(CallError::bad(
+            "MissingParameter",
+            "At least one of the parameters MetricData.Value, Values or StatisticValues must be specified.",
+        ));
+    };
+    Ok((key, at_ms, stats, unit, high_resolution))
+}
+
+fn span(input: &Value, period: &Value) -> Result<(i64, i64, i64), CallError> {
+    let time = |name: &str| {
+        time_ms(&input[name])
+            .ok_or_else(|| CallError::bad("MissingParameter", format!("The parameter {name} is required.")))
+    };
+    let (start, end) = (time("StartTime")?, time("EndTime")?);
+    let period = integer(period).unwrap_or_default();
+    let legal = matches!(period, 1 | 5 | 10 | 20 | 30) || (period > 0 && period % 60 == 0);
+    if !legal {
+        return Err(invalid("The parameter Period must be 1, 5, 10, 20, 30 or a multiple of 60."));
+    }
+    if start >= end {
+        return Err(CallError::bad(
+            "InvalidParameterCombination",
+            "The parameter StartTime must be less than the parameter EndTime.",
+        ));
+    }
+    if (end - start) / (period * 1000) > MAX_DATAPOINTS {
+        return Err(CallError::bad(
+            "InvalidParameterCombination",
+            "You have requested more datapoints than the limit.",
+        ));
+    }
+    Ok((start, end, period * 1000))
+}
+
+fn unit_fits(input: &Value, series: &Series) -> bool {
+    text(input, "Unit").is_none_or(|unit| unit == series.unit)
+}
+
+fn value_of(stats: &Stats, name: &str) -> Answer {
+    let value = stats.get(name).ok_or_else(|| invalid(format!("The statistic {name} is not supported.")))?;
+    Ok(json!(value))
+}
+
+/// Epoch seconds, as times are in the tree.
+pub(super) fn seconds(ms: i64) -> Value {
+    #[expect(clippy::cast_precision_loss, reason = "epoch milliseconds are far below 2^52")]
+    let seconds = ms as f64 / 1000.0;
+    json!(seconds)
+}

@@ -1,0 +1,168 @@
+//! What a metric alarm asks of its metric, read from `PutMetricAlarm`.
+
+use serde_json::Value;
+use streamkit_wire::CallError;
+use streamkit_wire::input::{flag, integer, list, number, required, text};
+
+use super::metrics::Key;
+use super::service::invalid;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Comparison {
+    Greater,
+    GreaterOrEqual,
+    Less,
+    LessOrEqual,
+}
+
+impl Comparison {
+    fn parse(name: &str) -> Option<Self> {
+        Some(match name {
+            "GreaterThanThreshold" => Self::Greater,
+            "GreaterThanOrEqualToThreshold" => Self::GreaterOrEqual,
+            "LessThanThreshold" => Self::Less,
+            "LessThanOrEqualToThreshold" => Self::LessOrEqual,
+            _ => return None,
+        })
+    }
+
+    pub(super) fn breaches(self, value: f64, threshold: f64) -> bool {
+        match self {
+            Self::Greater => value > threshold,
+            Self::GreaterOrEqual => value >= threshold,
+            Self::Less => value < threshold,
+            Self::LessOrEqual => value <= threshold,
+        }
+    }
+
+    /// Whether more values in a period can only push it further over the threshold.
+    pub(super) fn upwards(self) -> bool {
+        matches!(self, Self::Greater | Self::GreaterOrEqual)
+    }
+
+    pub(super) fn words(self) -> &'static str {
+        match self {
+            Self::Greater => "greater than",
+            Self::GreaterOrEqual => "greater than or equal to",
+            Self::Less => "less than",
+            Self::LessOrEqual => "less than or equal to",
+        }
+    }
+}
+
+/// What an absent data point counts as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Missing {
+    Unknown,
+    Ignore,
+    Breaching,
+    NotBreaching,
+}
+
+impl Missing {
+    fn parse(name: &str) -> Option<Self> {
+        Some(match name {
+            "missing" => Self::Unknown,
+            "ignore" => Self::Ignore,
+            "breaching" => Self::Breaching,
+            "notBreaching" => Self::NotBreaching,
+            _ => return None,
+        })
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Rule {
+    /// None for metric math, which is kept but not evaluated.
+    pub(super) metric: Option<Key>,
+    pub(super) statistic: String,
+    pub(super) unit: Option<String>,
+    pub(super) period_ms: i64,
+    pub(super) periods: usize,
+    pub(super) datapoints: usize,
+    pub(super) threshold: f64,
+    pub(super) comparison: Comparison,
+    pub(super) missing: Missing,
+}
+
+impl Rule {
+    pub(super) fn read(input: &Value) -> Result<Self, CallError> {
+        let comparison = required(input, "ComparisonOperator")?;
+        let comparison = Comparison::parse(comparison).ok_or_else(|| {
+            invalid(format!("The comparison operator {comparison} is not supported by the embedded AWS."))
+        })?;
+        let threshold = number(&input["Threshold"])
+            .ok_or_else(|| CallError::bad("MissingParameter", "The parameter Threshold is required."))?;
+        let periods = positive(input, "EvaluationPeriods")?
+            .ok_or_else(|| CallError::bad("MissingParameter", "The parameter EvaluationPeriods is required."))?;
+        let datapoints = positive(input, "DatapointsToAlarm")?.unwrap_or(periods);
+        if datapoints > periods {
+            return Err(invalid("DatapointsToAlarm must not be greater than EvaluationPeriods."));
+        }
+        let missing = text(input, "TreatMissingData").unwrap_or("missing");
+        let missing = Missing::parse(missing)
+            .ok_or_else(|| invalid(format!("The option {missing} for TreatMissingData is not valid.")))?;
+        let source = Source::read(input)?;
+        let legal = matches!(source.period, 10 | 20 | 30) || (source.period > 0 && source.period % 60 == 0);
+        if source.metric.is_some() && !legal {
+            return Err(invalid("The parameter Period must be 10, 20, 30 or a multiple of 60."));
+        }
+        Ok(Self {
+            metric: source.metric,
+            statistic: source.statistic,
+            unit: source.unit,
+            period_ms: source.period.max(1) * 1000,
+            periods,
+            datapoints,
+            threshold,
+            comparison,
+            missing,
+        })
+    }
+}
+
+/// Where an alarm's values come from: its own members, or the one query of `Metrics` that returns data.
+struct Source {
+    metric: Option<Key>,
+    statistic: String,
+    unit: Option<String>,
+    period: i64,
+}
+
+impl Source {
+    fn read(input: &Value) -> Result<Self, CallError> {
+        let queries = list(&input["Metrics"]);
+        if queries.is_empty() {
+            let statistic = text(input, "Statistic").or_else(|| text(input, "ExtendedStatistic")).ok_or_else(|| {
+                CallError::bad("MissingParameter", "One of the parameters Statistic and ExtendedStatistic is required.")
+            })?;
+            return Ok(Self {
+                metric: Some(Key::read(required(input, "Namespace")?, input)?),
+                statistic: statistic.to_owned(),
+                unit: text(input, "Unit").map(str::to_owned),
+                period: integer(&input["Period"]).unwrap_or_default(),
+            });
+        }
+        let returned = queries.iter().find(|query| flag(&query["ReturnData"]).unwrap_or(true));
+        let stat = returned.map_or(&Value::Null, |query| &query["MetricStat"]);
+        let metric = if stat.is_object() {
+            Some(Key::read(required(&stat["Metric"], "Namespace")?, &stat["Metric"])?)
+        } else {
+            None
+        };
+        Ok(Self {
+            metric,
+            statistic: text(stat, "Stat").unwrap_or_default().to_owned(),
+            unit: text(stat, "Unit").map(str::to_owned),
+            period: integer(&stat["Period"]).unwrap_or_default(),
+        })
+    }
+}
+
+fn positive(input: &Value, name: &str) -> Result<Option<usize>, CallError> {
+    match integer(&input[name]) {
+        None => Ok(None),
+        Some(number) if number > 0 => Ok(usize::try_from(number).ok()),
+        Some(_) => Err(invalid(format!("The parameter {name} must be greater than 0."))),
+    }
+}

@@ -1,0 +1,5 @@
+//! AWS KMS: `winterbaume-kms`.
+
+mod service;
+
+pub(crate) use service::kms;

@@ -1,0 +1,239 @@
+//! Log groups, and the operations on them and their streams.
+
+use std::collections::BTreeMap;
+
+use parking_lot::{Mutex, MutexGuard};
+use serde_json::{Value, json};
+use streamkit_wire::input::{integer, list, map_pairs, text};
+use streamkit_wire::{Call, CallError, clock};
+
+use super::events;
+use super::events::Stream;
+use crate::services::service::{AwsService, BoxFuture};
+
+pub(super) const PAGE: usize = 50;
+/// The retention periods that AWS accepts, in days.
+const RETENTIONS: [i64; 22] =
+    [1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653];
+
+/// All log groups of the account.
+pub(crate) struct Logs {
+    pub(super) scope: String,
+    groups: Mutex<BTreeMap<String, Group>>,
+}
+
+#[derive(Default)]
+struct Group {
+    created_ms: i64,
+    retention_days: Option<i64>,
+    kms_key: Option<String>,
+    class: String,
+    tags: BTreeMap<String, String>,
+    pub(super) streams: BTreeMap<String, Stream>,
+}
+
+pub(super) type Answer = Result<Value, CallError>;
+
+impl AwsService for Logs {
+    fn run<'a>(&'a self, call: &'a Call, input: Value) -> BoxFuture<'a, Result<Value, CallError>> {
+        Box::pin(async move { self.call(&call.operation, &input) })
+    }
+
+    fn housekeeping(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            self.expire_events();
+        })
+    }
+}
+
+impl Logs {
+    pub(crate) fn new(region: &str, account: &str) -> Self {
+        Self { scope: format!("arn:aws:logs:{region}:{account}:log-group:"), groups: Mutex::default() }
+    }
+
+    /// Runs one operation; members are named as in the API (camel case).
+    pub(crate) fn call(&self, operation: &str, input: &Value) -> Answer {
+        match operation {
+            "CreateLogGroup" => self.create(input),
+            "DeleteLogGroup" => {
+                let name = self.group_name(input)?;
+                self.groups().remove(&name).map(|_| json!({})).ok_or_else(no_group)
+            }
+            "DescribeLogGroups" => Ok(self.describe(input)),
+            "PutRetentionPolicy" => {
+                let days = integer(&input["retentionInDays"]).unwrap_or_default();
+                if !RETENTIONS.contains(&days) {
+                    return Err(invalid("retentionInDays is not one of the periods that CloudWatch Logs has"));
+                }
+                self.with(input, |group| {
+                    group.retention_days = Some(days);
+                    Ok(json!({}))
+                })
+            }
+            "DeleteRetentionPolicy" => self.with(input, |group| {
+                group.retention_days = None;
+                Ok(json!({}))
+            }),
+            "AssociateKmsKey" => self.with(input, |group| {
+                group.kms_key = text(input, "kmsKeyId").map(str::to_owned);
+                Ok(json!({}))
+            }),
+            "DisassociateKmsKey" => self.with(input, |group| {
+                group.kms_key = None;
+                Ok(json!({}))
+            }),
+            "ListTagsForResource" | "ListTagsLogGroup" => self.with(input, |group| Ok(json!({"tags": group.tags}))),
+            "TagResource" | "TagLogGroup" => self.with(input, |group| {
+                group.tags.extend(map_pairs(&input["tags"]));
+                Ok(json!({}))
+            }),
+            "UntagResource" | "UntagLogGroup" => self.with(input, |group| {
+                // The classic call says "tags" where the newer one says "tagKeys".
+                let keys = list(&input["tagKeys"]).iter().chain(list(&input["tags"]));
+                keys.filter_map(Value::as_str).for_each(|key| {
+                    group.tags.remove(key);
+                });
+                Ok(json!({}))
+            }),
+            "CreateLogStream" => {
+                let stream = required(input, "logStreamName")?.to_owned();
+                self.with(input, |group| {
+                    if group.streams.contains_key(&stream) {
+                        return Err(exists("The specified log stream already exists"));
+                    }
+                    group.streams.insert(stream, Stream::new());
+                    Ok(json!({}))
+                })
+            }
+            "DeleteLogStream" => {
+                let stream = required(input, "logStreamName")?;
+                self.with(input, |group| group.streams.remove(stream).map(|_| json!({})).ok_or_else(no_stream))
+            }
+            "DescribeLogStreams" => {
+                let scope = format!("{}{}", self.scope, self.group_name(input)?);
+                self.with(input, |group| Ok(events::describe_streams(&group.streams, &scope, input)))
+            }
+            "PutLogEvents" => {
+                let stream = required(input, "logStreamName")?;
+                self.with(input, |group| group.streams.get_mut(stream).ok_or_else(no_stream)?.put(input))
+            }
+            "GetLogEvents" => {
+                let stream = required(input, "logStreamName")?;
+                self.with(input, |group| Ok(group.streams.get(stream).ok_or_else(no_stream)?.get(input)))
+            }
+            "FilterLogEvents" => self.with(input, |group| events::filter(&group.streams, input)),
+            // Not offered, and empty is what a group without them answers.
+            "DescribeMetricFilters" => Ok(json!({"metricFilters": []})),
+            "DescribeSubscriptionFilters" => Ok(json!({"subscriptionFilters": []})),
+            _ => Err(CallError::unknown_operation("logs", operation)),
+        }
+    }
+
+    /// Drops events that are past their group's retention.
+    pub(crate) fn expire_events(&self) {
+        const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+        let now = clock::now_ms();
+        for group in self.groups().values_mut() {
+            if let Some(days) = group.retention_days {
+                group.streams.values_mut().for_each(|stream| stream.expire(now - days * DAY_MS));
+            }
+        }
+    }
+
+    fn groups(&self) -> MutexGuard<'_, BTreeMap<String, Group>> {
+        self.groups.lock()
+    }
+
+    /// A group is named by name, or by ARN with or without the trailing `:*`.
+    fn group_name(&self, input: &Value) -> Result<String, CallError> {
+        let given = ["logGroupName", "logGroupIdentifier", "resourceArn"].iter().find_map(|name| text(input, name));
+        let given = given.ok_or_else(|| invalid("logGroupName is required"))?;
+        Ok(given.strip_prefix(&self.scope).unwrap_or(given).trim_end_matches(":*").to_owned())
+    }
+
+    fn with(&self, input: &Value, act: impl FnOnce(&mut Group) -> Answer) -> Answer {
+        let name = self.group_name(input)?;
+        act(self.groups().get_mut(&name).ok_or_else(no_group)?)
+    }
+
+    fn create(&self, input: &Value) -> Answer {
+        let name = required(input, "logGroupName")?;
+        let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"_-/.#".contains(&byte);
+        if name.len() > 512 || !name.bytes().all(legal) {
+            return Err(invalid("logGroupName must match [\\.\\-_/#A-Za-z0-9]+ and have at most 512 characters"));
+        }
+        let mut groups = self.groups();
+        if groups.contains_key(name) {
+            return Err(exists("The specified log group already exists"));
+        }
+        let group = Group {
+            created_ms: clock::now_ms(),
+            kms_key: text(input, "kmsKeyId").map(str::to_owned),
+            class: text(input, "logGroupClass").unwrap_or("STANDARD").to_owned(),
+            tags: map_pairs(&input["tags"]).collect(),
+            ..Group::default()
+        };
+        groups.insert(name.to_owned(), group);
+        Ok(json!({}))
+    }
+
+    fn describe(&self, input: &Value) -> Value {
+        let prefix = text(input, "logGroupNamePrefix").unwrap_or_default();
+        let part = text(input, "logGroupNamePattern").unwrap_or_default();
+        let after = text(input, "nextToken").unwrap_or_default();
+        let limit = integer(&input["limit"]).and_then(|limit| usize::try_from(limit).ok()).unwrap_or(PAGE);
+        let groups = self.groups();
+        let mut found = groups
+            .iter()
+            .filter(|(name, _)| name.starts_with(prefix) && name.contains(part) && name.as_str() > after)
+            .peekable();
+        let mut shown = Vec::new();
+        let mut last = "";
+        while shown.len() < limit
+            && let Some((name, group)) = found.next()
+        {
+            last = name;
+            let mut description = json!({
+                "logGroupName": name,
+                "arn": format!("{}{name}:*", self.scope),
+                "logGroupArn": format!("{}{name}", self.scope),
+                "creationTime": group.created_ms,
+                "metricFilterCount": 0,
+                "storedBytes": group.streams.values().map(Stream::bytes).sum::<usize>(),
+                "logGroupClass": group.class,
+            });
+            if let Some(days) = group.retention_days {
+                description["retentionInDays"] = days.into();
+            }
+            if let Some(key) = &group.kms_key {
+                description["kmsKeyId"] = Value::String(key.clone());
+            }
+            shown.push(description);
+        }
+        let mut answer = json!({"logGroups": shown});
+        if found.peek().is_some() {
+            answer["nextToken"] = Value::String(last.to_owned());
+        }
+        answer
+    }
+}
+
+fn required<'a>(input: &'a Value, name: &str) -> Result<&'a str, CallError> {
+    text(input, name).ok_or_else(|| invalid(&format!("{name} is required")))
+}
+
+pub(super) fn invalid(message: &str) -> CallError {
+    CallError::bad("InvalidParameterException", message)
+}
+
+fn exists(message: &str) -> CallError {
+    CallError::bad("ResourceAlreadyExistsException", message)
+}
+
+fn no_group() -> CallError {
+    CallError::bad("ResourceNotFoundException", "The specified log group does not exist.")
+}
+
+fn no_stream() -> CallError {
+    CallError::bad("ResourceNotFoundException", "The specified log stream does not exist.")
+}

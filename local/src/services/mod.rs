@@ -1,0 +1,21 @@
+//! The services of the embedded AWS, a folder for each: `service.rs` in it is the service, beside it what it consists of.
+
+mod autoscaling;
+mod cloudwatch;
+mod dynamodb;
+mod iam;
+mod kinesis;
+mod kms;
+mod lambda;
+mod logs;
+mod passing_states;
+mod registry;
+mod s3;
+mod service;
+mod sns;
+mod sqs;
+mod sts;
+mod winterbaume;
+
+pub(crate) use lambda::ports as lambda_ports;
+pub(crate) use registry::Services;

@@ -1,0 +1,337 @@
+//! Topics and subscriptions, the operations on them, and delivery.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use parking_lot::{Mutex, MutexGuard};
+use serde_json::{Map, Value, json};
+use streamkit_wire::arn::is_fifo;
+use streamkit_wire::input::{list, map_pairs, required, tag_pairs, text};
+use streamkit_wire::{Call, CallError};
+use uuid::Uuid;
+
+use super::message::{Published, invalid};
+use super::subscription::Subscription;
+use super::topics;
+use super::topics::Topic;
+use crate::services::service::{AwsService, BoxFuture};
+use crate::services::sqs::Sqs;
+
+/// The functions that subscribe to topics.
+pub(crate) trait Functions: Send + Sync {
+    /// Invokes a function, named by its ARN, asynchronously; `false` when there is none of that name.
+    fn invoke(&self, arn: &str, event: Bytes) -> bool;
+}
+
+/// All topics and subscriptions of the account.
+pub(crate) struct Sns {
+    pub(super) region: String,
+    account: String,
+    pub(super) sqs: Arc<Sqs>,
+    functions: Arc<dyn Functions>,
+    pub(super) topics: Mutex<BTreeMap<String, Topic>>,
+}
+
+/// What a subscriber who has not answered its confirmation mail is listed as.
+const PENDING: &str = "PendingConfirmation";
+const PAGE: usize = 100;
+
+type Answer = Result<Value, CallError>;
+
+impl AwsService for Sns {
+    fn run<'a>(&'a self, call: &'a Call, input: Value) -> BoxFuture<'a, Result<Value, CallError>> {
+        Box::pin(async move { self.call(&call.operation, &input) })
+    }
+}
+
+impl Sns {
+    pub(crate) fn new(region: &str, account: &str, sqs: Arc<Sqs>, functions: Arc<dyn Functions>) -> Self {
+        Self { region: region.to_owned(), account: account.to_owned(), sqs, functions, topics: Mutex::default() }
+    }
+
+    /// Runs one operation; members are named as in SNS's API.
+    pub(crate) fn call(&self, operation: &str, input: &Value) -> Answer {
+        match operation {
+            "CreateTopic" => self.create(input),
+            "DeleteTopic" => {
+                // Deleting what is not there is no error.
+                self.topics().remove(required(input, "TopicArn")?);
+                Ok(json!({}))
+            }
+            "ListTopics" => Ok(self.list_topics(input)),
+            "GetTopicAttributes" => self.with(input, "TopicArn", |topic| Ok(json!({"Attributes": topic.attributes()}))),
+            "SetTopicAttributes" => {
+                let name = required(input, "AttributeName")?;
+                let value = input["AttributeValue"].as_str().unwrap_or_default();
+                self.with(input, "TopicArn", |topic| topic.set(name, value).map(|()| json!({})))
+            }
+            "ListTagsForResource" => self.with(input, "ResourceArn", |topic| {
+                let tags: Vec<Value> =
+                    topic.tags.iter().map(|(key, value)| json!({"Key": key, "Value": value})).collect();
+                Ok(json!({"Tags": tags}))
+            }),
+            "TagResource" => self.with(input, "ResourceArn", |topic| {
+                topic.tags.extend(tag_pairs(&input["Tags"]));
+                Ok(json!({}))
+            }),
+            "UntagResource" => self.with(input, "ResourceArn", |topic| {
+                list(&input["TagKeys"]).iter().filter_map(Value::as_str).for_each(|key| {
+                    topic.tags.remove(key);
+                });
+                Ok(json!({}))
+            }),
+            "Subscribe" => self.subscribe(input),
+            "Unsubscribe" => self.unsubscribe(input),
+            "ListSubscriptions" => {
+                let topics = self.topics();
+                Ok(page(
+                    topics.values().flat_map(|topic| &topic.subscriptions).map(shown).collect(),
+                    "Subscriptions",
+                    input,
+                ))
+            }
+            "ListSubscriptionsByTopic" => self.with(input, "TopicArn", |topic| {
+                Ok(page(topic.subscriptions.iter().map(shown).collect(), "Subscriptions", input))
+            }),
+            "GetSubscriptionAttributes" => {
+                self.with_subscription(input, |subscription| Ok(json!({"Attributes": subscription.attributes()})))
+            }
+            "SetSubscriptionAttributes" => {
+                let name = required(input, "AttributeName")?;
+                let value = input["AttributeValue"].as_str().unwrap_or_default();
+                let change = [(name.to_owned(), value.to_owned())];
+                self.with_subscription(input, |subscription| match subscription.set(&change) {
+                    Ok(()) => Ok(json!({})),
+                    Err(why) => Err(invalid(&why)),
+                })
+            }
+            "Publish" => self.publish(input),
+            "PublishBatch" => self.publish_batch(input),
+            _ => Err(CallError::unknown_operation("sns", operation)),
+        }
+    }
+
+    pub(super) fn topics(&self) -> MutexGuard<'_, BTreeMap<String, Topic>> {
+        self.topics.lock()
+    }
+
+    pub(super) fn with(&self, input: &Value, member: &str, act: impl FnOnce(&mut Topic) -> Answer) -> Answer {
+        let arn = required(input, member)?;
+        if arn.split(':').count() != 6 {
+            return Err(invalid(&format!("{member} Reason: not an ARN: {arn}")));
+        }
+        let code = if member == "ResourceArn" { "ResourceNotFound" } else { "NotFound" };
+        let message = if member == "ResourceArn" { "Resource does not exist" } else { "Topic does not exist" };
+        act(self.topics().get_mut(arn).ok_or_else(|| CallError::new(404, code, message))?)
+    }
+
+    fn with_subscription(&self, input: &Value, act: impl FnOnce(&mut Subscription) -> Answer) -> Answer {
+        let arn = required(input, "SubscriptionArn")?;
+        let mut topics = self.topics();
+        let found = topics.values_mut().flat_map(|topic| &mut topic.subscriptions).find(|it| it.arn == arn);
+        act(found.ok_or_else(|| CallError::new(404, "NotFound", "Subscription does not exist"))?)
+    }
+
+    fn create(&self, input: &Value) -> Answer {
+        let name = required(input, "Name")?;
+        topics::check_name(name)?;
+        let fifo = map_pairs(&input["Attributes"]).any(|(name, value)| name == "FifoTopic" && value == "true");
+        if fifo != is_fifo(name) {
+            return Err(invalid(
+                "Topic Name Reason: Fifo Topic names must end with .fifo and must be made up of only uppercase and lowercase ASCII letters, numbers, underscores, and hyphens, and must be between 1 and 256 characters long.",
+            ));
+        }
+        let arn = format!("arn:aws:sns:{}:{}:{name}", self.region, self.account);
+        let mut topics = self.topics();
+        if topics.contains_key(&arn) {
+            // AWS takes a second CreateTopic as a read, unless it would change something.
+            let topic = &topics[&arn];
+            if tag_pairs(&input["Tags"]).any(|(key, value)| topic.tags.get(&key) != Some(&value)) {
+                return Err(invalid("Tags Reason: Topic already exists with different tags"));
+            }
+        } else {
+            let mut topic = Topic::new(arn.clone(), &self.account);
+            for (name, value) in map_pairs(&input["Attributes"]) {
+                topic.set(&name, &value)?;
+            }
+            topic.tags.extend(tag_pairs(&input["Tags"]));
+            topics.insert(arn.clone(), topic);
+        }
+        Ok(json!({"TopicArn": arn}))
+    }
+
+    fn list_topics(&self, input: &Value) -> Value {
+        let arns = self.topics().keys().map(|arn| json!({"TopicArn": arn})).collect();
+        page(arns, "Topics", input)
+    }
+
+    fn subscribe(&self, input: &Value) -> Answer {
+        let protocol = required(input, "Protocol")?;
+        let endpoint = required(input, "Endpoint")?;
+        let wants_arn = streamkit_wire::input::flag(&input["ReturnSubscriptionArn"]).unwrap_or_default();
+        let attributes: Vec<_> = map_pairs(&input["Attributes"]).collect();
+        self.with(input, "TopicArn", |topic| {
+            let known = topic.subscriptions.iter().find(|it| it.protocol == protocol && it.endpoint == endpoint);
+            let (arn, pending) = if let Some(known) = known {
+                if !known.has(&attributes) {
+                    return Err(invalid("Attributes Reason: Subscription already exists with different attributes"));
+                }
+                (known.arn.clone(), known.pending)
+            } else {
+                let mut new = Subscription::new(&topic.arn, protocol, endpoint, &self.account)?;
+                new.set(&attributes).map_err(|why| invalid(&format!("Attributes Reason: {why}")))?;
+                let answer = (new.arn.clone(), new.pending);
+                topic.subscriptions.push(new);
+                answer
+            };
+            let shown = if pending && !wants_arn { "pending confirmation".to_owned() } else { arn };
+            Ok(json!({"SubscriptionArn": shown}))
+        })
+    }
+
+    fn unsubscribe(&self, input: &Value) -> Answer {
+        let arn = required(input, "SubscriptionArn")?;
+        if arn.split(':').count() < 7 {
+            return Err(invalid("SubscriptionArn Reason: not an ARN"));
+        }
+        let mut topics = self.topics();
+        for topic in topics.values_mut() {
+            if topic.subscriptions.iter().any(|it| it.arn == arn && it.pending) {
+                return Err(invalid("SubscriptionArn Reason: This subscription is pending confirmation"));
+            }
+            topic.subscriptions.retain(|it| it.arn != arn);
+        }
+        Ok(json!({}))
+    }
+
+    fn publish(&self, input: &Value) -> Answer {
+        let target = text(input, "TopicArn").or_else(|| text(input, "TargetArn"));
+        let target = target.ok_or_else(|| invalid("TopicArn or TargetArn Reason: no value for required parameter"))?;
+        let message = Published::read(target, input)?;
+        let id = message.id.clone();
+        let sequence = self.send(target, message)?;
+        Ok(json!({ "MessageId": id, "SequenceNumber": sequence }))
+    }
+
+    fn publish_batch(&self, input: &Value) -> Answer {
+        const MAX_ENTRIES: usize = 10;
+        let arn = required(input, "TopicArn")?;
+        let entries = list(&input["PublishBatchRequestEntries"]);
+        if !self.topics().contains_key(arn) {
+            return Err(missing_topic());
+        }
+        if entries.is_empty() {
+            return Err(CallError::bad("EmptyBatchRequest", "The batch request doesn't contain any entries."));
+        }
+        if entries.len() > MAX_ENTRIES {
+            return Err(CallError::bad(
+                "TooManyEntriesInBatchRequest",
+                "The batch request contains more entries than permissible.",
+            ));
+        }
+        let ids: BTreeSet<_> = entries.iter().filter_map(|entry| entry["Id"].as_str()).collect();
+        if ids.len() < entries.len() {
+            return Err(CallError::bad(
+                "BatchEntryIdsNotDistinct",
+                "Two or more batch entries in the request have the same Id.",
+            ));
+        }
+        let (mut successful, mut failed) = (Vec::new(), Vec::new());
+        for entry in entries {
+            let sent = Published::read(arn, entry).and_then(|message| {
+                let id = message.id.clone();
+                Ok((id, self.send(arn, message)?))
+            });
+            match sent {
+                Ok((id, sequence)) => {
+                    successful.push(json!({ "Id": entry["Id"], "MessageId": id, "SequenceNumber": sequence }));
+                }
+                Err(error) => failed.push(json!({
+                    "Id": entry["Id"], "Code": error.code, "Message": error.message, "SenderFault": true,
+                })),
+            }
+        }
+        Ok(json!({"Successful": successful, "Failed": failed}))
+    }
+
+    /// Publishes from inside, e.g. for an alarm; a topic that is gone is no concern of the publisher.
+    pub(crate) fn notify(&self, topic: &str, subject: &str, message: &str) {
+        let input = json!({"Subject": subject, "Message": message});
+        if let Ok(message) = Published::read(topic, &input) {
+            let _ = self.send(topic, message);
+        }
+    }
+
+    /// Delivers to all who want it; gives back the sequence number that a message of a FIFO topic has.
+    fn send(&self, topic: &str, mut message: Published) -> Result<Option<String>, CallError> {
+        // Copied out, so that nothing else is locked under topics.
+        let (subscriptions, sequence) = {
+            let mut topics = self.topics();
+            let topic = topics.get_mut(topic).ok_or_else(missing_topic)?;
+            topic.complete(&mut message)?;
+            (topic.subscriptions.clone(), topic.next_sequence())
+        };
+        for subscription in subscriptions.iter().filter(|it| it.wants(&message)) {
+            self.deliver(subscription, &message);
+        }
+        Ok(sequence)
+    }
+
+    /// Hands a message to a queue or function; if that is gone, to the subscription's dead letter queue.
+    fn deliver(&self, subscription: &Subscription, message: &Published) {
+        let delivered = match subscription.protocol.as_str() {
+            "sqs" => message
+                .for_queue(subscription, &self.region)
+                .is_some_and(|request| self.sqs.deliver(&subscription.endpoint, request).is_ok()),
+            "lambda" => {
+                let event = Bytes::from(message.for_function(subscription, &self.region).to_string());
+                self.functions.invoke(&subscription.endpoint, event)
+            }
+            // Nobody is there to answer a confirmation, call a phone, or read mail.
+            _ => true,
+        };
+        if !delivered
+            && let Some(queue) = subscription.dead_letters()
+            && let Some(request) = message.for_queue(subscription, &self.region)
+        {
+            // Without its dead letter queue the message is lost, as it is in AWS.
+            let _ = self.sqs.deliver(&queue, request);
+        }
+    }
+}
+
+fn missing_topic() -> CallError {
+    CallError::new(404, "NotFound", "Topic does not exist")
+}
+
+pub(super) fn texts<const N: usize>(pairs: [(&str, String); N]) -> Map<String, Value> {
+    pairs.into_iter().map(|(name, value)| (name.to_owned(), Value::String(value))).collect()
+}
+
+fn shown(subscription: &Subscription) -> Value {
+    json!({
+        "SubscriptionArn": if subscription.pending { PENDING } else { &subscription.arn },
+        "Owner": subscription.owner,
+        "Protocol": subscription.protocol,
+        "Endpoint": subscription.endpoint,
+        "TopicArn": subscription.topic,
+    })
+}
+
+/// One page of a list; the token is the index that the next page starts at.
+fn page(items: Vec<Value>, name: &str, input: &Value) -> Value {
+    let start: usize = text(input, "NextToken").and_then(|token| token.parse().ok()).unwrap_or_default();
+    let more = items.len() > start + PAGE;
+    let items: Vec<Value> = items.into_iter().skip(start).take(PAGE).collect();
+    let mut answer = json!({name: items});
+    if more {
+        answer["NextToken"] = Value::String((start + PAGE).to_string());
+    }
+    answer
+}
+
+/// A fresh id in AWS's form.
+pub(super) fn new_id() -> String {
+    Uuid::new_v4().to_string()
+}

@@ -1,0 +1,180 @@
+//! A topic: its subscriptions, and its attributes as AWS gives them back.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+use streamkit_wire::CallError;
+use streamkit_wire::arn::is_fifo;
+
+use super::message::{Published, invalid};
+use super::service::texts;
+use super::subscription::Subscription;
+
+const TOPIC_SETTINGS: [&str; 12] = [
+    "DisplayName",
+    "Policy",
+    "DeliveryPolicy",
+    "KmsMasterKeyId",
+    "TracingConfig",
+    "SignatureVersion",
+    "FifoTopic",
+    "ContentBasedDeduplication",
+    "ArchivePolicy",
+    "FifoThroughputScope",
+    "DataProtectionPolicy",
+    "MaximumMessageSize",
+];
+pub(super) struct Topic {
+    pub(super) arn: String,
+    pub(super) tags: BTreeMap<String, String>,
+    pub(super) subscriptions: Vec<Subscription>,
+    owner: String,
+    settings: BTreeMap<String, String>,
+    sequence: u64,
+}
+
+pub(super) fn check_name(name: &str) -> Result<(), CallError> {
+    let stem = name.strip_suffix(".fifo").unwrap_or(name);
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    if name.len() <= 256 && !stem.is_empty() && stem.bytes().all(legal) {
+        return Ok(());
+    }
+    Err(invalid("Topic Name"))
+}
+
+impl Topic {
+    pub(super) fn new(arn: String, owner: &str) -> Self {
+        Self {
+            arn,
+            tags: BTreeMap::new(),
+            subscriptions: Vec::new(),
+            owner: owner.to_owned(),
+            settings: BTreeMap::new(),
+            sequence: 0,
+        }
+    }
+
+    pub(super) fn set(&mut self, name: &str, value: &str) -> Result<(), CallError> {
+        // `SQSFailureFeedbackRoleArn` and its many siblings: stored, nothing is logged.
+        let feedback = ["SuccessFeedbackRoleArn", "SuccessFeedbackSampleRate", "FailureFeedbackRoleArn"];
+        let known = TOPIC_SETTINGS.contains(&name) || feedback.iter().any(|suffix| name.ends_with(suffix));
+        set(&mut self.settings, known, name, value)
+    }
+
+    pub(super) fn attributes(&self) -> Map<String, Value> {
+        let confirmed = self.subscriptions.iter().filter(|it| !it.pending).count();
+        let mut all = texts([
+            ("TopicArn", self.arn.clone()),
+            ("Owner", self.owner.clone()),
+            ("DisplayName", String::new()),
+            ("SubscriptionsConfirmed", confirmed.to_string()),
+            ("SubscriptionsPending", (self.subscriptions.len() - confirmed).to_string()),
+            ("SubscriptionsDeleted", "0".to_owned()),
+            ("Policy", self.default_policy()),
+            ("EffectiveDeliveryPolicy", self.effective_delivery().to_string()),
+        ]);
+        if self.fifo() {
+            all.extend(texts([
+                ("FifoTopic", "true".to_owned()),
+                ("ContentBasedDeduplication", "false".to_owned()),
+                ("FifoThroughputScope", "Topic".to_owned()),
+            ]));
+        }
+        all.extend(self.settings.iter().map(|(name, value)| (name.clone(), Value::String(value.clone()))));
+        all
+    }
+
+    pub(super) fn fifo(&self) -> bool {
+        is_fifo(&self.arn)
+    }
+
+    /// Gives a message of a FIFO topic what it needs, or says what is missing.
+    pub(super) fn complete(&self, message: &mut Published) -> Result<(), CallError> {
+        if !self.fifo() {
+            return Ok(());
+        }
+        if message.group.is_none() {
+            return Err(invalid("The MessageGroupId parameter is required for FIFO topics"));
+        }
+        if message.deduplication.is_none() {
+            if self.settings.get("ContentBasedDeduplication").is_none_or(|on| on != "true") {
+                return Err(invalid(
+                    "The topic should either have ContentBasedDeduplication enabled or MessageDeduplicationId provided explicitly",
+                ));
+            }
+            message.deduplication = Some(message.digest());
+        }
+        Ok(())
+    }
+
+    /// The number of the next message; standard topics have none.
+    pub(super) fn next_sequence(&mut self) -> Option<String> {
+        self.sequence += 1;
+        self.fifo().then(|| format!("1{:019}", self.sequence))
+    }
+
+    fn effective_delivery(&self) -> Value {
+        let mut effective = default_delivery();
+        if let Some(given) = self.settings.get("DeliveryPolicy").and_then(|text| serde_json::from_str(text).ok()) {
+            overlay(&mut effective, given);
+        }
+        effective
+    }
+
+    fn default_policy(&self) -> String {
+        json!({
+            "Version": "2008-10-17",
+            "Id": "__default_policy_ID",
+            "Statement": [{
+                "Sid": "__default_statement_ID",
+                "Effect": "Allow",
+                "Principal": {"AWS": "*"},
+                "Action": [
+                    "SNS:GetTopicAttributes", "SNS:SetTopicAttributes", "SNS:AddPermission", "SNS:RemovePermission",
+                    "SNS:DeleteTopic", "SNS:Subscribe", "SNS:ListSubscriptionsByTopic", "SNS:Publish",
+                ],
+                "Resource": self.arn,
+                "Condition": {"StringEquals": {"AWS:SourceOwner": self.owner}},
+            }],
+        })
+        .to_string()
+    }
+}
+
+fn set(settings: &mut BTreeMap<String, String>, known: bool, name: &str, value: &str) -> Result<(), CallError> {
+    if !known {
+        return Err(invalid("AttributeName"));
+    }
+    if name.ends_with("Policy") && !value.is_empty() && serde_json::from_str::<Value>(value).is_err() {
+        return Err(invalid(name));
+    }
+    if value.is_empty() {
+        settings.remove(name);
+    } else {
+        settings.insert(name.to_owned(), value.to_owned());
+    }
+    Ok(())
+}
+
+fn default_delivery() -> Value {
+    json!({"http": {
+        "defaultHealthyRetryPolicy": {
+            "minDelayTarget": 20, "maxDelayTarget": 20, "numRetries": 3, "numMaxDelayRetries": 0,
+            "numNoDelayRetries": 0, "numMinDelayRetries": 0, "backoffFunction": "linear",
+        },
+        "disableSubscriptionOverrides": false,
+        "defaultRequestPolicy": {"headerContentType": "text/plain; charset=UTF-8"},
+    }})
+}
+
+/// Puts the members of one document over those of another.
+fn overlay(under: &mut Value, over: Value) {
+    match (under, over) {
+        (Value::Object(under), Value::Object(over)) => {
+            for (name, value) in over {
+                overlay(under.entry(name).or_insert(Value::Null), value);
+            }
+        }
+        (under, over) => *under = over,
+    }
+}

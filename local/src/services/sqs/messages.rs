@@ -1,0 +1,330 @@
+//! Messages: sending, receiving with long polls, deleting, hiding, and moving to a dead letter queue.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use md5::{Digest as _, Md5};
+use serde_json::{Map, Value, json};
+use streamkit_wire::input::{integer, required, text, texts};
+use streamkit_wire::{CallError, clock};
+use uuid::Uuid;
+
+use super::service::{Answer, Sqs, missing, queue_name};
+
+const MAX_RECEIVE: i64 = 10;
+const MAX_WAIT_SECONDS: i64 = 20;
+const MAX_DELAY_SECONDS: i64 = 900;
+const MAX_HIDDEN_SECONDS: i64 = 43_200;
+
+#[derive(Clone)]
+pub(super) struct Message {
+    id: String,
+    body: String,
+    attributes: Map<String, Value>,
+    pub(super) group: Option<String>,
+    /// Deduplication id and sequence number in a FIFO queue.
+    fifo: Option<(String, String)>,
+    trace: Option<String>,
+    /// ARN of the queue that it was a dead letter of.
+    died_in: Option<String>,
+    pub(super) sent_ms: i64,
+    first_received_ms: Option<i64>,
+    pub(super) receives: u32,
+    pub(super) visible_at: i64,
+    /// Every receipt ever given out; each one deletes the message.
+    pub(super) receipts: Vec<String>,
+}
+
+impl Message {
+    pub(super) fn new(body: String, attributes: Map<String, Value>, delay_ms: i64) -> Self {
+        let now = clock::now_ms();
+        Self {
+            id: Uuid::new_v4().to_string(),
+            body,
+            attributes,
+            group: None,
+            fifo: None,
+            trace: None,
+            died_in: None,
+            sent_ms: now,
+            first_received_ms: None,
+            receives: 0,
+            visible_at: now + delay_ms,
+            receipts: Vec::new(),
+        }
+    }
+
+    pub(super) fn receive(&mut self, now: i64) -> String {
+        self.receives += 1;
+        self.first_received_ms.get_or_insert(now);
+        let receipt = STANDARD.encode(format!("{} {}", self.id, Uuid::new_v4()));
+        self.receipts.push(receipt.clone());
+        receipt
+    }
+
+    /// A dead letter keeps its id and sent time, and starts counting anew.
+    fn dead(mut self, of: &str) -> Self {
+        self.died_in = Some(of.to_owned());
+        self.receives = 0;
+        self.first_received_ms = None;
+        self.visible_at = 0;
+        self.receipts.clear();
+        self
+    }
+
+    fn shown(&self, input: &Value) -> Value {
+        let mut wanted = texts(&input["MessageSystemAttributeNames"]);
+        wanted.extend(texts(&input["AttributeNames"]));
+        let mut system = Map::new();
+        for (name, value) in [
+            ("SenderId", Some("AIDALOCAL".to_owned())),
+            ("SentTimestamp", Some(self.sent_ms.to_string())),
+            ("ApproximateReceiveCount", Some(self.receives.to_string())),
+            ("ApproximateFirstReceiveTimestamp", self.first_received_ms.map(|ms| ms.to_string())),
+            ("MessageGroupId", self.group.clone()),
+            ("MessageDeduplicationId", self.fifo.as_ref().map(|(deduplication, _)| deduplication.clone())),
+            ("SequenceNumber", self.fifo.as_ref().map(|(_, sequence)| sequence.clone())),
+            ("AWSTraceHeader", self.trace.clone()),
+            ("DeadLetterQueueSourceArn", self.died_in.clone()),
+        ] {
+            if let Some(value) = value
+                && wanted.iter().any(|it| it == name || it == "All")
+            {
+                system.insert(name.to_owned(), Value::String(value));
+            }
+        }
+        let mut shown = json!({
+            "MessageId": self.id,
+            "ReceiptHandle": self.receipts.last(),
+            "MD5OfBody": md5(self.body.as_bytes()),
+            "Body": self.body,
+        });
+        if !system.is_empty() {
+            shown["Attributes"] = Value::Object(system);
+        }
+        let names = texts(&input["MessageAttributeNames"]);
+        let chosen: Map<String, Value> = self
+            .attributes
+            .iter()
+            .filter(|(name, _)| names.iter().any(|wanted| matches_name(wanted, name)))
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
+        if !chosen.is_empty() {
+            shown["MD5OfMessageAttributes"] = Value::String(attributes_md5(&chosen));
+            shown["MessageAttributes"] = Value::Object(chosen);
+        }
+        shown
+    }
+}
+
+impl Sqs {
+    pub(super) fn send(&self, input: &Value) -> Answer {
+        let name = queue_name(input)?;
+        let body = required(input, "MessageBody")?;
+        let mut queues = self.queues();
+        let queue = queues.get_mut(&name).ok_or_else(missing)?;
+        if i64::try_from(body.len()).unwrap_or(i64::MAX) > queue.seconds("MaximumMessageSize") {
+            return Err(CallError::bad(
+                "InvalidParameterValue",
+                format!(
+                    "One or more parameters are invalid. Reason: Message must be shorter than {} bytes.",
+                    queue.setting("MaximumMessageSize")
+                ),
+            ));
+        }
+        let attributes = input["MessageAttributes"].as_object().cloned().unwrap_or_default();
+        let mut answer = json!({"MD5OfMessageBody": md5(body.as_bytes())});
+        if !attributes.is_empty() {
+            answer["MD5OfMessageAttributes"] = Value::String(attributes_md5(&attributes));
+        }
+        let delay = in_range(input, "DelaySeconds", MAX_DELAY_SECONDS)?;
+        if queue.fifo && delay.is_some_and(|delay| delay > 0) {
+            return Err(invalid(
+                input,
+                "DelaySeconds",
+                "The request include parameter that is not valid for this queue type.",
+            ));
+        }
+        let delay = delay.unwrap_or_else(|| queue.seconds("DelaySeconds"));
+        let mut message = Message::new(body.to_owned(), attributes, delay * 1000);
+        message.group = text(input, "MessageGroupId").map(str::to_owned);
+        message.trace = text(&input["MessageSystemAttributes"]["AWSTraceHeader"], "StringValue").map(str::to_owned);
+        if queue.fifo {
+            if message.group.is_none() {
+                return Err(CallError::bad(
+                    "MissingParameter",
+                    "The request must contain the parameter MessageGroupId.",
+                ));
+            }
+            let deduplication = match text(input, "MessageDeduplicationId") {
+                Some(given) => given.to_owned(),
+                None if queue.setting("ContentBasedDeduplication") == "true" => deduplication_id(body),
+                None => {
+                    return Err(CallError::bad(
+                        "InvalidParameterValue",
+                        "The queue should either have ContentBasedDeduplication enabled or MessageDeduplicationId provided explicitly",
+                    ));
+                }
+            };
+            // The same id in another group is another message if the queue says so.
+            let key = match (queue.setting("DeduplicationScope"), &message.group) {
+                ("messageGroup", Some(group)) => format!("{group} {deduplication}"),
+                _ => deduplication.clone(),
+            };
+            let now = clock::now_ms();
+            if let Some((id, sequence)) = queue.duplicate_of(&key, now) {
+                answer["MessageId"] = Value::String(id);
+                answer["SequenceNumber"] = Value::String(sequence);
+                return Ok(answer);
+            }
+            let sequence = queue.next_sequence();
+            queue.remember(key, (message.id.clone(), sequence.clone()), now);
+            answer["SequenceNumber"] = Value::String(sequence.clone());
+            message.fifo = Some((deduplication, sequence));
+        }
+        answer["MessageId"] = Value::String(message.id.clone());
+        queue.push(message);
+        drop(queues);
+        self.arrived.notify_waiters();
+        Ok(answer)
+    }
+
+    pub(super) async fn receive(&self, input: &Value) -> Answer {
+        let name = queue_name(input)?;
+        let most = integer(&input["MaxNumberOfMessages"]).unwrap_or(1);
+        if !(1..=MAX_RECEIVE).contains(&most) {
+            return Err(CallError::bad(
+                "InvalidParameterValue",
+                format!(
+                    "Value {most} for parameter MaxNumberOfMessages is invalid. Reason: Must be between 1 and 10, if provided."
+                ),
+            ));
+        }
+        let hide = in_range(input, "VisibilityTimeout", MAX_HIDDEN_SECONDS)?;
+        let wait = in_range(input, "WaitTimeSeconds", MAX_WAIT_SECONDS)?;
+        let started = clock::now_ms();
+        let mut deadline = None;
+        loop {
+            // Registered before the look, so that a message which comes between look and wait is not missed.
+            let arrival = self.arrived.notified();
+            let now = clock::now_ms();
+            let wake = {
+                let mut queues = self.queues();
+                let queue = queues.get_mut(&name).ok_or_else(missing)?;
+                let wait = wait.unwrap_or_else(|| queue.seconds("ReceiveMessageWaitTimeSeconds"));
+                let deadline = *deadline.get_or_insert(started + wait * 1000);
+                let hide = hide.unwrap_or_else(|| queue.seconds("VisibilityTimeout")) * 1000;
+                let (taken, dead) = queue.take(usize::try_from(most).unwrap_or(1), hide, now);
+                let target = queue.redrive().map(|(arn, _)| arn);
+                let from = queue.arn.clone();
+                let next = queue.next_wake();
+                if let Some(target) = target
+                    && let Some(queue) = queues.get_mut(target.rsplit(':').next().unwrap_or_default())
+                {
+                    dead.into_iter().map(|message| message.dead(&from)).for_each(|message| queue.push(message));
+                }
+                if !taken.is_empty() {
+                    let shown: Vec<Value> = taken.iter().map(|message| message.shown(input)).collect();
+                    return Ok(json!({"Messages": shown}));
+                }
+                if now >= deadline {
+                    return Ok(json!({}));
+                }
+                next.map_or(deadline, |at| at.min(deadline))
+            };
+            let pause = Duration::from_millis(u64::try_from(wake - now).unwrap_or_default().max(1));
+            // Either outcome means: look again.
+            let _ = tokio::time::timeout(pause, arrival).await;
+        }
+    }
+
+    pub(super) fn delete(&self, input: &Value) -> Answer {
+        let receipt = required(input, "ReceiptHandle")?;
+        self.with(input, |queue| {
+            queue.delete(receipt);
+            Ok(json!({}))
+        })
+    }
+
+    pub(super) fn change_visibility(&self, input: &Value) -> Answer {
+        let receipt = required(input, "ReceiptHandle")?;
+        let seconds = in_range(input, "VisibilityTimeout", MAX_HIDDEN_SECONDS)?.ok_or_else(|| {
+            CallError::bad("MissingParameter", "The request must contain the parameter VisibilityTimeout.")
+        })?;
+        let now = clock::now_ms();
+        let answer = self.with(input, |queue| {
+            if queue.hide(receipt, now + seconds * 1000, now) {
+                Ok(json!({}))
+            } else {
+                Err(CallError::bad(
+                    "ReceiptHandleIsInvalid",
+                    format!("The input receipt handle \"{receipt}\" is not valid."),
+                ))
+            }
+        });
+        self.arrived.notify_waiters();
+        answer
+    }
+}
+
+/// A number from 0 to `most`, if there is one.
+fn in_range(input: &Value, name: &str, most: i64) -> Result<Option<i64>, CallError> {
+    match integer(&input[name]) {
+        Some(number) if !(0..=most).contains(&number) => {
+            Err(invalid(input, name, &format!("Must be >= 0 and <= {most}, if provided.")))
+        }
+        number => Ok(number),
+    }
+}
+
+fn invalid(input: &Value, name: &str, why: &str) -> CallError {
+    let given = integer(&input[name]).unwrap_or_default();
+    CallError::bad("InvalidParameterValue", format!("Value {given} for parameter {name} is invalid. Reason: {why}"))
+}
+
+fn matches_name(wanted: &str, name: &str) -> bool {
+    match wanted.strip_suffix(".*") {
+        Some(prefix) => name.starts_with(prefix),
+        None => wanted == "All" || wanted == name,
+    }
+}
+
+/// What a message with content-based deduplication is known by.
+pub(crate) fn deduplication_id(body: &str) -> String {
+    // `md5` and `sha2` are of different generations of the same traits.
+    let hash = <sha2::Sha256 as sha2::Digest>::digest(body);
+    hash.iter().fold(String::new(), |mut hex, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}
+
+fn md5(bytes: &[u8]) -> String {
+    format!("{:x}", Md5::digest(bytes))
+}
+
+/// SQS's digest over attributes sorted by name: each of name, type and value with its length in front.
+fn attributes_md5(attributes: &Map<String, Value>) -> String {
+    const TEXT: u8 = 1;
+    const BINARY: u8 = 2;
+    let sorted: BTreeMap<&String, &Value> = attributes.iter().collect();
+    let mut bytes = Vec::new();
+    let mut put = |part: &[u8], kind: Option<u8>| {
+        bytes.extend(kind);
+        bytes.extend(u32::try_from(part.len()).unwrap_or(u32::MAX).to_be_bytes());
+        bytes.extend(part);
+    };
+    for (name, value) in sorted {
+        put(name.as_bytes(), None);
+        put(value["DataType"].as_str().unwrap_or_default().as_bytes(), None);
+        match value["BinaryValue"].as_str() {
+            Some(encoded) => put(&STANDARD.decode(encoded).unwrap_or_default(), Some(BINARY)),
+            None => put(value["StringValue"].as_str().unwrap_or_default().as_bytes(), Some(TEXT)),
+        }
+    }
+    md5(&bytes)
+}

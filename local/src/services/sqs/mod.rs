@@ -1,0 +1,11 @@
+//! Amazon SQS, JSON and query. Ours, because no embeddable engine keeps all attributes, counts a message as visible again
+//! after its timeout, or waits on a long poll; the dead letter queue of a pipeline needs all three.
+
+mod attributes;
+mod messages;
+mod query;
+mod queue;
+mod service;
+
+pub(crate) use messages::deduplication_id;
+pub(crate) use service::Sqs;

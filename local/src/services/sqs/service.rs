@@ -1,0 +1,319 @@
+//! Queues, and the operations on them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+
+use parking_lot::{Mutex, MutexGuard};
+use serde_json::{Value, json};
+use streamkit_wire::arn::is_fifo;
+use streamkit_wire::input::{integer, list, map_pairs, required, text, texts};
+use streamkit_wire::{Call, CallError, Protocol, clock};
+
+use super::queue::Queue;
+use super::{attributes, query};
+use crate::rehearsal::{SeededTimes, StateChange};
+use crate::services::passing_states::PassingStates;
+use crate::services::service::{AwsService, BoxFuture};
+
+/// All queues of the account.
+pub(crate) struct Sqs {
+    region: String,
+    account: String,
+    address: SocketAddr,
+    times: SeededTimes,
+    /// Names that cannot be used again yet.
+    deleted: PassingStates,
+    pub(super) queues: Mutex<BTreeMap<String, Queue>>,
+    /// Wakes long polls when a message arrives or a visibility changes.
+    pub(super) arrived: tokio::sync::Notify,
+}
+
+impl AwsService for Sqs {
+    fn run<'a>(&'a self, call: &'a Call, input: Value) -> BoxFuture<'a, Result<Value, CallError>> {
+        Box::pin(self.call(&call.operation, call.protocol, input))
+    }
+
+    fn housekeeping(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            self.expire_messages();
+        })
+    }
+}
+
+impl Sqs {
+    pub(crate) fn new(region: &str, account: &str, address: SocketAddr, times: SeededTimes) -> Self {
+        Self {
+            region: region.to_owned(),
+            account: account.to_owned(),
+            address,
+            times,
+            deleted: PassingStates::default(),
+            queues: Mutex::default(),
+            arrived: tokio::sync::Notify::new(),
+        }
+    }
+
+    /// Runs one operation; input and answer are as in SQS's JSON protocol, whatever the wire protocol is.
+    pub(crate) async fn call(&self, operation: &str, protocol: Protocol, input: Value) -> Result<Value, CallError> {
+        if protocol == Protocol::Query {
+            let input = query::to_json(operation, input);
+            return self.run(operation, &input).await.map(|answer| query::to_form(operation, answer));
+        }
+        self.run(operation, &input).await
+    }
+
+    async fn run(&self, operation: &str, input: &Value) -> Result<Value, CallError> {
+        match operation {
+            "CreateQueue" => self.create(input),
+            "GetQueueUrl" => {
+                let name = required(input, "QueueName")?;
+                self.queues().get(name).map(|_| json!({"QueueUrl": self.url(name)})).ok_or_else(missing)
+            }
+            "ListQueues" => {
+                let prefix = text(input, "QueueNamePrefix").unwrap_or_default();
+                self.page(input, "QueueUrls", |name, _| name.starts_with(prefix))
+            }
+            "DeleteQueue" => {
+                let name = queue_name(input)?;
+                self.queues().remove(&name).ok_or_else(missing)?;
+                self.deleted.begin(&name, "deleted", self.times.time(StateChange::QueueName, &name));
+                Ok(json!({}))
+            }
+            "GetQueueAttributes" => {
+                let wanted = texts(&input["AttributeNames"]);
+                self.with(input, |queue| Ok(json!({"Attributes": queue.attributes(&wanted, clock::now_ms())})))
+            }
+            "SetQueueAttributes" => {
+                let name = queue_name(input)?;
+                let mut queues = self.queues();
+                queues.get(&name).ok_or_else(missing)?;
+                check_dead_letters(&queues, &name, &input["Attributes"])?;
+                queues.get_mut(&name).ok_or_else(missing)?.set_attributes(map_pairs(&input["Attributes"]))?;
+                Ok(json!({}))
+            }
+            "ListQueueTags" => self.with(input, |queue| Ok(json!({"Tags": queue.tags}))),
+            "TagQueue" => self.with(input, |queue| {
+                queue.tags.extend(map_pairs(&input["Tags"]));
+                Ok(json!({}))
+            }),
+            "UntagQueue" => self.with(input, |queue| {
+                list(&input["TagKeys"]).iter().filter_map(Value::as_str).for_each(|key| {
+                    queue.tags.remove(key);
+                });
+                Ok(json!({}))
+            }),
+            "PurgeQueue" => self.with(input, |queue| {
+                queue.purge();
+                Ok(json!({}))
+            }),
+            "ListDeadLetterSourceQueues" => self.dead_letter_sources(input),
+            "SendMessage" => self.send(input),
+            "SendMessageBatch" => self.batch(input, Sqs::send),
+            "ReceiveMessage" => self.receive(input).await,
+            "DeleteMessage" => self.delete(input),
+            "DeleteMessageBatch" => self.batch(input, Sqs::delete),
+            "ChangeMessageVisibility" => self.change_visibility(input),
+            "ChangeMessageVisibilityBatch" => self.batch(input, Sqs::change_visibility),
+            _ => Err(CallError::unknown_operation("sqs", operation)),
+        }
+    }
+
+    /// `SendMessage` to the queue of this ARN.
+    pub(crate) fn deliver(&self, arn: &str, mut request: Value) -> Result<(), CallError> {
+        let name = arn.rsplit(':').next().unwrap_or(arn);
+        if self.queues().get(name).is_none_or(|queue| queue.arn != arn) {
+            return Err(missing());
+        }
+        request["QueueUrl"] = Value::String(self.url(name));
+        self.send(&request).map(drop)
+    }
+
+    /// Visible and in-flight messages of every queue, for `CloudWatch`.
+    pub(crate) fn depths(&self) -> Vec<(String, usize, usize)> {
+        let now = clock::now_ms();
+        self.queues()
+            .iter()
+            .map(|(name, queue)| {
+                let counts = queue.counts(now);
+                (name.clone(), counts.visible, counts.in_flight)
+            })
+            .collect()
+    }
+
+    /// Drops messages that are past their queue's retention.
+    pub(crate) fn expire_messages(&self) {
+        let now = clock::now_ms();
+        self.queues().values_mut().for_each(|queue| queue.expire(now));
+    }
+
+    pub(super) fn queues(&self) -> MutexGuard<'_, BTreeMap<String, Queue>> {
+        self.queues.lock()
+    }
+
+    pub(super) fn with(
+        &self,
+        input: &Value,
+        act: impl FnOnce(&mut Queue) -> Result<Value, CallError>,
+    ) -> Result<Value, CallError> {
+        let name = queue_name(input)?;
+        act(self.queues().get_mut(&name).ok_or_else(missing)?)
+    }
+
+    fn url(&self, name: &str) -> String {
+        format!("http://{}/{}/{name}", self.address, self.account)
+    }
+
+    fn create(&self, input: &Value) -> Result<Value, CallError> {
+        let name = required(input, "QueueName")?;
+        let fifo = map_pairs(&input["Attributes"]).find(|(name, _)| name == "FifoQueue").map(|(_, value)| value);
+        attributes::check_new(name, fifo.as_deref())?;
+        if self.deleted.state(name).is_some() {
+            return Err(CallError::bad(
+                "QueueDeletedRecently",
+                "You must wait 60 seconds after deleting a queue before you can create another with the same name.",
+            ));
+        }
+        let mut queues = self.queues();
+        if let Some(queue) = queues.get(name) {
+            if let Some(differs) = queue.differing(map_pairs(&input["Attributes"])) {
+                return Err(CallError::bad(
+                    "QueueAlreadyExists",
+                    format!("A queue already exists with the same name and a different value for attribute {differs}"),
+                ));
+            }
+        } else {
+            check_dead_letters(&queues, name, &input["Attributes"])?;
+            let arn = format!("arn:aws:sqs:{}:{}:{name}", self.region, self.account);
+            let mut queue = Queue::new(arn, is_fifo(name));
+            queue.set_attributes(map_pairs(&input["Attributes"]))?;
+            // botocore sends "tags"; the documentation also shows "Tags".
+            queue.tags.extend(map_pairs(&input["tags"]).chain(map_pairs(&input["Tags"])));
+            queues.insert(name.to_owned(), queue);
+        }
+        Ok(json!({"QueueUrl": self.url(name)}))
+    }
+
+    fn dead_letter_sources(&self, input: &Value) -> Result<Value, CallError> {
+        let name = queue_name(input)?;
+        let arn = self.queues().get(&name).ok_or_else(missing)?.arn.clone();
+        let answer = self.page(input, "queueUrls", |_, queue| queue.redrive().is_some_and(|(target, _)| target == arn));
+        // Unlike ListQueues, this one always has its list.
+        answer.map(|mut answer| {
+            if answer["queueUrls"].is_null() {
+                answer["queueUrls"] = json!([]);
+            }
+            answer
+        })
+    }
+
+    /// One page of the URLs of the queues that are wanted; its token is the first name of the next page.
+    fn page(&self, input: &Value, list: &str, wanted: impl Fn(&str, &Queue) -> bool) -> Result<Value, CallError> {
+        const MAX_RESULTS: i64 = 1000;
+        let most = match integer(&input["MaxResults"]) {
+            Some(most) if !(1..=MAX_RESULTS).contains(&most) => {
+                return Err(CallError::bad(
+                    "InvalidParameterValue",
+                    format!(
+                        "Value {most} for parameter MaxResults is invalid. Reason: Must be between 1 and 1000, if provided."
+                    ),
+                ));
+            }
+            most => most.unwrap_or(MAX_RESULTS),
+        };
+        let start = text(input, "NextToken").unwrap_or_default();
+        let queues = self.queues();
+        let mut names =
+            queues.iter().filter(|(name, queue)| name.as_str() >= start && wanted(name, queue)).map(|(name, _)| name);
+        let urls: Vec<String> =
+            names.by_ref().take(usize::try_from(most).unwrap_or(1)).map(|name| self.url(name)).collect();
+        let mut answer = json!({});
+        if !urls.is_empty() {
+            answer[list] = json!(urls);
+        }
+        if let Some(next) = names.next() {
+            answer["NextToken"] = json!(next);
+        }
+        Ok(answer)
+    }
+
+    fn batch(
+        &self,
+        input: &Value,
+        act: impl Fn(&Self, &Value) -> Result<Value, CallError>,
+    ) -> Result<Value, CallError> {
+        const MAX_ENTRIES: usize = 10;
+        const MAX_BATCH_BYTES: usize = 1024 * 1024;
+        let entries = list(&input["Entries"]);
+        if entries.is_empty() {
+            return Err(CallError::bad("EmptyBatchRequest", "There should be at least one entry in the request."));
+        }
+        if entries.len() > MAX_ENTRIES {
+            return Err(CallError::bad(
+                "TooManyEntriesInBatchRequest",
+                format!("Maximum number of entries per request are 10. You have sent {}.", entries.len()),
+            ));
+        }
+        let ids: BTreeSet<_> = entries.iter().map(|entry| entry["Id"].as_str().unwrap_or_default()).collect();
+        if ids.len() < entries.len() {
+            let twice = entries
+                .iter()
+                .filter_map(|entry| entry["Id"].as_str())
+                .find(|id| entries.iter().filter(|entry| entry["Id"] == *id).count() > 1);
+            return Err(CallError::bad(
+                "BatchEntryIdsNotDistinct",
+                format!("Id {} repeated.", twice.unwrap_or_default()),
+            ));
+        }
+        let name = queue_name(input)?;
+        if !self.queues().contains_key(&name) {
+            return Err(missing());
+        }
+        let bytes: usize = entries.iter().filter_map(|entry| entry["MessageBody"].as_str()).map(str::len).sum();
+        if bytes > MAX_BATCH_BYTES {
+            return Err(CallError::bad(
+                "BatchRequestTooLong",
+                format!("Batch requests cannot be longer than {MAX_BATCH_BYTES} bytes. You have sent {bytes} bytes."),
+            ));
+        }
+        let (mut successful, mut failed) = (Vec::new(), Vec::new());
+        for entry in entries {
+            let mut entry = entry.clone();
+            entry["QueueUrl"] = input["QueueUrl"].clone();
+            match act(self, &entry) {
+                Ok(mut answer) => {
+                    answer["Id"] = entry["Id"].clone();
+                    successful.push(answer);
+                }
+                Err(error) => failed.push(json!({
+                    "Id": entry["Id"], "SenderFault": error.status < 500, "Code": error.code, "Message": error.message,
+                })),
+            }
+        }
+        Ok(json!({"Successful": successful, "Failed": failed}))
+    }
+}
+
+/// A queue URL is known by its last part: any host is accepted.
+pub(super) fn queue_name(input: &Value) -> Result<String, CallError> {
+    let url = required(input, "QueueUrl")?;
+    Ok(url.trim_end_matches('/').rsplit('/').next().unwrap_or(url).to_owned())
+}
+
+/// A dead letter queue must be there, and be FIFO if and only if the queue is.
+fn check_dead_letters(queues: &BTreeMap<String, Queue>, name: &str, given: &Value) -> Result<(), CallError> {
+    let Some(policy) = text(given, "RedrivePolicy") else { return Ok(()) };
+    let (target, _) = attributes::redrive(policy)?;
+    let target = queues.values().find(|queue| queue.arn == target);
+    let target = target.ok_or_else(|| attributes::refused_redrive(policy, "Dead letter target does not exist."))?;
+    if target.fifo != is_fifo(name) {
+        return Err(attributes::refused_redrive(policy, "Dead-letter queue must be same type of queue as the source."));
+    }
+    Ok(())
+}
+
+pub(super) fn missing() -> CallError {
+    CallError::bad("QueueDoesNotExist", "The specified queue does not exist.")
+}
+
+/// Shared by the operations on messages.
+pub(super) type Answer = Result<Value, CallError>;

@@ -1,0 +1,15 @@
+//! The wire of AWS: which operation a request asks for, the protocols in which it and its answer are written, and the errors,
+//! names and times in them. No connections and no services.
+
+pub mod arn;
+pub mod clock;
+mod error;
+pub mod input;
+pub mod protocol;
+mod request;
+mod service;
+pub mod web_page;
+
+pub use error::CallError;
+pub use request::{Call, Protocol, access_key, lambda_operation, resource_name};
+pub use service::Service;

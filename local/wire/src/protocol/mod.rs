@@ -1,0 +1,12 @@
+//! The wire protocols of AWS: a request to a JSON tree, a JSON tree or an error back to what that protocol's clients read.
+
+mod cbor;
+mod decode;
+mod encode;
+mod query;
+mod xml;
+
+pub use decode::{MAX_BODY, body_of, decode, decode_as, error_of, query_bytes};
+pub use encode::{encode, encode_as, error_response, response};
+pub use query::form_tree;
+pub use xml::escape;

@@ -1,0 +1,143 @@
+//! Which AWS operation a request is: service, operation and protocol, from what its signature, headers, path and form say.
+
+use axum::body::Bytes;
+use http::{HeaderMap, Method, Request};
+
+use super::{lambda, s3};
+use crate::service::Service;
+
+/// The wire protocol of a request, and so of its answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// `X-Amz-Target` and a JSON body.
+    Json,
+    /// Smithy `rpc-v2-cbor`.
+    Cbor,
+    /// A form in, XML out.
+    Query,
+    /// Method and path, JSON bodies (Lambda).
+    RestJson,
+    /// Method and path, XML bodies (S3).
+    RestXml,
+}
+
+/// One operation of one service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Call {
+    /// Whose operation it is.
+    pub service: Service,
+    /// AWS's operation name, e.g. `PutRecords`.
+    pub operation: String,
+    /// How the request is encoded.
+    pub protocol: Protocol,
+}
+
+impl Call {
+    /// Recognises a request; `None` when nothing in it names a service.
+    pub fn of(request: &Request<Bytes>) -> Option<Self> {
+        let path = request.uri().path();
+        if let Some(call) = from_smithy_path(path) {
+            return Some(call);
+        }
+        if let Some(target) = header(request.headers(), "x-amz-target") {
+            let (prefix, operation) = target.rsplit_once('.')?;
+            let service = Service::of_target(prefix).or_else(|| signed_service(request))?;
+            return Some(Self { service, operation: operation.to_owned(), protocol: Protocol::Json });
+        }
+        if lambda::is_path(path) {
+            return Some(Self {
+                service: Service::Lambda,
+                operation: lambda::operation_name(request.method(), path).into(),
+                protocol: Protocol::RestJson,
+            });
+        }
+        let signed = signed_service(request);
+        if signed != Some(Service::S3)
+            && let Some((action, version)) = query_action(request)
+        {
+            let service = signed.or_else(|| Service::of_query_version(&version))?;
+            return Some(Self { service, operation: action, protocol: Protocol::Query });
+        }
+        match signed {
+            // S3 is also what an unsigned path-style request is for: no other service reads paths.
+            Some(Service::S3) | None => Some(Self {
+                service: Service::S3,
+                operation: s3::operation_name(
+                    request.method(),
+                    path,
+                    request.uri().query().unwrap_or_default(),
+                    request.headers(),
+                )
+                .into(),
+                protocol: Protocol::RestXml,
+            }),
+            Some(_) => None,
+        }
+    }
+
+    /// Whether the operation changes something, for the call log.
+    pub fn mutating(&self) -> bool {
+        const READS: [&str; 12] = [
+            "Get",
+            "List",
+            "Describe",
+            "Head",
+            "BatchGet",
+            "Query",
+            "Scan",
+            "Receive",
+            "Filter",
+            "TransactGet",
+            "Select",
+            "SubscribeToShard",
+        ];
+        !READS.iter().any(|prefix| self.operation.starts_with(prefix))
+    }
+}
+
+fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
+fn from_smithy_path(path: &str) -> Option<Call> {
+    let (service, operation) = path.strip_prefix("/service/")?.split_once("/operation/")?;
+    Some(Call { service: Service::of_target(service)?, operation: operation.to_owned(), protocol: Protocol::Cbor })
+}
+
+/// The service in the `SigV4` credential scope, of the header or of a presigned URL.
+fn signed_service(request: &Request<Bytes>) -> Option<Service> {
+    Some(Service::signed(credential(request)?.rsplit('/').nth(1)?))
+}
+
+/// The access key that the request was signed with.
+pub fn access_key(request: &Request<Bytes>) -> Option<String> {
+    credential(request)?.split('/').next().map(str::to_owned)
+}
+
+/// What `SigV4` says of the signature: access key, day, region, service.
+fn credential(request: &Request<Bytes>) -> Option<String> {
+    let from_header = header(request.headers(), "authorization")
+        .and_then(|value| value.split_once("Credential="))
+        .map(|(_, rest)| rest.split([',', ' ']).next().unwrap_or_default().to_owned());
+    from_header.or_else(|| {
+        form_urlencoded::parse(request.uri().query().unwrap_or_default().as_bytes())
+            .find(|(name, _)| name == "X-Amz-Credential")
+            .map(|(_, value)| value.into_owned())
+    })
+}
+
+fn query_action(request: &Request<Bytes>) -> Option<(String, String)> {
+    let form: &[u8] = if request.method() == Method::POST { request.body() } else { request.uri().query()?.as_bytes() };
+    if !form.windows(7).any(|part| part == b"Action=") {
+        return None;
+    }
+    let (mut action, mut version) = (None, String::new());
+    for (name, value) in form_urlencoded::parse(form) {
+        match &*name {
+            "Action" => action = Some(value.into_owned()),
+            "Version" => version = value.into_owned(),
+            _ => {}
+        }
+    }
+    Some((action?, version))
+}
