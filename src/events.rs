@@ -8,7 +8,7 @@ use aws_sdk_kinesis::types::PutRecordsRequestEntry;
 use streamkit_recipes::Event;
 use tokio::time::Instant;
 
-use crate::aws::{Aws, AwsError, aws};
+use crate::aws::{AwsError, Clients, answered};
 
 /// The most records that a `PutRecords` call takes.
 const BATCH_RECORDS: usize = 500;
@@ -107,7 +107,7 @@ pub(crate) struct Producer {
 }
 
 impl Producer {
-    pub(crate) fn new(aws: &Aws, stream: &str) -> Self {
+    pub(crate) fn new(aws: &Clients, stream: &str) -> Self {
         Self::over(&aws.kinesis, stream)
     }
 
@@ -186,7 +186,7 @@ impl Producer {
             entry.build().expect("key and data are set")
         });
         let call = self.kinesis.put_records().stream_name(&self.stream).set_records(Some(records.collect()));
-        let results = aws(call.send().await)?.records;
+        let results = answered(call.send().await)?.records;
         Ok(results
             .into_iter()
             .map(|result| match (result.shard_id, result.sequence_number) {

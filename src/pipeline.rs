@@ -12,7 +12,7 @@ use std::sync::atomic::AtomicBool;
 use anyhow::Context as _;
 use streamkit_recipes::Sampled;
 
-use crate::aws::{Aws, Owner, PROTECT_TAG, Tags};
+use crate::aws::{Clients, Owner, PROTECT_TAG, Tags};
 use crate::failure::Hint;
 use crate::graph::{Need, Until};
 use crate::package::{Architecture, Code};
@@ -114,7 +114,7 @@ impl Pipeline {
     pub(crate) fn build(
         spec: &Spec,
         naming: &Naming,
-        aws: &Aws,
+        aws: &Clients,
         architecture: Option<Architecture>,
         code: &dyn Fn(&spec::Function, Architecture) -> Arc<Code>,
     ) -> Self {
@@ -163,7 +163,7 @@ impl Pipeline {
 struct Builder<'a> {
     spec: &'a Spec,
     naming: &'a Naming,
-    aws: &'a Aws,
+    aws: &'a Clients,
     owner: Owner,
     tags: Tags,
     nodes: Vec<Node>,

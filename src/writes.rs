@@ -10,7 +10,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, KeyType, ScalarAttributeType};
 use streamkit_recipes::{Attribute, Item, KeyAttribute, KeyKind, TableKey, View, Write};
 use tokio::time::Instant;
 
-use crate::aws::{Aws, AwsError, aws};
+use crate::aws::{AwsError, Clients, answered};
 use crate::events::passes;
 
 /// An item as the table has it.
@@ -29,7 +29,7 @@ pub(crate) struct Changer {
 }
 
 impl Changer {
-    pub(crate) fn new(aws: &Aws, table: &str) -> Self {
+    pub(crate) fn new(aws: &Clients, table: &str) -> Self {
         Self { dynamodb: aws.dynamodb.clone(), table: table.to_owned() }
     }
 
@@ -54,7 +54,7 @@ impl Changer {
         match write {
             Write::Put(item) => {
                 let call = self.dynamodb.put_item().table_name(&self.table).set_item(Some(attributes(item)));
-                aws(call.send().await).map(|_| ())
+                answered(call.send().await).map(|_| ())
             }
             Write::Update { key, set, remove } => {
                 let mut call = self.dynamodb.update_item().table_name(&self.table).set_key(Some(attributes(key)));
@@ -75,11 +75,11 @@ impl Changer {
                 }
                 let expression = expression.trim();
                 let call = call.set_update_expression((!expression.is_empty()).then(|| expression.to_owned()));
-                aws(call.send().await).map(|_| ())
+                answered(call.send().await).map(|_| ())
             }
             Write::Delete(key) => {
                 let call = self.dynamodb.delete_item().table_name(&self.table).set_key(Some(attributes(key)));
-                aws(call.send().await).map(|_| ())
+                answered(call.send().await).map(|_| ())
             }
         }
     }
@@ -93,10 +93,11 @@ pub(crate) struct Source {
 }
 
 /// Asks for a table's key, and for what its stream carries.
-pub(crate) async fn source(aws: &Aws, table: &str) -> anyhow::Result<Source> {
+pub(crate) async fn source(aws: &Clients, table: &str) -> anyhow::Result<Source> {
     let call = aws.dynamodb.describe_table().table_name(table).send().await;
     let what = || format!("describing DynamoDB table ({table})");
-    let table = crate::aws::aws(call).with_context(what)?.table.context("DescribeTable: an answer without a table")?;
+    let table =
+        crate::aws::answered(call).with_context(what)?.table.context("DescribeTable: an answer without a table")?;
     let attribute = |role: KeyType| {
         let name = table.key_schema().iter().find(|key| key.key_type == role)?.attribute_name.clone();
         let definition = table.attribute_definitions().iter().find(|attribute| attribute.attribute_name == name)?;

@@ -8,7 +8,7 @@ use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_types::region::Region;
 
-use super::error::aws;
+use super::error::answered;
 
 /// Where to connect, from the command line.
 #[derive(Debug, Clone, Default)]
@@ -33,7 +33,7 @@ pub(crate) enum Credentials {
 
 /// The clients of one account and region.
 #[derive(Debug, Clone)]
-pub(crate) struct Aws {
+pub(crate) struct Clients {
     pub(crate) kinesis: aws_sdk_kinesis::Client,
     pub(crate) dynamodb: aws_sdk_dynamodb::Client,
     pub(crate) dynamodbstreams: aws_sdk_dynamodbstreams::Client,
@@ -59,7 +59,7 @@ pub(crate) struct Aws {
 const ATTEMPTS: u32 = 5;
 const CALL_LIMIT: Duration = Duration::from_secs(60);
 
-impl Aws {
+impl Clients {
     /// Loads the configuration, and asks STS whose account it is.
     ///
     /// # Errors
@@ -91,7 +91,7 @@ impl Aws {
         let (account, caller) = if let Some(account) = &connection.account {
             (account.clone(), None)
         } else {
-            let caller = aws(aws_sdk_sts::Client::new(&config).get_caller_identity().send().await)
+            let caller = answered(aws_sdk_sts::Client::new(&config).get_caller_identity().send().await)
                 .context("asking STS whose account this is (GetCallerIdentity)")?;
             (caller.account().context("STS answered without an account")?.to_owned(), caller.arn)
         };

@@ -101,8 +101,8 @@ const UNREADABLE: &str = "UnreadableAnswer";
 /// Our code for a call that was not sent because nobody's credentials could be found.
 const NO_CREDENTIALS: &str = "NoCredentials";
 
-/// Turns an SDK answer into ours.
-pub(crate) fn aws<T, E>(answer: Result<T, SdkError<E, HttpResponse>>) -> Result<T, AwsError>
+/// What a call was answered: the SDK's error becomes an [`AwsError`].
+pub(crate) fn answered<T, E>(answer: Result<T, SdkError<E, HttpResponse>>) -> Result<T, AwsError>
 where
     E: ProvideErrorMetadata + Error + 'static,
 {

@@ -7,8 +7,8 @@ mod retry;
 mod tags;
 mod wait;
 
-pub(crate) use clients::{Aws, Connection, Credentials, NoRegion};
-pub(crate) use error::{AwsError, aws, aws_error, hint};
+pub(crate) use clients::{Clients, Connection, Credentials, NoRegion};
+pub(crate) use error::{AwsError, answered, aws_error, hint};
 pub(crate) use policy::{Policy, Statement, assume_role_policy, canonical};
 pub(crate) use retry::{in_use, propagation};
 pub(crate) use tags::{NODE_TAG, Owner, PIPELINE_TAG, PROTECT_TAG, RESUME_TAG, Tags};

@@ -11,7 +11,7 @@ use futures_util::future::try_join_all;
 use serde::Serialize;
 
 use super::session::{Session, SpecArgument};
-use crate::aws::aws;
+use crate::aws::answered;
 use crate::daemon::Start;
 use crate::observe::{Allowed, observe};
 use crate::options::Global;
@@ -130,8 +130,10 @@ async fn iterator_age(cx: &Cx, flow: &Flow) -> anyhow::Result<Option<f64>> {
 async fn depth(cx: &Cx, queue: &str) -> anyhow::Result<u64> {
     let name = QueueAttributeName::ApproximateNumberOfMessages;
     let call = cx.aws.sqs.get_queue_attributes().queue_url(cx.aws.queue_url(queue)).attribute_names(name.clone());
-    let attributes =
-        aws(call.send().await).context("reading the depth of the dead letter queue")?.attributes.unwrap_or_default();
+    let attributes = answered(call.send().await)
+        .context("reading the depth of the dead letter queue")?
+        .attributes
+        .unwrap_or_default();
     attributes.get(&name).and_then(|text| text.parse().ok()).context("SQS answered without ApproximateNumberOfMessages")
 }
 
@@ -140,7 +142,7 @@ async fn alarms(cx: &Cx, names: Vec<String>) -> anyhow::Result<Vec<AlarmReport>>
         return Ok(Vec::new());
     }
     let call = cx.aws.cloudwatch.describe_alarms().set_alarm_names(Some(names)).alarm_types(AlarmType::MetricAlarm);
-    let alarms = aws(call.send().await).context("reading the alarms")?.metric_alarms.unwrap_or_default();
+    let alarms = answered(call.send().await).context("reading the alarms")?.metric_alarms.unwrap_or_default();
     Ok(alarms
         .into_iter()
         .map(|alarm| AlarmReport {

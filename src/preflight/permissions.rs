@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use aws_sdk_iam::types::{ContextEntry, ContextKeyTypeEnum, PolicyEvaluationDecisionType};
 use futures_util::future::join_all;
 
-use crate::aws::{AwsError, aws};
+use crate::aws::{AwsError, answered};
 use crate::pipeline::Pipeline;
 use crate::plan::{Action, Plan, ResourceKind, Warning};
 use crate::resources::{Cx, Resource as _, actions};
@@ -60,7 +60,7 @@ async fn principal(cx: &Cx) -> Option<String> {
     }
     // `assumed-role/NAME/SESSION` leaves the role's path out.
     let name = resource.strip_prefix("assumed-role/")?.split('/').next()?;
-    let role = aws(cx.aws.iam.get_role().role_name(name).send().await).ok()?;
+    let role = answered(cx.aws.iam.get_role().role_name(name).send().await).ok()?;
     role.role.map(|role| role.arn)
 }
 
@@ -91,7 +91,7 @@ async fn simulate(
     let mut pages = call.into_paginator().items().send();
     let mut denied = BTreeSet::new();
     while let Some(result) = pages.next().await {
-        let result = aws(result)?;
+        let result = answered(result)?;
         if result.eval_decision != PolicyEvaluationDecisionType::Allowed {
             denied.insert(result.eval_action_name);
         }

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::context::Cx;
 use super::resource::{Actions, Observed, Resource};
-use crate::aws::{Aws, AwsError, Tags, aws};
+use crate::aws::{AwsError, Clients, Tags, answered};
 use crate::plan::{Change, Fields};
 use crate::spec::{Comparison, MissingData, Seconds, Statistic, duration_text};
 
@@ -52,7 +52,7 @@ pub(crate) struct Alarm {
 impl Alarm {
     async fn description(&self, cx: &Cx) -> Result<Option<MetricAlarm>, AwsError> {
         let call = cx.aws.cloudwatch.describe_alarms().alarm_names(&self.name).alarm_types(AlarmType::MetricAlarm);
-        Ok(aws(call.send().await)?.metric_alarms.unwrap_or_default().into_iter().next())
+        Ok(answered(call.send().await)?.metric_alarms.unwrap_or_default().into_iter().next())
     }
 
     /// PutMetricAlarm makes an alarm or overwrites all of its settings.
@@ -80,7 +80,7 @@ impl Alarm {
         for (key, value) in tags.into_iter().flatten() {
             call = call.tags(Tag::builder().key(key).value(value).build());
         }
-        aws(call.send().await)?;
+        answered(call.send().await)?;
         Ok(())
     }
 }
@@ -90,7 +90,7 @@ impl Resource for Alarm {
         &self.name
     }
 
-    fn arn(&self, aws: &Aws) -> String {
+    fn arn(&self, aws: &Clients) -> String {
         aws.arn("cloudwatch", &format!("alarm:{}", self.name))
     }
 
@@ -115,7 +115,7 @@ impl Resource for Alarm {
     async fn read(&self, cx: &Cx) -> anyhow::Result<Option<Observed>> {
         let Some(alarm) = self.description(cx).await? else { return Ok(None) };
         let arn = alarm.alarm_arn.unwrap_or_else(|| self.arn(&cx.aws));
-        let tags = match aws(cx.aws.cloudwatch.list_tags_for_resource().resource_arn(&arn).send().await) {
+        let tags = match answered(cx.aws.cloudwatch.list_tags_for_resource().resource_arn(&arn).send().await) {
             Ok(answer) => answer.tags.unwrap_or_default(),
             Err(error) if error.is_missing() => return Ok(None),
             Err(error) => return Err(error.into()),
@@ -166,7 +166,7 @@ impl Resource for Alarm {
     }
 
     async fn delete(&self, cx: &Cx) -> anyhow::Result<()> {
-        match aws(cx.aws.cloudwatch.delete_alarms().alarm_names(&self.name).send().await) {
+        match answered(cx.aws.cloudwatch.delete_alarms().alarm_names(&self.name).send().await) {
             Err(error) if !error.is_missing() => Err(error)?,
             _ => Ok(()),
         }
@@ -178,10 +178,10 @@ pub(super) async fn tag(cx: &Cx, arn: &str, set: &Tags, remove: &[String]) -> an
     let cloudwatch = &cx.aws.cloudwatch;
     if !set.is_empty() {
         let tags = set.iter().map(|(key, value)| Tag::builder().key(key).value(value).build()).collect();
-        aws(cloudwatch.tag_resource().resource_arn(arn).set_tags(Some(tags)).send().await)?;
+        answered(cloudwatch.tag_resource().resource_arn(arn).set_tags(Some(tags)).send().await)?;
     }
     if !remove.is_empty() {
-        aws(cloudwatch.untag_resource().resource_arn(arn).set_tag_keys(Some(remove.to_vec())).send().await)?;
+        answered(cloudwatch.untag_resource().resource_arn(arn).set_tag_keys(Some(remove.to_vec())).send().await)?;
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use anyhow::Context as _;
 use super::context::Cx;
 use super::resource::{Actions, Observed, Resource};
 use super::{Alarm, Bucket, Consumer, Dashboard, Function, LogGroup, Mapping, Queue, Role, Stream, Table, Topic};
-use crate::aws::{Aws, Owner, Tags};
+use crate::aws::{Clients, Owner, Tags};
 use crate::plan::{Change, Fields, ResourceKind};
 
 /// Any of the resources.
@@ -72,7 +72,7 @@ impl Resource for Any {
     fn name(&self) -> &str {
         each!(self, resource => resource.name())
     }
-    fn arn(&self, aws: &Aws) -> String {
+    fn arn(&self, aws: &Clients) -> String {
         each!(self, resource => resource.arn(aws))
     }
     fn desired(&self) -> Fields {

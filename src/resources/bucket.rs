@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::context::Cx;
 use super::resource::{Actions, Observed, Resource};
-use crate::aws::{Aws, AwsError, Tags, aws, canonical, in_use};
+use crate::aws::{AwsError, Clients, Tags, answered, canonical, in_use};
 use crate::failure::Hint;
 use crate::plan::{Change, Fields};
 use crate::spec::{Encryption, Seconds, Transition};
@@ -63,7 +63,7 @@ pub(crate) struct Bucket {
 
 impl Bucket {
     /// The ARN of a bucket, which names neither account nor region.
-    pub(crate) fn arn_of(aws: &Aws, name: &str) -> String {
+    pub(crate) fn arn_of(aws: &Clients, name: &str) -> String {
         format!("arn:{}:s3:::{name}", aws.partition)
     }
 
@@ -88,7 +88,7 @@ impl Bucket {
     }
 
     async fn tags(&self, cx: &Cx) -> Result<Option<Tags>, AwsError> {
-        match aws(cx.aws.s3.get_bucket_tagging().bucket(&self.name).send().await) {
+        match answered(cx.aws.s3.get_bucket_tagging().bucket(&self.name).send().await) {
             Ok(answer) => Ok(Some(answer.tag_set.into_iter().map(|tag| (tag.key, tag.value)).collect())),
             Err(error) if error.is(&["NoSuchTagSet", "NoSuchTagSetError"]) => Ok(Some(Tags::new())),
             Err(error) if error.is_missing() => Ok(None),
@@ -98,7 +98,7 @@ impl Bucket {
 
     async fn public_access(&self, cx: &Cx) -> Result<&'static str, AwsError> {
         let call = cx.aws.s3.get_public_access_block().bucket(&self.name);
-        let block = unset(aws(call.send().await), &["NoSuchPublicAccessBlockConfiguration"])?
+        let block = unset(answered(call.send().await), &["NoSuchPublicAccessBlockConfiguration"])?
             .and_then(|answer| answer.public_access_block_configuration);
         let blocked = block.is_some_and(|block| {
             let all = [
@@ -114,7 +114,7 @@ impl Bucket {
 
     async fn ownership(&self, cx: &Cx) -> Result<Option<String>, AwsError> {
         let call = cx.aws.s3.get_bucket_ownership_controls().bucket(&self.name);
-        let rules = unset(aws(call.send().await), &["OwnershipControlsNotFoundError"])?
+        let rules = unset(answered(call.send().await), &["OwnershipControlsNotFoundError"])?
             .and_then(|answer| answer.ownership_controls)
             .map(|controls| controls.rules)
             .unwrap_or_default();
@@ -123,7 +123,7 @@ impl Bucket {
 
     async fn encryption(&self, cx: &Cx) -> Result<String, AwsError> {
         let call = cx.aws.s3.get_bucket_encryption().bucket(&self.name);
-        let default = unset(aws(call.send().await), &["ServerSideEncryptionConfigurationNotFoundError"])?
+        let default = unset(answered(call.send().await), &["ServerSideEncryptionConfigurationNotFoundError"])?
             .and_then(|answer| answer.server_side_encryption_configuration)
             .and_then(|configuration| configuration.rules.into_iter().next())
             .and_then(|rule| rule.apply_server_side_encryption_by_default);
@@ -137,7 +137,7 @@ impl Bucket {
 
     async fn tls_policy(&self, cx: &Cx) -> anyhow::Result<Value> {
         let call = cx.aws.s3.get_bucket_policy().bucket(&self.name);
-        let text = unset(aws(call.send().await), &["NoSuchBucketPolicy"])?.and_then(|answer| answer.policy);
+        let text = unset(answered(call.send().await), &["NoSuchBucketPolicy"])?.and_then(|answer| answer.policy);
         // Some emulators say with an empty text that there is no policy.
         Ok(match text.filter(|text| !text.is_empty()) {
             Some(text) => canonical(&serde_json::from_str(&text)?),
@@ -146,7 +146,7 @@ impl Bucket {
     }
 
     async fn versioning(&self, cx: &Cx) -> Result<bool, AwsError> {
-        match aws(cx.aws.s3.get_bucket_versioning().bucket(&self.name).send().await) {
+        match answered(cx.aws.s3.get_bucket_versioning().bucket(&self.name).send().await) {
             Ok(answer) => Ok(answer.status == Some(BucketVersioningStatus::Enabled)),
             // moto's answer has another root than S3's.
             Err(error) if error.is_unreadable() && cx.aws.endpoint.is_some() => Ok(false),
@@ -184,13 +184,13 @@ impl Bucket {
                     .restrict_public_buckets(true);
                 let call = s3.put_public_access_block().bucket(&self.name);
                 let call = call.public_access_block_configuration(block.build());
-                in_use(async || aws(call.clone().send().await), cx.noting()).await?;
+                in_use(async || answered(call.clone().send().await), cx.noting()).await?;
             }
             "ownership" => {
                 let rule = OwnershipControlsRule::builder().object_ownership(ObjectOwnership::BucketOwnerEnforced);
                 let controls = OwnershipControls::builder().rules(rule.build()?).build()?;
                 let call = s3.put_bucket_ownership_controls().bucket(&self.name).ownership_controls(controls);
-                in_use(async || aws(call.clone().send().await), cx.noting()).await?;
+                in_use(async || answered(call.clone().send().await), cx.noting()).await?;
             }
             "encryption" => {
                 let (algorithm, key) = match &self.encryption {
@@ -208,11 +208,11 @@ impl Bucket {
                 let configuration = ServerSideEncryptionConfiguration::builder().rules(rule.build()).build()?;
                 let call = s3.put_bucket_encryption().bucket(&self.name);
                 let call = call.server_side_encryption_configuration(configuration);
-                in_use(async || aws(call.clone().send().await), cx.noting()).await?;
+                in_use(async || answered(call.clone().send().await), cx.noting()).await?;
             }
             "policy" => {
                 let call = s3.put_bucket_policy().bucket(&self.name).policy(self.policy().to_string());
-                in_use(async || aws(call.clone().send().await), cx.noting()).await?;
+                in_use(async || answered(call.clone().send().await), cx.noting()).await?;
             }
             "versioning" => {
                 // Versioning that was once on can only be suspended.
@@ -220,7 +220,7 @@ impl Bucket {
                     if self.versioning { BucketVersioningStatus::Enabled } else { BucketVersioningStatus::Suspended };
                 let configuration = VersioningConfiguration::builder().status(status).build();
                 let call = s3.put_bucket_versioning().bucket(&self.name).versioning_configuration(configuration);
-                in_use(async || aws(call.clone().send().await), cx.noting()).await?;
+                in_use(async || answered(call.clone().send().await), cx.noting()).await?;
             }
             _ => {}
         }
@@ -242,7 +242,7 @@ impl Resource for Bucket {
         &self.name
     }
 
-    fn arn(&self, _aws: &Aws) -> String {
+    fn arn(&self, _aws: &Clients) -> String {
         self.arn.clone()
     }
 
@@ -274,7 +274,7 @@ impl Resource for Bucket {
             configuration = configuration.tags(Tag::builder().key(key).value(value).build()?);
         }
         let call = cx.aws.s3.create_bucket().bucket(&self.name).create_bucket_configuration(configuration.build());
-        match in_use(async || aws(call.clone().send().await), cx.noting()).await {
+        match in_use(async || answered(call.clone().send().await), cx.noting()).await {
             Err(error) if error.is(&["BucketAlreadyExists"]) => Err(Hint::error(
                 format!("another account has a bucket of the name {}", self.name),
                 "rename the pipeline or this bucket: all accounts share one space of bucket names",
@@ -304,7 +304,7 @@ impl Resource for Bucket {
             tagging = tagging.tag_set(Tag::builder().key(key).value(value).build()?);
         }
         let call = cx.aws.s3.put_bucket_tagging().bucket(&self.name).tagging(tagging.build()?);
-        in_use(async || aws(call.clone().send().await), cx.noting()).await?;
+        in_use(async || answered(call.clone().send().await), cx.noting()).await?;
         Ok(())
     }
 

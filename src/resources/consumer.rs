@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::context::Cx;
 use super::resource::{Actions, Observed, Resource};
-use crate::aws::{Aws, AwsError, Look, Tags, Wait, aws, in_use, wait};
+use crate::aws::{AwsError, Clients, Look, Tags, Wait, answered, in_use, wait};
 use crate::plan::{Change, Fields};
 
 const LIMIT: Duration = Duration::from_secs(5 * 60);
@@ -35,7 +35,7 @@ pub(crate) struct Consumer {
 impl Consumer {
     async fn description(&self, cx: &Cx) -> Result<Option<ConsumerDescription>, AwsError> {
         let call = cx.aws.kinesis.describe_stream_consumer().stream_arn(&self.stream).consumer_name(&self.name);
-        match aws(call.send().await) {
+        match answered(call.send().await) {
             Ok(answer) => Ok(answer.consumer_description),
             Err(error) if error.is_missing() => Ok(None),
             Err(error) => Err(error),
@@ -65,7 +65,7 @@ impl Resource for Consumer {
         &self.name
     }
 
-    fn arn(&self, _aws: &Aws) -> String {
+    fn arn(&self, _aws: &Clients) -> String {
         String::new()
     }
 
@@ -92,7 +92,7 @@ impl Resource for Consumer {
 
     async fn create(&self, cx: &Cx, _tags: &Tags) -> anyhow::Result<()> {
         let call = cx.aws.kinesis.register_stream_consumer().stream_arn(&self.stream).consumer_name(&self.name);
-        match in_use(async || aws(call.clone().send().await), cx.noting()).await {
+        match in_use(async || answered(call.clone().send().await), cx.noting()).await {
             // Registered already, perhaps by a call whose answer was lost.
             Err(error) if !error.is(&["ResourceInUseException"]) => Err(error.into()),
             _ => Ok(()),
@@ -115,7 +115,7 @@ impl Resource for Consumer {
 
     async fn delete(&self, cx: &Cx) -> anyhow::Result<()> {
         let call = cx.aws.kinesis.deregister_stream_consumer().stream_arn(&self.stream).consumer_name(&self.name);
-        match in_use(async || aws(call.clone().send().await), cx.noting()).await {
+        match in_use(async || answered(call.clone().send().await), cx.noting()).await {
             Err(error) if !error.is_missing() => Err(error.into()),
             _ => self.until_gone(cx).await,
         }

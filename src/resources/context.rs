@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::aws::{Aws, Owner};
+use crate::aws::{Clients, Owner};
 use crate::interrupt::Interrupt;
 
 /// What a call needs to know of its run.
 #[derive(Clone)]
 pub(crate) struct Cx {
-    pub(crate) aws: Arc<Aws>,
+    pub(crate) aws: Arc<Clients>,
     pub(crate) owner: Owner,
     pub(crate) adopt: bool,
     /// Set when the user asks to stop; only work that changes nothing in AWS, such as a build, looks at it.
@@ -19,7 +19,7 @@ pub(crate) struct Cx {
 }
 
 impl Cx {
-    pub(crate) fn new(aws: Arc<Aws>, owner: Owner) -> Self {
+    pub(crate) fn new(aws: Arc<Clients>, owner: Owner) -> Self {
         Self { aws, owner, adopt: false, interrupt: None, notes: None }
     }
 

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::context::Cx;
 use super::resource::{Actions, Observed, Resource};
-use crate::aws::{Aws, Tags, aws};
+use crate::aws::{Clients, Tags, answered};
 use crate::plan::{Change, Fields};
 
 /// What the caller must be allowed to do.
@@ -34,7 +34,7 @@ impl Dashboard {
         let tags =
             tags.map(|tags| tags.iter().map(|(key, value)| Tag::builder().key(key).value(value).build()).collect());
         let call = cx.aws.cloudwatch.put_dashboard().dashboard_name(&self.name).dashboard_body(self.body.to_string());
-        aws(call.set_tags(tags).send().await)?;
+        answered(call.set_tags(tags).send().await)?;
         Ok(())
     }
 }
@@ -44,7 +44,7 @@ impl Resource for Dashboard {
         &self.name
     }
 
-    fn arn(&self, aws: &Aws) -> String {
+    fn arn(&self, aws: &Clients) -> String {
         format!("arn:{}:cloudwatch::{}:dashboard/{}", aws.partition, aws.account, self.name)
     }
 
@@ -53,13 +53,13 @@ impl Resource for Dashboard {
     }
 
     async fn read(&self, cx: &Cx) -> anyhow::Result<Option<Observed>> {
-        let body = match aws(cx.aws.cloudwatch.get_dashboard().dashboard_name(&self.name).send().await) {
+        let body = match answered(cx.aws.cloudwatch.get_dashboard().dashboard_name(&self.name).send().await) {
             Ok(answer) => answer.dashboard_body.unwrap_or_default(),
             Err(error) if error.is_missing() => return Ok(None),
             Err(error) => return Err(error.into()),
         };
         let arn = self.arn(&cx.aws);
-        let tags = match aws(cx.aws.cloudwatch.list_tags_for_resource().resource_arn(&arn).send().await) {
+        let tags = match answered(cx.aws.cloudwatch.list_tags_for_resource().resource_arn(&arn).send().await) {
             Ok(answer) => answer.tags.unwrap_or_default(),
             Err(error) if error.is_missing() => return Ok(None),
             Err(error) => return Err(error.into()),
@@ -87,7 +87,7 @@ impl Resource for Dashboard {
     }
 
     async fn delete(&self, cx: &Cx) -> anyhow::Result<()> {
-        match aws(cx.aws.cloudwatch.delete_dashboards().dashboard_names(&self.name).send().await) {
+        match answered(cx.aws.cloudwatch.delete_dashboards().dashboard_names(&self.name).send().await) {
             Err(error) if !error.is_missing() => Err(error.into()),
             _ => Ok(()),
         }

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::context::Cx;
 use super::resource::{Actions, Observed, Resource};
-use crate::aws::{Aws, AwsError, Look, Tags, Wait, aws, in_use, propagation, wait};
+use crate::aws::{AwsError, Clients, Look, Tags, Wait, answered, in_use, propagation, wait};
 use crate::package::{Architecture, Code, Package};
 use crate::plan::{Change, Fields};
 use crate::spec::{Seconds, duration_text};
@@ -57,7 +57,7 @@ pub(crate) struct Function {
 
 impl Function {
     async fn get(&self, cx: &Cx) -> Result<Option<GetFunctionOutput>, AwsError> {
-        match aws(cx.aws.lambda.get_function().function_name(&self.name).send().await) {
+        match answered(cx.aws.lambda.get_function().function_name(&self.name).send().await) {
             Ok(answer) => Ok(Some(answer)),
             Err(error) if error.is_missing() => Ok(None),
             Err(error) => Err(error),
@@ -106,10 +106,10 @@ impl Function {
         if let Some(reserved) = self.reserved_concurrency {
             let call = lambda.put_function_concurrency().function_name(&self.name);
             let call = call.reserved_concurrent_executions(i32::try_from(reserved)?);
-            in_use(async || aws(call.clone().send().await), cx.noting()).await?;
+            in_use(async || answered(call.clone().send().await), cx.noting()).await?;
         } else {
             let call = lambda.delete_function_concurrency().function_name(&self.name);
-            in_use(async || aws(call.clone().send().await), cx.noting()).await?;
+            in_use(async || answered(call.clone().send().await), cx.noting()).await?;
         }
         Ok(())
     }
@@ -117,7 +117,7 @@ impl Function {
     /// The environment as AWS has it.
     pub(crate) async fn seen_environment(&self, cx: &Cx) -> anyhow::Result<BTreeMap<String, String>> {
         let call = cx.aws.lambda.get_function_configuration().function_name(&self.name);
-        let environment = aws(call.send().await)?.environment.and_then(|environment| environment.variables);
+        let environment = answered(call.send().await)?.environment.and_then(|environment| environment.variables);
         Ok(environment.unwrap_or_default().into_iter().collect())
     }
 
@@ -127,7 +127,7 @@ impl Function {
         let variables = variables.clone().into_iter().collect();
         let environment = Environment::builder().set_variables(Some(variables)).build();
         let call = cx.aws.lambda.update_function_configuration().function_name(&self.name).environment(environment);
-        in_use(async || aws(call.clone().send().await), cx.noting()).await?;
+        in_use(async || answered(call.clone().send().await), cx.noting()).await?;
         self.until_active(cx).await
     }
 
@@ -153,7 +153,7 @@ impl Resource for Function {
         &self.name
     }
 
-    fn arn(&self, aws: &Aws) -> String {
+    fn arn(&self, aws: &Clients) -> String {
         aws.arn("lambda", &format!("function:{}", self.name))
     }
 
@@ -227,7 +227,7 @@ impl Resource for Function {
             .environment(self.environment())
             .code(FunctionCode::builder().zip_file(Blob::new(package.zip.clone())).build())
             .set_tags(Some(tags.clone().into_iter().collect()));
-        match propagation(async || aws(call.clone().send().await), cx.noting()).await {
+        match propagation(async || answered(call.clone().send().await), cx.noting()).await {
             Err(error) if !(error.is(&["ResourceConflictException"]) && error.message.contains("already exist")) => {
                 Err(error)?
             }
@@ -255,7 +255,7 @@ impl Resource for Function {
                 .timeout(self.timeout.as_i32())
                 .tracing_config(self.tracing_mode())
                 .environment(self.environment());
-            let update = async || in_use(async || aws(call.clone().send().await), |_| {}).await;
+            let update = async || in_use(async || answered(call.clone().send().await), |_| {}).await;
             propagation(update, cx.noting()).await?;
         }
         if changes.iter().any(of_code) {
@@ -265,7 +265,7 @@ impl Resource for Function {
             let call =
                 cx.aws.lambda.update_function_code().function_name(&self.name).architectures(self.architecture());
             let call = call.zip_file(Blob::new(package.zip.clone()));
-            in_use(async || aws(call.clone().send().await), cx.noting()).await?;
+            in_use(async || answered(call.clone().send().await), cx.noting()).await?;
         }
         Ok(())
     }
@@ -274,10 +274,10 @@ impl Resource for Function {
         let arn = self.arn(&cx.aws);
         if !set.is_empty() {
             let set = set.clone().into_iter().collect();
-            aws(cx.aws.lambda.tag_resource().resource(&arn).set_tags(Some(set)).send().await)?;
+            answered(cx.aws.lambda.tag_resource().resource(&arn).set_tags(Some(set)).send().await)?;
         }
         if !remove.is_empty() {
-            aws(cx.aws.lambda.untag_resource().resource(&arn).set_tag_keys(Some(remove.to_vec())).send().await)?;
+            answered(cx.aws.lambda.untag_resource().resource(&arn).set_tag_keys(Some(remove.to_vec())).send().await)?;
         }
         Ok(())
     }
@@ -288,7 +288,7 @@ impl Resource for Function {
 
     async fn delete(&self, cx: &Cx) -> anyhow::Result<()> {
         let call = cx.aws.lambda.delete_function().function_name(&self.name);
-        match in_use(async || aws(call.clone().send().await), cx.noting()).await {
+        match in_use(async || answered(call.clone().send().await), cx.noting()).await {
             Err(error) if !error.is_missing() => Err(error)?,
             _ => {}
         }

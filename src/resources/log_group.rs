@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::context::Cx;
 use super::resource::{Actions, Observed, Resource};
-use crate::aws::{Aws, AwsError, Owner, PIPELINE_TAG, Tags, aws};
+use crate::aws::{AwsError, Clients, Owner, PIPELINE_TAG, Tags, answered};
 use crate::plan::{Change, Fields};
 use crate::spec::{Seconds, duration_text};
 
@@ -39,7 +39,7 @@ impl LogGroup {
         let mut token = None;
         loop {
             let call = cx.aws.logs.describe_log_groups().log_group_name_prefix(&self.name).set_next_token(token);
-            let page = aws(call.send().await)?;
+            let page = answered(call.send().await)?;
             let hit = page
                 .log_groups
                 .unwrap_or_default()
@@ -58,7 +58,7 @@ impl Resource for LogGroup {
         &self.name
     }
 
-    fn arn(&self, aws: &Aws) -> String {
+    fn arn(&self, aws: &Clients) -> String {
         aws.arn("logs", &format!("log-group:{}", self.name))
     }
 
@@ -75,7 +75,7 @@ impl Resource for LogGroup {
         let Some(group) = self.description(cx).await? else { return Ok(None) };
         let days = group.retention_in_days.map(u64::try_from).transpose().context("a negative retentionInDays")?;
         let arn = self.arn(&cx.aws);
-        let tags = match aws(cx.aws.logs.list_tags_for_resource().resource_arn(&arn).send().await) {
+        let tags = match answered(cx.aws.logs.list_tags_for_resource().resource_arn(&arn).send().await) {
             Ok(answer) => answer.tags.unwrap_or_default().into_iter().collect(),
             Err(error) if error.is_missing() => return Ok(None),
             Err(error) => return Err(error.into()),
@@ -94,7 +94,7 @@ impl Resource for LogGroup {
             .create_log_group()
             .log_group_name(&self.name)
             .set_tags(Some(tags.clone().into_iter().collect()));
-        match aws(call.send().await) {
+        match answered(call.send().await) {
             Err(error) if !error.is(&["ResourceAlreadyExistsException"]) => Err(error)?,
             _ => Ok(()),
         }
@@ -102,7 +102,7 @@ impl Resource for LogGroup {
 
     async fn change(&self, cx: &Cx, _seen: &Observed, _changes: &[Change]) -> anyhow::Result<()> {
         let days = i32::try_from(self.retention.0 / DAY)?;
-        aws(cx.aws.logs.put_retention_policy().log_group_name(&self.name).retention_in_days(days).send().await)?;
+        answered(cx.aws.logs.put_retention_policy().log_group_name(&self.name).retention_in_days(days).send().await)?;
         Ok(())
     }
 
@@ -110,10 +110,10 @@ impl Resource for LogGroup {
         let arn = self.arn(&cx.aws);
         if !set.is_empty() {
             let set = set.clone().into_iter().collect();
-            aws(cx.aws.logs.tag_resource().resource_arn(&arn).set_tags(Some(set)).send().await)?;
+            answered(cx.aws.logs.tag_resource().resource_arn(&arn).set_tags(Some(set)).send().await)?;
         }
         if !remove.is_empty() {
-            aws(cx.aws.logs.untag_resource().resource_arn(&arn).set_tag_keys(Some(remove.to_vec())).send().await)?;
+            answered(cx.aws.logs.untag_resource().resource_arn(&arn).set_tag_keys(Some(remove.to_vec())).send().await)?;
         }
         Ok(())
     }
@@ -123,7 +123,7 @@ impl Resource for LogGroup {
     }
 
     async fn delete(&self, cx: &Cx) -> anyhow::Result<()> {
-        match aws(cx.aws.logs.delete_log_group().log_group_name(&self.name).send().await) {
+        match answered(cx.aws.logs.delete_log_group().log_group_name(&self.name).send().await) {
             Err(error) if !error.is_missing() => Err(error)?,
             _ => Ok(()),
         }

@@ -20,7 +20,7 @@ pub(crate) use source::MappingSource;
 
 use super::context::Cx;
 use super::resource::{Actions, Observed, Resource};
-use crate::aws::{Aws, AwsError, Look, Tags, Wait, aws, in_use, propagation, wait};
+use crate::aws::{AwsError, Clients, Look, Tags, Wait, answered, in_use, propagation, wait};
 use crate::plan::{Change, Fields};
 use crate::spec::{Pattern, Seconds, StartingPosition, duration_text};
 
@@ -139,7 +139,7 @@ pub(super) async fn mappings_of(cx: &Cx, function: &str) -> Result<Vec<EventSour
     let mut pages = cx.aws.lambda.list_event_source_mappings().function_name(function).into_paginator().items().send();
     let mut all = Vec::new();
     while let Some(mapping) = pages.next().await {
-        match aws(mapping) {
+        match answered(mapping) {
             Ok(mapping) => all.push(mapping),
             Err(error) if error.is_missing() => return Ok(Vec::new()),
             Err(error) => return Err(error),
@@ -151,7 +151,7 @@ pub(super) async fn mappings_of(cx: &Cx, function: &str) -> Result<Vec<EventSour
 /// Deletes one mapping and waits until it is gone.
 pub(super) async fn delete_mapping(cx: &Cx, uuid: &str) -> anyhow::Result<()> {
     let call = cx.aws.lambda.delete_event_source_mapping().uuid(uuid);
-    match in_use(async || aws(call.clone().send().await), cx.noting()).await {
+    match in_use(async || answered(call.clone().send().await), cx.noting()).await {
         Err(error) if !error.is_missing() => Err(error)?,
         _ => {}
     }
@@ -162,7 +162,7 @@ pub(super) async fn delete_mapping(cx: &Cx, uuid: &str) -> anyhow::Result<()> {
 }
 
 async fn state(cx: &Cx, uuid: &str) -> anyhow::Result<Look> {
-    match aws(cx.aws.lambda.get_event_source_mapping().uuid(uuid).send().await) {
+    match answered(cx.aws.lambda.get_event_source_mapping().uuid(uuid).send().await) {
         Ok(mapping) => Ok(Look::State(mapping.state.context("GetEventSourceMapping answered without a State")?)),
         Err(error) if error.is_missing() => Ok(Look::Gone),
         Err(error) => Err(error.into()),
@@ -175,7 +175,7 @@ impl Resource for Mapping {
         &self.function
     }
 
-    fn arn(&self, _aws: &Aws) -> String {
+    fn arn(&self, _aws: &Clients) -> String {
         String::new()
     }
 
@@ -330,7 +330,7 @@ impl Resource for Mapping {
                 .starting_position(EventSourcePosition::AtTimestamp)
                 .starting_position_timestamp(aws_smithy_types::DateTime::from(SystemTime::now())),
         };
-        let create = async || in_use(async || aws(call.clone().send().await), |_| {}).await;
+        let create = async || in_use(async || answered(call.clone().send().await), |_| {}).await;
         match propagation(create, cx.noting()).await {
             Err(error) if !(error.is(&["ResourceConflictException"]) && error.message.contains("already exists")) => {
                 return Err(error.into());
@@ -367,7 +367,7 @@ impl Resource for Mapping {
             .function_response_types(FunctionResponseType::ReportBatchItemFailures)
             .metrics_config(Self::metrics())
             .enabled(self.enabled);
-        let update = async || in_use(async || aws(call.clone().send().await), |_| {}).await;
+        let update = async || in_use(async || answered(call.clone().send().await), |_| {}).await;
         propagation(update, cx.noting()).await?;
         Ok(())
     }
@@ -403,7 +403,7 @@ impl Resource for Mapping {
         }
         cx.note("stopping the old mapping");
         let call = cx.aws.lambda.update_event_source_mapping().uuid(uuid).enabled(false);
-        in_use(async || aws(call.clone().send().await), cx.noting()).await?;
+        in_use(async || answered(call.clone().send().await), cx.noting()).await?;
         let what = format!("event source mapping ({uuid})");
         let pending = ["Creating", "Enabling", "Updating", "Enabled", "Disabling"];
         let stopped = Wait { what: &what, pending: &pending, target: &["Disabled"], limit: LIMIT };

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::context::Cx;
 use super::resource::{Actions, Observed, Resource};
-use crate::aws::{Aws, Look, Tags, Wait, aws, canonical, wait};
+use crate::aws::{Clients, Look, Tags, Wait, answered, canonical, wait};
 use crate::plan::{Change, Fields};
 use crate::spec::{Seconds, duration_text};
 
@@ -66,7 +66,7 @@ impl Queue {
     }
 
     async fn url(&self, cx: &Cx) -> anyhow::Result<Option<String>> {
-        match aws(cx.aws.sqs.get_queue_url().queue_name(&self.name).send().await) {
+        match answered(cx.aws.sqs.get_queue_url().queue_name(&self.name).send().await) {
             Ok(answer) => Ok(answer.queue_url),
             Err(error) if error.is_missing() => Ok(None),
             Err(error) => Err(error.into()),
@@ -83,7 +83,7 @@ impl Resource for Queue {
         &self.name
     }
 
-    fn arn(&self, aws: &Aws) -> String {
+    fn arn(&self, aws: &Clients) -> String {
         aws.arn("sqs", &self.name)
     }
 
@@ -103,9 +103,9 @@ impl Resource for Queue {
         let Some(url) = self.url(cx).await? else { return Ok(None) };
         let (attributes, tags) = tokio::join!(
             async {
-                aws(cx.aws.sqs.get_queue_attributes().queue_url(&url).attribute_names(Attribute::All).send().await)
+                answered(cx.aws.sqs.get_queue_attributes().queue_url(&url).attribute_names(Attribute::All).send().await)
             },
-            async { aws(cx.aws.sqs.list_queue_tags().queue_url(&url).send().await) },
+            async { answered(cx.aws.sqs.list_queue_tags().queue_url(&url).send().await) },
         );
         // GetQueueUrl may still answer for a queue that is being deleted.
         let (attributes, tags) = match (attributes, tags) {
@@ -139,7 +139,7 @@ impl Resource for Queue {
         let call = call.set_tags(Some(tags.clone().into_iter().collect()));
         let started = tokio::time::Instant::now();
         loop {
-            match aws(call.clone().send().await) {
+            match answered(call.clone().send().await) {
                 Err(error) if error.is(&["QueueDeletedRecently"]) && started.elapsed() < NAME_BLOCKED => {
                     let left = NAME_BLOCKED.saturating_sub(started.elapsed()).as_secs();
                     cx.note(&format!("SQS keeps the name of a deleted queue for 60 s; trying for {left} s more"));
@@ -168,7 +168,7 @@ impl Resource for Queue {
             changes.iter().any(|change| fields.contains(&change.field.as_str()))
         });
         let url = cx.aws.queue_url(&self.name);
-        aws(cx.aws.sqs.set_queue_attributes().queue_url(url).set_attributes(Some(wanted)).send().await)?;
+        answered(cx.aws.sqs.set_queue_attributes().queue_url(url).set_attributes(Some(wanted)).send().await)?;
         Ok(())
     }
 
@@ -176,10 +176,10 @@ impl Resource for Queue {
         let url = cx.aws.queue_url(&self.name);
         if !set.is_empty() {
             let set = set.clone().into_iter().collect();
-            aws(cx.aws.sqs.tag_queue().queue_url(&url).set_tags(Some(set)).send().await)?;
+            answered(cx.aws.sqs.tag_queue().queue_url(&url).set_tags(Some(set)).send().await)?;
         }
         if !remove.is_empty() {
-            aws(cx.aws.sqs.untag_queue().queue_url(&url).set_tag_keys(Some(remove.to_vec())).send().await)?;
+            answered(cx.aws.sqs.untag_queue().queue_url(&url).set_tag_keys(Some(remove.to_vec())).send().await)?;
         }
         Ok(())
     }
@@ -189,7 +189,7 @@ impl Resource for Queue {
     }
 
     async fn delete(&self, cx: &Cx) -> anyhow::Result<()> {
-        match aws(cx.aws.sqs.delete_queue().queue_url(cx.aws.queue_url(&self.name)).send().await) {
+        match answered(cx.aws.sqs.delete_queue().queue_url(cx.aws.queue_url(&self.name)).send().await) {
             Err(error) if !error.is_missing() => Err(error)?,
             _ => {}
         }
@@ -206,7 +206,7 @@ impl Resource for Queue {
             Attribute::ApproximateNumberOfMessagesDelayed,
         ];
         let call = cx.aws.sqs.get_queue_attributes().queue_url(cx.aws.queue_url(&self.name));
-        let attributes = match aws(call.set_attribute_names(Some(counts.to_vec())).send().await) {
+        let attributes = match answered(call.set_attribute_names(Some(counts.to_vec())).send().await) {
             Err(error) if error.is_missing() => return Ok(None),
             answer => answer?.attributes.unwrap_or_default(),
         };

@@ -1,7 +1,7 @@
 //! The contract of a resource: what each AWS noun can do, and what is seen of it.
 
 use super::context::Cx;
-use crate::aws::{Aws, Owner, Tags};
+use crate::aws::{Clients, Owner, Tags};
 use crate::plan::{Change, Fields};
 
 /// A resource as AWS has it.
@@ -22,7 +22,7 @@ pub(crate) trait Resource {
     /// The name in AWS.
     fn name(&self) -> &str;
     /// The ARN, which follows from the name.
-    fn arn(&self, aws: &Aws) -> String;
+    fn arn(&self, aws: &Clients) -> String;
     /// What the spec wants.
     fn desired(&self) -> Fields;
     /// Why a change of this field needs a new resource, and what is lost with the old one.

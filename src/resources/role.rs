@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::context::Cx;
 use super::resource::{Actions, Observed, Resource};
-use crate::aws::{Aws, Policy, Tags, assume_role_policy, aws, canonical, in_use};
+use crate::aws::{Clients, Policy, Tags, answered, assume_role_policy, canonical, in_use};
 use crate::plan::{Change, Fields};
 
 /// All roles are under this path, so that an operator's own policy can name them.
@@ -44,7 +44,7 @@ pub(crate) struct Role {
 
 impl Role {
     async fn inline_policy(&self, cx: &Cx) -> anyhow::Result<Value> {
-        match aws(cx.aws.iam.get_role_policy().role_name(&self.name).policy_name(POLICY).send().await) {
+        match answered(cx.aws.iam.get_role_policy().role_name(&self.name).policy_name(POLICY).send().await) {
             Ok(answer) => document(&answer.policy_document),
             Err(error) if error.is_missing() => Ok(Value::Null),
             Err(error) => Err(error.into()),
@@ -57,7 +57,7 @@ impl Resource for Role {
         &self.name
     }
 
-    fn arn(&self, aws: &Aws) -> String {
+    fn arn(&self, aws: &Clients) -> String {
         role_arn(aws, &self.name)
     }
 
@@ -67,7 +67,7 @@ impl Resource for Role {
 
     async fn read(&self, cx: &Cx) -> anyhow::Result<Option<Observed>> {
         let (role, policy) = tokio::join!(
-            async { aws(cx.aws.iam.get_role().role_name(&self.name).send().await) },
+            async { answered(cx.aws.iam.get_role().role_name(&self.name).send().await) },
             self.inline_policy(cx)
         );
         let role = match role {
@@ -94,7 +94,7 @@ impl Resource for Role {
         for (key, value) in tags {
             call = call.tags(Tag::builder().key(key).value(value).build()?);
         }
-        match in_use(async || aws(call.clone().send().await), cx.noting()).await {
+        match in_use(async || answered(call.clone().send().await), cx.noting()).await {
             Err(error) if !error.is(&["EntityAlreadyExists"]) => Err(error)?,
             _ => Ok(()),
         }
@@ -105,11 +105,11 @@ impl Resource for Role {
             if change.field == "trust" {
                 let call = cx.aws.iam.update_assume_role_policy().role_name(&self.name);
                 let call = call.policy_document(assume_role_policy().to_string());
-                in_use(async || aws(call.clone().send().await), cx.noting()).await?;
+                in_use(async || answered(call.clone().send().await), cx.noting()).await?;
             } else {
                 let call = cx.aws.iam.put_role_policy().role_name(&self.name).policy_name(POLICY);
                 let call = call.policy_document(self.policy.document().to_string());
-                in_use(async || aws(call.clone().send().await), cx.noting()).await?;
+                in_use(async || answered(call.clone().send().await), cx.noting()).await?;
             }
         }
         Ok(())
@@ -121,10 +121,10 @@ impl Resource for Role {
             for (key, value) in set {
                 call = call.tags(Tag::builder().key(key).value(value).build()?);
             }
-            aws(call.send().await)?;
+            answered(call.send().await)?;
         }
         if !remove.is_empty() {
-            aws(cx.aws.iam.untag_role().role_name(&self.name).set_tag_keys(Some(remove.to_vec())).send().await)?;
+            answered(cx.aws.iam.untag_role().role_name(&self.name).set_tag_keys(Some(remove.to_vec())).send().await)?;
         }
         Ok(())
     }
@@ -138,20 +138,20 @@ impl Resource for Role {
         let iam = &cx.aws.iam;
         let mut inline = iam.list_role_policies().role_name(&self.name).into_paginator().items().send();
         while let Some(policy) = inline.next().await {
-            let policy = match aws(policy) {
+            let policy = match answered(policy) {
                 Ok(policy) => policy,
                 Err(error) if error.is_missing() => return Ok(()),
                 Err(error) => return Err(error.into()),
             };
-            gone_or(aws(iam.delete_role_policy().role_name(&self.name).policy_name(policy).send().await))?;
+            gone_or(answered(iam.delete_role_policy().role_name(&self.name).policy_name(policy).send().await))?;
         }
         let mut attached = iam.list_attached_role_policies().role_name(&self.name).into_paginator().items().send();
         while let Some(policy) = attached.next().await {
-            let arn = aws(policy)?.policy_arn.context("an attached policy without an ARN")?;
-            gone_or(aws(iam.detach_role_policy().role_name(&self.name).policy_arn(arn).send().await))?;
+            let arn = answered(policy)?.policy_arn.context("an attached policy without an ARN")?;
+            gone_or(answered(iam.detach_role_policy().role_name(&self.name).policy_arn(arn).send().await))?;
         }
         let call = iam.delete_role().role_name(&self.name);
-        gone_or(in_use(async || aws(call.clone().send().await), cx.noting()).await)
+        gone_or(in_use(async || answered(call.clone().send().await), cx.noting()).await)
     }
 }
 
@@ -169,7 +169,7 @@ pub(super) fn is_of_region(role: &str, seen: &Fields, region: &str) -> bool {
 }
 
 /// The role's ARN, path included.
-pub(crate) fn role_arn(aws: &Aws, name: &str) -> String {
+pub(crate) fn role_arn(aws: &Clients, name: &str) -> String {
     format!("arn:{}:iam::{}:role{PATH}{name}", aws.partition, aws.account)
 }
 

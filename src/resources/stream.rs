@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::context::Cx;
 use super::resource::{Actions, Observed, Resource};
-use crate::aws::{Aws, AwsError, Look, Tags, Wait, aws, wait};
+use crate::aws::{AwsError, Clients, Look, Tags, Wait, answered, wait};
 use crate::plan::{Change, Fields};
 use crate::spec::{Encryption, Seconds, StreamMode, duration_text};
 
@@ -54,7 +54,7 @@ pub(crate) struct Stream {
 
 impl Stream {
     async fn summary(&self, cx: &Cx) -> Result<Option<StreamDescriptionSummary>, AwsError> {
-        match aws(cx.aws.kinesis.describe_stream_summary().stream_name(&self.name).send().await) {
+        match answered(cx.aws.kinesis.describe_stream_summary().stream_name(&self.name).send().await) {
             Ok(answer) => Ok(answer.stream_description_summary),
             Err(error) if error.is_missing() => Ok(None),
             Err(error) => Err(error),
@@ -86,7 +86,7 @@ impl Stream {
             cx.note(&format!("resharding from {from} to {target}"));
             let call = cx.aws.kinesis.update_shard_count().stream_name(&self.name);
             let call = call.target_shard_count(i32::try_from(target)?).scaling_type(ScalingType::UniformScaling);
-            aws(call.send().await)?;
+            answered(call.send().await)?;
             from = target;
         }
         Ok(())
@@ -99,14 +99,14 @@ impl Stream {
                 let old = seen.fields.get("encryption").and_then(Value::as_str).unwrap_or_default();
                 let old = if old == "aws-managed" { AWS_MANAGED_KEY } else { old };
                 let call = cx.aws.kinesis.stop_stream_encryption().stream_name(&self.name);
-                aws(call.encryption_type(EncryptionType::Kms).key_id(old).send().await)?;
+                answered(call.encryption_type(EncryptionType::Kms).key_id(old).send().await)?;
                 return Ok(());
             }
             Encryption::AwsManaged => AWS_MANAGED_KEY,
             Encryption::Key(key) => key,
         };
         let call = cx.aws.kinesis.start_stream_encryption().stream_name(&self.name);
-        aws(call.encryption_type(EncryptionType::Kms).key_id(key).send().await)?;
+        answered(call.encryption_type(EncryptionType::Kms).key_id(key).send().await)?;
         Ok(())
     }
 }
@@ -116,7 +116,7 @@ impl Resource for Stream {
         &self.name
     }
 
-    fn arn(&self, aws: &Aws) -> String {
+    fn arn(&self, aws: &Clients) -> String {
         aws.arn("kinesis", &format!("stream/{}", self.name))
     }
 
@@ -158,7 +158,7 @@ impl Resource for Stream {
         let mut after = None;
         loop {
             let call = cx.aws.kinesis.list_tags_for_stream().stream_name(&self.name).set_exclusive_start_tag_key(after);
-            let page = aws(call.send().await)?;
+            let page = answered(call.send().await)?;
             tags.extend(page.tags.iter().map(|tag| (tag.key.clone(), tag.value.clone().unwrap_or_default())));
             after = page.tags.last().map(|tag| tag.key.clone()).filter(|_| page.has_more_tags);
             if after.is_none() {
@@ -177,7 +177,7 @@ impl Resource for Stream {
         for (key, value) in tags {
             call = call.tags(key, value);
         }
-        match aws(call.send().await) {
+        match answered(call.send().await) {
             // Also the answer to the SDK's own second try of a call that worked.
             Err(error) if !(error.is(&["ResourceInUseException"]) && error.message.contains("already exists")) => {
                 Err(error)?
@@ -192,14 +192,15 @@ impl Resource for Stream {
         if of("mode").is_some() {
             self.until_active(cx).await?;
             cx.note("changing the mode");
-            aws(cx
-                .aws
-                .kinesis
-                .update_stream_mode()
-                .stream_arn(&seen.arn)
-                .stream_mode_details(self.mode_details()?)
-                .send()
-                .await)?;
+            answered(
+                cx.aws
+                    .kinesis
+                    .update_stream_mode()
+                    .stream_arn(&seen.arn)
+                    .stream_mode_details(self.mode_details()?)
+                    .send()
+                    .await,
+            )?;
             self.until_active(cx).await?;
         }
         if of("shards").is_some() {
@@ -212,10 +213,10 @@ impl Resource for Stream {
             let hours = i32::try_from(self.retention.0 / HOUR)?;
             if self.retention.0 > before {
                 let call = cx.aws.kinesis.increase_stream_retention_period().stream_name(&self.name);
-                aws(call.retention_period_hours(hours).send().await)?;
+                answered(call.retention_period_hours(hours).send().await)?;
             } else {
                 let call = cx.aws.kinesis.decrease_stream_retention_period().stream_name(&self.name);
-                aws(call.retention_period_hours(hours).send().await)?;
+                answered(call.retention_period_hours(hours).send().await)?;
             }
         }
         if of("encryption").is_some() {
@@ -231,11 +232,11 @@ impl Resource for Stream {
             for (key, value) in some {
                 call = call.tags(*key, *value);
             }
-            aws(call.send().await)?;
+            answered(call.send().await)?;
         }
         for some in remove.chunks(10) {
             let call = cx.aws.kinesis.remove_tags_from_stream().stream_name(&self.name);
-            aws(call.set_tag_keys(Some(some.to_vec())).send().await)?;
+            answered(call.set_tag_keys(Some(some.to_vec())).send().await)?;
         }
         Ok(())
     }
@@ -245,7 +246,9 @@ impl Resource for Stream {
     }
 
     async fn delete(&self, cx: &Cx) -> anyhow::Result<()> {
-        match aws(cx.aws.kinesis.delete_stream().stream_name(&self.name).enforce_consumer_deletion(true).send().await) {
+        match answered(
+            cx.aws.kinesis.delete_stream().stream_name(&self.name).enforce_consumer_deletion(true).send().await,
+        ) {
             Err(error) if !error.is_missing() => Err(error)?,
             _ => self.until_gone(cx).await,
         }

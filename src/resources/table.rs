@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use self::scaling::Scaling;
 use super::context::Cx;
 use super::resource::{Actions, Observed, Resource};
-use crate::aws::{Aws, AwsError, Look, Tags, Wait, aws, in_use, wait};
+use crate::aws::{AwsError, Clients, Look, Tags, Wait, answered, in_use, wait};
 use crate::plan::{Change, Fields};
 use crate::spec::{AttributeType, Billing, Key, ViewType};
 
@@ -62,7 +62,7 @@ pub(crate) struct Table {
 
 impl Table {
     async fn description(&self, cx: &Cx) -> Result<Option<TableDescription>, AwsError> {
-        match aws(cx.aws.dynamodb.describe_table().table_name(&self.name).send().await) {
+        match answered(cx.aws.dynamodb.describe_table().table_name(&self.name).send().await) {
             Ok(answer) => Ok(answer.table),
             Err(error) if error.is_missing() => Ok(None),
             Err(error) => Err(error),
@@ -149,7 +149,7 @@ impl Table {
     async fn set_stream(&self, cx: &Cx, had: bool) -> anyhow::Result<()> {
         let update = async |specification: StreamSpecification| {
             let call = cx.aws.dynamodb.update_table().table_name(&self.name).stream_specification(specification);
-            in_use(async || aws(call.clone().send().await), cx.noting()).await
+            in_use(async || answered(call.clone().send().await), cx.noting()).await
         };
         if had {
             // A view type can't be changed, only switched off and on again.
@@ -170,7 +170,7 @@ impl Table {
                 TimeToLiveSpecification::builder().attribute_name(attribute).enabled(enabled).build()?;
             let call =
                 cx.aws.dynamodb.update_time_to_live().table_name(&self.name).time_to_live_specification(specification);
-            in_use(async || aws(call.clone().send().await), cx.noting()).await?;
+            in_use(async || answered(call.clone().send().await), cx.noting()).await?;
             Ok(())
         };
         if let Some(old) = had.as_str() {
@@ -188,7 +188,7 @@ impl Resource for Table {
         &self.name
     }
 
-    fn arn(&self, aws: &Aws) -> String {
+    fn arn(&self, aws: &Clients) -> String {
         aws.arn("dynamodb", &format!("table/{}", self.name))
     }
 
@@ -227,14 +227,14 @@ impl Resource for Table {
                 let mut tags = Tags::new();
                 let mut pages = cx.aws.dynamodb.list_tags_of_resource().resource_arn(&arn).send().await;
                 loop {
-                    let page = aws(pages)?;
+                    let page = answered(pages)?;
                     tags.extend(page.tags.unwrap_or_default().into_iter().map(|tag| (tag.key, tag.value)));
                     let Some(next) = page.next_token else { return Ok::<_, AwsError>(tags) };
                     pages = cx.aws.dynamodb.list_tags_of_resource().resource_arn(&arn).next_token(next).send().await;
                 }
             },
-            async { aws(cx.aws.dynamodb.describe_time_to_live().table_name(&self.name).send().await) },
-            async { aws(cx.aws.dynamodb.describe_continuous_backups().table_name(&self.name).send().await) },
+            async { answered(cx.aws.dynamodb.describe_time_to_live().table_name(&self.name).send().await) },
+            async { answered(cx.aws.dynamodb.describe_continuous_backups().table_name(&self.name).send().await) },
             async { if may_be_scaled { Scaling::read(cx, &self.name, self.is_scaled()).await } else { Ok(None) } },
         );
         let mut keys: Vec<_> = table.key_schema.unwrap_or_default();
@@ -297,7 +297,7 @@ impl Resource for Table {
         for (key, value) in tags {
             call = call.tags(Tag::builder().key(key).value(value).build()?);
         }
-        match in_use(async || aws(call.clone().send().await), cx.noting()).await {
+        match in_use(async || answered(call.clone().send().await), cx.noting()).await {
             Err(error) if !error.is(&["ResourceInUseException"]) => Err(error)?,
             // The settings that CreateTable does not take need an active table.
             _ => self.until_active(cx).await,
@@ -314,7 +314,7 @@ impl Resource for Table {
             match change.field.as_str() {
                 "billing" => {
                     let call = update.billing_mode(self.billing_mode()).set_provisioned_throughput(self.throughput()?);
-                    in_use(async || aws(call.clone().send().await), cx.noting()).await?;
+                    in_use(async || answered(call.clone().send().await), cx.noting()).await?;
                 }
                 "autoscaling" => match self.scaling() {
                     Some(scaling) => scaling.set(cx, &self.name).await?,
@@ -322,7 +322,7 @@ impl Resource for Table {
                 },
                 "protect" => {
                     let call = update.deletion_protection_enabled(self.protect);
-                    in_use(async || aws(call.clone().send().await), cx.noting()).await?;
+                    in_use(async || answered(call.clone().send().await), cx.noting()).await?;
                 }
                 "stream" => self.set_stream(cx, !change.from.is_null()).await?,
                 "ttl" => self.set_ttl(cx, &change.from).await?,
@@ -331,7 +331,7 @@ impl Resource for Table {
                         .point_in_time_recovery_enabled(self.point_in_time_recovery);
                     let call = cx.aws.dynamodb.update_continuous_backups().table_name(&self.name);
                     let call = call.point_in_time_recovery_specification(wanted.build()?);
-                    in_use(async || aws(call.clone().send().await), cx.noting()).await?;
+                    in_use(async || answered(call.clone().send().await), cx.noting()).await?;
                 }
                 _ => {}
             }
@@ -346,11 +346,11 @@ impl Resource for Table {
             for (key, value) in set {
                 call = call.tags(Tag::builder().key(key).value(value).build()?);
             }
-            in_use(async || aws(call.clone().send().await), cx.noting()).await?;
+            in_use(async || answered(call.clone().send().await), cx.noting()).await?;
         }
         if !remove.is_empty() {
             let call = cx.aws.dynamodb.untag_resource().resource_arn(&arn).set_tag_keys(Some(remove.to_vec()));
-            in_use(async || aws(call.clone().send().await), cx.noting()).await?;
+            in_use(async || answered(call.clone().send().await), cx.noting()).await?;
         }
         Ok(())
     }
@@ -368,7 +368,7 @@ impl Resource for Table {
             Scaling::end(cx, &self.name).await?;
         }
         let call = cx.aws.dynamodb.delete_table().table_name(&self.name);
-        match in_use(async || aws(call.clone().send().await), cx.noting()).await {
+        match in_use(async || answered(call.clone().send().await), cx.noting()).await {
             Err(error) if !error.is_missing() => Err(error)?,
             _ => self.until_gone(cx).await,
         }

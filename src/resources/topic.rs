@@ -9,7 +9,7 @@ pub(crate) use self::subscription::Subscription;
 
 use super::context::Cx;
 use super::resource::{Actions, Observed, Resource};
-use crate::aws::{Aws, Tags, aws};
+use crate::aws::{Clients, Tags, answered};
 use crate::plan::{Change, Fields};
 use crate::spec::Encryption;
 
@@ -55,7 +55,7 @@ impl Resource for Topic {
         &self.name
     }
 
-    fn arn(&self, aws: &Aws) -> String {
+    fn arn(&self, aws: &Clients) -> String {
         aws.arn("sns", &self.name)
     }
 
@@ -69,8 +69,8 @@ impl Resource for Topic {
     async fn read(&self, cx: &Cx) -> anyhow::Result<Option<Observed>> {
         let arn = self.arn(&cx.aws);
         let (attributes, tags, subscriptions) = tokio::join!(
-            async { aws(cx.aws.sns.get_topic_attributes().topic_arn(&arn).send().await) },
-            async { aws(cx.aws.sns.list_tags_for_resource().resource_arn(&arn).send().await) },
+            async { answered(cx.aws.sns.get_topic_attributes().topic_arn(&arn).send().await) },
+            async { answered(cx.aws.sns.list_tags_for_resource().resource_arn(&arn).send().await) },
             subscription::read(cx, &arn),
         );
         let attributes = match attributes {
@@ -97,7 +97,7 @@ impl Resource for Topic {
         for (key, value) in tags {
             call = call.tags(Tag::builder().key(key).value(value).build()?);
         }
-        match aws(call.send().await) {
+        match answered(call.send().await) {
             // There already, with other attributes or tags: these are changed next.
             Err(error) if !(error.is(&["InvalidParameter"]) && error.message.contains("already exists")) => Err(error)?,
             _ => Ok(()),
@@ -110,7 +110,7 @@ impl Resource for Topic {
                 subscription::set(cx, &seen.arn, &self.subscribers).await?;
             } else {
                 let call = cx.aws.sns.set_topic_attributes().topic_arn(&seen.arn);
-                aws(call.attribute_name("KmsMasterKeyId").attribute_value(self.key()).send().await)?;
+                answered(call.attribute_name("KmsMasterKeyId").attribute_value(self.key()).send().await)?;
             }
         }
         Ok(())
@@ -123,10 +123,10 @@ impl Resource for Topic {
             for (key, value) in set {
                 call = call.tags(Tag::builder().key(key).value(value).build()?);
             }
-            aws(call.send().await)?;
+            answered(call.send().await)?;
         }
         if !remove.is_empty() {
-            aws(cx.aws.sns.untag_resource().resource_arn(&arn).set_tag_keys(Some(remove.to_vec())).send().await)?;
+            answered(cx.aws.sns.untag_resource().resource_arn(&arn).set_tag_keys(Some(remove.to_vec())).send().await)?;
         }
         Ok(())
     }
@@ -140,7 +140,7 @@ impl Resource for Topic {
         if !subscription::remove_all(cx, &arn).await? {
             return Ok(());
         }
-        match aws(cx.aws.sns.delete_topic().topic_arn(&arn).send().await) {
+        match answered(cx.aws.sns.delete_topic().topic_arn(&arn).send().await) {
             Err(error) if !error.is_missing() => Err(error)?,
             _ => Ok(()),
         }

@@ -4,7 +4,7 @@ use aws_sdk_lambda::types::EventSourceMappingConfiguration;
 
 use super::check::{Verdict, listed};
 use super::scene::Scene;
-use crate::aws::aws;
+use crate::aws::answered;
 use crate::observe::{Allowed, observe};
 use crate::pipeline::FlowSource;
 use crate::plan::{Action, ResourceKind, Step};
@@ -50,7 +50,7 @@ fn is_vital(step: &Step, scene: &Scene<'_>) -> bool {
 /// What Lambda says of the mapping from the flow's source to its function.
 pub(super) async fn mapping(scene: &Scene<'_>) -> String {
     let call = scene.session.aws.lambda.list_event_source_mappings().function_name(&scene.flow.function);
-    let mappings = match aws(call.send().await) {
+    let mappings = match answered(call.send().await) {
         Ok(answer) => answer.event_source_mappings.unwrap_or_default(),
         Err(error) => return format!("the mapping's state can't be read ({error})"),
     };

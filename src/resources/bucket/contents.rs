@@ -7,7 +7,7 @@ use aws_sdk_s3::types::{Delete, ObjectIdentifier};
 use tokio::time::Instant;
 
 use super::super::context::Cx;
-use crate::aws::{aws, in_use};
+use crate::aws::{answered, in_use};
 
 /// What ListObjectVersions and DeleteObjects take at a time.
 const PAGE: usize = 1000;
@@ -18,7 +18,7 @@ const LIMIT: Duration = Duration::from_secs(60 * 60);
 
 /// How much is in the bucket, from one call.
 pub(super) async fn amount(cx: &Cx, bucket: &str) -> anyhow::Result<String> {
-    let page = aws(cx.aws.s3.list_object_versions().bucket(bucket).send().await)
+    let page = answered(cx.aws.s3.list_object_versions().bucket(bucket).send().await)
         .with_context(|| format!("listing what S3 bucket ({bucket}) holds"))?;
     let count = page.versions().len() + page.delete_markers().len();
     Ok(match count {
@@ -36,7 +36,7 @@ pub(super) async fn delete_with_contents(cx: &Cx, bucket: &str) -> anyhow::Resul
             return Ok(());
         }
         let call = cx.aws.s3.delete_bucket().bucket(bucket);
-        match in_use(async || aws(call.clone().send().await), cx.noting()).await {
+        match in_use(async || answered(call.clone().send().await), cx.noting()).await {
             // Written to in between, or deletions that are not seen everywhere yet.
             Err(error) if error.is(&["BucketNotEmpty"]) => {}
             Err(error) if !error.is_missing() => return Err(error.into()),
@@ -51,7 +51,7 @@ async fn empty(cx: &Cx, bucket: &str, deadline: Instant) -> anyhow::Result<bool>
     let mut deleted = 0;
     loop {
         // Always the first page: what was listed is gone the next time.
-        let page = match aws(cx.aws.s3.list_object_versions().bucket(bucket).send().await) {
+        let page = match answered(cx.aws.s3.list_object_versions().bucket(bucket).send().await) {
             Ok(page) => page,
             Err(error) if error.is_missing() => return Ok(false),
             Err(error) => return Err(error).context("listing the bucket's objects"),
@@ -71,7 +71,7 @@ async fn empty(cx: &Cx, bucket: &str, deadline: Instant) -> anyhow::Result<bool>
         }
         let count = objects.len();
         let delete = Delete::builder().set_objects(Some(objects)).quiet(true).build()?;
-        let answer = aws(cx.aws.s3.delete_objects().bucket(bucket).delete(delete).send().await)
+        let answer = answered(cx.aws.s3.delete_objects().bucket(bucket).delete(delete).send().await)
             .context("deleting the bucket's objects")?;
         if let Some(error) = answer.errors().first() {
             bail!(

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::super::context::Cx;
 use super::{Bucket, unset};
-use crate::aws::{AwsError, aws, in_use};
+use crate::aws::{AwsError, answered, in_use};
 use crate::plan::Fields;
 use crate::spec::{StorageClass, Transition, duration_text};
 
@@ -36,7 +36,7 @@ pub(super) fn desired(bucket: &Bucket) -> Fields {
 
 pub(super) async fn read(cx: &Cx, bucket: &str) -> Result<Fields, AwsError> {
     let call = cx.aws.s3.get_bucket_lifecycle_configuration().bucket(bucket);
-    let rules = unset(aws(call.send().await), &["NoSuchLifecycleConfiguration"])?
+    let rules = unset(answered(call.send().await), &["NoSuchLifecycleConfiguration"])?
         .and_then(|answer| answer.rules)
         .unwrap_or_default();
     let text = |days: Option<i32>| days.and_then(|days| u64::try_from(days).ok()).map(|days| duration_text(days * DAY));
@@ -64,7 +64,7 @@ pub(super) async fn read(cx: &Cx, bucket: &str) -> Result<Fields, AwsError> {
 pub(super) async fn put(cx: &Cx, bucket: &Bucket) -> anyhow::Result<()> {
     if bucket.expire.is_none() && bucket.transition.is_none() {
         let call = cx.aws.s3.delete_bucket_lifecycle().bucket(&bucket.name);
-        in_use(async || aws(call.clone().send().await), cx.noting()).await?;
+        in_use(async || answered(call.clone().send().await), cx.noting()).await?;
         return Ok(());
     }
     let mut rule = LifecycleRule::builder()
@@ -85,7 +85,7 @@ pub(super) async fn put(cx: &Cx, bucket: &Bucket) -> anyhow::Result<()> {
     let configuration = BucketLifecycleConfiguration::builder().rules(rule.build()?).build()?;
     let call = cx.aws.s3.put_bucket_lifecycle_configuration().bucket(&bucket.name);
     let call = call.lifecycle_configuration(configuration);
-    in_use(async || aws(call.clone().send().await), cx.noting()).await?;
+    in_use(async || answered(call.clone().send().await), cx.noting()).await?;
     Ok(())
 }
 

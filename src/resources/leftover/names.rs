@@ -4,15 +4,15 @@ use anyhow::Context as _;
 
 use super::super::context::Cx;
 use super::super::role::PATH;
-use crate::aws::aws;
+use crate::aws::answered;
 
 pub(super) async fn streams(cx: &Cx, start: &str) -> anyhow::Result<Vec<String>> {
     let mut names = Vec::new();
     let mut token = None;
     loop {
         // A next token stands for the whole earlier request, so nothing else goes with it.
-        let page =
-            aws(cx.aws.kinesis.list_streams().set_next_token(token).send().await).context("listing Kinesis streams")?;
+        let page = answered(cx.aws.kinesis.list_streams().set_next_token(token).send().await)
+            .context("listing Kinesis streams")?;
         let more = page.has_more_streams;
         token = page.next_token;
         names.extend(page.stream_names.into_iter().filter(|name| name.starts_with(start)));
@@ -27,7 +27,7 @@ pub(super) async fn consumers(cx: &Cx, stream: &str, start: &str) -> anyhow::Res
     let mut pages = cx.aws.kinesis.list_stream_consumers().stream_arn(stream).into_paginator().send();
     let mut found = Vec::new();
     while let Some(page) = pages.next().await {
-        match aws(page) {
+        match answered(page) {
             Ok(page) => {
                 let consumers = page.consumers.unwrap_or_default().into_iter();
                 found.extend(consumers.map(|consumer| (consumer.consumer_name, consumer.consumer_arn)));
@@ -46,7 +46,7 @@ pub(super) async fn tables(cx: &Cx, start: &str) -> anyhow::Result<Vec<String>> 
     let mut pages = cx.aws.dynamodb.list_tables().into_paginator().items().send();
     let mut names = Vec::new();
     while let Some(name) = pages.next().await {
-        names.push(aws(name).context("listing DynamoDB tables")?);
+        names.push(answered(name).context("listing DynamoDB tables")?);
     }
     names.retain(|name| name.starts_with(start));
     Ok(names)
@@ -58,7 +58,7 @@ pub(super) async fn buckets(cx: &Cx, start: &str) -> anyhow::Result<Vec<String>>
     let mut pages = cx.aws.s3.list_buckets().prefix(start).into_paginator().send();
     let mut names = Vec::new();
     while let Some(page) = pages.next().await {
-        let page = aws(page).context("listing S3 buckets")?;
+        let page = answered(page).context("listing S3 buckets")?;
         names.extend(page.buckets.unwrap_or_default().into_iter().filter_map(|bucket| bucket.name));
     }
     names.retain(|name| name.starts_with(start) && name.ends_with(&end));
@@ -69,7 +69,7 @@ pub(super) async fn queues(cx: &Cx, start: &str) -> anyhow::Result<Vec<String>> 
     let mut pages = cx.aws.sqs.list_queues().queue_name_prefix(start).max_results(1000).into_paginator().items().send();
     let mut names = Vec::new();
     while let Some(url) = pages.next().await {
-        let url = aws(url).context("listing SQS queues")?;
+        let url = answered(url).context("listing SQS queues")?;
         names.extend(url.rsplit('/').next().map(str::to_owned));
     }
     Ok(names)
@@ -79,7 +79,7 @@ pub(super) async fn roles(cx: &Cx, start: &str) -> anyhow::Result<Vec<String>> {
     let mut pages = cx.aws.iam.list_roles().path_prefix(PATH).into_paginator().items().send();
     let mut names = Vec::new();
     while let Some(role) = pages.next().await {
-        names.push(aws(role).context("listing IAM roles")?.role_name);
+        names.push(answered(role).context("listing IAM roles")?.role_name);
     }
     names.retain(|name| name.starts_with(start));
     Ok(names)
@@ -90,7 +90,7 @@ pub(super) async fn log_groups(cx: &Cx, start: &str) -> anyhow::Result<Vec<Strin
     let mut pages = cx.aws.logs.describe_log_groups().log_group_name_prefix(prefix).into_paginator().items().send();
     let mut names = Vec::new();
     while let Some(group) = pages.next().await {
-        names.extend(aws(group).context("listing log groups")?.log_group_name);
+        names.extend(answered(group).context("listing log groups")?.log_group_name);
     }
     Ok(names)
 }
@@ -99,7 +99,7 @@ pub(super) async fn lambdas(cx: &Cx, start: &str) -> anyhow::Result<Vec<String>>
     let mut pages = cx.aws.lambda.list_functions().into_paginator().items().send();
     let mut names = Vec::new();
     while let Some(function) = pages.next().await {
-        names.extend(aws(function).context("listing Lambda functions")?.function_name);
+        names.extend(answered(function).context("listing Lambda functions")?.function_name);
     }
     names.retain(|name| name.starts_with(start));
     Ok(names)
@@ -109,7 +109,7 @@ pub(super) async fn topics(cx: &Cx, start: &str) -> anyhow::Result<Vec<String>> 
     let mut pages = cx.aws.sns.list_topics().into_paginator().items().send();
     let mut names = Vec::new();
     while let Some(topic) = pages.next().await {
-        let arn = aws(topic).context("listing SNS topics")?.topic_arn.unwrap_or_default();
+        let arn = answered(topic).context("listing SNS topics")?.topic_arn.unwrap_or_default();
         names.extend(arn.rsplit(':').next().map(str::to_owned));
     }
     names.retain(|name| name.starts_with(start));
@@ -120,7 +120,7 @@ pub(super) async fn alarms(cx: &Cx, start: &str) -> anyhow::Result<Vec<String>> 
     let mut pages = cx.aws.cloudwatch.describe_alarms().alarm_name_prefix(start).into_paginator().send();
     let mut names = Vec::new();
     while let Some(page) = pages.next().await {
-        let page = match aws(page) {
+        let page = match answered(page) {
             Ok(page) => page,
             // An emulator that does not speak CloudWatch's protocol can hold no alarm that was made through it.
             Err(error) if error.is_unreadable() && cx.aws.endpoint.is_some() => return Ok(Vec::new()),
@@ -135,7 +135,7 @@ pub(super) async fn dashboards(cx: &Cx, start: &str) -> anyhow::Result<Vec<Strin
     let mut pages = cx.aws.cloudwatch.list_dashboards().dashboard_name_prefix(start).into_paginator().send();
     let mut names = Vec::new();
     while let Some(page) = pages.next().await {
-        let page = match aws(page) {
+        let page = match answered(page) {
             Ok(page) => page,
             // As with alarms: what could not be made is not there.
             Err(error) if error.is_unreadable() && cx.aws.endpoint.is_some() => return Ok(Vec::new()),

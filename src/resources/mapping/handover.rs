@@ -11,7 +11,7 @@ use aws_sdk_lambda::types::EventSourceMappingConfiguration;
 use jiff::Timestamp;
 
 use super::super::context::Cx;
-use crate::aws::{AwsError, RESUME_TAG, aws};
+use crate::aws::{AwsError, RESUME_TAG, answered};
 
 /// How far back metrics are read; CloudWatch gives 1,440 points at a time.
 const LOOK_BACK: Duration = Duration::from_secs(24 * 3600 - 60);
@@ -65,7 +65,7 @@ pub(crate) async fn record_ages(
         .end_time(now.into())
         .period(60)
         .statistics(Statistic::Maximum);
-    let points = aws(call.send().await)?.datapoints.unwrap_or_default();
+    let points = answered(call.send().await)?.datapoints.unwrap_or_default();
     let age = |point: &Datapoint| {
         let at = SystemTime::try_from(point.timestamp?).ok()?;
         Some((at, Duration::try_from_secs_f64(point.maximum? / 1_000.0).ok()?))
@@ -94,20 +94,20 @@ fn after(points: &[(SystemTime, Duration)], fine: bool, now: SystemTime) -> Plac
 /// Notes the place on the function, so that a run that is killed before the new mapping is there leaves no gap.
 pub(super) async fn note(cx: &Cx, function: &str, place: Place) -> anyhow::Result<()> {
     let call = cx.aws.lambda.tag_resource().resource(arn(cx, function)).tags(RESUME_TAG, place.text());
-    aws(call.send().await).context("noting on the function where to read on")?;
+    answered(call.send().await).context("noting on the function where to read on")?;
     Ok(())
 }
 
 /// The place that was noted and not yet gone on from.
 pub(super) async fn noted(cx: &Cx, function: &str) -> anyhow::Result<Option<Place>> {
-    let function = aws(cx.aws.lambda.get_function().function_name(function).send().await)?;
+    let function = answered(cx.aws.lambda.get_function().function_name(function).send().await)?;
     Ok(function.tags.and_then(|tags| tags.get(RESUME_TAG).map(|text| Place::parse(text))))
 }
 
 /// Takes the note away: reading goes on.
 pub(super) async fn done(cx: &Cx, function: &str) -> anyhow::Result<()> {
     let call = cx.aws.lambda.untag_resource().resource(arn(cx, function)).tag_keys(RESUME_TAG);
-    aws(call.send().await).context("taking away the note on the function where to read on")?;
+    answered(call.send().await).context("taking away the note on the function where to read on")?;
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use aws_sdk_applicationautoscaling::types::{
     TargetTrackingScalingPolicyConfiguration,
 };
 
-use crate::aws::{AwsError, aws, in_use};
+use crate::aws::{AwsError, answered, in_use};
 use crate::resources::context::Cx;
 use crate::spec::Autoscaling;
 
@@ -46,7 +46,7 @@ impl Scaling {
         let call = cx.aws.autoscaling.describe_scalable_targets().service_namespace(ServiceNamespace::Dynamodb);
         let mut targets = call.resource_ids(resource_id(table)).into_paginator().items().send();
         while let Some(target) = targets.next().await {
-            let target = match aws(target) {
+            let target = match answered(target) {
                 Err(error) if !wanted && cx.aws.endpoint.is_some() && is_no_service(&error) => return Ok(None),
                 other => other?,
             };
@@ -84,7 +84,7 @@ impl Scaling {
                 .scalable_dimension(dimension.clone())
                 .min_capacity(i32::try_from(range.least)?)
                 .max_capacity(i32::try_from(range.most)?);
-            in_use(async || aws(call.clone().send().await), cx.noting()).await?;
+            in_use(async || answered(call.clone().send().await), cx.noting()).await?;
             // A second policy for the same metric is refused, whatever its name.
             let own = has.iter().find(|at| at.scalable_dimension == *dimension && target_of(at, metric).is_some());
             let name =
@@ -104,7 +104,7 @@ impl Scaling {
                 .scalable_dimension(dimension.clone())
                 .policy_type(PolicyType::TargetTrackingScaling)
                 .target_tracking_scaling_policy_configuration(tracking);
-            in_use(async || aws(call.clone().send().await), cx.noting()).await?;
+            in_use(async || answered(call.clone().send().await), cx.noting()).await?;
         }
         Ok(())
     }
@@ -119,7 +119,7 @@ impl Scaling {
                 .service_namespace(ServiceNamespace::Dynamodb)
                 .resource_id(resource_id(table))
                 .scalable_dimension(dimension.clone());
-            match in_use(async || aws(call.clone().send().await), cx.noting()).await {
+            match in_use(async || answered(call.clone().send().await), cx.noting()).await {
                 Err(error) if !error.is(&["ObjectNotFoundException"]) => Err(error)?,
                 _ => {}
             }
@@ -153,7 +153,7 @@ async fn policies(cx: &Cx, table: &str) -> Result<Vec<ScalingPolicy>, AwsError> 
     let mut pages = call.resource_id(resource_id(table)).into_paginator().items().send();
     let mut all = Vec::new();
     while let Some(policy) = pages.next().await {
-        all.push(aws(policy)?);
+        all.push(answered(policy)?);
     }
     Ok(all)
 }

@@ -4,7 +4,7 @@ use futures_util::future::try_join_all;
 use serde_json::{Value, json};
 
 use super::super::context::Cx;
-use crate::aws::{AwsError, aws};
+use crate::aws::{AwsError, answered};
 use crate::spec::Pattern;
 
 /// A subscriber as SNS knows it.
@@ -69,7 +69,7 @@ pub(super) async fn read(cx: &Cx, topic: &str) -> Result<Vec<Present>, AwsError>
     let mut pages = cx.aws.sns.list_subscriptions_by_topic().topic_arn(topic).into_paginator().items().send();
     let mut listed = Vec::new();
     while let Some(subscription) = pages.next().await {
-        listed.push(aws(subscription)?);
+        listed.push(answered(subscription)?);
     }
     // One that is being deleted stays listed for a while.
     listed.retain(|subscription| subscription.subscription_arn.as_deref() != Some("Deleted"));
@@ -83,7 +83,7 @@ pub(super) async fn read(cx: &Cx, topic: &str) -> Result<Vec<Present>, AwsError>
             filter_on_body: false,
         };
         if let Some(arn) = &arn {
-            let answer = match aws(cx.aws.sns.get_subscription_attributes().subscription_arn(arn).send().await) {
+            let answer = match answered(cx.aws.sns.get_subscription_attributes().subscription_arn(arn).send().await) {
                 Ok(answer) => answer,
                 Err(error) if error.is_missing() => return Ok(None),
                 Err(error) => return Err(error),
@@ -135,13 +135,13 @@ pub(super) async fn set(cx: &Cx, topic: &str, wanted: &[Subscription]) -> anyhow
                 {
                     call = call.attributes(name, value);
                 }
-                aws(call.send().await)?;
+                answered(call.send().await)?;
             }
             Some(Present { arn: Some(arn), settings }) => {
                 let has = settings.attributes();
                 for (name, value) in wanted.attributes().into_iter().filter(|attribute| !has.contains(attribute)) {
                     let call = cx.aws.sns.set_subscription_attributes().subscription_arn(arn).attribute_name(name);
-                    aws(call.attribute_value(value).send().await)?;
+                    answered(call.attribute_value(value).send().await)?;
                 }
             }
             Some(_) => {}
@@ -172,7 +172,7 @@ async fn remove(cx: &Cx, present: &Present) -> anyhow::Result<()> {
         cx.note(&format!("{} is unconfirmed and expires in about 3 days", present.settings.address()));
         return Ok(());
     };
-    match aws(cx.aws.sns.unsubscribe().subscription_arn(arn).send().await) {
+    match answered(cx.aws.sns.unsubscribe().subscription_arn(arn).send().await) {
         Err(error) if !error.is_missing() => Err(error.into()),
         _ => Ok(()),
     }

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use tokio::time::sleep;
 
-use crate::aws::{Aws, aws};
+use crate::aws::{Clients, answered};
 
 /// How far this machine's clock and AWS's may lie apart.
 const SKEW: Duration = Duration::from_secs(60);
@@ -66,7 +66,7 @@ impl GivenUp {
     }
 
     /// Reads the batch from the stream: how many of its events have this text in their key, and how many have not.
-    pub(super) async fn read_again(&self, aws: &Aws, text: &str) -> anyhow::Result<(usize, usize)> {
+    pub(super) async fn read_again(&self, aws: &Clients, text: &str) -> anyhow::Result<(usize, usize)> {
         let what = || format!("reading {} again from {}", self.sequence_number, self.stream_arn);
         let keys = if self.of_table { self.changes(aws).await } else { self.records(aws).await }.with_context(what)?;
         let own = keys.iter().filter(|key| key.contains(text)).count();
@@ -74,18 +74,18 @@ impl GivenUp {
     }
 
     /// The partition keys of the batch's records.
-    async fn records(&self, clients: &Aws) -> anyhow::Result<Vec<String>> {
+    async fn records(&self, clients: &Clients) -> anyhow::Result<Vec<String>> {
         // By its name, which every endpoint takes.
         let stream = self.stream_arn.rsplit('/').next().unwrap_or_default();
         let call = clients.kinesis.get_shard_iterator().stream_name(stream).shard_id(&self.shard_id);
         let call = call.shard_iterator_type(ShardIteratorType::AtSequenceNumber);
         let call = call.starting_sequence_number(&self.sequence_number);
-        let mut iterator = aws(call.send().await)?.shard_iterator;
+        let mut iterator = answered(call.send().await)?.shard_iterator;
         let mut keys = Vec::new();
         for _ in 0..LOOKS {
             let Some(from) = iterator else { break };
             let call = clients.kinesis.get_records().shard_iterator(from);
-            let answer = aws(call.send().await)?;
+            let answer = answered(call.send().await)?;
             for record in answer.records {
                 if order(&record.sequence_number) > order(&self.last) {
                     return Ok(keys);
@@ -103,16 +103,16 @@ impl GivenUp {
     }
 
     /// The keys of the batch's changes.
-    async fn changes(&self, clients: &Aws) -> anyhow::Result<Vec<String>> {
+    async fn changes(&self, clients: &Clients) -> anyhow::Result<Vec<String>> {
         let streams = &clients.dynamodbstreams;
         let call = streams.get_shard_iterator().stream_arn(&self.stream_arn).shard_id(&self.shard_id);
         let call = call.shard_iterator_type(aws_sdk_dynamodbstreams::types::ShardIteratorType::AtSequenceNumber);
         let call = call.sequence_number(&self.sequence_number);
-        let mut iterator = aws(call.send().await)?.shard_iterator;
+        let mut iterator = answered(call.send().await)?.shard_iterator;
         let mut keys = Vec::new();
         for _ in 0..LOOKS {
             let Some(from) = iterator else { break };
-            let answer = aws(streams.get_records().shard_iterator(from).send().await)?;
+            let answer = answered(streams.get_records().shard_iterator(from).send().await)?;
             for change in answer.records.unwrap_or_default().into_iter().filter_map(|record| record.dynamodb) {
                 let number = change.sequence_number.unwrap_or_default();
                 if order(&number) > order(&self.last) {
