@@ -8,7 +8,7 @@ use aws_sdk_kinesis::types::PutRecordsRequestEntry;
 use streamkit_recipes::Event;
 use tokio::time::Instant;
 
-use crate::aws::{AwsError, Clients, answered};
+use crate::aws::{AwsError, Backoff, Clients, answered};
 
 /// The most records that a `PutRecords` call takes.
 const BATCH_RECORDS: usize = 500;
@@ -22,8 +22,7 @@ pub(crate) const KEY_CHARS: usize = 256;
 /// How long a stream may take nothing of a batch. A shard takes 1,000 records a second, so even several batches that
 /// wait for the same shard get on much faster.
 const PATIENCE: Duration = Duration::from_secs(30);
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), 2.0, Duration::from_secs(2));
 
 /// What an event counts towards the limits.
 pub(crate) fn size(event: &Event) -> usize {
@@ -124,7 +123,7 @@ impl Producer {
         let mut put = Put { places: vec![None; events.len()], retried: 0, uncertain: false, error: None };
         let mut open: Vec<usize> = (0..events.len()).collect();
         let mut deadline = Instant::now() + PATIENCE;
-        let mut pause = FIRST_PAUSE;
+        let mut backoff = BACKOFF;
         while !open.is_empty() {
             let error = match self.call(open.iter().map(|&place| &events[place])).await {
                 Ok(results) if results.len() == open.len() => {
@@ -145,7 +144,7 @@ impl Producer {
                     });
                     if open.len() < before {
                         deadline = at + PATIENCE;
-                        pause = FIRST_PAUSE;
+                        backoff = BACKOFF;
                     }
                     refused
                 }
@@ -163,13 +162,12 @@ impl Producer {
                 }
             };
             let Some(error) = error else { break };
-            let pausing = pause.mul_f64(0.5 + fastrand::f64() / 2.0);
-            if !passes(&error) || Instant::now() + pausing > deadline {
+            let pause = backoff.pause();
+            if !passes(&error) || Instant::now() + pause > deadline {
                 put.error = Some(error);
                 break;
             }
-            tokio::time::sleep(pausing).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            tokio::time::sleep(pause).await;
             put.retried += u64::try_from(open.len()).unwrap_or(u64::MAX);
         }
         put

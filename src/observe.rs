@@ -10,9 +10,9 @@ use tokio::sync::mpsc::unbounded_channel;
 
 use crate::aws::Tags;
 use crate::pipeline::{Node, Pipeline};
-use crate::plan::{Action, Change, Plan, Refusal, ResourceKind, Step, differences};
+use crate::plan::{Action, Change, Plan, Refusal, ResourceKind, Step, Warning, differences};
 use crate::preflight::preflight;
-use crate::resources::{Cx, Leftover, Observed, Resource as _, leftovers, tag_changes};
+use crate::resources::{Cx, Observed, OwnedResource, Resource as _, UnreadableResource, owned_resources, tag_changes};
 
 /// What may be done that is refused by default.
 #[derive(Debug, Clone, Default)]
@@ -23,13 +23,13 @@ pub(crate) struct Allowed {
     pub(crate) delete: Vec<String>,
 }
 
-/// A plan, and the resources that are ours but no longer in the spec.
+/// A plan, and the orphans: resources that are the pipeline's and not in the spec.
 pub(crate) struct Observation {
     pub(crate) plan: Plan,
-    pub(crate) orphans: Vec<Leftover>,
+    pub(crate) orphans: Vec<OwnedResource>,
 }
 
-/// Reads all nodes and looks for leftovers, in parallel, and compares with the spec.
+/// Reads all nodes and looks for orphans, in parallel, and compares with the spec.
 ///
 /// Existing functions need their package to be compared: `note` is told of a build, and of whatever else takes time.
 pub(crate) async fn observe(
@@ -62,14 +62,16 @@ async fn read(cx: &Cx, pipeline: &Pipeline, allowed: &Allowed) -> anyhow::Result
     }));
     let known: BTreeSet<(ResourceKind, &str)> =
         pipeline.nodes.iter().map(|node| (node.resource.kind(), node.resource.name())).collect();
-    let (steps, orphans) = tokio::try_join!(reads, async {
-        let found = leftovers(cx, &prefix, &known).await;
+    let (steps, search) = tokio::try_join!(reads, async {
+        let found = owned_resources(cx, &prefix, &known).await;
         found.context("looking for resources that are no longer in the spec")
     })?;
     let (mut steps, seen): (Vec<_>, Vec<_>) = steps.into_iter().unzip();
     replace_dependents(pipeline, &mut steps, &seen, allowed);
     let mut plan = Plan { steps, concurrency: pipeline.concurrency.clone(), warnings: Vec::new() };
     Box::pin(preflight(cx, pipeline, &mut plan)).await;
+    let orphans = search.owned;
+    plan.warnings.extend(search.unreadable.iter().map(unreadable_warning));
     plan.steps.extend(orphans.iter().map(|orphan| orphan_deletion(orphan, allowed)));
     Ok(Observation { plan, orphans })
 }
@@ -176,15 +178,33 @@ fn tag_differences(has: &Tags, wants: &Tags) -> Vec<Change> {
         .collect()
 }
 
-/// The step that deletes what left the spec; data goes only where its node is named.
-fn orphan_deletion(orphan: &Leftover, allowed: &Allowed) -> Step {
+/// A resource that may be an orphan.
+fn unreadable_warning(resource: &UnreadableResource) -> Warning {
+    Warning {
+        rule: "unreadable-tags",
+        node: resource.name.clone(),
+        line: None,
+        message: format!(
+            "{} has a name like this pipeline's, and the caller may not read its tags ({})",
+            resource.label(),
+            resource.error
+        ),
+        help: Some(
+            "it is left alone; if it is the pipeline's and not in the spec, allow the call, and the next `up` deletes it"
+                .to_owned(),
+        ),
+    }
+}
+
+/// The step that deletes an orphan; data goes only where its node is named.
+fn orphan_deletion(orphan: &OwnedResource, allowed: &Allowed) -> Step {
     let mut step = deletion(orphan);
     let Some(loses) = step.loses.as_ref().filter(|_| step.kind.keeps_data() && step.refused.is_none()) else {
         return step;
     };
     if !allowed.delete.contains(&step.node) {
         step.refused = Some(Refusal {
-            why: format!("{} is not in the spec any more, and deleting it loses {loses}", orphan.resource.label()),
+            why: format!("{} is not in the spec any more, and deleting it loses {loses}", orphan.label()),
             hint: format!(
                 "to delete it, pass --allow-delete {}; to keep it, put its section back: a section that gets another name is \
                  deleted and created",
@@ -195,21 +215,20 @@ fn orphan_deletion(orphan: &Leftover, allowed: &Allowed) -> Step {
     step
 }
 
-/// The step that deletes what is ours.
-pub(crate) fn deletion(leftover: &Leftover) -> Step {
-    let kind = leftover.resource.kind();
+/// The step that deletes what is the pipeline's.
+pub(crate) fn deletion(owned: &OwnedResource) -> Step {
     Step {
-        node: leftover.node.clone(),
-        kind,
-        name: leftover.resource.name().to_owned(),
-        arn: leftover.arn.clone(),
+        node: owned.node.clone(),
+        kind: owned.kind,
+        name: owned.name.clone(),
+        arn: owned.arn.clone(),
         action: Action::Delete,
         changes: Vec::new(),
-        loses: leftover.contents.clone(),
+        loses: owned.contents.clone(),
         continuity: None,
-        refused: leftover.protected.then(|| Refusal {
-            why: format!("{} is protected", leftover.resource.label()),
-            hint: format!("set `protect = false` for {} and run `streamkit up` first", leftover.node),
+        refused: owned.protected.then(|| Refusal {
+            why: format!("{} is protected", owned.label()),
+            hint: format!("set `protect = false` for {} and run `streamkit up` first", owned.node),
         }),
         unsettled: false,
     }

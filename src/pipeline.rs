@@ -272,7 +272,7 @@ impl<'a> Builder<'a> {
         for (name, bucket) in &self.spec.bucket {
             let physical = self.naming.bucket(name.get_ref(), &self.aws.account, &self.aws.region);
             let resource = Bucket {
-                arn: Bucket::arn_of(self.aws, &physical),
+                arn: self.aws.bucket_arn(&physical),
                 name: physical,
                 encryption: bucket.encryption.as_ref().map(|encryption| encryption.get_ref().clone()),
                 versioning: bucket.versioning,

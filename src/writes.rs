@@ -10,7 +10,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, KeyType, ScalarAttributeType};
 use streamkit_recipes::{Attribute, Item, KeyAttribute, KeyKind, TableKey, View, Write};
 use tokio::time::Instant;
 
-use crate::aws::{AwsError, Clients, answered};
+use crate::aws::{AwsError, Backoff, Clients, answered};
 use crate::events::passes;
 
 /// An item as the table has it.
@@ -18,8 +18,7 @@ pub(crate) type Found = HashMap<String, AttributeValue>;
 
 /// How long a table may refuse one change. Few units of capacity are soon used up, and come again each second.
 const PATIENCE: Duration = Duration::from_secs(30);
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), 2.0, Duration::from_secs(2));
 
 /// Changes the items of one table.
 #[derive(Debug, Clone)]
@@ -37,15 +36,14 @@ impl Changer {
     /// the same change.
     pub(crate) async fn make(&self, write: &Write) -> Result<u64, AwsError> {
         let deadline = Instant::now() + PATIENCE;
-        let mut pause = FIRST_PAUSE;
+        let mut backoff = BACKOFF;
         for retried in 0.. {
             let Err(error) = self.call(write).await else { return Ok(retried) };
-            let pausing = pause.mul_f64(0.5 + fastrand::f64() / 2.0);
-            if !passes(&error) || Instant::now() + pausing > deadline {
+            let pause = backoff.pause();
+            if !passes(&error) || Instant::now() + pause > deadline {
                 return Err(error);
             }
-            tokio::time::sleep(pausing).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            tokio::time::sleep(pause).await;
         }
         Ok(0)
     }

@@ -8,6 +8,7 @@ use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_types::region::Region;
 
+use super::arn::Arn;
 use super::error::answered;
 
 /// Where to connect, from the command line.
@@ -95,10 +96,8 @@ impl Clients {
                 .context("asking STS whose account this is (GetCallerIdentity)")?;
             (caller.account().context("STS answered without an account")?.to_owned(), caller.arn)
         };
-        let partition = match &caller {
-            Some(arn) => arn.split(':').nth(1).unwrap_or("aws").to_owned(),
-            None => partition_of(&region).to_owned(),
-        };
+        let caller_arn = caller.as_deref().and_then(Arn::parse);
+        let partition = caller_arn.map_or_else(|| partition_of(&region).to_owned(), |arn| arn.partition);
         Ok(Self {
             kinesis: aws_sdk_kinesis::Client::new(&config),
             dynamodb: aws_sdk_dynamodb::Client::new(&config),
@@ -121,7 +120,23 @@ impl Clients {
 
     /// An ARN of this account and region.
     pub(crate) fn arn(&self, service: &str, resource: &str) -> String {
-        format!("arn:{}:{service}:{}:{}:{resource}", self.partition, self.region, self.account)
+        self.arn_in(service, &self.region, &self.account, resource)
+    }
+
+    /// An ARN of this account in a service that has no regions, such as IAM.
+    pub(crate) fn global_arn(&self, service: &str, resource: &str) -> String {
+        self.arn_in(service, "", &self.account, resource)
+    }
+
+    /// The ARN of a bucket, which names neither account nor region.
+    pub(crate) fn bucket_arn(&self, name: &str) -> String {
+        self.arn_in("s3", "", "", name)
+    }
+
+    fn arn_in(&self, service: &str, region: &str, account: &str, resource: &str) -> String {
+        let [partition, service, region, account, resource] =
+            [self.partition.as_str(), service, region, account, resource].map(str::to_owned);
+        Arn { partition, service, region, account, resource }.to_string()
     }
 
     /// A queue's URL, which follows from its name.

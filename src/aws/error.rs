@@ -42,6 +42,17 @@ impl AwsError {
         ])
     }
 
+    /// The caller's policies do not allow the call.
+    pub(crate) fn is_denied(&self) -> bool {
+        self.is(&[
+            "AccessDenied",
+            "AccessDeniedException",
+            "UnauthorizedOperation",
+            "AuthorizationError",
+            "NotAuthorized",
+        ])
+    }
+
     /// The answer is not in the service's protocol, as from emulators that lack a service or its newest protocol.
     pub(crate) fn is_unreadable(&self) -> bool {
         self.is(&[UNREADABLE])
@@ -94,6 +105,15 @@ impl fmt::Display for AwsError {
 }
 
 impl Error for AwsError {}
+
+/// What there is; `None` where AWS says that there is no such resource.
+pub(crate) fn existing<T>(answer: Result<T, AwsError>) -> Result<Option<T>, AwsError> {
+    match answer {
+        Ok(answer) => Ok(Some(answer)),
+        Err(error) if error.is_missing() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
 
 /// Our code for an answer that is not in the service's protocol.
 const UNREADABLE: &str = "UnreadableAnswer";
@@ -163,13 +183,7 @@ pub(crate) fn hint(error: &AwsError) -> Option<String> {
                 .to_owned(),
         );
     }
-    let text = if error.is(&[
-        "AccessDenied",
-        "AccessDeniedException",
-        "UnauthorizedOperation",
-        "AuthorizationError",
-        "NotAuthorized",
-    ]) {
+    let text = if error.is_denied() {
         "the caller's own policy must allow this call; then run the same command again, it goes on from here"
     } else if error.is(&["ExpiredToken", "ExpiredTokenException", "RequestExpired"]) {
         "the credentials have expired: log in again"

@@ -1,15 +1,21 @@
 //! What every resource needs of AWS: clients, error classes, retries, waits, tags and policies.
 
+mod arn;
+mod backoff;
 mod clients;
 mod error;
+mod pages;
 mod policy;
 mod retry;
 mod tags;
 mod wait;
 
+pub(crate) use arn::Arn;
+pub(crate) use backoff::Backoff;
 pub(crate) use clients::{Clients, Connection, Credentials, NoRegion};
-pub(crate) use error::{AwsError, answered, aws_error, hint};
+pub(crate) use error::{AwsError, answered, aws_error, existing, hint};
+pub(crate) use pages::{all, all_pages};
 pub(crate) use policy::{Policy, Statement, assume_role_policy, canonical};
-pub(crate) use retry::{in_use, propagation};
+pub(crate) use retry::{BUSY, PROPAGATION, retry};
 pub(crate) use tags::{NODE_TAG, Owner, PIPELINE_TAG, PROTECT_TAG, RESUME_TAG, Tags};
 pub(crate) use wait::{Look, Wait, wait};

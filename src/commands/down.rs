@@ -19,7 +19,7 @@ use crate::observe::deletion;
 use crate::options::Global;
 use crate::plan::Plan;
 use crate::report::{Reporter, exit_code, run_report};
-use crate::resources::{Cx, Leftover, leftovers};
+use crate::resources::{Cx, OwnedResource, Search, UnreadableResource, owned_resources};
 use crate::spec::{self, Naming};
 
 /// Delete everything that carries the pipeline's tags, then look again
@@ -69,14 +69,19 @@ pub(crate) async fn run(
     let cx = Cx::new(aws, owner(&naming));
     let prefix = naming.prefix();
     let look = async || {
-        let mut found = leftovers(&cx, &prefix, &BTreeSet::new()).await?;
-        found.retain(|leftover| !(args.keep_data && leftover.resource.kind().is_data()));
-        anyhow::Ok(found)
+        let mut search = owned_resources(&cx, &prefix, &BTreeSet::new()).await?;
+        search.owned.retain(|resource| !(args.keep_data && resource.kind.is_data()));
+        search.unreadable.retain(|resource| !(args.keep_data && resource.kind.is_data()));
+        anyhow::Ok(search)
     };
-    let found = interrupt.unless(look()).await?;
+    let Search { owned: found, unreadable } = interrupt.unless(look()).await?;
     let plan = Plan { steps: found.iter().map(deletion).collect(), ..Plan::default() };
     let (pipeline, stage) = (naming.pipeline.clone(), naming.stage.clone());
     let seconds = || started.elapsed().as_secs_f64();
+    if found.is_empty() && !unreadable.is_empty() {
+        reporter.document(&run_report(&pipeline, stage.as_deref(), plan, None, seconds()))?;
+        return Err(not_looked_at(&unreadable));
+    }
     if found.is_empty() {
         reporter.text(&format!(
             "nothing of {prefix} is left{} in account {}, {}\n",
@@ -107,21 +112,30 @@ pub(crate) async fn run(
     reporter.run(&report.waited_for(apply::critical_path(&tasks, &ended)))?;
     let code = conclude(&ended, &interrupt, reporter)?;
     let left = look().await?;
-    if left.is_empty() {
-        return Ok(code);
+    if !left.owned.is_empty() {
+        let labels: Vec<_> = left.owned.iter().map(OwnedResource::label).collect();
+        return Err(Hint::error(format!("still there: {}", labels.join(", ")), "run the same command again"));
     }
-    let labels: Vec<_> = left.iter().map(|leftover| leftover.resource.label()).collect();
-    Err(Hint::error(format!("still there: {}", labels.join(", ")), "run the same command again"))
+    if left.unreadable.is_empty() { Ok(code) } else { Err(not_looked_at(&left.unreadable)) }
+}
+
+/// What may be the pipeline's and was left alone, since nobody could see whether it is.
+fn not_looked_at(unreadable: &[UnreadableResource]) -> anyhow::Error {
+    let each: Vec<_> = unreadable.iter().map(|resource| format!("{}: {}", resource.label(), resource.error)).collect();
+    Hint::error(
+        format!("could not look at what has a name like this pipeline's, and so left it alone: {}", each.join("; ")),
+        "allow the caller to read its tags, and run the same command again; `streamkit policy` prints what is needed",
+    )
 }
 
 /// Names what holds data, with how much, before it asks.
-fn question(found: &[Leftover], cx: &Cx) -> String {
+fn question(found: &[OwnedResource], cx: &Cx) -> String {
     use std::fmt::Write as _;
     let mut text = String::new();
-    for (leftover, contents) in
-        found.iter().filter_map(|leftover| leftover.contents.as_ref().map(|contents| (leftover, contents)))
-    {
-        let _ = writeln!(text, "{} goes with {contents}", leftover.resource.label());
+    for resource in found {
+        if let Some(contents) = &resource.contents {
+            let _ = writeln!(text, "{} will be deleted with {contents}", resource.label());
+        }
     }
     let _ = write!(text, "delete these {} resources in account {}, {}?", found.len(), cx.aws.account, cx.aws.region);
     text

@@ -120,9 +120,9 @@ fn policy(session: &Session, scope: Scope) -> Value {
         // Application Auto Scaling makes its role with the account's first scaled table.
         statements.push(json!({
             "Sid": "AutoscalingRole", "Effect": "Allow", "Action": "iam:CreateServiceLinkedRole",
-            "Resource": format!(
-                "arn:{}:iam::{}:role/aws-service-role/dynamodb.application-autoscaling.amazonaws.com/AWSServiceRoleForApplicationAutoScaling_DynamoDBTable",
-                aws.partition, aws.account
+            "Resource": aws.global_arn(
+                "iam",
+                "role/aws-service-role/dynamodb.application-autoscaling.amazonaws.com/AWSServiceRoleForApplicationAutoScaling_DynamoDBTable",
             ),
             "Condition": { "StringEquals": { "iam:AWSServiceName": "dynamodb.application-autoscaling.amazonaws.com" } },
         }));
@@ -146,7 +146,6 @@ fn capitalised(word: &str) -> String {
 /// The resources of one kind that may be the pipeline's.
 fn arns(session: &Session, kind: ResourceKind) -> Value {
     let (aws, prefix) = (&session.aws, session.pipeline.naming.prefix());
-    let partition = &aws.partition;
     match kind {
         ResourceKind::Stream | ResourceKind::Consumer => json!(aws.arn("kinesis", &format!("stream/{prefix}-*"))),
         // The table and its streams.
@@ -155,12 +154,12 @@ fn arns(session: &Session, kind: ResourceKind) -> Value {
         ResourceKind::Topic => json!(aws.arn("sns", &format!("{prefix}-*"))),
         ResourceKind::Function => json!(aws.arn("lambda", &format!("function:{prefix}-*"))),
         ResourceKind::Mapping => json!("*"),
-        ResourceKind::Role => json!(format!("arn:{partition}:iam::{}:role/streamkit/{prefix}-*", aws.account)),
+        ResourceKind::Role => json!(aws.global_arn("iam", &format!("role/streamkit/{prefix}-*"))),
         ResourceKind::LogGroup => json!(aws.arn("logs", &format!("log-group:/aws/lambda/{prefix}-*"))),
         ResourceKind::Alarm => json!(aws.arn("cloudwatch", &format!("alarm:{prefix}-*"))),
-        ResourceKind::Dashboard => json!(format!("arn:{partition}:cloudwatch::{}:dashboard/{prefix}-*", aws.account)),
+        ResourceKind::Dashboard => json!(aws.global_arn("cloudwatch", &format!("dashboard/{prefix}-*"))),
         ResourceKind::Bucket => {
-            let bucket = format!("arn:{partition}:s3:::{prefix}-*-{}-{}", aws.account, aws.region);
+            let bucket = aws.bucket_arn(&format!("{prefix}-*-{}-{}", aws.account, aws.region));
             json!([bucket, format!("{bucket}/*")])
         }
     }

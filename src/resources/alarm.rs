@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use anyhow::Context as _;
-use aws_sdk_cloudwatch::types::{AlarmType, ComparisonOperator, Dimension, MetricAlarm, Statistic as Set, Tag};
+use aws_sdk_cloudwatch::types::{AlarmType, ComparisonOperator, Dimension, MetricAlarm, Tag};
 use serde_json::json;
 
 use super::context::Cx;
 use super::resource::{Actions, Observed, Resource};
-use crate::aws::{AwsError, Clients, Tags, answered};
+use crate::aws::{AwsError, Clients, Tags, answered, existing};
 use crate::plan::{Change, Fields};
 use crate::spec::{Comparison, MissingData, Seconds, Statistic, duration_text};
 
@@ -65,7 +65,7 @@ impl Alarm {
             .set_alarm_description(self.description.clone())
             .namespace(&self.metric.namespace)
             .metric_name(&self.metric.name)
-            .statistic(Set::from(statistic_text(self.statistic)))
+            .statistic(aws_sdk_cloudwatch::types::Statistic::from(statistic_text(self.statistic)))
             .period(self.period.as_i32())
             .evaluation_periods(i32::try_from(self.evaluation_periods)?)
             .datapoints_to_alarm(i32::try_from(self.datapoints)?)
@@ -91,7 +91,7 @@ impl Resource for Alarm {
     }
 
     fn arn(&self, aws: &Clients) -> String {
-        aws.arn("cloudwatch", &format!("alarm:{}", self.name))
+        arn(aws, &self.name)
     }
 
     fn desired(&self) -> Fields {
@@ -115,12 +115,7 @@ impl Resource for Alarm {
     async fn read(&self, cx: &Cx) -> anyhow::Result<Option<Observed>> {
         let Some(alarm) = self.description(cx).await? else { return Ok(None) };
         let arn = alarm.alarm_arn.unwrap_or_else(|| self.arn(&cx.aws));
-        let tags = match answered(cx.aws.cloudwatch.list_tags_for_resource().resource_arn(&arn).send().await) {
-            Ok(answer) => answer.tags.unwrap_or_default(),
-            Err(error) if error.is_missing() => return Ok(None),
-            Err(error) => return Err(error.into()),
-        };
-        let tags = tags.into_iter().filter_map(|tag| Some((tag.key?, tag.value?))).collect();
+        let Some(tags) = tags_of(cx, &arn).await? else { return Ok(None) };
         let dimensions: BTreeMap<_, _> = alarm
             .dimensions
             .unwrap_or_default()
@@ -166,11 +161,29 @@ impl Resource for Alarm {
     }
 
     async fn delete(&self, cx: &Cx) -> anyhow::Result<()> {
-        match answered(cx.aws.cloudwatch.delete_alarms().alarm_names(&self.name).send().await) {
-            Err(error) if !error.is_missing() => Err(error)?,
-            _ => Ok(()),
-        }
+        delete(cx, &self.name).await
     }
+}
+
+pub(super) fn arn(aws: &Clients, name: &str) -> String {
+    aws.arn("cloudwatch", &format!("alarm:{name}"))
+}
+
+/// The tags; `None` when there is no such alarm.
+pub(super) async fn tags(cx: &Cx, name: &str) -> Result<Option<Tags>, AwsError> {
+    tags_of(cx, &arn(&cx.aws, name)).await
+}
+
+pub(super) async fn delete(cx: &Cx, name: &str) -> anyhow::Result<()> {
+    existing(answered(cx.aws.cloudwatch.delete_alarms().alarm_names(name).send().await))?;
+    Ok(())
+}
+
+/// The tags of anything in CloudWatch; `None` when there is no such thing.
+pub(super) async fn tags_of(cx: &Cx, arn: &str) -> Result<Option<Tags>, AwsError> {
+    let answer = existing(answered(cx.aws.cloudwatch.list_tags_for_resource().resource_arn(arn).send().await))?;
+    let tags = answer.map(|answer| answer.tags.unwrap_or_default());
+    Ok(tags.map(|tags| tags.into_iter().filter_map(|tag| Some((tag.key?, tag.value?))).collect()))
 }
 
 /// Sets and removes tags of anything in CloudWatch.

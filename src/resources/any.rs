@@ -64,7 +64,7 @@ impl Any {
 
     /// `Kinesis stream (retail-events)`, as errors name it.
     pub(crate) fn label(&self) -> String {
-        format!("{} ({})", self.kind().text(), self.name())
+        self.kind().label(self.name())
     }
 }
 
@@ -114,10 +114,6 @@ impl Resource for Any {
     async fn prepare_replacement(&self, cx: &Cx) -> anyhow::Result<()> {
         each!(self, resource => resource.prepare_replacement(cx).await)
             .with_context(|| format!("replacing {}", self.label()))
-    }
-    async fn contents(&self, cx: &Cx) -> anyhow::Result<Option<String>> {
-        each!(self, resource => resource.contents(cx).await)
-            .with_context(|| format!("measuring the contents of {}", self.label()))
     }
 }
 

@@ -3,6 +3,8 @@
 mod contents;
 mod lifecycle;
 
+pub(super) use contents::{contents, delete};
+
 use aws_sdk_s3::types::{
     BucketLocationConstraint, BucketVersioningStatus, CreateBucketConfiguration, ObjectOwnership, OwnershipControls,
     OwnershipControlsRule, PublicAccessBlockConfiguration, ServerSideEncryption, ServerSideEncryptionByDefault,
@@ -12,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::context::Cx;
 use super::resource::{Actions, Observed, Resource};
-use crate::aws::{AwsError, Clients, Tags, answered, canonical, in_use};
+use crate::aws::{AwsError, Clients, Tags, answered, canonical, existing};
 use crate::failure::Hint;
 use crate::plan::{Change, Fields};
 use crate::spec::{Encryption, Seconds, Transition};
@@ -62,11 +64,6 @@ pub(crate) struct Bucket {
 }
 
 impl Bucket {
-    /// The ARN of a bucket, which names neither account nor region.
-    pub(crate) fn arn_of(aws: &Clients, name: &str) -> String {
-        format!("arn:{}:s3:::{name}", aws.partition)
-    }
-
     fn encryption_text(&self) -> String {
         self.encryption.as_ref().map_or_else(|| S3_MANAGED.to_owned(), ToString::to_string)
     }
@@ -85,15 +82,6 @@ impl Bucket {
                 "Condition": { "Bool": { "aws:SecureTransport": "false" } },
             }],
         }))
-    }
-
-    async fn tags(&self, cx: &Cx) -> Result<Option<Tags>, AwsError> {
-        match answered(cx.aws.s3.get_bucket_tagging().bucket(&self.name).send().await) {
-            Ok(answer) => Ok(Some(answer.tag_set.into_iter().map(|tag| (tag.key, tag.value)).collect())),
-            Err(error) if error.is(&["NoSuchTagSet", "NoSuchTagSetError"]) => Ok(Some(Tags::new())),
-            Err(error) if error.is_missing() => Ok(None),
-            Err(error) => Err(error),
-        }
     }
 
     async fn public_access(&self, cx: &Cx) -> Result<&'static str, AwsError> {
@@ -184,13 +172,13 @@ impl Bucket {
                     .restrict_public_buckets(true);
                 let call = s3.put_public_access_block().bucket(&self.name);
                 let call = call.public_access_block_configuration(block.build());
-                in_use(async || answered(call.clone().send().await), cx.noting()).await?;
+                cx.retry_while_busy(|| call.clone().send()).await?;
             }
             "ownership" => {
                 let rule = OwnershipControlsRule::builder().object_ownership(ObjectOwnership::BucketOwnerEnforced);
                 let controls = OwnershipControls::builder().rules(rule.build()?).build()?;
                 let call = s3.put_bucket_ownership_controls().bucket(&self.name).ownership_controls(controls);
-                in_use(async || answered(call.clone().send().await), cx.noting()).await?;
+                cx.retry_while_busy(|| call.clone().send()).await?;
             }
             "encryption" => {
                 let (algorithm, key) = match &self.encryption {
@@ -208,11 +196,11 @@ impl Bucket {
                 let configuration = ServerSideEncryptionConfiguration::builder().rules(rule.build()).build()?;
                 let call = s3.put_bucket_encryption().bucket(&self.name);
                 let call = call.server_side_encryption_configuration(configuration);
-                in_use(async || answered(call.clone().send().await), cx.noting()).await?;
+                cx.retry_while_busy(|| call.clone().send()).await?;
             }
             "policy" => {
                 let call = s3.put_bucket_policy().bucket(&self.name).policy(self.policy().to_string());
-                in_use(async || answered(call.clone().send().await), cx.noting()).await?;
+                cx.retry_while_busy(|| call.clone().send()).await?;
             }
             "versioning" => {
                 // Versioning that was once on can only be suspended.
@@ -220,11 +208,21 @@ impl Bucket {
                     if self.versioning { BucketVersioningStatus::Enabled } else { BucketVersioningStatus::Suspended };
                 let configuration = VersioningConfiguration::builder().status(status).build();
                 let call = s3.put_bucket_versioning().bucket(&self.name).versioning_configuration(configuration);
-                in_use(async || answered(call.clone().send().await), cx.noting()).await?;
+                cx.retry_while_busy(|| call.clone().send()).await?;
             }
             _ => {}
         }
         Ok(())
+    }
+}
+
+/// The tags; `None` when there is no such bucket.
+pub(super) async fn tags(cx: &Cx, name: &str) -> Result<Option<Tags>, AwsError> {
+    match answered(cx.aws.s3.get_bucket_tagging().bucket(name).send().await) {
+        Err(error) if error.is(&["NoSuchTagSet", "NoSuchTagSetError"]) => Ok(Some(Tags::new())),
+        answer => {
+            Ok(existing(answer)?.map(|answer| answer.tag_set.into_iter().map(|tag| (tag.key, tag.value)).collect()))
+        }
     }
 }
 
@@ -259,7 +257,7 @@ impl Resource for Bucket {
     }
 
     async fn read(&self, cx: &Cx) -> anyhow::Result<Option<Observed>> {
-        let Some(tags) = self.tags(cx).await? else { return Ok(None) };
+        let Some(tags) = tags(cx, &self.name).await? else { return Ok(None) };
         // Six answers of S3 at a time are large; the future of every other resource would be as large.
         let fields = Box::pin(self.settings(cx)).await?;
         Ok(Some(Observed { arn: self.arn.clone(), fields, tags: Some(tags), settled: true }))
@@ -274,7 +272,7 @@ impl Resource for Bucket {
             configuration = configuration.tags(Tag::builder().key(key).value(value).build()?);
         }
         let call = cx.aws.s3.create_bucket().bucket(&self.name).create_bucket_configuration(configuration.build());
-        match in_use(async || answered(call.clone().send().await), cx.noting()).await {
+        match cx.retry_while_busy(|| call.clone().send()).await {
             Err(error) if error.is(&["BucketAlreadyExists"]) => Err(Hint::error(
                 format!("another account has a bucket of the name {}", self.name),
                 "rename the pipeline or this bucket: all accounts share one space of bucket names",
@@ -296,7 +294,7 @@ impl Resource for Bucket {
 
     async fn tag(&self, cx: &Cx, set: &Tags, remove: &[String]) -> anyhow::Result<()> {
         // S3 takes all tags or none.
-        let mut tags = self.tags(cx).await?.unwrap_or_default();
+        let mut tags = tags(cx, &self.name).await?.unwrap_or_default();
         tags.retain(|key, _| !remove.contains(key));
         tags.extend(set.clone());
         let mut tagging = Tagging::builder().set_tag_set(Some(Vec::new()));
@@ -304,7 +302,7 @@ impl Resource for Bucket {
             tagging = tagging.tag_set(Tag::builder().key(key).value(value).build()?);
         }
         let call = cx.aws.s3.put_bucket_tagging().bucket(&self.name).tagging(tagging.build()?);
-        in_use(async || answered(call.clone().send().await), cx.noting()).await?;
+        cx.retry_while_busy(|| call.clone().send()).await?;
         Ok(())
     }
 
@@ -313,10 +311,6 @@ impl Resource for Bucket {
     }
 
     async fn delete(&self, cx: &Cx) -> anyhow::Result<()> {
-        contents::delete_with_contents(cx, &self.name).await
-    }
-
-    async fn contents(&self, cx: &Cx) -> anyhow::Result<Option<String>> {
-        contents::amount(cx, &self.name).await.map(Some)
+        delete(cx, &self.name).await
     }
 }

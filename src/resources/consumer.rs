@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::context::Cx;
 use super::resource::{Actions, Observed, Resource};
-use crate::aws::{AwsError, Clients, Look, Tags, Wait, answered, in_use, wait};
+use crate::aws::{AwsError, Clients, Look, Tags, Wait, answered, existing, wait};
 use crate::plan::{Change, Fields};
 
 const LIMIT: Duration = Duration::from_secs(5 * 60);
@@ -23,7 +23,7 @@ pub(super) const ACTIONS: Actions = Actions {
     account: &[],
 };
 
-/// A registered consumer of a Kinesis stream. It belongs to whom its stream belongs.
+/// A registered consumer of a Kinesis stream. It has the owner of its stream.
 #[derive(Debug, Clone)]
 pub(crate) struct Consumer {
     /// The name of the function that it reads for.
@@ -32,32 +32,37 @@ pub(crate) struct Consumer {
     pub(crate) stream: String,
 }
 
-impl Consumer {
-    async fn description(&self, cx: &Cx) -> Result<Option<ConsumerDescription>, AwsError> {
-        let call = cx.aws.kinesis.describe_stream_consumer().stream_arn(&self.stream).consumer_name(&self.name);
-        match answered(call.send().await) {
-            Ok(answer) => Ok(answer.consumer_description),
-            Err(error) if error.is_missing() => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
+async fn description(cx: &Cx, stream: &str, name: &str) -> Result<Option<ConsumerDescription>, AwsError> {
+    let call = cx.aws.kinesis.describe_stream_consumer().stream_arn(stream).consumer_name(name);
+    Ok(existing(answered(call.send().await))?.and_then(|answer| answer.consumer_description))
+}
 
-    /// The ARN, which ends with the time when the consumer was made; `None` when there is none.
-    pub(super) async fn arn_now(cx: &Cx, stream: &str, name: &str) -> Result<Option<String>, AwsError> {
-        let consumer = Self { name: name.to_owned(), stream: stream.to_owned() };
-        Ok(consumer.description(cx).await?.map(|consumer| consumer.consumer_arn))
-    }
+/// The ARN, which ends with the time when the consumer was registered; `None` when there is none.
+pub(super) async fn arn(cx: &Cx, stream: &str, name: &str) -> Result<Option<String>, AwsError> {
+    Ok(description(cx, stream, name).await?.map(|consumer| consumer.consumer_arn))
+}
 
-    async fn look(&self, cx: &Cx) -> anyhow::Result<Look> {
-        let state = self.description(cx).await?.map(|consumer| consumer.consumer_status.as_str().to_owned());
-        Ok(state.map_or(Look::Gone, Look::State))
-    }
+/// The ARN of the stream that the ARN of a consumer begins with.
+pub(super) fn stream_of(consumer: &str) -> Option<&str> {
+    consumer.split_once("/consumer/").map(|(stream, _)| stream)
+}
 
-    async fn until_gone(&self, cx: &Cx) -> anyhow::Result<()> {
-        let what = format!("stream consumer ({})", self.name);
-        let gone = Wait { what: &what, pending: &["DELETING", "ACTIVE"], target: &["gone"], limit: LIMIT };
-        wait(&gone, async || self.look(cx).await, cx.noting()).await
-    }
+/// Deregisters a consumer of the stream, which is named by its ARN.
+pub(super) async fn delete(cx: &Cx, stream: &str, name: &str) -> anyhow::Result<()> {
+    let call = cx.aws.kinesis.deregister_stream_consumer().stream_arn(stream).consumer_name(name);
+    existing(cx.retry_while_busy(|| call.clone().send()).await)?;
+    until_gone(cx, stream, name).await
+}
+
+async fn look(cx: &Cx, stream: &str, name: &str) -> anyhow::Result<Look> {
+    let state = description(cx, stream, name).await?.map(|consumer| consumer.consumer_status.as_str().to_owned());
+    Ok(state.map_or(Look::Gone, Look::State))
+}
+
+async fn until_gone(cx: &Cx, stream: &str, name: &str) -> anyhow::Result<()> {
+    let what = format!("stream consumer ({name})");
+    let gone = Wait { what: &what, pending: &["DELETING", "ACTIVE"], target: &["gone"], limit: LIMIT };
+    wait(&gone, async || look(cx, stream, name).await, cx.noting()).await
 }
 
 impl Resource for Consumer {
@@ -74,11 +79,11 @@ impl Resource for Consumer {
     }
 
     async fn read(&self, cx: &Cx) -> anyhow::Result<Option<Observed>> {
-        let Some(consumer) = self.description(cx).await? else { return Ok(None) };
+        let Some(consumer) = description(cx, &self.stream, &self.name).await? else { return Ok(None) };
         let status = consumer.consumer_status.as_str();
         if status == "DELETING" {
             cx.note("waiting for an earlier deletion");
-            self.until_gone(cx).await?;
+            until_gone(cx, &self.stream, &self.name).await?;
             return Ok(None);
         }
         let settled = status == "ACTIVE";
@@ -92,7 +97,7 @@ impl Resource for Consumer {
 
     async fn create(&self, cx: &Cx, _tags: &Tags) -> anyhow::Result<()> {
         let call = cx.aws.kinesis.register_stream_consumer().stream_arn(&self.stream).consumer_name(&self.name);
-        match in_use(async || answered(call.clone().send().await), cx.noting()).await {
+        match cx.retry_while_busy(|| call.clone().send()).await {
             // Registered already, perhaps by a call whose answer was lost.
             Err(error) if !error.is(&["ResourceInUseException"]) => Err(error.into()),
             _ => Ok(()),
@@ -110,14 +115,10 @@ impl Resource for Consumer {
     async fn ready(&self, cx: &Cx) -> anyhow::Result<()> {
         let what = format!("stream consumer ({})", self.name);
         let active = Wait { what: &what, pending: &["CREATING"], target: &["ACTIVE"], limit: LIMIT };
-        wait(&active, async || self.look(cx).await, cx.noting()).await
+        wait(&active, async || look(cx, &self.stream, &self.name).await, cx.noting()).await
     }
 
     async fn delete(&self, cx: &Cx) -> anyhow::Result<()> {
-        let call = cx.aws.kinesis.deregister_stream_consumer().stream_arn(&self.stream).consumer_name(&self.name);
-        match in_use(async || answered(call.clone().send().await), cx.noting()).await {
-            Err(error) if !error.is_missing() => Err(error.into()),
-            _ => self.until_gone(cx).await,
-        }
+        delete(cx, &self.stream, &self.name).await
     }
 }

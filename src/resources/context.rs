@@ -1,10 +1,14 @@
 //! What a call needs to know of its run.
 
+use std::error::Error;
 use std::sync::Arc;
 
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::aws::{Clients, Owner};
+use crate::aws::{AwsError, BUSY, Clients, Owner, PROPAGATION, retry};
 use crate::interrupt::Interrupt;
 
 /// What a call needs to know of its run.
@@ -52,6 +56,25 @@ impl Cx {
             // The receiver is gone only when the run is over.
             let _ = notes.send((node.clone(), text.to_owned()));
         }
+    }
+
+    /// Sends a call again while an earlier change of the same resource is still being made, for five minutes at most.
+    pub(crate) async fn retry_while_busy<T, E, F>(&self, send: impl FnMut() -> F) -> Result<T, AwsError>
+    where
+        E: ProvideErrorMetadata + Error + 'static,
+        F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+    {
+        retry(&[BUSY], send, self.noting()).await
+    }
+
+    /// Sends a call again until IAM has told the service of a new role, for two minutes at most, and while the resource is
+    /// busy.
+    pub(crate) async fn retry_until_propagated<T, E, F>(&self, send: impl FnMut() -> F) -> Result<T, AwsError>
+    where
+        E: ProvideErrorMetadata + Error + 'static,
+        F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+    {
+        retry(&[BUSY, PROPAGATION], send, self.noting()).await
     }
 
     /// [`note`](Self::note) as a callback.

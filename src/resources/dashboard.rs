@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::context::Cx;
 use super::resource::{Actions, Observed, Resource};
-use crate::aws::{Clients, Tags, answered};
+use crate::aws::{AwsError, Clients, Tags, answered, existing};
 use crate::plan::{Change, Fields};
 
 /// What the caller must be allowed to do.
@@ -45,7 +45,7 @@ impl Resource for Dashboard {
     }
 
     fn arn(&self, aws: &Clients) -> String {
-        format!("arn:{}:cloudwatch::{}:dashboard/{}", aws.partition, aws.account, self.name)
+        arn(aws, &self.name)
     }
 
     fn desired(&self) -> Fields {
@@ -53,18 +53,11 @@ impl Resource for Dashboard {
     }
 
     async fn read(&self, cx: &Cx) -> anyhow::Result<Option<Observed>> {
-        let body = match answered(cx.aws.cloudwatch.get_dashboard().dashboard_name(&self.name).send().await) {
-            Ok(answer) => answer.dashboard_body.unwrap_or_default(),
-            Err(error) if error.is_missing() => return Ok(None),
-            Err(error) => return Err(error.into()),
-        };
+        let call = cx.aws.cloudwatch.get_dashboard().dashboard_name(&self.name);
+        let Some(answer) = existing(answered(call.send().await))? else { return Ok(None) };
+        let body = answer.dashboard_body.unwrap_or_default();
         let arn = self.arn(&cx.aws);
-        let tags = match answered(cx.aws.cloudwatch.list_tags_for_resource().resource_arn(&arn).send().await) {
-            Ok(answer) => answer.tags.unwrap_or_default(),
-            Err(error) if error.is_missing() => return Ok(None),
-            Err(error) => return Err(error.into()),
-        };
-        let tags = tags.into_iter().filter_map(|tag| Some((tag.key?, tag.value?))).collect();
+        let Some(tags) = tags(cx, &self.name).await? else { return Ok(None) };
         // Somebody's text that is no JSON is different from ours, and no reason to fail.
         let body = serde_json::from_str(&body).unwrap_or_else(|_| json!(body));
         Ok(Some(Observed { arn, fields: Fields::from([("body", body)]), tags: Some(tags), settled: true }))
@@ -87,9 +80,20 @@ impl Resource for Dashboard {
     }
 
     async fn delete(&self, cx: &Cx) -> anyhow::Result<()> {
-        match answered(cx.aws.cloudwatch.delete_dashboards().dashboard_names(&self.name).send().await) {
-            Err(error) if !error.is_missing() => Err(error.into()),
-            _ => Ok(()),
-        }
+        delete(cx, &self.name).await
     }
+}
+
+pub(super) fn arn(aws: &Clients, name: &str) -> String {
+    aws.global_arn("cloudwatch", &format!("dashboard/{name}"))
+}
+
+/// The tags; `None` when there is no such dashboard.
+pub(super) async fn tags(cx: &Cx, name: &str) -> Result<Option<Tags>, AwsError> {
+    super::alarm::tags_of(cx, &arn(&cx.aws, name)).await
+}
+
+pub(super) async fn delete(cx: &Cx, name: &str) -> anyhow::Result<()> {
+    existing(answered(cx.aws.cloudwatch.delete_dashboards().dashboard_names(name).send().await))?;
+    Ok(())
 }

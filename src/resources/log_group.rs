@@ -1,13 +1,12 @@
 //! CloudWatch log groups of functions: made before the function, so that Lambda does not make one without retention.
 
 use anyhow::Context as _;
-use aws_sdk_cloudwatchlogs::types::LogGroup as Description;
 use indicatif::HumanBytes;
 use serde_json::json;
 
 use super::context::Cx;
 use super::resource::{Actions, Observed, Resource};
-use crate::aws::{AwsError, Clients, Owner, PIPELINE_TAG, Tags, answered};
+use crate::aws::{AwsError, Clients, Owner, PIPELINE_TAG, Tags, all, answered, existing};
 use crate::plan::{Change, Fields};
 use crate::spec::{Seconds, duration_text};
 
@@ -34,23 +33,32 @@ pub(crate) struct LogGroup {
     pub(crate) retention: Seconds,
 }
 
-impl LogGroup {
-    async fn description(&self, cx: &Cx) -> Result<Option<Description>, AwsError> {
-        let mut token = None;
-        loop {
-            let call = cx.aws.logs.describe_log_groups().log_group_name_prefix(&self.name).set_next_token(token);
-            let page = answered(call.send().await)?;
-            let hit = page
-                .log_groups
-                .unwrap_or_default()
-                .into_iter()
-                .find(|group| group.log_group_name.as_ref() == Some(&self.name));
-            token = page.next_token;
-            if hit.is_some() || token.is_none() {
-                return Ok(hit);
-            }
-        }
-    }
+async fn description(cx: &Cx, name: &str) -> Result<Option<aws_sdk_cloudwatchlogs::types::LogGroup>, AwsError> {
+    let call = cx.aws.logs.describe_log_groups().log_group_name_prefix(name);
+    let groups = all(call.into_paginator().items().send()).await?;
+    Ok(groups.into_iter().find(|group| group.log_group_name.as_deref() == Some(name)))
+}
+
+pub(super) fn arn(aws: &Clients, name: &str) -> String {
+    aws.arn("logs", &format!("log-group:{name}"))
+}
+
+/// The tags; `None` when there is no such log group.
+pub(super) async fn tags(cx: &Cx, name: &str) -> Result<Option<Tags>, AwsError> {
+    let call = cx.aws.logs.list_tags_for_resource().resource_arn(arn(&cx.aws, name));
+    let answer = existing(answered(call.send().await))?;
+    Ok(answer.map(|answer| answer.tags.unwrap_or_default().into_iter().collect()))
+}
+
+pub(super) async fn delete(cx: &Cx, name: &str) -> anyhow::Result<()> {
+    existing(answered(cx.aws.logs.delete_log_group().log_group_name(name).send().await))?;
+    Ok(())
+}
+
+/// How much has been logged.
+pub(super) async fn contents(cx: &Cx, name: &str) -> Result<Option<String>, AwsError> {
+    let bytes = description(cx, name).await?.and_then(|group| group.stored_bytes).unwrap_or(0);
+    Ok(Some(format!("its logs ({} as far as CloudWatch has counted)", HumanBytes(bytes.unsigned_abs()))))
 }
 
 impl Resource for LogGroup {
@@ -59,7 +67,7 @@ impl Resource for LogGroup {
     }
 
     fn arn(&self, aws: &Clients) -> String {
-        aws.arn("logs", &format!("log-group:{}", self.name))
+        arn(aws, &self.name)
     }
 
     fn desired(&self) -> Fields {
@@ -72,14 +80,10 @@ impl Resource for LogGroup {
     }
 
     async fn read(&self, cx: &Cx) -> anyhow::Result<Option<Observed>> {
-        let Some(group) = self.description(cx).await? else { return Ok(None) };
+        let Some(group) = description(cx, &self.name).await? else { return Ok(None) };
         let days = group.retention_in_days.map(u64::try_from).transpose().context("a negative retentionInDays")?;
         let arn = self.arn(&cx.aws);
-        let tags = match answered(cx.aws.logs.list_tags_for_resource().resource_arn(&arn).send().await) {
-            Ok(answer) => answer.tags.unwrap_or_default().into_iter().collect(),
-            Err(error) if error.is_missing() => return Ok(None),
-            Err(error) => return Err(error.into()),
-        };
+        let Some(tags) = tags(cx, &self.name).await? else { return Ok(None) };
         let fields = Fields::from([(
             "retention",
             days.map_or_else(|| json!("never expires"), |days| json!(duration_text(days * DAY))),
@@ -123,14 +127,6 @@ impl Resource for LogGroup {
     }
 
     async fn delete(&self, cx: &Cx) -> anyhow::Result<()> {
-        match answered(cx.aws.logs.delete_log_group().log_group_name(&self.name).send().await) {
-            Err(error) if !error.is_missing() => Err(error)?,
-            _ => Ok(()),
-        }
-    }
-
-    async fn contents(&self, cx: &Cx) -> anyhow::Result<Option<String>> {
-        let bytes = self.description(cx).await?.and_then(|group| group.stored_bytes).unwrap_or(0);
-        Ok(Some(format!("its logs ({} as far as CloudWatch has counted)", HumanBytes(bytes.unsigned_abs()))))
+        delete(cx, &self.name).await
     }
 }

@@ -20,7 +20,7 @@ pub(crate) use source::MappingSource;
 
 use super::context::Cx;
 use super::resource::{Actions, Observed, Resource};
-use crate::aws::{AwsError, Clients, Look, Tags, Wait, answered, in_use, propagation, wait};
+use crate::aws::{AwsError, Clients, Look, Tags, Wait, all, answered, existing, wait};
 use crate::plan::{Change, Fields};
 use crate::spec::{Pattern, Seconds, StartingPosition, duration_text};
 
@@ -136,25 +136,14 @@ impl Mapping {
 
 /// All mappings of a function; none when there is no such function.
 pub(super) async fn mappings_of(cx: &Cx, function: &str) -> Result<Vec<EventSourceMappingConfiguration>, AwsError> {
-    let mut pages = cx.aws.lambda.list_event_source_mappings().function_name(function).into_paginator().items().send();
-    let mut all = Vec::new();
-    while let Some(mapping) = pages.next().await {
-        match answered(mapping) {
-            Ok(mapping) => all.push(mapping),
-            Err(error) if error.is_missing() => return Ok(Vec::new()),
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(all)
+    let call = cx.aws.lambda.list_event_source_mappings().function_name(function);
+    Ok(existing(all(call.into_paginator().items().send()).await)?.unwrap_or_default())
 }
 
 /// Deletes one mapping and waits until it is gone.
-pub(super) async fn delete_mapping(cx: &Cx, uuid: &str) -> anyhow::Result<()> {
+async fn delete_mapping(cx: &Cx, uuid: &str) -> anyhow::Result<()> {
     let call = cx.aws.lambda.delete_event_source_mapping().uuid(uuid);
-    match in_use(async || answered(call.clone().send().await), cx.noting()).await {
-        Err(error) if !error.is_missing() => Err(error)?,
-        _ => {}
-    }
+    existing(cx.retry_while_busy(|| call.clone().send()).await)?;
     let what = format!("event source mapping ({uuid})");
     let pending = ["Deleting", "Enabled", "Disabled", "Disabling"];
     let gone = Wait { what: &what, pending: &pending, target: &["gone"], limit: LIMIT };
@@ -162,11 +151,9 @@ pub(super) async fn delete_mapping(cx: &Cx, uuid: &str) -> anyhow::Result<()> {
 }
 
 async fn state(cx: &Cx, uuid: &str) -> anyhow::Result<Look> {
-    match answered(cx.aws.lambda.get_event_source_mapping().uuid(uuid).send().await) {
-        Ok(mapping) => Ok(Look::State(mapping.state.context("GetEventSourceMapping answered without a State")?)),
-        Err(error) if error.is_missing() => Ok(Look::Gone),
-        Err(error) => Err(error.into()),
-    }
+    let mapping = existing(answered(cx.aws.lambda.get_event_source_mapping().uuid(uuid).send().await))?;
+    let Some(mapping) = mapping else { return Ok(Look::Gone) };
+    Ok(Look::State(mapping.state.context("GetEventSourceMapping answered without a State")?))
 }
 
 impl Resource for Mapping {
@@ -330,8 +317,7 @@ impl Resource for Mapping {
                 .starting_position(EventSourcePosition::AtTimestamp)
                 .starting_position_timestamp(aws_smithy_types::DateTime::from(SystemTime::now())),
         };
-        let create = async || in_use(async || answered(call.clone().send().await), |_| {}).await;
-        match propagation(create, cx.noting()).await {
+        match cx.retry_until_propagated(|| call.clone().send()).await {
             Err(error) if !(error.is(&["ResourceConflictException"]) && error.message.contains("already exists")) => {
                 return Err(error.into());
             }
@@ -367,8 +353,7 @@ impl Resource for Mapping {
             .function_response_types(FunctionResponseType::ReportBatchItemFailures)
             .metrics_config(Self::metrics())
             .enabled(self.enabled);
-        let update = async || in_use(async || answered(call.clone().send().await), |_| {}).await;
-        propagation(update, cx.noting()).await?;
+        cx.retry_until_propagated(|| call.clone().send()).await?;
         Ok(())
     }
 
@@ -403,7 +388,7 @@ impl Resource for Mapping {
         }
         cx.note("stopping the old mapping");
         let call = cx.aws.lambda.update_event_source_mapping().uuid(uuid).enabled(false);
-        in_use(async || answered(call.clone().send().await), cx.noting()).await?;
+        cx.retry_while_busy(|| call.clone().send()).await?;
         let what = format!("event source mapping ({uuid})");
         let pending = ["Creating", "Enabling", "Updating", "Enabled", "Disabling"];
         let stopped = Wait { what: &what, pending: &pending, target: &["Disabled"], limit: LIMIT };
@@ -415,11 +400,16 @@ impl Resource for Mapping {
     }
 
     async fn delete(&self, cx: &Cx) -> anyhow::Result<()> {
-        for mapping in mappings_of(cx, &self.function).await? {
-            delete_mapping(cx, &mapping.uuid.context("a mapping without a UUID")?).await?;
-        }
-        Ok(())
+        delete(cx, &self.function).await
     }
+}
+
+/// Deletes all mappings of the function.
+pub(super) async fn delete(cx: &Cx, function: &str) -> anyhow::Result<()> {
+    for mapping in mappings_of(cx, function).await? {
+        delete_mapping(cx, &mapping.uuid.context("a mapping without a UUID")?).await?;
+    }
+    Ok(())
 }
 
 /// Patterns in one order, whatever order they were given in: one of them must match.

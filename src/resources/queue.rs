@@ -4,12 +4,12 @@ use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use aws_sdk_sqs::types::QueueAttributeName as Attribute;
+use aws_sdk_sqs::types::QueueAttributeName;
 use serde_json::{Value, json};
 
 use super::context::Cx;
 use super::resource::{Actions, Observed, Resource};
-use crate::aws::{Clients, Look, Tags, Wait, answered, canonical, wait};
+use crate::aws::{AwsError, Clients, Look, Tags, Wait, answered, canonical, existing, wait};
 use crate::plan::{Change, Fields};
 use crate::spec::{Seconds, duration_text};
 
@@ -54,28 +54,62 @@ pub(crate) struct Redrive {
 }
 
 impl Queue {
-    fn attributes(&self, arn: &str) -> HashMap<Attribute, String> {
+    fn attributes(&self, arn: &str) -> HashMap<QueueAttributeName, String> {
         HashMap::from([
-            (Attribute::MessageRetentionPeriod, self.retention.0.to_string()),
-            (Attribute::VisibilityTimeout, self.visibility.0.to_string()),
-            (Attribute::SqsManagedSseEnabled, "true".to_owned()),
+            (QueueAttributeName::MessageRetentionPeriod, self.retention.0.to_string()),
+            (QueueAttributeName::VisibilityTimeout, self.visibility.0.to_string()),
+            (QueueAttributeName::SqsManagedSseEnabled, "true".to_owned()),
             // An empty text takes the setting away.
-            (Attribute::RedrivePolicy, self.redrive.as_ref().map_or_else(String::new, Redrive::policy)),
-            (Attribute::Policy, policy(arn, &self.fed_by).map_or_else(String::new, |policy| policy.to_string())),
+            (QueueAttributeName::RedrivePolicy, self.redrive.as_ref().map_or_else(String::new, Redrive::policy)),
+            (
+                QueueAttributeName::Policy,
+                policy(arn, &self.fed_by).map_or_else(String::new, |policy| policy.to_string()),
+            ),
         ])
     }
+}
 
-    async fn url(&self, cx: &Cx) -> anyhow::Result<Option<String>> {
-        match answered(cx.aws.sqs.get_queue_url().queue_name(&self.name).send().await) {
-            Ok(answer) => Ok(answer.queue_url),
-            Err(error) if error.is_missing() => Ok(None),
-            Err(error) => Err(error.into()),
-        }
-    }
+async fn url(cx: &Cx, name: &str) -> Result<Option<String>, AwsError> {
+    let answer = existing(answered(cx.aws.sqs.get_queue_url().queue_name(name).send().await))?;
+    Ok(answer.and_then(|answer| answer.queue_url))
+}
 
-    async fn look(&self, cx: &Cx) -> anyhow::Result<Look> {
-        Ok(self.url(cx).await?.map_or(Look::Gone, |_| Look::State("there".to_owned())))
-    }
+async fn look(cx: &Cx, name: &str) -> anyhow::Result<Look> {
+    Ok(url(cx, name).await?.map_or(Look::Gone, |_| Look::State("there".to_owned())))
+}
+
+pub(super) fn arn(aws: &Clients, name: &str) -> String {
+    aws.arn("sqs", name)
+}
+
+/// The tags; `None` when there is no such queue.
+pub(super) async fn tags(cx: &Cx, name: &str) -> Result<Option<Tags>, AwsError> {
+    let call = cx.aws.sqs.list_queue_tags().queue_url(cx.aws.queue_url(name));
+    let answer = existing(answered(call.send().await))?;
+    Ok(answer.map(|answer| answer.tags.unwrap_or_default().into_iter().collect()))
+}
+
+pub(super) async fn delete(cx: &Cx, name: &str) -> anyhow::Result<()> {
+    existing(answered(cx.aws.sqs.delete_queue().queue_url(cx.aws.queue_url(name)).send().await))?;
+    let what = format!("SQS queue ({name})");
+    let gone = Wait { what: &what, pending: &["there"], target: &["gone"], limit: LIMIT };
+    wait(&gone, async || look(cx, name).await, cx.noting()).await
+}
+
+/// How many messages are in the queue.
+pub(super) async fn contents(cx: &Cx, name: &str) -> Result<Option<String>, AwsError> {
+    // Visible, received and not deleted yet, and delayed.
+    let counts = [
+        QueueAttributeName::ApproximateNumberOfMessages,
+        QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
+        QueueAttributeName::ApproximateNumberOfMessagesDelayed,
+    ];
+    let call = cx.aws.sqs.get_queue_attributes().queue_url(cx.aws.queue_url(name));
+    let answer = existing(answered(call.set_attribute_names(Some(counts.to_vec())).send().await))?;
+    let Some(attributes) = answer.map(|answer| answer.attributes.unwrap_or_default()) else { return Ok(None) };
+    let messages: u64 =
+        counts.iter().filter_map(|name| attributes.get(name)).filter_map(|text| text.parse::<u64>().ok()).sum();
+    Ok(Some(format!("its messages (about {messages})")))
 }
 
 impl Resource for Queue {
@@ -84,7 +118,7 @@ impl Resource for Queue {
     }
 
     fn arn(&self, aws: &Clients) -> String {
-        aws.arn("sqs", &self.name)
+        arn(aws, &self.name)
     }
 
     fn desired(&self) -> Fields {
@@ -100,36 +134,45 @@ impl Resource for Queue {
     }
 
     async fn read(&self, cx: &Cx) -> anyhow::Result<Option<Observed>> {
-        let Some(url) = self.url(cx).await? else { return Ok(None) };
+        let Some(url) = url(cx, &self.name).await? else { return Ok(None) };
         let (attributes, tags) = tokio::join!(
             async {
-                answered(cx.aws.sqs.get_queue_attributes().queue_url(&url).attribute_names(Attribute::All).send().await)
+                answered(
+                    cx.aws
+                        .sqs
+                        .get_queue_attributes()
+                        .queue_url(&url)
+                        .attribute_names(QueueAttributeName::All)
+                        .send()
+                        .await,
+                )
             },
-            async { answered(cx.aws.sqs.list_queue_tags().queue_url(&url).send().await) },
+            tags(cx, &self.name),
         );
         // GetQueueUrl may still answer for a queue that is being deleted.
-        let (attributes, tags) = match (attributes, tags) {
-            (Err(error), _) | (_, Err(error)) if error.is_missing() => return Ok(None),
-            (attributes, tags) => (attributes?.attributes.unwrap_or_default(), tags?.tags.unwrap_or_default()),
+        let (Some(attributes), Some(tags)) = (existing(attributes)?, tags?) else { return Ok(None) };
+        let attributes = attributes.attributes.unwrap_or_default();
+        let seconds =
+            |name: &QueueAttributeName| attributes.get(name).and_then(|text| text.parse().ok()).unwrap_or_default();
+        let encryption = match (
+            attributes.get(&QueueAttributeName::KmsMasterKeyId),
+            attributes.get(&QueueAttributeName::SqsManagedSseEnabled),
+        ) {
+            (Some(key), _) if !key.is_empty() => key.as_str(),
+            (_, Some(managed)) if managed == "true" => "sqs-managed",
+            _ => "none",
         };
-        let seconds = |name: &Attribute| attributes.get(name).and_then(|text| text.parse().ok()).unwrap_or_default();
-        let encryption =
-            match (attributes.get(&Attribute::KmsMasterKeyId), attributes.get(&Attribute::SqsManagedSseEnabled)) {
-                (Some(key), _) if !key.is_empty() => key.as_str(),
-                (_, Some(managed)) if managed == "true" => "sqs-managed",
-                _ => "none",
-            };
-        let redrive = json_attribute(attributes.get(&Attribute::RedrivePolicy))?;
-        let fed_by = fed_by(&json_attribute(attributes.get(&Attribute::Policy))?, &self.arn(&cx.aws));
+        let redrive = json_attribute(attributes.get(&QueueAttributeName::RedrivePolicy))?;
+        let fed_by = fed_by(&json_attribute(attributes.get(&QueueAttributeName::Policy))?, &self.arn(&cx.aws));
         let fields = Fields::from([
-            ("retention", json!(duration_text(seconds(&Attribute::MessageRetentionPeriod)))),
-            ("visibility", json!(duration_text(seconds(&Attribute::VisibilityTimeout)))),
+            ("retention", json!(duration_text(seconds(&QueueAttributeName::MessageRetentionPeriod)))),
+            ("visibility", json!(duration_text(seconds(&QueueAttributeName::VisibilityTimeout)))),
             ("encryption", json!(encryption)),
             ("dead_letters", redrive["deadLetterTargetArn"].clone()),
             ("max_receives", number(&redrive["maxReceiveCount"])),
             ("fed_by", fed_by),
         ]);
-        Ok(Some(Observed { arn: self.arn(&cx.aws), fields, tags: Some(tags.into_iter().collect()), settled: true }))
+        Ok(Some(Observed { arn: self.arn(&cx.aws), fields, tags: Some(tags), settled: true }))
     }
 
     async fn create(&self, cx: &Cx, tags: &Tags) -> anyhow::Result<()> {
@@ -152,17 +195,17 @@ impl Resource for Queue {
         }
         let what = format!("SQS queue ({})", self.name);
         let there = Wait { what: &what, pending: &["gone"], target: &["there"], limit: LIMIT };
-        wait(&there, async || self.look(cx).await, cx.noting()).await
+        wait(&there, async || look(cx, &self.name).await, cx.noting()).await
     }
 
     async fn change(&self, cx: &Cx, _seen: &Observed, changes: &[Change]) -> anyhow::Result<()> {
         let mut wanted = self.attributes(&self.arn(&cx.aws));
         wanted.retain(|name, _| {
             let fields: &[&str] = match name {
-                Attribute::MessageRetentionPeriod => &["retention"],
-                Attribute::VisibilityTimeout => &["visibility"],
-                Attribute::RedrivePolicy => &["dead_letters", "max_receives"],
-                Attribute::Policy => &["fed_by"],
+                QueueAttributeName::MessageRetentionPeriod => &["retention"],
+                QueueAttributeName::VisibilityTimeout => &["visibility"],
+                QueueAttributeName::RedrivePolicy => &["dead_letters", "max_receives"],
+                QueueAttributeName::Policy => &["fed_by"],
                 _ => &["encryption"],
             };
             changes.iter().any(|change| fields.contains(&change.field.as_str()))
@@ -189,30 +232,7 @@ impl Resource for Queue {
     }
 
     async fn delete(&self, cx: &Cx) -> anyhow::Result<()> {
-        match answered(cx.aws.sqs.delete_queue().queue_url(cx.aws.queue_url(&self.name)).send().await) {
-            Err(error) if !error.is_missing() => Err(error)?,
-            _ => {}
-        }
-        let what = format!("SQS queue ({})", self.name);
-        let gone = Wait { what: &what, pending: &["there"], target: &["gone"], limit: LIMIT };
-        wait(&gone, async || self.look(cx).await, cx.noting()).await
-    }
-
-    async fn contents(&self, cx: &Cx) -> anyhow::Result<Option<String>> {
-        // Waiting, in somebody's hands, and not due yet.
-        let counts = [
-            Attribute::ApproximateNumberOfMessages,
-            Attribute::ApproximateNumberOfMessagesNotVisible,
-            Attribute::ApproximateNumberOfMessagesDelayed,
-        ];
-        let call = cx.aws.sqs.get_queue_attributes().queue_url(cx.aws.queue_url(&self.name));
-        let attributes = match answered(call.set_attribute_names(Some(counts.to_vec())).send().await) {
-            Err(error) if error.is_missing() => return Ok(None),
-            answer => answer?.attributes.unwrap_or_default(),
-        };
-        let messages: u64 =
-            counts.iter().filter_map(|name| attributes.get(name)).filter_map(|text| text.parse::<u64>().ok()).sum();
-        Ok(Some(format!("its messages (about {messages})")))
+        delete(cx, &self.name).await
     }
 }
 

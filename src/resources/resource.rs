@@ -54,10 +54,6 @@ pub(crate) trait Resource {
     async fn prepare_replacement(&self, cx: &Cx) -> anyhow::Result<()> {
         self.delete(cx).await
     }
-    /// What is lost with the resource, and how much, as one cheap call tells; `None` when it holds nothing.
-    async fn contents(&self, _cx: &Cx) -> anyhow::Result<Option<String>> {
-        Ok(None)
-    }
 }
 
 /// What streamkit's caller must be allowed to do with one kind of resource.

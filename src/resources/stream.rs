@@ -3,14 +3,12 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use aws_sdk_kinesis::types::{
-    EncryptionType, ScalingType, StreamDescriptionSummary, StreamMode as Mode, StreamModeDetails,
-};
+use aws_sdk_kinesis::types::{EncryptionType, ScalingType, StreamDescriptionSummary, StreamModeDetails};
 use serde_json::{Value, json};
 
 use super::context::Cx;
 use super::resource::{Actions, Observed, Resource};
-use crate::aws::{AwsError, Clients, Look, Tags, Wait, answered, wait};
+use crate::aws::{AwsError, Clients, Look, Tags, Wait, all_pages, answered, existing, wait};
 use crate::plan::{Change, Fields};
 use crate::spec::{Encryption, Seconds, StreamMode, duration_text};
 
@@ -53,28 +51,16 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    async fn summary(&self, cx: &Cx) -> Result<Option<StreamDescriptionSummary>, AwsError> {
-        match answered(cx.aws.kinesis.describe_stream_summary().stream_name(&self.name).send().await) {
-            Ok(answer) => Ok(answer.stream_description_summary),
-            Err(error) if error.is_missing() => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    async fn look(&self, cx: &Cx) -> anyhow::Result<Look> {
-        Ok(self.summary(cx).await?.map_or(Look::Gone, |summary| Look::State(summary.stream_status.as_str().to_owned())))
-    }
-
     async fn until_active(&self, cx: &Cx) -> anyhow::Result<()> {
         let what = format!("Kinesis stream ({})", self.name);
         let active = Wait { what: &what, pending: &["CREATING", "UPDATING"], target: &["ACTIVE"], limit: LIMIT };
-        wait(&active, async || self.look(cx).await, cx.noting()).await
+        wait(&active, async || look(cx, &self.name).await, cx.noting()).await
     }
 
     fn mode_details(&self) -> anyhow::Result<StreamModeDetails> {
         let mode = match self.mode {
-            StreamMode::Provisioned => Mode::Provisioned,
-            StreamMode::OnDemand => Mode::OnDemand,
+            StreamMode::Provisioned => aws_sdk_kinesis::types::StreamMode::Provisioned,
+            StreamMode::OnDemand => aws_sdk_kinesis::types::StreamMode::OnDemand,
         };
         Ok(StreamModeDetails::builder().stream_mode(mode).build()?)
     }
@@ -117,7 +103,7 @@ impl Resource for Stream {
     }
 
     fn arn(&self, aws: &Clients) -> String {
-        aws.arn("kinesis", &format!("stream/{}", self.name))
+        arn(aws, &self.name)
     }
 
     fn desired(&self) -> Fields {
@@ -133,15 +119,17 @@ impl Resource for Stream {
     }
 
     async fn read(&self, cx: &Cx) -> anyhow::Result<Option<Observed>> {
-        let Some(summary) = self.summary(cx).await? else { return Ok(None) };
+        let Some(summary) = summary(cx, &self.name).await? else { return Ok(None) };
         if summary.stream_status.as_str() == "DELETING" {
             // Its name is free only when it is gone, and it can't be kept.
             cx.note("waiting for an earlier deletion");
-            self.until_gone(cx).await?;
+            until_gone(cx, &self.name).await?;
             return Ok(None);
         }
-        let on_demand =
-            summary.stream_mode_details.as_ref().is_some_and(|details| details.stream_mode == Mode::OnDemand);
+        let on_demand = summary
+            .stream_mode_details
+            .as_ref()
+            .is_some_and(|details| details.stream_mode == aws_sdk_kinesis::types::StreamMode::OnDemand);
         let hours = u64::try_from(summary.retention_period_hours).context("a negative RetentionPeriodHours")?;
         let encryption = match (&summary.encryption_type, &summary.key_id) {
             (Some(EncryptionType::Kms), Some(key)) if key.ends_with(AWS_MANAGED_KEY) => "aws-managed",
@@ -154,17 +142,7 @@ impl Resource for Stream {
             ("encryption", json!(encryption)),
         ]);
         fields.insert("shards", json!(summary.open_shard_count));
-        let mut tags = Tags::new();
-        let mut after = None;
-        loop {
-            let call = cx.aws.kinesis.list_tags_for_stream().stream_name(&self.name).set_exclusive_start_tag_key(after);
-            let page = answered(call.send().await)?;
-            tags.extend(page.tags.iter().map(|tag| (tag.key.clone(), tag.value.clone().unwrap_or_default())));
-            after = page.tags.last().map(|tag| tag.key.clone()).filter(|_| page.has_more_tags);
-            if after.is_none() {
-                break;
-            }
-        }
+        let Some(tags) = tags(cx, &self.name).await? else { return Ok(None) };
         let settled = summary.stream_status.as_str() == "ACTIVE";
         Ok(Some(Observed { arn: summary.stream_arn, fields, tags: Some(tags), settled }))
     }
@@ -204,7 +182,7 @@ impl Resource for Stream {
             self.until_active(cx).await?;
         }
         if of("shards").is_some() {
-            let open = self.summary(cx).await?.context("the stream is gone")?.open_shard_count;
+            let open = summary(cx, &self.name).await?.context("the stream is gone")?.open_shard_count;
             self.reshard(cx, i64::from(open)).await?;
         }
         if let Some(change) = of("retention") {
@@ -246,27 +224,61 @@ impl Resource for Stream {
     }
 
     async fn delete(&self, cx: &Cx) -> anyhow::Result<()> {
-        match answered(
-            cx.aws.kinesis.delete_stream().stream_name(&self.name).enforce_consumer_deletion(true).send().await,
-        ) {
-            Err(error) if !error.is_missing() => Err(error)?,
-            _ => self.until_gone(cx).await,
-        }
-    }
-
-    async fn contents(&self, cx: &Cx) -> anyhow::Result<Option<String>> {
-        let hours = self.summary(cx).await?.map_or(0, |summary| summary.retention_period_hours);
-        let kept = duration_text(u64::try_from(hours).unwrap_or(0) * HOUR);
-        Ok(Some(format!("its records (those of the last {kept})")))
+        delete(cx, &self.name).await
     }
 }
 
-impl Stream {
-    async fn until_gone(&self, cx: &Cx) -> anyhow::Result<()> {
-        let what = format!("Kinesis stream ({})", self.name);
-        let gone = Wait { what: &what, pending: &["DELETING", "ACTIVE", "UPDATING"], target: &["gone"], limit: LIMIT };
-        wait(&gone, async || self.look(cx).await, cx.noting()).await
+pub(super) fn arn(aws: &Clients, name: &str) -> String {
+    aws.arn("kinesis", &format!("stream/{name}"))
+}
+
+async fn summary(cx: &Cx, name: &str) -> Result<Option<StreamDescriptionSummary>, AwsError> {
+    let answer = existing(answered(cx.aws.kinesis.describe_stream_summary().stream_name(name).send().await))?;
+    Ok(answer.and_then(|answer| answer.stream_description_summary))
+}
+
+async fn look(cx: &Cx, name: &str) -> anyhow::Result<Look> {
+    Ok(summary(cx, name).await?.map_or(Look::Gone, |summary| Look::State(summary.stream_status.as_str().to_owned())))
+}
+
+/// The tags; `None` when there is no such stream.
+pub(super) async fn tags(cx: &Cx, name: &str) -> Result<Option<Tags>, AwsError> {
+    let tags = all_pages(async |after| {
+        let call = cx.aws.kinesis.list_tags_for_stream().stream_name(name).set_exclusive_start_tag_key(after);
+        let page = answered(call.send().await)?;
+        let last = page.tags.last().map(|tag| tag.key.clone()).filter(|_| page.has_more_tags);
+        Ok((page.tags, last))
+    });
+    let tags = existing(tags.await)?;
+    Ok(tags.map(|tags| tags.into_iter().map(|tag| (tag.key, tag.value.unwrap_or_default())).collect()))
+}
+
+/// Deletes the stream with its consumers. One that is being deleted already is waited for.
+pub(super) async fn delete(cx: &Cx, name: &str) -> anyhow::Result<()> {
+    let call = cx.aws.kinesis.delete_stream().stream_name(name).enforce_consumer_deletion(true);
+    if let Err(error) = existing(answered(call.send().await)) {
+        let is_deleting = error.is(&["ResourceInUseException"])
+            && summary(cx, name).await?.is_some_and(|summary| summary.stream_status.as_str() == "DELETING");
+        if !is_deleting {
+            return Err(error.into());
+        }
     }
+    until_gone(cx, name).await
+}
+
+/// For how long the stream keeps its records; `None` when they are being deleted already.
+pub(super) async fn contents(cx: &Cx, name: &str) -> Result<Option<String>, AwsError> {
+    let summary = summary(cx, name).await?.filter(|summary| summary.stream_status.as_str() != "DELETING");
+    Ok(summary.map(|summary| {
+        let kept = duration_text(u64::try_from(summary.retention_period_hours).unwrap_or(0) * HOUR);
+        format!("its records (those of the last {kept})")
+    }))
+}
+
+async fn until_gone(cx: &Cx, name: &str) -> anyhow::Result<()> {
+    let what = format!("Kinesis stream ({name})");
+    let gone = Wait { what: &what, pending: &["DELETING", "ACTIVE", "UPDATING"], target: &["gone"], limit: LIMIT };
+    wait(&gone, async || look(cx, name).await, cx.noting()).await
 }
 
 fn mode_text(mode: StreamMode) -> &'static str {

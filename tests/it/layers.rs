@@ -24,7 +24,7 @@ const WITHIN: [(&str, &[&[&str]]); 2] = [
         "resources",
         &[
             &["mod"],
-            &["leftover", "sync"],
+            &["owned", "sync"],
             &["any"],
             &[
                 "alarm",

@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 
 use aws_sdk_s3::types::{
     BucketLifecycleConfiguration, ExpirationStatus, LifecycleExpiration, LifecycleRule, LifecycleRuleFilter,
-    NoncurrentVersionExpiration, Transition as MoveRule, TransitionStorageClass,
+    NoncurrentVersionExpiration, TransitionStorageClass,
 };
 use serde_json::json;
 
 use super::super::context::Cx;
 use super::{Bucket, unset};
-use crate::aws::{AwsError, answered, in_use};
+use crate::aws::{AwsError, answered};
 use crate::plan::Fields;
 use crate::spec::{StorageClass, Transition, duration_text};
 
@@ -64,7 +64,7 @@ pub(super) async fn read(cx: &Cx, bucket: &str) -> Result<Fields, AwsError> {
 pub(super) async fn put(cx: &Cx, bucket: &Bucket) -> anyhow::Result<()> {
     if bucket.expire.is_none() && bucket.transition.is_none() {
         let call = cx.aws.s3.delete_bucket_lifecycle().bucket(&bucket.name);
-        in_use(async || answered(call.clone().send().await), cx.noting()).await?;
+        cx.retry_while_busy(|| call.clone().send()).await?;
         return Ok(());
     }
     let mut rule = LifecycleRule::builder()
@@ -80,12 +80,14 @@ pub(super) async fn put(cx: &Cx, bucket: &Bucket) -> anyhow::Result<()> {
         }
     }
     if let Some(move_) = bucket.transition {
-        rule = rule.transitions(MoveRule::builder().days(days(move_)).storage_class(class(move_.to)).build());
+        rule = rule.transitions(
+            aws_sdk_s3::types::Transition::builder().days(days(move_)).storage_class(class(move_.to)).build(),
+        );
     }
     let configuration = BucketLifecycleConfiguration::builder().rules(rule.build()?).build()?;
     let call = cx.aws.s3.put_bucket_lifecycle_configuration().bucket(&bucket.name);
     let call = call.lifecycle_configuration(configuration);
-    in_use(async || answered(call.clone().send().await), cx.noting()).await?;
+    cx.retry_while_busy(|| call.clone().send()).await?;
     Ok(())
 }
 

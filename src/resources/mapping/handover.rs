@@ -11,6 +11,7 @@ use aws_sdk_lambda::types::EventSourceMappingConfiguration;
 use jiff::Timestamp;
 
 use super::super::context::Cx;
+use super::super::function;
 use crate::aws::{AwsError, RESUME_TAG, answered};
 
 /// How far back metrics are read; CloudWatch gives 1,440 points at a time.
@@ -93,26 +94,22 @@ fn after(points: &[(SystemTime, Duration)], fine: bool, now: SystemTime) -> Plac
 
 /// Notes the place on the function, so that a run that is killed before the new mapping is there leaves no gap.
 pub(super) async fn note(cx: &Cx, function: &str, place: Place) -> anyhow::Result<()> {
-    let call = cx.aws.lambda.tag_resource().resource(arn(cx, function)).tags(RESUME_TAG, place.text());
+    let call = cx.aws.lambda.tag_resource().resource(function::arn(&cx.aws, function)).tags(RESUME_TAG, place.text());
     answered(call.send().await).context("noting on the function where to read on")?;
     Ok(())
 }
 
 /// The place that was noted and not yet gone on from.
 pub(super) async fn noted(cx: &Cx, function: &str) -> anyhow::Result<Option<Place>> {
-    let function = answered(cx.aws.lambda.get_function().function_name(function).send().await)?;
-    Ok(function.tags.and_then(|tags| tags.get(RESUME_TAG).map(|text| Place::parse(text))))
+    let tags = function::tags(cx, function).await?.unwrap_or_default();
+    Ok(tags.get(RESUME_TAG).map(|text| Place::parse(text)))
 }
 
 /// Takes the note away: reading goes on.
 pub(super) async fn done(cx: &Cx, function: &str) -> anyhow::Result<()> {
-    let call = cx.aws.lambda.untag_resource().resource(arn(cx, function)).tag_keys(RESUME_TAG);
+    let call = cx.aws.lambda.untag_resource().resource(function::arn(&cx.aws, function)).tag_keys(RESUME_TAG);
     answered(call.send().await).context("taking away the note on the function where to read on")?;
     Ok(())
-}
-
-fn arn(cx: &Cx, function: &str) -> String {
-    cx.aws.arn("lambda", &format!("function:{function}"))
 }
 
 #[cfg(test)]

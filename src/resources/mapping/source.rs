@@ -5,7 +5,7 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
-use super::super::Consumer;
+use super::super::consumer;
 use super::super::context::Cx;
 use crate::aws::{Clients, answered};
 
@@ -82,7 +82,7 @@ impl MappingSource {
     pub(super) async fn arn(&self, cx: &Cx) -> anyhow::Result<Option<String>> {
         match self {
             Self::Stream(arn) => Ok(Some(arn.clone())),
-            Self::Consumer { stream, name } => Ok(Consumer::arn_now(cx, stream, name).await?),
+            Self::Consumer { stream, name } => Ok(consumer::arn(cx, stream, name).await?),
             Self::TableStream { table, .. } => {
                 match answered(cx.aws.dynamodb.describe_table().table_name(table).send().await) {
                     Ok(answer) => {

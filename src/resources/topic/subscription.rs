@@ -4,7 +4,7 @@ use futures_util::future::try_join_all;
 use serde_json::{Value, json};
 
 use super::super::context::Cx;
-use crate::aws::{AwsError, answered};
+use crate::aws::{Arn, AwsError, all, answered, existing};
 use crate::spec::Pattern;
 
 /// A subscriber as SNS knows it.
@@ -24,7 +24,7 @@ pub(crate) struct Subscription {
 pub(super) struct Present {
     /// Only a confirmed subscription has an ARN; the others say `PendingConfirmation`.
     arn: Option<String>,
-    /// For one that is not confirmed, what nobody can read is what was not set.
+    /// SNS does not give the attributes of a subscription that is not confirmed: those are the defaults here.
     settings: Subscription,
 }
 
@@ -66,15 +66,12 @@ impl Subscription {
 
 /// All subscriptions of a topic.
 pub(super) async fn read(cx: &Cx, topic: &str) -> Result<Vec<Present>, AwsError> {
-    let mut pages = cx.aws.sns.list_subscriptions_by_topic().topic_arn(topic).into_paginator().items().send();
-    let mut listed = Vec::new();
-    while let Some(subscription) = pages.next().await {
-        listed.push(answered(subscription)?);
-    }
+    let mut listed =
+        all(cx.aws.sns.list_subscriptions_by_topic().topic_arn(topic).into_paginator().items().send()).await?;
     // One that is being deleted stays listed for a while.
     listed.retain(|subscription| subscription.subscription_arn.as_deref() != Some("Deleted"));
     let present = try_join_all(listed.into_iter().map(async |listed| {
-        let arn = listed.subscription_arn.filter(|arn| arn.starts_with("arn:"));
+        let arn = listed.subscription_arn.filter(|arn| Arn::parse(arn).is_some());
         let mut settings = Subscription {
             protocol: listed.protocol.unwrap_or_default(),
             endpoint: listed.endpoint.unwrap_or_default(),
@@ -83,11 +80,8 @@ pub(super) async fn read(cx: &Cx, topic: &str) -> Result<Vec<Present>, AwsError>
             filter_on_body: false,
         };
         if let Some(arn) = &arn {
-            let answer = match answered(cx.aws.sns.get_subscription_attributes().subscription_arn(arn).send().await) {
-                Ok(answer) => answer,
-                Err(error) if error.is_missing() => return Ok(None),
-                Err(error) => return Err(error),
-            };
+            let call = cx.aws.sns.get_subscription_attributes().subscription_arn(arn);
+            let Some(answer) = existing(answered(call.send().await))? else { return Ok(None) };
             let attributes = answer.attributes.unwrap_or_default();
             settings.raw = attributes.get("RawMessageDelivery").is_some_and(|raw| raw == "true");
             settings.filter = attributes.get("FilterPolicy").and_then(|text| filter(text));
@@ -155,11 +149,7 @@ pub(super) async fn set(cx: &Cx, topic: &str, wanted: &[Subscription]) -> anyhow
 
 /// Removes all subscriptions; false when there is no such topic.
 pub(super) async fn remove_all(cx: &Cx, topic: &str) -> anyhow::Result<bool> {
-    let present = match read(cx, topic).await {
-        Ok(present) => present,
-        Err(error) if error.is_missing() => return Ok(false),
-        Err(error) => return Err(error.into()),
-    };
+    let Some(present) = existing(read(cx, topic).await)? else { return Ok(false) };
     for present in &present {
         remove(cx, present).await?;
     }
@@ -172,8 +162,6 @@ async fn remove(cx: &Cx, present: &Present) -> anyhow::Result<()> {
         cx.note(&format!("{} is unconfirmed and expires in about 3 days", present.settings.address()));
         return Ok(());
     };
-    match answered(cx.aws.sns.unsubscribe().subscription_arn(arn).send().await) {
-        Err(error) if !error.is_missing() => Err(error.into()),
-        _ => Ok(()),
-    }
+    existing(answered(cx.aws.sns.unsubscribe().subscription_arn(arn).send().await))?;
+    Ok(())
 }
