@@ -98,17 +98,20 @@ pub(crate) async fn run(
         return Err(Shown.into());
     }
     let question = question(&found, &cx);
+    let asked = Instant::now();
     if !args.yes && !reporter.confirm(&question, &mut interrupt).await? {
         reporter.note("nothing was deleted");
         return Ok(ExitCode::from(exit_code::FAILED));
     }
+    // The time in which the question waited for its answer is not the run's.
+    let started = started + asked.elapsed();
     let tasks = deletion_order::tasks(&found);
     let mut progress = reporter.progress(tasks.iter().map(|task| task.node.as_str()));
     let ended =
         apply::run(&tasks, &cx, usize::from(global.parallelism), &mut interrupt, &mut |event| progress.show(&event))
             .await;
     drop(progress);
-    let report = run_report(&pipeline, stage.as_deref(), plan, Some(&ended), seconds());
+    let report = run_report(&pipeline, stage.as_deref(), plan, Some(&ended), started.elapsed().as_secs_f64());
     reporter.run(&report.waited_for(apply::critical_path(&tasks, &ended)))?;
     let code = conclude(&ended, &interrupt, reporter)?;
     let left = look().await?;

@@ -78,10 +78,13 @@ pub(crate) async fn run(
         return Ok(exit_code::DONE);
     }
     let question = format!("make these changes in account {}, {}?", cx.aws.account, cx.aws.region);
+    let asked = Instant::now();
     if !plan.is_empty() && !args.yes && !reporter.confirm(&question, &mut interrupt).await? {
         reporter.note("nothing was changed");
         return Ok(ExitCode::from(exit_code::FAILED));
     }
+    // The time in which the question waited for its answer is not the run's.
+    let started = started + asked.elapsed();
     for step in plan
         .steps
         .iter()
