@@ -54,7 +54,7 @@ async fn read(cx: &Cx, pipeline: &Pipeline, allowed: &Allowed) -> anyhow::Result
     let reads = try_join_all(pipeline.nodes.iter().map(async |node| {
         let seen = node.resource.read(cx).await?;
         if let Some(seen) = &seen
-            && owned(cx, node, seen)
+            && owned(cx, seen)
         {
             node.resource.prepare(cx).await?;
         }
@@ -76,8 +76,8 @@ async fn read(cx: &Cx, pipeline: &Pipeline, allowed: &Allowed) -> anyhow::Result
     Ok(Observation { plan, orphans })
 }
 
-fn owned(cx: &Cx, node: &Node, seen: &Observed) -> bool {
-    cx.adopt || seen.tags.as_ref().is_none_or(|tags| node.resource.belongs(&cx.owner, tags))
+fn owned(cx: &Cx, seen: &Observed) -> bool {
+    cx.adopt || seen.is_owned_by(&cx.owner)
 }
 
 fn step(cx: &Cx, node: &Node, seen: Option<&Observed>, allowed: &Allowed) -> Step {
@@ -96,7 +96,7 @@ fn step(cx: &Cx, node: &Node, seen: Option<&Observed>, allowed: &Allowed) -> Ste
     };
     let Some(seen) = seen else { return step };
     step.unsettled = !seen.settled;
-    if !owned(cx, node, seen) {
+    if !owned(cx, seen) {
         step.action = Action::Unchanged;
         step.refused = Some(Refusal {
             why: format!("{} exists already and does not belong to this pipeline", resource.label()),

@@ -108,7 +108,7 @@ impl Resource for Alarm {
             ("datapoints", json!(self.datapoints)),
             ("missing_data", json!(missing_text(self.missing_data))),
             ("notify", json!(notify)),
-            ("description", json!(self.description)),
+            ("description", json!(self.description.as_ref().filter(|text| !text.is_empty()))),
         ])
     }
 
@@ -139,9 +139,10 @@ impl Resource for Alarm {
             ("datapoints", json!(alarm.datapoints_to_alarm.or(alarm.evaluation_periods))),
             ("missing_data", json!(alarm.treat_missing_data.unwrap_or_else(|| "missing".to_owned()))),
             ("notify", json!(notify)),
-            ("description", json!(alarm.alarm_description)),
+            // Some endpoints give an absent description back as an empty one.
+            ("description", json!(alarm.alarm_description.filter(|text| !text.is_empty()))),
         ]);
-        Ok(Some(Observed { arn, fields, tags: Some(tags), settled: true }))
+        Ok(Some(Observed { arn, fields, tags: Some(tags), parent_tags: None, settled: true }))
     }
 
     async fn create(&self, cx: &Cx, tags: &Tags) -> anyhow::Result<()> {

@@ -5,7 +5,7 @@ use anyhow::Context as _;
 use super::context::Cx;
 use super::resource::{Actions, Observed, Resource};
 use super::{Alarm, Bucket, Consumer, Dashboard, Function, LogGroup, Mapping, Queue, Role, Stream, Table, Topic};
-use crate::aws::{Clients, Owner, Tags};
+use crate::aws::{Clients, Tags};
 use crate::plan::{Change, Fields, ResourceKind};
 
 /// Any of the resources.
@@ -83,9 +83,6 @@ impl Resource for Any {
     }
     fn continuity(&self, seen: &Observed) -> Option<&'static str> {
         each!(self, resource => resource.continuity(seen))
-    }
-    fn belongs(&self, owner: &Owner, tags: &Tags) -> bool {
-        each!(self, resource => resource.belongs(owner, tags))
     }
     async fn prepare(&self, cx: &Cx) -> anyhow::Result<()> {
         each!(self, resource => resource.prepare(cx).await)

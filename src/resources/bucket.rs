@@ -260,7 +260,7 @@ impl Resource for Bucket {
         let Some(tags) = tags(cx, &self.name).await? else { return Ok(None) };
         // Six answers of S3 at a time are large; the future of every other resource would be as large.
         let fields = Box::pin(self.settings(cx)).await?;
-        Ok(Some(Observed { arn: self.arn.clone(), fields, tags: Some(tags), settled: true }))
+        Ok(Some(Observed { arn: self.arn.clone(), fields, tags: Some(tags), parent_tags: None, settled: true }))
     }
 
     async fn create(&self, cx: &Cx, tags: &Tags) -> anyhow::Result<()> {

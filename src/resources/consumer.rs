@@ -91,6 +91,7 @@ impl Resource for Consumer {
             arn: consumer.consumer_arn,
             fields: Fields::from([("stream", json!(consumer.stream_arn))]),
             tags: None,
+            parent_tags: None,
             settled,
         }))
     }

@@ -60,7 +60,13 @@ impl Resource for Dashboard {
         let Some(tags) = tags(cx, &self.name).await? else { return Ok(None) };
         // Somebody's text that is no JSON is different from ours, and no reason to fail.
         let body = serde_json::from_str(&body).unwrap_or_else(|_| json!(body));
-        Ok(Some(Observed { arn, fields: Fields::from([("body", body)]), tags: Some(tags), settled: true }))
+        Ok(Some(Observed {
+            arn,
+            fields: Fields::from([("body", body)]),
+            tags: Some(tags),
+            parent_tags: None,
+            settled: true,
+        }))
     }
 
     async fn create(&self, cx: &Cx, tags: &Tags) -> anyhow::Result<()> {

@@ -183,7 +183,7 @@ impl Resource for Function {
         let busy = |state: Option<&str>| matches!(state, Some("Pending" | "InProgress"));
         let settled = !busy(configuration.state.as_ref().map(aws_sdk_lambda::types::State::as_str))
             && !busy(configuration.last_update_status.as_ref().map(aws_sdk_lambda::types::LastUpdateStatus::as_str));
-        Ok(Some(Observed { arn: self.arn(&cx.aws), fields, tags: Some(tags), settled }))
+        Ok(Some(Observed { arn: self.arn(&cx.aws), fields, tags: Some(tags), parent_tags: None, settled }))
     }
 
     async fn create(&self, cx: &Cx, tags: &Tags) -> anyhow::Result<()> {
@@ -319,4 +319,20 @@ async fn look(cx: &Cx, name: &str) -> anyhow::Result<Look> {
         }
         _ => state,
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_lambda::types::TagsError;
+
+    use super::*;
+
+    #[test]
+    fn tags_that_could_not_be_read_are_an_error_and_not_no_tags() {
+        assert_eq!(tags_of(&GetFunctionOutput::builder().build()).unwrap(), Tags::new());
+        let error =
+            TagsError::builder().error_code("AccessDeniedException").message("lambda:ListTags").build().unwrap();
+        let error = tags_of(&GetFunctionOutput::builder().tags_error(error).build()).unwrap_err();
+        assert!(error.is_denied() && error.to_string().contains("lambda:ListTags"), "{error}");
+    }
 }

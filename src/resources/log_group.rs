@@ -5,12 +5,15 @@ use indicatif::HumanBytes;
 use serde_json::json;
 
 use super::context::Cx;
+use super::function;
 use super::resource::{Actions, Observed, Resource};
-use crate::aws::{AwsError, Clients, Owner, PIPELINE_TAG, Tags, all, answered, existing};
+use crate::aws::{AwsError, Clients, PIPELINE_TAG, Tags, all, answered, existing};
 use crate::plan::{Change, Fields};
 use crate::spec::{Seconds, duration_text};
 
 const DAY: u64 = 86_400;
+/// What the names of the log groups of functions begin with.
+const OF_FUNCTIONS: &str = "/aws/lambda/";
 
 /// What the caller must be allowed to do.
 pub(super) const ACTIONS: Actions = Actions {
@@ -74,11 +77,6 @@ impl Resource for LogGroup {
         Fields::from([("retention", json!(duration_text(self.retention.0)))])
     }
 
-    /// Lambda makes a missing group by itself, without tags: that one is the function's, and so ours.
-    fn belongs(&self, owner: &Owner, tags: &Tags) -> bool {
-        owner.owns(tags) || !tags.contains_key(PIPELINE_TAG)
-    }
-
     async fn read(&self, cx: &Cx) -> anyhow::Result<Option<Observed>> {
         let Some(group) = description(cx, &self.name).await? else { return Ok(None) };
         let days = group.retention_in_days.map(u64::try_from).transpose().context("a negative retentionInDays")?;
@@ -88,7 +86,13 @@ impl Resource for LogGroup {
             "retention",
             days.map_or_else(|| json!("never expires"), |days| json!(duration_text(days * DAY))),
         )]);
-        Ok(Some(Observed { arn, fields, tags: Some(tags), settled: true }))
+        // Lambda makes a missing group by itself, without tags: that one has the owner of its function.
+        let function = self.name.strip_prefix(OF_FUNCTIONS).filter(|_| !tags.contains_key(PIPELINE_TAG));
+        let parent_tags = match function {
+            Some(function) => function::tags(cx, function).await?,
+            None => None,
+        };
+        Ok(Some(Observed { arn, fields, tags: Some(tags), parent_tags, settled: true }))
     }
 
     async fn create(&self, cx: &Cx, tags: &Tags) -> anyhow::Result<()> {

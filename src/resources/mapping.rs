@@ -268,7 +268,13 @@ impl Resource for Mapping {
         let arn = mapping
             .event_source_mapping_arn
             .unwrap_or_else(|| cx.aws.arn("lambda", &format!("event-source-mapping:{uuid}")));
-        Ok(Some(Observed { arn, fields, tags: None, settled: matches!(state, "Enabled" | "Disabled") }))
+        Ok(Some(Observed {
+            arn,
+            fields,
+            tags: None,
+            parent_tags: None,
+            settled: matches!(state, "Enabled" | "Disabled"),
+        }))
     }
 
     async fn create(&self, cx: &Cx, _tags: &Tags) -> anyhow::Result<()> {

@@ -172,7 +172,7 @@ impl Resource for Queue {
             ("max_receives", number(&redrive["maxReceiveCount"])),
             ("fed_by", fed_by),
         ]);
-        Ok(Some(Observed { arn: self.arn(&cx.aws), fields, tags: Some(tags), settled: true }))
+        Ok(Some(Observed { arn: self.arn(&cx.aws), fields, tags: Some(tags), parent_tags: None, settled: true }))
     }
 
     async fn create(&self, cx: &Cx, tags: &Tags) -> anyhow::Result<()> {

@@ -9,10 +9,19 @@ use crate::plan::{Change, Fields};
 pub(crate) struct Observed {
     pub(crate) arn: String,
     pub(crate) fields: Fields,
-    /// `None` where the resource has no tags of its own and belongs to whom its parent belongs.
+    /// `None` for a kind that has no tags: it has the owner of its parent.
     pub(crate) tags: Option<Tags>,
+    /// The tags of its parent, where its own name no owner and its parent's count.
+    pub(crate) parent_tags: Option<Tags>,
     /// False while an earlier change is still being made.
     pub(crate) settled: bool,
+}
+
+impl Observed {
+    /// True when the tags say that the resource is the owner's.
+    pub(crate) fn is_owned_by(&self, owner: &Owner) -> bool {
+        self.tags.as_ref().is_none_or(|tags| owner.owns_with_parent(tags, self.parent_tags.as_ref()))
+    }
 }
 
 /// A resource of the spec.
@@ -32,10 +41,6 @@ pub(crate) trait Resource {
     /// Says how a replacement continues where this one ended, if it can: then nothing is lost with the old one.
     fn continuity(&self, _seen: &Observed) -> Option<&'static str> {
         None
-    }
-    /// True when the tags say that the resource is the owner's.
-    fn belongs(&self, owner: &Owner, tags: &Tags) -> bool {
-        owner.owns(tags)
     }
     /// Gets what `desired` needs to be complete, when the resource exists already.
     async fn prepare(&self, _cx: &Cx) -> anyhow::Result<()> {

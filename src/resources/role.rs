@@ -99,7 +99,7 @@ impl Resource for Role {
         let trust = role.assume_role_policy_document.as_deref().map_or(Ok(Value::Null), document)?;
         let fields = Fields::from([("trust", trust), ("policy", policy?)]);
         // The ARN is computed: right after creation IAM may show an `AROA…` id in its place.
-        Ok(Some(Observed { arn: self.arn(&cx.aws), fields, tags: Some(tags), settled: true }))
+        Ok(Some(Observed { arn: self.arn(&cx.aws), fields, tags: Some(tags), parent_tags: None, settled: true }))
     }
 
     async fn create(&self, cx: &Cx, tags: &Tags) -> anyhow::Result<()> {

@@ -144,7 +144,7 @@ impl Resource for Stream {
         fields.insert("shards", json!(summary.open_shard_count));
         let Some(tags) = tags(cx, &self.name).await? else { return Ok(None) };
         let settled = summary.stream_status.as_str() == "ACTIVE";
-        Ok(Some(Observed { arn: summary.stream_arn, fields, tags: Some(tags), settled }))
+        Ok(Some(Observed { arn: summary.stream_arn, fields, tags: Some(tags), parent_tags: None, settled }))
     }
 
     async fn create(&self, cx: &Cx, tags: &Tags) -> anyhow::Result<()> {

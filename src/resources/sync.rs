@@ -26,11 +26,9 @@ pub(crate) async fn sync(resource: &Any, tags: &Tags, cx: &Cx, exists: impl FnOn
     let Some(seen) = seen else {
         bail!("{} was created and is already gone: something else deletes it", resource.label());
     };
-    if let Some(has) = &seen.tags
-        && !resource.belongs(&cx.owner, has)
-        && !cx.adopt
-        && !(made_here && has.is_empty())
-    {
+    // What an endpoint made without the tags that it was given names no owner.
+    let lost_tags = made_here && seen.tags.as_ref().is_some_and(Tags::is_empty);
+    if !seen.is_owned_by(&cx.owner) && !cx.adopt && !lost_tags {
         let message = format!("{} exists already and does not belong to this pipeline", resource.label());
         return Err(Hint::error(message, "rename the pipeline, use --stage, or take it over with --adopt"));
     }
@@ -43,9 +41,8 @@ pub(crate) async fn sync(resource: &Any, tags: &Tags, cx: &Cx, exists: impl FnOn
         }
         None => Ok(()),
     };
-    // What an endpoint made without tags is nobody's: if the run ended here, the next would take it for foreign.
-    let nobodys = made_here && seen.tags.as_ref().is_some_and(Tags::is_empty);
-    if nobodys {
+    // If the run ended before it has tags, the next one would take it for somebody else's.
+    if lost_tags {
         tag().await?;
     }
     resource.prepare(cx).await?;
@@ -57,21 +54,21 @@ pub(crate) async fn sync(resource: &Any, tags: &Tags, cx: &Cx, exists: impl FnOn
         cx.note("changing");
         resource.change(cx, &seen, &changes).await?;
     }
-    if !nobodys {
+    if !lost_tags {
         tag().await?;
     }
     // Wait
     resource.ready(cx).await
 }
 
-/// Which tags to set and which to remove. AWS's own tags are not ours to touch.
+/// Which tags to set and which to remove. Tags that begin with `aws:` are AWS's own and can't be changed.
 pub(crate) fn tag_changes(has: &Tags, wants: &Tags) -> (Tags, Vec<String>) {
     let set = wants
         .iter()
         .filter(|(key, value)| has.get(*key) != Some(value))
         .map(|(key, value)| (key.clone(), value.clone()));
-    let ours_for_a_while = |key: &str| key == RESUME_TAG;
-    let remove =
-        has.keys().filter(|key| !wants.contains_key(*key) && !key.starts_with("aws:") && !ours_for_a_while(key));
+    // Set and removed by the mapping's replacement.
+    let is_temporary = |key: &str| key == RESUME_TAG;
+    let remove = has.keys().filter(|key| !wants.contains_key(*key) && !key.starts_with("aws:") && !is_temporary(key));
     (set.collect(), remove.cloned().collect())
 }

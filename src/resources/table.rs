@@ -239,7 +239,7 @@ impl Resource for Table {
             ("point_in_time_recovery", json!(recovery)),
             ("protect", json!(table.deletion_protection_enabled.unwrap_or_default())),
         ]);
-        Ok(Some(Observed { arn, fields, tags: Some(tags), settled }))
+        Ok(Some(Observed { arn, fields, tags: Some(tags), parent_tags: None, settled }))
     }
 
     async fn create(&self, cx: &Cx, tags: &Tags) -> anyhow::Result<()> {

@@ -83,7 +83,7 @@ impl Resource for Topic {
         };
         let shown = subscription::shown(&subscriptions?, &self.subscribers);
         let fields = Fields::from([("subscribers", sorted(shown)), ("encryption", json!(encryption))]);
-        Ok(Some(Observed { arn, fields, tags: Some(tags), settled: true }))
+        Ok(Some(Observed { arn, fields, tags: Some(tags), parent_tags: None, settled: true }))
     }
 
     async fn create(&self, cx: &Cx, tags: &Tags) -> anyhow::Result<()> {

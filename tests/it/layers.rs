@@ -44,7 +44,17 @@ const WITHIN: [(&str, &[&[&str]]); 2] = [
             &["context"],
         ],
     ),
-    ("", &[&["spec"], &["plan"], &["interrupt", "package"], &["aws", "failure", "graph", "home"]]),
+    (
+        "",
+        &[
+            &["observe", "deletion_order", "writes"],
+            &["apply", "events"],
+            &["spec"],
+            &["plan"],
+            &["interrupt", "package"],
+            &["aws", "failure", "graph", "home"],
+        ],
+    ),
 ];
 
 fn files(folder: &Path, into: &mut Vec<PathBuf>) {
