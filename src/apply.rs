@@ -1,4 +1,4 @@
-//! The coordinator: starts what can start, follows it, and keeps going where one fails.
+//! Carries out the tasks of a run in the order of the graph; when one fails, the others go on.
 
 use std::time::Instant;
 
@@ -13,7 +13,7 @@ use crate::interrupt::Interrupt;
 use crate::plan::Action;
 use crate::resources::{Any, Cx, OwnedResource, Resource as _, sync};
 
-/// One piece of work.
+/// What is done to one node.
 pub(crate) struct Task<'a> {
     pub(crate) node: String,
     pub(crate) action: Action,
@@ -27,11 +27,11 @@ pub(crate) struct Task<'a> {
 pub(crate) enum Work<'a> {
     /// Brings a resource of the spec in line with it.
     Sync { resource: &'a Any, tags: &'a Tags },
-    /// Deletes what is the pipeline's and not in the spec, or all that is the pipeline's.
+    /// Deletes an orphan, or for `down` any resource of the pipeline.
     Delete(&'a OwnedResource),
 }
 
-/// How a piece of work ended.
+/// How a task ended.
 #[derive(Debug)]
 pub(crate) enum Outcome {
     Done,
@@ -63,7 +63,7 @@ impl Ended {
     }
 }
 
-/// What happens during a run, for whoever shows it.
+/// What happens during a run, for the reporter.
 pub(crate) enum Event<'a> {
     Started { node: &'a str, action: Action },
     Note { node: &'a str, text: &'a str },

@@ -5,7 +5,7 @@ use crate::graph::{Need, Until};
 use crate::plan::{Action, ResourceKind};
 use crate::resources::OwnedResource;
 
-/// A mapping goes before its function, and both before what they read, write or log to.
+/// One task for each resource: a mapping is deleted before its function, and both before what they read, write or log to.
 pub(crate) fn tasks(owned: &[OwnedResource]) -> Vec<Task<'_>> {
     let waits_for = |kind: ResourceKind| -> &[ResourceKind] {
         match kind {

@@ -1,4 +1,4 @@
-//! Reads everything at once and says what would have to be done.
+//! Reads all resources at once, compares them with the spec, and makes the plan.
 
 use std::collections::BTreeSet;
 use std::pin::pin;
@@ -14,12 +14,12 @@ use crate::plan::{Action, Change, Plan, Refusal, ResourceKind, Step, Warning, di
 use crate::preflight::preflight;
 use crate::resources::{Cx, Observed, OwnedResource, Resource as _, UnreadableResource, owned_resources, tag_changes};
 
-/// What may be done that is refused by default.
+/// Steps that are refused unless their node is named on the command line.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Allowed {
     /// Nodes that may be replaced although that loses something.
     pub(crate) replace: Vec<String>,
-    /// Nodes that left the spec and may be deleted although they hold data.
+    /// Orphans that may be deleted although they hold data.
     pub(crate) delete: Vec<String>,
 }
 
@@ -127,7 +127,7 @@ fn step(cx: &Cx, node: &Node, seen: Option<&Observed>, allowed: &Allowed) -> Ste
     step
 }
 
-/// Plans to replace what refers to another node by an ARN that AWS gives anew with it.
+/// Plans the replacement of nodes that refer to another one by an ARN which changes when that one is replaced.
 fn replace_dependents(pipeline: &Pipeline, steps: &mut [Step], seen: &[Option<Observed>], allowed: &Allowed) {
     for (index, node) in pipeline.nodes.iter().enumerate() {
         let Some(replaced_with) = node.replaced_with else { continue };
@@ -143,7 +143,7 @@ fn replace_dependents(pipeline: &Pipeline, steps: &mut [Step], seen: &[Option<Ob
         let Some(loses) = node.resource.replacing(field) else { continue };
         let to = Value::String(format!("the new one of {}", other.node));
         let continuity = node.resource.continuity(seen);
-        // A source that is gone, or whose replacement was allowed, has taken the place in it along.
+        // Where the source is gone, or its replacement allowed, the position in it is lost already.
         let refused =
             if changed && continuity.is_none() { replacement_refusal(node, field, loses, allowed) } else { None };
         let step = &mut steps[index];
@@ -178,7 +178,7 @@ fn tag_differences(has: &Tags, wants: &Tags) -> Vec<Change> {
         .collect()
 }
 
-/// A resource that may be an orphan.
+/// Warns of a resource that may be an orphan.
 fn unreadable_warning(resource: &UnreadableResource) -> Warning {
     Warning {
         rule: "unreadable-tags",

@@ -1,4 +1,4 @@
-//! One client for each service, from one configuration, and where they point.
+//! One client for each service, from one configuration, and the ARNs of their account and region.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ pub(crate) struct Connection {
     pub(crate) profile: Option<String>,
     pub(crate) endpoint: Option<String>,
     pub(crate) credentials: Credentials,
-    /// The account, where STS need not be asked.
+    /// The account, when it is known without asking STS.
     pub(crate) account: Option<String>,
 }
 
@@ -28,7 +28,7 @@ pub(crate) enum Credentials {
     /// The usual chain: environment, profile, SSO, instance.
     #[default]
     Chain,
-    /// Any will do: the embedded AWS does not check them, and real ones should not be sent to it.
+    /// Made-up ones: the embedded AWS does not check them, and real ones should not be sent to it.
     Local,
 }
 
@@ -48,11 +48,11 @@ pub(crate) struct Clients {
     pub(crate) s3: aws_sdk_s3::Client,
     pub(crate) region: String,
     pub(crate) account: String,
-    /// ARN of who calls, if STS was asked.
+    /// ARN of the caller, if STS was asked.
     pub(crate) caller: Option<String>,
     /// `aws`, `aws-cn` or `aws-us-gov`.
     pub(crate) partition: String,
-    /// The one address of all services, when it is not AWS's own.
+    /// The endpoint of all services, when it is not AWS's own.
     pub(crate) endpoint: Option<String>,
 }
 
@@ -139,7 +139,7 @@ impl Clients {
         Arn { partition, service, region, account, resource }.to_string()
     }
 
-    /// A queue's URL, which follows from its name.
+    /// The URL of a queue of this name.
     pub(crate) fn queue_url(&self, name: &str) -> String {
         if let Some(endpoint) = &self.endpoint {
             format!("{endpoint}/{}/{name}", self.account)
@@ -161,13 +161,13 @@ fn partition_of(region: &str) -> &'static str {
     }
 }
 
-/// Another endpoint than AWS's has one name for all buckets.
+/// Path-style addresses on other endpoints than AWS's: they have no host name for each bucket.
 fn s3(config: &aws_config::SdkConfig) -> aws_sdk_s3::Client {
     let path_style = config.endpoint_url().is_some();
     aws_sdk_s3::Client::from_conf(aws_sdk_s3::config::Builder::from(config).force_path_style(path_style).build())
 }
 
-/// No region was given anywhere.
+/// Neither the command line nor the environment nor the profile names a region.
 #[derive(Debug, thiserror::Error)]
 #[error("no AWS region is set")]
 pub(crate) struct NoRegion;

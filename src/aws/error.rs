@@ -8,10 +8,10 @@ use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use aws_types::request_id::RequestId;
 
-/// What AWS (or the way to it) answered to one call.
+/// Why a call failed: AWS's error, or that of the connection to it.
 #[derive(Debug, Clone)]
 pub(crate) struct AwsError {
-    /// AWS's error code, such as `ResourceNotFoundException`, or one of ours: `Unreachable`, `Timeout`, `Unsent`.
+    /// AWS's error code, such as `ResourceNotFoundException`, or streamkit's own: `Unreachable`, `Timeout`, `Unsent`.
     pub(crate) code: String,
     pub(crate) message: String,
     pub(crate) request_id: Option<String>,
@@ -106,7 +106,7 @@ impl fmt::Display for AwsError {
 
 impl Error for AwsError {}
 
-/// What there is; `None` where AWS says that there is no such resource.
+/// The answer, or `None` where AWS says that the resource does not exist.
 pub(crate) fn existing<T>(answer: Result<T, AwsError>) -> Result<Option<T>, AwsError> {
     match answer {
         Ok(answer) => Ok(Some(answer)),
@@ -115,13 +115,13 @@ pub(crate) fn existing<T>(answer: Result<T, AwsError>) -> Result<Option<T>, AwsE
     }
 }
 
-/// Our code for an answer that is not in the service's protocol.
+/// The code for an answer that is not in the service's protocol.
 const UNREADABLE: &str = "UnreadableAnswer";
 
-/// Our code for a call that was not sent because nobody's credentials could be found.
+/// The code for a call that was not sent because no credentials were found.
 const NO_CREDENTIALS: &str = "NoCredentials";
 
-/// What a call was answered: the SDK's error becomes an [`AwsError`].
+/// The answer to a call, with the SDK's error as an [`AwsError`].
 pub(crate) fn answered<T, E>(answer: Result<T, SdkError<E, HttpResponse>>) -> Result<T, AwsError>
 where
     E: ProvideErrorMetadata + Error + 'static,

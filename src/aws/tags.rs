@@ -18,7 +18,7 @@ pub(crate) const PROTECT_TAG: &str = "streamkit:protect";
 /// Says where the function's next mapping starts to read, while its mapping is being replaced.
 pub(crate) const RESUME_TAG: &str = "streamkit:resume";
 
-/// Who owns what a run makes.
+/// The pipeline, and its stage, that owns a resource.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Owner {
     pub(crate) pipeline: String,

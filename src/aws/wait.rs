@@ -1,4 +1,4 @@
-//! Waits for a resource to reach a state: data, not loops.
+//! Waits until a resource reaches a state: a wait is data, and the loop is here.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! `streamkit down`: takes the pipeline away and looks whether anything is left.
+//! `streamkit down`: deletes the pipeline's resources, then checks that none is left.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -122,7 +122,7 @@ pub(crate) async fn run(
     if left.unreadable.is_empty() { Ok(code) } else { Err(not_looked_at(&left.unreadable)) }
 }
 
-/// What may be the pipeline's and was left alone, since nobody could see whether it is.
+/// The error for resources that may be the pipeline's: they were left alone, since their tags could not be read.
 fn not_looked_at(unreadable: &[UnreadableResource]) -> anyhow::Error {
     let each: Vec<_> = unreadable.iter().map(|resource| format!("{}: {}", resource.label(), resource.error)).collect();
     Hint::error(
@@ -131,7 +131,7 @@ fn not_looked_at(unreadable: &[UnreadableResource]) -> anyhow::Error {
     )
 }
 
-/// Names what holds data, with how much, before it asks.
+/// The question before the deletion, which names what holds data, with how much.
 fn question(found: &[OwnedResource], cx: &Cx) -> String {
     use std::fmt::Write as _;
     let mut text = String::new();
@@ -144,7 +144,7 @@ fn question(found: &[OwnedResource], cx: &Cx) -> String {
     text
 }
 
-/// Whose resources to delete.
+/// The pipeline whose resources are to be deleted.
 fn target(args: &Args, global: &Global) -> anyhow::Result<Naming> {
     let stage = checked_stage(global)?;
     if let Some(name) = &args.name {

@@ -14,7 +14,7 @@ use crate::plan::ResourceKind;
 use crate::report::{Reporter, exit_code};
 use crate::resources::{Any, actions};
 
-/// What an IAM managed policy may have, without white space.
+/// The most characters that an IAM managed policy may have, without white space.
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html>
 const MANAGED_POLICY: usize = 6_144;
 
@@ -69,7 +69,7 @@ pub(crate) async fn run(args: &Args, global: &Global, reporter: &Reporter) -> an
     Ok(exit_code::DONE)
 }
 
-/// One statement for each kind of resource, one for what has no resource to name.
+/// One statement for each kind of resource, and one for actions on `*`.
 fn policy(session: &Session, scope: Scope) -> Value {
     let (pipeline, aws) = (&session.pipeline, &session.aws);
     let kinds: BTreeSet<ResourceKind> = pipeline.nodes.iter().map(|node| node.resource.kind()).collect();
@@ -78,7 +78,7 @@ fn policy(session: &Session, scope: Scope) -> Value {
     // `validate` begins with a look at everything, as `plan` does.
     let wanted = |action: &&&str| scope != Scope::Run || is_read(action);
     for kind in ResourceKind::ALL {
-        // What left the spec is looked for among all kinds.
+        // The search for orphans lists all kinds.
         account.extend(actions(kind).account.iter().filter(wanted));
         if kinds.contains(&kind) {
             own.entry(kind).or_default().extend(actions(kind).own.iter().filter(wanted));
@@ -109,7 +109,7 @@ fn policy(session: &Session, scope: Scope) -> Value {
         let mut statement =
             json!({ "Sid": sid, "Effect": "Allow", "Action": actions, "Resource": arns(session, kind) });
         if kind == ResourceKind::Mapping {
-            // A mapping's ARN says nothing of whose it is; its function's does.
+            // A mapping's ARN does not contain the pipeline's name; its function's does.
             statement["Condition"] = json!({ "ArnLike": { "lambda:FunctionArn": of_function } });
         }
         statements.push(statement);
@@ -196,7 +196,7 @@ fn running(kind: ResourceKind, pipeline: &Pipeline) -> (&'static [&'static str],
             ],
             &[],
         ),
-        // `validate` listens to a table's notifications through a queue that it makes for the while.
+        // `validate` receives a table's notifications through a queue that it creates and deletes.
         ResourceKind::Queue if reads_table => (
             &[
                 "sqs:ChangeMessageVisibility",

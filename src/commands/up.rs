@@ -192,7 +192,7 @@ fn tasks<'a>(session: &'a Session, plan: &Plan, orphans: &'a [OwnedResource]) ->
     tasks
 }
 
-/// Reports what the plan must not do; false when there is nothing of that kind.
+/// Reports the refused steps; false when there are none.
 pub(super) fn show_refusals(plan: &Plan, reporter: &Reporter) -> bool {
     for (_, refusal) in plan.refusals() {
         reporter.error(&Hint::error(refusal.why.clone(), refusal.hint.clone()));

@@ -1,4 +1,4 @@
-//! The closed list of resources: one variant for each AWS noun, and the calls that each of them answers.
+//! The enum of all resources: one variant for each AWS noun, and the trait's calls dispatched to them.
 
 use anyhow::Context as _;
 
@@ -8,7 +8,7 @@ use super::{Alarm, Bucket, Consumer, Dashboard, Function, LogGroup, Mapping, Que
 use crate::aws::{Clients, Tags};
 use crate::plan::{Change, Fields, ResourceKind};
 
-/// Any of the resources.
+/// A resource of any kind.
 #[derive(Debug)]
 pub(crate) enum Any {
     Stream(Stream),

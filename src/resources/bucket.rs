@@ -19,9 +19,9 @@ use crate::failure::Hint;
 use crate::plan::{Change, Fields};
 use crate::spec::{Encryption, Seconds, Transition};
 
-/// What the plan calls S3's own keys, which are S3's default.
+/// How plans name SSE-S3, the default encryption.
 const S3_MANAGED: &str = "s3-managed";
-/// The only region that is not named when a bucket is made in it.
+/// The only region that CreateBucket takes no LocationConstraint for.
 const FIRST_REGION: &str = "us-east-1";
 
 /// What the caller must be allowed to do.
@@ -56,7 +56,7 @@ pub(super) const ACTIONS: Actions = Actions {
 pub(crate) struct Bucket {
     pub(crate) name: String,
     pub(crate) arn: String,
-    /// S3's own keys when absent.
+    /// SSE-S3 when absent.
     pub(crate) encryption: Option<Encryption>,
     pub(crate) versioning: bool,
     pub(crate) expire: Option<Seconds>,
@@ -68,7 +68,7 @@ impl Bucket {
         self.encryption.as_ref().map_or_else(|| S3_MANAGED.to_owned(), ToString::to_string)
     }
 
-    /// Refuses whatever does not come through TLS.
+    /// The bucket policy, which denies requests without TLS.
     fn policy(&self) -> Value {
         let arn = &self.arn;
         canonical(&json!({
@@ -126,7 +126,7 @@ impl Bucket {
     async fn tls_policy(&self, cx: &Cx) -> anyhow::Result<Value> {
         let call = cx.aws.s3.get_bucket_policy().bucket(&self.name);
         let text = unset(answered(call.send().await), &["NoSuchBucketPolicy"])?.and_then(|answer| answer.policy);
-        // Some emulators say with an empty text that there is no policy.
+        // Some emulators give an empty text when there is no policy.
         Ok(match text.filter(|text| !text.is_empty()) {
             Some(text) => canonical(&serde_json::from_str(&text)?),
             None => Value::Null,
@@ -136,7 +136,7 @@ impl Bucket {
     async fn versioning(&self, cx: &Cx) -> Result<bool, AwsError> {
         match answered(cx.aws.s3.get_bucket_versioning().bucket(&self.name).send().await) {
             Ok(answer) => Ok(answer.status == Some(BucketVersioningStatus::Enabled)),
-            // moto's answer has another root than S3's.
+            // The root element of moto's answer is not the one of S3's.
             Err(error) if error.is_unreadable() && cx.aws.endpoint.is_some() => Ok(false),
             Err(error) => Err(error),
         }
@@ -186,7 +186,7 @@ impl Bucket {
                     Some(Encryption::Key(key)) => (ServerSideEncryption::AwsKms, Some(key.clone())),
                     None | Some(Encryption::None) => (ServerSideEncryption::Aes256, None),
                 };
-                // A key of the bucket's own saves most of the calls to KMS.
+                // An S3 Bucket Key saves most of the calls to KMS.
                 let bucket_key = algorithm == ServerSideEncryption::AwsKms;
                 let default =
                     ServerSideEncryptionByDefault::builder().sse_algorithm(algorithm).set_kms_master_key_id(key);
@@ -226,7 +226,7 @@ pub(super) async fn tags(cx: &Cx, name: &str) -> Result<Option<Tags>, AwsError> 
     }
 }
 
-/// What was never set: not an error, but the service's default.
+/// `None` for a setting that was never set, which S3 answers with one of these error codes.
 fn unset<T>(answer: Result<T, AwsError>, codes: &[&str]) -> Result<Option<T>, AwsError> {
     match answer {
         Ok(answer) => Ok(Some(answer)),
@@ -293,7 +293,7 @@ impl Resource for Bucket {
     }
 
     async fn tag(&self, cx: &Cx, set: &Tags, remove: &[String]) -> anyhow::Result<()> {
-        // S3 takes all tags or none.
+        // PutBucketTagging replaces all tags.
         let mut tags = tags(cx, &self.name).await?.unwrap_or_default();
         tags.retain(|key, _| !remove.contains(key));
         tags.extend(set.clone());

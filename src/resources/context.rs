@@ -1,4 +1,4 @@
-//! What a call needs to know of its run.
+//! The context of a run: its clients, its owner, its options, and who is told of its progress.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use crate::aws::{AwsError, BUSY, Clients, Owner, PROPAGATION, retry};
 use crate::interrupt::Interrupt;
 
-/// What a call needs to know of its run.
+/// The context of a run.
 #[derive(Clone)]
 pub(crate) struct Cx {
     pub(crate) aws: Arc<Clients>,
@@ -50,7 +50,7 @@ impl Cx {
         Self { notes: Some((node.to_owned(), notes)), ..self.clone() }
     }
 
-    /// Says what the node is waiting for.
+    /// Reports what the node is doing or waiting for.
     pub(crate) fn note(&self, text: &str) {
         if let Some((node, notes)) = &self.notes {
             // The receiver is gone only when the run is over.

@@ -58,7 +58,7 @@ impl Resource for Dashboard {
         let body = answer.dashboard_body.unwrap_or_default();
         let arn = self.arn(&cx.aws);
         let Some(tags) = tags(cx, &self.name).await? else { return Ok(None) };
-        // Somebody's text that is no JSON is different from ours, and no reason to fail.
+        // A body that is not JSON differs from the spec's, and is no reason to fail.
         let body = serde_json::from_str(&body).unwrap_or_else(|_| json!(body));
         Ok(Some(Observed {
             arn,

@@ -40,7 +40,7 @@ pub(super) const ACTIONS: Actions = Actions {
     account: &["lambda:ListFunctions", "lambda:GetAccountSettings", "cloudwatch:GetMetricStatistics"],
 };
 
-/// A Lambda function that runs the bundled handler.
+/// A Lambda function on the `provided.al2023` runtime.
 #[derive(Debug)]
 pub(crate) struct Function {
     pub(crate) name: String,
@@ -64,7 +64,7 @@ impl Function {
         wait(&active, async || look(cx, &self.name).await, cx.noting()).await
     }
 
-    /// The package; building it ends at once when the user asks to stop, since nothing is half done by that.
+    /// The package. A build is cancelled when the user asks to stop: it changes nothing in AWS.
     async fn package(&self, cx: &Cx) -> anyhow::Result<Arc<Package>> {
         let note = |text: &str| cx.note(text);
         tokio::select! {
@@ -280,7 +280,7 @@ pub(super) async fn tags(cx: &Cx, name: &str) -> Result<Option<Tags>, AwsError> 
     get(cx, name).await?.as_ref().map(tags_of).transpose()
 }
 
-/// The tags in GetFunction's answer, or what it says instead of them.
+/// The tags in GetFunction's answer, or the error that it gives in their place.
 fn tags_of(answer: &GetFunctionOutput) -> Result<Tags, AwsError> {
     if let Some(error) = answer.tags_error() {
         let (code, message) = (error.error_code().to_owned(), error.message().to_owned());
@@ -315,7 +315,7 @@ async fn look(cx: &Cx, name: &str) -> anyhow::Result<Look> {
         }
         ("Active" | "Inactive", _) => "Active".to_owned(),
         ("Failed", _) => {
-            anyhow::bail!("the function can't be made: {}", configuration.state_reason.unwrap_or_default())
+            anyhow::bail!("creating the function failed: {}", configuration.state_reason.unwrap_or_default())
         }
         _ => state,
     }))

@@ -1,4 +1,4 @@
-//! CloudWatch log groups of functions: made before the function, so that Lambda does not make one without retention.
+//! CloudWatch log groups of functions: created before the function, since Lambda would create one without retention.
 
 use anyhow::Context as _;
 use indicatif::HumanBytes;
@@ -12,7 +12,7 @@ use crate::plan::{Change, Fields};
 use crate::spec::{Seconds, duration_text};
 
 const DAY: u64 = 86_400;
-/// What the names of the log groups of functions begin with.
+/// The prefix of the names of functions' log groups.
 const OF_FUNCTIONS: &str = "/aws/lambda/";
 
 /// What the caller must be allowed to do.
@@ -86,7 +86,7 @@ impl Resource for LogGroup {
             "retention",
             days.map_or_else(|| json!("never expires"), |days| json!(duration_text(days * DAY))),
         )]);
-        // Lambda makes a missing group by itself, without tags: that one has the owner of its function.
+        // Lambda creates a missing group by itself, without tags: that one has the owner of its function.
         let function = self.name.strip_prefix(OF_FUNCTIONS).filter(|_| !tags.contains_key(PIPELINE_TAG));
         let parent_tags = match function {
             Some(function) => function::tags(cx, function).await?,

@@ -41,11 +41,11 @@ pub(crate) struct Queue {
     pub(crate) retention: Seconds,
     pub(crate) visibility: Seconds,
     pub(crate) redrive: Option<Redrive>,
-    /// ARNs of the topics that may send to it.
+    /// ARNs of the topics that may send messages to it.
     pub(crate) fed_by: Vec<String>,
 }
 
-/// Where messages go that were received too often.
+/// The redrive policy: which queue messages are moved to after `max_receives`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Redrive {
     /// ARN of the dead letter queue.
@@ -59,7 +59,7 @@ impl Queue {
             (QueueAttributeName::MessageRetentionPeriod, self.retention.0.to_string()),
             (QueueAttributeName::VisibilityTimeout, self.visibility.0.to_string()),
             (QueueAttributeName::SqsManagedSseEnabled, "true".to_owned()),
-            // An empty text takes the setting away.
+            // An empty text clears the attribute.
             (QueueAttributeName::RedrivePolicy, self.redrive.as_ref().map_or_else(String::new, Redrive::policy)),
             (
                 QueueAttributeName::Policy,
@@ -188,7 +188,7 @@ impl Resource for Queue {
                     cx.note(&format!("SQS keeps the name of a deleted queue for 60 s; trying for {left} s more"));
                     tokio::time::sleep(Duration::from_secs(1)).await;
                 }
-                // There already, with other settings: these are changed next.
+                // The queue exists with other attributes: `change` sets them next.
                 Err(error) if !error.is(&["QueueNameExists", "QueueAlreadyExists"]) => Err(error)?,
                 _ => break,
             }
@@ -242,7 +242,7 @@ impl Redrive {
     }
 }
 
-/// Lets the topics send, and nobody else but this account; `None` when there are none.
+/// The queue policy, which allows these topics to send; `None` without topics.
 fn policy(arn: &str, topics: &[String]) -> Option<Value> {
     (!topics.is_empty()).then(|| {
         canonical(&json!({
@@ -267,12 +267,12 @@ fn json_attribute(text: Option<&String>) -> anyhow::Result<Value> {
     }
 }
 
-/// SQS gives a number back as it was given: as a number or as text.
+/// SQS gives `maxReceiveCount` back as it was set: as a number or as text.
 fn number(value: &Value) -> Value {
     value.as_str().and_then(|text| text.parse::<i64>().ok()).map_or_else(|| value.clone(), Value::from)
 }
 
-/// The topics that the policy lets in, if it does that and nothing else; otherwise the policy itself, as drift.
+/// The topics that the policy allows to send, if it allows nothing else; otherwise the policy itself, which shows as drift.
 fn fed_by(has: &Value, arn: &str) -> Value {
     if has.is_null() {
         return json!([]);

@@ -1,4 +1,4 @@
-//! The IAM role of a function, with one inline policy that follows from the graph.
+//! The IAM role of a function, with one inline policy that is derived from the spec.
 
 use anyhow::Context as _;
 use aws_sdk_iam::types::Tag;
@@ -35,14 +35,14 @@ pub(super) const ACTIONS: Actions = Actions {
     account: &["iam:ListRoles"],
 };
 
-/// A role that Lambda takes on.
+/// The execution role of a function.
 #[derive(Debug, Clone)]
 pub(crate) struct Role {
     pub(crate) name: String,
     pub(crate) policy: Policy,
 }
 
-/// The policy that streamkit gave the role; null when there is none.
+/// The inline policy that streamkit writes; null when there is none.
 async fn inline_policy(cx: &Cx, name: &str) -> anyhow::Result<Value> {
     let answer = existing(answered(cx.aws.iam.get_role_policy().role_name(name).policy_name(POLICY).send().await))?;
     answer.map_or(Ok(Value::Null), |answer| document(&answer.policy_document))
@@ -150,7 +150,7 @@ impl Resource for Role {
     }
 
     async fn ready(&self, _cx: &Cx) -> anyhow::Result<()> {
-        // Nothing says when a role is known everywhere: who uses it tries until it is.
+        // No API tells when a role has propagated: the calls that use it are retried.
         Ok(())
     }
 

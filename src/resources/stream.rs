@@ -33,7 +33,7 @@ pub(super) const ACTIONS: Actions = Actions {
         "kinesis:UpdateShardCount",
         "kinesis:UpdateStreamMode",
         "kinesis:DeleteStream",
-        // Consumers that left the spec are looked for on each stream.
+        // The search for orphans lists the consumers of each stream.
         "kinesis:ListStreamConsumers",
     ],
     account: &["kinesis:ListStreams", "kinesis:DescribeLimits"],
@@ -121,7 +121,7 @@ impl Resource for Stream {
     async fn read(&self, cx: &Cx) -> anyhow::Result<Option<Observed>> {
         let Some(summary) = summary(cx, &self.name).await? else { return Ok(None) };
         if summary.stream_status.as_str() == "DELETING" {
-            // Its name is free only when it is gone, and it can't be kept.
+            // Its name can be used again only when it is gone.
             cx.note("waiting for an earlier deletion");
             until_gone(cx, &self.name).await?;
             return Ok(None);
@@ -156,7 +156,7 @@ impl Resource for Stream {
             call = call.tags(key, value);
         }
         match answered(call.send().await) {
-            // Also the answer to the SDK's own second try of a call that worked.
+            // The stream exists; the SDK's retry of a call that succeeded is answered like this, too.
             Err(error) if !(error.is(&["ResourceInUseException"]) && error.message.contains("already exists")) => {
                 Err(error)?
             }
@@ -204,7 +204,7 @@ impl Resource for Stream {
     }
 
     async fn tag(&self, cx: &Cx, set: &Tags, remove: &[String]) -> anyhow::Result<()> {
-        // The classic calls: emulators know them, and not all know TagResource. At most 10 tags a call.
+        // Not TagResource, which some emulators lack. At most 10 tags a call.
         for some in set.iter().collect::<Vec<_>>().chunks(10) {
             let mut call = cx.aws.kinesis.add_tags_to_stream().stream_name(&self.name);
             for (key, value) in some {
@@ -288,7 +288,7 @@ fn mode_text(mode: StreamMode) -> &'static str {
     }
 }
 
-/// The shard counts to go through, each at most twice or half of the one before.
+/// The shard counts of the UpdateShardCount calls: each at most doubles or halves the one before.
 pub(crate) fn shard_steps(from: i64, to: i64) -> Vec<i64> {
     let mut steps = Vec::new();
     let mut now = from.max(1);

@@ -1,4 +1,4 @@
-//! The one way in which a resource is brought in line with the spec.
+//! Brings a resource in line with the spec: the same steps for every kind.
 
 use anyhow::bail;
 
@@ -26,7 +26,7 @@ pub(crate) async fn sync(resource: &Any, tags: &Tags, cx: &Cx, exists: impl FnOn
     let Some(seen) = seen else {
         bail!("{} was created and is already gone: something else deletes it", resource.label());
     };
-    // What an endpoint made without the tags that it was given names no owner.
+    // Some endpoints lose the tags given at creation.
     let lost_tags = made_here && seen.tags.as_ref().is_some_and(Tags::is_empty);
     if !seen.is_owned_by(&cx.owner) && !cx.adopt && !lost_tags {
         let message = format!("{} exists already and does not belong to this pipeline", resource.label());
@@ -41,7 +41,7 @@ pub(crate) async fn sync(resource: &Any, tags: &Tags, cx: &Cx, exists: impl FnOn
         }
         None => Ok(()),
     };
-    // If the run ended before it has tags, the next one would take it for somebody else's.
+    // First of all: if the run ended before this, the next one would take the resource for somebody else's.
     if lost_tags {
         tag().await?;
     }

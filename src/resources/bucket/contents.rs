@@ -1,4 +1,4 @@
-//! What a bucket holds: how much it is, and deleting all of it.
+//! The objects of a bucket: how many there are, and deleting them with the bucket.
 
 use std::time::Duration;
 
@@ -11,9 +11,9 @@ use crate::aws::{answered, existing};
 
 /// What ListObjectVersions and DeleteObjects take at a time.
 const PAGE: usize = 1000;
-/// Writers are gone before a bucket is emptied; one that still writes after so many rounds is not ours.
+/// How often a bucket is emptied: the pipeline's writers are deleted before it, so after that somebody else writes to it.
 const ROUNDS: usize = 5;
-/// A bucket of some ten million versions is for a lifecycle rule to empty.
+/// Enough for some ten million versions; a lifecycle rule can empty a larger bucket.
 const LIMIT: Duration = Duration::from_secs(60 * 60);
 
 /// How much is in the bucket, from one call.
@@ -37,13 +37,13 @@ pub(in crate::resources) async fn delete(cx: &Cx, bucket: &str) -> anyhow::Resul
         }
         let call = cx.aws.s3.delete_bucket().bucket(bucket);
         match cx.retry_while_busy(|| call.clone().send()).await {
-            // Written to in between, or deletions that are not seen everywhere yet.
+            // An object was written in between, or the deletions are not visible everywhere yet.
             Err(error) if error.is(&["BucketNotEmpty"]) => {}
             Err(error) if !error.is_missing() => return Err(error.into()),
             _ => return Ok(()),
         }
     }
-    bail!("something still writes to the bucket while it is being emptied")
+    bail!("the bucket is not empty after its objects were deleted {ROUNDS} times: something still writes to it")
 }
 
 /// Deletes all that is listed, page by page; false when there is no such bucket.

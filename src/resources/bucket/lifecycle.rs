@@ -1,4 +1,4 @@
-//! A bucket's lifecycle: one rule of ours, shown as the two settings of the spec.
+//! A bucket's lifecycle configuration: one rule, named `streamkit`, for the spec's `expire` and `transition`.
 
 use std::collections::BTreeSet;
 
@@ -14,11 +14,11 @@ use crate::aws::{AwsError, answered};
 use crate::plan::Fields;
 use crate::spec::{StorageClass, Transition, duration_text};
 
-/// The name of our rule.
+/// The id of the rule that streamkit writes.
 const RULE: &str = "streamkit";
 const DAY: u64 = 86_400;
 
-/// True for the fields that the rule is shown as.
+/// True for the fields that the lifecycle configuration sets.
 pub(super) fn is_of(field: &str) -> bool {
     matches!(field, "expire" | "expire_versions" | "transition" | "other_rules")
 }
@@ -27,7 +27,7 @@ pub(super) fn desired(bucket: &Bucket) -> Fields {
     let expire = bucket.expire.map(|age| duration_text(age.0));
     Fields::from([
         ("expire", json!(expire)),
-        // An older version would otherwise outlive the object that it was.
+        // Without it, noncurrent versions would never expire.
         ("expire_versions", json!(expire.filter(|_| bucket.versioning))),
         ("transition", json!(bucket.transition.map(|move_| transition_text(days(move_), class(move_.to).as_str())))),
         ("other_rules", json!([])),
@@ -60,7 +60,7 @@ pub(super) async fn read(cx: &Cx, bucket: &str) -> Result<Fields, AwsError> {
     ]))
 }
 
-/// Writes our rule over all that is there.
+/// Replaces all rules with streamkit's.
 pub(super) async fn put(cx: &Cx, bucket: &Bucket) -> anyhow::Result<()> {
     if bucket.expire.is_none() && bucket.transition.is_none() {
         let call = cx.aws.s3.delete_bucket_lifecycle().bucket(&bucket.name);

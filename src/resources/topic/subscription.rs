@@ -1,4 +1,4 @@
-//! A topic's subscriptions: which there are, and bringing them in line.
+//! A topic's subscriptions: reading them, and bringing them in line with the spec.
 
 use futures_util::future::try_join_all;
 use serde_json::{Value, json};
@@ -7,13 +7,13 @@ use super::super::context::Cx;
 use crate::aws::{Arn, AwsError, all, answered, existing};
 use crate::spec::Pattern;
 
-/// A subscriber as SNS knows it.
+/// A subscription of the spec's.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Subscription {
-    /// SNS's word, such as `email` or `sqs`.
+    /// Such as `email` or `sqs`.
     pub(crate) protocol: String,
     pub(crate) endpoint: String,
-    /// The message alone, without SNS's envelope.
+    /// Raw message delivery: the message without SNS's envelope.
     pub(crate) raw: bool,
     pub(crate) filter: Option<Pattern>,
     /// The filter looks at the message's body, not at its attributes.
@@ -50,7 +50,7 @@ impl Subscription {
         if shown.as_object().is_some_and(|object| object.len() == 1) { shown["to"].take() } else { shown }
     }
 
-    /// SNS's attributes; an empty text for what is not set.
+    /// The attributes that SNS has for these settings, in the order in which to set them.
     fn attributes(&self) -> [(&'static str, String); 3] {
         let scope = match (&self.filter, self.filter_on_body) {
             (Some(_), true) => "MessageBody",
@@ -59,7 +59,8 @@ impl Subscription {
         let raw = ("RawMessageDelivery", self.raw.to_string());
         let scope = ("FilterPolicyScope", scope.to_owned());
         let filter = ("FilterPolicy", self.filter.as_ref().map_or_else(|| "{}".to_owned(), ToString::to_string));
-        // A filter for attributes is one for bodies as well, but not the other way round: neither step may leave the wrong two.
+        // SNS checks filter and scope together at each call, and some filters are allowed for bodies only: so for bodies the
+        // scope is set first, and otherwise the filter.
         if self.filter.is_some() && self.filter_on_body { [raw, scope, filter] } else { [raw, filter, scope] }
     }
 }
@@ -102,7 +103,10 @@ fn filter(text: &str) -> Option<Pattern> {
     }
 }
 
-/// What a plan compares: an unwanted subscriber that was never confirmed can't be removed, and a wanted one is as it was made.
+/// The subscriptions that a plan compares with the spec's.
+///
+/// Of those that were never confirmed nothing can be read or changed: one of the spec's counts as it was created, and the
+/// others, which nobody can remove, are left out.
 pub(super) fn shown(present: &[Present], wanted: &[Subscription]) -> Vec<Value> {
     let of = |present: &Present| wanted.iter().find(|wanted| wanted.is_of(&present.settings));
     present
@@ -115,7 +119,7 @@ pub(super) fn shown(present: &[Present], wanted: &[Subscription]) -> Vec<Value> 
         .collect()
 }
 
-/// Subscribes who is missing, changes who is there, and removes who is not wanted.
+/// Adds the subscriptions that are missing, changes those that differ, and removes those that are not in the spec.
 pub(super) async fn set(cx: &Cx, topic: &str, wanted: &[Subscription]) -> anyhow::Result<()> {
     let present = read(cx, topic).await?;
     for wanted in wanted {
@@ -156,7 +160,7 @@ pub(super) async fn remove_all(cx: &Cx, topic: &str) -> anyhow::Result<bool> {
     Ok(true)
 }
 
-/// AWS can't remove a subscription that was never confirmed, which expires by itself.
+/// Removes a subscription. One that was never confirmed can't be removed and expires by itself.
 async fn remove(cx: &Cx, present: &Present) -> anyhow::Result<()> {
     let Some(arn) = &present.arn else {
         cx.note(&format!("{} is unconfirmed and expires in about 3 days", present.settings.address()));
