@@ -8,11 +8,11 @@ use futures_util::future::try_join_all;
 use serde_json::Value;
 use tokio::sync::mpsc::unbounded_channel;
 
-use crate::aws::Tags;
+use crate::aws::{KEYS_TAG, Tags, tag_changes};
 use crate::pipeline::{Node, Pipeline};
 use crate::plan::{Action, Change, Plan, Refusal, ResourceKind, Step, Warning, differences};
 use crate::preflight::preflight;
-use crate::resources::{Cx, Observed, OwnedResource, Resource as _, UnreadableResource, owned_resources, tag_changes};
+use crate::resources::{Cx, Observed, OwnedResource, Resource as _, UnreadableResource, owned_resources};
 
 /// Steps that are refused unless their node is named on the command line.
 #[derive(Debug, Clone, Default)]
@@ -172,8 +172,11 @@ fn replacement_refusal(node: &Node, field: &str, loses: &str, allowed: &Allowed)
 fn tag_differences(has: &Tags, wants: &Tags) -> Vec<Change> {
     let (set, remove) = tag_changes(has, wants);
     let value = |tags: &Tags, key: &String| tags.get(key).map_or(Value::Null, |value| Value::String(value.clone()));
-    set.keys()
-        .chain(&remove)
+    let keys: Vec<_> = set.keys().chain(&remove).collect();
+    // What it says follows from the other tags: shown only where it is all that changes.
+    let told = keys.iter().any(|key| *key != KEYS_TAG);
+    keys.into_iter()
+        .filter(|key| !told || *key != KEYS_TAG)
         .map(|key| Change { field: format!("tags.{key}"), from: value(has, key), to: value(wants, key) })
         .collect()
 }

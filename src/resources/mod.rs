@@ -32,6 +32,6 @@ pub(crate) use queue::{Queue, Redrive};
 pub(crate) use resource::{Observed, Resource};
 pub(crate) use role::Role;
 pub(crate) use stream::{Stream, shard_steps};
-pub(crate) use sync::{sync, tag_changes};
+pub(crate) use sync::sync;
 pub(crate) use table::Table;
 pub(crate) use topic::{Subscription, Topic};

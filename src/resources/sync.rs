@@ -5,7 +5,7 @@ use anyhow::bail;
 use super::any::Any;
 use super::context::Cx;
 use super::resource::Resource as _;
-use crate::aws::{RESUME_TAG, Tags};
+use crate::aws::{Tags, tag_changes};
 use crate::failure::Hint;
 use crate::plan::differences;
 
@@ -59,16 +59,4 @@ pub(crate) async fn sync(resource: &Any, tags: &Tags, cx: &Cx, exists: impl FnOn
     }
     // Wait
     resource.ready(cx).await
-}
-
-/// Which tags to set and which to remove. Tags that begin with `aws:` are AWS's own and can't be changed.
-pub(crate) fn tag_changes(has: &Tags, wants: &Tags) -> (Tags, Vec<String>) {
-    let set = wants
-        .iter()
-        .filter(|(key, value)| has.get(*key) != Some(value))
-        .map(|(key, value)| (key.clone(), value.clone()));
-    // Set and removed by the mapping's replacement.
-    let is_temporary = |key: &str| key == RESUME_TAG;
-    let remove = has.keys().filter(|key| !wants.contains_key(*key) && !key.starts_with("aws:") && !is_temporary(key));
-    (set.collect(), remove.cloned().collect())
 }
