@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use anyhow::Context as _;
 use aws_sdk_kinesis::types::ConsumerDescription;
 use serde_json::json;
 
 use super::context::Cx;
+use super::function;
 use super::resource::{Actions, Observed, Resource};
 use crate::aws::{AwsError, Clients, Look, Tags, Wait, answered, existing, wait};
 use crate::plan::{Change, Fields};
@@ -19,11 +21,14 @@ pub(super) const ACTIONS: Actions = Actions {
         "kinesis:DescribeStreamConsumer",
         "kinesis:ListStreamConsumers",
         "kinesis:DeregisterStreamConsumer",
+        "kinesis:ListTagsForResource",
+        "kinesis:TagResource",
+        "kinesis:UntagResource",
     ],
     account: &[],
 };
 
-/// A registered consumer of a Kinesis stream. It has the owner of its stream.
+/// A registered consumer of a Kinesis stream.
 #[derive(Debug, Clone)]
 pub(crate) struct Consumer {
     /// The name of the function that it reads for.
@@ -40,6 +45,13 @@ async fn description(cx: &Cx, stream: &str, name: &str) -> Result<Option<Consume
 /// The ARN, which ends with the time when the consumer was registered; `None` when there is none.
 pub(super) async fn arn(cx: &Cx, stream: &str, name: &str) -> Result<Option<String>, AwsError> {
     Ok(description(cx, stream, name).await?.map(|consumer| consumer.consumer_arn))
+}
+
+/// The tags of the consumer with this ARN; `None` when there is none.
+pub(super) async fn tags(cx: &Cx, arn: &str) -> Result<Option<Tags>, AwsError> {
+    let answer = existing(answered(cx.aws.kinesis.list_tags_for_resource().resource_arn(arn).send().await))?;
+    let tags = answer.map(|answer| answer.tags.unwrap_or_default());
+    Ok(tags.map(|tags| tags.into_iter().map(|tag| (tag.key, tag.value.unwrap_or_default())).collect()))
 }
 
 /// The ARN of the stream that the ARN of a consumer begins with.
@@ -87,17 +99,16 @@ impl Resource for Consumer {
             return Ok(None);
         }
         let settled = status == "ACTIVE";
-        Ok(Some(Observed {
-            arn: consumer.consumer_arn,
-            fields: Fields::from([("stream", json!(consumer.stream_arn))]),
-            tags: None,
-            parent_tags: None,
-            settled,
-        }))
+        let Some(tags) = tags(cx, &consumer.consumer_arn).await? else { return Ok(None) };
+        // Earlier versions registered consumers without tags: such a one has the owner of its function.
+        let parent_tags = if tags.is_empty() { function::tags(cx, &self.name).await? } else { None };
+        let fields = Fields::from([("stream", json!(consumer.stream_arn))]);
+        Ok(Some(Observed { arn: consumer.consumer_arn, fields, tags: Some(tags), parent_tags, settled }))
     }
 
-    async fn create(&self, cx: &Cx, _tags: &Tags) -> anyhow::Result<()> {
+    async fn create(&self, cx: &Cx, tags: &Tags) -> anyhow::Result<()> {
         let call = cx.aws.kinesis.register_stream_consumer().stream_arn(&self.stream).consumer_name(&self.name);
+        let call = call.set_tags(Some(tags.clone().into_iter().collect()));
         match cx.retry_while_busy(|| call.clone().send()).await {
             // Registered already, perhaps by a call whose answer was lost.
             Err(error) if !error.is(&["ResourceInUseException"]) => Err(error.into()),
@@ -109,7 +120,16 @@ impl Resource for Consumer {
         Ok(())
     }
 
-    async fn tag(&self, _cx: &Cx, _set: &Tags, _remove: &[String]) -> anyhow::Result<()> {
+    async fn tag(&self, cx: &Cx, set: &Tags, remove: &[String]) -> anyhow::Result<()> {
+        let arn = arn(cx, &self.stream, &self.name).await?.context("the stream consumer is gone")?;
+        if !set.is_empty() {
+            let set = set.clone().into_iter().collect();
+            answered(cx.aws.kinesis.tag_resource().resource_arn(&arn).set_tags(Some(set)).send().await)?;
+        }
+        if !remove.is_empty() {
+            let call = cx.aws.kinesis.untag_resource().resource_arn(&arn).set_tag_keys(Some(remove.to_vec()));
+            answered(call.send().await)?;
+        }
         Ok(())
     }
 

@@ -9,8 +9,9 @@ mod names;
 use std::collections::BTreeSet;
 
 use anyhow::Context as _;
-use futures_util::future::try_join_all;
+use futures_util::future::{join_all, try_join_all};
 
+use super::consumer;
 use super::context::Cx;
 use super::mapping::mappings_of;
 use super::role::{function_of, is_of_region};
@@ -90,12 +91,14 @@ pub(crate) async fn owned_resources(
     let start = format!("{prefix}-");
     let names = names::starting_with(cx, &start).await?;
     let unknown = names.iter().filter(|(kind, name)| !known.contains(&(*kind, name.as_str())));
-    let (tagged, unreadable) = read_tags(cx, unknown).await?;
+    let (tagged, mut unreadable) = read_tags(cx, unknown).await?;
     let mut owned = owned_by_tags(cx, &tagged).await?;
     let functions = functions(cx, &owned, &names);
     owned.extend(untagged_log_groups(cx, &tagged, &functions));
     owned.extend(mappings(cx, &start, &functions, known).await?);
-    owned.extend(consumers(cx, &start, &owned, known).await?);
+    let (consumers, denied) = consumers(cx, &start, &owned, &functions, known).await?;
+    owned.extend(consumers);
+    unreadable.extend(denied);
     owned.sort_by(|a, b| (a.kind, &a.node).cmp(&(b.kind, &b.node)));
     measure_contents(cx, &mut owned).await?;
     Ok(Search { owned, unreadable })
@@ -188,27 +191,42 @@ async fn mappings(
     Ok(found.into_iter().flatten().collect())
 }
 
-/// The stream consumers of our streams that were registered for functions of this pipeline.
+/// The consumers of the pipeline's streams that are the owner's, and those whose tags may not be read.
+///
+/// Earlier versions registered consumers without tags: such a one has the owner of the function of its name.
 async fn consumers(
     cx: &Cx,
     start: &str,
     owned: &[OwnedResource],
+    functions: &BTreeSet<String>,
     known: &BTreeSet<(ResourceKind, &str)>,
-) -> anyhow::Result<Vec<OwnedResource>> {
+) -> anyhow::Result<(Vec<OwnedResource>, Vec<UnreadableResource>)> {
+    let kind = ResourceKind::Consumer;
     let of_owned = owned.iter().map(|resource| (resource.kind, resource.name.as_str()));
     let streams = known.iter().copied().chain(of_owned).filter(|(kind, _)| *kind == ResourceKind::Stream);
-    let found = try_join_all(streams.map(async |(_, stream)| {
-        let stream = by_kind::arn(&cx.aws, ResourceKind::Stream, stream);
-        let consumers = names::consumers(cx, &stream, start).await?;
-        let unknown = consumers.into_iter().filter(|(name, _)| !known.contains(&(ResourceKind::Consumer, name)));
-        let consumers = unknown.map(|(name, arn)| {
-            let node = format!("function.{}.consumer", name.strip_prefix(start).unwrap_or(&name));
-            OwnedResource::untagged(ResourceKind::Consumer, &name, arn, node)
-        });
-        anyhow::Ok(consumers.collect::<Vec<_>>())
+    let listed = try_join_all(streams.map(async |(_, stream)| {
+        names::consumers(cx, &by_kind::arn(&cx.aws, ResourceKind::Stream, stream), start).await
     }))
     .await?;
-    Ok(found.into_iter().flatten().collect())
+    let unknown = listed.into_iter().flatten().filter(|(name, _)| !known.contains(&(kind, name)));
+    let answers = join_all(unknown.map(async |(name, arn)| (consumer::tags(cx, &arn).await, name, arn))).await;
+    let is_function = |name: &str| functions.contains(name) || known.contains(&(ResourceKind::Function, name));
+    let (mut found, mut unreadable) = (Vec::new(), Vec::new());
+    for (tags, name, arn) in answers {
+        match tags {
+            Ok(Some(tags)) if cx.owner.owns(&tags) => {
+                found.push(OwnedResource { arn, ..OwnedResource::tagged(cx, kind, &name, &tags) });
+            }
+            Ok(Some(tags)) if tags.is_empty() && is_function(&name) => {
+                let node = format!("function.{}.consumer", name.strip_prefix(start).unwrap_or(&name));
+                found.push(OwnedResource::untagged(kind, &name, arn, node));
+            }
+            Ok(_) => {}
+            Err(error) if error.is_denied() => unreadable.push(UnreadableResource { kind, name, error }),
+            Err(error) => return Err(error).with_context(|| format!("reading the tags of {}", kind.label(&name))),
+        }
+    }
+    Ok((found, unreadable))
 }
 
 async fn measure_contents(cx: &Cx, owned: &mut [OwnedResource]) -> anyhow::Result<()> {

@@ -316,3 +316,71 @@ fn an_untagged_log_group_is_ours_only_where_its_function_is() {
     assert_eq!((&up["summary"]["update"], &up["summary"]["create"]), (&json!(1), &json!(0)), "{up:#}");
     home.local("down", &spec, &["--yes"]);
 }
+
+#[test]
+fn tags_of_others_stay_and_those_that_left_the_spec_go() {
+    let home = Home::new();
+    let spec = |tags: &str| home.write("shop.toml", &format!("name = \"shop\"\n[tags]\n{tags}\n[topic.news]\n"));
+    let both = spec("Project = \"a\"\nTeam = \"b\"");
+    home.local("up", &both, &["--yes"]);
+    let topics = aws_sdk_sns::Client::new(&sdk(&home.endpoint()));
+    let arn = "arn:aws:sns:us-east-1:000000000000:shop-news";
+    let keys = || {
+        let tags = runtime().block_on(topics.list_tags_for_resource().resource_arn(arn).send()).unwrap().tags;
+        tags.unwrap_or_default().into_iter().map(|tag| tag.key).collect::<BTreeSet<_>>()
+    };
+    let cost = aws_sdk_sns::types::Tag::builder().key("CostCenter").value("7").build().unwrap();
+    runtime().block_on(topics.tag_resource().resource_arn(arn).tags(cost).send()).unwrap();
+    let before = home.calls().len();
+    let again = home.local("up", &both, &["--yes"]);
+    assert_eq!((&again["summary"]["unchanged"], home.mutating_calls(before)), (&json!(1), Vec::new()), "{again:#}");
+
+    let plan = home.local("plan", &spec("Project = \"a\""), &[]);
+    let fields: Vec<_> = plan["resources"][0]["changes"].as_array().unwrap().iter().map(|at| &at["field"]).collect();
+    assert_eq!(fields, ["tags.Team"], "{plan:#}");
+    home.local("up", &spec("Project = \"a\""), &["--yes"]);
+    let own = ["streamkit:pipeline", "streamkit:node", "streamkit:tags"];
+    assert_eq!(keys(), own.into_iter().chain(["CostCenter", "Project"]).map(str::to_owned).collect());
+    home.local("up", &home.write("shop.toml", "name = \"shop\"\n[topic.news]\n"), &["--yes"]);
+    assert_eq!(keys(), ["CostCenter", "streamkit:pipeline", "streamkit:node"].map(str::to_owned).into());
+}
+
+#[test]
+fn a_strangers_consumer_of_our_stream_stays_whatever_its_name() {
+    let home = Home::new();
+    let source = "[function.processor.source]\n";
+    let fan_out = home.retail(&[(source, &format!("{source}consumer = \"enhanced-fan-out\"\n"))]);
+    home.local("up", &fan_out, &["--yes"]);
+    let kinesis = aws_sdk_kinesis::Client::new(&sdk(&home.endpoint()));
+    let stream = "arn:aws:kinesis:us-east-1:000000000000:stream/retail-events-events";
+    let consumers = || {
+        let listed = runtime().block_on(kinesis.list_stream_consumers().stream_arn(stream).send()).unwrap().consumers;
+        let mut consumers: Vec<_> =
+            listed.unwrap_or_default().into_iter().map(|at| (at.consumer_name, at.consumer_arn)).collect();
+        consumers.sort();
+        consumers
+    };
+    let theirs = kinesis.register_stream_consumer().stream_arn(stream).consumer_name("retail-events-loader");
+    runtime().block_on(theirs.send()).unwrap();
+    let [_, (name, ours)] = &consumers()[..] else { panic!("{:?}", consumers()) };
+    assert_eq!(name, "retail-events-processor");
+    let tags = || {
+        let tags = runtime().block_on(kinesis.list_tags_for_resource().resource_arn(ours).send()).unwrap().tags;
+        tags.unwrap_or_default().into_iter().map(|tag| tag.key).collect::<BTreeSet<_>>()
+    };
+    let tagged = tags();
+    assert!(tagged.contains("streamkit:pipeline") && tagged.contains("streamkit:node"), "{tagged:?}");
+
+    // As earlier versions registered it: without tags, which it gets.
+    let untag = kinesis.untag_resource().resource_arn(ours).set_tag_keys(Some(tagged.iter().cloned().collect()));
+    runtime().block_on(untag.send()).unwrap();
+    let up = home.local("up", &fan_out, &["--yes"]);
+    assert_eq!((&up["summary"]["update"], &up["summary"]["delete"]), (&json!(1), &json!(0)), "{up:#}");
+    assert_eq!(tags(), tagged);
+
+    let shared = pipeline("retail-events.toml");
+    let up = home.local("up", &shared, &["--yes"]);
+    assert_eq!(up["summary"]["delete"], 1, "{up:#}");
+    let names: Vec<_> = consumers().into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["retail-events-loader"]);
+}

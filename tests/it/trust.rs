@@ -147,6 +147,8 @@ fn actions(service: &str, operation: &str) -> Vec<String> {
         ("s3", "PutBucketLifecycleConfiguration" | "PutBucketLifecycle" | "DeleteBucketLifecycle") => {
             ("s3", &["PutLifecycleConfiguration"])
         }
+        // GetFunction leaves the tags out for callers without ListTags.
+        ("lambda", "GetFunction") => ("lambda", &["GetFunction", "ListTags"]),
         ("sqs", "ChangeMessageVisibilityBatch") => ("sqs", &["ChangeMessageVisibility"]),
         ("sqs", "DeleteMessageBatch") => ("sqs", &["DeleteMessage"]),
         ("sqs", "SendMessageBatch") => ("sqs", &["SendMessage"]),

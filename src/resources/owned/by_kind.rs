@@ -27,7 +27,7 @@ pub(super) fn arn(aws: &Clients, kind: ResourceKind, name: &str) -> String {
     }
 }
 
-/// The tags; `None` when there is no such resource, or when it has the owner of its parent.
+/// The tags; `None` when there is no such resource, for a mapping, and for a consumer, whose tags need its ARN.
 pub(super) async fn tags(cx: &Cx, kind: ResourceKind, name: &str) -> Result<Option<Tags>, AwsError> {
     match kind {
         ResourceKind::Dashboard => dashboard::tags(cx, name).await,
