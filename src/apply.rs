@@ -1,4 +1,4 @@
-//! The coordinator: starts what can start, follows it, and keeps going where one fails.
+//! Carries out the tasks of a run in the order of the graph; when one fails, the others go on.
 
 use std::time::Instant;
 
@@ -6,24 +6,32 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::mpsc;
 
+use crate::aws::Tags;
 use crate::critical_path::{Link, Span, path};
 use crate::graph::{Need, Walk};
 use crate::interrupt::Interrupt;
 use crate::plan::Action;
-use crate::resources::{Any, Cx, Resource as _, sync};
+use crate::resources::{Any, Cx, OwnedResource, Resource as _, sync};
 
-/// One piece of work.
+/// What is done to one node.
 pub(crate) struct Task<'a> {
     pub(crate) node: String,
     pub(crate) action: Action,
-    pub(crate) resource: &'a Any,
-    pub(crate) tags: crate::aws::Tags,
+    pub(crate) work: Work<'a>,
     pub(crate) needs: Vec<Need>,
     /// An unchanged resource that is not usable yet.
     pub(crate) unsettled: bool,
 }
 
-/// How a piece of work ended.
+/// What is done to a resource.
+pub(crate) enum Work<'a> {
+    /// Brings a resource of the spec in line with it.
+    Sync { resource: &'a Any, tags: &'a Tags },
+    /// Deletes an orphan, or for `down` any resource of the pipeline.
+    Delete(&'a OwnedResource),
+}
+
+/// How a task ended.
 #[derive(Debug)]
 pub(crate) enum Outcome {
     Done,
@@ -55,7 +63,7 @@ impl Ended {
     }
 }
 
-/// What happens during a run, for whoever shows it.
+/// What happens during a run, for the reporter.
 pub(crate) enum Event<'a> {
     Started { node: &'a str, action: Action },
     Note { node: &'a str, text: &'a str },
@@ -146,14 +154,18 @@ pub(crate) fn critical_path(tasks: &[Task<'_>], ended: &[Ended]) -> Vec<Link> {
 }
 
 async fn work(task: &Task<'_>, cx: &Cx, exists: impl FnOnce()) -> anyhow::Result<()> {
+    let (resource, tags) = match task.work {
+        Work::Delete(owned) => return owned.delete(cx).await,
+        Work::Sync { resource, tags } => (resource, tags),
+    };
     match task.action {
-        Action::Unchanged => task.resource.ready(cx).await,
-        Action::Delete => task.resource.delete(cx).await,
+        Action::Unchanged => resource.ready(cx).await,
+        Action::Delete => resource.delete(cx).await,
         Action::Replace => {
             cx.note("preparing the replacement");
-            task.resource.prepare_replacement(cx).await?;
-            sync(task.resource, &task.tags, cx, exists).await
+            resource.prepare_replacement(cx).await?;
+            sync(resource, tags, cx, exists).await
         }
-        Action::Create | Action::Update => sync(task.resource, &task.tags, cx, exists).await,
+        Action::Create | Action::Update => sync(resource, tags, cx, exists).await,
     }
 }

@@ -1,13 +1,12 @@
-//! The order in which resources are taken away.
+//! The order in which resources are deleted.
 
-use crate::apply::Task;
-use crate::aws::Tags;
+use crate::apply::{Task, Work};
 use crate::graph::{Need, Until};
 use crate::plan::{Action, ResourceKind};
-use crate::resources::Leftover;
+use crate::resources::OwnedResource;
 
-/// A mapping goes before its function, and both before what they read, write or log to.
-pub(crate) fn tasks(found: &[Leftover]) -> Vec<Task<'_>> {
+/// One task for each resource: a mapping is deleted before its function, and both before what they read, write or log to.
+pub(crate) fn tasks(owned: &[OwnedResource]) -> Vec<Task<'_>> {
     let waits_for = |kind: ResourceKind| -> &[ResourceKind] {
         match kind {
             ResourceKind::Dashboard | ResourceKind::Alarm | ResourceKind::Mapping => &[],
@@ -16,16 +15,15 @@ pub(crate) fn tasks(found: &[Leftover]) -> Vec<Task<'_>> {
             _ => &[ResourceKind::Mapping, ResourceKind::Function],
         }
     };
-    found
+    owned
         .iter()
-        .map(|leftover| {
-            let first = waits_for(leftover.resource.kind());
-            let before = found.iter().enumerate().filter(|(_, other)| first.contains(&other.resource.kind()));
+        .map(|resource| {
+            let first = waits_for(resource.kind);
+            let before = owned.iter().enumerate().filter(|(_, other)| first.contains(&other.kind));
             Task {
-                node: leftover.node.clone(),
+                node: resource.node.clone(),
                 action: Action::Delete,
-                resource: &leftover.resource,
-                tags: Tags::new(),
+                work: Work::Delete(resource),
                 needs: before.map(|(node, _)| Need { node, until: Until::Ready }).collect(),
                 unsettled: false,
             }

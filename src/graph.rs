@@ -20,7 +20,7 @@ pub(crate) enum Until {
     Ready,
 }
 
-/// ReplacedWith which nodes may start.
+/// Keeps track of which nodes may start.
 #[derive(Debug)]
 pub(crate) struct Walk {
     needs: Vec<Vec<Need>>,

@@ -1,4 +1,4 @@
-//! Reads everything at once and says what would have to be done.
+//! Reads all resources at once, compares them with the spec, and makes the plan.
 
 use std::collections::BTreeSet;
 use std::pin::pin;
@@ -8,28 +8,28 @@ use futures_util::future::try_join_all;
 use serde_json::Value;
 use tokio::sync::mpsc::unbounded_channel;
 
-use crate::aws::Tags;
+use crate::aws::{KEYS_TAG, Tags, tag_changes};
 use crate::pipeline::{Node, Pipeline};
-use crate::plan::{Action, Change, Plan, Refusal, ResourceKind, Step, differences};
+use crate::plan::{Action, Change, Plan, Refusal, ResourceKind, Step, Warning, differences};
 use crate::preflight::preflight;
-use crate::resources::{Cx, Leftover, Observed, Resource as _, leftovers, tag_changes};
+use crate::resources::{Cx, Observed, OwnedResource, Resource as _, UnreadableResource, owned_resources};
 
-/// What may be done that is refused by default.
+/// Steps that are refused unless their node is named on the command line.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Allowed {
     /// Nodes that may be replaced although that loses something.
     pub(crate) replace: Vec<String>,
-    /// Nodes that left the spec and may be deleted although they hold data.
+    /// Orphans that may be deleted although they hold data.
     pub(crate) delete: Vec<String>,
 }
 
-/// A plan, and the resources that are ours but no longer in the spec.
+/// A plan, and the orphans: resources that are the pipeline's and not in the spec.
 pub(crate) struct Observation {
     pub(crate) plan: Plan,
-    pub(crate) orphans: Vec<Leftover>,
+    pub(crate) orphans: Vec<OwnedResource>,
 }
 
-/// Reads all nodes and looks for leftovers, in parallel, and compares with the spec.
+/// Reads all nodes and looks for orphans, in parallel, and compares with the spec.
 ///
 /// Existing functions need their package to be compared: `note` is told of a build, and of whatever else takes time.
 pub(crate) async fn observe(
@@ -54,7 +54,7 @@ async fn read(cx: &Cx, pipeline: &Pipeline, allowed: &Allowed) -> anyhow::Result
     let reads = try_join_all(pipeline.nodes.iter().map(async |node| {
         let seen = node.resource.read(cx).await?;
         if let Some(seen) = &seen
-            && owned(cx, node, seen)
+            && owned(cx, seen)
         {
             node.resource.prepare(cx).await?;
         }
@@ -62,20 +62,22 @@ async fn read(cx: &Cx, pipeline: &Pipeline, allowed: &Allowed) -> anyhow::Result
     }));
     let known: BTreeSet<(ResourceKind, &str)> =
         pipeline.nodes.iter().map(|node| (node.resource.kind(), node.resource.name())).collect();
-    let (steps, orphans) = tokio::try_join!(reads, async {
-        let found = leftovers(cx, &prefix, &known).await;
+    let (steps, search) = tokio::try_join!(reads, async {
+        let found = owned_resources(cx, &prefix, &known).await;
         found.context("looking for resources that are no longer in the spec")
     })?;
     let (mut steps, seen): (Vec<_>, Vec<_>) = steps.into_iter().unzip();
     replace_dependents(pipeline, &mut steps, &seen, allowed);
     let mut plan = Plan { steps, concurrency: pipeline.concurrency.clone(), warnings: Vec::new() };
     Box::pin(preflight(cx, pipeline, &mut plan)).await;
+    let orphans = search.owned;
+    plan.warnings.extend(search.unreadable.iter().map(unreadable_warning));
     plan.steps.extend(orphans.iter().map(|orphan| orphan_deletion(orphan, allowed)));
     Ok(Observation { plan, orphans })
 }
 
-fn owned(cx: &Cx, node: &Node, seen: &Observed) -> bool {
-    cx.adopt || seen.tags.as_ref().is_none_or(|tags| node.resource.belongs(&cx.owner, tags))
+fn owned(cx: &Cx, seen: &Observed) -> bool {
+    cx.adopt || seen.is_owned_by(&cx.owner)
 }
 
 fn step(cx: &Cx, node: &Node, seen: Option<&Observed>, allowed: &Allowed) -> Step {
@@ -94,7 +96,7 @@ fn step(cx: &Cx, node: &Node, seen: Option<&Observed>, allowed: &Allowed) -> Ste
     };
     let Some(seen) = seen else { return step };
     step.unsettled = !seen.settled;
-    if !owned(cx, node, seen) {
+    if !owned(cx, seen) {
         step.action = Action::Unchanged;
         step.refused = Some(Refusal {
             why: format!("{} exists already and does not belong to this pipeline", resource.label()),
@@ -125,7 +127,7 @@ fn step(cx: &Cx, node: &Node, seen: Option<&Observed>, allowed: &Allowed) -> Ste
     step
 }
 
-/// Plans to replace what refers to another node by an ARN that AWS gives anew with it.
+/// Plans the replacement of nodes that refer to another one by an ARN which changes when that one is replaced.
 fn replace_dependents(pipeline: &Pipeline, steps: &mut [Step], seen: &[Option<Observed>], allowed: &Allowed) {
     for (index, node) in pipeline.nodes.iter().enumerate() {
         let Some(replaced_with) = node.replaced_with else { continue };
@@ -141,7 +143,7 @@ fn replace_dependents(pipeline: &Pipeline, steps: &mut [Step], seen: &[Option<Ob
         let Some(loses) = node.resource.replacing(field) else { continue };
         let to = Value::String(format!("the new one of {}", other.node));
         let continuity = node.resource.continuity(seen);
-        // A source that is gone, or whose replacement was allowed, has taken the place in it along.
+        // Where the source is gone, or its replacement allowed, the position in it is lost already.
         let refused =
             if changed && continuity.is_none() { replacement_refusal(node, field, loses, allowed) } else { None };
         let step = &mut steps[index];
@@ -170,21 +172,42 @@ fn replacement_refusal(node: &Node, field: &str, loses: &str, allowed: &Allowed)
 fn tag_differences(has: &Tags, wants: &Tags) -> Vec<Change> {
     let (set, remove) = tag_changes(has, wants);
     let value = |tags: &Tags, key: &String| tags.get(key).map_or(Value::Null, |value| Value::String(value.clone()));
-    set.keys()
-        .chain(&remove)
+    let keys: Vec<_> = set.keys().chain(&remove).collect();
+    // What it says follows from the other tags: shown only where it is all that changes.
+    let told = keys.iter().any(|key| *key != KEYS_TAG);
+    keys.into_iter()
+        .filter(|key| !told || *key != KEYS_TAG)
         .map(|key| Change { field: format!("tags.{key}"), from: value(has, key), to: value(wants, key) })
         .collect()
 }
 
-/// The step that deletes what left the spec; data goes only where its node is named.
-fn orphan_deletion(orphan: &Leftover, allowed: &Allowed) -> Step {
+/// Warns of a resource that may be an orphan.
+fn unreadable_warning(resource: &UnreadableResource) -> Warning {
+    Warning {
+        rule: "unreadable-tags",
+        node: resource.name.clone(),
+        line: None,
+        message: format!(
+            "{} has a name like this pipeline's, and the caller may not read its tags ({})",
+            resource.label(),
+            resource.error
+        ),
+        help: Some(
+            "it is left alone; if it is the pipeline's and not in the spec, allow the call, and the next `up` deletes it"
+                .to_owned(),
+        ),
+    }
+}
+
+/// The step that deletes an orphan; data goes only where its node is named.
+fn orphan_deletion(orphan: &OwnedResource, allowed: &Allowed) -> Step {
     let mut step = deletion(orphan);
     let Some(loses) = step.loses.as_ref().filter(|_| step.kind.keeps_data() && step.refused.is_none()) else {
         return step;
     };
     if !allowed.delete.contains(&step.node) {
         step.refused = Some(Refusal {
-            why: format!("{} is not in the spec any more, and deleting it loses {loses}", orphan.resource.label()),
+            why: format!("{} is not in the spec any more, and deleting it loses {loses}", orphan.label()),
             hint: format!(
                 "to delete it, pass --allow-delete {}; to keep it, put its section back: a section that gets another name is \
                  deleted and created",
@@ -195,21 +218,20 @@ fn orphan_deletion(orphan: &Leftover, allowed: &Allowed) -> Step {
     step
 }
 
-/// The step that deletes what is ours.
-pub(crate) fn deletion(leftover: &Leftover) -> Step {
-    let kind = leftover.resource.kind();
+/// The step that deletes what is the pipeline's.
+pub(crate) fn deletion(owned: &OwnedResource) -> Step {
     Step {
-        node: leftover.node.clone(),
-        kind,
-        name: leftover.resource.name().to_owned(),
-        arn: leftover.arn.clone(),
+        node: owned.node.clone(),
+        kind: owned.kind,
+        name: owned.name.clone(),
+        arn: owned.arn.clone(),
         action: Action::Delete,
         changes: Vec::new(),
-        loses: leftover.contents.clone(),
+        loses: owned.contents.clone(),
         continuity: None,
-        refused: leftover.protected.then(|| Refusal {
-            why: format!("{} is protected", leftover.resource.label()),
-            hint: format!("set `protect = false` for {} and run `streamkit up` first", leftover.node),
+        refused: owned.protected.then(|| Refusal {
+            why: format!("{} is protected", owned.label()),
+            hint: format!("set `protect = false` for {} and run `streamkit up` first", owned.node),
         }),
         unsettled: false,
     }

@@ -1,4 +1,4 @@
-//! Spec → nodes and edges. The only file that knows how the parts of a pipeline hang together.
+//! Spec → nodes and edges. The only file that knows the topology of a pipeline.
 
 mod alarm;
 mod dashboard;
@@ -12,7 +12,7 @@ use std::sync::atomic::AtomicBool;
 use anyhow::Context as _;
 use streamkit_recipes::Sampled;
 
-use crate::aws::{Aws, Owner, PROTECT_TAG, Tags};
+use crate::aws::{Clients, Owner, PROTECT_TAG, Tags};
 use crate::failure::Hint;
 use crate::graph::{Need, Until};
 use crate::package::{Architecture, Code};
@@ -45,7 +45,7 @@ pub(crate) struct ReplacedWith {
     pub(crate) field: &'static str,
 }
 
-/// The way of events through one function, by physical names.
+/// One function with its source and sinks, by their names in AWS.
 #[derive(Debug, Clone)]
 pub(crate) struct Flow {
     /// The function's name in the spec.
@@ -97,7 +97,7 @@ impl FlowSource {
     }
 }
 
-/// A whole pipeline, in an order in which every node comes after what it needs.
+/// A pipeline's resources, each after those that it needs.
 #[derive(Debug)]
 pub(crate) struct Pipeline {
     pub(crate) naming: Naming,
@@ -114,7 +114,7 @@ impl Pipeline {
     pub(crate) fn build(
         spec: &Spec,
         naming: &Naming,
-        aws: &Aws,
+        aws: &Clients,
         architecture: Option<Architecture>,
         code: &dyn Fn(&spec::Function, Architecture) -> Arc<Code>,
     ) -> Self {
@@ -163,7 +163,7 @@ impl Pipeline {
 struct Builder<'a> {
     spec: &'a Spec,
     naming: &'a Naming,
-    aws: &'a Aws,
+    aws: &'a Clients,
     owner: Owner,
     tags: Tags,
     nodes: Vec<Node>,
@@ -235,7 +235,7 @@ impl<'a> Builder<'a> {
                 queue: self.arn(target.get_ref()),
                 max_receives: queue.max_receives.as_ref().map_or(DEFAULT_RECEIVES, |receives| *receives.get_ref()),
             });
-            // SQS wants to see the dead letter queue first.
+            // SQS checks that the dead letter queue exists.
             let needs = queue.dead_letters.iter().map(|target| self.need(target.get_ref(), Until::Ready)).collect();
             let resource = Queue {
                 name: self.naming.physical(name),
@@ -251,7 +251,7 @@ impl<'a> Builder<'a> {
     /// The queues, each after the one that its dead letters go to.
     fn dead_letters_first(&self) -> Vec<(&'a str, &'a spec::Queue)> {
         let spec = self.spec;
-        // A checked spec has no circle of dead letter queues.
+        // The checks of the spec found no cycle of dead letter queues.
         let depth = |queue: &spec::Queue| {
             let next = |queue: &&spec::Queue| named(&spec.queue, &queue.dead_letters.as_ref()?.get_ref().name);
             std::iter::successors(Some(queue), next).count()
@@ -272,7 +272,7 @@ impl<'a> Builder<'a> {
         for (name, bucket) in &self.spec.bucket {
             let physical = self.naming.bucket(name.get_ref(), &self.aws.account, &self.aws.region);
             let resource = Bucket {
-                arn: Bucket::arn_of(self.aws, &physical),
+                arn: self.aws.bucket_arn(&physical),
                 name: physical,
                 encryption: bucket.encryption.as_ref().map(|encryption| encryption.get_ref().clone()),
                 versioning: bucket.versioning,
@@ -289,7 +289,7 @@ impl<'a> Builder<'a> {
             let notified = self.spec.has_alarm_that_notifies(name.get_ref());
             let encryption = match &topic.encryption {
                 Some(encryption) => encryption.get_ref().clone(),
-                // CloudWatch may not use the AWS-managed key: the alarms would stay silent.
+                // CloudWatch may not use the AWS-managed key, so its alarms could not publish.
                 None if notified => Encryption::None,
                 None => Encryption::AwsManaged,
             };
@@ -299,7 +299,7 @@ impl<'a> Builder<'a> {
                 let (protocol, endpoint) = match &subscriber.to {
                     Recipient::Address(protocol, endpoint) => (*protocol, endpoint.clone()),
                     Recipient::Queue(queue) => {
-                        // What is published before the queue lets the topic in would be lost.
+                        // Messages published before the queue policy allows the topic would be lost.
                         needs.push(self.need(queue, Until::Ready));
                         ("sqs", self.arn(queue))
                     }

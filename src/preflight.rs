@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use crate::aws::{AwsError, aws};
+use crate::aws::{AwsError, answered};
 use crate::pipeline::{Node, Pipeline};
 use crate::plan::{Action, Plan, Refusal, Step, Warning};
 use crate::resources::{Any, Cx, shard_steps};
@@ -153,7 +153,7 @@ async fn shards(cx: &Cx, pipeline: &Pipeline, plan: &Plan) -> Vec<(usize, Refusa
     if added.is_empty() && on_demand.is_empty() {
         return Vec::new();
     }
-    let Some(limits) = known(aws(cx.aws.kinesis.describe_limits().send().await)) else { return Vec::new() };
+    let Some(limits) = known(answered(cx.aws.kinesis.describe_limits().send().await)) else { return Vec::new() };
     let mut refused = Vec::new();
     let (open, limit) = (i64::from(limits.open_shard_count), i64::from(limits.shard_limit));
     let wanted: i64 = added.values().sum();
@@ -209,7 +209,7 @@ async fn concurrency(cx: &Cx, pipeline: &Pipeline, plan: &Plan) -> Vec<(usize, R
         added += more;
     }
     let Some(index) = first else { return Vec::new() };
-    let Some(settings) = known(aws(cx.aws.lambda.get_account_settings().send().await)) else { return Vec::new() };
+    let Some(settings) = known(answered(cx.aws.lambda.get_account_settings().send().await)) else { return Vec::new() };
     let Some(free) = settings.account_limit.and_then(|limit| limit.unreserved_concurrent_executions) else {
         return Vec::new();
     };

@@ -8,7 +8,7 @@ use aws_sdk_kinesis::types::PutRecordsRequestEntry;
 use streamkit_recipes::Event;
 use tokio::time::Instant;
 
-use crate::aws::{Aws, AwsError, aws};
+use crate::aws::{AwsError, Backoff, Clients, answered};
 
 /// The most records that a `PutRecords` call takes.
 const BATCH_RECORDS: usize = 500;
@@ -22,8 +22,7 @@ pub(crate) const KEY_CHARS: usize = 256;
 /// How long a batch is tried again while no record of it is accepted. A shard accepts 1,000 records a second, so even
 /// several batches that wait for the same shard need much less.
 const RETRY_TIMEOUT: Duration = Duration::from_secs(30);
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), 2.0, Duration::from_secs(2));
 
 /// The bytes of an event that count towards the limits: payload and partition key.
 pub(crate) fn size(event: &Event) -> usize {
@@ -107,7 +106,7 @@ pub(crate) struct Producer {
 }
 
 impl Producer {
-    pub(crate) fn new(aws: &Aws, stream: &str) -> Self {
+    pub(crate) fn new(aws: &Clients, stream: &str) -> Self {
         Self::over(&aws.kinesis, stream)
     }
 
@@ -124,7 +123,7 @@ impl Producer {
         let mut put = PutResult { positions: vec![None; events.len()], retried: 0, uncertain: false, error: None };
         let mut open: Vec<usize> = (0..events.len()).collect();
         let mut deadline = Instant::now() + RETRY_TIMEOUT;
-        let mut pause = FIRST_PAUSE;
+        let mut backoff = BACKOFF;
         while !open.is_empty() {
             let error = match self.call(open.iter().map(|&place| &events[place])).await {
                 Ok(results) if results.len() == open.len() => {
@@ -145,7 +144,7 @@ impl Producer {
                     });
                     if open.len() < before {
                         deadline = at + RETRY_TIMEOUT;
-                        pause = FIRST_PAUSE;
+                        backoff = BACKOFF;
                     }
                     refused
                 }
@@ -163,13 +162,12 @@ impl Producer {
                 }
             };
             let Some(error) = error else { break };
-            let pausing = pause.mul_f64(0.5 + fastrand::f64() / 2.0);
-            if !is_transient(&error) || Instant::now() + pausing > deadline {
+            let pause = backoff.pause();
+            if !is_transient(&error) || Instant::now() + pause > deadline {
                 put.error = Some(error);
                 break;
             }
-            tokio::time::sleep(pausing).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            tokio::time::sleep(pause).await;
             put.retried += u64::try_from(open.len()).unwrap_or(u64::MAX);
         }
         put
@@ -186,7 +184,7 @@ impl Producer {
             entry.build().expect("key and data are set")
         });
         let call = self.kinesis.put_records().stream_name(&self.stream).set_records(Some(records.collect()));
-        let results = aws(call.send().await)?.records;
+        let results = answered(call.send().await)?.records;
         Ok(results
             .into_iter()
             .map(|result| match (result.shard_id, result.sequence_number) {

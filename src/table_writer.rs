@@ -10,7 +10,7 @@ use streamkit_handler::attribute::{attribute_value, attribute_values};
 use streamkit_recipes::{KeyAttribute, KeyKind, TableKey, View, Write};
 use tokio::time::Instant;
 
-use crate::aws::{Aws, AwsError, aws};
+use crate::aws::{AwsError, Backoff, Clients, answered};
 use crate::producer::is_transient;
 
 /// An item as the SDK reads it from a table.
@@ -18,8 +18,7 @@ pub(crate) type StoredItem = HashMap<String, AttributeValue>;
 
 /// How long a change is tried again while the table throttles it. Provisioned capacity comes back each second.
 const RETRY_TIMEOUT: Duration = Duration::from_secs(30);
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), 2.0, Duration::from_secs(2));
 
 /// Puts, updates and deletes the items of one table.
 #[derive(Debug, Clone)]
@@ -29,7 +28,7 @@ pub(crate) struct TableWriter {
 }
 
 impl TableWriter {
-    pub(crate) fn new(aws: &Aws, table: &str) -> Self {
+    pub(crate) fn new(aws: &Clients, table: &str) -> Self {
         Self { dynamodb: aws.dynamodb.clone(), table: table.to_owned() }
     }
 
@@ -37,15 +36,14 @@ impl TableWriter {
     /// same result as making it once.
     pub(crate) async fn write(&self, write: &Write) -> Result<u64, AwsError> {
         let deadline = Instant::now() + RETRY_TIMEOUT;
-        let mut pause = FIRST_PAUSE;
+        let mut backoff = BACKOFF;
         for retried in 0.. {
             let Err(error) = self.call(write).await else { return Ok(retried) };
-            let pausing = pause.mul_f64(0.5 + fastrand::f64() / 2.0);
-            if !is_transient(&error) || Instant::now() + pausing > deadline {
+            let pause = backoff.pause();
+            if !is_transient(&error) || Instant::now() + pause > deadline {
                 return Err(error);
             }
-            tokio::time::sleep(pausing).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            tokio::time::sleep(pause).await;
         }
         Ok(0)
     }
@@ -54,7 +52,7 @@ impl TableWriter {
         match write {
             Write::Put(item) => {
                 let call = self.dynamodb.put_item().table_name(&self.table).set_item(Some(attribute_values(item)));
-                aws(call.send().await).map(|_| ())
+                answered(call.send().await).map(|_| ())
             }
             Write::Update { key, set, remove } => {
                 let mut call = self.dynamodb.update_item().table_name(&self.table).set_key(Some(attribute_values(key)));
@@ -75,11 +73,11 @@ impl TableWriter {
                 }
                 let expression = expression.trim();
                 let call = call.set_update_expression((!expression.is_empty()).then(|| expression.to_owned()));
-                aws(call.send().await).map(|_| ())
+                answered(call.send().await).map(|_| ())
             }
             Write::Delete(key) => {
                 let call = self.dynamodb.delete_item().table_name(&self.table).set_key(Some(attribute_values(key)));
-                aws(call.send().await).map(|_| ())
+                answered(call.send().await).map(|_| ())
             }
         }
     }
@@ -93,10 +91,11 @@ pub(crate) struct TableSchema {
 }
 
 /// Calls `DescribeTable` for the table's key schema and its stream's view type.
-pub(crate) async fn describe(aws: &Aws, table: &str) -> anyhow::Result<TableSchema> {
+pub(crate) async fn describe(aws: &Clients, table: &str) -> anyhow::Result<TableSchema> {
     let call = aws.dynamodb.describe_table().table_name(table).send().await;
     let what = || format!("describing DynamoDB table ({table})");
-    let table = crate::aws::aws(call).with_context(what)?.table.context("DescribeTable: an answer without a table")?;
+    let table =
+        crate::aws::answered(call).with_context(what)?.table.context("DescribeTable: an answer without a table")?;
     let attribute = |role: KeyType| {
         let name = table.key_schema().iter().find(|key| key.key_type == role)?.attribute_name.clone();
         let definition = table.attribute_definitions().iter().find(|attribute| attribute.attribute_name == name)?;

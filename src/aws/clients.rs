@@ -1,4 +1,4 @@
-//! One client for each service, from one configuration, and where they point.
+//! One client for each service, from one configuration, and the ARNs of their account and region.
 
 use std::time::Duration;
 
@@ -8,8 +8,9 @@ use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_types::region::Region;
 
+use super::arn::Arn;
 use super::call_log::{self, CallLog};
-use super::error::aws;
+use super::error::answered;
 
 /// Where to connect, from the command line.
 #[derive(Debug, Clone, Default)]
@@ -18,7 +19,7 @@ pub(crate) struct Connection {
     pub(crate) profile: Option<String>,
     pub(crate) endpoint: Option<String>,
     pub(crate) credentials: Credentials,
-    /// The account, where STS need not be asked.
+    /// The account, when it is known without asking STS.
     pub(crate) account: Option<String>,
 }
 
@@ -28,13 +29,13 @@ pub(crate) enum Credentials {
     /// The usual chain: environment, profile, SSO, instance.
     #[default]
     Chain,
-    /// Any will do: the embedded AWS does not check them, and real ones should not be sent to it.
+    /// Made-up ones: the embedded AWS does not check them, and real ones should not be sent to it.
     Local,
 }
 
 /// The clients of one account and region.
 #[derive(Debug, Clone)]
-pub(crate) struct Aws {
+pub(crate) struct Clients {
     pub(crate) kinesis: aws_sdk_kinesis::Client,
     pub(crate) dynamodb: aws_sdk_dynamodb::Client,
     pub(crate) dynamodbstreams: aws_sdk_dynamodbstreams::Client,
@@ -48,11 +49,11 @@ pub(crate) struct Aws {
     pub(crate) s3: aws_sdk_s3::Client,
     pub(crate) region: String,
     pub(crate) account: String,
-    /// ARN of who calls, if STS was asked.
+    /// ARN of the caller, if STS was asked.
     pub(crate) caller: Option<String>,
     /// `aws`, `aws-cn` or `aws-us-gov`.
     pub(crate) partition: String,
-    /// The one address of all services, when it is not AWS's own.
+    /// The endpoint of all services, when it is not AWS's own.
     pub(crate) endpoint: Option<String>,
 }
 
@@ -71,7 +72,7 @@ macro_rules! client {
     }};
 }
 
-impl Aws {
+impl Clients {
     /// Loads the configuration, and asks STS whose account it is.
     ///
     /// # Errors
@@ -103,14 +104,12 @@ impl Aws {
         let (account, caller) = if let Some(account) = &connection.account {
             (account.clone(), None)
         } else {
-            let caller = aws(client!(aws_sdk_sts, &config).get_caller_identity().send().await)
+            let caller = answered(client!(aws_sdk_sts, &config).get_caller_identity().send().await)
                 .context("asking STS whose account this is (GetCallerIdentity)")?;
             (caller.account().context("STS answered without an account")?.to_owned(), caller.arn)
         };
-        let partition = match &caller {
-            Some(arn) => arn.split(':').nth(1).unwrap_or("aws").to_owned(),
-            None => partition_of(&region).to_owned(),
-        };
+        let caller_arn = caller.as_deref().and_then(Arn::parse);
+        let partition = caller_arn.map_or_else(|| partition_of(&region).to_owned(), |arn| arn.partition);
         Ok(Self {
             kinesis: client!(aws_sdk_kinesis, &config),
             dynamodb: client!(aws_sdk_dynamodb, &config),
@@ -134,10 +133,26 @@ impl Aws {
 
     /// An ARN of this account and region.
     pub(crate) fn arn(&self, service: &str, resource: &str) -> String {
-        format!("arn:{}:{service}:{}:{}:{resource}", self.partition, self.region, self.account)
+        self.arn_in(service, &self.region, &self.account, resource)
     }
 
-    /// A queue's URL, which follows from its name.
+    /// An ARN of this account in a service that has no regions, such as IAM.
+    pub(crate) fn global_arn(&self, service: &str, resource: &str) -> String {
+        self.arn_in(service, "", &self.account, resource)
+    }
+
+    /// The ARN of a bucket, which names neither account nor region.
+    pub(crate) fn bucket_arn(&self, name: &str) -> String {
+        self.arn_in("s3", "", "", name)
+    }
+
+    fn arn_in(&self, service: &str, region: &str, account: &str, resource: &str) -> String {
+        let [partition, service, region, account, resource] =
+            [self.partition.as_str(), service, region, account, resource].map(str::to_owned);
+        Arn { partition, service, region, account, resource }.to_string()
+    }
+
+    /// The URL of a queue of this name.
     pub(crate) fn queue_url(&self, name: &str) -> String {
         if let Some(endpoint) = &self.endpoint {
             format!("{endpoint}/{}/{name}", self.account)
@@ -159,7 +174,7 @@ fn partition_of(region: &str) -> &'static str {
     }
 }
 
-/// No region was given anywhere.
+/// Neither the command line nor the environment nor the profile names a region.
 #[derive(Debug, thiserror::Error)]
 #[error("no AWS region is set")]
 pub(crate) struct NoRegion;

@@ -8,10 +8,10 @@ use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use aws_types::request_id::RequestId;
 
-/// What AWS (or the way to it) answered to one call.
+/// Why a call failed: AWS's error, or that of the connection to it.
 #[derive(Debug, Clone)]
 pub(crate) struct AwsError {
-    /// AWS's error code, such as `ResourceNotFoundException`, or one of ours: `Unreachable`, `Timeout`, `Unsent`.
+    /// AWS's error code, such as `ResourceNotFoundException`, or streamkit's own: `Unreachable`, `Timeout`, `Unsent`.
     pub(crate) code: String,
     pub(crate) message: String,
     pub(crate) request_id: Option<String>,
@@ -39,6 +39,17 @@ impl AwsError {
             "NonExistentQueue",
             "QueueDoesNotExist",
             "NoSuchBucket",
+        ])
+    }
+
+    /// The caller's policies do not allow the call.
+    pub(crate) fn is_denied(&self) -> bool {
+        self.is(&[
+            "AccessDenied",
+            "AccessDeniedException",
+            "UnauthorizedOperation",
+            "AuthorizationError",
+            "NotAuthorized",
         ])
     }
 
@@ -95,14 +106,23 @@ impl fmt::Display for AwsError {
 
 impl Error for AwsError {}
 
-/// Our code for an answer that is not in the service's protocol.
+/// The answer, or `None` where AWS says that the resource does not exist.
+pub(crate) fn existing<T>(answer: Result<T, AwsError>) -> Result<Option<T>, AwsError> {
+    match answer {
+        Ok(answer) => Ok(Some(answer)),
+        Err(error) if error.is_missing() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The code for an answer that is not in the service's protocol.
 const UNREADABLE: &str = "UnreadableAnswer";
 
-/// Our code for a call that was not sent because nobody's credentials could be found.
+/// The code for a call that was not sent because no credentials were found.
 const NO_CREDENTIALS: &str = "NoCredentials";
 
-/// Turns an SDK answer into ours.
-pub(crate) fn aws<T, E>(answer: Result<T, SdkError<E, HttpResponse>>) -> Result<T, AwsError>
+/// The answer to a call, with the SDK's error as an [`AwsError`].
+pub(crate) fn answered<T, E>(answer: Result<T, SdkError<E, HttpResponse>>) -> Result<T, AwsError>
 where
     E: ProvideErrorMetadata + Error + 'static,
 {
@@ -163,13 +183,7 @@ pub(crate) fn hint(error: &AwsError) -> Option<String> {
                 .to_owned(),
         );
     }
-    let text = if error.is(&[
-        "AccessDenied",
-        "AccessDeniedException",
-        "UnauthorizedOperation",
-        "AuthorizationError",
-        "NotAuthorized",
-    ]) {
+    let text = if error.is_denied() {
         "the caller's own policy must allow this call; then run the same command again, it goes on from here"
     } else if error.is(&["ExpiredToken", "ExpiredTokenException", "RequestExpired"]) {
         "the credentials have expired: log in again"

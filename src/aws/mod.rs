@@ -1,16 +1,22 @@
 //! What every resource needs of AWS: clients, error classes, retries, waits, tags and policies.
 
+mod arn;
+mod backoff;
 mod call_log;
 mod clients;
 mod error;
+mod pages;
 mod policy;
 mod retry;
 mod tags;
 mod wait;
 
-pub(crate) use clients::{Aws, Connection, Credentials, NoRegion};
-pub(crate) use error::{AwsError, aws, aws_error, hint};
+pub(crate) use arn::Arn;
+pub(crate) use backoff::Backoff;
+pub(crate) use clients::{Clients, Connection, Credentials, NoRegion};
+pub(crate) use error::{AwsError, answered, aws_error, existing, hint};
+pub(crate) use pages::{all, all_pages};
 pub(crate) use policy::{Policy, Statement, assume_role_policy, canonical};
-pub(crate) use retry::{in_use, propagation};
-pub(crate) use tags::{NODE_TAG, Owner, PIPELINE_TAG, PROTECT_TAG, RESUME_TAG, Tags};
+pub(crate) use retry::{BUSY, PROPAGATION, retry};
+pub(crate) use tags::{KEYS_TAG, NODE_TAG, Owner, PIPELINE_TAG, PROTECT_TAG, RESUME_TAG, Tags, tag_changes};
 pub(crate) use wait::{Look, Wait, wait};

@@ -33,7 +33,7 @@ impl Policy {
     }
 }
 
-/// Lets Lambda take on the role, and nobody else.
+/// The trust policy of a role that only Lambda may assume.
 pub(crate) fn assume_role_policy() -> Value {
     canonical(&json!({
         "Version": "2012-10-17",

@@ -1,58 +1,69 @@
 //! Retries of calls that fail for a known and passing reason. Throttles and broken connections are the SDK's own matter.
 
+use std::error::Error;
 use std::time::Duration;
 
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use tokio::time::Instant;
 
-use super::error::AwsError;
+use super::backoff::Backoff;
+use super::error::{AwsError, answered};
 
-/// How long a new role may take until Lambda can use it.
-const PROPAGATION: Duration = Duration::from_secs(120);
-/// How long an earlier change of the same resource may take.
-const IN_USE: Duration = Duration::from_secs(300);
-const FIRST_PAUSE: Duration = Duration::from_millis(250);
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
-
-/// Calls until IAM has told Lambda of the role, for two minutes at most.
-pub(crate) async fn propagation<T>(
-    call: impl AsyncFnMut() -> Result<T, AwsError>,
-    note: impl FnMut(&str),
-) -> Result<T, AwsError> {
-    retry(PROPAGATION, "waiting for IAM to propagate the role", AwsError::is_propagation, call, note).await
+/// A kind of error that passes, and for how long it is waited for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Passing {
+    includes: fn(&AwsError) -> bool,
+    limit: Duration,
+    note: &'static str,
 }
 
-/// Calls until an earlier change of the same resource is done, for five minutes at most.
-pub(crate) async fn in_use<T>(
-    call: impl AsyncFnMut() -> Result<T, AwsError>,
+/// A new role is not yet known to Lambda.
+pub(crate) const PROPAGATION: Passing = Passing {
+    includes: AwsError::is_propagation,
+    limit: Duration::from_secs(120),
+    note: "waiting for IAM to propagate the role",
+};
+/// An earlier change of the same resource is still being made.
+pub(crate) const BUSY: Passing =
+    Passing { includes: AwsError::is_busy, limit: Duration::from_secs(300), note: "waiting for an earlier change" };
+
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(250), 2.0, Duration::from_secs(2));
+
+/// Sends a call again until it ends otherwise than with one of these errors, or the error's time limit is over.
+pub(crate) async fn retry<T, E, F>(
+    passing: &[Passing],
+    mut send: impl FnMut() -> F,
     note: impl FnMut(&str),
-) -> Result<T, AwsError> {
-    retry(IN_USE, "waiting for an earlier change", AwsError::is_busy, call, note).await
+) -> Result<T, AwsError>
+where
+    E: ProvideErrorMetadata + Error + 'static,
+    F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+{
+    retry_call(passing, async || answered(send().await), note).await
 }
 
-async fn retry<T>(
-    budget: Duration,
-    why: &str,
-    passes: fn(&AwsError) -> bool,
+async fn retry_call<T>(
+    passing: &[Passing],
     mut call: impl AsyncFnMut() -> Result<T, AwsError>,
     mut note: impl FnMut(&str),
 ) -> Result<T, AwsError> {
-    let deadline = Instant::now() + budget;
-    let mut pause = FIRST_PAUSE;
+    let started = Instant::now();
+    let mut backoff = BACKOFF;
     loop {
-        match call().await {
-            Err(error) if passes(&error) && Instant::now() + pause < deadline => {
-                note(why);
-                tokio::time::sleep(jittered(pause)).await;
-                pause = (pause * 2).min(LONGEST_PAUSE);
-            }
-            other => return other,
+        let error = match call().await {
+            Ok(answer) => return Ok(answer),
+            Err(error) => error,
+        };
+        let pause = backoff.pause();
+        let Some(passing) = passing.iter().find(|passing| (passing.includes)(&error)) else { return Err(error) };
+        if started.elapsed() + pause >= passing.limit {
+            return Err(error);
         }
+        note(passing.note);
+        tokio::time::sleep(pause).await;
     }
-}
-
-/// Between half of the pause and all of it, so that many callers do not come back at once.
-pub(super) fn jittered(pause: Duration) -> Duration {
-    pause.mul_f64(0.5 + fastrand::f64() / 2.0)
 }
 
 #[cfg(test)]
@@ -66,7 +77,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn propagation_errors_are_retried_until_they_pass() {
         let mut left = 5;
-        let answer = propagation(
+        let answer = retry_call(
+            &[BUSY, PROPAGATION],
             async || {
                 left -= 1;
                 if left > 0 {
@@ -85,9 +97,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn other_bad_parameters_fail_at_once() {
         let started = Instant::now();
-        let answer: Result<(), _> =
-            propagation(async || Err(error("InvalidParameterValueException", "Unzipped size must be smaller")), |_| {})
-                .await;
+        let answer: Result<(), _> = retry_call(
+            &[BUSY, PROPAGATION],
+            async || Err(error("InvalidParameterValueException", "Unzipped size must be smaller")),
+            |_| {},
+        )
+        .await;
         assert_eq!(answer.unwrap_err().message, "Unzipped size must be smaller");
         assert_eq!(started.elapsed(), Duration::ZERO);
     }
@@ -95,12 +110,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn propagation_gives_up_after_its_budget_with_the_last_error() {
         let started = Instant::now();
-        let answer: Result<(), _> = propagation(
+        let answer: Result<(), _> = retry_call(
+            &[BUSY, PROPAGATION],
             async || Err(error("InvalidParameterValueException", "Please ensure the role can perform the GetRecords")),
             |_| {},
         )
         .await;
         assert!(answer.is_err());
-        assert!(started.elapsed() <= PROPAGATION && started.elapsed() > Duration::from_secs(110));
+        assert!(started.elapsed() <= PROPAGATION.limit && started.elapsed() > Duration::from_secs(110));
     }
 }

@@ -1,11 +1,11 @@
-//! Tags, and what they say about whose a resource is.
+//! Tags, and what they say about the owner of a resource.
 
 use std::collections::BTreeMap;
 
 /// A resource's tags.
 pub(crate) type Tags = BTreeMap<String, String>;
 
-/// Names the pipeline that a resource belongs to.
+/// Names the pipeline that owns a resource.
 pub(crate) const PIPELINE_TAG: &str = "streamkit:pipeline";
 /// Names the stage, on resources of a stage.
 pub(crate) const STAGE_TAG: &str = "streamkit:stage";
@@ -15,10 +15,19 @@ pub(crate) const NODE_TAG: &str = "streamkit:node";
 /// `true` on resources that the spec protects, so that `down --name` knows without the spec.
 pub(crate) const PROTECT_TAG: &str = "streamkit:protect";
 
-/// Says where the function's next mapping goes on, while there is none.
+/// Says where the function's next mapping starts to read, while its mapping is being replaced.
 pub(crate) const RESUME_TAG: &str = "streamkit:resume";
 
-/// Who owns what a run makes.
+/// The keys of the spec's `[tags]` that the resource was given, so that one that leaves the spec can be removed again.
+pub(crate) const KEYS_TAG: &str = "streamkit:tags";
+
+/// What the keys of streamkit's own tags begin with.
+const OWN: &str = "streamkit:";
+
+/// The most characters that a tag's value may have.
+const VALUE: usize = 256;
+
+/// The pipeline, and its stage, that owns a resource.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Owner {
     pub(crate) pipeline: String,
@@ -31,14 +40,101 @@ impl Owner {
         tags.get(PIPELINE_TAG) == Some(&self.pipeline) && tags.get(STAGE_TAG) == self.stage.as_ref()
     }
 
+    /// As [`owns`](Self::owns), for a resource that may have been made without tags: then its parent's count.
+    pub(crate) fn owns_with_parent(&self, tags: &Tags, parent: Option<&Tags>) -> bool {
+        match parent {
+            Some(parent) if !tags.contains_key(PIPELINE_TAG) => self.owns(parent),
+            _ => self.owns(tags),
+        }
+    }
+
     /// The tags of one node: those of the spec and ours.
     pub(crate) fn tags(&self, node: &str, of_spec: &Tags) -> Tags {
         let mut tags = of_spec.clone();
+        let keys = joined_keys(of_spec);
+        if !keys.is_empty() {
+            tags.insert(KEYS_TAG.to_owned(), keys);
+        }
         tags.insert(PIPELINE_TAG.to_owned(), self.pipeline.clone());
         tags.insert(NODE_TAG.to_owned(), node.to_owned());
         if let Some(stage) = &self.stage {
             tags.insert(STAGE_TAG.to_owned(), stage.clone());
         }
         tags
+    }
+}
+
+/// The keys as [`KEYS_TAG`] has them. A key with a space in it, or one too many for the tag's value, is left out: it is not
+/// removed when it leaves the spec.
+fn joined_keys(tags: &Tags) -> String {
+    let mut joined = String::new();
+    for key in tags.keys().filter(|key| !key.contains(' ')) {
+        if joined.chars().count() + 1 + key.chars().count() <= VALUE {
+            joined.push_str(if joined.is_empty() { "" } else { " " });
+            joined.push_str(key);
+        }
+    }
+    joined
+}
+
+/// Which tags to set, and the keys of those to remove: only streamkit's own, and those that the spec once named.
+///
+/// Everybody else's stay: cost reports, security scanners and AWS itself tag resources, too.
+pub(crate) fn tag_changes(has: &Tags, wants: &Tags) -> (Tags, Vec<String>) {
+    let set = wants.iter().filter(|(key, value)| has.get(*key) != Some(value));
+    let named_once = |key: &str| has.get(KEYS_TAG).is_some_and(|keys| keys.split(' ').any(|named| named == key));
+    // The replacement of a mapping sets and removes the tag to resume from.
+    let is_own = |key: &str| key.starts_with(OWN) && key != RESUME_TAG;
+    let remove = has.keys().filter(|key| !wants.contains_key(*key) && (is_own(key) || named_once(key)));
+    (set.map(|(key, value)| (key.clone(), value.clone())).collect(), remove.cloned().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_resource_has_the_owner_that_its_tags_name_or_where_they_name_none_its_parents() {
+        let owner = |stage: Option<&str>| Owner { pipeline: "shop".to_owned(), stage: stage.map(str::to_owned) };
+        let tags = |pairs: &[(&str, &str)]| -> Tags {
+            pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+        };
+        let (none, ours) = (tags(&[("Team", "a")]), tags(&[(PIPELINE_TAG, "shop")]));
+        let others = tags(&[(PIPELINE_TAG, "other")]);
+        let staged = tags(&[(PIPELINE_TAG, "shop"), (STAGE_TAG, "dev")]);
+        for (tags, parent, owned, owned_by_stage) in [
+            (&ours, None, true, false),
+            (&none, None, false, false),
+            (&others, None, false, false),
+            (&staged, None, false, true),
+            (&none, Some(&ours), true, false),
+            (&none, Some(&staged), false, true),
+            (&none, Some(&others), false, false),
+            (&others, Some(&ours), false, false),
+            (&ours, Some(&others), true, false),
+        ] {
+            let case = format!("{tags:?} below {parent:?}");
+            assert_eq!(owner(None).owns_with_parent(tags, parent), owned, "{case}");
+            assert_eq!(owner(Some("dev")).owns_with_parent(tags, parent), owned_by_stage, "{case}");
+        }
+    }
+
+    #[test]
+    fn only_tags_that_the_spec_named_are_removed() {
+        let owner = Owner { pipeline: "shop".to_owned(), stage: None };
+        let of_spec = |keys: &[&str]| -> Tags { keys.iter().map(|key| ((*key).to_owned(), "a".to_owned())).collect() };
+        let mut has = owner.tags("stream.events", &of_spec(&["Project", "Team"]));
+        assert_eq!(has[KEYS_TAG], "Project Team");
+        let theirs = ["CostCenter", "aws:cloudformation:stack-name", RESUME_TAG];
+        has.extend(of_spec(&theirs));
+        assert_eq!(tag_changes(&has, &owner.tags("stream.events", &of_spec(&["Project", "Team"]))), Default::default());
+        let (set, remove) = tag_changes(&has, &owner.tags("stream.events", &of_spec(&["Project"])));
+        assert_eq!((set.len(), remove), (1, vec!["Team".to_owned()]));
+        let (set, remove) = tag_changes(&has, &owner.tags("stream.events", &Tags::new()));
+        assert_eq!((set.len(), remove), (0, ["Project", "Team", KEYS_TAG].map(str::to_owned).to_vec()));
+
+        let long = |number: usize| format!("{number}{}", "x".repeat(98));
+        let many: Tags = (0..5).map(|number| (long(number), String::new())).collect();
+        assert!(joined_keys(&many).len() <= VALUE && joined_keys(&many).split(' ').count() == 2);
     }
 }

@@ -1,11 +1,11 @@
-//! Waits for a resource to reach a state: data, not loops.
+//! Waits until a resource reaches a state: a wait is data, and the loop is here.
 
 use std::time::Duration;
 
 use anyhow::bail;
 use tokio::time::Instant;
 
-use super::retry::jittered;
+use super::backoff::Backoff;
 
 /// A wait: for what, through which states, to which, and for how long.
 pub(crate) struct Wait<'a> {
@@ -24,8 +24,7 @@ pub(crate) enum Look {
 /// The state that stands for "no longer there" in [`Wait::target`] and [`Wait::pending`].
 pub(crate) const GONE: &str = "gone";
 
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), 1.5, Duration::from_secs(2));
 
 /// Looks until the state is one of the targets; an unknown state is an error, and so is the time limit.
 pub(crate) async fn wait(
@@ -34,7 +33,7 @@ pub(crate) async fn wait(
     mut note: impl FnMut(&str),
 ) -> anyhow::Result<()> {
     let deadline = Instant::now() + wait.limit;
-    let mut pause = FIRST_PAUSE;
+    let mut backoff = BACKOFF;
     loop {
         let state = match look().await? {
             Look::State(state) => state,
@@ -46,12 +45,12 @@ pub(crate) async fn wait(
         if !wait.pending.contains(&state.as_str()) {
             bail!("{} is in the unexpected state {state}, on its way to {}", wait.what, wait.target.join(" or "));
         }
+        let pause = backoff.pause();
         if Instant::now() + pause > deadline {
             bail!("{} is still {state} after {} s", wait.what, wait.limit.as_secs());
         }
         note(&format!("{state}, waiting for {}", wait.target.join(" or ")));
-        tokio::time::sleep(jittered(pause)).await;
-        pause = (pause * 3 / 2).min(LONGEST_PAUSE);
+        tokio::time::sleep(pause).await;
     }
 }
 

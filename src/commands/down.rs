@@ -1,4 +1,4 @@
-//! `streamkit down`: takes the pipeline away and looks whether anything is left.
+//! `streamkit down`: deletes the pipeline's resources, then checks that none is left.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -19,7 +19,7 @@ use crate::observe::deletion;
 use crate::options::Global;
 use crate::plan::Plan;
 use crate::report::{Reporter, exit_code, run_report};
-use crate::resources::{Cx, Leftover, leftovers};
+use crate::resources::{Cx, OwnedResource, Search, UnreadableResource, owned_resources};
 use crate::spec::{self, Naming};
 
 /// Delete everything that carries the pipeline's tags, then look again
@@ -69,14 +69,19 @@ pub(crate) async fn run(
     let cx = Cx::new(aws, owner(&naming));
     let prefix = naming.prefix();
     let look = async || {
-        let mut found = leftovers(&cx, &prefix, &BTreeSet::new()).await?;
-        found.retain(|leftover| !(args.keep_data && leftover.resource.kind().is_data()));
-        anyhow::Ok(found)
+        let mut search = owned_resources(&cx, &prefix, &BTreeSet::new()).await?;
+        search.owned.retain(|resource| !(args.keep_data && resource.kind.is_data()));
+        search.unreadable.retain(|resource| !(args.keep_data && resource.kind.is_data()));
+        anyhow::Ok(search)
     };
-    let found = interrupt.unless(look()).await?;
+    let Search { owned: found, unreadable } = interrupt.unless(look()).await?;
     let plan = Plan { steps: found.iter().map(deletion).collect(), ..Plan::default() };
     let (pipeline, stage) = (naming.pipeline.clone(), naming.stage.clone());
     let seconds = || started.elapsed().as_secs_f64();
+    if found.is_empty() && !unreadable.is_empty() {
+        reporter.document(&run_report(&pipeline, stage.as_deref(), plan, None, seconds()))?;
+        return Err(not_looked_at(&unreadable));
+    }
     if found.is_empty() {
         reporter.text(&format!(
             "nothing of {prefix} is left{} in account {}, {}\n",
@@ -93,40 +98,52 @@ pub(crate) async fn run(
         return Err(Shown.into());
     }
     let question = question(&found, &cx, global.json);
+    let asked = Instant::now();
     if !args.yes && !reporter.confirm(&question, &mut interrupt).await? {
         reporter.note("nothing was deleted");
         return Ok(ExitCode::from(exit_code::FAILED));
     }
+    // The time in which the question waited for its answer is not the run's.
+    let started = started + asked.elapsed();
     let tasks = deletion_order::tasks(&found);
     let mut progress = reporter.progress(tasks.iter().map(|task| task.node.as_str()));
     let ended =
         apply::run(&tasks, &cx, usize::from(global.parallelism), &mut interrupt, &mut |event| progress.show(&event))
             .await;
     drop(progress);
-    let report = run_report(&pipeline, stage.as_deref(), plan, Some(&ended), seconds());
+    let report = run_report(&pipeline, stage.as_deref(), plan, Some(&ended), started.elapsed().as_secs_f64());
     reporter.run(&report.waited_for(apply::critical_path(&tasks, &ended)))?;
     let code = conclude(&ended, &interrupt, reporter)?;
     let left = look().await?;
-    if left.is_empty() {
-        return Ok(code);
+    if !left.owned.is_empty() {
+        let labels: Vec<_> = left.owned.iter().map(OwnedResource::label).collect();
+        return Err(Hint::error(format!("still there: {}", labels.join(", ")), "run the same command again"));
     }
-    let labels: Vec<_> = left.iter().map(|leftover| leftover.resource.label()).collect();
-    Err(Hint::error(format!("still there: {}", labels.join(", ")), "run the same command again"))
+    if left.unreadable.is_empty() { Ok(code) } else { Err(not_looked_at(&left.unreadable)) }
 }
 
-/// What each of them contents is said by the plan above it, and where that is not shown (`--json`), here.
-fn question(found: &[Leftover], cx: &Cx, json: bool) -> String {
-    let holding = found.iter().filter(|leftover| leftover.contents.is_some()).count();
+/// The error for resources that may be the pipeline's: they were left alone, since their tags could not be read.
+fn not_looked_at(unreadable: &[UnreadableResource]) -> anyhow::Error {
+    let each: Vec<_> = unreadable.iter().map(|resource| format!("{}: {}", resource.label(), resource.error)).collect();
+    Hint::error(
+        format!("could not look at what has a name like this pipeline's, and so left it alone: {}", each.join("; ")),
+        "allow the caller to read its tags, and run the same command again; `streamkit policy` prints what is needed",
+    )
+}
+
+/// The question before the deletion. What each of them holds is said by the plan above it, and where that is not shown
+/// (`--json`), here.
+fn question(found: &[OwnedResource], cx: &Cx, json: bool) -> String {
+    let holding = found.iter().filter(|resource| resource.contents.is_some()).count();
     let data = if holding == 0 { String::new() } else { format!(" and the data in {holding} of them,") };
-    let told = found.iter().filter(|_| json).filter_map(|leftover| Some((leftover, leftover.contents.as_ref()?)));
-    let told: Vec<_> = told
-        .map(|(leftover, contents)| format!("{}: {contents} will be deleted\n", leftover.resource.label()))
-        .collect();
+    let told = found.iter().filter(|_| json).filter_map(|resource| Some((resource, resource.contents.as_ref()?)));
+    let told: Vec<_> =
+        told.map(|(resource, contents)| format!("{}: {contents} will be deleted\n", resource.label())).collect();
     let told = told.concat();
     format!("{told}delete these {} resources{data} in account {}, {}?", found.len(), cx.aws.account, cx.aws.region)
 }
 
-/// Whose resources to delete.
+/// The pipeline whose resources are to be deleted.
 fn target(args: &Args, global: &Global) -> anyhow::Result<Naming> {
     let stage = checked_stage(global)?;
     if let Some(name) = &args.name {

@@ -14,7 +14,7 @@ use crate::plan::ResourceKind;
 use crate::report::{Reporter, exit_code};
 use crate::resources::{Any, actions};
 
-/// What an IAM managed policy may have, without white space.
+/// The most characters that an IAM managed policy may have, without white space.
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html>
 const MANAGED_POLICY: usize = 6_144;
 
@@ -77,7 +77,7 @@ pub(crate) async fn run(args: &Args, global: &Global, reporter: &Reporter) -> an
     Ok(exit_code::DONE)
 }
 
-/// One statement for each kind of resource, one for what has no resource to name.
+/// One statement for each kind of resource, and one for actions on `*`.
 fn policy(session: &Session, scope: Scope) -> Value {
     let (pipeline, aws) = (&session.pipeline, &session.aws);
     let kinds: BTreeSet<ResourceKind> = pipeline.nodes.iter().map(|node| node.resource.kind()).collect();
@@ -86,7 +86,7 @@ fn policy(session: &Session, scope: Scope) -> Value {
     // `validate` begins with a look at everything, as `plan` does.
     let wanted = |action: &&&str| scope != Scope::Run || is_read(action);
     for kind in ResourceKind::ALL {
-        // What left the spec is looked for among all kinds.
+        // The search for orphans lists all kinds.
         account.extend(actions(kind).account.iter().filter(wanted));
         if kinds.contains(&kind) {
             own.entry(kind).or_default().extend(actions(kind).own.iter().filter(wanted));
@@ -117,7 +117,7 @@ fn policy(session: &Session, scope: Scope) -> Value {
         let mut statement =
             json!({ "Sid": sid, "Effect": "Allow", "Action": actions, "Resource": arns(session, kind) });
         if kind == ResourceKind::Mapping {
-            // A mapping's ARN says nothing of whose it is; its function's does.
+            // A mapping's ARN does not contain the pipeline's name; its function's does.
             statement["Condition"] = json!({ "ArnLike": { "lambda:FunctionArn": of_function } });
         }
         statements.push(statement);
@@ -128,9 +128,9 @@ fn policy(session: &Session, scope: Scope) -> Value {
         // Application Auto Scaling makes its role with the account's first scaled table.
         statements.push(json!({
             "Sid": "AutoscalingRole", "Effect": "Allow", "Action": "iam:CreateServiceLinkedRole",
-            "Resource": format!(
-                "arn:{}:iam::{}:role/aws-service-role/dynamodb.application-autoscaling.amazonaws.com/AWSServiceRoleForApplicationAutoScaling_DynamoDBTable",
-                aws.partition, aws.account
+            "Resource": aws.global_arn(
+                "iam",
+                "role/aws-service-role/dynamodb.application-autoscaling.amazonaws.com/AWSServiceRoleForApplicationAutoScaling_DynamoDBTable",
             ),
             "Condition": { "StringEquals": { "iam:AWSServiceName": "dynamodb.application-autoscaling.amazonaws.com" } },
         }));
@@ -154,7 +154,6 @@ fn capitalised(word: &str) -> String {
 /// The resources of one kind that may be the pipeline's.
 fn arns(session: &Session, kind: ResourceKind) -> Value {
     let (aws, prefix) = (&session.aws, session.pipeline.naming.prefix());
-    let partition = &aws.partition;
     match kind {
         ResourceKind::Stream | ResourceKind::Consumer => json!(aws.arn("kinesis", &format!("stream/{prefix}-*"))),
         // The table and its streams.
@@ -163,12 +162,12 @@ fn arns(session: &Session, kind: ResourceKind) -> Value {
         ResourceKind::Topic => json!(aws.arn("sns", &format!("{prefix}-*"))),
         ResourceKind::Function => json!(aws.arn("lambda", &format!("function:{prefix}-*"))),
         ResourceKind::Mapping => json!("*"),
-        ResourceKind::Role => json!(format!("arn:{partition}:iam::{}:role/streamkit/{prefix}-*", aws.account)),
+        ResourceKind::Role => json!(aws.global_arn("iam", &format!("role/streamkit/{prefix}-*"))),
         ResourceKind::LogGroup => json!(aws.arn("logs", &format!("log-group:/aws/lambda/{prefix}-*"))),
         ResourceKind::Alarm => json!(aws.arn("cloudwatch", &format!("alarm:{prefix}-*"))),
-        ResourceKind::Dashboard => json!(format!("arn:{partition}:cloudwatch::{}:dashboard/{prefix}-*", aws.account)),
+        ResourceKind::Dashboard => json!(aws.global_arn("cloudwatch", &format!("dashboard/{prefix}-*"))),
         ResourceKind::Bucket => {
-            let bucket = format!("arn:{partition}:s3:::{prefix}-*-{}-{}", aws.account, aws.region);
+            let bucket = aws.bucket_arn(&format!("{prefix}-*-{}-{}", aws.account, aws.region));
             json!([bucket, format!("{bucket}/*")])
         }
     }
@@ -205,7 +204,7 @@ fn running(kind: ResourceKind, pipeline: &Pipeline) -> (&'static [&'static str],
             ],
             &[],
         ),
-        // `validate` listens to a table's notifications through a queue that it makes for the while.
+        // `validate` receives a table's notifications through a queue that it creates and deletes.
         ResourceKind::Queue if reads_table => (
             &[
                 "sqs:ChangeMessageVisibility",

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::aws::{Aws, Connection, Credentials, Owner};
+use crate::aws::{Clients, Connection, Credentials, Owner};
 use crate::daemon;
 use crate::failure::{Hint, Usage};
 use crate::home::Home;
@@ -36,7 +36,7 @@ pub(crate) struct CodeArgument {
 /// A checked spec, connected.
 pub(crate) struct Session {
     pub(crate) pipeline: Pipeline,
-    pub(crate) aws: Arc<Aws>,
+    pub(crate) aws: Arc<Clients>,
     pub(crate) cx: Cx,
     /// What is to be said of the spec although it is correct.
     pub(crate) advices: Advices,
@@ -140,7 +140,11 @@ pub(crate) fn owner(naming: &Naming) -> Owner {
 }
 
 /// Connects to AWS, or with `--local` to the embedded one.
-pub(crate) async fn connect(global: &Global, reporter: &Reporter, start: daemon::Start) -> anyhow::Result<Arc<Aws>> {
+pub(crate) async fn connect(
+    global: &Global,
+    reporter: &Reporter,
+    start: daemon::Start,
+) -> anyhow::Result<Arc<Clients>> {
     connect_to(global, reporter, start, None).await
 }
 
@@ -149,7 +153,7 @@ async fn connect_to(
     reporter: &Reporter,
     start: daemon::Start,
     account: Option<String>,
-) -> anyhow::Result<Arc<Aws>> {
+) -> anyhow::Result<Arc<Clients>> {
     let mut connection = Connection {
         region: global.region.clone(),
         profile: global.profile.clone(),
@@ -171,5 +175,5 @@ async fn connect_to(
         connection.region.get_or_insert_with(|| running.region.unwrap_or_else(|| LOCAL_REGION.to_owned()));
         connection.credentials = Credentials::Local;
     }
-    Ok(Arc::new(Aws::connect(&connection).await?))
+    Ok(Arc::new(Clients::connect(&connection).await?))
 }

@@ -11,7 +11,7 @@ use futures_util::future::try_join_all;
 use serde::Serialize;
 
 use super::session::{CodeArgument, Session, SpecArgument};
-use crate::aws::aws;
+use crate::aws::{all, answered};
 use crate::daemon::Start;
 use crate::observe::{Allowed, observe};
 use crate::options::Global;
@@ -73,6 +73,9 @@ struct AlarmReport {
     reason: Option<String>,
 }
 
+/// What DescribeAlarms takes by name at a time.
+/// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_DescribeAlarms.html>
+const ALARM_NAMES: usize = 100;
 /// How far back the lag is looked for: metrics arrive by the minute.
 const LOOK_BACK: Duration = Duration::from_secs(5 * 60);
 
@@ -132,19 +135,21 @@ async fn iterator_age(cx: &Cx, flow: &Flow) -> anyhow::Result<Option<f64>> {
 async fn depth(cx: &Cx, queue: &str) -> anyhow::Result<u64> {
     let name = QueueAttributeName::ApproximateNumberOfMessages;
     let call = cx.aws.sqs.get_queue_attributes().queue_url(cx.aws.queue_url(queue)).attribute_names(name.clone());
-    let attributes =
-        aws(call.send().await).context("reading the depth of the dead letter queue")?.attributes.unwrap_or_default();
+    let attributes = answered(call.send().await)
+        .context("reading the depth of the dead letter queue")?
+        .attributes
+        .unwrap_or_default();
     attributes.get(&name).and_then(|text| text.parse().ok()).context("SQS answered without ApproximateNumberOfMessages")
 }
 
 async fn alarms(cx: &Cx, names: Vec<String>) -> anyhow::Result<Vec<AlarmReport>> {
-    if names.is_empty() {
-        return Ok(Vec::new());
-    }
-    let call = cx.aws.cloudwatch.describe_alarms().set_alarm_names(Some(names)).alarm_types(AlarmType::MetricAlarm);
-    let alarms = aws(call.send().await).context("reading the alarms")?.metric_alarms.unwrap_or_default();
-    Ok(alarms
-        .into_iter()
+    let pages = try_join_all(names.chunks(ALARM_NAMES).map(async |names| {
+        let call = cx.aws.cloudwatch.describe_alarms().set_alarm_names(Some(names.to_vec()));
+        all(call.alarm_types(AlarmType::MetricAlarm).into_paginator().send()).await
+    }));
+    let pages = pages.await.context("reading the alarms")?.into_iter().flatten();
+    Ok(pages
+        .flat_map(|page| page.metric_alarms.unwrap_or_default())
         .map(|alarm| AlarmReport {
             name: alarm.alarm_name.unwrap_or_default(),
             state: alarm.state_value.map_or_else(|| "INSUFFICIENT_DATA".to_owned(), |state| state.as_str().to_owned()),

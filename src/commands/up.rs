@@ -9,8 +9,7 @@ use anyhow::Context as _;
 use clap::Args as ClapArgs;
 
 use super::session::{CodeArgument, Session, SpecArgument};
-use crate::apply::{self, Ended, Outcome, Task};
-use crate::aws::Tags;
+use crate::apply::{self, Ended, Outcome, Task, Work};
 use crate::daemon::Start;
 use crate::deletion_order;
 use crate::failure::{Hint, Interrupted, Shown};
@@ -20,7 +19,7 @@ use crate::observe::{Allowed, Observation, observe};
 use crate::options::Global;
 use crate::plan::{Action, Plan, ResourceKind};
 use crate::report::{Reporter, exit_code, run_report};
-use crate::resources::leftovers;
+use crate::resources::{OwnedResource, owned_resources};
 
 /// Create or change everything that the spec says, and nothing else
 ///
@@ -83,10 +82,13 @@ pub(crate) async fn run(
         return Ok(exit_code::DONE);
     }
     let question = format!("make these changes in account {}, {}?", cx.aws.account, cx.aws.region);
+    let asked = Instant::now();
     if !plan.is_empty() && !args.yes && !reporter.confirm(&question, &mut interrupt).await? {
         reporter.note("nothing was changed");
         return Ok(ExitCode::from(exit_code::FAILED));
     }
+    // The time in which the question waited for its answer is not the run's.
+    let started = started + asked.elapsed();
     for step in plan
         .steps
         .iter()
@@ -128,7 +130,7 @@ fn made_here(plan: &Plan, ended: &[Ended]) -> BTreeSet<String> {
     begun.map(|(step, _)| step.node.clone()).collect()
 }
 
-/// Deletes what the run made, and gives the nodes. What carries another's tag is not found, and so not touched.
+/// Deletes what the run made, and gives the nodes. What has another owner's tags is not found, and so not touched.
 async fn roll_back(
     session: &Session,
     plan: &Plan,
@@ -140,7 +142,7 @@ async fn roll_back(
     let others = plan.steps.iter().filter(|step| !made.contains(&step.node));
     let known = others.map(|step| (step.kind, step.name.as_str())).collect();
     let naming = &session.pipeline.naming;
-    let look = async || leftovers(&session.cx, &naming.prefix(), &known).await;
+    let look = async || anyhow::Ok(owned_resources(&session.cx, &naming.prefix(), &known).await?.owned);
     let found = look().await.context("looking for what to roll back")?;
     reporter.note(&format!("rolling back what this run created: {} resources", found.len()));
     let tasks = deletion_order::tasks(&found);
@@ -156,17 +158,17 @@ async fn roll_back(
     }
     let left = look().await.context("looking whether all is rolled back")?;
     if left.is_empty() {
-        return Ok(found.into_iter().map(|leftover| leftover.node).collect());
+        return Ok(found.into_iter().map(|resource| resource.node).collect());
     }
-    let labels: Vec<_> = left.iter().map(|leftover| leftover.resource.label()).collect();
+    let labels: Vec<_> = left.iter().map(OwnedResource::label).collect();
     Err(Hint::error(
         format!("not rolled back: {}", labels.join(", ")),
         "run `streamkit up` again to go on, or `streamkit down` to delete all of it",
     ))
 }
 
-/// The nodes' work, and after all of it the deletion of what left the spec.
-fn tasks<'a>(session: &'a Session, plan: &Plan, orphans: &'a [crate::resources::Leftover]) -> Vec<Task<'a>> {
+/// The nodes' work, and after all of it the deletion of the orphans.
+fn tasks<'a>(session: &'a Session, plan: &Plan, orphans: &'a [OwnedResource]) -> Vec<Task<'a>> {
     let nodes = &session.pipeline.nodes;
     let mut tasks: Vec<Task<'a>> = nodes
         .iter()
@@ -174,21 +176,19 @@ fn tasks<'a>(session: &'a Session, plan: &Plan, orphans: &'a [crate::resources::
         .map(|(node, step)| Task {
             node: node.id.clone(),
             action: step.action,
-            resource: &node.resource,
-            tags: node.tags.clone(),
+            work: Work::Sync { resource: &node.resource, tags: &node.tags },
             needs: node.needs.clone(),
             unsettled: step.unsettled,
         })
         .collect();
     for (index, orphan) in orphans.iter().enumerate() {
-        // Orphans come in the order of taking down; one after the other is simple, and there are few.
+        // Orphans come in the order of their deletion; one after the other is simple, and there are few.
         let before = if index == 0 { 0..nodes.len() } else { tasks.len() - 1..tasks.len() };
         let needs = before.map(|node| Need { node, until: Until::Ready }).collect();
         tasks.push(Task {
             node: orphan.node.clone(),
             action: Action::Delete,
-            resource: &orphan.resource,
-            tags: Tags::new(),
+            work: Work::Delete(orphan),
             needs,
             unsettled: false,
         });
@@ -196,7 +196,7 @@ fn tasks<'a>(session: &'a Session, plan: &Plan, orphans: &'a [crate::resources::
     tasks
 }
 
-/// Reports what the plan must not do; false when there is nothing of that kind.
+/// Reports the refused steps; false when there are none.
 pub(super) fn show_refusals(plan: &Plan, reporter: &Reporter) -> bool {
     for (_, refusal) in plan.refusals() {
         reporter.error(&Hint::error(refusal.why.clone(), refusal.hint.clone()));

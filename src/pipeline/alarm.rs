@@ -24,7 +24,7 @@ impl Builder<'_> {
                 missing_data: alarm.missing_data,
                 notify: alarm.notify.0.iter().map(|target| self.arn(target.get_ref())).collect(),
             };
-            // CloudWatch takes actions on topics that are not there yet, so alarms wait for nothing.
+            // PutMetricAlarm takes actions on topics that do not exist yet, so alarms wait for nothing.
             self.push(format!("alarm.{}", name.get_ref()), Any::Alarm(resource), Vec::new(), false);
         }
     }

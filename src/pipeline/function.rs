@@ -1,4 +1,4 @@
-//! A function, and what it brings along: role, log group and event source mapping.
+//! A function with its role, log group, event source mapping and stream consumer.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -100,7 +100,7 @@ impl Builder<'_> {
             beside_earlier_stream: Arc::default(),
             source_is_new,
         };
-        // A mapping takes a function that is still Pending. Events flow as soon as it is there, so its sinks come first.
+        // A mapping can be created while its function is Pending. Events flow as soon as it exists, so the sinks come first.
         let mut needs = vec![Need { node, until: Until::Exists }, self.need(from, Until::Ready)];
         let sinks =
             function.writes.iter().chain(&function.publishes).chain(&function.dead_letters).chain(&source.on_failure);
@@ -143,7 +143,7 @@ impl Builder<'_> {
         }
     }
 
-    /// What the handler is told; only what it needs.
+    /// The handler's environment variables; only those that it needs.
     fn environment(&self, function: &spec::Function, sinks: &Sinks) -> BTreeMap<String, String> {
         let mut variables: BTreeMap<_, _> =
             function.environment.iter().map(|(name, value)| (name.get_ref().clone(), value.clone())).collect();

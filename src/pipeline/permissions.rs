@@ -1,4 +1,4 @@
-//! What a function's role may do: exact actions on exact ARNs, as the arrows of the spec say.
+//! What a function's role may do: exact actions on exact ARNs, derived from its source and sinks.
 
 use std::collections::BTreeSet;
 
@@ -35,7 +35,7 @@ impl Builder<'_> {
         let group = self.aws.arn("logs", &format!("log-group:/aws/lambda/{name}:*"));
         statements.push(allow(&["logs:CreateLogStream", "logs:PutLogEvents"], vec![group]));
         if function.tracing {
-            // X-Ray has no resources to name.
+            // X-Ray's actions can't be restricted to a resource.
             statements.push(allow(&["xray:PutTraceSegments", "xray:PutTelemetryRecords"], vec!["*".to_owned()]));
         }
         Policy(statements)
@@ -100,7 +100,7 @@ impl Builder<'_> {
         }
         let buckets: Vec<_> = arns(SectionKind::Bucket);
         if !buckets.is_empty() {
-            // Lambda looks whether the bucket is there, and keeps on-failure records below this prefix.
+            // Lambda checks that the bucket exists, and writes on-failure records below this prefix.
             let objects = buckets.iter().map(|bucket| format!("{bucket}/aws/lambda/*")).collect();
             statements.push(allow(&["s3:ListBucket"], buckets));
             statements.push(allow(&["s3:PutObject"], objects));
@@ -109,7 +109,7 @@ impl Builder<'_> {
         statements
     }
 
-    /// Leave to encrypt with the key of its own that a bucket or topic has.
+    /// Permission to encrypt with the customer-managed key of a bucket or topic.
     fn encrypts(&self, sink: &Reference) -> Option<Statement> {
         let encryption = match sink.kind {
             SectionKind::Bucket => named(&self.spec.bucket, &sink.name)?.encryption.as_ref()?.get_ref(),
@@ -122,7 +122,7 @@ impl Builder<'_> {
         }
     }
 
-    /// A key's alias is no resource that a policy can name; a condition is.
+    /// A policy can't name a key by its alias as a resource, only in a condition.
     fn use_key(&self, key: &str, actions: &[&'static str]) -> Statement {
         let alias = key.find("alias/").map(|start| &key[start..]);
         let (resource, condition) = match alias {

@@ -51,6 +51,11 @@ impl ResourceKind {
         }
     }
 
+    /// `Kinesis stream (retail-events)`, as errors name a resource of this kind.
+    pub(crate) fn label(self, name: &str) -> String {
+        format!("{} ({name})", self.text())
+    }
+
     /// True for what people would miss: `down --keep-data` leaves these.
     pub(crate) fn is_data(self) -> bool {
         matches!(self, Self::Queue | Self::Bucket | Self::Table)

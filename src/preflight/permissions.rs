@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use aws_sdk_iam::types::{ContextEntry, ContextKeyTypeEnum, PolicyEvaluationDecisionType};
 use futures_util::future::join_all;
 
-use crate::aws::{AwsError, aws};
+use crate::aws::{Arn, AwsError, all, answered};
 use crate::pipeline::Pipeline;
 use crate::plan::{Action, Plan, ResourceKind, Warning};
 use crate::resources::{Cx, Resource as _, actions};
@@ -53,14 +53,13 @@ pub(super) async fn missing(cx: &Cx, pipeline: &Pipeline, plan: &Plan) -> Vec<Wa
 /// The user or role whose policies count; `None` for the root user, who may do everything, and for whoever has none.
 async fn principal(cx: &Cx) -> Option<String> {
     let caller = cx.aws.caller.as_deref()?;
-    let mut parts = caller.splitn(6, ':');
-    let (service, resource) = (parts.nth(2)?, parts.nth(2)?);
+    let Arn { service, resource, .. } = Arn::parse(caller)?;
     if service == "iam" && resource.starts_with("user/") {
         return Some(caller.to_owned());
     }
     // `assumed-role/NAME/SESSION` leaves the role's path out.
     let name = resource.strip_prefix("assumed-role/")?.split('/').next()?;
-    let role = aws(cx.aws.iam.get_role().role_name(name).send().await).ok()?;
+    let role = answered(cx.aws.iam.get_role().role_name(name).send().await).ok()?;
     role.role.map(|role| role.arn)
 }
 
@@ -88,13 +87,7 @@ async fn simulate(
         .set_resource_arns((!resources.is_empty()).then_some(resources))
         .context_entries(entry("iam:PassedToService", vec!["lambda.amazonaws.com".to_owned()]))
         .context_entries(entry("lambda:FunctionArn", functions));
-    let mut pages = call.into_paginator().items().send();
-    let mut denied = BTreeSet::new();
-    while let Some(result) = pages.next().await {
-        let result = aws(result)?;
-        if result.eval_decision != PolicyEvaluationDecisionType::Allowed {
-            denied.insert(result.eval_action_name);
-        }
-    }
-    Ok(denied)
+    let results = all(call.into_paginator().items().send()).await?;
+    let denied = results.into_iter().filter(|result| result.eval_decision != PolicyEvaluationDecisionType::Allowed);
+    Ok(denied.map(|result| result.eval_action_name).collect())
 }

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use anyhow::Context as _;
-use aws_sdk_cloudwatch::types::{AlarmType, ComparisonOperator, Dimension, MetricAlarm, Statistic as Set, Tag};
+use aws_sdk_cloudwatch::types::{AlarmType, ComparisonOperator, Dimension, MetricAlarm, Tag};
 use serde_json::json;
 
 use super::cloudwatch_tags;
 use super::context::Cx;
 use super::resource::{Actions, Observed, Resource};
-use crate::aws::{Aws, AwsError, Tags, aws};
+use crate::aws::{AwsError, Clients, Tags, answered, existing};
 use crate::plan::{Change, Fields};
 use crate::spec::{Comparison, MissingData, Seconds, Statistic, duration_text};
 
@@ -53,7 +53,7 @@ pub(crate) struct Alarm {
 impl Alarm {
     async fn description(&self, cx: &Cx) -> Result<Option<MetricAlarm>, AwsError> {
         let call = cx.aws.cloudwatch.describe_alarms().alarm_names(&self.name).alarm_types(AlarmType::MetricAlarm);
-        Ok(aws(call.send().await)?.metric_alarms.unwrap_or_default().into_iter().next())
+        Ok(answered(call.send().await)?.metric_alarms.unwrap_or_default().into_iter().next())
     }
 
     /// PutMetricAlarm makes an alarm or overwrites all of its settings.
@@ -66,7 +66,7 @@ impl Alarm {
             .set_alarm_description(self.description.clone())
             .namespace(&self.metric.namespace)
             .metric_name(&self.metric.name)
-            .statistic(Set::from(statistic_text(self.statistic)))
+            .statistic(aws_sdk_cloudwatch::types::Statistic::from(statistic_text(self.statistic)))
             .period(self.period.as_i32())
             .evaluation_periods(i32::try_from(self.evaluation_periods)?)
             .datapoints_to_alarm(i32::try_from(self.datapoints)?)
@@ -81,7 +81,7 @@ impl Alarm {
         for (key, value) in tags.into_iter().flatten() {
             call = call.tags(Tag::builder().key(key).value(value).build());
         }
-        aws(call.send().await)?;
+        answered(call.send().await)?;
         Ok(())
     }
 }
@@ -91,8 +91,8 @@ impl Resource for Alarm {
         &self.name
     }
 
-    fn arn(&self, aws: &Aws) -> String {
-        aws.arn("cloudwatch", &format!("alarm:{}", self.name))
+    fn arn(&self, aws: &Clients) -> String {
+        arn(aws, &self.name)
     }
 
     fn desired(&self) -> Fields {
@@ -109,19 +109,14 @@ impl Resource for Alarm {
             ("datapoints", json!(self.datapoints)),
             ("missing_data", json!(missing_text(self.missing_data))),
             ("notify", json!(notify)),
-            ("description", json!(self.description)),
+            ("description", json!(self.description.as_ref().filter(|text| !text.is_empty()))),
         ])
     }
 
     async fn read(&self, cx: &Cx) -> anyhow::Result<Option<Observed>> {
         let Some(alarm) = self.description(cx).await? else { return Ok(None) };
         let arn = alarm.alarm_arn.unwrap_or_else(|| self.arn(&cx.aws));
-        let tags = match aws(cx.aws.cloudwatch.list_tags_for_resource().resource_arn(&arn).send().await) {
-            Ok(answer) => answer.tags.unwrap_or_default(),
-            Err(error) if error.is_missing() => return Ok(None),
-            Err(error) => return Err(error.into()),
-        };
-        let tags = tags.into_iter().filter_map(|tag| Some((tag.key?, tag.value?))).collect();
+        let Some(tags) = cloudwatch_tags::read(cx, &arn).await? else { return Ok(None) };
         let dimensions: BTreeMap<_, _> = alarm
             .dimensions
             .unwrap_or_default()
@@ -145,9 +140,10 @@ impl Resource for Alarm {
             ("datapoints", json!(alarm.datapoints_to_alarm.or(alarm.evaluation_periods))),
             ("missing_data", json!(alarm.treat_missing_data.unwrap_or_else(|| "missing".to_owned()))),
             ("notify", json!(notify)),
-            ("description", json!(alarm.alarm_description)),
+            // Some endpoints give an absent description back as an empty one.
+            ("description", json!(alarm.alarm_description.filter(|text| !text.is_empty()))),
         ]);
-        Ok(Some(Observed { arn, fields, tags: Some(tags), settled: true }))
+        Ok(Some(Observed { arn, fields, tags: Some(tags), parent_tags: None, settled: true }))
     }
 
     async fn create(&self, cx: &Cx, tags: &Tags) -> anyhow::Result<()> {
@@ -167,11 +163,22 @@ impl Resource for Alarm {
     }
 
     async fn delete(&self, cx: &Cx) -> anyhow::Result<()> {
-        match aws(cx.aws.cloudwatch.delete_alarms().alarm_names(&self.name).send().await) {
-            Err(error) if !error.is_missing() => Err(error)?,
-            _ => Ok(()),
-        }
+        delete(cx, &self.name).await
     }
+}
+
+pub(super) fn arn(aws: &Clients, name: &str) -> String {
+    aws.arn("cloudwatch", &format!("alarm:{name}"))
+}
+
+/// The tags; `None` when there is no such alarm.
+pub(super) async fn tags(cx: &Cx, name: &str) -> Result<Option<Tags>, AwsError> {
+    cloudwatch_tags::read(cx, &arn(&cx.aws, name)).await
+}
+
+pub(super) async fn delete(cx: &Cx, name: &str) -> anyhow::Result<()> {
+    existing(answered(cx.aws.cloudwatch.delete_alarms().alarm_names(name).send().await))?;
+    Ok(())
 }
 
 fn statistic_text(statistic: Statistic) -> &'static str {

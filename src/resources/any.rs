@@ -1,14 +1,14 @@
-//! The closed list of resources: one variant for each AWS noun, and the calls that each of them answers.
+//! The enum of all resources: one variant for each AWS noun, and the trait's calls dispatched to them.
 
 use anyhow::Context as _;
 
 use super::context::Cx;
 use super::resource::{Actions, Observed, Resource};
 use super::{Alarm, Bucket, Consumer, Dashboard, Function, LogGroup, Mapping, Queue, Role, Stream, Table, Topic};
-use crate::aws::{Aws, Owner, Tags};
+use crate::aws::{Clients, Tags};
 use crate::plan::{Change, Fields, ResourceKind};
 
-/// Any of the resources.
+/// A resource of any kind.
 #[derive(Debug)]
 pub(crate) enum Any {
     Stream(Stream),
@@ -64,7 +64,7 @@ impl Any {
 
     /// `Kinesis stream (retail-events)`, as errors name it.
     pub(crate) fn label(&self) -> String {
-        format!("{} ({})", self.kind().text(), self.name())
+        self.kind().label(self.name())
     }
 }
 
@@ -72,7 +72,7 @@ impl Resource for Any {
     fn name(&self) -> &str {
         each!(self, resource => resource.name())
     }
-    fn arn(&self, aws: &Aws) -> String {
+    fn arn(&self, aws: &Clients) -> String {
         each!(self, resource => resource.arn(aws))
     }
     fn desired(&self) -> Fields {
@@ -83,9 +83,6 @@ impl Resource for Any {
     }
     fn continuity(&self, seen: &Observed) -> Option<&'static str> {
         each!(self, resource => resource.continuity(seen))
-    }
-    fn belongs(&self, owner: &Owner, tags: &Tags) -> bool {
-        each!(self, resource => resource.belongs(owner, tags))
     }
     async fn prepare(&self, cx: &Cx) -> anyhow::Result<()> {
         each!(self, resource => resource.prepare(cx).await)
@@ -114,10 +111,6 @@ impl Resource for Any {
     async fn prepare_replacement(&self, cx: &Cx) -> anyhow::Result<()> {
         each!(self, resource => resource.prepare_replacement(cx).await)
             .with_context(|| format!("replacing {}", self.label()))
-    }
-    async fn contents(&self, cx: &Cx) -> anyhow::Result<Option<String>> {
-        each!(self, resource => resource.contents(cx).await)
-            .with_context(|| format!("measuring the contents of {}", self.label()))
     }
 }
 

@@ -3,6 +3,8 @@
 mod contents;
 mod lifecycle;
 
+pub(super) use contents::{contents, delete};
+
 use aws_sdk_s3::types::{
     BucketLocationConstraint, BucketVersioningStatus, CreateBucketConfiguration, ObjectOwnership, OwnershipControls,
     OwnershipControlsRule, PublicAccessBlockConfiguration, ServerSideEncryption, ServerSideEncryptionByDefault,
@@ -12,14 +14,14 @@ use serde_json::{Value, json};
 
 use super::context::Cx;
 use super::resource::{Actions, Observed, Resource};
-use crate::aws::{Aws, AwsError, Tags, aws, canonical, in_use};
+use crate::aws::{AwsError, Clients, Tags, answered, canonical, existing};
 use crate::failure::Hint;
 use crate::plan::{Change, Fields};
 use crate::spec::{Encryption, Seconds, Transition};
 
-/// What the plan calls S3's own keys, which are S3's default.
+/// How plans name SSE-S3, the default encryption.
 const S3_MANAGED: &str = "s3-managed";
-/// The only region that is not named when a bucket is made in it.
+/// The only region that CreateBucket takes no LocationConstraint for.
 const FIRST_REGION: &str = "us-east-1";
 
 /// What the caller must be allowed to do.
@@ -54,7 +56,7 @@ pub(super) const ACTIONS: Actions = Actions {
 pub(crate) struct Bucket {
     pub(crate) name: String,
     pub(crate) arn: String,
-    /// S3's own keys when absent.
+    /// SSE-S3 when absent.
     pub(crate) encryption: Option<Encryption>,
     pub(crate) versioning: bool,
     pub(crate) expire: Option<Seconds>,
@@ -62,16 +64,11 @@ pub(crate) struct Bucket {
 }
 
 impl Bucket {
-    /// The ARN of a bucket, which names neither account nor region.
-    pub(crate) fn arn_of(aws: &Aws, name: &str) -> String {
-        format!("arn:{}:s3:::{name}", aws.partition)
-    }
-
     fn encryption_text(&self) -> String {
         self.encryption.as_ref().map_or_else(|| S3_MANAGED.to_owned(), ToString::to_string)
     }
 
-    /// Refuses whatever does not come through TLS.
+    /// The bucket policy, which denies requests without TLS.
     fn policy(&self) -> Value {
         let arn = &self.arn;
         canonical(&json!({
@@ -87,18 +84,9 @@ impl Bucket {
         }))
     }
 
-    async fn tags(&self, cx: &Cx) -> Result<Option<Tags>, AwsError> {
-        match aws(cx.aws.s3.get_bucket_tagging().bucket(&self.name).send().await) {
-            Ok(answer) => Ok(Some(answer.tag_set.into_iter().map(|tag| (tag.key, tag.value)).collect())),
-            Err(error) if error.is(&["NoSuchTagSet", "NoSuchTagSetError"]) => Ok(Some(Tags::new())),
-            Err(error) if error.is_missing() => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
     async fn public_access(&self, cx: &Cx) -> Result<&'static str, AwsError> {
         let call = cx.aws.s3.get_public_access_block().bucket(&self.name);
-        let block = unset(aws(call.send().await), &["NoSuchPublicAccessBlockConfiguration"])?
+        let block = unset(answered(call.send().await), &["NoSuchPublicAccessBlockConfiguration"])?
             .and_then(|answer| answer.public_access_block_configuration);
         let blocked = block.is_some_and(|block| {
             let all = [
@@ -114,7 +102,7 @@ impl Bucket {
 
     async fn ownership(&self, cx: &Cx) -> Result<Option<String>, AwsError> {
         let call = cx.aws.s3.get_bucket_ownership_controls().bucket(&self.name);
-        let rules = unset(aws(call.send().await), &["OwnershipControlsNotFoundError"])?
+        let rules = unset(answered(call.send().await), &["OwnershipControlsNotFoundError"])?
             .and_then(|answer| answer.ownership_controls)
             .map(|controls| controls.rules)
             .unwrap_or_default();
@@ -123,7 +111,7 @@ impl Bucket {
 
     async fn encryption(&self, cx: &Cx) -> Result<String, AwsError> {
         let call = cx.aws.s3.get_bucket_encryption().bucket(&self.name);
-        let default = unset(aws(call.send().await), &["ServerSideEncryptionConfigurationNotFoundError"])?
+        let default = unset(answered(call.send().await), &["ServerSideEncryptionConfigurationNotFoundError"])?
             .and_then(|answer| answer.server_side_encryption_configuration)
             .and_then(|configuration| configuration.rules.into_iter().next())
             .and_then(|rule| rule.apply_server_side_encryption_by_default);
@@ -137,8 +125,8 @@ impl Bucket {
 
     async fn tls_policy(&self, cx: &Cx) -> anyhow::Result<Value> {
         let call = cx.aws.s3.get_bucket_policy().bucket(&self.name);
-        let text = unset(aws(call.send().await), &["NoSuchBucketPolicy"])?.and_then(|answer| answer.policy);
-        // Some emulators say with an empty text that there is no policy.
+        let text = unset(answered(call.send().await), &["NoSuchBucketPolicy"])?.and_then(|answer| answer.policy);
+        // Some emulators give an empty text when there is no policy.
         Ok(match text.filter(|text| !text.is_empty()) {
             Some(text) => canonical(&serde_json::from_str(&text)?),
             None => Value::Null,
@@ -146,9 +134,9 @@ impl Bucket {
     }
 
     async fn versioning(&self, cx: &Cx) -> Result<bool, AwsError> {
-        match aws(cx.aws.s3.get_bucket_versioning().bucket(&self.name).send().await) {
+        match answered(cx.aws.s3.get_bucket_versioning().bucket(&self.name).send().await) {
             Ok(answer) => Ok(answer.status == Some(BucketVersioningStatus::Enabled)),
-            // moto's answer has another root than S3's.
+            // The root element of moto's answer is not the one of S3's.
             Err(error) if error.is_unreadable() && cx.aws.endpoint.is_some() => Ok(false),
             Err(error) => Err(error),
         }
@@ -184,13 +172,13 @@ impl Bucket {
                     .restrict_public_buckets(true);
                 let call = s3.put_public_access_block().bucket(&self.name);
                 let call = call.public_access_block_configuration(block.build());
-                in_use(async || aws(call.clone().send().await), cx.noting()).await?;
+                cx.retry_while_busy(|| call.clone().send()).await?;
             }
             "ownership" => {
                 let rule = OwnershipControlsRule::builder().object_ownership(ObjectOwnership::BucketOwnerEnforced);
                 let controls = OwnershipControls::builder().rules(rule.build()?).build()?;
                 let call = s3.put_bucket_ownership_controls().bucket(&self.name).ownership_controls(controls);
-                in_use(async || aws(call.clone().send().await), cx.noting()).await?;
+                cx.retry_while_busy(|| call.clone().send()).await?;
             }
             "encryption" => {
                 let (algorithm, key) = match &self.encryption {
@@ -198,7 +186,7 @@ impl Bucket {
                     Some(Encryption::Key(key)) => (ServerSideEncryption::AwsKms, Some(key.clone())),
                     None | Some(Encryption::None) => (ServerSideEncryption::Aes256, None),
                 };
-                // A key of the bucket's own saves most of the calls to KMS.
+                // An S3 Bucket Key saves most of the calls to KMS.
                 let bucket_key = algorithm == ServerSideEncryption::AwsKms;
                 let default =
                     ServerSideEncryptionByDefault::builder().sse_algorithm(algorithm).set_kms_master_key_id(key);
@@ -208,11 +196,11 @@ impl Bucket {
                 let configuration = ServerSideEncryptionConfiguration::builder().rules(rule.build()).build()?;
                 let call = s3.put_bucket_encryption().bucket(&self.name);
                 let call = call.server_side_encryption_configuration(configuration);
-                in_use(async || aws(call.clone().send().await), cx.noting()).await?;
+                cx.retry_while_busy(|| call.clone().send()).await?;
             }
             "policy" => {
                 let call = s3.put_bucket_policy().bucket(&self.name).policy(self.policy().to_string());
-                in_use(async || aws(call.clone().send().await), cx.noting()).await?;
+                cx.retry_while_busy(|| call.clone().send()).await?;
             }
             "versioning" => {
                 // Versioning that was once on can only be suspended.
@@ -220,7 +208,7 @@ impl Bucket {
                     if self.versioning { BucketVersioningStatus::Enabled } else { BucketVersioningStatus::Suspended };
                 let configuration = VersioningConfiguration::builder().status(status).build();
                 let call = s3.put_bucket_versioning().bucket(&self.name).versioning_configuration(configuration);
-                in_use(async || aws(call.clone().send().await), cx.noting()).await?;
+                cx.retry_while_busy(|| call.clone().send()).await?;
             }
             _ => {}
         }
@@ -228,7 +216,17 @@ impl Bucket {
     }
 }
 
-/// What was never set: not an error, but the service's default.
+/// The tags; `None` when there is no such bucket.
+pub(super) async fn tags(cx: &Cx, name: &str) -> Result<Option<Tags>, AwsError> {
+    match answered(cx.aws.s3.get_bucket_tagging().bucket(name).send().await) {
+        Err(error) if error.is(&["NoSuchTagSet", "NoSuchTagSetError"]) => Ok(Some(Tags::new())),
+        answer => {
+            Ok(existing(answer)?.map(|answer| answer.tag_set.into_iter().map(|tag| (tag.key, tag.value)).collect()))
+        }
+    }
+}
+
+/// `None` for a setting that was never set, which S3 answers with one of these error codes.
 fn unset<T>(answer: Result<T, AwsError>, codes: &[&str]) -> Result<Option<T>, AwsError> {
     match answer {
         Ok(answer) => Ok(Some(answer)),
@@ -242,7 +240,7 @@ impl Resource for Bucket {
         &self.name
     }
 
-    fn arn(&self, _aws: &Aws) -> String {
+    fn arn(&self, _aws: &Clients) -> String {
         self.arn.clone()
     }
 
@@ -259,10 +257,10 @@ impl Resource for Bucket {
     }
 
     async fn read(&self, cx: &Cx) -> anyhow::Result<Option<Observed>> {
-        let Some(tags) = self.tags(cx).await? else { return Ok(None) };
+        let Some(tags) = tags(cx, &self.name).await? else { return Ok(None) };
         // Six answers of S3 at a time are large; the future of every other resource would be as large.
         let fields = Box::pin(self.settings(cx)).await?;
-        Ok(Some(Observed { arn: self.arn.clone(), fields, tags: Some(tags), settled: true }))
+        Ok(Some(Observed { arn: self.arn.clone(), fields, tags: Some(tags), parent_tags: None, settled: true }))
     }
 
     async fn create(&self, cx: &Cx, tags: &Tags) -> anyhow::Result<()> {
@@ -274,7 +272,7 @@ impl Resource for Bucket {
             configuration = configuration.tags(Tag::builder().key(key).value(value).build()?);
         }
         let call = cx.aws.s3.create_bucket().bucket(&self.name).create_bucket_configuration(configuration.build());
-        match in_use(async || aws(call.clone().send().await), cx.noting()).await {
+        match cx.retry_while_busy(|| call.clone().send()).await {
             Err(error) if error.is(&["BucketAlreadyExists"]) => Err(Hint::error(
                 format!("another account has a bucket of the name {}", self.name),
                 "rename the pipeline or this bucket: all accounts share one space of bucket names",
@@ -295,8 +293,8 @@ impl Resource for Bucket {
     }
 
     async fn tag(&self, cx: &Cx, set: &Tags, remove: &[String]) -> anyhow::Result<()> {
-        // S3 takes all tags or none.
-        let mut tags = self.tags(cx).await?.unwrap_or_default();
+        // PutBucketTagging replaces all tags.
+        let mut tags = tags(cx, &self.name).await?.unwrap_or_default();
         tags.retain(|key, _| !remove.contains(key));
         tags.extend(set.clone());
         let mut tagging = Tagging::builder().set_tag_set(Some(Vec::new()));
@@ -304,7 +302,7 @@ impl Resource for Bucket {
             tagging = tagging.tag_set(Tag::builder().key(key).value(value).build()?);
         }
         let call = cx.aws.s3.put_bucket_tagging().bucket(&self.name).tagging(tagging.build()?);
-        in_use(async || aws(call.clone().send().await), cx.noting()).await?;
+        cx.retry_while_busy(|| call.clone().send()).await?;
         Ok(())
     }
 
@@ -313,10 +311,6 @@ impl Resource for Bucket {
     }
 
     async fn delete(&self, cx: &Cx) -> anyhow::Result<()> {
-        contents::delete_with_contents(cx, &self.name).await
-    }
-
-    async fn contents(&self, cx: &Cx) -> anyhow::Result<Option<String>> {
-        contents::amount(cx, &self.name).await.map(Some)
+        delete(cx, &self.name).await
     }
 }

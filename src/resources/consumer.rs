@@ -1,13 +1,15 @@
-//! Stream consumers: a reader with a throughput of its own (enhanced fan-out).
+//! Registered consumers of Kinesis streams, for enhanced fan-out: 2 MB/s per shard for each of them.
 
 use std::time::Duration;
 
+use anyhow::Context as _;
 use aws_sdk_kinesis::types::ConsumerDescription;
 use serde_json::json;
 
 use super::context::Cx;
+use super::function;
 use super::resource::{Actions, Observed, Resource};
-use crate::aws::{Aws, AwsError, Look, Tags, Wait, aws, in_use, wait};
+use crate::aws::{AwsError, Clients, Look, Tags, Wait, answered, existing, wait};
 use crate::plan::{Change, Fields};
 
 const LIMIT: Duration = Duration::from_secs(5 * 60);
@@ -19,11 +21,14 @@ pub(super) const ACTIONS: Actions = Actions {
         "kinesis:DescribeStreamConsumer",
         "kinesis:ListStreamConsumers",
         "kinesis:DeregisterStreamConsumer",
+        "kinesis:ListTagsForResource",
+        "kinesis:TagResource",
+        "kinesis:UntagResource",
     ],
     account: &[],
 };
 
-/// A registered consumer of a Kinesis stream. It belongs to whom its stream belongs.
+/// A registered consumer of a Kinesis stream.
 #[derive(Debug, Clone)]
 pub(crate) struct Consumer {
     /// The name of the function that it reads for.
@@ -32,32 +37,44 @@ pub(crate) struct Consumer {
     pub(crate) stream: String,
 }
 
-impl Consumer {
-    async fn description(&self, cx: &Cx) -> Result<Option<ConsumerDescription>, AwsError> {
-        let call = cx.aws.kinesis.describe_stream_consumer().stream_arn(&self.stream).consumer_name(&self.name);
-        match aws(call.send().await) {
-            Ok(answer) => Ok(answer.consumer_description),
-            Err(error) if error.is_missing() => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
+async fn description(cx: &Cx, stream: &str, name: &str) -> Result<Option<ConsumerDescription>, AwsError> {
+    let call = cx.aws.kinesis.describe_stream_consumer().stream_arn(stream).consumer_name(name);
+    Ok(existing(answered(call.send().await))?.and_then(|answer| answer.consumer_description))
+}
 
-    /// The ARN, which ends with the time when the consumer was made; `None` when there is none.
-    pub(super) async fn arn_now(cx: &Cx, stream: &str, name: &str) -> Result<Option<String>, AwsError> {
-        let consumer = Self { name: name.to_owned(), stream: stream.to_owned() };
-        Ok(consumer.description(cx).await?.map(|consumer| consumer.consumer_arn))
-    }
+/// The ARN, which ends with the time when the consumer was registered; `None` when there is none.
+pub(super) async fn arn(cx: &Cx, stream: &str, name: &str) -> Result<Option<String>, AwsError> {
+    Ok(description(cx, stream, name).await?.map(|consumer| consumer.consumer_arn))
+}
 
-    async fn look(&self, cx: &Cx) -> anyhow::Result<Look> {
-        let state = self.description(cx).await?.map(|consumer| consumer.consumer_status.as_str().to_owned());
-        Ok(state.map_or(Look::Gone, Look::State))
-    }
+/// The tags of the consumer with this ARN; `None` when there is none.
+pub(super) async fn tags(cx: &Cx, arn: &str) -> Result<Option<Tags>, AwsError> {
+    let answer = existing(answered(cx.aws.kinesis.list_tags_for_resource().resource_arn(arn).send().await))?;
+    let tags = answer.map(|answer| answer.tags.unwrap_or_default());
+    Ok(tags.map(|tags| tags.into_iter().map(|tag| (tag.key, tag.value.unwrap_or_default())).collect()))
+}
 
-    async fn until_gone(&self, cx: &Cx) -> anyhow::Result<()> {
-        let what = format!("stream consumer ({})", self.name);
-        let gone = Wait { what: &what, pending: &["DELETING", "ACTIVE"], target: &["gone"], limit: LIMIT };
-        wait(&gone, async || self.look(cx).await, cx.noting()).await
-    }
+/// The ARN of the stream that the ARN of a consumer begins with.
+pub(super) fn stream_of(consumer: &str) -> Option<&str> {
+    consumer.split_once("/consumer/").map(|(stream, _)| stream)
+}
+
+/// Deregisters a consumer of the stream, which is named by its ARN.
+pub(super) async fn delete(cx: &Cx, stream: &str, name: &str) -> anyhow::Result<()> {
+    let call = cx.aws.kinesis.deregister_stream_consumer().stream_arn(stream).consumer_name(name);
+    existing(cx.retry_while_busy(|| call.clone().send()).await)?;
+    until_gone(cx, stream, name).await
+}
+
+async fn look(cx: &Cx, stream: &str, name: &str) -> anyhow::Result<Look> {
+    let state = description(cx, stream, name).await?.map(|consumer| consumer.consumer_status.as_str().to_owned());
+    Ok(state.map_or(Look::Gone, Look::State))
+}
+
+async fn until_gone(cx: &Cx, stream: &str, name: &str) -> anyhow::Result<()> {
+    let what = format!("stream consumer ({name})");
+    let gone = Wait { what: &what, pending: &["DELETING", "ACTIVE"], target: &["gone"], limit: LIMIT };
+    wait(&gone, async || look(cx, stream, name).await, cx.noting()).await
 }
 
 impl Resource for Consumer {
@@ -65,7 +82,7 @@ impl Resource for Consumer {
         &self.name
     }
 
-    fn arn(&self, _aws: &Aws) -> String {
+    fn arn(&self, _aws: &Clients) -> String {
         String::new()
     }
 
@@ -74,25 +91,25 @@ impl Resource for Consumer {
     }
 
     async fn read(&self, cx: &Cx) -> anyhow::Result<Option<Observed>> {
-        let Some(consumer) = self.description(cx).await? else { return Ok(None) };
+        let Some(consumer) = description(cx, &self.stream, &self.name).await? else { return Ok(None) };
         let status = consumer.consumer_status.as_str();
         if status == "DELETING" {
             cx.note("waiting for an earlier deletion");
-            self.until_gone(cx).await?;
+            until_gone(cx, &self.stream, &self.name).await?;
             return Ok(None);
         }
         let settled = status == "ACTIVE";
-        Ok(Some(Observed {
-            arn: consumer.consumer_arn,
-            fields: Fields::from([("stream", json!(consumer.stream_arn))]),
-            tags: None,
-            settled,
-        }))
+        let Some(tags) = tags(cx, &consumer.consumer_arn).await? else { return Ok(None) };
+        // Earlier versions registered consumers without tags: such a one has the owner of its function.
+        let parent_tags = if tags.is_empty() { function::tags(cx, &self.name).await? } else { None };
+        let fields = Fields::from([("stream", json!(consumer.stream_arn))]);
+        Ok(Some(Observed { arn: consumer.consumer_arn, fields, tags: Some(tags), parent_tags, settled }))
     }
 
-    async fn create(&self, cx: &Cx, _tags: &Tags) -> anyhow::Result<()> {
+    async fn create(&self, cx: &Cx, tags: &Tags) -> anyhow::Result<()> {
         let call = cx.aws.kinesis.register_stream_consumer().stream_arn(&self.stream).consumer_name(&self.name);
-        match in_use(async || aws(call.clone().send().await), cx.noting()).await {
+        let call = call.set_tags(Some(tags.clone().into_iter().collect()));
+        match cx.retry_while_busy(|| call.clone().send()).await {
             // Registered already, perhaps by a call whose answer was lost.
             Err(error) if !error.is(&["ResourceInUseException"]) => Err(error.into()),
             _ => Ok(()),
@@ -103,21 +120,26 @@ impl Resource for Consumer {
         Ok(())
     }
 
-    async fn tag(&self, _cx: &Cx, _set: &Tags, _remove: &[String]) -> anyhow::Result<()> {
+    async fn tag(&self, cx: &Cx, set: &Tags, remove: &[String]) -> anyhow::Result<()> {
+        let arn = arn(cx, &self.stream, &self.name).await?.context("the stream consumer is gone")?;
+        if !set.is_empty() {
+            let set = set.clone().into_iter().collect();
+            answered(cx.aws.kinesis.tag_resource().resource_arn(&arn).set_tags(Some(set)).send().await)?;
+        }
+        if !remove.is_empty() {
+            let call = cx.aws.kinesis.untag_resource().resource_arn(&arn).set_tag_keys(Some(remove.to_vec()));
+            answered(call.send().await)?;
+        }
         Ok(())
     }
 
     async fn ready(&self, cx: &Cx) -> anyhow::Result<()> {
         let what = format!("stream consumer ({})", self.name);
         let active = Wait { what: &what, pending: &["CREATING"], target: &["ACTIVE"], limit: LIMIT };
-        wait(&active, async || self.look(cx).await, cx.noting()).await
+        wait(&active, async || look(cx, &self.stream, &self.name).await, cx.noting()).await
     }
 
     async fn delete(&self, cx: &Cx) -> anyhow::Result<()> {
-        let call = cx.aws.kinesis.deregister_stream_consumer().stream_arn(&self.stream).consumer_name(&self.name);
-        match in_use(async || aws(call.clone().send().await), cx.noting()).await {
-            Err(error) if !error.is_missing() => Err(error.into()),
-            _ => self.until_gone(cx).await,
-        }
+        delete(cx, &self.stream, &self.name).await
     }
 }

@@ -1,16 +1,20 @@
-//! What a call needs to know of its run.
+//! The context of a run: its clients, its owner, its options, and who is told of its progress.
 
+use std::error::Error;
 use std::sync::Arc;
 
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::aws::{Aws, Owner};
+use crate::aws::{AwsError, BUSY, Clients, Owner, PROPAGATION, retry};
 use crate::interrupt::Interrupt;
 
-/// What a call needs to know of its run.
+/// The context of a run.
 #[derive(Clone)]
 pub(crate) struct Cx {
-    pub(crate) aws: Arc<Aws>,
+    pub(crate) aws: Arc<Clients>,
     pub(crate) owner: Owner,
     pub(crate) adopt: bool,
     /// Set when the user asks to stop; only work that changes nothing in AWS, such as a build, looks at it.
@@ -19,7 +23,7 @@ pub(crate) struct Cx {
 }
 
 impl Cx {
-    pub(crate) fn new(aws: Arc<Aws>, owner: Owner) -> Self {
+    pub(crate) fn new(aws: Arc<Clients>, owner: Owner) -> Self {
         Self { aws, owner, adopt: false, interrupt: None, notes: None }
     }
 
@@ -46,12 +50,31 @@ impl Cx {
         Self { notes: Some((node.to_owned(), notes)), ..self.clone() }
     }
 
-    /// Says what the node is waiting for.
+    /// Reports what the node is doing or waiting for.
     pub(crate) fn note(&self, text: &str) {
         if let Some((node, notes)) = &self.notes {
             // The receiver is gone only when the run is over.
             let _ = notes.send((node.clone(), text.to_owned()));
         }
+    }
+
+    /// Sends a call again while an earlier change of the same resource is still being made, for five minutes at most.
+    pub(crate) async fn retry_while_busy<T, E, F>(&self, send: impl FnMut() -> F) -> Result<T, AwsError>
+    where
+        E: ProvideErrorMetadata + Error + 'static,
+        F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+    {
+        retry(&[BUSY], send, self.noting()).await
+    }
+
+    /// Sends a call again until IAM has told the service of a new role, for two minutes at most, and while the resource is
+    /// busy.
+    pub(crate) async fn retry_until_propagated<T, E, F>(&self, send: impl FnMut() -> F) -> Result<T, AwsError>
+    where
+        E: ProvideErrorMetadata + Error + 'static,
+        F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+    {
+        retry(&[BUSY, PROPAGATION], send, self.noting()).await
     }
 
     /// [`note`](Self::note) as a callback.

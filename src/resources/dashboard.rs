@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::context::Cx;
 use super::resource::{Actions, Observed, Resource};
-use crate::aws::{Aws, Tags, aws};
+use crate::aws::{AwsError, Clients, Tags, answered, existing};
 use crate::plan::{Change, Fields};
 
 /// What the caller must be allowed to do.
@@ -34,7 +34,7 @@ impl Dashboard {
         let tags =
             tags.map(|tags| tags.iter().map(|(key, value)| Tag::builder().key(key).value(value).build()).collect());
         let call = cx.aws.cloudwatch.put_dashboard().dashboard_name(&self.name).dashboard_body(self.body.to_string());
-        aws(call.set_tags(tags).send().await)?;
+        answered(call.set_tags(tags).send().await)?;
         Ok(())
     }
 }
@@ -44,8 +44,8 @@ impl Resource for Dashboard {
         &self.name
     }
 
-    fn arn(&self, aws: &Aws) -> String {
-        format!("arn:{}:cloudwatch::{}:dashboard/{}", aws.partition, aws.account, self.name)
+    fn arn(&self, aws: &Clients) -> String {
+        arn(aws, &self.name)
     }
 
     fn desired(&self) -> Fields {
@@ -53,21 +53,20 @@ impl Resource for Dashboard {
     }
 
     async fn read(&self, cx: &Cx) -> anyhow::Result<Option<Observed>> {
-        let body = match aws(cx.aws.cloudwatch.get_dashboard().dashboard_name(&self.name).send().await) {
-            Ok(answer) => answer.dashboard_body.unwrap_or_default(),
-            Err(error) if error.is_missing() => return Ok(None),
-            Err(error) => return Err(error.into()),
-        };
+        let call = cx.aws.cloudwatch.get_dashboard().dashboard_name(&self.name);
+        let Some(answer) = existing(answered(call.send().await))? else { return Ok(None) };
+        let body = answer.dashboard_body.unwrap_or_default();
         let arn = self.arn(&cx.aws);
-        let tags = match aws(cx.aws.cloudwatch.list_tags_for_resource().resource_arn(&arn).send().await) {
-            Ok(answer) => answer.tags.unwrap_or_default(),
-            Err(error) if error.is_missing() => return Ok(None),
-            Err(error) => return Err(error.into()),
-        };
-        let tags = tags.into_iter().filter_map(|tag| Some((tag.key?, tag.value?))).collect();
-        // Somebody's text that is no JSON is different from ours, and no reason to fail.
+        let Some(tags) = tags(cx, &self.name).await? else { return Ok(None) };
+        // A body that is not JSON differs from the spec's, and is no reason to fail.
         let body = serde_json::from_str(&body).unwrap_or_else(|_| json!(body));
-        Ok(Some(Observed { arn, fields: Fields::from([("body", body)]), tags: Some(tags), settled: true }))
+        Ok(Some(Observed {
+            arn,
+            fields: Fields::from([("body", body)]),
+            tags: Some(tags),
+            parent_tags: None,
+            settled: true,
+        }))
     }
 
     async fn create(&self, cx: &Cx, tags: &Tags) -> anyhow::Result<()> {
@@ -87,9 +86,20 @@ impl Resource for Dashboard {
     }
 
     async fn delete(&self, cx: &Cx) -> anyhow::Result<()> {
-        match aws(cx.aws.cloudwatch.delete_dashboards().dashboard_names(&self.name).send().await) {
-            Err(error) if !error.is_missing() => Err(error.into()),
-            _ => Ok(()),
-        }
+        delete(cx, &self.name).await
     }
+}
+
+pub(super) fn arn(aws: &Clients, name: &str) -> String {
+    aws.global_arn("cloudwatch", &format!("dashboard/{name}"))
+}
+
+/// The tags; `None` when there is no such dashboard.
+pub(super) async fn tags(cx: &Cx, name: &str) -> Result<Option<Tags>, AwsError> {
+    super::cloudwatch_tags::read(cx, &arn(&cx.aws, name)).await
+}
+
+pub(super) async fn delete(cx: &Cx, name: &str) -> anyhow::Result<()> {
+    existing(answered(cx.aws.cloudwatch.delete_dashboards().dashboard_names(name).send().await))?;
+    Ok(())
 }

@@ -7,12 +7,12 @@ use std::time::Duration;
 use anyhow::Context as _;
 use aws_sdk_lambda::operation::get_function::GetFunctionOutput;
 use aws_sdk_lambda::primitives::Blob;
-use aws_sdk_lambda::types::{Architecture as Set, Environment, FunctionCode, Runtime, TracingConfig, TracingMode};
+use aws_sdk_lambda::types::{Environment, FunctionCode, Runtime, TracingConfig, TracingMode};
 use serde_json::json;
 
 use super::context::Cx;
 use super::resource::{Actions, Observed, Resource};
-use crate::aws::{Aws, AwsError, Look, Tags, Wait, aws, in_use, propagation, wait};
+use crate::aws::{AwsError, Clients, Look, Tags, Wait, answered, existing, wait};
 use crate::package::{Architecture, Code, Package};
 use crate::plan::{Change, Fields};
 use crate::spec::{Seconds, duration_text};
@@ -26,6 +26,8 @@ pub(super) const ACTIONS: Actions = Actions {
     own: &[
         "lambda:CreateFunction",
         "lambda:GetFunction",
+        // GetFunction leaves the tags out without it.
+        "lambda:ListTags",
         "lambda:UpdateFunctionConfiguration",
         "lambda:UpdateFunctionCode",
         "lambda:TagResource",
@@ -38,7 +40,7 @@ pub(super) const ACTIONS: Actions = Actions {
     account: &["lambda:ListFunctions", "lambda:GetAccountSettings", "cloudwatch:GetMetricStatistics"],
 };
 
-/// A Lambda function that runs the bundled handler.
+/// A Lambda function on the `provided.al2023` runtime.
 #[derive(Debug)]
 pub(crate) struct Function {
     pub(crate) name: String,
@@ -56,43 +58,13 @@ pub(crate) struct Function {
 }
 
 impl Function {
-    async fn get(&self, cx: &Cx) -> Result<Option<GetFunctionOutput>, AwsError> {
-        match aws(cx.aws.lambda.get_function().function_name(&self.name).send().await) {
-            Ok(answer) => Ok(Some(answer)),
-            Err(error) if error.is_missing() => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// `State`, and once that is Active, the state of the last update.
-    async fn look(&self, cx: &Cx) -> anyhow::Result<Look> {
-        let Some(configuration) = self.get(cx).await?.and_then(|answer| answer.configuration) else {
-            return Ok(Look::Gone);
-        };
-        let state = configuration.state.map_or_else(|| "Active".to_owned(), |state| state.as_str().to_owned());
-        let update = configuration.last_update_status.map(|status| status.as_str().to_owned());
-        Ok(Look::State(match (state.as_str(), update.as_deref()) {
-            // Inactive only means that it has not been called for weeks.
-            ("Active" | "Inactive", Some("InProgress")) => "InProgress".to_owned(),
-            ("Active" | "Inactive", Some("Failed")) => {
-                let why = configuration.last_update_status_reason.unwrap_or_default();
-                anyhow::bail!("the last update of the function failed: {why}")
-            }
-            ("Active" | "Inactive", _) => "Active".to_owned(),
-            ("Failed", _) => {
-                anyhow::bail!("the function can't be made: {}", configuration.state_reason.unwrap_or_default())
-            }
-            _ => state,
-        }))
-    }
-
     async fn until_active(&self, cx: &Cx) -> anyhow::Result<()> {
         let what = format!("Lambda function ({})", self.name);
         let active = Wait { what: &what, pending: &["Pending", "InProgress"], target: &["Active"], limit: LIMIT };
-        wait(&active, async || self.look(cx).await, cx.noting()).await
+        wait(&active, async || look(cx, &self.name).await, cx.noting()).await
     }
 
-    /// The package; building it ends at once when the user asks to stop, since nothing is half done by that.
+    /// The package. A build is cancelled when the user asks to stop: it changes nothing in AWS.
     async fn package(&self, cx: &Cx) -> anyhow::Result<Arc<Package>> {
         let note = |text: &str| cx.note(text);
         tokio::select! {
@@ -106,10 +78,10 @@ impl Function {
         if let Some(reserved) = self.reserved_concurrency {
             let call = lambda.put_function_concurrency().function_name(&self.name);
             let call = call.reserved_concurrent_executions(i32::try_from(reserved)?);
-            in_use(async || aws(call.clone().send().await), cx.noting()).await?;
+            cx.retry_while_busy(|| call.clone().send()).await?;
         } else {
             let call = lambda.delete_function_concurrency().function_name(&self.name);
-            in_use(async || aws(call.clone().send().await), cx.noting()).await?;
+            cx.retry_while_busy(|| call.clone().send()).await?;
         }
         Ok(())
     }
@@ -117,7 +89,7 @@ impl Function {
     /// The environment as AWS has it.
     pub(crate) async fn seen_environment(&self, cx: &Cx) -> anyhow::Result<BTreeMap<String, String>> {
         let call = cx.aws.lambda.get_function_configuration().function_name(&self.name);
-        let environment = aws(call.send().await)?.environment.and_then(|environment| environment.variables);
+        let environment = answered(call.send().await)?.environment.and_then(|environment| environment.variables);
         Ok(environment.unwrap_or_default().into_iter().collect())
     }
 
@@ -127,14 +99,14 @@ impl Function {
         let variables = variables.clone().into_iter().collect();
         let environment = Environment::builder().set_variables(Some(variables)).build();
         let call = cx.aws.lambda.update_function_configuration().function_name(&self.name).environment(environment);
-        in_use(async || aws(call.clone().send().await), cx.noting()).await?;
+        cx.retry_while_busy(|| call.clone().send()).await?;
         self.until_active(cx).await
     }
 
-    fn architecture(&self) -> Set {
+    fn architecture(&self) -> aws_sdk_lambda::types::Architecture {
         match self.architecture {
-            Architecture::X86_64 => Set::X8664,
-            Architecture::Arm64 => Set::Arm64,
+            Architecture::X86_64 => aws_sdk_lambda::types::Architecture::X8664,
+            Architecture::Arm64 => aws_sdk_lambda::types::Architecture::Arm64,
         }
     }
 
@@ -153,8 +125,8 @@ impl Resource for Function {
         &self.name
     }
 
-    fn arn(&self, aws: &Aws) -> String {
-        aws.arn("lambda", &format!("function:{}", self.name))
+    fn arn(&self, aws: &Clients) -> String {
+        arn(aws, &self.name)
     }
 
     fn desired(&self) -> Fields {
@@ -179,7 +151,8 @@ impl Resource for Function {
     }
 
     async fn read(&self, cx: &Cx) -> anyhow::Result<Option<Observed>> {
-        let Some(answer) = self.get(cx).await? else { return Ok(None) };
+        let Some(answer) = get(cx, &self.name).await? else { return Ok(None) };
+        let tags = tags_of(&answer)?;
         let configuration = answer.configuration.context("GetFunction answered without a Configuration")?;
         let reserved = answer.concurrency.and_then(|concurrency| concurrency.reserved_concurrent_executions);
         let variables: BTreeMap<_, _> = configuration
@@ -189,7 +162,12 @@ impl Resource for Function {
             .into_iter()
             .collect();
         let tracing = configuration.tracing_config.and_then(|tracing| tracing.mode) == Some(TracingMode::Active);
-        let architecture = configuration.architectures.unwrap_or_default().into_iter().next().unwrap_or(Set::X8664);
+        let architecture = configuration
+            .architectures
+            .unwrap_or_default()
+            .into_iter()
+            .next()
+            .unwrap_or(aws_sdk_lambda::types::Architecture::X8664);
         let timeout = u64::try_from(configuration.timeout.unwrap_or_default()).context("a negative Timeout")?;
         let fields = Fields::from([
             ("role", json!(configuration.role)),
@@ -205,8 +183,7 @@ impl Resource for Function {
         let busy = |state: Option<&str>| matches!(state, Some("Pending" | "InProgress"));
         let settled = !busy(configuration.state.as_ref().map(aws_sdk_lambda::types::State::as_str))
             && !busy(configuration.last_update_status.as_ref().map(aws_sdk_lambda::types::LastUpdateStatus::as_str));
-        let tags = answer.tags.unwrap_or_default().into_iter().collect();
-        Ok(Some(Observed { arn: self.arn(&cx.aws), fields, tags: Some(tags), settled }))
+        Ok(Some(Observed { arn: self.arn(&cx.aws), fields, tags: Some(tags), parent_tags: None, settled }))
     }
 
     async fn create(&self, cx: &Cx, tags: &Tags) -> anyhow::Result<()> {
@@ -227,7 +204,7 @@ impl Resource for Function {
             .environment(self.environment())
             .code(FunctionCode::builder().zip_file(Blob::new(package.zip.clone())).build())
             .set_tags(Some(tags.clone().into_iter().collect()));
-        match propagation(async || aws(call.clone().send().await), cx.noting()).await {
+        match cx.retry_until_propagated(|| call.clone().send()).await {
             Err(error) if !(error.is(&["ResourceConflictException"]) && error.message.contains("already exist")) => {
                 Err(error)?
             }
@@ -255,8 +232,7 @@ impl Resource for Function {
                 .timeout(self.timeout.as_i32())
                 .tracing_config(self.tracing_mode())
                 .environment(self.environment());
-            let update = async || in_use(async || aws(call.clone().send().await), |_| {}).await;
-            propagation(update, cx.noting()).await?;
+            cx.retry_until_propagated(|| call.clone().send()).await?;
         }
         if changes.iter().any(of_code) {
             self.until_active(cx).await?;
@@ -265,7 +241,7 @@ impl Resource for Function {
             let call =
                 cx.aws.lambda.update_function_code().function_name(&self.name).architectures(self.architecture());
             let call = call.zip_file(Blob::new(package.zip.clone()));
-            in_use(async || aws(call.clone().send().await), cx.noting()).await?;
+            cx.retry_while_busy(|| call.clone().send()).await?;
         }
         Ok(())
     }
@@ -274,10 +250,10 @@ impl Resource for Function {
         let arn = self.arn(&cx.aws);
         if !set.is_empty() {
             let set = set.clone().into_iter().collect();
-            aws(cx.aws.lambda.tag_resource().resource(&arn).set_tags(Some(set)).send().await)?;
+            answered(cx.aws.lambda.tag_resource().resource(&arn).set_tags(Some(set)).send().await)?;
         }
         if !remove.is_empty() {
-            aws(cx.aws.lambda.untag_resource().resource(&arn).set_tag_keys(Some(remove.to_vec())).send().await)?;
+            answered(cx.aws.lambda.untag_resource().resource(&arn).set_tag_keys(Some(remove.to_vec())).send().await)?;
         }
         Ok(())
     }
@@ -287,14 +263,76 @@ impl Resource for Function {
     }
 
     async fn delete(&self, cx: &Cx) -> anyhow::Result<()> {
-        let call = cx.aws.lambda.delete_function().function_name(&self.name);
-        match in_use(async || aws(call.clone().send().await), cx.noting()).await {
-            Err(error) if !error.is_missing() => Err(error)?,
-            _ => {}
+        delete(cx, &self.name).await
+    }
+}
+
+pub(super) fn arn(aws: &Clients, name: &str) -> String {
+    aws.arn("lambda", &format!("function:{name}"))
+}
+
+async fn get(cx: &Cx, name: &str) -> Result<Option<GetFunctionOutput>, AwsError> {
+    existing(answered(cx.aws.lambda.get_function().function_name(name).send().await))
+}
+
+/// The tags; `None` when there is no such function.
+pub(super) async fn tags(cx: &Cx, name: &str) -> Result<Option<Tags>, AwsError> {
+    get(cx, name).await?.as_ref().map(tags_of).transpose()
+}
+
+/// The tags in GetFunction's answer, or the error that it gives in their place.
+fn tags_of(answer: &GetFunctionOutput) -> Result<Tags, AwsError> {
+    if let Some(error) = answer.tags_error() {
+        let (code, message) = (error.error_code().to_owned(), error.message().to_owned());
+        return Err(AwsError { code, message, request_id: None });
+    }
+    let tags = answer.tags().into_iter().flatten();
+    Ok(tags.map(|(key, value)| (key.clone(), value.clone())).collect())
+}
+
+pub(super) async fn delete(cx: &Cx, name: &str) -> anyhow::Result<()> {
+    let call = cx.aws.lambda.delete_function().function_name(name);
+    existing(cx.retry_while_busy(|| call.clone().send()).await)?;
+    let what = format!("Lambda function ({name})");
+    let pending = ["Active", "Pending", "InProgress", "Inactive", "Deleting"];
+    let gone = Wait { what: &what, pending: &pending, target: &["gone"], limit: LIMIT };
+    wait(&gone, async || look(cx, name).await, cx.noting()).await
+}
+
+/// `State`, and once that is Active, the state of the last update.
+async fn look(cx: &Cx, name: &str) -> anyhow::Result<Look> {
+    let Some(configuration) = get(cx, name).await?.and_then(|answer| answer.configuration) else {
+        return Ok(Look::Gone);
+    };
+    let state = configuration.state.map_or_else(|| "Active".to_owned(), |state| state.as_str().to_owned());
+    let update = configuration.last_update_status.map(|status| status.as_str().to_owned());
+    Ok(Look::State(match (state.as_str(), update.as_deref()) {
+        // Inactive only means that it has not been called for weeks.
+        ("Active" | "Inactive", Some("InProgress")) => "InProgress".to_owned(),
+        ("Active" | "Inactive", Some("Failed")) => {
+            let why = configuration.last_update_status_reason.unwrap_or_default();
+            anyhow::bail!("the last update of the function failed: {why}")
         }
-        let what = format!("Lambda function ({})", self.name);
-        let pending = ["Active", "Pending", "InProgress", "Inactive", "Deleting"];
-        let gone = Wait { what: &what, pending: &pending, target: &["gone"], limit: LIMIT };
-        wait(&gone, async || self.look(cx).await, cx.noting()).await
+        ("Active" | "Inactive", _) => "Active".to_owned(),
+        ("Failed", _) => {
+            anyhow::bail!("creating the function failed: {}", configuration.state_reason.unwrap_or_default())
+        }
+        _ => state,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_lambda::types::TagsError;
+
+    use super::*;
+
+    #[test]
+    fn tags_that_could_not_be_read_are_an_error_and_not_no_tags() {
+        assert_eq!(tags_of(&GetFunctionOutput::builder().build()).unwrap(), Tags::new());
+        let error =
+            TagsError::builder().error_code("AccessDeniedException").message("lambda:ListTags").build().unwrap();
+        let error = tags_of(&GetFunctionOutput::builder().tags_error(error).build()).unwrap_err();
+        assert!(error.is_denied() && error.to_string().contains("lambda:ListTags"), "{error}");
     }
 }

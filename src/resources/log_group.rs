@@ -1,17 +1,19 @@
-//! CloudWatch log groups of functions: made before the function, so that Lambda does not make one without retention.
+//! CloudWatch log groups of functions: created before the function, since Lambda would create one without retention.
 
 use anyhow::Context as _;
-use aws_sdk_cloudwatchlogs::types::LogGroup as Description;
 use indicatif::HumanBytes;
 use serde_json::json;
 
 use super::context::Cx;
+use super::function;
 use super::resource::{Actions, Observed, Resource};
-use crate::aws::{Aws, AwsError, Owner, PIPELINE_TAG, Tags, aws};
+use crate::aws::{AwsError, Clients, PIPELINE_TAG, Tags, all, answered, existing};
 use crate::plan::{Change, Fields};
 use crate::spec::{Seconds, duration_text};
 
 const DAY: u64 = 86_400;
+/// The prefix of the names of functions' log groups.
+const OF_FUNCTIONS: &str = "/aws/lambda/";
 
 /// What the caller must be allowed to do.
 pub(super) const ACTIONS: Actions = Actions {
@@ -34,23 +36,32 @@ pub(crate) struct LogGroup {
     pub(crate) retention: Seconds,
 }
 
-impl LogGroup {
-    async fn description(&self, cx: &Cx) -> Result<Option<Description>, AwsError> {
-        let mut token = None;
-        loop {
-            let call = cx.aws.logs.describe_log_groups().log_group_name_prefix(&self.name).set_next_token(token);
-            let page = aws(call.send().await)?;
-            let hit = page
-                .log_groups
-                .unwrap_or_default()
-                .into_iter()
-                .find(|group| group.log_group_name.as_ref() == Some(&self.name));
-            token = page.next_token;
-            if hit.is_some() || token.is_none() {
-                return Ok(hit);
-            }
-        }
-    }
+async fn description(cx: &Cx, name: &str) -> Result<Option<aws_sdk_cloudwatchlogs::types::LogGroup>, AwsError> {
+    let call = cx.aws.logs.describe_log_groups().log_group_name_prefix(name);
+    let groups = all(call.into_paginator().items().send()).await?;
+    Ok(groups.into_iter().find(|group| group.log_group_name.as_deref() == Some(name)))
+}
+
+pub(super) fn arn(aws: &Clients, name: &str) -> String {
+    aws.arn("logs", &format!("log-group:{name}"))
+}
+
+/// The tags; `None` when there is no such log group.
+pub(super) async fn tags(cx: &Cx, name: &str) -> Result<Option<Tags>, AwsError> {
+    let call = cx.aws.logs.list_tags_for_resource().resource_arn(arn(&cx.aws, name));
+    let answer = existing(answered(call.send().await))?;
+    Ok(answer.map(|answer| answer.tags.unwrap_or_default().into_iter().collect()))
+}
+
+pub(super) async fn delete(cx: &Cx, name: &str) -> anyhow::Result<()> {
+    existing(answered(cx.aws.logs.delete_log_group().log_group_name(name).send().await))?;
+    Ok(())
+}
+
+/// How much has been logged.
+pub(super) async fn contents(cx: &Cx, name: &str) -> Result<Option<String>, AwsError> {
+    let bytes = description(cx, name).await?.and_then(|group| group.stored_bytes).unwrap_or(0);
+    Ok(Some(format!("its logs ({} as far as CloudWatch has counted)", HumanBytes(bytes.unsigned_abs()))))
 }
 
 impl Resource for LogGroup {
@@ -58,33 +69,30 @@ impl Resource for LogGroup {
         &self.name
     }
 
-    fn arn(&self, aws: &Aws) -> String {
-        aws.arn("logs", &format!("log-group:{}", self.name))
+    fn arn(&self, aws: &Clients) -> String {
+        arn(aws, &self.name)
     }
 
     fn desired(&self) -> Fields {
         Fields::from([("retention", json!(duration_text(self.retention.0)))])
     }
 
-    /// Lambda makes a missing group by itself, without tags: that one is the function's, and so ours.
-    fn belongs(&self, owner: &Owner, tags: &Tags) -> bool {
-        owner.owns(tags) || !tags.contains_key(PIPELINE_TAG)
-    }
-
     async fn read(&self, cx: &Cx) -> anyhow::Result<Option<Observed>> {
-        let Some(group) = self.description(cx).await? else { return Ok(None) };
+        let Some(group) = description(cx, &self.name).await? else { return Ok(None) };
         let days = group.retention_in_days.map(u64::try_from).transpose().context("a negative retentionInDays")?;
         let arn = self.arn(&cx.aws);
-        let tags = match aws(cx.aws.logs.list_tags_for_resource().resource_arn(&arn).send().await) {
-            Ok(answer) => answer.tags.unwrap_or_default().into_iter().collect(),
-            Err(error) if error.is_missing() => return Ok(None),
-            Err(error) => return Err(error.into()),
-        };
+        let Some(tags) = tags(cx, &self.name).await? else { return Ok(None) };
         let fields = Fields::from([(
             "retention",
             days.map_or_else(|| json!("never expires"), |days| json!(duration_text(days * DAY))),
         )]);
-        Ok(Some(Observed { arn, fields, tags: Some(tags), settled: true }))
+        // Lambda creates a missing group by itself, without tags: that one has the owner of its function.
+        let function = self.name.strip_prefix(OF_FUNCTIONS).filter(|_| !tags.contains_key(PIPELINE_TAG));
+        let parent_tags = match function {
+            Some(function) => function::tags(cx, function).await?,
+            None => None,
+        };
+        Ok(Some(Observed { arn, fields, tags: Some(tags), parent_tags, settled: true }))
     }
 
     async fn create(&self, cx: &Cx, tags: &Tags) -> anyhow::Result<()> {
@@ -94,7 +102,7 @@ impl Resource for LogGroup {
             .create_log_group()
             .log_group_name(&self.name)
             .set_tags(Some(tags.clone().into_iter().collect()));
-        match aws(call.send().await) {
+        match answered(call.send().await) {
             Err(error) if !error.is(&["ResourceAlreadyExistsException"]) => Err(error)?,
             _ => Ok(()),
         }
@@ -102,7 +110,7 @@ impl Resource for LogGroup {
 
     async fn change(&self, cx: &Cx, _seen: &Observed, _changes: &[Change]) -> anyhow::Result<()> {
         let days = i32::try_from(self.retention.0 / DAY)?;
-        aws(cx.aws.logs.put_retention_policy().log_group_name(&self.name).retention_in_days(days).send().await)?;
+        answered(cx.aws.logs.put_retention_policy().log_group_name(&self.name).retention_in_days(days).send().await)?;
         Ok(())
     }
 
@@ -110,10 +118,10 @@ impl Resource for LogGroup {
         let arn = self.arn(&cx.aws);
         if !set.is_empty() {
             let set = set.clone().into_iter().collect();
-            aws(cx.aws.logs.tag_resource().resource_arn(&arn).set_tags(Some(set)).send().await)?;
+            answered(cx.aws.logs.tag_resource().resource_arn(&arn).set_tags(Some(set)).send().await)?;
         }
         if !remove.is_empty() {
-            aws(cx.aws.logs.untag_resource().resource_arn(&arn).set_tag_keys(Some(remove.to_vec())).send().await)?;
+            answered(cx.aws.logs.untag_resource().resource_arn(&arn).set_tag_keys(Some(remove.to_vec())).send().await)?;
         }
         Ok(())
     }
@@ -123,14 +131,6 @@ impl Resource for LogGroup {
     }
 
     async fn delete(&self, cx: &Cx) -> anyhow::Result<()> {
-        match aws(cx.aws.logs.delete_log_group().log_group_name(&self.name).send().await) {
-            Err(error) if !error.is_missing() => Err(error)?,
-            _ => Ok(()),
-        }
-    }
-
-    async fn contents(&self, cx: &Cx) -> anyhow::Result<Option<String>> {
-        let bytes = self.description(cx).await?.and_then(|group| group.stored_bytes).unwrap_or(0);
-        Ok(Some(format!("its logs ({} as far as CloudWatch has counted)", HumanBytes(bytes.unsigned_abs()))))
+        delete(cx, &self.name).await
     }
 }

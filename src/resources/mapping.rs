@@ -1,6 +1,6 @@
 //! Event source mappings: what connects a stream to a function.
 
-mod handover;
+mod resume;
 mod source;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,13 +14,13 @@ use aws_sdk_lambda::types::{
 };
 use serde_json::{Value, json};
 
-use handover::Place;
-pub(crate) use handover::record_ages;
+use resume::Position;
+pub(crate) use resume::record_ages;
 pub(crate) use source::MappingSource;
 
 use super::context::Cx;
 use super::resource::{Actions, Observed, Resource};
-use crate::aws::{Aws, AwsError, Look, Tags, Wait, aws, in_use, propagation, wait};
+use crate::aws::{AwsError, Clients, Look, Tags, Wait, all, answered, existing, wait};
 use crate::plan::{Change, Fields};
 use crate::spec::{Pattern, Seconds, StartingPosition, duration_text};
 
@@ -38,11 +38,11 @@ pub(super) const ACTIONS: Actions = Actions {
 pub(crate) struct Mapping {
     pub(crate) function: String,
     pub(crate) source: MappingSource,
-    /// The source's ARN, once somebody has looked.
+    /// The source's ARN; `None` until it has been looked up.
     pub(crate) source_arn: Arc<Mutex<Option<String>>>,
     pub(crate) batch_size: i64,
     pub(crate) batch_window: Seconds,
-    /// What the spec says; chosen at creation when it says nothing.
+    /// As in the spec; when absent, it is chosen at creation.
     pub(crate) starting_position: Option<StartingPosition>,
     pub(crate) parallelization_factor: i64,
     pub(crate) bisect_on_error: bool,
@@ -52,23 +52,23 @@ pub(crate) struct Mapping {
     pub(crate) max_record_age: Option<Seconds>,
     /// ARN of a queue or topic.
     pub(crate) on_failure: Option<String>,
-    /// Patterns of which one must match; none lets every record through.
+    /// A record is processed when one of the patterns matches; without patterns every record is.
     pub(crate) filter: Vec<Pattern>,
     pub(crate) tumbling_window: Seconds,
     pub(crate) enabled: bool,
-    /// True while it is created beside the mapping of an earlier stream of the same table, which reads that to its end.
+    /// True when it is created while the mapping of the table's earlier stream stays, to read that stream to its end.
     pub(crate) beside_earlier_stream: Arc<AtomicBool>,
-    /// True when this run also makes the stream, so that its beginning is the right place to start.
+    /// True when this run also creates the stream: then reading starts at TRIM_HORIZON.
     pub(crate) source_is_new: Arc<AtomicBool>,
 }
 
 impl Mapping {
-    /// The function's mapping: the one from our source, else one from another source, which is then to be replaced.
+    /// The function's mapping: the one from the source that the spec names, else one from another source, which is then replaced.
     async fn find(&self, cx: &Cx) -> Result<Option<EventSourceMappingConfiguration>, AwsError> {
-        Ok(self.ours(mappings_of(cx, &self.function).await?))
+        Ok(self.choose(mappings_of(cx, &self.function).await?))
     }
 
-    fn ours(&self, all: Vec<EventSourceMappingConfiguration>) -> Option<EventSourceMappingConfiguration> {
+    fn choose(&self, all: Vec<EventSourceMappingConfiguration>) -> Option<EventSourceMappingConfiguration> {
         let arn = self.source_arn();
         let now = all.iter().position(|mapping| arn.is_some() && mapping.event_source_arn == arn);
         let ever = || {
@@ -77,11 +77,11 @@ impl Mapping {
         if now.is_none() && self.beside_earlier_stream.load(Ordering::Relaxed) {
             return None;
         }
-        let ours = now.or_else(ever).unwrap_or(0);
-        all.into_iter().nth(ours)
+        let chosen = now.or_else(ever).unwrap_or(0);
+        all.into_iter().nth(chosen)
     }
 
-    /// Those of earlier streams of the table that can hold nothing any more.
+    /// The UUIDs of mappings of earlier streams of the table whose changes have all expired.
     fn expired(&self, all: &[EventSourceMappingConfiguration]) -> Vec<String> {
         let Some(now) = self.source_arn().filter(|arn| self.source.expired_before(arn)) else { return Vec::new() };
         let earlier = |mapping: &&EventSourceMappingConfiguration| {
@@ -113,7 +113,8 @@ impl Mapping {
         EventSourceMappingMetricsConfig::builder().metrics(EventSourceMappingMetric::EventCount).build()
     }
 
-    /// A mapping that goes on from a moment is what the spec wants, wherever it once wanted to start.
+    /// The starting position to compare with the spec's. A mapping that replaced another one starts AT_TIMESTAMP, where the
+    /// other ended: that counts as the position that the spec gives.
     fn position_seen(&self, has: Option<&EventSourcePosition>) -> Value {
         match has {
             Some(EventSourcePosition::AtTimestamp) => {
@@ -123,7 +124,7 @@ impl Mapping {
         }
     }
 
-    /// True when the spec asks for another start than the mapping was made with: then that is wanted, and no going on.
+    /// True when the spec's starting position is not the mapping's: then the new mapping starts there, and does not resume.
     fn starts_elsewhere(&self, has: Option<&str>) -> bool {
         let wants = self.starting_position.map(|position| position_text(&event_source_position(position)));
         wants.is_some_and(|wants| wants.as_str() != has)
@@ -136,25 +137,14 @@ impl Mapping {
 
 /// All mappings of a function; none when there is no such function.
 pub(super) async fn mappings_of(cx: &Cx, function: &str) -> Result<Vec<EventSourceMappingConfiguration>, AwsError> {
-    let mut pages = cx.aws.lambda.list_event_source_mappings().function_name(function).into_paginator().items().send();
-    let mut all = Vec::new();
-    while let Some(mapping) = pages.next().await {
-        match aws(mapping) {
-            Ok(mapping) => all.push(mapping),
-            Err(error) if error.is_missing() => return Ok(Vec::new()),
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(all)
+    let call = cx.aws.lambda.list_event_source_mappings().function_name(function);
+    Ok(existing(all(call.into_paginator().items().send()).await)?.unwrap_or_default())
 }
 
 /// Deletes one mapping and waits until it is gone.
-pub(super) async fn delete_mapping(cx: &Cx, uuid: &str) -> anyhow::Result<()> {
+async fn delete_mapping(cx: &Cx, uuid: &str) -> anyhow::Result<()> {
     let call = cx.aws.lambda.delete_event_source_mapping().uuid(uuid);
-    match in_use(async || aws(call.clone().send().await), cx.noting()).await {
-        Err(error) if !error.is_missing() => Err(error)?,
-        _ => {}
-    }
+    existing(cx.retry_while_busy(|| call.clone().send()).await)?;
     let what = format!("event source mapping ({uuid})");
     let pending = ["Deleting", "Enabled", "Disabled", "Disabling"];
     let gone = Wait { what: &what, pending: &pending, target: &["gone"], limit: LIMIT };
@@ -162,11 +152,9 @@ pub(super) async fn delete_mapping(cx: &Cx, uuid: &str) -> anyhow::Result<()> {
 }
 
 async fn state(cx: &Cx, uuid: &str) -> anyhow::Result<Look> {
-    match aws(cx.aws.lambda.get_event_source_mapping().uuid(uuid).send().await) {
-        Ok(mapping) => Ok(Look::State(mapping.state.context("GetEventSourceMapping answered without a State")?)),
-        Err(error) if error.is_missing() => Ok(Look::Gone),
-        Err(error) => Err(error.into()),
-    }
+    let mapping = existing(answered(cx.aws.lambda.get_event_source_mapping().uuid(uuid).send().await))?;
+    let Some(mapping) = mapping else { return Ok(Look::Gone) };
+    Ok(Look::State(mapping.state.context("GetEventSourceMapping answered without a State")?))
 }
 
 impl Resource for Mapping {
@@ -175,7 +163,7 @@ impl Resource for Mapping {
         &self.function
     }
 
-    fn arn(&self, _aws: &Aws) -> String {
+    fn arn(&self, _aws: &Clients) -> String {
         String::new()
     }
 
@@ -195,7 +183,7 @@ impl Resource for Mapping {
             ("enabled", json!(self.enabled)),
             ("mappings_of_expired_streams", json!(0)),
         ]);
-        // A source that is not there yet is nothing to compare with.
+        // A source that does not exist yet has no ARN to compare with.
         if let Some(source) = self.source_arn() {
             fields.insert("source", json!(source));
         }
@@ -208,7 +196,7 @@ impl Resource for Mapping {
     fn replacing(&self, field: &str) -> Option<&'static str> {
         // Both can be set only when the mapping is made.
         matches!(field, "source" | "starting_position")
-            .then_some("the mapping's place in the stream: records are skipped or read again")
+            .then_some("the mapping's position in the stream: records are skipped or read again")
     }
 
     fn continuity(&self, seen: &Observed) -> Option<&'static str> {
@@ -218,7 +206,7 @@ impl Resource for Mapping {
         }
         if self.source.is_same_stream(old) {
             return Some(
-                "goes on some minutes before the last record that was processed: what came since is read again",
+                "resumes some minutes before the last record that was processed: the records since then are read again",
             );
         }
         (!self.source.has_timestamps() && self.source.is(old)).then_some(
@@ -226,7 +214,7 @@ impl Resource for Mapping {
         )
     }
 
-    /// Looks each time: the table may have got a new stream since the plan was made.
+    /// Looks the source up again: the table may have a new stream since the plan was made.
     async fn prepare(&self, cx: &Cx) -> anyhow::Result<()> {
         let arn = self.source.arn(cx).await?;
         *self.source_arn.lock().unwrap_or_else(PoisonError::into_inner) = arn;
@@ -236,11 +224,11 @@ impl Resource for Mapping {
     async fn read(&self, cx: &Cx) -> anyhow::Result<Option<Observed>> {
         let all = mappings_of(cx, &self.function).await?;
         if !all.is_empty() {
-            // Of several mappings the one from the source as it is now counts.
+            // Of several mappings the one whose source is the current stream counts.
             self.prepare(cx).await?;
         }
         let expired = self.expired(&all).len();
-        let Some(mapping) = self.ours(all) else { return Ok(None) };
+        let Some(mapping) = self.choose(all) else { return Ok(None) };
         let state = mapping.state.as_deref().unwrap_or_default();
         let uuid = mapping.uuid.context("a mapping without a UUID")?;
         if state == "Deleting" {
@@ -281,7 +269,13 @@ impl Resource for Mapping {
         let arn = mapping
             .event_source_mapping_arn
             .unwrap_or_else(|| cx.aws.arn("lambda", &format!("event-source-mapping:{uuid}")));
-        Ok(Some(Observed { arn, fields, tags: None, settled: matches!(state, "Enabled" | "Disabled") }))
+        Ok(Some(Observed {
+            arn,
+            fields,
+            tags: None,
+            parent_tags: None,
+            settled: matches!(state, "Enabled" | "Disabled"),
+        }))
     }
 
     async fn create(&self, cx: &Cx, _tags: &Tags) -> anyhow::Result<()> {
@@ -310,17 +304,17 @@ impl Resource for Mapping {
         if self.on_failure.is_some() {
             call = call.destination_config(self.destinations());
         }
-        let known = if self.source.has_timestamps() && !self.source_is_new.load(Ordering::Relaxed) {
-            handover::noted(cx, &self.function).await?
+        let saved = if self.source.has_timestamps() && !self.source_is_new.load(Ordering::Relaxed) {
+            resume::saved(cx, &self.function).await?
         } else {
             None
         };
         // Polling starts up to minutes after this call: with LATEST, what is put in between would never be seen.
         call = match self.starting_position {
-            _ if let Some(Place::At(at)) = known => call
+            _ if let Some(Position::At(at)) = saved => call
                 .starting_position(EventSourcePosition::AtTimestamp)
                 .starting_position_timestamp(aws_smithy_types::DateTime::from(at)),
-            _ if known == Some(Place::Start) => call.starting_position(EventSourcePosition::TrimHorizon),
+            _ if saved == Some(Position::Start) => call.starting_position(EventSourcePosition::TrimHorizon),
             Some(position) => call.starting_position(event_source_position(position)),
             // A table's stream keeps a day and can't be read from a point in time: all of it is better than a gap.
             None if !self.source.has_timestamps() || self.source_is_new.load(Ordering::Relaxed) => {
@@ -330,15 +324,14 @@ impl Resource for Mapping {
                 .starting_position(EventSourcePosition::AtTimestamp)
                 .starting_position_timestamp(aws_smithy_types::DateTime::from(SystemTime::now())),
         };
-        let create = async || in_use(async || aws(call.clone().send().await), |_| {}).await;
-        match propagation(create, cx.noting()).await {
+        match cx.retry_until_propagated(|| call.clone().send()).await {
             Err(error) if !(error.is(&["ResourceConflictException"]) && error.message.contains("already exists")) => {
                 return Err(error.into());
             }
             _ => {}
         }
-        if known.is_some() {
-            handover::done(cx, &self.function).await?;
+        if saved.is_some() {
+            resume::clear(cx, &self.function).await?;
         }
         Ok(())
     }
@@ -367,8 +360,7 @@ impl Resource for Mapping {
             .function_response_types(FunctionResponseType::ReportBatchItemFailures)
             .metrics_config(Self::metrics())
             .enabled(self.enabled);
-        let update = async || in_use(async || aws(call.clone().send().await), |_| {}).await;
-        propagation(update, cx.noting()).await?;
+        cx.retry_until_propagated(|| call.clone().send()).await?;
         Ok(())
     }
 
@@ -385,7 +377,8 @@ impl Resource for Mapping {
         wait(&enabled, async || state(cx, &uuid).await, cx.noting()).await
     }
 
-    /// Stops the old mapping and notes where it was; or leaves it to read an older stream of the table to its end.
+    /// Disables the old mapping and saves its position in a tag of the function; the mapping of an earlier stream of the
+    /// table stays instead, to read that stream to its end.
     async fn prepare_replacement(&self, cx: &Cx) -> anyhow::Result<()> {
         self.prepare(cx).await?;
         let Some(old) = self.find(cx).await? else { return Ok(()) };
@@ -403,26 +396,31 @@ impl Resource for Mapping {
         }
         cx.note("stopping the old mapping");
         let call = cx.aws.lambda.update_event_source_mapping().uuid(uuid).enabled(false);
-        in_use(async || aws(call.clone().send().await), cx.noting()).await?;
+        cx.retry_while_busy(|| call.clone().send()).await?;
         let what = format!("event source mapping ({uuid})");
         let pending = ["Creating", "Enabling", "Updating", "Enabled", "Disabling"];
         let stopped = Wait { what: &what, pending: &pending, target: &["Disabled"], limit: LIMIT };
         wait(&stopped, async || state(cx, uuid).await, cx.noting()).await?;
-        let place = handover::place(cx, &self.function, &old).await?;
-        handover::note(cx, &self.function, place).await?;
-        cx.note(&format!("reading goes on from {}", place.text()));
+        let position = resume::position_after(cx, &self.function, &old).await?;
+        resume::save(cx, &self.function, position).await?;
+        cx.note(&format!("the new mapping resumes from {}", position.text()));
         delete_mapping(cx, uuid).await
     }
 
     async fn delete(&self, cx: &Cx) -> anyhow::Result<()> {
-        for mapping in mappings_of(cx, &self.function).await? {
-            delete_mapping(cx, &mapping.uuid.context("a mapping without a UUID")?).await?;
-        }
-        Ok(())
+        delete(cx, &self.function).await
     }
 }
 
-/// Patterns in one order, whatever order they were given in: one of them must match.
+/// Deletes all mappings of the function.
+pub(super) async fn delete(cx: &Cx, function: &str) -> anyhow::Result<()> {
+    for mapping in mappings_of(cx, function).await? {
+        delete_mapping(cx, &mapping.uuid.context("a mapping without a UUID")?).await?;
+    }
+    Ok(())
+}
+
+/// Patterns have no order of their own: one of them must match.
 fn sorted(mut patterns: Vec<Value>) -> Value {
     patterns.sort_by_key(Value::to_string);
     json!(patterns)

@@ -4,12 +4,12 @@ use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use aws_sdk_sqs::types::QueueAttributeName as Attribute;
+use aws_sdk_sqs::types::QueueAttributeName;
 use serde_json::{Value, json};
 
 use super::context::Cx;
 use super::resource::{Actions, Observed, Resource};
-use crate::aws::{Aws, Look, Tags, Wait, aws, canonical, wait};
+use crate::aws::{AwsError, Clients, Look, Tags, Wait, answered, canonical, existing, wait};
 use crate::plan::{Change, Fields};
 use crate::spec::{Seconds, duration_text};
 
@@ -41,11 +41,11 @@ pub(crate) struct Queue {
     pub(crate) retention: Seconds,
     pub(crate) visibility: Seconds,
     pub(crate) redrive: Option<Redrive>,
-    /// ARNs of the topics that may send to it.
+    /// ARNs of the topics that may send messages to it.
     pub(crate) fed_by: Vec<String>,
 }
 
-/// Where messages go that were received too often.
+/// The redrive policy: which queue messages are moved to after `max_receives`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Redrive {
     /// ARN of the dead letter queue.
@@ -54,28 +54,62 @@ pub(crate) struct Redrive {
 }
 
 impl Queue {
-    fn attributes(&self, arn: &str) -> HashMap<Attribute, String> {
+    fn attributes(&self, arn: &str) -> HashMap<QueueAttributeName, String> {
         HashMap::from([
-            (Attribute::MessageRetentionPeriod, self.retention.0.to_string()),
-            (Attribute::VisibilityTimeout, self.visibility.0.to_string()),
-            (Attribute::SqsManagedSseEnabled, "true".to_owned()),
-            // An empty text takes the setting away.
-            (Attribute::RedrivePolicy, self.redrive.as_ref().map_or_else(String::new, Redrive::policy)),
-            (Attribute::Policy, policy(arn, &self.fed_by).map_or_else(String::new, |policy| policy.to_string())),
+            (QueueAttributeName::MessageRetentionPeriod, self.retention.0.to_string()),
+            (QueueAttributeName::VisibilityTimeout, self.visibility.0.to_string()),
+            (QueueAttributeName::SqsManagedSseEnabled, "true".to_owned()),
+            // An empty text clears the attribute.
+            (QueueAttributeName::RedrivePolicy, self.redrive.as_ref().map_or_else(String::new, Redrive::policy)),
+            (
+                QueueAttributeName::Policy,
+                policy(arn, &self.fed_by).map_or_else(String::new, |policy| policy.to_string()),
+            ),
         ])
     }
+}
 
-    async fn url(&self, cx: &Cx) -> anyhow::Result<Option<String>> {
-        match aws(cx.aws.sqs.get_queue_url().queue_name(&self.name).send().await) {
-            Ok(answer) => Ok(answer.queue_url),
-            Err(error) if error.is_missing() => Ok(None),
-            Err(error) => Err(error.into()),
-        }
-    }
+async fn url(cx: &Cx, name: &str) -> Result<Option<String>, AwsError> {
+    let answer = existing(answered(cx.aws.sqs.get_queue_url().queue_name(name).send().await))?;
+    Ok(answer.and_then(|answer| answer.queue_url))
+}
 
-    async fn look(&self, cx: &Cx) -> anyhow::Result<Look> {
-        Ok(self.url(cx).await?.map_or(Look::Gone, |_| Look::State("there".to_owned())))
-    }
+async fn look(cx: &Cx, name: &str) -> anyhow::Result<Look> {
+    Ok(url(cx, name).await?.map_or(Look::Gone, |_| Look::State("there".to_owned())))
+}
+
+pub(super) fn arn(aws: &Clients, name: &str) -> String {
+    aws.arn("sqs", name)
+}
+
+/// The tags; `None` when there is no such queue.
+pub(super) async fn tags(cx: &Cx, name: &str) -> Result<Option<Tags>, AwsError> {
+    let call = cx.aws.sqs.list_queue_tags().queue_url(cx.aws.queue_url(name));
+    let answer = existing(answered(call.send().await))?;
+    Ok(answer.map(|answer| answer.tags.unwrap_or_default().into_iter().collect()))
+}
+
+pub(super) async fn delete(cx: &Cx, name: &str) -> anyhow::Result<()> {
+    existing(answered(cx.aws.sqs.delete_queue().queue_url(cx.aws.queue_url(name)).send().await))?;
+    let what = format!("SQS queue ({name})");
+    let gone = Wait { what: &what, pending: &["there"], target: &["gone"], limit: LIMIT };
+    wait(&gone, async || look(cx, name).await, cx.noting()).await
+}
+
+/// How many messages are in the queue.
+pub(super) async fn contents(cx: &Cx, name: &str) -> Result<Option<String>, AwsError> {
+    // Visible, received and not deleted yet, and delayed.
+    let counts = [
+        QueueAttributeName::ApproximateNumberOfMessages,
+        QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
+        QueueAttributeName::ApproximateNumberOfMessagesDelayed,
+    ];
+    let call = cx.aws.sqs.get_queue_attributes().queue_url(cx.aws.queue_url(name));
+    let answer = existing(answered(call.set_attribute_names(Some(counts.to_vec())).send().await))?;
+    let Some(attributes) = answer.map(|answer| answer.attributes.unwrap_or_default()) else { return Ok(None) };
+    let messages: u64 =
+        counts.iter().filter_map(|name| attributes.get(name)).filter_map(|text| text.parse::<u64>().ok()).sum();
+    Ok(Some(format!("its messages (about {messages})")))
 }
 
 impl Resource for Queue {
@@ -83,8 +117,8 @@ impl Resource for Queue {
         &self.name
     }
 
-    fn arn(&self, aws: &Aws) -> String {
-        aws.arn("sqs", &self.name)
+    fn arn(&self, aws: &Clients) -> String {
+        arn(aws, &self.name)
     }
 
     fn desired(&self) -> Fields {
@@ -100,36 +134,45 @@ impl Resource for Queue {
     }
 
     async fn read(&self, cx: &Cx) -> anyhow::Result<Option<Observed>> {
-        let Some(url) = self.url(cx).await? else { return Ok(None) };
+        let Some(url) = url(cx, &self.name).await? else { return Ok(None) };
         let (attributes, tags) = tokio::join!(
             async {
-                aws(cx.aws.sqs.get_queue_attributes().queue_url(&url).attribute_names(Attribute::All).send().await)
+                answered(
+                    cx.aws
+                        .sqs
+                        .get_queue_attributes()
+                        .queue_url(&url)
+                        .attribute_names(QueueAttributeName::All)
+                        .send()
+                        .await,
+                )
             },
-            async { aws(cx.aws.sqs.list_queue_tags().queue_url(&url).send().await) },
+            tags(cx, &self.name),
         );
         // GetQueueUrl may still answer for a queue that is being deleted.
-        let (attributes, tags) = match (attributes, tags) {
-            (Err(error), _) | (_, Err(error)) if error.is_missing() => return Ok(None),
-            (attributes, tags) => (attributes?.attributes.unwrap_or_default(), tags?.tags.unwrap_or_default()),
+        let (Some(attributes), Some(tags)) = (existing(attributes)?, tags?) else { return Ok(None) };
+        let attributes = attributes.attributes.unwrap_or_default();
+        let seconds =
+            |name: &QueueAttributeName| attributes.get(name).and_then(|text| text.parse().ok()).unwrap_or_default();
+        let encryption = match (
+            attributes.get(&QueueAttributeName::KmsMasterKeyId),
+            attributes.get(&QueueAttributeName::SqsManagedSseEnabled),
+        ) {
+            (Some(key), _) if !key.is_empty() => key.as_str(),
+            (_, Some(managed)) if managed == "true" => "sqs-managed",
+            _ => "none",
         };
-        let seconds = |name: &Attribute| attributes.get(name).and_then(|text| text.parse().ok()).unwrap_or_default();
-        let encryption =
-            match (attributes.get(&Attribute::KmsMasterKeyId), attributes.get(&Attribute::SqsManagedSseEnabled)) {
-                (Some(key), _) if !key.is_empty() => key.as_str(),
-                (_, Some(managed)) if managed == "true" => "sqs-managed",
-                _ => "none",
-            };
-        let redrive = json_attribute(attributes.get(&Attribute::RedrivePolicy))?;
-        let fed_by = fed_by(&json_attribute(attributes.get(&Attribute::Policy))?, &self.arn(&cx.aws));
+        let redrive = json_attribute(attributes.get(&QueueAttributeName::RedrivePolicy))?;
+        let fed_by = fed_by(&json_attribute(attributes.get(&QueueAttributeName::Policy))?, &self.arn(&cx.aws));
         let fields = Fields::from([
-            ("retention", json!(duration_text(seconds(&Attribute::MessageRetentionPeriod)))),
-            ("visibility", json!(duration_text(seconds(&Attribute::VisibilityTimeout)))),
+            ("retention", json!(duration_text(seconds(&QueueAttributeName::MessageRetentionPeriod)))),
+            ("visibility", json!(duration_text(seconds(&QueueAttributeName::VisibilityTimeout)))),
             ("encryption", json!(encryption)),
             ("dead_letters", redrive["deadLetterTargetArn"].clone()),
             ("max_receives", number(&redrive["maxReceiveCount"])),
             ("fed_by", fed_by),
         ]);
-        Ok(Some(Observed { arn: self.arn(&cx.aws), fields, tags: Some(tags.into_iter().collect()), settled: true }))
+        Ok(Some(Observed { arn: self.arn(&cx.aws), fields, tags: Some(tags), parent_tags: None, settled: true }))
     }
 
     async fn create(&self, cx: &Cx, tags: &Tags) -> anyhow::Result<()> {
@@ -139,36 +182,36 @@ impl Resource for Queue {
         let call = call.set_tags(Some(tags.clone().into_iter().collect()));
         let started = tokio::time::Instant::now();
         loop {
-            match aws(call.clone().send().await) {
+            match answered(call.clone().send().await) {
                 Err(error) if error.is(&["QueueDeletedRecently"]) && started.elapsed() < NAME_BLOCKED => {
                     let left = NAME_BLOCKED.saturating_sub(started.elapsed()).as_secs();
                     cx.note(&format!("SQS keeps the name of a deleted queue for 60 s; trying for {left} s more"));
                     tokio::time::sleep(Duration::from_secs(1)).await;
                 }
-                // There already, with other settings: these are changed next.
+                // The queue exists with other attributes: `change` sets them next.
                 Err(error) if !error.is(&["QueueNameExists", "QueueAlreadyExists"]) => Err(error)?,
                 _ => break,
             }
         }
         let what = format!("SQS queue ({})", self.name);
         let there = Wait { what: &what, pending: &["gone"], target: &["there"], limit: LIMIT };
-        wait(&there, async || self.look(cx).await, cx.noting()).await
+        wait(&there, async || look(cx, &self.name).await, cx.noting()).await
     }
 
     async fn change(&self, cx: &Cx, _seen: &Observed, changes: &[Change]) -> anyhow::Result<()> {
         let mut wanted = self.attributes(&self.arn(&cx.aws));
         wanted.retain(|name, _| {
             let fields: &[&str] = match name {
-                Attribute::MessageRetentionPeriod => &["retention"],
-                Attribute::VisibilityTimeout => &["visibility"],
-                Attribute::RedrivePolicy => &["dead_letters", "max_receives"],
-                Attribute::Policy => &["fed_by"],
+                QueueAttributeName::MessageRetentionPeriod => &["retention"],
+                QueueAttributeName::VisibilityTimeout => &["visibility"],
+                QueueAttributeName::RedrivePolicy => &["dead_letters", "max_receives"],
+                QueueAttributeName::Policy => &["fed_by"],
                 _ => &["encryption"],
             };
             changes.iter().any(|change| fields.contains(&change.field.as_str()))
         });
         let url = cx.aws.queue_url(&self.name);
-        aws(cx.aws.sqs.set_queue_attributes().queue_url(url).set_attributes(Some(wanted)).send().await)?;
+        answered(cx.aws.sqs.set_queue_attributes().queue_url(url).set_attributes(Some(wanted)).send().await)?;
         Ok(())
     }
 
@@ -176,10 +219,10 @@ impl Resource for Queue {
         let url = cx.aws.queue_url(&self.name);
         if !set.is_empty() {
             let set = set.clone().into_iter().collect();
-            aws(cx.aws.sqs.tag_queue().queue_url(&url).set_tags(Some(set)).send().await)?;
+            answered(cx.aws.sqs.tag_queue().queue_url(&url).set_tags(Some(set)).send().await)?;
         }
         if !remove.is_empty() {
-            aws(cx.aws.sqs.untag_queue().queue_url(&url).set_tag_keys(Some(remove.to_vec())).send().await)?;
+            answered(cx.aws.sqs.untag_queue().queue_url(&url).set_tag_keys(Some(remove.to_vec())).send().await)?;
         }
         Ok(())
     }
@@ -189,30 +232,7 @@ impl Resource for Queue {
     }
 
     async fn delete(&self, cx: &Cx) -> anyhow::Result<()> {
-        match aws(cx.aws.sqs.delete_queue().queue_url(cx.aws.queue_url(&self.name)).send().await) {
-            Err(error) if !error.is_missing() => Err(error)?,
-            _ => {}
-        }
-        let what = format!("SQS queue ({})", self.name);
-        let gone = Wait { what: &what, pending: &["there"], target: &["gone"], limit: LIMIT };
-        wait(&gone, async || self.look(cx).await, cx.noting()).await
-    }
-
-    async fn contents(&self, cx: &Cx) -> anyhow::Result<Option<String>> {
-        // Waiting, in somebody's hands, and not due yet.
-        let counts = [
-            Attribute::ApproximateNumberOfMessages,
-            Attribute::ApproximateNumberOfMessagesNotVisible,
-            Attribute::ApproximateNumberOfMessagesDelayed,
-        ];
-        let call = cx.aws.sqs.get_queue_attributes().queue_url(cx.aws.queue_url(&self.name));
-        let attributes = match aws(call.set_attribute_names(Some(counts.to_vec())).send().await) {
-            Err(error) if error.is_missing() => return Ok(None),
-            answer => answer?.attributes.unwrap_or_default(),
-        };
-        let messages: u64 =
-            counts.iter().filter_map(|name| attributes.get(name)).filter_map(|text| text.parse::<u64>().ok()).sum();
-        Ok(Some(format!("its messages (about {messages})")))
+        delete(cx, &self.name).await
     }
 }
 
@@ -222,7 +242,7 @@ impl Redrive {
     }
 }
 
-/// Lets the topics send, and nobody else but this account; `None` when there are none.
+/// The queue policy, which allows these topics to send; `None` without topics.
 fn policy(arn: &str, topics: &[String]) -> Option<Value> {
     (!topics.is_empty()).then(|| {
         canonical(&json!({
@@ -247,12 +267,12 @@ fn json_attribute(text: Option<&String>) -> anyhow::Result<Value> {
     }
 }
 
-/// SQS gives a number back as it was given: as a number or as text.
+/// SQS gives `maxReceiveCount` back as it was set: as a number or as text.
 fn number(value: &Value) -> Value {
     value.as_str().and_then(|text| text.parse::<i64>().ok()).map_or_else(|| value.clone(), Value::from)
 }
 
-/// The topics that the policy lets in, if it does that and nothing else; otherwise the policy itself, as drift.
+/// The topics that the policy allows to send, if it allows nothing else; otherwise the policy itself, which shows as drift.
 fn fed_by(has: &Value, arn: &str) -> Value {
     if has.is_null() {
         return json!([]);

@@ -1,7 +1,7 @@
-//! The contract of a resource: what each AWS noun can do, and what is seen of it.
+//! The trait that each AWS noun implements, and a resource as it was observed.
 
 use super::context::Cx;
-use crate::aws::{Aws, Owner, Tags};
+use crate::aws::{Clients, Owner, Tags};
 use crate::plan::{Change, Fields};
 
 /// A resource as AWS has it.
@@ -9,35 +9,40 @@ use crate::plan::{Change, Fields};
 pub(crate) struct Observed {
     pub(crate) arn: String,
     pub(crate) fields: Fields,
-    /// `None` where the resource has no tags of its own and belongs to whom its parent belongs.
+    /// `None` for a kind that has no tags: it has the owner of its parent.
     pub(crate) tags: Option<Tags>,
+    /// The tags of its parent, for a resource that may have been made without tags.
+    pub(crate) parent_tags: Option<Tags>,
     /// False while an earlier change is still being made.
     pub(crate) settled: bool,
 }
 
+impl Observed {
+    /// True when the tags say that the resource is the owner's.
+    pub(crate) fn is_owned_by(&self, owner: &Owner) -> bool {
+        self.tags.as_ref().is_none_or(|tags| owner.owns_with_parent(tags, self.parent_tags.as_ref()))
+    }
+}
+
 /// A resource of the spec.
 ///
-/// `read` and `create` tolerate races: what is gone is `None`, what is there already is fine.
+/// `read` gives `None` for a resource that does not exist; `create` succeeds when it exists already.
 pub(crate) trait Resource {
     /// The name in AWS.
     fn name(&self) -> &str;
-    /// The ARN, which follows from the name.
-    fn arn(&self, aws: &Aws) -> String;
-    /// What the spec wants.
+    /// The ARN; empty where AWS makes one up.
+    fn arn(&self, aws: &Clients) -> String;
+    /// The fields as the spec wants them.
     fn desired(&self) -> Fields;
-    /// Why a change of this field needs a new resource, and what is lost with the old one.
+    /// What a change of this field loses, when the field can't be changed in place; `None` when it can.
     fn replacing(&self, _field: &str) -> Option<&'static str> {
         None
     }
-    /// Says how a replacement continues where this one ended, if it can: then nothing is lost with the old one.
+    /// How the replacement continues where this resource ended; `None` when it can't, and something is lost.
     fn continuity(&self, _seen: &Observed) -> Option<&'static str> {
         None
     }
-    /// True when the tags say that the resource is the owner's.
-    fn belongs(&self, owner: &Owner, tags: &Tags) -> bool {
-        owner.owns(tags)
-    }
-    /// Gets what `desired` needs to be complete, when the resource exists already.
+    /// Looks up or builds what `desired` needs to be complete.
     async fn prepare(&self, _cx: &Cx) -> anyhow::Result<()> {
         Ok(())
     }
@@ -54,10 +59,6 @@ pub(crate) trait Resource {
     async fn prepare_replacement(&self, cx: &Cx) -> anyhow::Result<()> {
         self.delete(cx).await
     }
-    /// What is lost with the resource, and how much, as one cheap call tells; `None` when it holds nothing.
-    async fn contents(&self, _cx: &Cx) -> anyhow::Result<Option<String>> {
-        Ok(None)
-    }
 }
 
 /// What streamkit's caller must be allowed to do with one kind of resource.
@@ -67,6 +68,6 @@ pub(crate) trait Resource {
 pub(crate) struct Actions {
     /// On the pipeline's own resources.
     pub(crate) own: &'static [&'static str],
-    /// Without a resource to name: lists, limits, and what AWS does not bind to one.
+    /// On `*`: lists, limits, and actions that AWS does not restrict to a resource.
     pub(crate) account: &'static [&'static str],
 }

@@ -1,4 +1,4 @@
-//! The IAM role of a function, with one inline policy that follows from the graph.
+//! The IAM role of a function, with one inline policy that is derived from the spec.
 
 use anyhow::Context as _;
 use aws_sdk_iam::types::Tag;
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::context::Cx;
 use super::resource::{Actions, Observed, Resource};
-use crate::aws::{Aws, Policy, Tags, assume_role_policy, aws, canonical, in_use};
+use crate::aws::{AwsError, Clients, Policy, Tags, all, answered, assume_role_policy, canonical, existing};
 use crate::plan::{Change, Fields};
 
 /// All roles are under this path, so that an operator's own policy can name them.
@@ -35,21 +35,48 @@ pub(super) const ACTIONS: Actions = Actions {
     account: &["iam:ListRoles"],
 };
 
-/// A role that Lambda takes on.
+/// The execution role of a function.
 #[derive(Debug, Clone)]
 pub(crate) struct Role {
     pub(crate) name: String,
     pub(crate) policy: Policy,
 }
 
-impl Role {
-    async fn inline_policy(&self, cx: &Cx) -> anyhow::Result<Value> {
-        match aws(cx.aws.iam.get_role_policy().role_name(&self.name).policy_name(POLICY).send().await) {
-            Ok(answer) => document(&answer.policy_document),
-            Err(error) if error.is_missing() => Ok(Value::Null),
-            Err(error) => Err(error.into()),
-        }
+/// The inline policy that streamkit writes; null when there is none.
+async fn inline_policy(cx: &Cx, name: &str) -> anyhow::Result<Value> {
+    let answer = existing(answered(cx.aws.iam.get_role_policy().role_name(name).policy_name(POLICY).send().await))?;
+    answer.map_or(Ok(Value::Null), |answer| document(&answer.policy_document))
+}
+
+async fn get(cx: &Cx, name: &str) -> Result<Option<aws_sdk_iam::types::Role>, AwsError> {
+    let answer = existing(answered(cx.aws.iam.get_role().role_name(name).send().await))?;
+    Ok(answer.and_then(|answer| answer.role))
+}
+
+fn tags_of(role: &aws_sdk_iam::types::Role) -> Tags {
+    role.tags().iter().map(|tag| (tag.key.clone(), tag.value.clone())).collect()
+}
+
+/// The tags; `None` when there is no such role.
+pub(super) async fn tags(cx: &Cx, name: &str) -> Result<Option<Tags>, AwsError> {
+    Ok(get(cx, name).await?.as_ref().map(tags_of))
+}
+
+/// Deletes the role, its inline policies, and its attachments of managed ones.
+pub(super) async fn delete(cx: &Cx, name: &str) -> anyhow::Result<()> {
+    let iam = &cx.aws.iam;
+    let inline = existing(all(iam.list_role_policies().role_name(name).into_paginator().items().send()).await)?;
+    let Some(inline) = inline else { return Ok(()) };
+    for policy in inline {
+        existing(answered(iam.delete_role_policy().role_name(name).policy_name(policy).send().await))?;
     }
+    for policy in all(iam.list_attached_role_policies().role_name(name).into_paginator().items().send()).await? {
+        let arn = policy.policy_arn.context("an attached policy without an ARN")?;
+        existing(answered(iam.detach_role_policy().role_name(name).policy_arn(arn).send().await))?;
+    }
+    let call = iam.delete_role().role_name(name);
+    existing(cx.retry_while_busy(|| call.clone().send()).await)?;
+    Ok(())
 }
 
 impl Resource for Role {
@@ -57,8 +84,8 @@ impl Resource for Role {
         &self.name
     }
 
-    fn arn(&self, aws: &Aws) -> String {
-        role_arn(aws, &self.name)
+    fn arn(&self, aws: &Clients) -> String {
+        arn(aws, &self.name)
     }
 
     fn desired(&self) -> Fields {
@@ -66,20 +93,13 @@ impl Resource for Role {
     }
 
     async fn read(&self, cx: &Cx) -> anyhow::Result<Option<Observed>> {
-        let (role, policy) = tokio::join!(
-            async { aws(cx.aws.iam.get_role().role_name(&self.name).send().await) },
-            self.inline_policy(cx)
-        );
-        let role = match role {
-            Ok(answer) => answer.role.context("GetRole answered without a Role")?,
-            Err(error) if error.is_missing() => return Ok(None),
-            Err(error) => return Err(error.into()),
-        };
+        let (role, policy) = tokio::join!(get(cx, &self.name), inline_policy(cx, &self.name));
+        let Some(role) = role? else { return Ok(None) };
+        let tags = tags_of(&role);
         let trust = role.assume_role_policy_document.as_deref().map_or(Ok(Value::Null), document)?;
         let fields = Fields::from([("trust", trust), ("policy", policy?)]);
-        let tags = role.tags.unwrap_or_default().into_iter().map(|tag| (tag.key, tag.value)).collect();
         // The ARN is computed: right after creation IAM may show an `AROA…` id in its place.
-        Ok(Some(Observed { arn: self.arn(&cx.aws), fields, tags: Some(tags), settled: true }))
+        Ok(Some(Observed { arn: self.arn(&cx.aws), fields, tags: Some(tags), parent_tags: None, settled: true }))
     }
 
     async fn create(&self, cx: &Cx, tags: &Tags) -> anyhow::Result<()> {
@@ -94,7 +114,7 @@ impl Resource for Role {
         for (key, value) in tags {
             call = call.tags(Tag::builder().key(key).value(value).build()?);
         }
-        match in_use(async || aws(call.clone().send().await), cx.noting()).await {
+        match cx.retry_while_busy(|| call.clone().send()).await {
             Err(error) if !error.is(&["EntityAlreadyExists"]) => Err(error)?,
             _ => Ok(()),
         }
@@ -105,11 +125,11 @@ impl Resource for Role {
             if change.field == "trust" {
                 let call = cx.aws.iam.update_assume_role_policy().role_name(&self.name);
                 let call = call.policy_document(assume_role_policy().to_string());
-                in_use(async || aws(call.clone().send().await), cx.noting()).await?;
+                cx.retry_while_busy(|| call.clone().send()).await?;
             } else {
                 let call = cx.aws.iam.put_role_policy().role_name(&self.name).policy_name(POLICY);
                 let call = call.policy_document(self.policy.document().to_string());
-                in_use(async || aws(call.clone().send().await), cx.noting()).await?;
+                cx.retry_while_busy(|| call.clone().send()).await?;
             }
         }
         Ok(())
@@ -121,37 +141,21 @@ impl Resource for Role {
             for (key, value) in set {
                 call = call.tags(Tag::builder().key(key).value(value).build()?);
             }
-            aws(call.send().await)?;
+            answered(call.send().await)?;
         }
         if !remove.is_empty() {
-            aws(cx.aws.iam.untag_role().role_name(&self.name).set_tag_keys(Some(remove.to_vec())).send().await)?;
+            answered(cx.aws.iam.untag_role().role_name(&self.name).set_tag_keys(Some(remove.to_vec())).send().await)?;
         }
         Ok(())
     }
 
     async fn ready(&self, _cx: &Cx) -> anyhow::Result<()> {
-        // Nothing says when a role is known everywhere: who uses it tries until it is.
+        // No API tells when a role has propagated: the calls that use it are retried.
         Ok(())
     }
 
     async fn delete(&self, cx: &Cx) -> anyhow::Result<()> {
-        let iam = &cx.aws.iam;
-        let mut inline = iam.list_role_policies().role_name(&self.name).into_paginator().items().send();
-        while let Some(policy) = inline.next().await {
-            let policy = match aws(policy) {
-                Ok(policy) => policy,
-                Err(error) if error.is_missing() => return Ok(()),
-                Err(error) => return Err(error.into()),
-            };
-            gone_or(aws(iam.delete_role_policy().role_name(&self.name).policy_name(policy).send().await))?;
-        }
-        let mut attached = iam.list_attached_role_policies().role_name(&self.name).into_paginator().items().send();
-        while let Some(policy) = attached.next().await {
-            let arn = aws(policy)?.policy_arn.context("an attached policy without an ARN")?;
-            gone_or(aws(iam.detach_role_policy().role_name(&self.name).policy_arn(arn).send().await))?;
-        }
-        let call = iam.delete_role().role_name(&self.name);
-        gone_or(in_use(async || aws(call.clone().send().await), cx.noting()).await)
+        delete(cx, &self.name).await
     }
 }
 
@@ -160,24 +164,20 @@ pub(super) fn function_of<'a>(role: &'a str, region: &str) -> &'a str {
     role.strip_suffix(region).and_then(|name| name.strip_suffix('-')).unwrap_or(role)
 }
 
-/// True for a role of the pipeline in this region: IAM is global, so those of its other regions are found as well.
+/// True for a role of the pipeline in this region: IAM is global, so the search finds those of its other regions as well.
 ///
-/// Roles were once named without the region; whose such a one is follows from the log group that its policy names.
-pub(super) fn is_of_region(role: &str, seen: &Fields, region: &str) -> bool {
-    let logs = format!(":logs:{region}:");
-    function_of(role, region) != role || seen.get("policy").is_some_and(|policy| policy.to_string().contains(&logs))
-}
-
-/// The role's ARN, path included.
-pub(crate) fn role_arn(aws: &Aws, name: &str) -> String {
-    format!("arn:{}:iam::{}:role{PATH}{name}", aws.partition, aws.account)
-}
-
-fn gone_or<T>(answer: Result<T, crate::aws::AwsError>) -> anyhow::Result<()> {
-    match answer {
-        Err(error) if !error.is_missing() => Err(error.into()),
-        _ => Ok(()),
+/// Roles were once named without the region; the region of such a one follows from the log group that its policy names.
+pub(super) async fn is_of_region(cx: &Cx, role: &str) -> anyhow::Result<bool> {
+    let region = &cx.aws.region;
+    if function_of(role, region) != role {
+        return Ok(true);
     }
+    Ok(inline_policy(cx, role).await?.to_string().contains(&format!(":logs:{region}:")))
+}
+
+/// The ARN of a role that streamkit makes, path included.
+pub(super) fn arn(aws: &Clients, name: &str) -> String {
+    aws.global_arn("iam", &format!("role{PATH}{name}"))
 }
 
 /// IAM gives policies as URL-encoded JSON; some emulators as plain JSON. A `%` in plain JSON is not valid in a policy's ARNs.

@@ -3,14 +3,12 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use aws_sdk_kinesis::types::{
-    EncryptionType, ScalingType, StreamDescriptionSummary, StreamMode as Mode, StreamModeDetails,
-};
+use aws_sdk_kinesis::types::{EncryptionType, ScalingType, StreamDescriptionSummary, StreamModeDetails};
 use serde_json::{Value, json};
 
 use super::context::Cx;
 use super::resource::{Actions, Observed, Resource};
-use crate::aws::{Aws, AwsError, Look, Tags, Wait, aws, wait};
+use crate::aws::{AwsError, Clients, Look, Tags, Wait, all_pages, answered, existing, wait};
 use crate::plan::{Change, Fields};
 use crate::spec::{Encryption, Seconds, StreamMode, duration_text};
 
@@ -35,7 +33,7 @@ pub(super) const ACTIONS: Actions = Actions {
         "kinesis:UpdateShardCount",
         "kinesis:UpdateStreamMode",
         "kinesis:DeleteStream",
-        // Consumers that left the spec are looked for on each stream.
+        // The search for orphans lists the consumers of each stream.
         "kinesis:ListStreamConsumers",
     ],
     account: &["kinesis:ListStreams", "kinesis:DescribeLimits"],
@@ -53,28 +51,16 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    async fn summary(&self, cx: &Cx) -> Result<Option<StreamDescriptionSummary>, AwsError> {
-        match aws(cx.aws.kinesis.describe_stream_summary().stream_name(&self.name).send().await) {
-            Ok(answer) => Ok(answer.stream_description_summary),
-            Err(error) if error.is_missing() => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    async fn look(&self, cx: &Cx) -> anyhow::Result<Look> {
-        Ok(self.summary(cx).await?.map_or(Look::Gone, |summary| Look::State(summary.stream_status.as_str().to_owned())))
-    }
-
     async fn until_active(&self, cx: &Cx) -> anyhow::Result<()> {
         let what = format!("Kinesis stream ({})", self.name);
         let active = Wait { what: &what, pending: &["CREATING", "UPDATING"], target: &["ACTIVE"], limit: LIMIT };
-        wait(&active, async || self.look(cx).await, cx.noting()).await
+        wait(&active, async || look(cx, &self.name).await, cx.noting()).await
     }
 
     fn mode_details(&self) -> anyhow::Result<StreamModeDetails> {
         let mode = match self.mode {
-            StreamMode::Provisioned => Mode::Provisioned,
-            StreamMode::OnDemand => Mode::OnDemand,
+            StreamMode::Provisioned => aws_sdk_kinesis::types::StreamMode::Provisioned,
+            StreamMode::OnDemand => aws_sdk_kinesis::types::StreamMode::OnDemand,
         };
         Ok(StreamModeDetails::builder().stream_mode(mode).build()?)
     }
@@ -86,7 +72,7 @@ impl Stream {
             cx.note(&format!("resharding from {from} to {target}"));
             let call = cx.aws.kinesis.update_shard_count().stream_name(&self.name);
             let call = call.target_shard_count(i32::try_from(target)?).scaling_type(ScalingType::UniformScaling);
-            aws(call.send().await)?;
+            answered(call.send().await)?;
             from = target;
         }
         Ok(())
@@ -99,14 +85,14 @@ impl Stream {
                 let old = seen.fields.get("encryption").and_then(Value::as_str).unwrap_or_default();
                 let old = if old == "aws-managed" { AWS_MANAGED_KEY } else { old };
                 let call = cx.aws.kinesis.stop_stream_encryption().stream_name(&self.name);
-                aws(call.encryption_type(EncryptionType::Kms).key_id(old).send().await)?;
+                answered(call.encryption_type(EncryptionType::Kms).key_id(old).send().await)?;
                 return Ok(());
             }
             Encryption::AwsManaged => AWS_MANAGED_KEY,
             Encryption::Key(key) => key,
         };
         let call = cx.aws.kinesis.start_stream_encryption().stream_name(&self.name);
-        aws(call.encryption_type(EncryptionType::Kms).key_id(key).send().await)?;
+        answered(call.encryption_type(EncryptionType::Kms).key_id(key).send().await)?;
         Ok(())
     }
 }
@@ -116,8 +102,8 @@ impl Resource for Stream {
         &self.name
     }
 
-    fn arn(&self, aws: &Aws) -> String {
-        aws.arn("kinesis", &format!("stream/{}", self.name))
+    fn arn(&self, aws: &Clients) -> String {
+        arn(aws, &self.name)
     }
 
     fn desired(&self) -> Fields {
@@ -133,15 +119,17 @@ impl Resource for Stream {
     }
 
     async fn read(&self, cx: &Cx) -> anyhow::Result<Option<Observed>> {
-        let Some(summary) = self.summary(cx).await? else { return Ok(None) };
+        let Some(summary) = summary(cx, &self.name).await? else { return Ok(None) };
         if summary.stream_status.as_str() == "DELETING" {
-            // Its name is free only when it is gone, and it can't be kept.
+            // Its name can be used again only when it is gone.
             cx.note("waiting for an earlier deletion");
-            self.until_gone(cx).await?;
+            until_gone(cx, &self.name).await?;
             return Ok(None);
         }
-        let on_demand =
-            summary.stream_mode_details.as_ref().is_some_and(|details| details.stream_mode == Mode::OnDemand);
+        let on_demand = summary
+            .stream_mode_details
+            .as_ref()
+            .is_some_and(|details| details.stream_mode == aws_sdk_kinesis::types::StreamMode::OnDemand);
         let hours = u64::try_from(summary.retention_period_hours).context("a negative RetentionPeriodHours")?;
         let encryption = match (&summary.encryption_type, &summary.key_id) {
             (Some(EncryptionType::Kms), Some(key)) if key.ends_with(AWS_MANAGED_KEY) => "aws-managed",
@@ -154,19 +142,9 @@ impl Resource for Stream {
             ("encryption", json!(encryption)),
         ]);
         fields.insert("shards", json!(summary.open_shard_count));
-        let mut tags = Tags::new();
-        let mut after = None;
-        loop {
-            let call = cx.aws.kinesis.list_tags_for_stream().stream_name(&self.name).set_exclusive_start_tag_key(after);
-            let page = aws(call.send().await)?;
-            tags.extend(page.tags.iter().map(|tag| (tag.key.clone(), tag.value.clone().unwrap_or_default())));
-            after = page.tags.last().map(|tag| tag.key.clone()).filter(|_| page.has_more_tags);
-            if after.is_none() {
-                break;
-            }
-        }
+        let Some(tags) = tags(cx, &self.name).await? else { return Ok(None) };
         let settled = summary.stream_status.as_str() == "ACTIVE";
-        Ok(Some(Observed { arn: summary.stream_arn, fields, tags: Some(tags), settled }))
+        Ok(Some(Observed { arn: summary.stream_arn, fields, tags: Some(tags), parent_tags: None, settled }))
     }
 
     async fn create(&self, cx: &Cx, tags: &Tags) -> anyhow::Result<()> {
@@ -177,8 +155,8 @@ impl Resource for Stream {
         for (key, value) in tags {
             call = call.tags(key, value);
         }
-        match aws(call.send().await) {
-            // Also the answer to the SDK's own second try of a call that worked.
+        match answered(call.send().await) {
+            // The stream exists; the SDK's retry of a call that succeeded is answered like this, too.
             Err(error) if !(error.is(&["ResourceInUseException"]) && error.message.contains("already exists")) => {
                 Err(error)?
             }
@@ -192,18 +170,19 @@ impl Resource for Stream {
         if of("mode").is_some() {
             self.until_active(cx).await?;
             cx.note("changing the mode");
-            aws(cx
-                .aws
-                .kinesis
-                .update_stream_mode()
-                .stream_arn(&seen.arn)
-                .stream_mode_details(self.mode_details()?)
-                .send()
-                .await)?;
+            answered(
+                cx.aws
+                    .kinesis
+                    .update_stream_mode()
+                    .stream_arn(&seen.arn)
+                    .stream_mode_details(self.mode_details()?)
+                    .send()
+                    .await,
+            )?;
             self.until_active(cx).await?;
         }
         if of("shards").is_some() {
-            let open = self.summary(cx).await?.context("the stream is gone")?.open_shard_count;
+            let open = summary(cx, &self.name).await?.context("the stream is gone")?.open_shard_count;
             self.reshard(cx, i64::from(open)).await?;
         }
         if let Some(change) = of("retention") {
@@ -212,10 +191,10 @@ impl Resource for Stream {
             let hours = i32::try_from(self.retention.0 / HOUR)?;
             if self.retention.0 > before {
                 let call = cx.aws.kinesis.increase_stream_retention_period().stream_name(&self.name);
-                aws(call.retention_period_hours(hours).send().await)?;
+                answered(call.retention_period_hours(hours).send().await)?;
             } else {
                 let call = cx.aws.kinesis.decrease_stream_retention_period().stream_name(&self.name);
-                aws(call.retention_period_hours(hours).send().await)?;
+                answered(call.retention_period_hours(hours).send().await)?;
             }
         }
         if of("encryption").is_some() {
@@ -225,17 +204,17 @@ impl Resource for Stream {
     }
 
     async fn tag(&self, cx: &Cx, set: &Tags, remove: &[String]) -> anyhow::Result<()> {
-        // The classic calls: emulators know them, and not all know TagResource. At most 10 tags a call.
+        // Not TagResource, which some emulators lack. At most 10 tags a call.
         for some in set.iter().collect::<Vec<_>>().chunks(10) {
             let mut call = cx.aws.kinesis.add_tags_to_stream().stream_name(&self.name);
             for (key, value) in some {
                 call = call.tags(*key, *value);
             }
-            aws(call.send().await)?;
+            answered(call.send().await)?;
         }
         for some in remove.chunks(10) {
             let call = cx.aws.kinesis.remove_tags_from_stream().stream_name(&self.name);
-            aws(call.set_tag_keys(Some(some.to_vec())).send().await)?;
+            answered(call.set_tag_keys(Some(some.to_vec())).send().await)?;
         }
         Ok(())
     }
@@ -245,25 +224,61 @@ impl Resource for Stream {
     }
 
     async fn delete(&self, cx: &Cx) -> anyhow::Result<()> {
-        match aws(cx.aws.kinesis.delete_stream().stream_name(&self.name).enforce_consumer_deletion(true).send().await) {
-            Err(error) if !error.is_missing() => Err(error)?,
-            _ => self.until_gone(cx).await,
-        }
-    }
-
-    async fn contents(&self, cx: &Cx) -> anyhow::Result<Option<String>> {
-        let hours = self.summary(cx).await?.map_or(0, |summary| summary.retention_period_hours);
-        let kept = duration_text(u64::try_from(hours).unwrap_or(0) * HOUR);
-        Ok(Some(format!("its records (those of the last {kept})")))
+        delete(cx, &self.name).await
     }
 }
 
-impl Stream {
-    async fn until_gone(&self, cx: &Cx) -> anyhow::Result<()> {
-        let what = format!("Kinesis stream ({})", self.name);
-        let gone = Wait { what: &what, pending: &["DELETING", "ACTIVE", "UPDATING"], target: &["gone"], limit: LIMIT };
-        wait(&gone, async || self.look(cx).await, cx.noting()).await
+pub(super) fn arn(aws: &Clients, name: &str) -> String {
+    aws.arn("kinesis", &format!("stream/{name}"))
+}
+
+async fn summary(cx: &Cx, name: &str) -> Result<Option<StreamDescriptionSummary>, AwsError> {
+    let answer = existing(answered(cx.aws.kinesis.describe_stream_summary().stream_name(name).send().await))?;
+    Ok(answer.and_then(|answer| answer.stream_description_summary))
+}
+
+async fn look(cx: &Cx, name: &str) -> anyhow::Result<Look> {
+    Ok(summary(cx, name).await?.map_or(Look::Gone, |summary| Look::State(summary.stream_status.as_str().to_owned())))
+}
+
+/// The tags; `None` when there is no such stream.
+pub(super) async fn tags(cx: &Cx, name: &str) -> Result<Option<Tags>, AwsError> {
+    let tags = all_pages(async |after| {
+        let call = cx.aws.kinesis.list_tags_for_stream().stream_name(name).set_exclusive_start_tag_key(after);
+        let page = answered(call.send().await)?;
+        let last = page.tags.last().map(|tag| tag.key.clone()).filter(|_| page.has_more_tags);
+        Ok((page.tags, last))
+    });
+    let tags = existing(tags.await)?;
+    Ok(tags.map(|tags| tags.into_iter().map(|tag| (tag.key, tag.value.unwrap_or_default())).collect()))
+}
+
+/// Deletes the stream with its consumers. One that is being deleted already is waited for.
+pub(super) async fn delete(cx: &Cx, name: &str) -> anyhow::Result<()> {
+    let call = cx.aws.kinesis.delete_stream().stream_name(name).enforce_consumer_deletion(true);
+    if let Err(error) = existing(answered(call.send().await)) {
+        let is_deleting = error.is(&["ResourceInUseException"])
+            && summary(cx, name).await?.is_some_and(|summary| summary.stream_status.as_str() == "DELETING");
+        if !is_deleting {
+            return Err(error.into());
+        }
     }
+    until_gone(cx, name).await
+}
+
+/// For how long the stream keeps its records; `None` when they are being deleted already.
+pub(super) async fn contents(cx: &Cx, name: &str) -> Result<Option<String>, AwsError> {
+    let summary = summary(cx, name).await?.filter(|summary| summary.stream_status.as_str() != "DELETING");
+    Ok(summary.map(|summary| {
+        let kept = duration_text(u64::try_from(summary.retention_period_hours).unwrap_or(0) * HOUR);
+        format!("its records (those of the last {kept})")
+    }))
+}
+
+async fn until_gone(cx: &Cx, name: &str) -> anyhow::Result<()> {
+    let what = format!("Kinesis stream ({name})");
+    let gone = Wait { what: &what, pending: &["DELETING", "ACTIVE", "UPDATING"], target: &["gone"], limit: LIMIT };
+    wait(&gone, async || look(cx, name).await, cx.noting()).await
 }
 
 fn mode_text(mode: StreamMode) -> &'static str {
@@ -273,7 +288,7 @@ fn mode_text(mode: StreamMode) -> &'static str {
     }
 }
 
-/// The shard counts to go through, each at most twice or half of the one before.
+/// The shard counts of the UpdateShardCount calls: each at most doubles or halves the one before.
 pub(crate) fn shard_steps(from: i64, to: i64) -> Vec<i64> {
     let mut steps = Vec::new();
     let mut now = from.max(1);

@@ -1,11 +1,11 @@
-//! The one way in which a resource is brought in line with the spec.
+//! Brings a resource in line with the spec: the same steps for every kind.
 
 use anyhow::bail;
 
 use super::any::Any;
 use super::context::Cx;
 use super::resource::Resource as _;
-use crate::aws::{RESUME_TAG, Tags};
+use crate::aws::{Tags, tag_changes};
 use crate::failure::Hint;
 use crate::plan::differences;
 
@@ -26,11 +26,9 @@ pub(crate) async fn sync(resource: &Any, tags: &Tags, cx: &Cx, exists: impl FnOn
     let Some(seen) = seen else {
         bail!("{} was created and is already gone: something else deletes it", resource.label());
     };
-    if let Some(has) = &seen.tags
-        && !resource.belongs(&cx.owner, has)
-        && !cx.adopt
-        && !(made_here && has.is_empty())
-    {
+    // Some endpoints lose the tags given at creation.
+    let lost_tags = made_here && seen.tags.as_ref().is_some_and(Tags::is_empty);
+    if !seen.is_owned_by(&cx.owner) && !cx.adopt && !lost_tags {
         let message = format!("{} exists already and does not belong to this pipeline", resource.label());
         return Err(Hint::error(message, "rename the pipeline, use --stage, or take it over with --adopt"));
     }
@@ -43,9 +41,8 @@ pub(crate) async fn sync(resource: &Any, tags: &Tags, cx: &Cx, exists: impl FnOn
         }
         None => Ok(()),
     };
-    // What an endpoint made without tags is nobody's: if the run ended here, the next would take it for foreign.
-    let nobodys = made_here && seen.tags.as_ref().is_some_and(Tags::is_empty);
-    if nobodys {
+    // First of all: if the run ended before this, the next one would take the resource for somebody else's.
+    if lost_tags {
         tag().await?;
     }
     resource.prepare(cx).await?;
@@ -57,21 +54,9 @@ pub(crate) async fn sync(resource: &Any, tags: &Tags, cx: &Cx, exists: impl FnOn
         cx.note("changing");
         resource.change(cx, &seen, &changes).await?;
     }
-    if !nobodys {
+    if !lost_tags {
         tag().await?;
     }
     // Wait
     resource.ready(cx).await
-}
-
-/// Which tags to set and which to remove. AWS's own tags are not ours to touch.
-pub(crate) fn tag_changes(has: &Tags, wants: &Tags) -> (Tags, Vec<String>) {
-    let set = wants
-        .iter()
-        .filter(|(key, value)| has.get(*key) != Some(value))
-        .map(|(key, value)| (key.clone(), value.clone()));
-    let ours_for_a_while = |key: &str| key == RESUME_TAG;
-    let remove =
-        has.keys().filter(|key| !wants.contains_key(*key) && !key.starts_with("aws:") && !ours_for_a_while(key));
-    (set.collect(), remove.cloned().collect())
 }

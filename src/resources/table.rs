@@ -7,15 +7,15 @@ use std::time::Duration;
 use anyhow::Context as _;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, KeySchemaElement, KeyType, PointInTimeRecoverySpecification,
-    ProvisionedThroughput, ScalarAttributeType, StreamSpecification, StreamViewType, TableDescription, Tag,
-    TimeToLiveSpecification, TimeToLiveStatus,
+    ProvisionedThroughput, ScalarAttributeType, StreamSpecification, StreamViewType, TableDescription, TableStatus,
+    Tag, TimeToLiveSpecification, TimeToLiveStatus,
 };
 use serde_json::{Value, json};
 
 use self::scaling::Scaling;
 use super::context::Cx;
 use super::resource::{Actions, Observed, Resource};
-use crate::aws::{Aws, AwsError, Look, Tags, Wait, aws, in_use, wait};
+use crate::aws::{AwsError, Clients, Look, Tags, Wait, all_pages, answered, existing, wait};
 use crate::plan::{Change, Fields};
 use crate::spec::{AttributeType, Billing, Key, ViewType};
 
@@ -61,32 +61,10 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    async fn description(&self, cx: &Cx) -> Result<Option<TableDescription>, AwsError> {
-        match aws(cx.aws.dynamodb.describe_table().table_name(&self.name).send().await) {
-            Ok(answer) => Ok(answer.table),
-            Err(error) if error.is_missing() => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    async fn look(&self, cx: &Cx) -> anyhow::Result<Look> {
-        let state = self
-            .description(cx)
-            .await?
-            .map(|table| table.table_status.map_or_else(|| "unknown".to_owned(), |status| status.as_str().to_owned()));
-        Ok(state.map_or(Look::Gone, Look::State))
-    }
-
     async fn until_active(&self, cx: &Cx) -> anyhow::Result<()> {
         let what = format!("DynamoDB table ({})", self.name);
         let active = Wait { what: &what, pending: &["CREATING", "UPDATING"], target: &["ACTIVE"], limit: LIMIT };
-        wait(&active, async || self.look(cx).await, cx.noting()).await
-    }
-
-    async fn until_gone(&self, cx: &Cx) -> anyhow::Result<()> {
-        let what = format!("DynamoDB table ({})", self.name);
-        let gone = Wait { what: &what, pending: &["DELETING", "ACTIVE", "UPDATING"], target: &["gone"], limit: LIMIT };
-        wait(&gone, async || self.look(cx).await, cx.noting()).await
+        wait(&active, async || look(cx, &self.name).await, cx.noting()).await
     }
 
     fn keys(&self) -> impl Iterator<Item = (&Key, KeyType)> {
@@ -133,9 +111,7 @@ impl Table {
 
     /// What the spec wants to be told of the table's capacity: what autoscaling made of it is as good as what it began with.
     fn billing_of(&self, table: &TableDescription) -> Billing {
-        let on_demand = table.billing_mode_summary.as_ref().and_then(|summary| summary.billing_mode.as_ref())
-            == Some(&BillingMode::PayPerRequest);
-        let Some(units) = table.provisioned_throughput.as_ref().filter(|_| !on_demand) else {
+        let Some(units) = table.provisioned_throughput.as_ref().filter(|_| !is_on_demand(table)) else {
             return Billing::OnDemand;
         };
         let read = units.read_capacity_units.unwrap_or_default();
@@ -149,7 +125,7 @@ impl Table {
     async fn set_stream(&self, cx: &Cx, had: bool) -> anyhow::Result<()> {
         let update = async |specification: StreamSpecification| {
             let call = cx.aws.dynamodb.update_table().table_name(&self.name).stream_specification(specification);
-            in_use(async || aws(call.clone().send().await), cx.noting()).await
+            cx.retry_while_busy(|| call.clone().send()).await
         };
         if had {
             // A view type can't be changed, only switched off and on again.
@@ -170,7 +146,7 @@ impl Table {
                 TimeToLiveSpecification::builder().attribute_name(attribute).enabled(enabled).build()?;
             let call =
                 cx.aws.dynamodb.update_time_to_live().table_name(&self.name).time_to_live_specification(specification);
-            in_use(async || aws(call.clone().send().await), cx.noting()).await?;
+            cx.retry_while_busy(|| call.clone().send()).await?;
             Ok(())
         };
         if let Some(old) = had.as_str() {
@@ -188,8 +164,8 @@ impl Resource for Table {
         &self.name
     }
 
-    fn arn(&self, aws: &Aws) -> String {
-        aws.arn("dynamodb", &format!("table/{}", self.name))
+    fn arn(&self, aws: &Clients) -> String {
+        arn(aws, &self.name)
     }
 
     fn desired(&self) -> Fields {
@@ -211,32 +187,24 @@ impl Resource for Table {
     }
 
     async fn read(&self, cx: &Cx) -> anyhow::Result<Option<Observed>> {
-        let Some(table) = self.description(cx).await? else { return Ok(None) };
-        let status = table.table_status.as_ref().map_or("", |status| status.as_str());
-        if status == "DELETING" {
+        let Some(table) = description(cx, &self.name).await? else { return Ok(None) };
+        if is_deleting(&table) {
             cx.note("waiting for an earlier deletion");
-            self.until_gone(cx).await?;
+            until_gone(cx, &self.name).await?;
             return Ok(None);
         }
+        let settled = table.table_status == Some(TableStatus::Active);
         let billing = self.billing_of(&table);
         let arn = table.table_arn.context("DescribeTable answered without a TableArn")?;
         // Only a provisioned table is scaled, so the others cost no call.
         let may_be_scaled = billing != Billing::OnDemand || self.is_scaled();
         let (tags, ttl, recovery, scaling) = tokio::join!(
-            async {
-                let mut tags = Tags::new();
-                let mut pages = cx.aws.dynamodb.list_tags_of_resource().resource_arn(&arn).send().await;
-                loop {
-                    let page = aws(pages)?;
-                    tags.extend(page.tags.unwrap_or_default().into_iter().map(|tag| (tag.key, tag.value)));
-                    let Some(next) = page.next_token else { return Ok::<_, AwsError>(tags) };
-                    pages = cx.aws.dynamodb.list_tags_of_resource().resource_arn(&arn).next_token(next).send().await;
-                }
-            },
-            async { aws(cx.aws.dynamodb.describe_time_to_live().table_name(&self.name).send().await) },
-            async { aws(cx.aws.dynamodb.describe_continuous_backups().table_name(&self.name).send().await) },
+            tags(cx, &self.name),
+            async { answered(cx.aws.dynamodb.describe_time_to_live().table_name(&self.name).send().await) },
+            async { answered(cx.aws.dynamodb.describe_continuous_backups().table_name(&self.name).send().await) },
             async { if may_be_scaled { Scaling::read(cx, &self.name, self.is_scaled()).await } else { Ok(None) } },
         );
+        let Some(tags) = tags? else { return Ok(None) };
         let mut keys: Vec<_> = table.key_schema.unwrap_or_default();
         keys.sort_by_key(|key| key.key_type != KeyType::Hash);
         let definitions = table.attribute_definitions.unwrap_or_default();
@@ -271,7 +239,7 @@ impl Resource for Table {
             ("point_in_time_recovery", json!(recovery)),
             ("protect", json!(table.deletion_protection_enabled.unwrap_or_default())),
         ]);
-        Ok(Some(Observed { arn, fields, tags: Some(tags?), settled: status == "ACTIVE" }))
+        Ok(Some(Observed { arn, fields, tags: Some(tags), parent_tags: None, settled }))
     }
 
     async fn create(&self, cx: &Cx, tags: &Tags) -> anyhow::Result<()> {
@@ -297,7 +265,7 @@ impl Resource for Table {
         for (key, value) in tags {
             call = call.tags(Tag::builder().key(key).value(value).build()?);
         }
-        match in_use(async || aws(call.clone().send().await), cx.noting()).await {
+        match cx.retry_while_busy(|| call.clone().send()).await {
             Err(error) if !error.is(&["ResourceInUseException"]) => Err(error)?,
             // The settings that CreateTable does not take need an active table.
             _ => self.until_active(cx).await,
@@ -314,7 +282,7 @@ impl Resource for Table {
             match change.field.as_str() {
                 "billing" => {
                     let call = update.billing_mode(self.billing_mode()).set_provisioned_throughput(self.throughput()?);
-                    in_use(async || aws(call.clone().send().await), cx.noting()).await?;
+                    cx.retry_while_busy(|| call.clone().send()).await?;
                 }
                 "autoscaling" => match self.scaling() {
                     Some(scaling) => scaling.set(cx, &self.name).await?,
@@ -322,7 +290,7 @@ impl Resource for Table {
                 },
                 "protect" => {
                     let call = update.deletion_protection_enabled(self.protect);
-                    in_use(async || aws(call.clone().send().await), cx.noting()).await?;
+                    cx.retry_while_busy(|| call.clone().send()).await?;
                 }
                 "stream" => self.set_stream(cx, !change.from.is_null()).await?,
                 "ttl" => self.set_ttl(cx, &change.from).await?,
@@ -331,7 +299,7 @@ impl Resource for Table {
                         .point_in_time_recovery_enabled(self.point_in_time_recovery);
                     let call = cx.aws.dynamodb.update_continuous_backups().table_name(&self.name);
                     let call = call.point_in_time_recovery_specification(wanted.build()?);
-                    in_use(async || aws(call.clone().send().await), cx.noting()).await?;
+                    cx.retry_while_busy(|| call.clone().send()).await?;
                 }
                 _ => {}
             }
@@ -346,11 +314,11 @@ impl Resource for Table {
             for (key, value) in set {
                 call = call.tags(Tag::builder().key(key).value(value).build()?);
             }
-            in_use(async || aws(call.clone().send().await), cx.noting()).await?;
+            cx.retry_while_busy(|| call.clone().send()).await?;
         }
         if !remove.is_empty() {
             let call = cx.aws.dynamodb.untag_resource().resource_arn(&arn).set_tag_keys(Some(remove.to_vec()));
-            in_use(async || aws(call.clone().send().await), cx.noting()).await?;
+            cx.retry_while_busy(|| call.clone().send()).await?;
         }
         Ok(())
     }
@@ -360,25 +328,74 @@ impl Resource for Table {
     }
 
     async fn delete(&self, cx: &Cx) -> anyhow::Result<()> {
-        // Scalable targets outlive their table, so they go first.
-        if let Some(table) = self.description(cx).await?
-            && self.billing_of(&table) != Billing::OnDemand
-            && Scaling::read(cx, &self.name, false).await?.is_some()
-        {
-            Scaling::end(cx, &self.name).await?;
-        }
-        let call = cx.aws.dynamodb.delete_table().table_name(&self.name);
-        match in_use(async || aws(call.clone().send().await), cx.noting()).await {
-            Err(error) if !error.is_missing() => Err(error)?,
-            _ => self.until_gone(cx).await,
-        }
+        delete(cx, &self.name).await
     }
+}
 
-    async fn contents(&self, cx: &Cx) -> anyhow::Result<Option<String>> {
-        let items = self.description(cx).await?.and_then(|table| table.item_count).unwrap_or(0);
-        // DynamoDB counts every six hours: a new table says 0 whatever it holds.
-        Ok(Some(format!("its items ({items} when DynamoDB last counted, up to six hours ago)")))
+pub(super) fn arn(aws: &Clients, name: &str) -> String {
+    aws.arn("dynamodb", &format!("table/{name}"))
+}
+
+async fn description(cx: &Cx, name: &str) -> Result<Option<TableDescription>, AwsError> {
+    let answer = existing(answered(cx.aws.dynamodb.describe_table().table_name(name).send().await))?;
+    Ok(answer.and_then(|answer| answer.table))
+}
+
+async fn look(cx: &Cx, name: &str) -> anyhow::Result<Look> {
+    let status = |table: TableDescription| table.table_status.map(|status| status.as_str().to_owned());
+    let state = description(cx, name).await?.map(|table| status(table).unwrap_or_else(|| "unknown".to_owned()));
+    Ok(state.map_or(Look::Gone, Look::State))
+}
+
+/// The tags; `None` when there is no such table.
+pub(super) async fn tags(cx: &Cx, name: &str) -> Result<Option<Tags>, AwsError> {
+    let arn = arn(&cx.aws, name);
+    let tags = all_pages(async |token| {
+        let call = cx.aws.dynamodb.list_tags_of_resource().resource_arn(&arn).set_next_token(token);
+        let page = answered(call.send().await)?;
+        Ok((page.tags.unwrap_or_default(), page.next_token))
+    });
+    let tags = existing(tags.await)?;
+    Ok(tags.map(|tags| tags.into_iter().map(|tag| (tag.key, tag.value)).collect()))
+}
+
+/// Deletes the table with its autoscaling. One that is being deleted already is waited for.
+pub(super) async fn delete(cx: &Cx, name: &str) -> anyhow::Result<()> {
+    let Some(table) = description(cx, name).await? else { return Ok(()) };
+    if !is_deleting(&table) {
+        // Scalable targets outlive their table, so they go first.
+        if !is_on_demand(&table) && Scaling::read(cx, name, false).await?.is_some() {
+            Scaling::end(cx, name).await?;
+        }
+        let call = cx.aws.dynamodb.delete_table().table_name(name);
+        existing(cx.retry_while_busy(|| call.clone().send()).await)?;
     }
+    until_gone(cx, name).await
+}
+
+/// How many items the table has; `None` when they are being deleted already.
+pub(super) async fn contents(cx: &Cx, name: &str) -> Result<Option<String>, AwsError> {
+    let table = description(cx, name).await?.filter(|table| !is_deleting(table));
+    // DynamoDB counts every six hours: a new table says 0 whatever it holds.
+    Ok(table.map(|table| {
+        let items = table.item_count.unwrap_or(0);
+        format!("its items ({items} when DynamoDB last counted, up to six hours ago)")
+    }))
+}
+
+async fn until_gone(cx: &Cx, name: &str) -> anyhow::Result<()> {
+    let what = format!("DynamoDB table ({name})");
+    let gone = Wait { what: &what, pending: &["DELETING", "ACTIVE", "UPDATING"], target: &["gone"], limit: LIMIT };
+    wait(&gone, async || look(cx, name).await, cx.noting()).await
+}
+
+fn is_deleting(table: &TableDescription) -> bool {
+    table.table_status == Some(TableStatus::Deleting)
+}
+
+fn is_on_demand(table: &TableDescription) -> bool {
+    let mode = table.billing_mode_summary.as_ref().and_then(|summary| summary.billing_mode.as_ref());
+    mode == Some(&BillingMode::PayPerRequest)
 }
 
 fn attribute_type(kind: AttributeType) -> ScalarAttributeType {

@@ -9,7 +9,7 @@ pub(crate) use self::subscription::Subscription;
 
 use super::context::Cx;
 use super::resource::{Actions, Observed, Resource};
-use crate::aws::{Aws, Tags, aws};
+use crate::aws::{AwsError, Clients, Tags, answered, existing};
 use crate::plan::{Change, Fields};
 use crate::spec::Encryption;
 
@@ -55,8 +55,8 @@ impl Resource for Topic {
         &self.name
     }
 
-    fn arn(&self, aws: &Aws) -> String {
-        aws.arn("sns", &self.name)
+    fn arn(&self, aws: &Clients) -> String {
+        arn(aws, &self.name)
     }
 
     fn desired(&self) -> Fields {
@@ -69,15 +69,13 @@ impl Resource for Topic {
     async fn read(&self, cx: &Cx) -> anyhow::Result<Option<Observed>> {
         let arn = self.arn(&cx.aws);
         let (attributes, tags, subscriptions) = tokio::join!(
-            async { aws(cx.aws.sns.get_topic_attributes().topic_arn(&arn).send().await) },
-            async { aws(cx.aws.sns.list_tags_for_resource().resource_arn(&arn).send().await) },
+            async { answered(cx.aws.sns.get_topic_attributes().topic_arn(&arn).send().await) },
+            tags(cx, &self.name),
             subscription::read(cx, &arn),
         );
-        let attributes = match attributes {
-            Ok(answer) => answer.attributes.unwrap_or_default(),
-            Err(error) if error.is_missing() => return Ok(None),
-            Err(error) => return Err(error.into()),
-        };
+        let Some(attributes) = existing(attributes)? else { return Ok(None) };
+        let Some(tags) = tags? else { return Ok(None) };
+        let attributes = attributes.attributes.unwrap_or_default();
         let encryption = match attributes.get("KmsMasterKeyId").map(String::as_str) {
             None | Some("") => "none",
             Some(AWS_MANAGED_KEY) => "aws-managed",
@@ -85,8 +83,7 @@ impl Resource for Topic {
         };
         let shown = subscription::shown(&subscriptions?, &self.subscribers);
         let fields = Fields::from([("subscribers", sorted(shown)), ("encryption", json!(encryption))]);
-        let tags = tags?.tags.unwrap_or_default().into_iter().map(|tag| (tag.key, tag.value)).collect();
-        Ok(Some(Observed { arn, fields, tags: Some(tags), settled: true }))
+        Ok(Some(Observed { arn, fields, tags: Some(tags), parent_tags: None, settled: true }))
     }
 
     async fn create(&self, cx: &Cx, tags: &Tags) -> anyhow::Result<()> {
@@ -97,7 +94,7 @@ impl Resource for Topic {
         for (key, value) in tags {
             call = call.tags(Tag::builder().key(key).value(value).build()?);
         }
-        match aws(call.send().await) {
+        match answered(call.send().await) {
             // There already, with other attributes or tags: these are changed next.
             Err(error) if !(error.is(&["InvalidParameter"]) && error.message.contains("already exists")) => Err(error)?,
             _ => Ok(()),
@@ -110,7 +107,7 @@ impl Resource for Topic {
                 subscription::set(cx, &seen.arn, &self.subscribers).await?;
             } else {
                 let call = cx.aws.sns.set_topic_attributes().topic_arn(&seen.arn);
-                aws(call.attribute_name("KmsMasterKeyId").attribute_value(self.key()).send().await)?;
+                answered(call.attribute_name("KmsMasterKeyId").attribute_value(self.key()).send().await)?;
             }
         }
         Ok(())
@@ -123,10 +120,10 @@ impl Resource for Topic {
             for (key, value) in set {
                 call = call.tags(Tag::builder().key(key).value(value).build()?);
             }
-            aws(call.send().await)?;
+            answered(call.send().await)?;
         }
         if !remove.is_empty() {
-            aws(cx.aws.sns.untag_resource().resource_arn(&arn).set_tag_keys(Some(remove.to_vec())).send().await)?;
+            answered(cx.aws.sns.untag_resource().resource_arn(&arn).set_tag_keys(Some(remove.to_vec())).send().await)?;
         }
         Ok(())
     }
@@ -136,15 +133,28 @@ impl Resource for Topic {
     }
 
     async fn delete(&self, cx: &Cx) -> anyhow::Result<()> {
-        let arn = self.arn(&cx.aws);
-        if !subscription::remove_all(cx, &arn).await? {
-            return Ok(());
-        }
-        match aws(cx.aws.sns.delete_topic().topic_arn(&arn).send().await) {
-            Err(error) if !error.is_missing() => Err(error)?,
-            _ => Ok(()),
-        }
+        delete(cx, &self.name).await
     }
+}
+
+pub(super) fn arn(aws: &Clients, name: &str) -> String {
+    aws.arn("sns", name)
+}
+
+/// The tags; `None` when there is no such topic.
+pub(super) async fn tags(cx: &Cx, name: &str) -> Result<Option<Tags>, AwsError> {
+    let call = cx.aws.sns.list_tags_for_resource().resource_arn(arn(&cx.aws, name));
+    let tags = existing(answered(call.send().await))?.map(|answer| answer.tags.unwrap_or_default());
+    Ok(tags.map(|tags| tags.into_iter().map(|tag| (tag.key, tag.value)).collect()))
+}
+
+/// Deletes the topic and its subscriptions.
+pub(super) async fn delete(cx: &Cx, name: &str) -> anyhow::Result<()> {
+    let arn = arn(&cx.aws, name);
+    if subscription::remove_all(cx, &arn).await? {
+        existing(answered(cx.aws.sns.delete_topic().topic_arn(&arn).send().await))?;
+    }
+    Ok(())
 }
 
 /// Subscribers have no order of their own.

@@ -21,7 +21,7 @@ const LAYERS: &[&[&str]] = &[
 /// The same within `resources/`: the contract knows no noun, and no noun knows the list of them.
 const RESOURCES: &[&[&str]] = &[
     &["mod"],
-    &["leftover", "sync"],
+    &["owned", "sync"],
     &["any"],
     &[
         "alarm",

@@ -1,10 +1,11 @@
 //! What is not this pipeline's stays as it is, whatever it is called; what is, goes only as far as it was said.
 
+use std::collections::BTreeSet;
 use std::io::Write as _;
 
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::{EventSourcePosition, FunctionCode, Runtime};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::harness::{Home, pipeline, runtime, sdk};
 
@@ -209,4 +210,177 @@ fn roles_of_the_same_pipeline_in_other_regions_stay() {
 
     home.local("down", &spec, &["--yes"]);
     assert_eq!(roles(), [theirs]);
+}
+
+/// The last calls on a resource, as service and operation.
+fn calls_on(home: &Home, from: usize, resource: &str) -> Vec<String> {
+    let of = |call: &Value| format!("{}:{}", call["service"].as_str().unwrap(), call["operation"].as_str().unwrap());
+    let (_, calls) = home.calls_after(from);
+    let on = |call: &&Value| call["resource"].as_str().is_some_and(|on| on.contains(resource));
+    calls.iter().filter(on).map(of).collect()
+}
+
+#[test]
+fn of_what_is_somebody_elses_only_the_tags_are_read() {
+    let home = Home::new();
+    let config = sdk(&home.endpoint());
+    let bucket = "retail-events-archive-000000000000-us-east-1";
+    runtime().block_on(async {
+        use aws_sdk_dynamodb::types::{
+            AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
+        };
+        let key = KeySchemaElement::builder().attribute_name("id").key_type(KeyType::Hash).build().unwrap();
+        let id = AttributeDefinition::builder().attribute_name("id").attribute_type(ScalarAttributeType::S);
+        let tables = aws_sdk_dynamodb::Client::new(&config).create_table().table_name("retail-events-archive");
+        let table = tables.billing_mode(BillingMode::PayPerRequest).key_schema(key);
+        table.attribute_definitions(id.build().unwrap()).send().await.unwrap();
+        let s3 = aws_sdk_s3::config::Builder::from(&config).force_path_style(true).build();
+        aws_sdk_s3::Client::from_conf(s3).create_bucket().bucket(bucket).send().await.unwrap();
+    });
+    let spec = pipeline("retail-events.toml");
+    let before = home.calls().len();
+    home.local("up", &spec, &["--yes"]);
+    home.local("plan", &spec, &[]);
+    let read: BTreeSet<_> = calls_on(&home, before, "retail-events-archive").into_iter().collect();
+    let tags = ["dynamodb:ListTagsOfResource", "s3:GetBucketTagging"].map(str::to_owned);
+    assert_eq!(read, BTreeSet::from(tags));
+
+    // Tags that may not be read: it may be ours, so it is reported, and left alone.
+    let deny = || {
+        home.disarm();
+        home.fault("s3", "GetBucketTagging", 100, 403, "AccessDenied");
+    };
+    deny();
+    for command in ["plan", "up"] {
+        let arguments: &[&str] = if command == "up" { &["--yes"] } else { &[] };
+        let output = home.local_output(command, &spec, arguments).expect(0);
+        assert!(output.stderr.contains("warning[unreadable-tags]: S3 bucket (retail-events-archive"), "{output:#?}");
+        assert_eq!(output.json()["warnings"][0]["rule"], "unreadable-tags", "{output:#?}");
+        assert!(output.json()["summary"]["delete"] == 0, "{output:#?}");
+    }
+    deny();
+    let down = home.local_output("down", &spec, &["--yes"]).expect(1);
+    assert!(down.json()["summary"]["delete"].as_u64().unwrap() > 5, "{down:#?}");
+    assert!(down.stderr.contains("could not look at") && down.stderr.contains(bucket), "{down:#?}");
+    let again = home.local_output("down", &spec, &["--yes"]).expect(1);
+    assert!(again.stderr.contains(bucket) && again.json()["resources"] == json!([]), "{again:#?}");
+    home.disarm();
+    home.local("down", &spec, &["--yes"]);
+    let read: BTreeSet<_> = calls_on(&home, before, bucket).into_iter().collect();
+    assert_eq!(read, BTreeSet::from(["s3:GetBucketTagging".to_owned()]));
+}
+
+#[test]
+fn lists_are_followed_past_their_first_page() {
+    use std::fmt::Write as _;
+    let home = Home::new();
+    // The embedded Kinesis answers ten streams at a time, DescribeAlarms takes a hundred names.
+    let mut text = "name = \"wide\"\n".to_owned();
+    for number in 0..23 {
+        let _ = writeln!(text, "[stream.s{number:02}]");
+    }
+    for number in 0..105 {
+        let _ = writeln!(text, "[alarm.a{number:03}]\nwatch = \"stream.s00.iterator-age\"\nthreshold = \"1m\"");
+    }
+    let spec = home.write("wide.toml", &text);
+    home.local("up", &spec, &["--yes"]);
+    let status = home.local("status", &spec, &[]);
+    assert_eq!(status["alarms"].as_array().unwrap().len(), 105);
+
+    let fewer = home.write("fewer.toml", &text.replace("[stream.s22]\n", ""));
+    let plan = home.local("plan", &fewer, &["--allow-delete", "stream.s22"]);
+    assert_eq!(plan["summary"]["delete"], 1, "{plan:#}");
+    let down = home.local("down", &spec, &["--yes"]);
+    assert_eq!(down["summary"]["delete"], 23 + 105, "{:#}", down["summary"]);
+    let streams = runtime().block_on(aws_sdk_kinesis::Client::new(&sdk(&home.endpoint())).list_streams().send());
+    assert_eq!(streams.unwrap().stream_names, Vec::<String>::new());
+}
+
+#[test]
+fn an_untagged_log_group_is_ours_only_where_its_function_is() {
+    let home = Home::new();
+    let logs = aws_sdk_cloudwatchlogs::Client::new(&sdk(&home.endpoint()));
+    let group = "/aws/lambda/retail-events-processor";
+    runtime().block_on(logs.create_log_group().log_group_name(group).send()).unwrap();
+    let spec = pipeline("retail-events.toml");
+    let refused = home.local_output("up", &spec, &["--yes"]).expect(1);
+    assert!(refused.stderr.contains(&format!("CloudWatch log group ({group}) exists already")), "{refused:#?}");
+    home.local("up", &spec, &["--yes", "--adopt"]);
+
+    // As Lambda makes it when it is gone.
+    runtime().block_on(async {
+        logs.delete_log_group().log_group_name(group).send().await.unwrap();
+        logs.create_log_group().log_group_name(group).send().await.unwrap();
+    });
+    let up = home.local("up", &spec, &["--yes"]);
+    assert_eq!((&up["summary"]["update"], &up["summary"]["create"]), (&json!(1), &json!(0)), "{up:#}");
+    home.local("down", &spec, &["--yes"]);
+}
+
+#[test]
+fn tags_of_others_stay_and_those_that_left_the_spec_go() {
+    let home = Home::new();
+    let spec = |tags: &str| home.write("shop.toml", &format!("name = \"shop\"\n[tags]\n{tags}\n[topic.news]\n"));
+    let both = spec("Project = \"a\"\nTeam = \"b\"");
+    home.local("up", &both, &["--yes"]);
+    let topics = aws_sdk_sns::Client::new(&sdk(&home.endpoint()));
+    let arn = "arn:aws:sns:us-east-1:000000000000:shop-news";
+    let keys = || {
+        let tags = runtime().block_on(topics.list_tags_for_resource().resource_arn(arn).send()).unwrap().tags;
+        tags.unwrap_or_default().into_iter().map(|tag| tag.key).collect::<BTreeSet<_>>()
+    };
+    let cost = aws_sdk_sns::types::Tag::builder().key("CostCenter").value("7").build().unwrap();
+    runtime().block_on(topics.tag_resource().resource_arn(arn).tags(cost).send()).unwrap();
+    let before = home.calls().len();
+    let again = home.local("up", &both, &["--yes"]);
+    assert_eq!((&again["summary"]["unchanged"], home.mutating_calls(before)), (&json!(1), Vec::new()), "{again:#}");
+
+    let plan = home.local("plan", &spec("Project = \"a\""), &[]);
+    let fields: Vec<_> = plan["resources"][0]["changes"].as_array().unwrap().iter().map(|at| &at["field"]).collect();
+    assert_eq!(fields, ["tags.Team"], "{plan:#}");
+    home.local("up", &spec("Project = \"a\""), &["--yes"]);
+    let own = ["streamkit:pipeline", "streamkit:node", "streamkit:tags"];
+    assert_eq!(keys(), own.into_iter().chain(["CostCenter", "Project"]).map(str::to_owned).collect());
+    home.local("up", &home.write("shop.toml", "name = \"shop\"\n[topic.news]\n"), &["--yes"]);
+    assert_eq!(keys(), ["CostCenter", "streamkit:pipeline", "streamkit:node"].map(str::to_owned).into());
+}
+
+#[test]
+fn a_strangers_consumer_of_our_stream_stays_whatever_its_name() {
+    let home = Home::new();
+    let source = "[function.processor.source]\n";
+    let fan_out = home.retail(&[(source, &format!("{source}consumer = \"enhanced-fan-out\"\n"))]);
+    home.local("up", &fan_out, &["--yes"]);
+    let kinesis = aws_sdk_kinesis::Client::new(&sdk(&home.endpoint()));
+    let stream = "arn:aws:kinesis:us-east-1:000000000000:stream/retail-events-events";
+    let consumers = || {
+        let listed = runtime().block_on(kinesis.list_stream_consumers().stream_arn(stream).send()).unwrap().consumers;
+        let mut consumers: Vec<_> =
+            listed.unwrap_or_default().into_iter().map(|at| (at.consumer_name, at.consumer_arn)).collect();
+        consumers.sort();
+        consumers
+    };
+    let theirs = kinesis.register_stream_consumer().stream_arn(stream).consumer_name("retail-events-loader");
+    runtime().block_on(theirs.send()).unwrap();
+    let [_, (name, ours)] = &consumers()[..] else { panic!("{:?}", consumers()) };
+    assert_eq!(name, "retail-events-processor");
+    let tags = || {
+        let tags = runtime().block_on(kinesis.list_tags_for_resource().resource_arn(ours).send()).unwrap().tags;
+        tags.unwrap_or_default().into_iter().map(|tag| tag.key).collect::<BTreeSet<_>>()
+    };
+    let tagged = tags();
+    assert!(tagged.contains("streamkit:pipeline") && tagged.contains("streamkit:node"), "{tagged:?}");
+
+    // As earlier versions registered it: without tags, which it gets.
+    let untag = kinesis.untag_resource().resource_arn(ours).set_tag_keys(Some(tagged.iter().cloned().collect()));
+    runtime().block_on(untag.send()).unwrap();
+    let up = home.local("up", &fan_out, &["--yes"]);
+    assert_eq!((&up["summary"]["update"], &up["summary"]["delete"]), (&json!(1), &json!(0)), "{up:#}");
+    assert_eq!(tags(), tagged);
+
+    let shared = pipeline("retail-events.toml");
+    let up = home.local("up", &shared, &["--yes"]);
+    assert_eq!(up["summary"]["delete"], 1, "{up:#}");
+    let names: Vec<_> = consumers().into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["retail-events-loader"]);
 }

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use aws_sdk_sqs::types::{ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry};
 use serde_json::Value;
 
-use crate::aws::{Aws, aws};
+use crate::aws::{Clients, answered};
 
 /// The most messages of one call.
 const MESSAGES: usize = 10;
@@ -22,7 +22,7 @@ pub(super) struct DeadLetterQueue {
 }
 
 impl DeadLetterQueue {
-    pub(super) fn new(aws: &Aws, queue: &str) -> Self {
+    pub(super) fn new(aws: &Clients, queue: &str) -> Self {
         Self { sqs: aws.sqs.clone(), url: aws.queue_url(queue), hidden: Vec::new() }
     }
 
@@ -36,8 +36,10 @@ impl DeadLetterQueue {
             .max_number_of_messages(i32::try_from(MESSAGES)?)
             .visibility_timeout(i32::try_from(HIDDEN.as_secs())?)
             .wait_time_seconds(1);
-        let messages =
-            aws(call.send().await).context("receiving messages of the dead letter queue")?.messages.unwrap_or_default();
+        let messages = answered(call.send().await)
+            .context("receiving messages of the dead letter queue")?
+            .messages
+            .unwrap_or_default();
         let messages = messages.into_iter();
         let messages: Vec<_> = messages
             .map(|message| (message.body.unwrap_or_default(), message.receipt_handle.unwrap_or_default()))
@@ -70,7 +72,7 @@ impl DeadLetterQueue {
             entry.build().expect("id and receipt are set")
         });
         let call = self.sqs.delete_message_batch().queue_url(&self.url).set_entries(Some(entries.collect()));
-        let answer = aws(call.send().await).context("deleting the run's messages from the dead letter queue")?;
+        let answer = answered(call.send().await).context("deleting the run's messages from the dead letter queue")?;
         match answer.failed.first() {
             None => Ok(()),
             Some(failed) => anyhow::bail!("deleting a message from the dead letter queue: {}", failed.code),
@@ -89,7 +91,7 @@ impl DeadLetterQueue {
             let call =
                 self.sqs.change_message_visibility_batch().queue_url(&self.url).set_entries(Some(entries.collect()));
             // One that fails is visible already, or will be when its time is up.
-            aws(call.send().await).context("putting messages back into the dead letter queue")?;
+            answered(call.send().await).context("putting messages back into the dead letter queue")?;
             self.hidden.truncate(from);
         }
         Ok(())

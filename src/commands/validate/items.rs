@@ -8,7 +8,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use streamkit_handler::attribute::{attribute_value, attribute_values};
 use streamkit_recipes::{Attribute, Item, Recipe, TableKey};
 
-use crate::aws::{Aws, aws};
+use crate::aws::{Clients, answered};
 use crate::table_writer::StoredItem;
 
 /// The most keys of a `BatchGetItem` call.
@@ -29,7 +29,7 @@ pub(super) struct Table {
 }
 
 impl Table {
-    pub(super) fn new(aws: &Aws, name: &str, recipe: &dyn Recipe) -> Self {
+    pub(super) fn new(aws: &Clients, name: &str, recipe: &dyn Recipe) -> Self {
         Self { dynamodb: aws.dynamodb.clone(), name: name.to_owned(), key: recipe.needs().table }
     }
 
@@ -57,8 +57,8 @@ impl Table {
             }
             let request = KeysAndAttributes::builder().set_keys(Some(distinct)).consistent_read(true).build()?;
             let call = self.dynamodb.batch_get_item().request_items(&self.name, request);
-            let answer =
-                aws(call.send().await).with_context(|| format!("reading items of DynamoDB table ({})", self.name))?;
+            let answer = answered(call.send().await)
+                .with_context(|| format!("reading items of DynamoDB table ({})", self.name))?;
             // What was left out comes with the next look.
             for item in answer.responses.unwrap_or_default().into_values().flatten() {
                 let key = self.key_of(&item);
@@ -98,7 +98,8 @@ impl Table {
                 .expression_attribute_names("#part", part.0)
                 .expression_attribute_values(":part", AttributeValue::S(part.1.to_owned()))
                 .set_exclusive_start_key(start);
-            let answer = aws(call.send().await).with_context(|| format!("scanning DynamoDB table ({})", self.name))?;
+            let answer =
+                answered(call.send().await).with_context(|| format!("scanning DynamoDB table ({})", self.name))?;
             count += usize::try_from(answer.count).unwrap_or_default();
             start = answer.last_evaluated_key.filter(|key| !key.is_empty());
             if start.is_none() {
@@ -133,7 +134,8 @@ impl Table {
                 .expression_attribute_names("#partition", self.partition_name().unwrap_or_default())
                 .expression_attribute_values(":partition", attribute_value(partition))
                 .set_exclusive_start_key(start);
-            let answer = aws(call.send().await).with_context(|| format!("querying DynamoDB table ({})", self.name))?;
+            let answer =
+                answered(call.send().await).with_context(|| format!("querying DynamoDB table ({})", self.name))?;
             found.extend(answer.items.unwrap_or_default());
             start = answer.last_evaluated_key.filter(|key| !key.is_empty());
             if start.is_none() {
@@ -150,7 +152,7 @@ impl Table {
                 WriteRequest::builder().delete_request(delete).build()
             });
             let call = self.dynamodb.batch_write_item().request_items(&self.name, requests.collect());
-            aws(call.send().await).with_context(|| format!("deleting items of DynamoDB table ({})", self.name))?;
+            answered(call.send().await).with_context(|| format!("deleting items of DynamoDB table ({})", self.name))?;
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ use aws_sdk_lambda::types::EventSourceMappingConfiguration;
 
 use super::check::{Verdict, listed};
 use super::validation::Validation;
-use crate::aws::aws;
+use crate::aws::answered;
 use crate::observe::{Allowed, observe};
 use crate::pipeline::FlowSource;
 use crate::plan::{Action, ResourceKind, Step};
@@ -51,7 +51,7 @@ fn is_vital(step: &Step, validation: &Validation<'_>) -> bool {
 /// The state of the event source mapping from the flow's source to its function, for messages.
 pub(super) async fn mapping(validation: &Validation<'_>) -> String {
     let call = validation.session.aws.lambda.list_event_source_mappings().function_name(&validation.flow.function);
-    let mappings = match aws(call.send().await) {
+    let mappings = match answered(call.send().await) {
         Ok(answer) => answer.event_source_mappings.unwrap_or_default(),
         Err(error) => return format!("the mapping's state can't be read ({error})"),
     };

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 use super::check::{Verdict, counted, listed};
 use super::stream_run::Poison;
 use super::validation::{CLOCK_SKEW, Validation, epoch_ms, up_first};
-use crate::aws::aws;
+use crate::aws::answered;
 use crate::plan::ResourceKind;
 use crate::resources::Resource as _;
 
@@ -110,7 +110,7 @@ async fn sum(validation: &Validation<'_>, series: &Series) -> anyhow::Result<f64
         .period(60)
         .statistics(if series.sampled { Statistic::SampleCount } else { Statistic::Sum });
     let what = || format!("reading the metric {}/{}", validation.recipe.namespace(), series.metric);
-    let points = aws(call.send().await).with_context(what)?.datapoints.unwrap_or_default();
+    let points = answered(call.send().await).with_context(what)?.datapoints.unwrap_or_default();
     let value = |point: &Datapoint| if series.sampled { point.sample_count } else { point.sum };
     Ok(points.iter().filter_map(value).sum())
 }
@@ -209,8 +209,8 @@ async fn filter(validation: &Validation<'_>, pattern: &str) -> anyhow::Result<Ve
             .filter_pattern(pattern)
             .start_time(epoch_ms(validation.started - CLOCK_SKEW))
             .set_next_token(token);
-        let answer =
-            aws(call.send().await).with_context(|| format!("reading the log group {}", validation.flow.log_group))?;
+        let answer = answered(call.send().await)
+            .with_context(|| format!("reading the log group {}", validation.flow.log_group))?;
         lines.extend(answer.events.unwrap_or_default().into_iter().filter_map(|event| event.message));
         token = answer.next_token;
         if token.is_none() {
@@ -238,8 +238,10 @@ pub(super) async fn alarms(validation: &Validation<'_>) -> anyhow::Result<Verdic
             .set_alarm_names(Some(names.to_vec()))
             .alarm_types(AlarmType::MetricAlarm);
         let limit = i32::try_from(ALARMS)?;
-        let alarms =
-            aws(call.max_records(limit).send().await).context("reading the alarms")?.metric_alarms.unwrap_or_default();
+        let alarms = answered(call.max_records(limit).send().await)
+            .context("reading the alarms")?
+            .metric_alarms
+            .unwrap_or_default();
         states.extend(
             alarms.into_iter().filter_map(|alarm| Some((alarm.alarm_name?, alarm.state_value?.as_str().to_owned()))),
         );

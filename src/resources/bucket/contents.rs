@@ -1,4 +1,4 @@
-//! What a bucket holds: how much it is, and deleting all of it.
+//! The objects of a bucket: how many there are, and deleting them with the bucket.
 
 use std::time::Duration;
 
@@ -7,43 +7,43 @@ use aws_sdk_s3::types::{Delete, ObjectIdentifier};
 use tokio::time::Instant;
 
 use super::super::context::Cx;
-use crate::aws::{aws, in_use};
+use crate::aws::{answered, existing};
 
 /// What ListObjectVersions and DeleteObjects take at a time.
 const PAGE: usize = 1000;
-/// Writers are gone before a bucket is emptied; one that still writes after so many rounds is not ours.
+/// How often a bucket is emptied: the pipeline's writers are deleted before it, so after that somebody else writes to it.
 const ROUNDS: usize = 5;
-/// A bucket of some ten million versions is for a lifecycle rule to empty.
+/// Enough for some ten million versions; a lifecycle rule can empty a larger bucket.
 const LIMIT: Duration = Duration::from_secs(60 * 60);
 
 /// How much is in the bucket, from one call.
-pub(super) async fn amount(cx: &Cx, bucket: &str) -> anyhow::Result<String> {
-    let page = aws(cx.aws.s3.list_object_versions().bucket(bucket).send().await)
-        .with_context(|| format!("listing what S3 bucket ({bucket}) holds"))?;
+pub(in crate::resources) async fn contents(cx: &Cx, bucket: &str) -> anyhow::Result<Option<String>> {
+    let page = answered(cx.aws.s3.list_object_versions().bucket(bucket).send().await)
+        .context("listing the bucket's objects")?;
     let count = page.versions().len() + page.delete_markers().len();
-    Ok(match count {
+    Ok(Some(match count {
         _ if page.is_truncated == Some(true) => format!("its objects (more than {PAGE})"),
         0 => "its objects (none)".to_owned(),
         _ => format!("its objects ({count})"),
-    })
+    }))
 }
 
 /// Deletes every version and delete marker, then the bucket.
-pub(super) async fn delete_with_contents(cx: &Cx, bucket: &str) -> anyhow::Result<()> {
+pub(in crate::resources) async fn delete(cx: &Cx, bucket: &str) -> anyhow::Result<()> {
     let deadline = Instant::now() + LIMIT;
     for _ in 0..ROUNDS {
         if !empty(cx, bucket, deadline).await? {
             return Ok(());
         }
         let call = cx.aws.s3.delete_bucket().bucket(bucket);
-        match in_use(async || aws(call.clone().send().await), cx.noting()).await {
-            // Written to in between, or deletions that are not seen everywhere yet.
+        match cx.retry_while_busy(|| call.clone().send()).await {
+            // An object was written in between, or the deletions are not visible everywhere yet.
             Err(error) if error.is(&["BucketNotEmpty"]) => {}
             Err(error) if !error.is_missing() => return Err(error.into()),
             _ => return Ok(()),
         }
     }
-    bail!("something still writes to the bucket while it is being emptied")
+    bail!("the bucket is not empty after its objects were deleted {ROUNDS} times: something still writes to it")
 }
 
 /// Deletes all that is listed, page by page; false when there is no such bucket.
@@ -51,11 +51,8 @@ async fn empty(cx: &Cx, bucket: &str, deadline: Instant) -> anyhow::Result<bool>
     let mut deleted = 0;
     loop {
         // Always the first page: what was listed is gone the next time.
-        let page = match aws(cx.aws.s3.list_object_versions().bucket(bucket).send().await) {
-            Ok(page) => page,
-            Err(error) if error.is_missing() => return Ok(false),
-            Err(error) => return Err(error).context("listing the bucket's objects"),
-        };
+        let page = existing(answered(cx.aws.s3.list_object_versions().bucket(bucket).send().await));
+        let Some(page) = page.context("listing the bucket's objects")? else { return Ok(false) };
         let versions = page.versions().iter().map(|version| (version.key.clone(), version.version_id.clone()));
         let markers = page.delete_markers().iter().map(|marker| (marker.key.clone(), marker.version_id.clone()));
         let mut objects = Vec::new();
@@ -71,7 +68,7 @@ async fn empty(cx: &Cx, bucket: &str, deadline: Instant) -> anyhow::Result<bool>
         }
         let count = objects.len();
         let delete = Delete::builder().set_objects(Some(objects)).quiet(true).build()?;
-        let answer = aws(cx.aws.s3.delete_objects().bucket(bucket).delete(delete).send().await)
+        let answer = answered(cx.aws.s3.delete_objects().bucket(bucket).delete(delete).send().await)
             .context("deleting the bucket's objects")?;
         if let Some(error) = answer.errors().first() {
             bail!(

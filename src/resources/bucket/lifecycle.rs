@@ -1,24 +1,24 @@
-//! A bucket's lifecycle: one rule of ours, shown as the two settings of the spec.
+//! A bucket's lifecycle configuration: one rule, named `streamkit`, for the spec's `expire` and `transition`.
 
 use std::collections::BTreeSet;
 
 use aws_sdk_s3::types::{
     BucketLifecycleConfiguration, ExpirationStatus, LifecycleExpiration, LifecycleRule, LifecycleRuleFilter,
-    NoncurrentVersionExpiration, Transition as MoveRule, TransitionStorageClass,
+    NoncurrentVersionExpiration, TransitionStorageClass,
 };
 use serde_json::json;
 
 use super::super::context::Cx;
 use super::{Bucket, unset};
-use crate::aws::{AwsError, aws, in_use};
+use crate::aws::{AwsError, answered};
 use crate::plan::Fields;
 use crate::spec::{StorageClass, Transition, duration_text};
 
-/// The name of our rule.
+/// The id of the rule that streamkit writes.
 const RULE: &str = "streamkit";
 const DAY: u64 = 86_400;
 
-/// True for the fields that the rule is shown as.
+/// True for the fields that the lifecycle configuration sets.
 pub(super) fn is_of(field: &str) -> bool {
     matches!(field, "expire" | "expire_versions" | "transition" | "other_rules")
 }
@@ -27,7 +27,7 @@ pub(super) fn desired(bucket: &Bucket) -> Fields {
     let expire = bucket.expire.map(|age| duration_text(age.0));
     Fields::from([
         ("expire", json!(expire)),
-        // An older version would otherwise outlive the object that it was.
+        // Without it, noncurrent versions would never expire.
         ("expire_versions", json!(expire.filter(|_| bucket.versioning))),
         ("transition", json!(bucket.transition.map(|move_| transition_text(days(move_), class(move_.to).as_str())))),
         ("other_rules", json!([])),
@@ -36,7 +36,7 @@ pub(super) fn desired(bucket: &Bucket) -> Fields {
 
 pub(super) async fn read(cx: &Cx, bucket: &str) -> Result<Fields, AwsError> {
     let call = cx.aws.s3.get_bucket_lifecycle_configuration().bucket(bucket);
-    let rules = unset(aws(call.send().await), &["NoSuchLifecycleConfiguration"])?
+    let rules = unset(answered(call.send().await), &["NoSuchLifecycleConfiguration"])?
         .and_then(|answer| answer.rules)
         .unwrap_or_default();
     let text = |days: Option<i32>| days.and_then(|days| u64::try_from(days).ok()).map(|days| duration_text(days * DAY));
@@ -60,11 +60,11 @@ pub(super) async fn read(cx: &Cx, bucket: &str) -> Result<Fields, AwsError> {
     ]))
 }
 
-/// Writes our rule over all that is there.
+/// Replaces all rules with streamkit's.
 pub(super) async fn put(cx: &Cx, bucket: &Bucket) -> anyhow::Result<()> {
     if bucket.expire.is_none() && bucket.transition.is_none() {
         let call = cx.aws.s3.delete_bucket_lifecycle().bucket(&bucket.name);
-        in_use(async || aws(call.clone().send().await), cx.noting()).await?;
+        cx.retry_while_busy(|| call.clone().send()).await?;
         return Ok(());
     }
     let mut rule = LifecycleRule::builder()
@@ -80,12 +80,14 @@ pub(super) async fn put(cx: &Cx, bucket: &Bucket) -> anyhow::Result<()> {
         }
     }
     if let Some(move_) = bucket.transition {
-        rule = rule.transitions(MoveRule::builder().days(days(move_)).storage_class(class(move_.to)).build());
+        rule = rule.transitions(
+            aws_sdk_s3::types::Transition::builder().days(days(move_)).storage_class(class(move_.to)).build(),
+        );
     }
     let configuration = BucketLifecycleConfiguration::builder().rules(rule.build()?).build()?;
     let call = cx.aws.s3.put_bucket_lifecycle_configuration().bucket(&bucket.name);
     let call = call.lifecycle_configuration(configuration);
-    in_use(async || aws(call.clone().send().await), cx.noting()).await?;
+    cx.retry_while_busy(|| call.clone().send()).await?;
     Ok(())
 }
 

@@ -5,9 +5,9 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
-use super::super::Consumer;
+use super::super::consumer;
 use super::super::context::Cx;
-use crate::aws::{Aws, aws};
+use crate::aws::{Clients, answered};
 
 /// How long a table's stream keeps changes, also after it was switched off.
 const KEPT: SignedDuration = SignedDuration::from_hours(24);
@@ -33,7 +33,7 @@ pub(crate) enum MappingSource {
 
 impl MappingSource {
     /// The changes of the table of this name.
-    pub(crate) fn table(aws: &Aws, table: String) -> Self {
+    pub(crate) fn table(aws: &Clients, table: String) -> Self {
         Self::TableStream { prefix: aws.arn("dynamodb", &format!("table/{table}/stream/")), table }
     }
 
@@ -82,9 +82,9 @@ impl MappingSource {
     pub(super) async fn arn(&self, cx: &Cx) -> anyhow::Result<Option<String>> {
         match self {
             Self::Stream(arn) => Ok(Some(arn.clone())),
-            Self::Consumer { stream, name } => Ok(Consumer::arn_now(cx, stream, name).await?),
+            Self::Consumer { stream, name } => Ok(consumer::arn(cx, stream, name).await?),
             Self::TableStream { table, .. } => {
-                match aws(cx.aws.dynamodb.describe_table().table_name(table).send().await) {
+                match answered(cx.aws.dynamodb.describe_table().table_name(table).send().await) {
                     Ok(answer) => {
                         let table = answer.table.context("DescribeTable answered without a Table")?;
                         // A stream that was switched off stays readable for a day, and stays the latest.

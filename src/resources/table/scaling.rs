@@ -7,7 +7,7 @@ use aws_sdk_applicationautoscaling::types::{
     TargetTrackingScalingPolicyConfiguration,
 };
 
-use crate::aws::{AwsError, aws, in_use};
+use crate::aws::{AwsError, all};
 use crate::resources::context::Cx;
 use crate::spec::Autoscaling;
 
@@ -44,12 +44,11 @@ impl Scaling {
     pub(super) async fn read(cx: &Cx, table: &str, wanted: bool) -> Result<Option<Self>, AwsError> {
         let mut found = Self([None, None]);
         let call = cx.aws.autoscaling.describe_scalable_targets().service_namespace(ServiceNamespace::Dynamodb);
-        let mut targets = call.resource_ids(resource_id(table)).into_paginator().items().send();
-        while let Some(target) = targets.next().await {
-            let target = match aws(target) {
-                Err(error) if !wanted && cx.aws.endpoint.is_some() && is_no_service(&error) => return Ok(None),
-                other => other?,
-            };
+        let targets = match all(call.resource_ids(resource_id(table)).into_paginator().items().send()).await {
+            Err(error) if !wanted && cx.aws.endpoint.is_some() && is_no_service(&error) => return Ok(None),
+            targets => targets?,
+        };
+        for target in targets {
             if let Some(at) = DIMENSIONS.iter().position(|(_, dimension, _)| *dimension == target.scalable_dimension) {
                 let (least, most) = (target.min_capacity.into(), target.max_capacity.into());
                 found.0[at] = Some(Range { least, most, target: None });
@@ -84,7 +83,7 @@ impl Scaling {
                 .scalable_dimension(dimension.clone())
                 .min_capacity(i32::try_from(range.least)?)
                 .max_capacity(i32::try_from(range.most)?);
-            in_use(async || aws(call.clone().send().await), cx.noting()).await?;
+            cx.retry_while_busy(|| call.clone().send()).await?;
             // A second policy for the same metric is refused, whatever its name.
             let own = has.iter().find(|at| at.scalable_dimension == *dimension && target_of(at, metric).is_some());
             let name =
@@ -104,7 +103,7 @@ impl Scaling {
                 .scalable_dimension(dimension.clone())
                 .policy_type(PolicyType::TargetTrackingScaling)
                 .target_tracking_scaling_policy_configuration(tracking);
-            in_use(async || aws(call.clone().send().await), cx.noting()).await?;
+            cx.retry_while_busy(|| call.clone().send()).await?;
         }
         Ok(())
     }
@@ -119,7 +118,7 @@ impl Scaling {
                 .service_namespace(ServiceNamespace::Dynamodb)
                 .resource_id(resource_id(table))
                 .scalable_dimension(dimension.clone());
-            match in_use(async || aws(call.clone().send().await), cx.noting()).await {
+            match cx.retry_while_busy(|| call.clone().send()).await {
                 Err(error) if !error.is(&["ObjectNotFoundException"]) => Err(error)?,
                 _ => {}
             }
@@ -150,12 +149,7 @@ fn resource_id(table: &str) -> String {
 
 async fn policies(cx: &Cx, table: &str) -> Result<Vec<ScalingPolicy>, AwsError> {
     let call = cx.aws.autoscaling.describe_scaling_policies().service_namespace(ServiceNamespace::Dynamodb);
-    let mut pages = call.resource_id(resource_id(table)).into_paginator().items().send();
-    let mut all = Vec::new();
-    while let Some(policy) = pages.next().await {
-        all.push(aws(policy)?);
-    }
-    Ok(all)
+    all(call.resource_id(resource_id(table)).into_paginator().items().send()).await
 }
 
 /// The share, in per cent, that a policy wants of this metric.

@@ -1,19 +1,19 @@
-//! A topic's subscriptions: which there are, and bringing them in line.
+//! A topic's subscriptions: reading them, and bringing them in line with the spec.
 
 use futures_util::future::try_join_all;
 use serde_json::{Value, json};
 
 use super::super::context::Cx;
-use crate::aws::{AwsError, aws};
+use crate::aws::{Arn, AwsError, all, answered, existing};
 use crate::spec::Pattern;
 
-/// A subscriber as SNS knows it.
+/// A subscription of the spec's.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Subscription {
-    /// SNS's word, such as `email` or `sqs`.
+    /// Such as `email` or `sqs`.
     pub(crate) protocol: String,
     pub(crate) endpoint: String,
-    /// The message alone, without SNS's envelope.
+    /// Raw message delivery: the message without SNS's envelope.
     pub(crate) raw: bool,
     pub(crate) filter: Option<Pattern>,
     /// The filter looks at the message's body, not at its attributes.
@@ -24,7 +24,7 @@ pub(crate) struct Subscription {
 pub(super) struct Present {
     /// Only a confirmed subscription has an ARN; the others say `PendingConfirmation`.
     arn: Option<String>,
-    /// For one that is not confirmed, what nobody can read is what was not set.
+    /// SNS does not give the attributes of a subscription that is not confirmed: those are the defaults here.
     settings: Subscription,
 }
 
@@ -50,7 +50,7 @@ impl Subscription {
         if shown.as_object().is_some_and(|object| object.len() == 1) { shown["to"].take() } else { shown }
     }
 
-    /// SNS's attributes; an empty text for what is not set.
+    /// The attributes that SNS has for these settings, in the order in which to set them.
     fn attributes(&self) -> [(&'static str, String); 3] {
         let scope = match (&self.filter, self.filter_on_body) {
             (Some(_), true) => "MessageBody",
@@ -59,22 +59,20 @@ impl Subscription {
         let raw = ("RawMessageDelivery", self.raw.to_string());
         let scope = ("FilterPolicyScope", scope.to_owned());
         let filter = ("FilterPolicy", self.filter.as_ref().map_or_else(|| "{}".to_owned(), ToString::to_string));
-        // A filter for attributes is one for bodies as well, but not the other way round: neither step may leave the wrong two.
+        // SNS checks filter and scope together at each call, and some filters are allowed for bodies only: so for bodies the
+        // scope is set first, and otherwise the filter.
         if self.filter.is_some() && self.filter_on_body { [raw, scope, filter] } else { [raw, filter, scope] }
     }
 }
 
 /// All subscriptions of a topic.
 pub(super) async fn read(cx: &Cx, topic: &str) -> Result<Vec<Present>, AwsError> {
-    let mut pages = cx.aws.sns.list_subscriptions_by_topic().topic_arn(topic).into_paginator().items().send();
-    let mut listed = Vec::new();
-    while let Some(subscription) = pages.next().await {
-        listed.push(aws(subscription)?);
-    }
+    let mut listed =
+        all(cx.aws.sns.list_subscriptions_by_topic().topic_arn(topic).into_paginator().items().send()).await?;
     // One that is being deleted stays listed for a while.
     listed.retain(|subscription| subscription.subscription_arn.as_deref() != Some("Deleted"));
     let present = try_join_all(listed.into_iter().map(async |listed| {
-        let arn = listed.subscription_arn.filter(|arn| arn.starts_with("arn:"));
+        let arn = listed.subscription_arn.filter(|arn| Arn::parse(arn).is_some());
         let mut settings = Subscription {
             protocol: listed.protocol.unwrap_or_default(),
             endpoint: listed.endpoint.unwrap_or_default(),
@@ -83,11 +81,8 @@ pub(super) async fn read(cx: &Cx, topic: &str) -> Result<Vec<Present>, AwsError>
             filter_on_body: false,
         };
         if let Some(arn) = &arn {
-            let answer = match aws(cx.aws.sns.get_subscription_attributes().subscription_arn(arn).send().await) {
-                Ok(answer) => answer,
-                Err(error) if error.is_missing() => return Ok(None),
-                Err(error) => return Err(error),
-            };
+            let call = cx.aws.sns.get_subscription_attributes().subscription_arn(arn);
+            let Some(answer) = existing(answered(call.send().await))? else { return Ok(None) };
             let attributes = answer.attributes.unwrap_or_default();
             settings.raw = attributes.get("RawMessageDelivery").is_some_and(|raw| raw == "true");
             settings.filter = attributes.get("FilterPolicy").and_then(|text| filter(text));
@@ -108,7 +103,10 @@ fn filter(text: &str) -> Option<Pattern> {
     }
 }
 
-/// What a plan compares: an unwanted subscriber that was never confirmed can't be removed, and a wanted one is as it was made.
+/// The subscriptions that a plan compares with the spec's.
+///
+/// Of those that were never confirmed nothing can be read or changed: one of the spec's counts as it was created, and the
+/// others, which nobody can remove, are left out.
 pub(super) fn shown(present: &[Present], wanted: &[Subscription]) -> Vec<Value> {
     let of = |present: &Present| wanted.iter().find(|wanted| wanted.is_of(&present.settings));
     present
@@ -121,7 +119,7 @@ pub(super) fn shown(present: &[Present], wanted: &[Subscription]) -> Vec<Value> 
         .collect()
 }
 
-/// Subscribes who is missing, changes who is there, and removes who is not wanted.
+/// Adds the subscriptions that are missing, changes those that differ, and removes those that are not in the spec.
 pub(super) async fn set(cx: &Cx, topic: &str, wanted: &[Subscription]) -> anyhow::Result<()> {
     let present = read(cx, topic).await?;
     for wanted in wanted {
@@ -135,13 +133,13 @@ pub(super) async fn set(cx: &Cx, topic: &str, wanted: &[Subscription]) -> anyhow
                 {
                     call = call.attributes(name, value);
                 }
-                aws(call.send().await)?;
+                answered(call.send().await)?;
             }
             Some(Present { arn: Some(arn), settings }) => {
                 let has = settings.attributes();
                 for (name, value) in wanted.attributes().into_iter().filter(|attribute| !has.contains(attribute)) {
                     let call = cx.aws.sns.set_subscription_attributes().subscription_arn(arn).attribute_name(name);
-                    aws(call.attribute_value(value).send().await)?;
+                    answered(call.attribute_value(value).send().await)?;
                 }
             }
             Some(_) => {}
@@ -155,25 +153,19 @@ pub(super) async fn set(cx: &Cx, topic: &str, wanted: &[Subscription]) -> anyhow
 
 /// Removes all subscriptions; false when there is no such topic.
 pub(super) async fn remove_all(cx: &Cx, topic: &str) -> anyhow::Result<bool> {
-    let present = match read(cx, topic).await {
-        Ok(present) => present,
-        Err(error) if error.is_missing() => return Ok(false),
-        Err(error) => return Err(error.into()),
-    };
+    let Some(present) = existing(read(cx, topic).await)? else { return Ok(false) };
     for present in &present {
         remove(cx, present).await?;
     }
     Ok(true)
 }
 
-/// AWS can't remove a subscription that was never confirmed, which expires by itself.
+/// Removes a subscription. One that was never confirmed can't be removed and expires by itself.
 async fn remove(cx: &Cx, present: &Present) -> anyhow::Result<()> {
     let Some(arn) = &present.arn else {
         cx.note(&format!("{} is unconfirmed and expires in about 3 days", present.settings.address()));
         return Ok(());
     };
-    match aws(cx.aws.sns.unsubscribe().subscription_arn(arn).send().await) {
-        Err(error) if !error.is_missing() => Err(error.into()),
-        _ => Ok(()),
-    }
+    existing(answered(cx.aws.sns.unsubscribe().subscription_arn(arn).send().await))?;
+    Ok(())
 }

@@ -126,7 +126,7 @@ impl Kinesis {
         if call.operation.contains("Tag") {
             let cbor = is_cbor(&request);
             return match protocol::decode_as(cbor, request.body()) {
-                Ok(input) if tags::owns(&call.operation, &input) => {
+                Ok(input) if tags::owns(&call.operation) => {
                     match tags::change(&self.store, &call.operation, &input).await {
                         // These operations answer with nothing at all.
                         Ok(_) => protocol::response(200, CONTENT_TYPE, Vec::new()),
@@ -134,6 +134,12 @@ impl Kinesis {
                     }
                 }
                 _ => self.engine(request).await,
+            };
+        }
+        if call.operation == "RegisterStreamConsumer" {
+            return match self.register_consumer(request).await {
+                Ok(response) => response,
+                Err(error) => protocol::error_response(call, &error),
             };
         }
         if call.operation == "DescribeStreamConsumer" {
@@ -149,6 +155,19 @@ impl Kinesis {
         }
         let _in_order = self.ordered(&call.operation).await;
         self.engine(request).await
+    }
+
+    /// The engine's `RegisterStreamConsumer` knows no tags.
+    async fn register_consumer(&self, request: Request<Bytes>) -> Result<Response, CallError> {
+        let cbor = is_cbor(&request);
+        let input = protocol::decode_as(cbor, request.body())?;
+        let answer = self.dispatch("RegisterStreamConsumer", input.clone()).await?;
+        if input["Tags"].as_object().is_some_and(|tags| !tags.is_empty()) {
+            let tags = json!({"ResourceARN": answer["Consumer"]["ConsumerARN"], "Tags": input["Tags"]});
+            self.dispatch("TagResource", tags).await?;
+        }
+        let form = if cbor { "application/x-amz-cbor-1.1" } else { "application/x-amz-json-1.1" };
+        Ok(protocol::response(200, form, protocol::encode_as(cbor, &answer)?))
     }
 
     /// The engine leaves out which stream the consumer reads.
@@ -237,7 +256,7 @@ impl Kinesis {
 
     /// The engine's own answer.
     pub(super) async fn dispatch(&self, operation: &str, input: Value) -> Result<Value, CallError> {
-        if tags::owns(operation, &input) {
+        if tags::owns(operation) {
             return tags::change(&self.store, operation, &input).await;
         }
         let known: Operation = operation.parse().map_err(|()| CallError::unknown_operation("kinesis", operation))?;

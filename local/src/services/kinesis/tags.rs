@@ -1,4 +1,4 @@
-//! Tags of streams. The engine refuses colons, as the API reference does; AWS itself takes them
+//! Tags of streams and their consumers. The engine refuses colons, as the API reference does; AWS itself takes them
 //! (<https://github.com/mhart/kinesalite/issues/107>), and ownership tags have them.
 
 use ferrokinesis::error::KinesisErrorResponse;
@@ -11,13 +11,9 @@ use super::service::failed;
 
 const MAX_TAGS: usize = 50;
 
-/// Whether this changes the tags of a stream, and not of a consumer.
-pub(super) fn owns(operation: &str, input: &Value) -> bool {
-    match operation {
-        "AddTagsToStream" | "RemoveTagsFromStream" => true,
-        "TagResource" | "UntagResource" => text(input, "ResourceARN").is_some_and(|arn| !arn.contains("/consumer/")),
-        _ => false,
-    }
+/// Whether this changes tags.
+pub(super) fn owns(operation: &str) -> bool {
+    matches!(operation, "AddTagsToStream" | "RemoveTagsFromStream" | "TagResource" | "UntagResource")
 }
 
 /// Runs one of those operations.
@@ -38,6 +34,16 @@ pub(super) async fn change(store: &Store, operation: &str, input: &Value) -> Res
         }
     }
     let adds = operation == "AddTagsToStream" || operation == "TagResource";
+    if let Some(consumer) = arn.filter(|arn| arn.contains("/consumer/")) {
+        let mut tags = store.get_resource_tags(consumer).await;
+        tags.extend(added);
+        tags.retain(|key, _| !removed.contains(key));
+        if tags.len() > MAX_TAGS {
+            return Err(CallError::bad("InvalidArgumentException", "A consumer cannot have more than 50 tags."));
+        }
+        store.put_resource_tags(consumer, &tags).await.map_err(failed)?;
+        return Ok(json!({}));
+    }
     let refused = |message: &str| KinesisErrorResponse::client_error("InvalidArgumentException", Some(message));
     store
         .update_stream(stream, |stream| {

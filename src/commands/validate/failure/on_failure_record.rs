@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use tokio::time::sleep;
 
-use crate::aws::{Aws, aws};
+use crate::aws::{Clients, answered};
 use crate::commands::validate::validation::CLOCK_SKEW;
 
 /// A shard may answer that it has nothing although it has.
@@ -66,7 +66,7 @@ impl OnFailureRecord {
     }
 
     /// Reads the batch from the stream, and counts its events whose key contains the text, and the others.
-    pub(super) async fn count_events(&self, aws: &Aws, text: &str) -> anyhow::Result<(usize, usize)> {
+    pub(super) async fn count_events(&self, aws: &Clients, text: &str) -> anyhow::Result<(usize, usize)> {
         let what = || format!("reading {} again from {}", self.sequence_number, self.stream_arn);
         let keys = if self.of_table { self.changes(aws).await } else { self.records(aws).await }.with_context(what)?;
         let own = keys.iter().filter(|key| key.contains(text)).count();
@@ -74,15 +74,15 @@ impl OnFailureRecord {
     }
 
     /// The partition keys of the batch's records.
-    async fn records(&self, clients: &Aws) -> anyhow::Result<Vec<String>> {
+    async fn records(&self, clients: &Clients) -> anyhow::Result<Vec<String>> {
         // By its name, which every endpoint takes.
         let stream = self.stream_arn.rsplit('/').next().unwrap_or_default();
         let call = clients.kinesis.get_shard_iterator().stream_name(stream).shard_id(&self.shard_id);
         let call = call.shard_iterator_type(ShardIteratorType::AtSequenceNumber);
         let call = call.starting_sequence_number(&self.sequence_number);
-        let first = aws(call.send().await)?.shard_iterator;
+        let first = answered(call.send().await)?.shard_iterator;
         self.read_keys(first, async |iterator| {
-            let answer = aws(clients.kinesis.get_records().shard_iterator(iterator).send().await)?;
+            let answer = answered(clients.kinesis.get_records().shard_iterator(iterator).send().await)?;
             let records = answer.records.into_iter();
             let keys = records.map(|record| (record.sequence_number, record.partition_key.unwrap_or_default()));
             Ok((keys.collect(), answer.next_shard_iterator))
@@ -91,14 +91,14 @@ impl OnFailureRecord {
     }
 
     /// The keys of the batch's changes.
-    async fn changes(&self, clients: &Aws) -> anyhow::Result<Vec<String>> {
+    async fn changes(&self, clients: &Clients) -> anyhow::Result<Vec<String>> {
         let streams = &clients.dynamodbstreams;
         let call = streams.get_shard_iterator().stream_arn(&self.stream_arn).shard_id(&self.shard_id);
         let call = call.shard_iterator_type(aws_sdk_dynamodbstreams::types::ShardIteratorType::AtSequenceNumber);
         let call = call.sequence_number(&self.sequence_number);
-        let first = aws(call.send().await)?.shard_iterator;
+        let first = answered(call.send().await)?.shard_iterator;
         self.read_keys(first, async |iterator| {
-            let answer = aws(streams.get_records().shard_iterator(iterator).send().await)?;
+            let answer = answered(streams.get_records().shard_iterator(iterator).send().await)?;
             let changes = answer.records.unwrap_or_default().into_iter().filter_map(|record| record.dynamodb);
             let keys = changes.map(|change| {
                 let values = change.keys.unwrap_or_default();

@@ -4,7 +4,7 @@ use anyhow::Context as _;
 use aws_sdk_sqs::types::QueueAttributeName;
 use serde_json::json;
 
-use crate::aws::{AwsError, Tags, aws};
+use crate::aws::{AwsError, Tags, answered};
 use crate::commands::validate::validation::Validation;
 
 /// The node that the queue's tag names. No spec can have it, so a queue that is left behind by a killed run is one that
@@ -66,7 +66,7 @@ impl NotificationQueue {
             .attributes(QueueAttributeName::VisibilityTimeout, HIDDEN_SECONDS.to_string())
             .set_tags(Some(self.tags.clone().into_iter().collect()));
         let what = || format!("creating the queue {} that subscribes to the topic", self.name);
-        self.url = aws(call.send().await).with_context(what)?.queue_url;
+        self.url = answered(call.send().await).with_context(what)?.queue_url;
         let call = self
             .sns
             .subscribe()
@@ -76,7 +76,7 @@ impl NotificationQueue {
             .attributes("RawMessageDelivery", "true")
             .return_subscription_arn(true);
         let what = || format!("subscribing the queue {} to the topic", self.name);
-        self.subscription = aws(call.send().await).with_context(what)?.subscription_arn;
+        self.subscription = answered(call.send().await).with_context(what)?.subscription_arn;
         Ok(())
     }
 
@@ -85,7 +85,7 @@ impl NotificationQueue {
         let Some(url) = &self.url else { return Ok(Vec::new()) };
         let call = self.sqs.receive_message().queue_url(url).max_number_of_messages(MESSAGES).wait_time_seconds(1);
         let answer =
-            aws(call.send().await).with_context(|| format!("receiving messages of the queue {}", self.name))?;
+            answered(call.send().await).with_context(|| format!("receiving messages of the queue {}", self.name))?;
         Ok(answer.messages.unwrap_or_default().into_iter().filter_map(|message| message.body).collect())
     }
 
@@ -93,11 +93,11 @@ impl NotificationQueue {
     pub(super) async fn close(&mut self) -> anyhow::Result<()> {
         if let Some(subscription) = self.subscription.take() {
             let call = self.sns.unsubscribe().subscription_arn(&subscription);
-            ignore_missing(aws(call.send().await)).context("deleting the run's subscription to the topic")?;
+            ignore_missing(answered(call.send().await)).context("deleting the run's subscription to the topic")?;
         }
         if let Some(url) = self.url.take() {
             let call = self.sqs.delete_queue().queue_url(&url);
-            ignore_missing(aws(call.send().await)).with_context(|| format!("deleting the queue {}", self.name))?;
+            ignore_missing(answered(call.send().await)).with_context(|| format!("deleting the queue {}", self.name))?;
         }
         Ok(())
     }

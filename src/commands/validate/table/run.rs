@@ -11,7 +11,7 @@ use streamkit_recipes::{
 use tokio::time::Instant;
 
 use super::notification_queue::NotificationQueue;
-use crate::aws::{AwsError, aws};
+use crate::aws::{AwsError, answered};
 use crate::commands::validate::telemetry::Growth;
 use crate::commands::validate::validation::{Validation, not_up};
 use crate::table_writer::{self, TableSchema, TableWriter};
@@ -180,7 +180,7 @@ impl<'a> TableRun<'a> {
         let Some(bucket) = &self.bucket else { return Ok(None) };
         let s3 = &self.validation.session.aws.s3;
         let what = || format!("reading the object {key} of bucket {bucket}");
-        let answer = match aws(s3.get_object().bucket(bucket).key(key).send().await) {
+        let answer = match answered(s3.get_object().bucket(bucket).key(key).send().await) {
             Err(error) if error.is(&["NoSuchKey"]) => return Ok(None),
             answer => answer.with_context(what)?,
         };
@@ -193,7 +193,7 @@ impl<'a> TableRun<'a> {
         let Some(bucket) = &self.bucket else { return Ok(Vec::new()) };
         let s3 = &self.validation.session.aws.s3;
         let call = s3.list_objects_v2().bucket(bucket).prefix(prefix).send().await;
-        let answer = aws(call).with_context(|| format!("listing the bucket {bucket} below {prefix}"))?;
+        let answer = answered(call).with_context(|| format!("listing the bucket {bucket} below {prefix}"))?;
         Ok(answer.contents.unwrap_or_default().into_iter().filter_map(|object| object.key).collect())
     }
 
@@ -203,7 +203,8 @@ impl<'a> TableRun<'a> {
         let mut count = 0;
         for object in self.objects() {
             let call = self.validation.session.aws.s3.delete_object().bucket(bucket).key(&object.key);
-            aws(call.send().await).with_context(|| format!("deleting the object {} of bucket {bucket}", object.key))?;
+            answered(call.send().await)
+                .with_context(|| format!("deleting the object {} of bucket {bucket}", object.key))?;
             count += 1;
         }
         Ok(count)

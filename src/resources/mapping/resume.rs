@@ -1,6 +1,6 @@
-//! Where a replaced mapping starts to read: without a gap, and with as little read twice as can be known.
+//! Where the replacement of a mapping starts to read: without a gap, and with as few records read twice as can be known.
 //!
-//! A mapping's place in its stream goes with it, and AWS does not tell it. What it tells is how old the records were that
+//! A mapping's position in its stream is deleted with it, and no API tells it. What it tells is how old the records were that
 //! the function was given last (the metric IteratorAge), so the new mapping starts that much before the old one ended.
 
 use std::time::{Duration, SystemTime};
@@ -11,7 +11,8 @@ use aws_sdk_lambda::types::EventSourceMappingConfiguration;
 use jiff::Timestamp;
 
 use super::super::context::Cx;
-use crate::aws::{AwsError, RESUME_TAG, aws};
+use super::super::function;
+use crate::aws::{AwsError, RESUME_TAG, answered};
 
 /// How far back metrics are read; CloudWatch gives 1,440 points at a time.
 const LOOK_BACK: Duration = Duration::from_secs(24 * 3600 - 60);
@@ -24,14 +25,14 @@ const FROM_THE_START: &str = "trim-horizon";
 
 /// Where the new mapping starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum Position {
     /// At the stream's oldest record: nothing is known.
     Start,
     /// At a moment before the last record that the old mapping was done with.
     At(SystemTime),
 }
 
-impl Place {
+impl Position {
     /// As the tag and notes have it.
     pub(super) fn text(self) -> String {
         match self {
@@ -65,7 +66,7 @@ pub(crate) async fn record_ages(
         .end_time(now.into())
         .period(60)
         .statistics(Statistic::Maximum);
-    let points = aws(call.send().await)?.datapoints.unwrap_or_default();
+    let points = answered(call.send().await)?.datapoints.unwrap_or_default();
     let age = |point: &Datapoint| {
         let at = SystemTime::try_from(point.timestamp?).ok()?;
         Some((at, Duration::try_from_secs_f64(point.maximum? / 1_000.0).ok()?))
@@ -73,46 +74,47 @@ pub(crate) async fn record_ages(
     Ok(points.iter().filter_map(age).collect())
 }
 
-/// Where to go on after this mapping, which must have stopped.
-pub(super) async fn place(cx: &Cx, function: &str, old: &EventSourceMappingConfiguration) -> anyhow::Result<Place> {
+/// Where the replacement of this mapping, which must be disabled, starts.
+pub(super) async fn position_after(
+    cx: &Cx,
+    function: &str,
+    old: &EventSourceMappingConfiguration,
+) -> anyhow::Result<Position> {
     let points = record_ages(cx, function, LOOK_BACK).await;
-    let points = points.context("reading the metric AWS/Lambda IteratorAge, for the place to go on from")?;
+    let points = points.context("reading the metric AWS/Lambda IteratorAge, from which the new mapping resumes")?;
     let fine = matches!(old.last_processing_result.as_deref(), Some("OK"));
     Ok(after(&points, fine, SystemTime::now()))
 }
 
-/// The place that the points (the start of each minute, and the greatest age in it) stand for.
-fn after(points: &[(SystemTime, Duration)], fine: bool, now: SystemTime) -> Place {
+/// The position that follows from the points: the start of each minute, and the greatest age in it.
+fn after(points: &[(SystemTime, Duration)], fine: bool, now: SystemTime) -> Position {
     let Some(last) = points.iter().map(|(at, _)| *at).max() else {
         // Nothing was read for a day. If the last that was read went well, then nothing was there to read.
-        return if fine { Place::At(now - LOOK_BACK) } else { Place::Start };
+        return if fine { Position::At(now - LOOK_BACK) } else { Position::Start };
     };
     let oldest = points.iter().filter(|(at, _)| *at + LAST_POINTS >= last).filter_map(|(at, age)| at.checked_sub(*age));
-    oldest.min().and_then(|at| at.checked_sub(MARGIN)).map_or(Place::Start, Place::At)
+    oldest.min().and_then(|at| at.checked_sub(MARGIN)).map_or(Position::Start, Position::At)
 }
 
-/// Notes the place on the function, so that a run that is killed before the new mapping is there leaves no gap.
-pub(super) async fn note(cx: &Cx, function: &str, place: Place) -> anyhow::Result<()> {
-    let call = cx.aws.lambda.tag_resource().resource(arn(cx, function)).tags(RESUME_TAG, place.text());
-    aws(call.send().await).context("noting on the function where to read on")?;
+/// Saves the position in a tag of the function, so that a run that is killed before the new mapping exists leaves no gap.
+pub(super) async fn save(cx: &Cx, function: &str, position: Position) -> anyhow::Result<()> {
+    let call =
+        cx.aws.lambda.tag_resource().resource(function::arn(&cx.aws, function)).tags(RESUME_TAG, position.text());
+    answered(call.send().await).context("saving the position to resume from in a tag of the function")?;
     Ok(())
 }
 
-/// The place that was noted and not yet gone on from.
-pub(super) async fn noted(cx: &Cx, function: &str) -> anyhow::Result<Option<Place>> {
-    let function = aws(cx.aws.lambda.get_function().function_name(function).send().await)?;
-    Ok(function.tags.and_then(|tags| tags.get(RESUME_TAG).map(|text| Place::parse(text))))
+/// The position that was saved for a mapping that has not been created yet.
+pub(super) async fn saved(cx: &Cx, function: &str) -> anyhow::Result<Option<Position>> {
+    let tags = function::tags(cx, function).await?.unwrap_or_default();
+    Ok(tags.get(RESUME_TAG).map(|text| Position::parse(text)))
 }
 
-/// Takes the note away: reading goes on.
-pub(super) async fn done(cx: &Cx, function: &str) -> anyhow::Result<()> {
-    let call = cx.aws.lambda.untag_resource().resource(arn(cx, function)).tag_keys(RESUME_TAG);
-    aws(call.send().await).context("taking away the note on the function where to read on")?;
+/// Removes the saved position: the new mapping exists.
+pub(super) async fn clear(cx: &Cx, function: &str) -> anyhow::Result<()> {
+    let call = cx.aws.lambda.untag_resource().resource(function::arn(&cx.aws, function)).tag_keys(RESUME_TAG);
+    answered(call.send().await).context("removing the tag with the position to resume from")?;
     Ok(())
-}
-
-fn arn(cx: &Cx, function: &str) -> String {
-    cx.aws.arn("lambda", &format!("function:{function}"))
 }
 
 #[cfg(test)]
@@ -120,22 +122,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_place_is_before_the_oldest_record_of_the_last_minutes() {
+    fn reading_resumes_before_the_oldest_record_of_the_last_minutes() {
         let at = |seconds: u64| SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000 + seconds);
         let age = Duration::from_secs;
         let now = at(10_000);
         // The shard that is 40 minutes behind was read two minutes before the other.
         let points = [(at(9_000), age(2)), (at(8_880), age(2_400)), (at(7_000), age(6_000))];
-        assert_eq!(after(&points, true, now), Place::At(at(8_880 - 2_400 - 300)));
-        assert_eq!(after(&[], true, now), Place::At(now - LOOK_BACK));
-        assert_eq!(after(&[], false, now), Place::Start);
+        assert_eq!(after(&points, true, now), Position::At(at(8_880 - 2_400 - 300)));
+        assert_eq!(after(&[], true, now), Position::At(now - LOOK_BACK));
+        assert_eq!(after(&[], false, now), Position::Start);
     }
 
     #[test]
-    fn a_place_is_read_as_it_was_written() {
-        let place = Place::At(SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000));
-        assert_eq!(place.text(), "2023-11-14T22:13:20Z");
-        assert_eq!(Place::parse(&place.text()), place);
-        assert_eq!(Place::parse(&Place::Start.text()), Place::Start);
+    fn a_position_is_read_as_it_was_written() {
+        let position = Position::At(SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000));
+        assert_eq!(position.text(), "2023-11-14T22:13:20Z");
+        assert_eq!(Position::parse(&position.text()), position);
+        assert_eq!(Position::parse(&Position::Start.text()), Position::Start);
     }
 }

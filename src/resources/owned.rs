@@ -1,0 +1,240 @@
+//! The pipeline's resources as AWS has them, whether or not they are in the spec: found by name and tags, deleted by name.
+//!
+//! The Resource Groups Tagging API would be one call, but it does not know roles, lags behind by minutes, and no emulator
+//! has all of it. Names are deterministic, so looking for them is exact.
+
+mod by_kind;
+mod names;
+
+use std::collections::BTreeSet;
+
+use anyhow::Context as _;
+use futures_util::future::{join_all, try_join_all};
+
+use super::consumer;
+use super::context::Cx;
+use super::mapping::mappings_of;
+use super::role::{function_of, is_of_region};
+use crate::aws::{AwsError, NODE_TAG, PIPELINE_TAG, PROTECT_TAG, Tags};
+use crate::plan::ResourceKind;
+
+/// A resource that is this pipeline's.
+#[derive(Debug)]
+pub(crate) struct OwnedResource {
+    pub(crate) kind: ResourceKind,
+    pub(crate) name: String,
+    pub(crate) arn: String,
+    /// The node that it is or was.
+    pub(crate) node: String,
+    /// `protect = true` in the spec that made it.
+    pub(crate) protected: bool,
+    /// What is deleted with it, such as a table's items; `None` when it holds nothing.
+    pub(crate) contents: Option<String>,
+}
+
+impl OwnedResource {
+    /// A resource by its own tags.
+    fn tagged(cx: &Cx, kind: ResourceKind, name: &str, tags: &Tags) -> Self {
+        let node = tags.get(NODE_TAG).map_or(name, String::as_str);
+        let protected = tags.get(PROTECT_TAG).is_some_and(|value| value == "true");
+        Self { protected, ..Self::untagged(kind, name, by_kind::arn(&cx.aws, kind, name), node.to_owned()) }
+    }
+
+    /// A resource that has the owner of its parent.
+    fn untagged(kind: ResourceKind, name: &str, arn: String, node: String) -> Self {
+        Self { kind, name: name.to_owned(), arn, node, protected: false, contents: None }
+    }
+
+    /// `Kinesis stream (retail-events)`, as errors name it.
+    pub(crate) fn label(&self) -> String {
+        self.kind.label(&self.name)
+    }
+
+    /// Deletes the resource and waits until it is gone; gone already is fine.
+    pub(crate) async fn delete(&self, cx: &Cx) -> anyhow::Result<()> {
+        by_kind::delete(cx, self).await.with_context(|| format!("deleting {}", self.label()))
+    }
+}
+
+/// A resource whose name begins as the pipeline's do and whose tags the caller may not read.
+///
+/// It may be the pipeline's or somebody else's, so it is never touched, and always reported.
+#[derive(Debug)]
+pub(crate) struct UnreadableResource {
+    pub(crate) kind: ResourceKind,
+    pub(crate) name: String,
+    pub(crate) error: AwsError,
+}
+
+impl UnreadableResource {
+    pub(crate) fn label(&self) -> String {
+        self.kind.label(&self.name)
+    }
+}
+
+/// What a search for the pipeline's resources found.
+#[derive(Debug)]
+pub(crate) struct Search {
+    /// In the order of their deletion.
+    pub(crate) owned: Vec<OwnedResource>,
+    pub(crate) unreadable: Vec<UnreadableResource>,
+}
+
+/// Finds all that the owner has in the account and region, but for what is `known`.
+///
+/// Of a resource that is somebody else's nothing but the tags is read.
+pub(crate) async fn owned_resources(
+    cx: &Cx,
+    prefix: &str,
+    known: &BTreeSet<(ResourceKind, &str)>,
+) -> anyhow::Result<Search> {
+    let start = format!("{prefix}-");
+    let names = names::starting_with(cx, &start).await?;
+    let unknown = names.iter().filter(|(kind, name)| !known.contains(&(*kind, name.as_str())));
+    let (tagged, mut unreadable) = read_tags(cx, unknown).await?;
+    let mut owned = owned_by_tags(cx, &tagged).await?;
+    let functions = functions(cx, &owned, &names);
+    owned.extend(untagged_log_groups(cx, &tagged, &functions));
+    owned.extend(mappings(cx, &start, &functions, known).await?);
+    let (consumers, denied) = consumers(cx, &start, &owned, &functions, known).await?;
+    owned.extend(consumers);
+    unreadable.extend(denied);
+    owned.sort_by(|a, b| (a.kind, &a.node).cmp(&(b.kind, &b.node)));
+    measure_contents(cx, &mut owned).await?;
+    Ok(Search { owned, unreadable })
+}
+
+/// The tags of each resource that there is, and the resources whose tags may not be read.
+async fn read_tags<'a>(
+    cx: &Cx,
+    names: impl Iterator<Item = &'a (ResourceKind, String)>,
+) -> anyhow::Result<(Vec<(ResourceKind, &'a str, Tags)>, Vec<UnreadableResource>)> {
+    let answers = try_join_all(names.map(async |(kind, name)| match by_kind::tags(cx, *kind, name).await {
+        Err(error) if !error.is_denied() => {
+            Err(error).with_context(|| format!("reading the tags of {}", kind.label(name)))
+        }
+        answer => Ok((*kind, name, answer)),
+    }))
+    .await?;
+    let mut tagged = Vec::new();
+    let mut unreadable = Vec::new();
+    for (kind, name, answer) in answers {
+        match answer {
+            Ok(Some(tags)) => tagged.push((kind, name.as_str(), tags)),
+            Ok(None) => {}
+            Err(error) => unreadable.push(UnreadableResource { kind, name: name.clone(), error }),
+        }
+    }
+    Ok((tagged, unreadable))
+}
+
+/// The resources whose own tags name the owner.
+async fn owned_by_tags(cx: &Cx, tagged: &[(ResourceKind, &str, Tags)]) -> anyhow::Result<Vec<OwnedResource>> {
+    let mut owned = Vec::new();
+    for (kind, name, tags) in tagged.iter().filter(|(_, _, tags)| cx.owner.owns(tags)) {
+        if *kind != ResourceKind::Role || is_of_region(cx, name).await? {
+            owned.push(OwnedResource::tagged(cx, *kind, name, tags));
+        }
+    }
+    Ok(owned)
+}
+
+/// The functions that are the owner's by their tags, or where a function is gone, by those of the role that it had.
+fn functions(cx: &Cx, owned: &[OwnedResource], names: &BTreeSet<(ResourceKind, String)>) -> BTreeSet<String> {
+    let function = |resource: &OwnedResource| match resource.kind {
+        ResourceKind::Function => Some(resource.name.clone()),
+        ResourceKind::Role => {
+            let of_role = (ResourceKind::Function, function_of(&resource.name, &cx.aws.region).to_owned());
+            (!names.contains(&of_role)).then_some(of_role.1)
+        }
+        _ => None,
+    };
+    owned.iter().filter_map(function).collect()
+}
+
+/// The log groups that Lambda has made by itself for the functions: without tags.
+fn untagged_log_groups(
+    cx: &Cx,
+    tagged: &[(ResourceKind, &str, Tags)],
+    functions: &BTreeSet<String>,
+) -> Vec<OwnedResource> {
+    let is_untagged =
+        |kind: ResourceKind, tags: &Tags| kind == ResourceKind::LogGroup && !tags.contains_key(PIPELINE_TAG);
+    let is_of_function =
+        |name: &str| name.strip_prefix("/aws/lambda/").is_some_and(|function| functions.contains(function));
+    tagged
+        .iter()
+        .filter(|(kind, name, tags)| is_untagged(*kind, tags) && is_of_function(name))
+        .map(|(kind, name, _)| {
+            OwnedResource::untagged(*kind, name, by_kind::arn(&cx.aws, *kind, name), (*name).to_owned())
+        })
+        .collect()
+}
+
+/// The event source mappings of the functions: one resource for all of a function's.
+async fn mappings(
+    cx: &Cx,
+    start: &str,
+    functions: &BTreeSet<String>,
+    known: &BTreeSet<(ResourceKind, &str)>,
+) -> anyhow::Result<Vec<OwnedResource>> {
+    let unknown = functions.iter().filter(|function| !known.contains(&(ResourceKind::Mapping, function)));
+    let found = try_join_all(unknown.map(async |function| {
+        let all = mappings_of(cx, function).await.with_context(|| format!("listing the mappings of {function}"))?;
+        let node = format!("function.{}.source", function.strip_prefix(start).unwrap_or(function));
+        anyhow::Ok(all.into_iter().next().map(|first| {
+            let arn = first.event_source_mapping_arn.unwrap_or_default();
+            OwnedResource::untagged(ResourceKind::Mapping, function, arn, node)
+        }))
+    }))
+    .await?;
+    Ok(found.into_iter().flatten().collect())
+}
+
+/// The consumers of the pipeline's streams that are the owner's, and those whose tags may not be read.
+///
+/// Earlier versions registered consumers without tags: such a one has the owner of the function of its name.
+async fn consumers(
+    cx: &Cx,
+    start: &str,
+    owned: &[OwnedResource],
+    functions: &BTreeSet<String>,
+    known: &BTreeSet<(ResourceKind, &str)>,
+) -> anyhow::Result<(Vec<OwnedResource>, Vec<UnreadableResource>)> {
+    let kind = ResourceKind::Consumer;
+    let of_owned = owned.iter().map(|resource| (resource.kind, resource.name.as_str()));
+    let streams = known.iter().copied().chain(of_owned).filter(|(kind, _)| *kind == ResourceKind::Stream);
+    let listed = try_join_all(streams.map(async |(_, stream)| {
+        names::consumers(cx, &by_kind::arn(&cx.aws, ResourceKind::Stream, stream), start).await
+    }))
+    .await?;
+    let unknown = listed.into_iter().flatten().filter(|(name, _)| !known.contains(&(kind, name)));
+    let answers = join_all(unknown.map(async |(name, arn)| (consumer::tags(cx, &arn).await, name, arn))).await;
+    let is_function = |name: &str| functions.contains(name) || known.contains(&(ResourceKind::Function, name));
+    let (mut found, mut unreadable) = (Vec::new(), Vec::new());
+    for (tags, name, arn) in answers {
+        match tags {
+            Ok(Some(tags)) if cx.owner.owns(&tags) => {
+                found.push(OwnedResource { arn, ..OwnedResource::tagged(cx, kind, &name, &tags) });
+            }
+            Ok(Some(tags)) if tags.is_empty() && is_function(&name) => {
+                let node = format!("function.{}.consumer", name.strip_prefix(start).unwrap_or(&name));
+                found.push(OwnedResource::untagged(kind, &name, arn, node));
+            }
+            Ok(_) => {}
+            Err(error) if error.is_denied() => unreadable.push(UnreadableResource { kind, name, error }),
+            Err(error) => return Err(error).with_context(|| format!("reading the tags of {}", kind.label(&name))),
+        }
+    }
+    Ok((found, unreadable))
+}
+
+async fn measure_contents(cx: &Cx, owned: &mut [OwnedResource]) -> anyhow::Result<()> {
+    try_join_all(owned.iter_mut().map(async |resource| {
+        let contents = by_kind::contents(cx, resource.kind, &resource.name).await;
+        resource.contents = contents.with_context(|| format!("measuring the contents of {}", resource.label()))?;
+        anyhow::Ok(())
+    }))
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,84 @@
+//! What each noun does by kind and name alone: its ARN, its tags, what it holds, and its deletion.
+
+use anyhow::Context as _;
+
+use super::super::context::Cx;
+use super::super::{
+    alarm, bucket, consumer, dashboard, function, log_group, mapping, queue, role, stream, table, topic,
+};
+use super::OwnedResource;
+use crate::aws::{AwsError, Clients, Tags};
+use crate::plan::ResourceKind;
+
+/// The ARN; empty for what AWS gives an ARN of its own.
+pub(super) fn arn(aws: &Clients, kind: ResourceKind, name: &str) -> String {
+    match kind {
+        ResourceKind::Dashboard => dashboard::arn(aws, name),
+        ResourceKind::Alarm => alarm::arn(aws, name),
+        ResourceKind::Mapping | ResourceKind::Consumer => String::new(),
+        ResourceKind::Function => function::arn(aws, name),
+        ResourceKind::LogGroup => log_group::arn(aws, name),
+        ResourceKind::Role => role::arn(aws, name),
+        ResourceKind::Topic => topic::arn(aws, name),
+        ResourceKind::Queue => queue::arn(aws, name),
+        ResourceKind::Bucket => aws.bucket_arn(name),
+        ResourceKind::Table => table::arn(aws, name),
+        ResourceKind::Stream => stream::arn(aws, name),
+    }
+}
+
+/// The tags; `None` when there is no such resource, for a mapping, and for a consumer, whose tags need its ARN.
+pub(super) async fn tags(cx: &Cx, kind: ResourceKind, name: &str) -> Result<Option<Tags>, AwsError> {
+    match kind {
+        ResourceKind::Dashboard => dashboard::tags(cx, name).await,
+        ResourceKind::Alarm => alarm::tags(cx, name).await,
+        ResourceKind::Mapping | ResourceKind::Consumer => Ok(None),
+        ResourceKind::Function => function::tags(cx, name).await,
+        ResourceKind::LogGroup => log_group::tags(cx, name).await,
+        ResourceKind::Role => role::tags(cx, name).await,
+        ResourceKind::Topic => topic::tags(cx, name).await,
+        ResourceKind::Queue => queue::tags(cx, name).await,
+        ResourceKind::Bucket => bucket::tags(cx, name).await,
+        ResourceKind::Table => table::tags(cx, name).await,
+        ResourceKind::Stream => stream::tags(cx, name).await,
+    }
+}
+
+/// What is deleted with the resource, and how much, as one cheap call tells; `None` when it holds nothing.
+pub(super) async fn contents(cx: &Cx, kind: ResourceKind, name: &str) -> anyhow::Result<Option<String>> {
+    Ok(match kind {
+        ResourceKind::LogGroup => log_group::contents(cx, name).await?,
+        ResourceKind::Queue => queue::contents(cx, name).await?,
+        ResourceKind::Bucket => bucket::contents(cx, name).await?,
+        ResourceKind::Table => table::contents(cx, name).await?,
+        ResourceKind::Stream => stream::contents(cx, name).await?,
+        ResourceKind::Dashboard
+        | ResourceKind::Alarm
+        | ResourceKind::Mapping
+        | ResourceKind::Consumer
+        | ResourceKind::Function
+        | ResourceKind::Role
+        | ResourceKind::Topic => None,
+    })
+}
+
+/// Deletes the resource and waits until it is gone; gone already is fine.
+pub(super) async fn delete(cx: &Cx, OwnedResource { kind, name, arn, .. }: &OwnedResource) -> anyhow::Result<()> {
+    match kind {
+        ResourceKind::Dashboard => dashboard::delete(cx, name).await,
+        ResourceKind::Alarm => alarm::delete(cx, name).await,
+        ResourceKind::Mapping => mapping::delete(cx, name).await,
+        ResourceKind::Consumer => {
+            let stream = consumer::stream_of(arn).context("a consumer's ARN that names no stream")?;
+            consumer::delete(cx, stream, name).await
+        }
+        ResourceKind::Function => function::delete(cx, name).await,
+        ResourceKind::LogGroup => log_group::delete(cx, name).await,
+        ResourceKind::Role => role::delete(cx, name).await,
+        ResourceKind::Topic => topic::delete(cx, name).await,
+        ResourceKind::Queue => queue::delete(cx, name).await,
+        ResourceKind::Bucket => bucket::delete(cx, name).await,
+        ResourceKind::Table => table::delete(cx, name).await,
+        ResourceKind::Stream => stream::delete(cx, name).await,
+    }
+}
