@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-use clap::Args as ClapArgs;
 use serde_json::json;
 
 use super::session::{SpecArgument, checked_stage, load_spec};
@@ -15,7 +14,7 @@ use crate::report::{Reporter, exit_code};
 /// `no-bisect:function.processor`, in one section.
 ///
 /// Example: streamkit check pipelines/retail-events.toml --strict
-#[derive(Debug, ClapArgs)]
+#[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {
     #[command(flatten)]

@@ -5,8 +5,6 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use clap::Args as ClapArgs;
-
 use super::session::{checked_stage, connect, load_spec, owner};
 use super::up::{conclude, show_refusals};
 use crate::apply;
@@ -27,7 +25,7 @@ use crate::spec::{self, Naming};
 /// Works from the spec, or from the pipeline's name alone. Says what holds data before it asks.
 ///
 /// Example: streamkit down pipelines/retail-events.toml --local --yes
-#[derive(Debug, ClapArgs)]
+#[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {
     /// The pipeline file

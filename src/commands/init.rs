@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use clap::Args as ClapArgs;
 use include_dir::{Dir, include_dir};
 use serde_json::json;
 use streamkit_recipes as recipes;
@@ -23,7 +22,7 @@ static PIPELINES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/pipelines");
 /// Write a commented pipeline file to start from
 ///
 /// Example: streamkit init retail
-#[derive(Debug, ClapArgs)]
+#[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {
     /// A recipe or one of the pipelines; without one, all are listed

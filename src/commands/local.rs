@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use clap::{Args as ClapArgs, Subcommand};
+use clap::Subcommand;
 use serde_json::json;
 use streamkit_local::rehearsal::Shown;
 use tokio::sync::oneshot;
@@ -24,7 +24,7 @@ use crate::report::{Reporter, exit_code};
 /// prints, and any credentials. It keeps everything in memory: stopping it forgets all.
 ///
 /// Example: streamkit local start --port 4599
-#[derive(Debug, ClapArgs)]
+#[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {
     #[command(subcommand)]

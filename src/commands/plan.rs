@@ -3,8 +3,6 @@
 use std::process::ExitCode;
 use std::time::Instant;
 
-use clap::Args as ClapArgs;
-
 use super::session::{CodeArgument, Session, SpecArgument};
 use crate::daemon::Start;
 use crate::observe::{Allowed, observe};
@@ -14,7 +12,7 @@ use crate::report::{Reporter, exit_code, run_report};
 /// Show what `up` would create, change, replace and delete, field by field
 ///
 /// Example: streamkit plan pipelines/retail-events.toml --exit-code
-#[derive(Debug, ClapArgs)]
+#[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {
     #[command(flatten)]

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 
-use clap::Args as ClapArgs;
 use serde_json::{Value, json};
 
 use super::session::{CodeArgument, Session, SpecArgument};
@@ -24,7 +23,7 @@ const MANAGED_POLICY: usize = 6_144;
 /// reads nor writes events. With --account nothing is asked of AWS.
 ///
 /// Example: streamkit policy pipelines/retail-events.toml --account 123456789012 --region eu-west-1
-#[derive(Debug, ClapArgs)]
+#[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {
     #[command(flatten)]

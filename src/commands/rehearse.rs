@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
-use clap::{ArgGroup, Args as ClapArgs};
+use clap::ArgGroup;
 use streamkit_local::rehearsal::{FaultRates, Latency, Rehearsal, Shown};
 
 use crate::failure::Usage;
 use crate::spec::read_text;
 
 /// What the user asks for; the files are not read yet.
-#[derive(Debug, Clone, ClapArgs)]
+#[derive(Debug, Clone, clap::Args)]
 #[command(group = ArgGroup::new("rehearsal").args(["latency", "faults"]).multiple(true))]
 pub(crate) struct Rehearse {
     /// Answer calls and change states at this pace [default: none]

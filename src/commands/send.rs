@@ -13,7 +13,6 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use clap::Args as ClapArgs;
 use streamkit_recipes::{Samples, TableSamples};
 use tokio::time::Instant;
 
@@ -45,7 +44,7 @@ use crate::table_writer::{self, TableWriter};
 /// or {"delete": KEY}, with values as DynamoDB has them, such as {"S": "text"}.
 ///
 /// Example: streamkit send pipelines/retail-events.toml --local --count 1000 --poison 2
-#[derive(Debug, ClapArgs)]
+#[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {
     #[command(flatten)]

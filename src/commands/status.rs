@@ -6,7 +6,6 @@ use std::time::Duration;
 use anyhow::Context as _;
 use aws_sdk_cloudwatch::types::AlarmType;
 use aws_sdk_sqs::types::QueueAttributeName;
-use clap::Args as ClapArgs;
 use futures_util::future::try_join_all;
 use serde::Serialize;
 
@@ -25,7 +24,7 @@ use crate::resources::{Cx, record_ages};
 /// Exits with 1 when something is missing or different.
 ///
 /// Example: streamkit status pipelines/retail-events.toml --local
-#[derive(Debug, ClapArgs)]
+#[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {
     #[command(flatten)]

@@ -6,7 +6,6 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use anyhow::Context as _;
-use clap::Args as ClapArgs;
 
 use super::session::{CodeArgument, Session, SpecArgument};
 use crate::apply::{self, Ended, Outcome, Task, Work};
@@ -27,7 +26,7 @@ use crate::resources::{OwnedResource, owned_resources};
 /// goes on.
 ///
 /// Example: streamkit up pipelines/retail-events.toml --local --yes
-#[derive(Debug, ClapArgs)]
+#[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {
     #[command(flatten)]

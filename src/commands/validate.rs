@@ -18,7 +18,6 @@ mod validation;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Args as ClapArgs;
 use streamkit_recipes::Samples;
 use tokio::time::{Instant, timeout};
 
@@ -43,7 +42,7 @@ use crate::spec::Seconds;
 /// may go off. Exits with 1 when a check fails.
 ///
 /// Example: streamkit validate pipelines/retail-events.toml --local
-#[derive(Debug, ClapArgs)]
+#[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {
     #[command(flatten)]

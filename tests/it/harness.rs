@@ -7,6 +7,9 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
+/// No command of a test takes so long, a build of the handler for AWS on a busy machine included.
+const LIMIT: Duration = Duration::from_secs(20 * 60);
+
 /// What a command printed and how it ended.
 #[derive(Debug)]
 pub(crate) struct Output {
@@ -190,7 +193,17 @@ pub(crate) fn finish(mut child: Child) -> Output {
     };
     let stdout = read(child.stdout.take().map(|stream| Box::new(stream) as _));
     let stderr = read(child.stderr.take().map(|stream| Box::new(stream) as _));
-    let status = child.wait().expect("the process ends");
+    let started = Instant::now();
+    let status = loop {
+        match child.try_wait().expect("the process can be waited for") {
+            Some(status) => break status,
+            None if started.elapsed() > LIMIT => {
+                let _ = child.kill();
+                panic!("the process did not end within {LIMIT:?}");
+            }
+            None => std::thread::park_timeout(Duration::from_millis(5)),
+        }
+    };
     let (stdout, stderr) = (stdout.join().expect("stdout"), stderr.join().expect("stderr"));
     Output { code: status.code().unwrap_or(-1), stdout, stderr }
 }

@@ -1,12 +1,12 @@
 //! The same binary against `moto_server`, which is not ours. Ignored by default: it needs `moto[server]` from PyPI.
 
-use std::net::TcpListener;
+use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use serde_json::json;
 
-use crate::harness::{Home, Output, until};
+use crate::harness::{Home, Output};
 
 struct Moto {
     process: Child,
@@ -15,15 +15,25 @@ struct Moto {
 
 impl Moto {
     fn start() -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let process = Command::new("moto_server")
-            .args(["-H", "127.0.0.1", "-p", &port.to_string()])
+        // Port 0: the server takes a free one by itself and says on stderr which.
+        let mut process = Command::new("moto_server")
+            .args(["-H", "127.0.0.1", "-p", "0"])
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
+            .stderr(Stdio::piped())
             .spawn()
             .expect("moto_server, from `pip install 'moto[server]'`");
-        until("moto", Duration::from_secs(60), || std::net::TcpStream::connect(("127.0.0.1", port)).ok());
-        Self { process, endpoint: format!("http://127.0.0.1:{port}") }
+        let said = BufReader::new(process.stderr.take().expect("stderr is piped"));
+        let (found, endpoint) = std::sync::mpsc::channel();
+        // Read to its end, or the server would wait for somebody to read its access log.
+        std::thread::spawn(move || {
+            for line in said.lines().map_while(Result::ok) {
+                if let Some(address) = line.split("Running on ").nth(1) {
+                    let _ = found.send(address.trim().to_owned());
+                }
+            }
+        });
+        let endpoint = endpoint.recv_timeout(Duration::from_secs(60)).expect("moto says where it listens");
+        Self { process, endpoint }
     }
 }
 
