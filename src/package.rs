@@ -3,6 +3,7 @@
 mod archive;
 mod cargo;
 mod code;
+mod crate_sources;
 mod elf;
 mod linked;
 mod own;
@@ -17,7 +18,7 @@ use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest as _, Sha256};
 
 use self::cargo::Toolchain;
-pub(crate) use self::code::Code;
+pub(crate) use self::code::{Built, Code};
 pub(crate) use self::linked::COMMAND as HANDLER_COMMAND;
 use self::source::Sources;
 use crate::failure::Hint;
@@ -135,7 +136,7 @@ async fn build_with(
     let workspace = cache.join("handler-src").join(sources.hash());
     sources.extract(&workspace)?;
     let target_dir = cache.join("handler-target");
-    let cargo = cargo::Cargo::new(toolchain, &workspace, &target_dir, note).package("streamkit-handler");
+    let cargo = cargo::Cargo::new(toolchain, &workspace, &target_dir, note).package("streamkit-handler").reproducibly();
     let binary = match target {
         // As for Lambda, but for whichever C library this machine has.
         Target::Host => cargo.build("release").await?,

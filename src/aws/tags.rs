@@ -18,6 +18,10 @@ pub(crate) const PROTECT_TAG: &str = "streamkit:protect";
 /// Says where the function's next mapping starts to read, while its mapping is being replaced.
 pub(crate) const RESUME_TAG: &str = "streamkit:resume";
 
+/// On functions: what the code was made from and the SHA-256 of its package, as `HASH:SHA256`. Any machine can compare the first
+/// with its sources, and the second with what Lambda has.
+pub(crate) const CODE_TAG: &str = "streamkit:code";
+
 /// The keys of the spec's `[tags]` that the resource was given, so that one that leaves the spec can be removed again.
 pub(crate) const KEYS_TAG: &str = "streamkit:tags";
 
@@ -83,8 +87,8 @@ fn joined_keys(tags: &Tags) -> String {
 pub(crate) fn tag_changes(has: &Tags, wants: &Tags) -> (Tags, Vec<String>) {
     let set = wants.iter().filter(|(key, value)| has.get(*key) != Some(value));
     let named_once = |key: &str| has.get(KEYS_TAG).is_some_and(|keys| keys.split(' ').any(|named| named == key));
-    // The replacement of a mapping sets and removes the tag to resume from.
-    let is_own = |key: &str| key.starts_with(OWN) && key != RESUME_TAG;
+    // The function itself and the replacement of its mapping look after these.
+    let is_own = |key: &str| key.starts_with(OWN) && ![RESUME_TAG, CODE_TAG].contains(&key);
     let remove = has.keys().filter(|key| !wants.contains_key(*key) && (is_own(key) || named_once(key)));
     (set.map(|(key, value)| (key.clone(), value.clone())).collect(), remove.cloned().collect())
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::sync::atomic::Ordering;
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use anyhow::Context as _;
@@ -18,7 +19,7 @@ use crate::observe::{Allowed, Observation, observe};
 use crate::options::Global;
 use crate::plan::{Action, Plan, ResourceKind};
 use crate::report::{Reporter, exit_code, run_report};
-use crate::resources::{OwnedResource, owned_resources};
+use crate::resources::{Any, Function, OwnedResource, owned_resources};
 
 /// Create or change everything that the spec says, and nothing else
 ///
@@ -97,6 +98,8 @@ pub(crate) async fn run(
             new.store(true, Ordering::Relaxed);
         }
     }
+    // A program that does not compile must not leave half a pipeline behind.
+    interrupt.unless(build(&session, &plan, reporter)).await?;
     let tasks = tasks(&session, &plan, &orphans);
     let mut progress = reporter.progress(tasks.iter().map(|task| task.node.as_str()));
     let ended =
@@ -121,6 +124,20 @@ pub(crate) async fn run(
         reporter.error(error);
     }
     conclude(&ended, &interrupt, reporter)
+}
+
+/// Builds the packages that the plan uploads, before anything is changed.
+async fn build(session: &Session, plan: &Plan, reporter: &Reporter) -> anyhow::Result<()> {
+    let waiting = Mutex::new(reporter.waiting());
+    let note = |text: &str| waiting.lock().unwrap_or_else(PoisonError::into_inner)(text);
+    for (node, step) in session.pipeline.nodes.iter().zip(&plan.steps) {
+        if let Any::Function(function) = &node.resource
+            && Function::is_uploaded(step.action, &step.changes)
+        {
+            function.code.package(&note).await?;
+        }
+    }
+    Ok(())
 }
 
 /// The resources that this run began to create, whatever became of them.

@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, anyhow};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
 
-use super::Architecture;
+use super::{Architecture, Target};
 use crate::failure::Hint;
 
 /// How many lines of the compiler's output an error shows.
@@ -96,6 +96,35 @@ impl fmt::Display for Cross {
     }
 }
 
+/// The compiler's flags for a program that is to run on Lambda, whatever processor and settings the building machine has.
+///
+/// All of Lambda's x86-64 processors have what the level v2 asks for; `target-cpu=native`, which many people set for all of
+/// their builds, would make a program that ends with an illegal instruction there.
+fn flags_for_lambda(triple: &str) -> [&'static str; 1] {
+    [if triple.starts_with("x86_64") { "-Ctarget-cpu=x86-64-v2" } else { "-Ctarget-cpu=generic" }]
+}
+
+/// What a package depends on besides its sources: the machine that it is for, and how it is compiled.
+pub(super) fn settings(target: Target) -> String {
+    match target {
+        Target::Host => "this machine".to_owned(),
+        Target::Lambda(architecture) => {
+            format!("{} {}", architecture.name(), flags_for_lambda(architecture.triple()).concat())
+        }
+    }
+}
+
+/// What becomes of the flags that the user's environment and cargo's settings give the compiler.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum UserFlags {
+    /// Nothing is added to them: the program runs on this machine.
+    Alone,
+    /// Those for Lambda come after them, and so win: a crate of the user's own may need its flags.
+    First,
+    /// They don't count: the same sources are to give the same program everywhere.
+    Ignored,
+}
+
 /// Builds one workspace with one toolchain.
 pub(super) struct Cargo<'a> {
     toolchain: &'a Toolchain,
@@ -104,6 +133,7 @@ pub(super) struct Cargo<'a> {
     target_dir: &'a Path,
     /// The package of the workspace that has the program; the workspace's own when absent.
     package: Option<&'a str>,
+    user_flags: UserFlags,
     note: &'a (dyn Fn(&str) + Sync),
 }
 
@@ -114,7 +144,17 @@ impl<'a> Cargo<'a> {
         target_dir: &'a Path,
         note: &'a (dyn Fn(&str) + Sync),
     ) -> Self {
-        Self { toolchain, workspace, target_dir, package: None, note }
+        Self { toolchain, workspace, target_dir, package: None, user_flags: UserFlags::Alone, note }
+    }
+
+    /// Compiles for Lambda's processors, after the user's own flags.
+    pub(super) fn for_lambda(self) -> Self {
+        Self { user_flags: UserFlags::First, ..self }
+    }
+
+    /// Compiles for Lambda's processors, the same program on every machine.
+    pub(super) fn reproducibly(self) -> Self {
+        Self { user_flags: UserFlags::Ignored, ..self }
     }
 
     pub(super) fn package(self, package: &'a str) -> Self {
@@ -183,6 +223,7 @@ impl<'a> Cargo<'a> {
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .kill_on_drop(true);
+        self.set_flags(&mut command, triple.split('.').next().unwrap_or(triple));
         let mut child = command.spawn().with_context(|| format!("running {}", self.toolchain.cargo.display()))?;
         let stderr = child.stderr.take().context("cargo has no stderr")?;
         let mut lines = BufReader::new(stderr).lines();
@@ -195,6 +236,34 @@ impl<'a> Cargo<'a> {
         }
         let status = child.wait().await.context("waiting for cargo")?;
         if status.success() { Ok(()) } else { Err(output.error(triple, status)) }
+    }
+
+    /// <https://doc.rust-lang.org/cargo/reference/config.html#buildrustflags> says which of the places for flags counts.
+    fn set_flags(&self, command: &mut Command, triple: &str) {
+        let ours = flags_for_lambda(triple);
+        match self.user_flags {
+            UserFlags::Alone => {}
+            UserFlags::First => {
+                if let Ok(flags) = env::var("CARGO_ENCODED_RUSTFLAGS") {
+                    command.env("CARGO_ENCODED_RUSTFLAGS", format!("{flags}\u{1f}{}", ours.join("\u{1f}")));
+                } else if let Ok(flags) = env::var("RUSTFLAGS") {
+                    command.env("RUSTFLAGS", format!("{flags} {}", ours.join(" ")));
+                } else {
+                    let list = ours.map(|flag| format!("'{flag}'")).join(", ");
+                    command.args(["--config", &format!("target.{triple}.rustflags=[{list}]")]);
+                }
+            }
+            UserFlags::Ignored => {
+                let mut flags: Vec<String> = ours.map(str::to_owned).to_vec();
+                let home = env::var_os("CARGO_HOME").map(PathBuf::from);
+                let home = home.or_else(|| Some(env::home_dir()?.join(".cargo")));
+                // Panic messages name source files.
+                for (folder, name) in [(home.as_deref(), "/cargo"), (Some(self.workspace), "/streamkit")] {
+                    flags.extend(folder.map(|folder| format!("--remap-path-prefix={}={name}", folder.display())));
+                }
+                command.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}")).env_remove("RUSTFLAGS");
+            }
+        }
     }
 }
 

@@ -1,11 +1,14 @@
-//! The handler package of a run: built at most once, and only when something needs it.
+//! The code of a function: what it is made from, and its package, built at most once and only to be uploaded.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use sha2::{Digest as _, Sha256};
 use tokio::sync::OnceCell;
 
-use super::{Origin, Package, Target, build};
+use super::crate_sources::Lock;
+use super::source::Sources;
+use super::{Origin, Package, Target, build, cargo, crate_sources, hex, linked, own};
 
 /// One handler for one target.
 #[derive(Debug)]
@@ -13,25 +16,65 @@ pub(crate) struct Code {
     cache: PathBuf,
     origin: Origin,
     target: Target,
-    package: OnceCell<Arc<Package>>,
+    hash: OnceLock<String>,
+    built: OnceCell<Arc<Built>>,
+}
+
+/// A package, and what it was made from.
+#[derive(Debug)]
+pub(crate) struct Built {
+    pub(crate) package: Package,
+    /// As [`Code::hash`] says it.
+    pub(crate) hash: String,
 }
 
 impl Code {
     /// `cache` is the folder for sources, build output and packages.
     pub(crate) fn new(cache: PathBuf, origin: Origin, target: Target) -> Self {
-        Self { cache, origin, target, package: OnceCell::new() }
+        Self { cache, origin, target, hash: OnceLock::new(), built: OnceCell::new() }
     }
 
-    /// The package, built if need be; whoever asks meanwhile waits for the same build.
-    pub(crate) async fn package(&self, note: &(dyn Fn(&str) + Sync)) -> anyhow::Result<Arc<Package>> {
-        let built = self
-            .package
-            .get_or_try_init(async || build(&self.cache, &self.origin, self.target, note).await.map(Arc::new));
-        built.await.cloned()
+    /// Names what the package is made from: the same on every machine, whatever compiles it there. It takes no compiler.
+    ///
+    /// # Errors
+    /// The crate or the zip file can't be read.
+    pub(crate) fn hash(&self) -> anyhow::Result<&str> {
+        if let Some(hash) = self.hash.get() {
+            return Ok(hash);
+        }
+        let hash = self.compute(Lock::Counts)?;
+        Ok(self.hash.get_or_init(|| hash))
     }
 
-    /// The package, if something has asked for it already.
-    pub(crate) fn known(&self) -> Option<&Package> {
-        self.package.get().map(Arc::as_ref)
+    fn compute(&self, lock: Lock) -> anyhow::Result<String> {
+        let mut hash = Sha256::new();
+        match &self.origin {
+            Origin::Linked => hash.update(linked::bootstrap()?),
+            Origin::Bundled => hash.update(Sources::bundled()?.hash()),
+            Origin::Crate(folder) => crate_sources::add(&mut hash, folder, lock)?,
+            Origin::Zip(path) => hash.update(own::from_zip(path, self.target)?.sha256),
+        }
+        if matches!(self.origin, Origin::Bundled | Origin::Crate(_)) {
+            hash.update(cargo::settings(self.target));
+        }
+        Ok(hex(&hash.finalize()[..16]))
+    }
+
+    /// [`hash`](Self::hash), if somebody has asked for it already.
+    pub(crate) fn known_hash(&self) -> Option<&str> {
+        self.hash.get().map(String::as_str)
+    }
+
+    /// The package, built if need be, and the hash of what it was made from; whoever asks meanwhile waits for the same build.
+    pub(crate) async fn package(&self, note: &(dyn Fn(&str) + Sync)) -> anyhow::Result<Arc<Built>> {
+        let build = async || {
+            let (before, sources) = (self.compute(Lock::Counts)?, self.compute(Lock::Ignored)?);
+            let package = build(&self.cache, &self.origin, self.target, note).await?;
+            // Cargo may have written the lock file; sources that were changed meanwhile are not what was built.
+            let unchanged = self.compute(Lock::Ignored)? == sources;
+            let hash = if unchanged { self.compute(Lock::Counts)? } else { before };
+            anyhow::Ok(Arc::new(Built { package, hash }))
+        };
+        self.built.get_or_try_init(build).await.cloned()
     }
 }

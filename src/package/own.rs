@@ -39,7 +39,7 @@ pub(super) async fn from_crate(
     let built = match target {
         // Somebody waits for it, and it runs here.
         Target::Host => cargo.build("dev").await,
-        Target::Lambda(architecture) => for_lambda(toolchain, &cargo, architecture).await,
+        Target::Lambda(architecture) => for_lambda(toolchain, &cargo.for_lambda(), architecture).await,
     };
     let program = built.with_context(|| format!("building the crate {}", folder.display()))?;
     package(archive::zip(&program)?)

@@ -49,6 +49,10 @@ impl Change {
 
     /// How a hidden value changes; `None` for one that may be read.
     pub(crate) fn hidden(&self) -> Option<&'static str> {
+        // Two hashes say nothing.
+        if self.field == "code" {
+            return Some("changed");
+        }
         let is_hidden = |value: &Value| value == HIDDEN && self.field.starts_with("environment.");
         match (is_hidden(&self.from), is_hidden(&self.to)) {
             (true, true) => Some("changed"),

@@ -12,9 +12,9 @@ use serde_json::json;
 
 use super::context::Cx;
 use super::resource::{Actions, Observed, Resource};
-use crate::aws::{AwsError, Clients, Look, Tags, Wait, answered, existing, wait};
-use crate::package::{Architecture, Code, Package};
-use crate::plan::{Change, Fields};
+use crate::aws::{AwsError, CODE_TAG, Clients, Look, Tags, Wait, answered, existing, wait};
+use crate::package::{Architecture, Built, Code};
+use crate::plan::{Action, Change, Fields};
 use crate::spec::{Seconds, duration_text};
 
 /// `provided` runtimes start the file of this name whatever the handler setting says.
@@ -65,12 +65,18 @@ impl Function {
     }
 
     /// The package. A build is cancelled when the user asks to stop: it changes nothing in AWS.
-    async fn package(&self, cx: &Cx) -> anyhow::Result<Arc<Package>> {
+    async fn package(&self, cx: &Cx) -> anyhow::Result<Arc<Built>> {
         let note = |text: &str| cx.note(text);
         tokio::select! {
             package = self.code.package(&note) => package,
             () = cx.interrupted() => anyhow::bail!("the build of the handler was interrupted"),
         }
+    }
+
+    /// True when carrying out these changes uploads the package.
+    pub(crate) fn is_uploaded(action: Action, changes: &[Change]) -> bool {
+        matches!(action, Action::Create | Action::Replace)
+            || changes.iter().any(|change| matches!(change.field.as_str(), "code" | "architecture"))
     }
 
     async fn reserve(&self, cx: &Cx) -> anyhow::Result<()> {
@@ -120,6 +126,17 @@ impl Function {
     }
 }
 
+/// The value of [`CODE_TAG`] for a package.
+fn code_tag(built: &Built) -> String {
+    format!("{}:{}", built.hash, built.package.sha256)
+}
+
+/// The hash of what the function's code was made from, as its tag says; none where somebody else has uploaded code since.
+fn code_hash<'a>(tags: &'a Tags, sha256: Option<&str>) -> Option<&'a str> {
+    let (hash, of) = tags.get(CODE_TAG)?.split_once(':')?;
+    (Some(of) == sha256).then_some(hash)
+}
+
 impl Resource for Function {
     fn name(&self) -> &str {
         &self.name
@@ -140,14 +157,14 @@ impl Resource for Function {
             ("architecture", json!(self.architecture().as_str())),
             ("environment", json!(self.environment)),
         ]);
-        if let Some(package) = self.code.known() {
-            fields.insert("code", json!(package.sha256));
+        if let Some(hash) = self.code.known_hash() {
+            fields.insert("code", json!(hash));
         }
         fields
     }
 
-    async fn prepare(&self, cx: &Cx) -> anyhow::Result<()> {
-        self.package(cx).await.map(drop)
+    async fn prepare(&self, _cx: &Cx) -> anyhow::Result<()> {
+        self.code.hash().map(drop)
     }
 
     async fn read(&self, cx: &Cx) -> anyhow::Result<Option<Observed>> {
@@ -178,7 +195,7 @@ impl Resource for Function {
             ("reserved_concurrency", json!(reserved)),
             ("architecture", json!(architecture.as_str())),
             ("environment", json!(variables)),
-            ("code", json!(configuration.code_sha256)),
+            ("code", json!(code_hash(&tags, configuration.code_sha256.as_deref()))),
         ]);
         let busy = |state: Option<&str>| matches!(state, Some("Pending" | "InProgress"));
         let settled = !busy(configuration.state.as_ref().map(aws_sdk_lambda::types::State::as_str))
@@ -187,7 +204,7 @@ impl Resource for Function {
     }
 
     async fn create(&self, cx: &Cx, tags: &Tags) -> anyhow::Result<()> {
-        let package = self.package(cx).await?;
+        let built = self.package(cx).await?;
         let call = cx
             .aws
             .lambda
@@ -202,8 +219,9 @@ impl Resource for Function {
             .tracing_config(self.tracing_mode())
             .architectures(self.architecture())
             .environment(self.environment())
-            .code(FunctionCode::builder().zip_file(Blob::new(package.zip.clone())).build())
-            .set_tags(Some(tags.clone().into_iter().collect()));
+            .code(FunctionCode::builder().zip_file(Blob::new(built.package.zip.clone())).build())
+            .set_tags(Some(tags.clone().into_iter().collect()))
+            .tags(CODE_TAG, code_tag(&built));
         match cx.retry_until_propagated(|| call.clone().send()).await {
             Err(error) if !(error.is(&["ResourceConflictException"]) && error.message.contains("already exist")) => {
                 Err(error)?
@@ -237,11 +255,14 @@ impl Resource for Function {
         if changes.iter().any(of_code) {
             self.until_active(cx).await?;
             cx.note("uploading the code");
-            let package = self.package(cx).await?;
+            let built = self.package(cx).await?;
             let call =
                 cx.aws.lambda.update_function_code().function_name(&self.name).architectures(self.architecture());
-            let call = call.zip_file(Blob::new(package.zip.clone()));
+            let call = call.zip_file(Blob::new(built.package.zip.clone()));
             cx.retry_while_busy(|| call.clone().send()).await?;
+            // After the upload: a run that ends in between uploads again, and never takes old code for new.
+            let tag = Tags::from([(CODE_TAG.to_owned(), code_tag(&built))]);
+            self.tag(cx, &tag, &[]).await?;
         }
         Ok(())
     }

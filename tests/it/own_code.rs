@@ -85,6 +85,34 @@ fn a_crate_of_ones_own_is_built_and_deployed() {
     let up = home.local("up", &spec, &["--yes"]);
     assert_eq!(changed_fields(&up, "function.f"), ["code"]);
     assert_eq!(answer(&home), "\"two\"");
+    // What a compiler makes of the sources, and whether there is one, is nothing that these need to know.
+    let run = |command: &str| {
+        let arguments = [command, spec.to_str().unwrap(), "--local"];
+        home.run_with(&arguments, &[("PATH", "/nowhere"), ("STREAMKIT_CACHE", "/nowhere")])
+    };
+    assert!(run("plan").expect(0).stdout.contains("nothing to change"));
+    run("status").expect(0);
+    let before = home.calls().len();
+    home.write("crate/src/main.rs", "fn main() { nonsense }");
+    let plan = run("plan").expect(0);
+    assert!(plan.stdout.contains("code: changed\n"), "{plan:#?}");
+    run("status").expect(1);
+    let failed = home.local_output("up", &spec, &["--yes"]).expect(1);
+    assert!(failed.stderr.contains("nonsense"), "{failed:#?}");
+    assert_eq!(home.mutating_calls(before), Vec::<String>::new());
+    write_crate(&home, "bootstrap", "two");
+    assert_eq!(home.local("up", &spec, &["--yes"])["summary"]["update"], 0);
+    // Code that somebody else has uploaded is not what the tag says.
+    let lambda = aws_sdk_lambda::Client::new(&sdk(&home.endpoint()));
+    runtime().block_on(async {
+        write_zip(&home, "bootstrap", b"#!/bin/sh\nexit 1\n", 0o755);
+        let zip = aws_sdk_lambda::primitives::Blob::new(std::fs::read(home.path().join("own.zip")).unwrap());
+        lambda.update_function_code().function_name("own-f").zip_file(zip).send().await.unwrap();
+    });
+    let up = home.local("up", &spec, &["--yes"]);
+    assert_eq!(changed_fields(&up, "function.f"), ["code"]);
+    assert_eq!(answer(&home), "\"two\"");
+
     // Nobody but the function knows what its events are.
     let send = home.local_output("send", &spec, &["--count", "1"]).expect(1);
     assert!(send.stderr.contains("has code of its own"), "{send:#?}");
