@@ -12,7 +12,7 @@ pub const DEFAULT_ACCOUNT: &str = "000000000000";
 pub struct Options {
     /// TCP port on 127.0.0.1; 0 takes any free one.
     pub port: u16,
-    /// The one region of this AWS; it stands in every ARN whatever region a request was signed for.
+    /// The region of requests that are signed for none; all others are made when a request is signed for them.
     pub region: String,
     /// The one account, 12 digits.
     pub account: String,

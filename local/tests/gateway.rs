@@ -2,6 +2,8 @@
 
 #[path = "gateway/queues.rs"]
 mod queues;
+#[path = "gateway/regions.rs"]
+mod regions;
 #[path = "gateway/rehearsal.rs"]
 mod rehearsal;
 

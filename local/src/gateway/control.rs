@@ -20,8 +20,9 @@ pub(crate) async fn answer(gateway: &Gateway, request: &Request<Bytes>) -> Respo
             &json!({
                 "status": "ok",
                 "pid": std::process::id(),
-                "region": gateway.services.region,
-                "account": gateway.services.account,
+                "region": gateway.regions.default_name(),
+                "regions": gateway.regions.names(),
+                "account": gateway.regions.account(),
                 "version": env!("CARGO_PKG_VERSION"),
                 "rehearsal": gateway.disturbances.rehearsal().shown,
             }),
@@ -52,7 +53,7 @@ pub(crate) async fn answer(gateway: &Gateway, request: &Request<Bytes>) -> Respo
         }
         // The `Code.Location` of a function.
         (&Method::GET, path) if path.starts_with("code/") => {
-            match gateway.lambda.package(path.trim_start_matches("code/")).await {
+            match gateway.regions.package(path.trim_start_matches("code/")).await {
                 Some(package) => protocol::response(200, "application/zip", package),
                 None => respond(404, &json!({"message": "no function uses this package"})),
             }

@@ -5,23 +5,27 @@ use std::time::Duration;
 
 use tokio::time::MissedTickBehavior;
 
-use crate::services::Services;
+use crate::services::Regions;
 
 const EVALUATE_EVERY: Duration = Duration::from_secs(1);
 /// Housekeeping and queue depth metrics come once in so many evaluations.
 const HOUSEKEEP_EVERY: u32 = 5;
 
 /// Runs until it is aborted.
-pub(super) async fn run(services: Arc<Services>) {
+pub(super) async fn run(regions: Arc<Regions>) {
     let mut every = tokio::time::interval(EVALUATE_EVERY);
     every.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut round: u32 = 0;
     loop {
         every.tick().await;
         if round.is_multiple_of(HOUSEKEEP_EVERY) {
-            services.housekeeping().await;
+            for region in regions.all() {
+                region.services.housekeeping().await;
+            }
         }
         round = round.wrapping_add(1);
-        services.evaluate_alarms();
+        for region in regions.all() {
+            region.services.evaluate_alarms();
+        }
     }
 }

@@ -10,7 +10,7 @@ use axum::response::Response;
 use flate2::read::GzDecoder;
 use http::header;
 use streamkit_wire::protocol::{self, MAX_BODY};
-use streamkit_wire::{Call, CallError, resource_name, web_page};
+use streamkit_wire::{Call, CallError, resource_name, signed_region, web_page};
 use tokio::sync::Notify;
 
 use super::call_log::{CallLog, Outcome};
@@ -18,12 +18,11 @@ use super::connection::ConnectionHandle;
 use super::control;
 use super::injected_faults::{Injected, InjectedFaults};
 use crate::rehearsal::{Disturbances, Fault, failed, throttled};
-use crate::services::Services;
+use crate::services::{Region, Regions};
 
 /// Everything behind the one port.
 pub(crate) struct Gateway {
-    pub(crate) services: Arc<Services>,
-    pub(crate) lambda: Arc<streamkit_lambda::Engine>,
+    pub(crate) regions: Arc<Regions>,
     pub(crate) calls: CallLog,
     pub(crate) faults: InjectedFaults,
     pub(crate) disturbances: Disturbances,
@@ -51,7 +50,10 @@ impl Gateway {
         let Some(call) = Call::of(&request) else {
             return refused(400, "neither signature, X-Amz-Target, path nor Action names an AWS service");
         };
-        self.answer_logged(&call, request, connection).await
+        match self.regions.answering(&call, signed_region(&request).as_deref()) {
+            Ok(region) => self.answer_logged(&call, request, &region, connection).await,
+            Err(error) => protocol::error_response(&call, &error),
+        }
     }
 
     /// A call from outside, which may meet delays and faults and is put into the log.
@@ -59,11 +61,13 @@ impl Gateway {
         &self,
         call: &Call,
         request: http::Request<Bytes>,
+        region: &Region,
         connection: &ConnectionHandle,
     ) -> Response {
         let started = Instant::now();
         let resource = resource_name(call, &request);
-        let disturbance = self.disturbances.next(call, resource.as_deref().unwrap_or_default());
+        let disturbance =
+            self.disturbances.next(call, &self.regions.scoped(region, resource.as_deref().unwrap_or_default()));
         // Half of the way there, half of the way back.
         pause(disturbance.delay / 2).await;
         let (error, fault) = match self.faults.take(call) {
@@ -76,7 +80,7 @@ impl Gateway {
             (None, Some(Fault::Throttle)) => protocol::error_response(call, &throttled(call)),
             (None, Some(Fault::Error)) => protocol::error_response(call, &failed(call)),
             (None, Some(Fault::LostRequest)) => Response::default(),
-            (None, None | Some(Fault::LostAnswer)) => self.services.answer(call, request).await,
+            (None, None | Some(Fault::LostAnswer)) => region.services.answer(call, request).await,
         };
         pause(disturbance.delay / 2).await;
         let (answer, error_code) = with_code(answer).await;

@@ -19,7 +19,7 @@ use super::{control, housekeeping};
 use crate::Options;
 use crate::rehearsal::Disturbances;
 use crate::rehearsal::SeededTimes;
-use crate::services::{Services, lambda_ports};
+use crate::services::{Regions, RegionsConfig};
 
 /// Open long polls get this long to end by themselves.
 const DRAIN: Duration = Duration::from_secs(2);
@@ -39,20 +39,16 @@ pub async fn serve(
         .await
         .with_context(|| format!("binding 127.0.0.1:{}", options.port))?;
     let address = listener.local_addr().context("reading the bound address")?;
-    let services = Services::start(&options.region, &options.account, address, SeededTimes::new(&options.rehearsal))?;
-    let endpoint = services.endpoint();
-    let config = streamkit_lambda::Config {
-        region: options.region,
+    let regions = Regions::start(RegionsConfig {
+        default: options.region,
         account: options.account,
-        packages_url: format!("{endpoint}{}code/", control::PREFIX),
-        endpoint: Some(endpoint),
+        address,
+        packages_path: format!("{}code/", control::PREFIX),
         state_dir: options.state_dir,
-    };
-    let lambda = streamkit_lambda::Engine::new(config, lambda_ports(&services));
-    services.lambda.connect(&lambda);
+        times: SeededTimes::new(&options.rehearsal),
+    })?;
     let gateway = Arc::new(Gateway {
-        lambda,
-        services: Arc::clone(&services),
+        regions: Arc::clone(&regions),
         calls: CallLog::default(),
         faults: InjectedFaults::default(),
         disturbances: Disturbances::new(options.rehearsal),
@@ -72,7 +68,7 @@ pub async fn serve(
         let _ = closed.await;
     });
     let mut server = tokio::spawn(async move { server.await });
-    let housekeeping = tokio::spawn(housekeeping::run(services));
+    let housekeeping = tokio::spawn(housekeeping::run(Arc::clone(&regions)));
     // The caller may have gone away; then its shutdown says so too.
     let _ = ready.send(address);
 
@@ -81,7 +77,7 @@ pub async fn serve(
         () = gateway.stop.notified() => {}
     }
     housekeeping.abort();
-    gateway.lambda.shutdown().await;
+    regions.shutdown().await;
     drop(close);
     // Connections that do not drain in time are dropped with the runtime.
     match tokio::time::timeout(DRAIN, &mut server).await {

@@ -1,4 +1,5 @@
-//! The services of the embedded AWS, a folder for each: `service.rs` in it is the service, beside it what it consists of.
+//! The services of the embedded AWS, a folder for each: `service.rs` in it is the service, beside it what it consists of; and
+//! the regions that have them.
 
 mod autoscaling;
 mod cloudwatch;
@@ -9,6 +10,7 @@ mod kms;
 mod lambda;
 mod logs;
 mod passing_states;
+mod regions;
 mod registry;
 mod s3;
 mod service;
@@ -17,5 +19,4 @@ mod sqs;
 mod sts;
 mod winterbaume;
 
-pub(crate) use lambda::ports as lambda_ports;
-pub(crate) use registry::Services;
+pub(crate) use regions::{Region, Regions, RegionsConfig};

@@ -1,4 +1,4 @@
-//! All services of the embedded AWS, and the way to each: a request in its protocol, or an operation in-process.
+//! All services of one region, and the way to each: a request in its protocol, or an operation in-process.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,20 +19,65 @@ use super::lambda::Lambda;
 use super::logs::Logs;
 use super::s3::S3;
 use super::service::AwsService;
-use super::sns::Sns;
+use super::sns::{Functions, Sns};
 use super::sqs::Sqs;
 use super::sts::Sts;
 use super::winterbaume;
 use crate::rehearsal::SeededTimes;
 
-/// Every service, and by name those that others use.
-pub(crate) struct Services {
-    pub(crate) region: String,
+/// What all regions share: the account, and the services that know no regions.
+pub(crate) struct Global {
     pub(crate) account: String,
+    /// Where the gateway listens.
+    pub(crate) address: SocketAddr,
+    pub(crate) times: SeededTimes,
+    /// How topics reach the functions of every region.
+    pub(crate) functions: Arc<dyn Functions>,
+    roles: Arc<Roles>,
+    iam: Arc<Iam>,
+    s3: Arc<S3>,
+    sts: Arc<Sts>,
+}
+
+impl Global {
+    /// `region` is the one that S3's engine takes buckets to be in.
+    pub(crate) fn new(
+        account: &str,
+        region: &str,
+        address: SocketAddr,
+        times: SeededTimes,
+        functions: Arc<dyn Functions>,
+    ) -> Self {
+        winterbaume::set_account(account);
+        let roles = Arc::new(Roles::new(account, times.clone()));
+        Self {
+            account: account.to_owned(),
+            address,
+            times,
+            functions,
+            iam: Arc::new(Iam::new(region, roles.clone())),
+            roles,
+            s3: Arc::new(S3::new(region)),
+            sts: Arc::new(Sts::new(account)),
+        }
+    }
+
+    /// Whether a service is the same in all regions.
+    pub(crate) fn has(service: &Service) -> bool {
+        matches!(service, Service::Iam | Service::S3 | Service::Sts)
+    }
+
+    /// Where the gateway listens, as a URL.
+    pub(crate) fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
+    }
+}
+
+/// Every service of one region, and by name those that others use.
+pub(crate) struct Services {
     pub(crate) times: SeededTimes,
     pub(crate) lambda: Arc<Lambda>,
     pub(crate) roles: Arc<Roles>,
-    address: SocketAddr,
     cloudwatch: Arc<CloudWatch>,
     sns: Arc<Sns>,
     sqs: Arc<Sqs>,
@@ -40,52 +85,30 @@ pub(crate) struct Services {
 }
 
 impl Services {
-    /// Starts all services; `address` is where the gateway listens.
-    pub(crate) fn start(
-        region: &str,
-        account: &str,
-        address: SocketAddr,
-        times: SeededTimes,
-    ) -> anyhow::Result<Arc<Self>> {
-        winterbaume::set_account(account);
+    /// Starts all services of a region.
+    pub(crate) fn start(region: &str, global: &Global) -> anyhow::Result<Arc<Self>> {
+        let Global { account, address, times, .. } = global;
         let cloudwatch = Arc::new(CloudWatch::new(region, account));
         let dynamodb = Arc::new(DynamoDb::open(region, account, times.clone())?);
         let lambda = Arc::new(Lambda::default());
-        let roles = Arc::new(Roles::new(account, times.clone()));
-        let sqs = Arc::new(Sqs::new(region, account, address, times.clone()));
-        let sns = Arc::new(Sns::new(region, account, sqs.clone(), lambda.clone()));
+        let sqs = Arc::new(Sqs::new(region, account, *address, times.clone()));
+        let sns = Arc::new(Sns::new(region, account, sqs.clone(), global.functions.clone()));
         let all: Vec<(Service, Arc<dyn AwsService>)> = vec![
             (Service::ApplicationAutoScaling, Arc::new(autoscaling(region))),
             (Service::CloudWatch, cloudwatch.clone()),
             (Service::DynamoDb, dynamodb.clone()),
             (Service::DynamoDbStreams, dynamodb),
-            (Service::Iam, Arc::new(Iam::new(region, roles.clone()))),
+            (Service::Iam, global.iam.clone()),
             (Service::Kinesis, Arc::new(Kinesis::start(region, account, times.clone()))),
             (Service::Kms, Arc::new(kms(region))),
             (Service::Lambda, lambda.clone()),
             (Service::Logs, Arc::new(Logs::new(region, account))),
-            (Service::S3, Arc::new(S3::new(region))),
+            (Service::S3, global.s3.clone()),
             (Service::Sns, sns.clone()),
             (Service::Sqs, sqs.clone()),
-            (Service::Sts, Arc::new(Sts::new(account))),
+            (Service::Sts, global.sts.clone()),
         ];
-        Ok(Arc::new(Self {
-            region: region.to_owned(),
-            account: account.to_owned(),
-            times,
-            lambda,
-            roles,
-            address,
-            cloudwatch,
-            sns,
-            sqs,
-            all,
-        }))
-    }
-
-    /// Where the gateway listens, as a URL.
-    pub(crate) fn endpoint(&self) -> String {
-        format!("http://{}", self.address)
+        Ok(Arc::new(Self { times: times.clone(), lambda, roles: global.roles.clone(), cloudwatch, sns, sqs, all }))
     }
 
     fn service(&self, service: &Service) -> Option<&dyn AwsService> {

@@ -10,7 +10,6 @@ use streamkit_lambda::Engine;
 use streamkit_wire::{Call, CallError, protocol};
 
 use crate::services::service::{AwsService, BoxFuture};
-use crate::services::sns::Functions;
 
 /// The way to the engine, which is made after the other services: its ports hold them, and this only refers to it.
 #[derive(Default)]
@@ -42,11 +41,5 @@ impl AwsService for Lambda {
             };
             engine.handle(request.map(Body::from)).await
         })
-    }
-}
-
-impl Functions for Lambda {
-    fn invoke(&self, arn: &str, event: Bytes) -> bool {
-        self.engine().is_some_and(|engine| engine.invoke_async(arn, event).is_ok())
     }
 }

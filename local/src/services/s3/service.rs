@@ -4,10 +4,10 @@ use axum::body::Bytes;
 use axum::response::Response;
 use http::Request;
 use serde_json::Value;
-use streamkit_wire::{Call, CallError, protocol};
+use streamkit_wire::{Call, CallError, protocol, signed_region};
 use winterbaume_s3::S3Service;
 
-use super::buckets::{Buckets, tagging};
+use super::buckets::{Buckets, check_location, tagging, wanted_location};
 use crate::services::service::{AwsService, BoxFuture};
 use crate::services::winterbaume::{Changed, Winterbaume, path_without_encoding};
 
@@ -15,11 +15,17 @@ use crate::services::winterbaume::{Changed, Winterbaume, path_without_encoding};
 pub(crate) struct S3 {
     engine: Winterbaume<S3Service>,
     buckets: Buckets,
+    /// Where unsigned requests make buckets that they name no region for.
+    region: String,
 }
 
 impl S3 {
     pub(crate) fn new(region: &str) -> Self {
-        Self { engine: Winterbaume::new(S3Service::new(), region), buckets: Buckets::default() }
+        Self {
+            engine: Winterbaume::new(S3Service::new(), region),
+            buckets: Buckets::default(),
+            region: region.to_owned(),
+        }
     }
 
     async fn http(&self, call: &Call, request: Request<Bytes>) -> Response {
@@ -27,13 +33,22 @@ impl S3 {
         if let Some(error) = self.buckets.refuse(call, &bucket_path) {
             return protocol::error_response(call, &error);
         }
+        let wanted = wanted_location(request.body()).map(str::to_owned);
+        let signed = signed_region(&request);
+        let creates = call.operation == "CreateBucket";
+        if creates && let Some(Err(error)) = signed.as_deref().map(|region| check_location(region, wanted.as_deref())) {
+            return protocol::error_response(call, &error);
+        }
         // Keys in a body must be spelt as the engine spells those in a path.
         let body = (call.operation == "DeleteObjects").then(|| bytes_as_letters(request.body()));
         // A bucket that is there already keeps its tags.
-        let tags = if call.operation == "CreateBucket" { tagging(request.body()) } else { None };
+        let tags = if creates { tagging(request.body()) } else { None };
         let head = Changed { method: Some("HEAD"), body: Some(Bytes::new()), ..Changed::default() };
         let there = tags.is_some() && self.engine.forward(call, &request, head).await.status().as_u16() < 300;
         let mut response = self.engine.forward(call, &request, Changed { body, ..Changed::default() }).await;
+        if creates && response.status().as_u16() < 300 {
+            self.buckets.created(&bucket_path, &wanted.or(signed).unwrap_or_else(|| self.region.clone()));
+        }
         if let Some(tags) = tags.filter(|_| !there && response.status().as_u16() < 300) {
             let path = path_without_encoding(request.uri());
             let path = format!("{}?tagging", path.split('?').next().unwrap_or_default());

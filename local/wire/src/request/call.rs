@@ -114,6 +114,11 @@ pub fn access_key(request: &Request<Bytes>) -> Option<String> {
     credential(request)?.split('/').next().map(str::to_owned)
 }
 
+/// The region that the request was signed for, of the header or of a presigned URL.
+pub fn signed_region(request: &Request<Bytes>) -> Option<String> {
+    credential(request)?.rsplit('/').nth(2).filter(|region| !region.is_empty()).map(str::to_owned)
+}
+
 /// What `SigV4` says of the signature: access key, day, region, service.
 fn credential(request: &Request<Bytes>) -> Option<String> {
     let from_header = header(request.headers(), "authorization")
@@ -140,4 +145,34 @@ fn query_action(request: &Request<Bytes>) -> Option<(String, String)> {
         }
     }
     Some((action?, version))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn region_is_that_of_the_signature_in_a_header_or_a_presigned_url() {
+        let scope = "AKIA/20260101/eu-west-1/sqs/aws4_request";
+        let header = format!("AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=0");
+        let presigned = format!("/?X-Amz-Credential={}&X-Amz-Signature=0", scope.replace('/', "%2F"));
+        let request = |path: &str, authorization: Option<&str>| {
+            let request = Request::builder().uri(path);
+            let request = match authorization {
+                Some(value) => request.header("authorization", value),
+                None => request,
+            };
+            request.body(Bytes::new()).expect("a request")
+        };
+        for (path, authorization, region) in [
+            ("/", Some(&*header), Some("eu-west-1")),
+            (&*presigned, None, Some("eu-west-1")),
+            ("/", Some("AWS4-HMAC-SHA256 Credential=AKIA"), None),
+            ("/", Some("Bearer x"), None),
+            ("/?X-Amz-Credential=%2F%2F%2F%2F", None, None),
+            ("/", None, None),
+        ] {
+            assert_eq!(signed_region(&request(path, authorization)).as_deref(), region, "{path} {authorization:?}");
+        }
+    }
 }
