@@ -4,6 +4,8 @@
 mod queues;
 #[path = "gateway/rehearsal.rs"]
 mod rehearsal;
+#[path = "gateway/table_streams.rs"]
+mod table_streams;
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
