@@ -4,6 +4,8 @@
 mod queues;
 #[path = "gateway/rehearsal.rs"]
 mod rehearsal;
+#[path = "gateway/streams.rs"]
+mod streams;
 #[path = "gateway/table_streams.rs"]
 mod table_streams;
 
