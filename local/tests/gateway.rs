@@ -6,6 +6,10 @@ mod queues;
 mod regions;
 #[path = "gateway/rehearsal.rs"]
 mod rehearsal;
+#[path = "gateway/streams.rs"]
+mod streams;
+#[path = "gateway/table_streams.rs"]
+mod table_streams;
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;

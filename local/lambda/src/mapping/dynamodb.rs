@@ -33,22 +33,6 @@ impl DynamoDb {
         self.ports.streams.dynamodb(operation, body).await
     }
 
-    /// Describes the stream. The engine answers for the table, whichever of its streams was asked for: one whose table was
-    /// made anew, or got another stream, is gone.
-    async fn describe(&self, after: Option<&str>) -> Result<Value, CallError> {
-        let mut body = json!({ "StreamArn": self.arn });
-        if let Some(shard) = after {
-            body["ExclusiveStartShardId"] = json!(shard);
-        }
-        let mut described = self.call("DescribeStream", body).await?;
-        let stream = described["StreamDescription"].take();
-        if stream["StreamLabel"].as_str() != self.arn.rsplit('/').next() {
-            let message = format!("Requested resource not found: Stream: {} not found", self.arn);
-            return Err(CallError::bad("ResourceNotFoundException", message));
-        }
-        Ok(stream)
-    }
-
     async fn iterator(&self, shard: &str, kind: &str, after: Option<&str>) -> Result<String, CallError> {
         let mut body = json!({ "StreamArn": self.arn, "ShardId": shard, "ShardIteratorType": kind });
         if let Some(sequence) = after {
@@ -66,14 +50,16 @@ impl Source for DynamoDb {
         let mut all = Vec::new();
         let mut last: Option<String> = None;
         loop {
-            let stream = self.describe(last.as_deref()).await?;
-            // The last record of an open shard is not its end here: the engine has one shard, which stays open.
-            let closed = stream["StreamStatus"] == "DISABLED";
+            let mut body = json!({ "StreamArn": self.arn });
+            if let Some(shard) = last {
+                body["ExclusiveStartShardId"] = json!(shard);
+            }
+            let stream = self.call("DescribeStream", body).await?["StreamDescription"].take();
             all.extend(stream["Shards"].as_array().into_iter().flatten().filter_map(|shard| {
                 Some(Shard {
                     id: shard["ShardId"].as_str()?.to_owned(),
                     parents: shard["ParentShardId"].as_str().map(str::to_owned).into_iter().collect(),
-                    closed,
+                    closed: shard["SequenceNumberRange"]["EndingSequenceNumber"].is_string(),
                 })
             }));
             last = stream["LastEvaluatedShardId"].as_str().map(str::to_owned);
@@ -105,13 +91,26 @@ pub(crate) struct ShardReader {
     iterator: Option<String>,
 }
 
+impl ShardReader {
+    /// What the stream has forgotten cannot be read any more: the next read begins with the oldest record that is left.
+    fn forgotten(&mut self, error: &CallError) {
+        if error.code == "TrimmedDataAccessException" {
+            self.position = Position::TrimHorizon;
+        }
+    }
+}
+
 impl Reader for ShardReader {
     async fn read(&mut self, limit: usize) -> Result<Page, CallError> {
         let iterator = match self.iterator.take() {
             Some(iterator) => iterator,
             None => match &self.position {
                 Position::After(sequence) => {
-                    self.stream.iterator(&self.shard, "AFTER_SEQUENCE_NUMBER", Some(sequence)).await?
+                    let made = self.stream.iterator(&self.shard, "AFTER_SEQUENCE_NUMBER", Some(sequence)).await;
+                    if let Err(error) = &made {
+                        self.forgotten(error);
+                    }
+                    made?
                 }
                 // The engine's iterators stand for a place and do not grow old.
                 Position::End { iterator, .. } => iterator.clone(),
@@ -122,16 +121,18 @@ impl Reader for ShardReader {
             },
         };
         let body = json!({ "ShardIterator": iterator, "Limit": limit.clamp(1, MAX_RECORDS) });
-        let mut read = self.stream.call("GetRecords", body).await?;
+        let mut read = match self.stream.call("GetRecords", body).await {
+            Ok(read) => read,
+            Err(error) => {
+                self.forgotten(&error);
+                return Err(error);
+            }
+        };
         let next = read["NextShardIterator"].as_str().map(str::to_owned);
         let given = match read["Records"].take() {
             Value::Array(records) => records,
             _ => Vec::new(),
         };
-        if !given.is_empty() {
-            // An iterator stands for the table: these may be records of another one of the same name.
-            self.stream.describe(None).await?;
-        }
         let last = given.last().and_then(|record| record["dynamodb"]["SequenceNumber"].as_str()).map(str::to_owned);
         if let Some(last) = &last {
             self.position = Position::After(last.clone());

@@ -1,7 +1,11 @@
 //! `DynamoDB` and `DynamoDB` Streams: `dynoxide` on an in-memory database, and the few operations that it lacks.
 
+mod description;
+mod engine;
 mod service;
 mod settings;
+mod specification;
 mod states;
+mod streams;
 
 pub(crate) use service::DynamoDb;

@@ -10,13 +10,15 @@ use axum::response::Response;
 use ferrokinesis::actions::{Operation, dispatch};
 use ferrokinesis::error::KinesisErrorResponse;
 use ferrokinesis::store::{Store, StoreOptions};
+use ferrokinesis::types::Shard;
 use http::{HeaderValue, Request, header};
 use serde_json::{Value, json};
-use streamkit_wire::{Call, CallError, protocol};
+use streamkit_wire::{Call, CallError, clock, protocol};
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tower::ServiceExt as _;
 
-use super::{states, tags};
+use super::rates::{self, Rates};
+use super::{requests, states, tags};
 use crate::rehearsal::SeededTimes;
 use crate::services::passing_states::PassingStates;
 use crate::services::service::{AwsService, BoxFuture};
@@ -40,6 +42,7 @@ pub(crate) struct Kinesis {
     pub(super) account: String,
     pub(super) times: SeededTimes,
     pub(super) changing: PassingStates,
+    rates: Rates,
 }
 
 impl AwsService for Kinesis {
@@ -72,6 +75,7 @@ impl Kinesis {
             account: account.to_owned(),
             times,
             changing: PassingStates::default(),
+            rates: Rates::default(),
         }
     }
 
@@ -117,12 +121,11 @@ impl Kinesis {
 
     async fn at_once(&self, call: &Call, mut request: Request<Bytes>) -> Response {
         sign(&mut request);
-        if call.operation == "CreateStream" {
-            return match self.create(request).await {
-                Ok(response) => response,
-                Err(error) => protocol::error_response(call, &error),
-            };
+        if requests::is_on_records(&call.operation) {
+            let _in_order = self.ordered(&call.operation).await;
+            return self.engine(request).await;
         }
+<<<<<<< HEAD
         if call.operation.contains("Tag") {
             let cbor = is_cbor(&request);
             return match protocol::decode_as(cbor, request.body()) {
@@ -147,14 +150,48 @@ impl Kinesis {
                 Ok(response) => response,
                 Err(error) => protocol::error_response(call, &error),
             };
+=======
+        match self.control(call, request).await {
+            Ok(response) => response,
+            Err(error) => protocol::error_response(call, &error),
         }
-        if call.operation == "GetShardIterator"
-            && let Err(error) = named(&mut request)
-        {
-            return protocol::error_response(call, &error);
+    }
+
+    /// An operation on streams, not on their records.
+    async fn control(&self, call: &Call, mut request: Request<Bytes>) -> Result<Response, CallError> {
+        let operation = call.operation.as_str();
+        let cbor = is_cbor(&request);
+        let Ok(mut input) = protocol::decode_as(cbor, request.body()) else {
+            // The engine says what it cannot read in AWS's words.
+            return Ok(self.engine(request).await);
+        };
+        requests::prepare(operation, &mut input)?;
+        if tags::owns(operation, &input) {
+            tags::change(&self.store, operation, &input).await?;
+            // These operations answer with nothing at all.
+            return Ok(protocol::response(200, CONTENT_TYPE, Vec::new()));
+>>>>>>> strict-tables
         }
-        let _in_order = self.ordered(&call.operation).await;
-        self.engine(request).await
+        if operation == "DescribeStreamConsumer" {
+            return self.describe_consumer(cbor, input).await;
+        }
+        *request.body_mut() = protocol::encode_as(cbor, &input)?.into();
+        request.headers_mut().remove(header::CONTENT_LENGTH);
+        if operation == "CreateStream" {
+            return self.create(request).await;
+        }
+        self.check_rates(operation, &input).await?;
+        let answer = self.engine(request).await;
+        if !answer.status().is_success() {
+            return Ok(answer);
+        }
+        self.rates.note(operation, &states::stream(&input), clock::now_ms());
+        if !requests::is_completed(operation) {
+            return Ok(answer);
+        }
+        let mut tree = protocol::decode_as(cbor, &protocol::body_of(answer).await?)?;
+        self.complete(operation, &input, &mut tree).await;
+        Ok(protocol::response(200, content_type(cbor), protocol::encode_as(cbor, &tree)?))
     }
 
     /// The engine's `RegisterStreamConsumer` knows no tags.
@@ -171,14 +208,25 @@ impl Kinesis {
     }
 
     /// The engine leaves out which stream the consumer reads.
-    async fn describe_consumer(&self, request: &Request<Bytes>) -> Result<Response, CallError> {
-        let cbor = is_cbor(request);
-        let mut answer = self.json("DescribeStreamConsumer", protocol::decode_as(cbor, request.body())?).await?;
+    async fn describe_consumer(&self, cbor: bool, input: Value) -> Result<Response, CallError> {
+        let mut answer = self.json("DescribeStreamConsumer", input).await?;
         let consumer = &mut answer["ConsumerDescription"];
         let stream = consumer["ConsumerARN"].as_str().and_then(|arn| Some(arn.split_once("/consumer/")?.0.to_owned()));
         consumer["StreamARN"] = json!(stream);
-        let form = if cbor { "application/x-amz-cbor-1.1" } else { "application/x-amz-json-1.1" };
-        Ok(protocol::response(200, form, protocol::encode_as(cbor, &answer)?))
+        Ok(protocol::response(200, content_type(cbor), protocol::encode_as(cbor, &answer)?))
+    }
+
+    /// Refuses steps that are too large, and changes that come too often.
+    async fn check_rates(&self, operation: &str, input: &Value) -> Result<(), CallError> {
+        let name = states::stream(input);
+        if operation == "UpdateShardCount"
+            && let Ok(stream) = self.store.get_stream(&name).await
+        {
+            let is_open = |shard: &&Shard| shard.sequence_number_range.ending_sequence_number.is_none();
+            let open = stream.shards.iter().filter(is_open).count();
+            rates::check_step(i64::try_from(open).unwrap_or(i64::MAX), input)?;
+        }
+        self.rates.check(operation, &name, clock::now_ms())
     }
 
     async fn ordered(&self, operation: &str) -> (Option<RwLockReadGuard<'_, ()>>, Option<RwLockWriteGuard<'_, ()>>) {
@@ -255,27 +303,33 @@ impl Kinesis {
     }
 
     /// The engine's own answer.
+<<<<<<< HEAD
     pub(super) async fn dispatch(&self, operation: &str, input: Value) -> Result<Value, CallError> {
         if tags::owns(operation) {
+=======
+    pub(super) async fn dispatch(&self, operation: &str, mut input: Value) -> Result<Value, CallError> {
+        if !requests::is_on_records(operation) {
+            requests::prepare(operation, &mut input)?;
+        }
+        if tags::owns(operation, &input) {
+>>>>>>> strict-tables
             return tags::change(&self.store, operation, &input).await;
         }
         let known: Operation = operation.parse().map_err(|()| CallError::unknown_operation("kinesis", operation))?;
         let _in_order = self.ordered(operation).await;
-        let answer = dispatch(&self.store, known, input).await.map_err(failed)?;
-        Ok(answer.unwrap_or_else(|| json!({})))
+        if !requests::is_completed(operation) {
+            let answer = dispatch(&self.store, known, input).await.map_err(failed)?;
+            return Ok(answer.unwrap_or_else(|| json!({})));
+        }
+        let answer = dispatch(&self.store, known, input.clone()).await.map_err(failed)?;
+        let mut answer = answer.unwrap_or_else(|| json!({}));
+        self.complete(operation, &input, &mut answer).await;
+        Ok(answer)
     }
 }
 
-/// AWS takes a stream's ARN in place of its name; the engine wants the name.
-pub(super) fn named(request: &mut Request<Bytes>) -> Result<(), CallError> {
-    let cbor = is_cbor(request);
-    let mut input = protocol::decode_as(cbor, request.body())?;
-    if input["StreamName"].is_null() && input["StreamARN"].is_string() {
-        input["StreamName"] = states::stream(&input).into();
-        *request.body_mut() = protocol::encode_as(cbor, &input)?.into();
-        request.headers_mut().remove(header::CONTENT_LENGTH);
-    }
-    Ok(())
+fn content_type(cbor: bool) -> &'static str {
+    if cbor { "application/x-amz-cbor-1.1" } else { CONTENT_TYPE }
 }
 
 fn is_cbor(request: &Request<Bytes>) -> bool {
