@@ -1,9 +1,13 @@
 //! The gateway over real HTTP: protocols, read-backs, delivery, alarms, the call log, faults, and what it refuses.
 
+#[path = "gateway/queue_rules.rs"]
+mod queue_rules;
 #[path = "gateway/queues.rs"]
 mod queues;
 #[path = "gateway/rehearsal.rs"]
 mod rehearsal;
+#[path = "gateway/topics.rs"]
+mod topics;
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;

@@ -72,6 +72,7 @@ impl Sns {
                 Ok(json!({"Tags": tags}))
             }),
             "TagResource" => self.with(input, "ResourceArn", |topic| {
+                distinct_tags(input)?;
                 topic.tags.extend(tag_pairs(&input["Tags"]));
                 Ok(json!({}))
             }),
@@ -118,9 +119,7 @@ impl Sns {
 
     pub(super) fn with(&self, input: &Value, member: &str, act: impl FnOnce(&mut Topic) -> Answer) -> Answer {
         let arn = required(input, member)?;
-        if arn.split(':').count() != 6 {
-            return Err(invalid(&format!("{member} Reason: not an ARN: {arn}")));
-        }
+        elements(member, arn)?;
         let code = if member == "ResourceArn" { "ResourceNotFound" } else { "NotFound" };
         let message = if member == "ResourceArn" { "Resource does not exist" } else { "Topic does not exist" };
         act(self.topics().get_mut(arn).ok_or_else(|| CallError::new(404, code, message))?)
@@ -128,6 +127,9 @@ impl Sns {
 
     fn with_subscription(&self, input: &Value, act: impl FnOnce(&mut Subscription) -> Answer) -> Answer {
         let arn = required(input, "SubscriptionArn")?;
+        if elements("SubscriptionArn", arn)? < 7 {
+            return Err(invalid("SubscriptionId"));
+        }
         let mut topics = self.topics();
         let found = topics.values_mut().flat_map(|topic| &mut topic.subscriptions).find(|it| it.arn == arn);
         act(found.ok_or_else(|| CallError::new(404, "NotFound", "Subscription does not exist"))?)
@@ -136,6 +138,7 @@ impl Sns {
     fn create(&self, input: &Value) -> Answer {
         let name = required(input, "Name")?;
         topics::check_name(name)?;
+        distinct_tags(input)?;
         let fifo = map_pairs(&input["Attributes"]).any(|(name, value)| name == "FifoTopic" && value == "true");
         if fifo != is_fifo(name) {
             return Err(invalid(
@@ -147,6 +150,10 @@ impl Sns {
         if topics.contains_key(&arn) {
             // AWS takes a second CreateTopic as a read, unless it would change something.
             let topic = &topics[&arn];
+            let known = topic.attributes();
+            if map_pairs(&input["Attributes"]).any(|(name, value)| known.get(&name).is_none_or(|it| *it != value)) {
+                return Err(invalid("Attributes Reason: Topic already exists with different attributes"));
+            }
             if tag_pairs(&input["Tags"]).any(|(key, value)| topic.tags.get(&key) != Some(&value)) {
                 return Err(invalid("Tags Reason: Topic already exists with different tags"));
             }
@@ -192,13 +199,15 @@ impl Sns {
 
     fn unsubscribe(&self, input: &Value) -> Answer {
         let arn = required(input, "SubscriptionArn")?;
-        if arn.split(':').count() < 7 {
-            return Err(invalid("SubscriptionArn Reason: not an ARN"));
+        if elements("SubscriptionArn", arn)? < 7 {
+            return Err(invalid("SubscriptionId"));
         }
         let mut topics = self.topics();
         for topic in topics.values_mut() {
             if topic.subscriptions.iter().any(|it| it.arn == arn && it.pending) {
-                return Err(invalid("SubscriptionArn Reason: This subscription is pending confirmation"));
+                return Err(invalid(
+                    "SubscriptionArn Reason: Cannot unsubscribe a subscription that is pending confirmation",
+                ));
             }
             topic.subscriptions.retain(|it| it.arn != arn);
         }
@@ -208,6 +217,7 @@ impl Sns {
     fn publish(&self, input: &Value) -> Answer {
         let target = text(input, "TopicArn").or_else(|| text(input, "TargetArn"));
         let target = target.ok_or_else(|| invalid("TopicArn or TargetArn Reason: no value for required parameter"))?;
+        elements("TopicArn", target)?;
         let message = Published::read(target, input)?;
         let id = message.id.clone();
         let sequence = self.send(target, message)?;
@@ -216,7 +226,9 @@ impl Sns {
 
     fn publish_batch(&self, input: &Value) -> Answer {
         const MAX_ENTRIES: usize = 10;
+        const MAX_ID: usize = 80;
         let arn = required(input, "TopicArn")?;
+        elements("TopicArn", arn)?;
         let entries = list(&input["PublishBatchRequestEntries"]);
         if !self.topics().contains_key(arn) {
             return Err(missing_topic());
@@ -228,6 +240,14 @@ impl Sns {
             return Err(CallError::bad(
                 "TooManyEntriesInBatchRequest",
                 "The batch request contains more entries than permissible.",
+            ));
+        }
+        let legal = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        let bad = |id: &str| id.is_empty() || id.len() > MAX_ID || !id.bytes().all(legal);
+        if entries.iter().any(|entry| bad(entry["Id"].as_str().unwrap_or_default())) {
+            return Err(CallError::bad(
+                "InvalidBatchEntryId",
+                "The Id of a batch entry in a batch request doesn't abide by the specification.",
             ));
         }
         let ids: BTreeSet<_> = entries.iter().filter_map(|entry| entry["Id"].as_str()).collect();
@@ -299,6 +319,23 @@ impl Sns {
             let _ = self.sqs.deliver(&queue, request);
         }
     }
+}
+
+/// How many elements an ARN has; six are the least.
+fn elements(member: &str, arn: &str) -> Result<usize, CallError> {
+    match arn.split(':').count() {
+        count @ 6.. => Ok(count),
+        count => Err(invalid(&format!("{member} Reason: An ARN must have at least 6 elements, not {count}"))),
+    }
+}
+
+/// A request may name each tag once.
+fn distinct_tags(input: &Value) -> Result<(), CallError> {
+    let mut seen = BTreeSet::new();
+    if tag_pairs(&input["Tags"]).all(|(key, _)| seen.insert(key)) {
+        return Ok(());
+    }
+    Err(invalid("Duplicated keys are not allowed."))
 }
 
 fn missing_topic() -> CallError {

@@ -1,6 +1,5 @@
 //! Messages: sending, receiving with long polls, deleting, hiding, and moving to a dead letter queue.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -12,6 +11,7 @@ use streamkit_wire::input::{integer, required, text, texts};
 use streamkit_wire::{CallError, clock};
 use uuid::Uuid;
 
+use super::message_attributes;
 use super::service::{Answer, Sqs, missing, queue_name};
 
 const MAX_RECEIVE: i64 = 10;
@@ -32,7 +32,9 @@ pub(super) struct Message {
     died_in: Option<String>,
     pub(super) sent_ms: i64,
     first_received_ms: Option<i64>,
-    pub(super) receives: u32,
+    receives: u32,
+    /// How often it was received from the queue that it is in.
+    pub(super) receives_here: u32,
     pub(super) visible_at: i64,
     /// Every receipt ever given out; each one deletes the message.
     pub(super) receipts: Vec<String>,
@@ -52,6 +54,7 @@ impl Message {
             sent_ms: now,
             first_received_ms: None,
             receives: 0,
+            receives_here: 0,
             visible_at: now + delay_ms,
             receipts: Vec::new(),
         }
@@ -59,17 +62,17 @@ impl Message {
 
     pub(super) fn receive(&mut self, now: i64) -> String {
         self.receives += 1;
+        self.receives_here += 1;
         self.first_received_ms.get_or_insert(now);
         let receipt = STANDARD.encode(format!("{} {}", self.id, Uuid::new_v4()));
         self.receipts.push(receipt.clone());
         receipt
     }
 
-    /// A dead letter keeps its id and sent time, and starts counting anew.
+    /// A dead letter keeps its id, its times and its count; only the new queue's own redrive policy counts anew.
     fn dead(mut self, of: &str) -> Self {
         self.died_in = Some(of.to_owned());
-        self.receives = 0;
-        self.first_received_ms = None;
+        self.receives_here = 0;
         self.visible_at = 0;
         self.receipts.clear();
         self
@@ -113,7 +116,7 @@ impl Message {
             .map(|(name, value)| (name.clone(), value.clone()))
             .collect();
         if !chosen.is_empty() {
-            shown["MD5OfMessageAttributes"] = Value::String(attributes_md5(&chosen));
+            shown["MD5OfMessageAttributes"] = Value::String(message_attributes::digest(&chosen));
             shown["MessageAttributes"] = Value::Object(chosen);
         }
         shown
@@ -126,7 +129,11 @@ impl Sqs {
         let body = required(input, "MessageBody")?;
         let mut queues = self.queues();
         let queue = queues.get_mut(&name).ok_or_else(missing)?;
-        if i64::try_from(body.len()).unwrap_or(i64::MAX) > queue.seconds("MaximumMessageSize") {
+        let attributes = input["MessageAttributes"].as_object().cloned().unwrap_or_default();
+        message_attributes::check(&attributes)?;
+        check_characters(body)?;
+        let bytes = body.len() + message_attributes::bytes(&attributes);
+        if i64::try_from(bytes).unwrap_or(i64::MAX) > queue.seconds("MaximumMessageSize") {
             return Err(CallError::bad(
                 "InvalidParameterValue",
                 format!(
@@ -135,10 +142,14 @@ impl Sqs {
                 ),
             ));
         }
-        let attributes = input["MessageAttributes"].as_object().cloned().unwrap_or_default();
         let mut answer = json!({"MD5OfMessageBody": md5(body.as_bytes())});
-        if !attributes.is_empty() {
-            answer["MD5OfMessageAttributes"] = Value::String(attributes_md5(&attributes));
+        for (given, digest) in [
+            ("MessageAttributes", "MD5OfMessageAttributes"),
+            ("MessageSystemAttributes", "MD5OfMessageSystemAttributes"),
+        ] {
+            if let Some(given) = input[given].as_object().filter(|given| !given.is_empty()) {
+                answer[digest] = Value::String(message_attributes::digest(given));
+            }
         }
         let delay = in_range(input, "DelaySeconds", MAX_DELAY_SECONDS)?;
         if queue.fifo && delay.is_some_and(|delay| delay > 0) {
@@ -243,6 +254,7 @@ impl Sqs {
 
     pub(super) fn delete(&self, input: &Value) -> Answer {
         let receipt = required(input, "ReceiptHandle")?;
+        check_receipt(receipt)?;
         self.with(input, |queue| {
             queue.delete(receipt);
             Ok(json!({}))
@@ -267,6 +279,33 @@ impl Sqs {
         });
         self.arrived.notify_waiters();
         answer
+    }
+}
+
+/// Refuses what was never a receipt; one of a message that is gone is another matter.
+fn check_receipt(receipt: &str) -> Result<(), CallError> {
+    let text = STANDARD.decode(receipt).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    if text.is_some_and(|text| text.split(' ').filter(|part| Uuid::try_parse(part).is_ok()).count() == 2) {
+        return Ok(());
+    }
+    Err(CallError::bad(
+        "ReceiptHandleIsInvalid",
+        format!("The input receipt handle \"{receipt}\" is not a valid receipt handle."),
+    ))
+}
+
+/// A body may have the characters that XML may have.
+fn check_characters(body: &str) -> Result<(), CallError> {
+    let legal = |letter: char| matches!(letter, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..);
+    match body.chars().find(|letter| !legal(*letter)) {
+        None => Ok(()),
+        Some(letter) => Err(CallError::bad(
+            "InvalidMessageContents",
+            format!(
+                "Invalid binary character '#x{:X}' was found in the message body, the set of allowed characters is #x9 | #xA | #xD | #x20 to #xD7FF | #xE000 to #xFFFD | #x10000 to #x10FFFF",
+                u32::from(letter)
+            ),
+        )),
     }
 }
 
@@ -305,26 +344,4 @@ pub(crate) fn deduplication_id(body: &str) -> String {
 
 fn md5(bytes: &[u8]) -> String {
     format!("{:x}", Md5::digest(bytes))
-}
-
-/// SQS's digest over attributes sorted by name: each of name, type and value with its length in front.
-fn attributes_md5(attributes: &Map<String, Value>) -> String {
-    const TEXT: u8 = 1;
-    const BINARY: u8 = 2;
-    let sorted: BTreeMap<&String, &Value> = attributes.iter().collect();
-    let mut bytes = Vec::new();
-    let mut put = |part: &[u8], kind: Option<u8>| {
-        bytes.extend(kind);
-        bytes.extend(u32::try_from(part.len()).unwrap_or(u32::MAX).to_be_bytes());
-        bytes.extend(part);
-    };
-    for (name, value) in sorted {
-        put(name.as_bytes(), None);
-        put(value["DataType"].as_str().unwrap_or_default().as_bytes(), None);
-        match value["BinaryValue"].as_str() {
-            Some(encoded) => put(&STANDARD.decode(encoded).unwrap_or_default(), Some(BINARY)),
-            None => put(value["StringValue"].as_str().unwrap_or_default().as_bytes(), Some(TEXT)),
-        }
-    }
-    md5(&bytes)
 }

@@ -2,6 +2,8 @@
 //! after its timeout, or waits on a long poll; the dead letter queue of a pipeline needs all three.
 
 mod attributes;
+mod batch;
+mod message_attributes;
 mod messages;
 mod query;
 mod queue;

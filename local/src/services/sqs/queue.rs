@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use streamkit_wire::{CallError, clock};
 
 use super::attributes::{self, DEFAULTS, FIFO_DEFAULTS};
@@ -19,6 +19,7 @@ pub(super) struct Queue {
     settings: BTreeMap<String, String>,
     created_ms: i64,
     modified_ms: i64,
+    purged_ms: Option<i64>,
     next: u64,
     messages: HashMap<u64, Message>,
     /// Visible messages in order of arrival.
@@ -47,6 +48,7 @@ impl Queue {
             settings: BTreeMap::new(),
             created_ms: now,
             modified_ms: now,
+            purged_ms: None,
             next: 0,
             messages: HashMap::new(),
             ready: VecDeque::new(),
@@ -67,6 +69,15 @@ impl Queue {
                 ));
             }
         }
+        let given_as = |name: &str| given.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
+        if given_as("SqsManagedSseEnabled") == Some("true")
+            && given_as("KmsMasterKeyId").is_some_and(|it| !it.is_empty())
+        {
+            return Err(CallError::bad(
+                "InvalidAttributeName",
+                "You can use one type of server-side encryption (SSE) at one time. You can either enable KMS SSE or SQS SSE.",
+            ));
+        }
         for (name, value) in given {
             // An empty policy, redrive policy or key takes the setting away.
             if value.is_empty() {
@@ -74,7 +85,7 @@ impl Queue {
                 continue;
             }
             match (name.as_str(), value.as_str()) {
-                // The two kinds of encryption exclude each other.
+                // Either kind of encryption takes the place of the other.
                 ("KmsMasterKeyId", _) => drop(self.settings.insert("SqsManagedSseEnabled".into(), "false".into())),
                 ("SqsManagedSseEnabled", "true") => drop(self.settings.remove("KmsMasterKeyId")),
                 _ => {}
@@ -135,7 +146,8 @@ impl Queue {
     pub(super) fn counts(&self, now: i64) -> Counts {
         let woken = self.hidden.range(..=(now, u64::MAX)).count();
         let asleep = self.hidden.range((now + 1, 0)..);
-        let delayed = asleep.clone().filter(|(_, id)| self.messages.get(id).is_some_and(|it| it.receives == 0)).count();
+        let delayed =
+            asleep.clone().filter(|(_, id)| self.messages.get(id).is_some_and(|it| it.receives_here == 0)).count();
         Counts { visible: self.ready.len() + woken, in_flight: asleep.count() - delayed, delayed }
     }
 
@@ -208,7 +220,7 @@ impl Queue {
                 skipped.push(id);
                 continue;
             }
-            if redrive.as_ref().is_some_and(|(_, most)| message.receives >= *most) {
+            if redrive.as_ref().is_some_and(|(_, most)| message.receives_here >= *most) {
                 dead.extend(self.remove(id));
                 continue;
             }
@@ -251,11 +263,22 @@ impl Queue {
         true
     }
 
-    pub(super) fn purge(&mut self) {
+    /// Empties the queue, once a minute.
+    pub(super) fn purge(&mut self, name: &str, now: i64) -> Result<Value, CallError> {
+        const PURGE_SECONDS: i64 = 60;
+        if self.purged_ms.is_some_and(|purged| now < purged + PURGE_SECONDS * 1000) {
+            return Err(CallError::new(
+                403,
+                "PurgeQueueInProgress",
+                format!("Only one PurgeQueue operation on {name} is allowed every {PURGE_SECONDS} seconds."),
+            ));
+        }
+        self.purged_ms = Some(now);
         self.messages.clear();
         self.ready.clear();
         self.hidden.clear();
         self.receipts.clear();
+        Ok(json!({}))
     }
 
     pub(super) fn expire(&mut self, now: i64) {

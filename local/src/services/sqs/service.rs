@@ -1,6 +1,6 @@
 //! Queues, and the operations on them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use parking_lot::{Mutex, MutexGuard};
@@ -88,10 +88,13 @@ impl Sqs {
                 let mut queues = self.queues();
                 queues.get(&name).ok_or_else(missing)?;
                 check_dead_letters(&queues, &name, &input["Attributes"])?;
-                queues.get_mut(&name).ok_or_else(missing)?.set_attributes(map_pairs(&input["Attributes"]))?;
+                let queue = queues.get_mut(&name).ok_or_else(missing)?;
+                attributes::check_kind_stays(queue.fifo, map_pairs(&input["Attributes"]))?;
+                queue.set_attributes(map_pairs(&input["Attributes"]))?;
                 Ok(json!({}))
             }
-            "ListQueueTags" => self.with(input, |queue| Ok(json!({"Tags": queue.tags}))),
+            "ListQueueTags" => self
+                .with(input, |queue| Ok(if queue.tags.is_empty() { json!({}) } else { json!({"Tags": queue.tags}) })),
             "TagQueue" => self.with(input, |queue| {
                 queue.tags.extend(map_pairs(&input["Tags"]));
                 Ok(json!({}))
@@ -102,10 +105,10 @@ impl Sqs {
                 });
                 Ok(json!({}))
             }),
-            "PurgeQueue" => self.with(input, |queue| {
-                queue.purge();
-                Ok(json!({}))
-            }),
+            "PurgeQueue" => {
+                let name = queue_name(input)?;
+                self.with(input, |queue| queue.purge(&name, clock::now_ms()))
+            }
             "ListDeadLetterSourceQueues" => self.dead_letter_sources(input),
             "SendMessage" => self.send(input),
             "SendMessageBatch" => self.batch(input, Sqs::send),
@@ -234,62 +237,6 @@ impl Sqs {
             answer["NextToken"] = json!(next);
         }
         Ok(answer)
-    }
-
-    fn batch(
-        &self,
-        input: &Value,
-        act: impl Fn(&Self, &Value) -> Result<Value, CallError>,
-    ) -> Result<Value, CallError> {
-        const MAX_ENTRIES: usize = 10;
-        const MAX_BATCH_BYTES: usize = 1024 * 1024;
-        let entries = list(&input["Entries"]);
-        if entries.is_empty() {
-            return Err(CallError::bad("EmptyBatchRequest", "There should be at least one entry in the request."));
-        }
-        if entries.len() > MAX_ENTRIES {
-            return Err(CallError::bad(
-                "TooManyEntriesInBatchRequest",
-                format!("Maximum number of entries per request are 10. You have sent {}.", entries.len()),
-            ));
-        }
-        let ids: BTreeSet<_> = entries.iter().map(|entry| entry["Id"].as_str().unwrap_or_default()).collect();
-        if ids.len() < entries.len() {
-            let twice = entries
-                .iter()
-                .filter_map(|entry| entry["Id"].as_str())
-                .find(|id| entries.iter().filter(|entry| entry["Id"] == *id).count() > 1);
-            return Err(CallError::bad(
-                "BatchEntryIdsNotDistinct",
-                format!("Id {} repeated.", twice.unwrap_or_default()),
-            ));
-        }
-        let name = queue_name(input)?;
-        if !self.queues().contains_key(&name) {
-            return Err(missing());
-        }
-        let bytes: usize = entries.iter().filter_map(|entry| entry["MessageBody"].as_str()).map(str::len).sum();
-        if bytes > MAX_BATCH_BYTES {
-            return Err(CallError::bad(
-                "BatchRequestTooLong",
-                format!("Batch requests cannot be longer than {MAX_BATCH_BYTES} bytes. You have sent {bytes} bytes."),
-            ));
-        }
-        let (mut successful, mut failed) = (Vec::new(), Vec::new());
-        for entry in entries {
-            let mut entry = entry.clone();
-            entry["QueueUrl"] = input["QueueUrl"].clone();
-            match act(self, &entry) {
-                Ok(mut answer) => {
-                    answer["Id"] = entry["Id"].clone();
-                    successful.push(answer);
-                }
-                Err(error) => failed.push(json!({
-                    "Id": entry["Id"], "SenderFault": error.status < 500, "Code": error.code, "Message": error.message,
-                })),
-            }
-        }
-        Ok(json!({"Successful": successful, "Failed": failed}))
     }
 }
 
