@@ -1,7 +1,11 @@
 //! The gateway over real HTTP: protocols, read-backs, delivery, alarms, the call log, faults, and what it refuses.
 
+#[path = "gateway/move_tasks.rs"]
+mod move_tasks;
 #[path = "gateway/queue_rules.rs"]
 mod queue_rules;
+#[path = "gateway/queue_states.rs"]
+mod queue_states;
 #[path = "gateway/queues.rs"]
 mod queues;
 #[path = "gateway/rehearsal.rs"]

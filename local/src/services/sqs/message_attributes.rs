@@ -78,7 +78,7 @@ fn check_value(name: &str, attribute: &Value) -> Result<(), CallError> {
 }
 
 /// The bytes that count towards a message's size: names, types and values.
-pub(super) fn bytes(attributes: &Map<String, Value>) -> usize {
+pub(crate) fn bytes(attributes: &Map<String, Value>) -> usize {
     let each = attributes.iter().map(|(name, attribute)| {
         let value = match attribute["BinaryValue"].as_str() {
             Some(encoded) => decoded(encoded).len(),

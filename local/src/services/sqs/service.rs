@@ -9,11 +9,15 @@ use streamkit_wire::arn::is_fifo;
 use streamkit_wire::input::{integer, list, map_pairs, required, text, texts};
 use streamkit_wire::{Call, CallError, Protocol, clock};
 
+use super::move_tasks::MoveTask;
 use super::queue::Queue;
 use super::{attributes, query};
 use crate::rehearsal::{SeededTimes, StateChange};
 use crate::services::passing_states::PassingStates;
 use crate::services::service::{AwsService, BoxFuture};
+
+/// Queues by name.
+pub(super) type Queues = BTreeMap<String, Queue>;
 
 /// All queues of the account.
 pub(crate) struct Sqs {
@@ -23,7 +27,8 @@ pub(crate) struct Sqs {
     times: SeededTimes,
     /// Names that cannot be used again yet.
     deleted: PassingStates,
-    pub(super) queues: Mutex<BTreeMap<String, Queue>>,
+    pub(super) queues: Mutex<Queues>,
+    pub(super) move_tasks: Mutex<Vec<MoveTask>>,
     /// Wakes long polls when a message arrives or a visibility changes.
     pub(super) arrived: tokio::sync::Notify,
 }
@@ -49,6 +54,7 @@ impl Sqs {
             times,
             deleted: PassingStates::default(),
             queues: Mutex::default(),
+            move_tasks: Mutex::default(),
             arrived: tokio::sync::Notify::new(),
         }
     }
@@ -63,6 +69,7 @@ impl Sqs {
     }
 
     async fn run(&self, operation: &str, input: &Value) -> Result<Value, CallError> {
+        self.advance_move_tasks();
         match operation {
             "CreateQueue" => self.create(input),
             "GetQueueUrl" => {
@@ -110,6 +117,9 @@ impl Sqs {
                 self.with(input, |queue| queue.purge(&name, clock::now_ms()))
             }
             "ListDeadLetterSourceQueues" => self.dead_letter_sources(input),
+            "StartMessageMoveTask" => self.start_move_task(input),
+            "ListMessageMoveTasks" => self.list_move_tasks(input),
+            "CancelMessageMoveTask" => self.cancel_move_task(input),
             "SendMessage" => self.send(input),
             "SendMessageBatch" => self.batch(input, Sqs::send),
             "ReceiveMessage" => self.receive(input).await,
@@ -133,9 +143,10 @@ impl Sqs {
 
     /// Visible and in-flight messages of every queue, for `CloudWatch`.
     pub(crate) fn depths(&self) -> Vec<(String, usize, usize)> {
+        self.advance_move_tasks();
         let now = clock::now_ms();
         self.queues()
-            .iter()
+            .iter_mut()
             .map(|(name, queue)| {
                 let counts = queue.counts(now);
                 (name.clone(), counts.visible, counts.in_flight)
@@ -149,7 +160,7 @@ impl Sqs {
         self.queues().values_mut().for_each(|queue| queue.expire(now));
     }
 
-    pub(super) fn queues(&self) -> MutexGuard<'_, BTreeMap<String, Queue>> {
+    pub(super) fn queues(&self) -> MutexGuard<'_, Queues> {
         self.queues.lock()
     }
 
@@ -233,7 +244,8 @@ impl Sqs {
         if !urls.is_empty() {
             answer[list] = json!(urls);
         }
-        if let Some(next) = names.next() {
+        // Without MaxResults a list ends after a thousand.
+        if let Some(next) = names.next().filter(|_| !input["MaxResults"].is_null()) {
             answer["NextToken"] = json!(next);
         }
         Ok(answer)
@@ -247,15 +259,20 @@ pub(super) fn queue_name(input: &Value) -> Result<String, CallError> {
 }
 
 /// A dead letter queue must be there, and be FIFO if and only if the queue is.
-fn check_dead_letters(queues: &BTreeMap<String, Queue>, name: &str, given: &Value) -> Result<(), CallError> {
+fn check_dead_letters(queues: &Queues, name: &str, given: &Value) -> Result<(), CallError> {
     let Some(policy) = text(given, "RedrivePolicy") else { return Ok(()) };
     let (target, _) = attributes::redrive(policy)?;
-    let target = queues.values().find(|queue| queue.arn == target);
-    let target = target.ok_or_else(|| attributes::refused_redrive(policy, "Dead letter target does not exist."))?;
+    let target = queue_of(queues, &target)
+        .ok_or_else(|| attributes::refused_redrive(policy, "Dead letter target does not exist."))?;
     if target.fifo != is_fifo(name) {
         return Err(attributes::refused_redrive(policy, "Dead-letter queue must be same type of queue as the source."));
     }
     Ok(())
+}
+
+/// The queue of this ARN, if it is there.
+pub(super) fn queue_of<'a>(queues: &'a Queues, arn: &str) -> Option<&'a Queue> {
+    queues.get(arn.rsplit(':').next()?).filter(|queue| queue.arn == arn)
 }
 
 pub(super) fn missing() -> CallError {
