@@ -8,7 +8,7 @@ use parking_lot::{Mutex, MutexGuard};
 use serde_json::{Map, Value, json};
 use streamkit_wire::arn::is_fifo;
 use streamkit_wire::input::{list, map_pairs, required, tag_pairs, text};
-use streamkit_wire::{Call, CallError};
+use streamkit_wire::{Call, CallError, clock};
 use uuid::Uuid;
 
 use super::message::{Published, invalid};
@@ -16,7 +16,7 @@ use super::subscription::Subscription;
 use super::topics;
 use super::topics::Topic;
 use crate::services::service::{AwsService, BoxFuture};
-use crate::services::sqs::Sqs;
+use crate::services::sqs::{self, Sqs};
 
 /// The functions that subscribe to topics.
 pub(crate) trait Functions: Send + Sync {
@@ -59,7 +59,7 @@ impl Sns {
                 self.topics().remove(required(input, "TopicArn")?);
                 Ok(json!({}))
             }
-            "ListTopics" => Ok(self.list_topics(input)),
+            "ListTopics" => self.list_topics(input),
             "GetTopicAttributes" => self.with(input, "TopicArn", |topic| Ok(json!({"Attributes": topic.attributes()}))),
             "SetTopicAttributes" => {
                 let name = required(input, "AttributeName")?;
@@ -86,15 +86,10 @@ impl Sns {
             "Unsubscribe" => self.unsubscribe(input),
             "ListSubscriptions" => {
                 let topics = self.topics();
-                Ok(page(
-                    topics.values().flat_map(|topic| &topic.subscriptions).map(shown).collect(),
-                    "Subscriptions",
-                    input,
-                ))
+                page(topics.values().flat_map(|topic| &topic.subscriptions).map(shown), "Subscriptions", input)
             }
-            "ListSubscriptionsByTopic" => self.with(input, "TopicArn", |topic| {
-                Ok(page(topic.subscriptions.iter().map(shown).collect(), "Subscriptions", input))
-            }),
+            "ListSubscriptionsByTopic" => self
+                .with(input, "TopicArn", |topic| page(topic.subscriptions.iter().map(shown), "Subscriptions", input)),
             "GetSubscriptionAttributes" => {
                 self.with_subscription(input, |subscription| Ok(json!({"Attributes": subscription.attributes()})))
             }
@@ -168,9 +163,8 @@ impl Sns {
         Ok(json!({"TopicArn": arn}))
     }
 
-    fn list_topics(&self, input: &Value) -> Value {
-        let arns = self.topics().keys().map(|arn| json!({"TopicArn": arn})).collect();
-        page(arns, "Topics", input)
+    fn list_topics(&self, input: &Value) -> Answer {
+        page(self.topics().keys().map(|arn| json!({"TopicArn": arn})), "Topics", input)
     }
 
     fn subscribe(&self, input: &Value) -> Answer {
@@ -219,8 +213,7 @@ impl Sns {
         let target = target.ok_or_else(|| invalid("TopicArn or TargetArn Reason: no value for required parameter"))?;
         elements("TopicArn", target)?;
         let message = Published::read(target, input)?;
-        let id = message.id.clone();
-        let sequence = self.send(target, message)?;
+        let (id, sequence) = self.send(target, message)?;
         Ok(json!({ "MessageId": id, "SequenceNumber": sequence }))
     }
 
@@ -257,12 +250,16 @@ impl Sns {
                 "Two or more batch entries in the request have the same Id.",
             ));
         }
+        let most = self.topics().get(arn).ok_or_else(missing_topic)?.max_bytes();
+        if entries.iter().map(bytes_of).sum::<usize>() > most {
+            return Err(CallError::bad(
+                "BatchRequestTooLong",
+                "The length of all the batch messages put together is more than the limit.",
+            ));
+        }
         let (mut successful, mut failed) = (Vec::new(), Vec::new());
         for entry in entries {
-            let sent = Published::read(arn, entry).and_then(|message| {
-                let id = message.id.clone();
-                Ok((id, self.send(arn, message)?))
-            });
+            let sent = Published::read(arn, entry).and_then(|message| self.send(arn, message));
             match sent {
                 Ok((id, sequence)) => {
                     successful.push(json!({ "Id": entry["Id"], "MessageId": id, "SequenceNumber": sequence }));
@@ -283,26 +280,28 @@ impl Sns {
         }
     }
 
-    /// Delivers to all who want it; gives back the sequence number that a message of a FIFO topic has.
-    fn send(&self, topic: &str, mut message: Published) -> Result<Option<String>, CallError> {
+    /// Delivers to all who want it; gives back the message's id, and the sequence number that it has in a FIFO topic.
+    fn send(&self, topic: &str, mut message: Published) -> Result<(String, Option<String>), CallError> {
         // Copied out, so that nothing else is locked under topics.
-        let (subscriptions, sequence) = {
+        let subscriptions = {
             let mut topics = self.topics();
             let topic = topics.get_mut(topic).ok_or_else(missing_topic)?;
-            topic.complete(&mut message)?;
-            (topic.subscriptions.clone(), topic.next_sequence())
+            if let Some((id, sequence)) = topic.accept(&mut message, clock::now_ms())? {
+                return Ok((id, Some(sequence)));
+            }
+            topic.subscriptions.clone()
         };
         for subscription in subscriptions.iter().filter(|it| it.wants(&message)) {
             self.deliver(subscription, &message);
         }
-        Ok(sequence)
+        Ok((message.id, message.sequence))
     }
 
     /// Hands a message to a queue or function; if that is gone, to the subscription's dead letter queue.
     fn deliver(&self, subscription: &Subscription, message: &Published) {
         let delivered = match subscription.protocol.as_str() {
             "sqs" => message
-                .for_queue(subscription, &self.region)
+                .for_queue(subscription, &self.region, &subscription.endpoint)
                 .is_some_and(|request| self.sqs.deliver(&subscription.endpoint, request).is_ok()),
             "lambda" => {
                 let event = Bytes::from(message.for_function(subscription, &self.region).to_string());
@@ -313,7 +312,7 @@ impl Sns {
         };
         if !delivered
             && let Some(queue) = subscription.dead_letters()
-            && let Some(request) = message.for_queue(subscription, &self.region)
+            && let Some(request) = message.for_queue(subscription, &self.region, &queue)
         {
             // Without its dead letter queue the message is lost, as it is in AWS.
             let _ = self.sqs.deliver(&queue, request);
@@ -338,6 +337,11 @@ fn distinct_tags(input: &Value) -> Result<(), CallError> {
     Err(invalid("Duplicated keys are not allowed."))
 }
 
+fn bytes_of(entry: &Value) -> usize {
+    let message = entry["Message"].as_str().unwrap_or_default().len();
+    message + entry["MessageAttributes"].as_object().map_or(0, sqs::bytes)
+}
+
 fn missing_topic() -> CallError {
     CallError::new(404, "NotFound", "Topic does not exist")
 }
@@ -357,15 +361,18 @@ fn shown(subscription: &Subscription) -> Value {
 }
 
 /// One page of a list; the token is the index that the next page starts at.
-fn page(items: Vec<Value>, name: &str, input: &Value) -> Value {
-    let start: usize = text(input, "NextToken").and_then(|token| token.parse().ok()).unwrap_or_default();
-    let more = items.len() > start + PAGE;
-    let items: Vec<Value> = items.into_iter().skip(start).take(PAGE).collect();
-    let mut answer = json!({name: items});
-    if more {
+fn page(items: impl Iterator<Item = Value>, name: &str, input: &Value) -> Answer {
+    let start = match text(input, "NextToken") {
+        Some(token) => token.parse().map_err(|_| invalid("NextToken"))?,
+        None => 0,
+    };
+    let mut items = items.skip(start);
+    let shown: Vec<Value> = items.by_ref().take(PAGE).collect();
+    let mut answer = json!({name: shown});
+    if items.next().is_some() {
         answer["NextToken"] = Value::String((start + PAGE).to_string());
     }
-    answer
+    Ok(answer)
 }
 
 /// A fresh id in AWS's form.
