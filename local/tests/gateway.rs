@@ -1,5 +1,11 @@
 //! The gateway over real HTTP: protocols, read-backs, delivery, alarms, the call log, faults, and what it refuses.
 
+#[path = "gateway/move_tasks.rs"]
+mod move_tasks;
+#[path = "gateway/queue_rules.rs"]
+mod queue_rules;
+#[path = "gateway/queue_states.rs"]
+mod queue_states;
 #[path = "gateway/queues.rs"]
 mod queues;
 #[path = "gateway/regions.rs"]
@@ -10,6 +16,8 @@ mod rehearsal;
 mod streams;
 #[path = "gateway/table_streams.rs"]
 mod table_streams;
+#[path = "gateway/topics.rs"]
+mod topics;
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;

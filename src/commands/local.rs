@@ -56,11 +56,15 @@ enum Command {
     ///
     /// --faults FILE: of 100 calls so many fail, in one of these ways: "throttle", "error" (5xx),
     /// "lost-request" (the connection breaks before the call took effect), "lost-answer" (after it).
+    /// Where "failed-entries" is named, some entries of a batch fail and the others take effect: SQS's
+    /// and SNS's batches, Kinesis PutRecords, DynamoDB BatchWriteItem and BatchGetItem.
     ///
     ///   percent = 1
     ///   [lambda]
     ///   percent = 10
     ///   CreateFunction = { percent = 50, kinds = ["lost-answer"] }
+    ///   [kinesis]
+    ///   PutRecords = { percent = 30, kinds = ["failed-entries"] }
     ///
     /// Example: streamkit local start --latency aws --faults 5% --seed 42
     #[command(verbatim_doc_comment)]

@@ -196,3 +196,29 @@ fn a_mistake_in_a_rehearsal_is_shown_before_anything_starts() {
     let other = home.run(&["local", "start", "--faults", "2%"]).expect(1);
     assert!(other.stderr.contains("the embedded AWS runs already, without this rehearsal"), "{other:#?}");
 }
+
+#[test]
+fn entries_that_fail_are_sent_again_alone() {
+    let home = Home::new();
+    let faults = home.write(
+        "faults.toml",
+        "[kinesis.PutRecords]\npercent = 50\nkinds = [\"failed-entries\"]\n\
+         [dynamodb.BatchWriteItem]\npercent = 50\nkinds = [\"failed-entries\"]\n",
+    );
+    home.rehearse(&["--faults", faults.to_str().unwrap(), "--seed", "1"]);
+    let spec = pipeline("retail-events.toml");
+    home.local("up", &spec, &["--yes"]);
+    let sent = home.local("send", &spec, &["--count", "1000", "--seed", "1"]);
+    assert_eq!(sent["sent"], 1000, "{sent:#}");
+    let config = sdk(&home.endpoint());
+    until("the items of all events", Duration::from_secs(60), || (count_items(&config) >= 1000).then_some(()));
+    assert_eq!(count_items(&config), 1000, "what took effect was not sent again");
+    for operation in ["PutRecords", "BatchWriteItem"] {
+        assert!(
+            home.seen(|call| call["operation"] == operation && call["fault"] == "failed-entries"),
+            "no entry of {operation} failed"
+        );
+    }
+    home.local("down", &spec, &["--yes"]);
+    assert_nothing_is_left(&home);
+}

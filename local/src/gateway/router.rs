@@ -80,6 +80,9 @@ impl Gateway {
             (None, Some(Fault::Throttle)) => protocol::error_response(call, &throttled(call)),
             (None, Some(Fault::Error)) => protocol::error_response(call, &failed(call)),
             (None, Some(Fault::LostRequest)) => Response::default(),
+            (None, Some(Fault::FailedEntries)) => {
+                region.services.answer_with_failures(call, request, disturbance.entries_seed).await
+            }
             (None, None | Some(Fault::LostAnswer)) => region.services.answer(call, request).await,
         };
         pause(disturbance.delay / 2).await;

@@ -14,6 +14,8 @@ pub(crate) struct Disturbance {
     /// Time on top of what the engine needs.
     pub(crate) delay: Duration,
     pub(crate) fault: Option<Fault>,
+    /// What it follows from which entries of a batch fail.
+    pub(crate) entries_seed: u64,
 }
 
 /// The disturbances of all calls: delays and faults. That of the n-th call of an operation on a resource does not depend on other calls, so what runs
@@ -54,6 +56,7 @@ impl Disturbances {
         Disturbance {
             delay: self.rehearsal.latency.call(service, operation, &draw),
             fault: self.rehearsal.faults.fault_of(service, operation, &draw),
+            entries_seed: draw.0[1].to_bits(),
         }
     }
 }

@@ -3,6 +3,7 @@
 use streamkit_wire::{Call, CallError, Service};
 use toml::de::DeValue;
 
+use super::failed_entries::has_entries;
 use super::file::{self, Entry, FileError, PerCall};
 use super::random::SeededRandom;
 
@@ -30,10 +31,14 @@ pub(crate) enum Fault {
     LostRequest,
     /// The connection breaks after the call took effect: its answer is lost.
     LostAnswer,
+    /// Some entries of a batch fail, the others take effect. Calls without entries do not meet it.
+    FailedEntries,
 }
 
 impl Fault {
-    const ALL: [Self; 4] = [Self::Throttle, Self::Error, Self::LostRequest, Self::LostAnswer];
+    /// What happens to whole calls, where a file does not say otherwise.
+    const OF_CALLS: [Self; 4] = [Self::Throttle, Self::Error, Self::LostRequest, Self::LostAnswer];
+    const ALL: [Self; 5] = [Self::Throttle, Self::Error, Self::LostRequest, Self::LostAnswer, Self::FailedEntries];
 
     /// As files and the call log name it.
     pub(crate) fn name(self) -> &'static str {
@@ -42,6 +47,7 @@ impl Fault {
             Self::Error => "error",
             Self::LostRequest => "lost-request",
             Self::LostAnswer => "lost-answer",
+            Self::FailedEntries => "failed-entries",
         }
     }
 }
@@ -54,7 +60,7 @@ impl Default for FaultRates {
 
 impl FaultRates {
     fn rate(percent: f64) -> Self {
-        Self { calls: PerCall::all(Rate { percent, kinds: Fault::ALL.to_vec() }) }
+        Self { calls: PerCall::all(Rate { percent, kinds: Fault::OF_CALLS.to_vec() }) }
     }
 
     /// So many of a hundred calls fail, of every service, in every way.
@@ -94,6 +100,8 @@ impl FaultRates {
     /// What happens to one call.
     pub(super) fn fault_of(&self, service: &str, operation: &str, draw: &SeededRandom) -> Option<Fault> {
         let rate = self.calls.of(service, operation);
+        let fits = |kind: &&Fault| **kind != Fault::FailedEntries || has_entries(service, operation);
+        let kinds: Vec<Fault> = rate.kinds.iter().filter(fits).copied().collect();
         if draw.0[0] * 100.0 >= rate.percent {
             return None;
         }
@@ -101,10 +109,10 @@ impl FaultRates {
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
             clippy::cast_precision_loss,
-            reason = "0 to 3"
+            reason = "0 to 4"
         )]
-        let at = (draw.0[1] * rate.kinds.len() as f64) as usize;
-        rate.kinds.get(at).copied()
+        let at = (draw.0[1] * kinds.len() as f64) as usize;
+        kinds.get(at).copied()
     }
 }
 
@@ -195,7 +203,7 @@ mod tests {
     fn faults_come_as_often_as_asked_in_every_way() {
         let all = faults_of(&FaultRates::percent(10.0).unwrap(), "sqs", "SendMessage");
         assert!((70..130).contains(&all.len()), "{}", all.len());
-        for kind in Fault::ALL {
+        for kind in Fault::OF_CALLS {
             assert!(all.iter().filter(|fault| **fault == kind).count() > 10, "{kind:?}");
         }
         assert!(faults_of(&FaultRates::default(), "sqs", "SendMessage").is_empty() && FaultRates::default().is_none());
@@ -225,8 +233,17 @@ mod tests {
     }
 
     #[test]
+    fn entries_fail_only_where_there_are_some() {
+        let faults = FaultRates::parse("percent = 100\nkinds = [\"failed-entries\"]").unwrap();
+        assert_eq!(faults_of(&faults, "sqs", "SendMessageBatch"), vec![Fault::FailedEntries; 1000]);
+        assert_eq!(faults_of(&faults, "sqs", "SendMessage"), vec![]);
+        let faults = FaultRates::parse("percent = 100\nkinds = [\"throttle\", \"failed-entries\"]").unwrap();
+        assert_eq!(faults_of(&faults, "kinesis", "PutRecord"), vec![Fault::Throttle; 1000]);
+    }
+
+    #[test]
     fn mistakes_are_named_with_their_place() {
-        let kinds = "this must be a list of some of \"throttle\", \"error\", \"lost-request\", \"lost-answer\"";
+        let kinds = "this must be a list of some of \"throttle\", \"error\", \"lost-request\", \"lost-answer\", \"failed-entries\"";
         for (text, says) in [
             ("percent = 101", "line 1, column 11: this must be a number from 0 to 100".to_owned()),
             ("percent = \"5%\"", "line 1, column 11: this must be a number from 0 to 100".to_owned()),

@@ -23,7 +23,7 @@ use super::sns::{Functions, Sns};
 use super::sqs::Sqs;
 use super::sts::Sts;
 use super::winterbaume;
-use crate::rehearsal::SeededTimes;
+use crate::rehearsal::{FailedEntries, SeededTimes};
 
 /// What all regions share: the account, and the services that know no regions.
 pub(crate) struct Global {
@@ -121,6 +121,24 @@ impl Services {
             Some(service) => service.answer(call, request).await,
             None => protocol::error_response(call, &unknown(call)),
         }
+    }
+
+    /// Answers a call of which some entries fail. A call without entries is answered as always, and so is one in Kinesis's
+    /// older CBOR.
+    pub(crate) async fn answer_with_failures(&self, call: &Call, request: Request<Bytes>, seed: u64) -> Response {
+        let Some(service) = self.service(&call.service) else { return protocol::error_response(call, &unknown(call)) };
+        let Ok(mut input) = protocol::decode(call, &protocol::query_bytes(&request)) else {
+            return service.answer(call, request).await;
+        };
+        let Some(failed) = FailedEntries::take(call, &mut input, seed) else {
+            return service.answer(call, request).await;
+        };
+        let outcome = if failed.some_left() {
+            service.run(call, input).await.map(|answer| failed.put_into(call, answer))
+        } else {
+            failed.answer_alone(call)
+        };
+        protocol::encode(call, outcome)
     }
 
     /// Runs an operation in-process.

@@ -93,6 +93,16 @@ async fn queues_are_listed_in_pages() {
     let rest = aws.ok("AmazonSQS.ListQueues", rest).await;
     assert_eq!(rest["QueueUrls"].as_array().map(Vec::len), Some(1));
     assert!(rest["NextToken"].is_null());
+    // Without MaxResults there is one page of a thousand, and no way to the next.
+    for at in 0..1000 {
+        queue(&aws, &format!("c{at}"), json!({})).await;
+    }
+    let most = aws.ok("AmazonSQS.ListQueues", json!({})).await;
+    assert_eq!((most["QueueUrls"].as_array().map(Vec::len), most["NextToken"].is_null()), (Some(1000), true));
+    let first = aws.ok("AmazonSQS.ListQueues", json!({ "MaxResults": 1000 })).await;
+    let rest = json!({ "MaxResults": 1000, "NextToken": first["NextToken"] });
+    let rest = aws.ok("AmazonSQS.ListQueues", rest).await;
+    assert_eq!(rest["QueueUrls"].as_array().map(Vec::len), Some(4));
     aws.stop().await;
 }
 

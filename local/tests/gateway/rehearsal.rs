@@ -174,3 +174,48 @@ async fn calls_take_their_time_and_a_deleted_queue_s_name_is_not_free_at_once() 
     aws.until("AmazonSQS.CreateQueue", queue, |status, _| status == 200).await;
     aws.stop().await;
 }
+
+#[tokio::test]
+async fn entries_of_a_batch_fail_and_what_is_sent_again_takes_effect() {
+    let aws = Aws::rehearsing(faults("percent = 100\nkinds = [\"failed-entries\"]")).await;
+    let url = aws.ok("AmazonSQS.CreateQueue", json!({"QueueName": "q"})).await["QueueUrl"].clone();
+    let mut left: Vec<Value> = (0..10).map(|at| json!({"Id": at.to_string(), "MessageBody": at.to_string()})).collect();
+    // A single entry always fails here, so the last one is not waited for.
+    while left.len() > 1 {
+        let sent = aws.ok("AmazonSQS.SendMessageBatch", json!({"QueueUrl": url, "Entries": left})).await;
+        let failed = sent["Failed"].as_array().expect("failures");
+        assert!(failed.iter().all(|entry| entry["SenderFault"] == false && entry["Code"] == "InternalError"));
+        assert_eq!(sent["Successful"].as_array().map_or(0, Vec::len) + failed.len(), left.len());
+        assert!((1..left.len()).contains(&failed.len()), "{sent}");
+        left.retain(|entry| failed.iter().any(|failed| failed["Id"] == entry["Id"]));
+    }
+    let call = aws.last_call().await;
+    assert_eq!((&call["status"], &call["fault"]), (&json!(200), &json!("failed-entries")));
+    let counts = json!({"QueueUrl": url, "AttributeNames": ["ApproximateNumberOfMessages"]});
+    let counts = aws.ok("AmazonSQS.GetQueueAttributes", counts).await;
+    assert_eq!(counts["Attributes"]["ApproximateNumberOfMessages"], "9");
+
+    aws.ok("Kinesis_20131202.CreateStream", json!({"StreamName": "s", "ShardCount": 1})).await;
+    let records: Vec<Value> = (0..10).map(|at| json!({"Data": "QQ==", "PartitionKey": at.to_string()})).collect();
+    let put = aws.ok("Kinesis_20131202.PutRecords", json!({"StreamName": "s", "Records": records})).await;
+    let failed = put["Records"].as_array().expect("records").iter().filter(|it| it["ErrorCode"].is_string()).count();
+    assert_eq!(
+        (put["Records"].as_array().map(Vec::len), put["FailedRecordCount"].as_u64()),
+        (Some(10), Some(failed as u64))
+    );
+    assert!((1..10).contains(&failed), "{put}");
+
+    let topic = "arn:aws:sns:eu-west-1:000000000000:t";
+    assert_eq!(aws.query("sns", "Action=CreateTopic&Name=t").await.status, 200);
+    let entry = |at: u32| {
+        format!("&PublishBatchRequestEntries.member.{at}.Id=i{at}&PublishBatchRequestEntries.member.{at}.Message=m")
+    };
+    let batch = format!("Action=PublishBatch&TopicArn={topic}{}{}", entry(1), entry(2));
+    let sent = aws.query("sns", &batch).await.body;
+    assert_eq!(
+        (sent.matches("<MessageId>").count(), sent.matches("<Code>InternalError</Code>").count()),
+        (1, 1),
+        "{sent}"
+    );
+    aws.stop().await;
+}

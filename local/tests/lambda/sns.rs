@@ -205,8 +205,11 @@ async fn attributes_are_read_back_and_bad_ones_refused() {
         let (status, xml) = sns(&aws, "SetSubscriptionAttributes", &fields).await;
         (status, if status == 200 { String::new() } else { element(&xml, "Message").replace("&quot;", "\"") })
     };
-    let expected = "Invalid parameter: FilterPolicy: Unrecognized match type ends (at a)";
-    assert_eq!(set("FilterPolicy", r#"{"a":[{"ends":"b"}]}"#).await, (400, expected.to_owned()));
+    let policy = r#"{"a":[{"ends":"b"}]}"#;
+    let expected = format!(
+        "Invalid parameter: FilterPolicy: Unrecognized match type ends\n at [Source: (String)\"{policy}\"; line: 1, column: 16]"
+    );
+    assert_eq!(set("FilterPolicy", policy).await, (400, expected));
     assert_eq!(set("FilterPolicy", "{}").await.0, 200);
     let (_, xml) = sns(&aws, "GetSubscriptionAttributes", &[("SubscriptionArn", &subscription)]).await;
     assert!(!xml.contains("FilterPolicy"), "{xml}");

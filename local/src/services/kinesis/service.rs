@@ -125,32 +125,6 @@ impl Kinesis {
             let _in_order = self.ordered(&call.operation).await;
             return self.engine(request).await;
         }
-<<<<<<< HEAD
-        if call.operation.contains("Tag") {
-            let cbor = is_cbor(&request);
-            return match protocol::decode_as(cbor, request.body()) {
-                Ok(input) if tags::owns(&call.operation) => {
-                    match tags::change(&self.store, &call.operation, &input).await {
-                        // These operations answer with nothing at all.
-                        Ok(_) => protocol::response(200, CONTENT_TYPE, Vec::new()),
-                        Err(error) => protocol::error_response(call, &error),
-                    }
-                }
-                _ => self.engine(request).await,
-            };
-        }
-        if call.operation == "RegisterStreamConsumer" {
-            return match self.register_consumer(request).await {
-                Ok(response) => response,
-                Err(error) => protocol::error_response(call, &error),
-            };
-        }
-        if call.operation == "DescribeStreamConsumer" {
-            return match self.describe_consumer(&request).await {
-                Ok(response) => response,
-                Err(error) => protocol::error_response(call, &error),
-            };
-=======
         match self.control(call, request).await {
             Ok(response) => response,
             Err(error) => protocol::error_response(call, &error),
@@ -166,11 +140,13 @@ impl Kinesis {
             return Ok(self.engine(request).await);
         };
         requests::prepare(operation, &mut input)?;
-        if tags::owns(operation, &input) {
+        if tags::owns(operation) {
             tags::change(&self.store, operation, &input).await?;
             // These operations answer with nothing at all.
             return Ok(protocol::response(200, CONTENT_TYPE, Vec::new()));
->>>>>>> strict-tables
+        }
+        if operation == "RegisterStreamConsumer" {
+            return self.register_consumer(cbor, input).await;
         }
         if operation == "DescribeStreamConsumer" {
             return self.describe_consumer(cbor, input).await;
@@ -195,16 +171,14 @@ impl Kinesis {
     }
 
     /// The engine's `RegisterStreamConsumer` knows no tags.
-    async fn register_consumer(&self, request: Request<Bytes>) -> Result<Response, CallError> {
-        let cbor = is_cbor(&request);
-        let input = protocol::decode_as(cbor, request.body())?;
-        let answer = self.dispatch("RegisterStreamConsumer", input.clone()).await?;
-        if input["Tags"].as_object().is_some_and(|tags| !tags.is_empty()) {
-            let tags = json!({"ResourceARN": answer["Consumer"]["ConsumerARN"], "Tags": input["Tags"]});
-            self.dispatch("TagResource", tags).await?;
+    async fn register_consumer(&self, cbor: bool, mut input: Value) -> Result<Response, CallError> {
+        let tags = input.as_object_mut().and_then(|input| input.remove("Tags")).unwrap_or_default();
+        let answer = self.json("RegisterStreamConsumer", input).await?;
+        if tags.as_object().is_some_and(|tags| !tags.is_empty()) {
+            let tags = json!({"ResourceARN": answer["Consumer"]["ConsumerARN"], "Tags": tags});
+            tags::change(&self.store, "TagResource", &tags).await?;
         }
-        let form = if cbor { "application/x-amz-cbor-1.1" } else { "application/x-amz-json-1.1" };
-        Ok(protocol::response(200, form, protocol::encode_as(cbor, &answer)?))
+        Ok(protocol::response(200, content_type(cbor), protocol::encode_as(cbor, &answer)?))
     }
 
     /// The engine leaves out which stream the consumer reads.
@@ -303,16 +277,11 @@ impl Kinesis {
     }
 
     /// The engine's own answer.
-<<<<<<< HEAD
-    pub(super) async fn dispatch(&self, operation: &str, input: Value) -> Result<Value, CallError> {
-        if tags::owns(operation) {
-=======
     pub(super) async fn dispatch(&self, operation: &str, mut input: Value) -> Result<Value, CallError> {
         if !requests::is_on_records(operation) {
             requests::prepare(operation, &mut input)?;
         }
-        if tags::owns(operation, &input) {
->>>>>>> strict-tables
+        if tags::owns(operation) {
             return tags::change(&self.store, operation, &input).await;
         }
         let known: Operation = operation.parse().map_err(|()| CallError::unknown_operation("kinesis", operation))?;

@@ -3,6 +3,7 @@
 use serde_json::Value;
 use streamkit_lambda::EventPattern;
 
+use super::filter_error;
 use super::message::Published;
 
 /// SNS's limits: <https://docs.aws.amazon.com/sns/latest/dg/subscription-filter-policy-constraints.html>.
@@ -42,18 +43,19 @@ pub(super) struct FilterPolicy {
 }
 
 impl FilterPolicy {
-    /// Reads a policy; the error is in SNS's words.
+    /// Reads a policy; the error is in SNS's words, in which what a policy may not be at all has the attribute's name in front.
     pub(super) fn read(text: &str, scope: Scope) -> Result<Self, String> {
-        let pattern = EventPattern::parse(text)?;
+        let pattern = EventPattern::parse(text)
+            .map_err(|why| format!("FilterPolicy: {}", filter_error::find(text).unwrap_or(why)))?;
         let size = pattern.size();
         if scope == Scope::Attributes && size.depth > 1 {
             return Err("Filter policy scope MessageAttributes does not support nested filter policy".into());
         }
         if size.fields > MAX_FIELDS {
-            return Err(format!("Filter policy can not have more than {MAX_FIELDS} keys"));
+            return Err(format!("FilterPolicy: Filter policy can not have more than {MAX_FIELDS} keys"));
         }
         if size.combinations > MAX_COMBINATIONS {
-            return Err("Filter policy is too complex".into());
+            return Err("FilterPolicy: Filter policy is too complex".into());
         }
         Ok(Self { text: text.to_owned(), pattern, scope })
     }
@@ -142,9 +144,12 @@ mod tests {
         assert!(read(&nested, Scope::Body).is_empty());
         assert!(read(&nested, Scope::Attributes).contains("does not support nested filter policy"));
         let six = json!({ "a": [1], "b": [1], "c": [1], "d": [1], "e": [1], "f": [1] });
-        assert_eq!(read(&six, Scope::Attributes), "Filter policy can not have more than 5 keys");
+        assert_eq!(read(&six, Scope::Attributes), "FilterPolicy: Filter policy can not have more than 5 keys");
         let many: Vec<u32> = (0..13).collect();
-        assert_eq!(read(&json!({ "a": many, "b": many }), Scope::Attributes), "Filter policy is too complex");
+        assert_eq!(
+            read(&json!({ "a": many, "b": many }), Scope::Attributes),
+            "FilterPolicy: Filter policy is too complex"
+        );
         assert!(read(&json!({ "a": many, "b": many[..11] }), Scope::Attributes).is_empty());
     }
 }

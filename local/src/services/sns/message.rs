@@ -1,14 +1,14 @@
 //! A published message, in the form in which each kind of subscriber gets it.
 
 use serde_json::{Map, Value, json};
+use streamkit_wire::arn::is_fifo;
 use streamkit_wire::input::text;
 use streamkit_wire::{CallError, clock};
 
 use super::service::new_id;
 use super::subscription::Subscription;
-use crate::services::sqs::deduplication_id;
+use crate::services::sqs::{self, deduplication_id};
 
-const MAX_BYTES: usize = 262_144;
 const MAX_SUBJECT: usize = 100;
 /// An SQS message has no more attributes than that, so raw delivery of more is impossible.
 const MAX_RAW_ATTRIBUTES: usize = 10;
@@ -23,6 +23,8 @@ pub(super) struct Published {
     by_protocol: Option<Value>,
     pub(super) group: Option<String>,
     pub(super) deduplication: Option<String>,
+    /// Its number in a FIFO topic.
+    pub(super) sequence: Option<String>,
     time: String,
 }
 
@@ -30,9 +32,6 @@ impl Published {
     pub(super) fn read(topic: &str, input: &Value) -> Result<Self, CallError> {
         let message = text(input, "Message").ok_or_else(|| invalid("Empty message"))?;
         let attributes = input["MessageAttributes"].as_object().cloned().unwrap_or_default();
-        if message.len() + attributes_bytes(&attributes) > MAX_BYTES {
-            return Err(invalid("Message too long"));
-        }
         let subject = text(input, "Subject");
         if subject.is_some_and(|it| it.chars().count() > MAX_SUBJECT || it.contains(char::is_control)) {
             return Err(invalid("Subject"));
@@ -57,8 +56,14 @@ impl Published {
             by_protocol,
             group: text(input, "MessageGroupId").map(str::to_owned),
             deduplication: text(input, "MessageDeduplicationId").map(str::to_owned),
+            sequence: None,
             time: clock::iso(clock::now_ms()),
         })
+    }
+
+    /// What counts towards the size of the message.
+    pub(super) fn bytes(&self) -> usize {
+        self.message.len() + sqs::bytes(&self.attributes)
     }
 
     /// The text that subscribers of this protocol get.
@@ -88,7 +93,7 @@ impl Published {
 
     /// The `SendMessage` request to a queue: the message itself with raw delivery, else SNS's envelope. `None` when a queue
     /// cannot take it.
-    pub(super) fn for_queue(&self, subscription: &Subscription, region: &str) -> Option<Value> {
+    pub(super) fn for_queue(&self, subscription: &Subscription, region: &str, queue: &str) -> Option<Value> {
         let mut request = json!({});
         if subscription.raw() {
             if self.attributes.len() > MAX_RAW_ATTRIBUTES {
@@ -102,7 +107,8 @@ impl Published {
         if let Some(group) = &self.group {
             request["MessageGroupId"] = json!(group);
         }
-        if let Some(deduplication) = &self.deduplication {
+        // A standard queue would refuse it.
+        if let Some(deduplication) = self.deduplication.as_ref().filter(|_| is_fifo(queue)) {
             request["MessageDeduplicationId"] = json!(deduplication);
         }
         Some(request)
@@ -140,6 +146,9 @@ impl Published {
             "UnsubscribeURL":
                 format!("https://sns.{region}.amazonaws.com/?Action=Unsubscribe&SubscriptionArn={}", subscription.arn),
         });
+        if let Some(sequence) = &self.sequence {
+            envelope["SequenceNumber"] = json!(sequence);
+        }
         if let Some(subject) = &self.subject {
             envelope["Subject"] = json!(subject);
         }
@@ -156,13 +165,6 @@ impl Published {
         });
         Value::Object(attributes.collect())
     }
-}
-
-fn attributes_bytes(attributes: &Map<String, Value>) -> usize {
-    let member = |value: &Value, name: &str| value[name].as_str().map_or(0, str::len);
-    let bytes =
-        |value| ["DataType", "StringValue", "BinaryValue"].iter().map(|name| member(value, name)).sum::<usize>();
-    attributes.iter().map(|(name, value)| name.len() + bytes(value)).sum()
 }
 
 fn check_attributes(attributes: &Map<String, Value>) -> Result<(), CallError> {

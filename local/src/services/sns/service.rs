@@ -8,7 +8,7 @@ use parking_lot::{Mutex, MutexGuard};
 use serde_json::{Map, Value, json};
 use streamkit_wire::arn::is_fifo;
 use streamkit_wire::input::{list, map_pairs, required, tag_pairs, text};
-use streamkit_wire::{Call, CallError};
+use streamkit_wire::{Call, CallError, clock};
 use uuid::Uuid;
 
 use super::message::{Published, invalid};
@@ -16,7 +16,7 @@ use super::subscription::Subscription;
 use super::topics;
 use super::topics::Topic;
 use crate::services::service::{AwsService, BoxFuture};
-use crate::services::sqs::Sqs;
+use crate::services::sqs::{self, Sqs};
 
 /// The functions that subscribe to topics.
 pub(crate) trait Functions: Send + Sync {
@@ -59,7 +59,7 @@ impl Sns {
                 self.topics().remove(required(input, "TopicArn")?);
                 Ok(json!({}))
             }
-            "ListTopics" => Ok(self.list_topics(input)),
+            "ListTopics" => self.list_topics(input),
             "GetTopicAttributes" => self.with(input, "TopicArn", |topic| Ok(json!({"Attributes": topic.attributes()}))),
             "SetTopicAttributes" => {
                 let name = required(input, "AttributeName")?;
@@ -72,6 +72,7 @@ impl Sns {
                 Ok(json!({"Tags": tags}))
             }),
             "TagResource" => self.with(input, "ResourceArn", |topic| {
+                distinct_tags(input)?;
                 topic.tags.extend(tag_pairs(&input["Tags"]));
                 Ok(json!({}))
             }),
@@ -85,15 +86,10 @@ impl Sns {
             "Unsubscribe" => self.unsubscribe(input),
             "ListSubscriptions" => {
                 let topics = self.topics();
-                Ok(page(
-                    topics.values().flat_map(|topic| &topic.subscriptions).map(shown).collect(),
-                    "Subscriptions",
-                    input,
-                ))
+                page(topics.values().flat_map(|topic| &topic.subscriptions).map(shown), "Subscriptions", input)
             }
-            "ListSubscriptionsByTopic" => self.with(input, "TopicArn", |topic| {
-                Ok(page(topic.subscriptions.iter().map(shown).collect(), "Subscriptions", input))
-            }),
+            "ListSubscriptionsByTopic" => self
+                .with(input, "TopicArn", |topic| page(topic.subscriptions.iter().map(shown), "Subscriptions", input)),
             "GetSubscriptionAttributes" => {
                 self.with_subscription(input, |subscription| Ok(json!({"Attributes": subscription.attributes()})))
             }
@@ -118,9 +114,7 @@ impl Sns {
 
     pub(super) fn with(&self, input: &Value, member: &str, act: impl FnOnce(&mut Topic) -> Answer) -> Answer {
         let arn = required(input, member)?;
-        if arn.split(':').count() != 6 {
-            return Err(invalid(&format!("{member} Reason: not an ARN: {arn}")));
-        }
+        elements(member, arn)?;
         let code = if member == "ResourceArn" { "ResourceNotFound" } else { "NotFound" };
         let message = if member == "ResourceArn" { "Resource does not exist" } else { "Topic does not exist" };
         act(self.topics().get_mut(arn).ok_or_else(|| CallError::new(404, code, message))?)
@@ -128,6 +122,9 @@ impl Sns {
 
     fn with_subscription(&self, input: &Value, act: impl FnOnce(&mut Subscription) -> Answer) -> Answer {
         let arn = required(input, "SubscriptionArn")?;
+        if elements("SubscriptionArn", arn)? < 7 {
+            return Err(invalid("SubscriptionId"));
+        }
         let mut topics = self.topics();
         let found = topics.values_mut().flat_map(|topic| &mut topic.subscriptions).find(|it| it.arn == arn);
         act(found.ok_or_else(|| CallError::new(404, "NotFound", "Subscription does not exist"))?)
@@ -136,6 +133,7 @@ impl Sns {
     fn create(&self, input: &Value) -> Answer {
         let name = required(input, "Name")?;
         topics::check_name(name)?;
+        distinct_tags(input)?;
         let fifo = map_pairs(&input["Attributes"]).any(|(name, value)| name == "FifoTopic" && value == "true");
         if fifo != is_fifo(name) {
             return Err(invalid(
@@ -147,6 +145,10 @@ impl Sns {
         if topics.contains_key(&arn) {
             // AWS takes a second CreateTopic as a read, unless it would change something.
             let topic = &topics[&arn];
+            let known = topic.attributes();
+            if map_pairs(&input["Attributes"]).any(|(name, value)| known.get(&name).is_none_or(|it| *it != value)) {
+                return Err(invalid("Attributes Reason: Topic already exists with different attributes"));
+            }
             if tag_pairs(&input["Tags"]).any(|(key, value)| topic.tags.get(&key) != Some(&value)) {
                 return Err(invalid("Tags Reason: Topic already exists with different tags"));
             }
@@ -161,9 +163,8 @@ impl Sns {
         Ok(json!({"TopicArn": arn}))
     }
 
-    fn list_topics(&self, input: &Value) -> Value {
-        let arns = self.topics().keys().map(|arn| json!({"TopicArn": arn})).collect();
-        page(arns, "Topics", input)
+    fn list_topics(&self, input: &Value) -> Answer {
+        page(self.topics().keys().map(|arn| json!({"TopicArn": arn})), "Topics", input)
     }
 
     fn subscribe(&self, input: &Value) -> Answer {
@@ -192,13 +193,15 @@ impl Sns {
 
     fn unsubscribe(&self, input: &Value) -> Answer {
         let arn = required(input, "SubscriptionArn")?;
-        if arn.split(':').count() < 7 {
-            return Err(invalid("SubscriptionArn Reason: not an ARN"));
+        if elements("SubscriptionArn", arn)? < 7 {
+            return Err(invalid("SubscriptionId"));
         }
         let mut topics = self.topics();
         for topic in topics.values_mut() {
             if topic.subscriptions.iter().any(|it| it.arn == arn && it.pending) {
-                return Err(invalid("SubscriptionArn Reason: This subscription is pending confirmation"));
+                return Err(invalid(
+                    "SubscriptionArn Reason: Cannot unsubscribe a subscription that is pending confirmation",
+                ));
             }
             topic.subscriptions.retain(|it| it.arn != arn);
         }
@@ -208,15 +211,17 @@ impl Sns {
     fn publish(&self, input: &Value) -> Answer {
         let target = text(input, "TopicArn").or_else(|| text(input, "TargetArn"));
         let target = target.ok_or_else(|| invalid("TopicArn or TargetArn Reason: no value for required parameter"))?;
+        elements("TopicArn", target)?;
         let message = Published::read(target, input)?;
-        let id = message.id.clone();
-        let sequence = self.send(target, message)?;
+        let (id, sequence) = self.send(target, message)?;
         Ok(json!({ "MessageId": id, "SequenceNumber": sequence }))
     }
 
     fn publish_batch(&self, input: &Value) -> Answer {
         const MAX_ENTRIES: usize = 10;
+        const MAX_ID: usize = 80;
         let arn = required(input, "TopicArn")?;
+        elements("TopicArn", arn)?;
         let entries = list(&input["PublishBatchRequestEntries"]);
         if !self.topics().contains_key(arn) {
             return Err(missing_topic());
@@ -230,6 +235,14 @@ impl Sns {
                 "The batch request contains more entries than permissible.",
             ));
         }
+        let legal = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        let bad = |id: &str| id.is_empty() || id.len() > MAX_ID || !id.bytes().all(legal);
+        if entries.iter().any(|entry| bad(entry["Id"].as_str().unwrap_or_default())) {
+            return Err(CallError::bad(
+                "InvalidBatchEntryId",
+                "The Id of a batch entry in a batch request doesn't abide by the specification.",
+            ));
+        }
         let ids: BTreeSet<_> = entries.iter().filter_map(|entry| entry["Id"].as_str()).collect();
         if ids.len() < entries.len() {
             return Err(CallError::bad(
@@ -237,12 +250,16 @@ impl Sns {
                 "Two or more batch entries in the request have the same Id.",
             ));
         }
+        let most = self.topics().get(arn).ok_or_else(missing_topic)?.max_bytes();
+        if entries.iter().map(bytes_of).sum::<usize>() > most {
+            return Err(CallError::bad(
+                "BatchRequestTooLong",
+                "The length of all the batch messages put together is more than the limit.",
+            ));
+        }
         let (mut successful, mut failed) = (Vec::new(), Vec::new());
         for entry in entries {
-            let sent = Published::read(arn, entry).and_then(|message| {
-                let id = message.id.clone();
-                Ok((id, self.send(arn, message)?))
-            });
+            let sent = Published::read(arn, entry).and_then(|message| self.send(arn, message));
             match sent {
                 Ok((id, sequence)) => {
                     successful.push(json!({ "Id": entry["Id"], "MessageId": id, "SequenceNumber": sequence }));
@@ -263,26 +280,28 @@ impl Sns {
         }
     }
 
-    /// Delivers to all who want it; gives back the sequence number that a message of a FIFO topic has.
-    fn send(&self, topic: &str, mut message: Published) -> Result<Option<String>, CallError> {
+    /// Delivers to all who want it; gives back the message's id, and the sequence number that it has in a FIFO topic.
+    fn send(&self, topic: &str, mut message: Published) -> Result<(String, Option<String>), CallError> {
         // Copied out, so that nothing else is locked under topics.
-        let (subscriptions, sequence) = {
+        let subscriptions = {
             let mut topics = self.topics();
             let topic = topics.get_mut(topic).ok_or_else(missing_topic)?;
-            topic.complete(&mut message)?;
-            (topic.subscriptions.clone(), topic.next_sequence())
+            if let Some((id, sequence)) = topic.accept(&mut message, clock::now_ms())? {
+                return Ok((id, Some(sequence)));
+            }
+            topic.subscriptions.clone()
         };
         for subscription in subscriptions.iter().filter(|it| it.wants(&message)) {
             self.deliver(subscription, &message);
         }
-        Ok(sequence)
+        Ok((message.id, message.sequence))
     }
 
     /// Hands a message to a queue or function; if that is gone, to the subscription's dead letter queue.
     fn deliver(&self, subscription: &Subscription, message: &Published) {
         let delivered = match subscription.protocol.as_str() {
             "sqs" => message
-                .for_queue(subscription, &self.region)
+                .for_queue(subscription, &self.region, &subscription.endpoint)
                 .is_some_and(|request| self.sqs.deliver(&subscription.endpoint, request).is_ok()),
             "lambda" => {
                 let event = Bytes::from(message.for_function(subscription, &self.region).to_string());
@@ -293,12 +312,34 @@ impl Sns {
         };
         if !delivered
             && let Some(queue) = subscription.dead_letters()
-            && let Some(request) = message.for_queue(subscription, &self.region)
+            && let Some(request) = message.for_queue(subscription, &self.region, &queue)
         {
             // Without its dead letter queue the message is lost, as it is in AWS.
             let _ = self.sqs.deliver(&queue, request);
         }
     }
+}
+
+/// How many elements an ARN has; six are the least.
+fn elements(member: &str, arn: &str) -> Result<usize, CallError> {
+    match arn.split(':').count() {
+        count @ 6.. => Ok(count),
+        count => Err(invalid(&format!("{member} Reason: An ARN must have at least 6 elements, not {count}"))),
+    }
+}
+
+/// A request may name each tag once.
+fn distinct_tags(input: &Value) -> Result<(), CallError> {
+    let mut seen = BTreeSet::new();
+    if tag_pairs(&input["Tags"]).all(|(key, _)| seen.insert(key)) {
+        return Ok(());
+    }
+    Err(invalid("Duplicated keys are not allowed."))
+}
+
+fn bytes_of(entry: &Value) -> usize {
+    let message = entry["Message"].as_str().unwrap_or_default().len();
+    message + entry["MessageAttributes"].as_object().map_or(0, sqs::bytes)
 }
 
 fn missing_topic() -> CallError {
@@ -320,15 +361,18 @@ fn shown(subscription: &Subscription) -> Value {
 }
 
 /// One page of a list; the token is the index that the next page starts at.
-fn page(items: Vec<Value>, name: &str, input: &Value) -> Value {
-    let start: usize = text(input, "NextToken").and_then(|token| token.parse().ok()).unwrap_or_default();
-    let more = items.len() > start + PAGE;
-    let items: Vec<Value> = items.into_iter().skip(start).take(PAGE).collect();
-    let mut answer = json!({name: items});
-    if more {
+fn page(items: impl Iterator<Item = Value>, name: &str, input: &Value) -> Answer {
+    let start = match text(input, "NextToken") {
+        Some(token) => token.parse().map_err(|_| invalid("NextToken"))?,
+        None => 0,
+    };
+    let mut items = items.skip(start);
+    let shown: Vec<Value> = items.by_ref().take(PAGE).collect();
+    let mut answer = json!({name: shown});
+    if items.next().is_some() {
         answer["NextToken"] = Value::String((start + PAGE).to_string());
     }
-    answer
+    Ok(answer)
 }
 
 /// A fresh id in AWS's form.

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use streamkit_wire::CallError;
 use streamkit_wire::arn::is_fifo;
 
+use super::filter_error;
 use super::filter_policy::{FilterPolicy, Scope};
 use super::message::{Published, invalid};
 use super::service::{new_id, texts};
@@ -78,7 +79,7 @@ impl Subscription {
         // An empty policy takes the filter away.
         self.filter = match value_of("FilterPolicy").or(self.filter.as_ref().map(FilterPolicy::text)) {
             None | Some("" | "{}") => None,
-            Some(policy) => Some(FilterPolicy::read(policy, scope).map_err(|why| format!("FilterPolicy: {why}"))?),
+            Some(policy) => Some(FilterPolicy::read(policy, scope)?),
         };
         self.scope = scope;
         for (name, value) in given.iter().filter(|(name, _)| PLAIN.contains(&name.as_str())) {
@@ -101,11 +102,16 @@ impl Subscription {
             }
             ("RawMessageDelivery", "true" | "false") | ("SubscriptionRoleArn", _) => Ok(()),
             ("RawMessageDelivery", _) => Err(format!("Invalid value [{value}]. Must be true or false.")),
+            ("RedrivePolicy" | "DeliveryPolicy" | "ReplayPolicy", _)
+                if serde_json::from_str::<Value>(value).is_err() =>
+            {
+                Err(filter_error::find(value).unwrap_or_else(|| "failed to parse JSON.".into()))
+            }
             ("RedrivePolicy", _) => match dead_letters(value) {
                 Some(arn) if arn.split(':').nth(2) == Some("sqs") && arn.split(':').count() == 6 => Ok(()),
                 _ => Err("deadLetterTargetArn is an invalid arn".into()),
             },
-            _ => serde_json::from_str(value).map(|_: Value| ()).map_err(|_| "failed to parse JSON.".into()),
+            _ => Ok(()),
         }
     }
 

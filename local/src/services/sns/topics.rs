@@ -9,7 +9,11 @@ use streamkit_wire::arn::is_fifo;
 use super::message::{Published, invalid};
 use super::service::texts;
 use super::subscription::Subscription;
+use crate::services::sqs::Deduplication;
 
+/// 256 KiB, unless the topic takes more or less.
+const DEFAULT_MAX_BYTES: usize = 262_144;
+const MAX_SIZE: &str = "MaximumMessageSize";
 const TOPIC_SETTINGS: [&str; 12] = [
     "DisplayName",
     "Policy",
@@ -31,6 +35,8 @@ pub(super) struct Topic {
     owner: String,
     settings: BTreeMap<String, String>,
     sequence: u64,
+    /// Message id and sequence number of what was published in the last minutes.
+    recent: Deduplication<(String, String)>,
 }
 
 pub(super) fn check_name(name: &str) -> Result<(), CallError> {
@@ -51,6 +57,7 @@ impl Topic {
             owner: owner.to_owned(),
             settings: BTreeMap::new(),
             sequence: 0,
+            recent: Deduplication::default(),
         }
     }
 
@@ -88,8 +95,36 @@ impl Topic {
         is_fifo(&self.arn)
     }
 
+    /// The most bytes that a message may have.
+    pub(super) fn max_bytes(&self) -> usize {
+        self.settings.get(MAX_SIZE).and_then(|size| size.parse().ok()).unwrap_or(DEFAULT_MAX_BYTES)
+    }
+
+    /// Takes a message in: gives it the number that it has in a FIFO topic. If it was published before, the id and number
+    /// that it had then come back, and nobody gets it again.
+    pub(super) fn accept(&mut self, message: &mut Published, now: i64) -> Result<Option<(String, String)>, CallError> {
+        self.complete(message)?;
+        let (Some(group), Some(deduplication)) = (&message.group, &message.deduplication) else { return Ok(None) };
+        if !self.fifo() {
+            return Ok(None);
+        }
+        let by_group = self.settings.get("FifoThroughputScope").is_some_and(|scope| scope == "MessageGroup");
+        let key = if by_group { format!("{group} {deduplication}") } else { deduplication.clone() };
+        if let Some(earlier) = self.recent.earlier(&key, now) {
+            return Ok(Some(earlier));
+        }
+        self.sequence += 1;
+        let sequence = format!("1{:019}", self.sequence);
+        self.recent.remember(key, (message.id.clone(), sequence.clone()), now);
+        message.sequence = Some(sequence);
+        Ok(None)
+    }
+
     /// Gives a message of a FIFO topic what it needs, or says what is missing.
-    pub(super) fn complete(&self, message: &mut Published) -> Result<(), CallError> {
+    fn complete(&self, message: &mut Published) -> Result<(), CallError> {
+        if message.bytes() > self.max_bytes() {
+            return Err(invalid("Message too long"));
+        }
         if !self.fifo() {
             return Ok(());
         }
@@ -105,12 +140,6 @@ impl Topic {
             message.deduplication = Some(message.digest());
         }
         Ok(())
-    }
-
-    /// The number of the next message; standard topics have none.
-    pub(super) fn next_sequence(&mut self) -> Option<String> {
-        self.sequence += 1;
-        self.fifo().then(|| format!("1{:019}", self.sequence))
     }
 
     fn effective_delivery(&self) -> Value {
@@ -146,6 +175,10 @@ fn set(settings: &mut BTreeMap<String, String>, known: bool, name: &str, value: 
         return Err(invalid("AttributeName"));
     }
     if name.ends_with("Policy") && !value.is_empty() && serde_json::from_str::<Value>(value).is_err() {
+        return Err(invalid(name));
+    }
+    let sizes = 1024..=1_048_576;
+    if name == MAX_SIZE && !value.is_empty() && !value.parse().is_ok_and(|size: usize| sizes.contains(&size)) {
         return Err(invalid(name));
     }
     if value.is_empty() {

@@ -57,6 +57,14 @@ pub(super) fn check_new(name: &str, fifo: Option<&str>) -> Result<(), CallError>
     }
 }
 
+/// A queue is FIFO or not from its creation on.
+pub(super) fn check_kind_stays(fifo: bool, mut given: impl Iterator<Item = (String, String)>) -> Result<(), CallError> {
+    match given.find(|(name, value)| name == "FifoQueue" && !(fifo && value == "true")) {
+        Some(_) => Err(CallError::bad("InvalidAttributeName", "Unknown Attribute FifoQueue.")),
+        None => Ok(()),
+    }
+}
+
 fn check_name(name: &str) -> Result<(), CallError> {
     let stem = name.strip_suffix(".fifo").unwrap_or(name);
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';

@@ -1,7 +1,5 @@
 //! Messages: sending, receiving with long polls, deleting, hiding, and moving to a dead letter queue.
 
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -12,12 +10,23 @@ use streamkit_wire::input::{integer, required, text, texts};
 use streamkit_wire::{CallError, clock};
 use uuid::Uuid;
 
-use super::service::{Answer, Sqs, missing, queue_name};
+use super::deduplication::deduplication_id;
+use super::message_attributes;
+use super::ready::Place;
+use super::service::{Answer, Sqs, missing, queue_name, queue_of};
 
 const MAX_RECEIVE: i64 = 10;
 const MAX_WAIT_SECONDS: i64 = 20;
 const MAX_DELAY_SECONDS: i64 = 900;
 const MAX_HIDDEN_SECONDS: i64 = 43_200;
+
+/// What can be done with a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    Ready,
+    Delayed,
+    InFlight,
+}
 
 #[derive(Clone)]
 pub(super) struct Message {
@@ -29,11 +38,17 @@ pub(super) struct Message {
     fifo: Option<(String, String)>,
     trace: Option<String>,
     /// ARN of the queue that it was a dead letter of.
-    died_in: Option<String>,
-    pub(super) sent_ms: i64,
+    pub(super) died_in: Option<String>,
+    sent_ms: i64,
+    /// From when on its retention counts: a dead letter's goes on, unless the queues are FIFO.
+    pub(super) since_ms: i64,
     first_received_ms: Option<i64>,
-    pub(super) receives: u32,
+    receives: u32,
+    /// How often it was received from the queue that it is in.
+    pub(super) receives_here: u32,
     pub(super) visible_at: i64,
+    pub(super) state: State,
+    pub(super) place: Place,
     /// Every receipt ever given out; each one deletes the message.
     pub(super) receipts: Vec<String>,
 }
@@ -50,29 +65,57 @@ impl Message {
             trace: None,
             died_in: None,
             sent_ms: now,
+            since_ms: now,
             first_received_ms: None,
             receives: 0,
+            receives_here: 0,
             visible_at: now + delay_ms,
+            state: State::Ready,
+            place: Place::default(),
             receipts: Vec::new(),
         }
     }
 
     pub(super) fn receive(&mut self, now: i64) -> String {
         self.receives += 1;
+        self.receives_here += 1;
         self.first_received_ms.get_or_insert(now);
         let receipt = STANDARD.encode(format!("{} {}", self.id, Uuid::new_v4()));
         self.receipts.push(receipt.clone());
         receipt
     }
 
-    /// A dead letter keeps its id and sent time, and starts counting anew.
-    fn dead(mut self, of: &str) -> Self {
+    /// A dead letter keeps its id, its times and its count; only the new queue's own redrive policy counts anew.
+    fn dead(mut self, of: &str, fifo: bool, now: i64) -> Self {
         self.died_in = Some(of.to_owned());
-        self.receives = 0;
-        self.first_received_ms = None;
+        if fifo {
+            self.since_ms = now;
+        }
+        self.receives_here = 0;
         self.visible_at = 0;
         self.receipts.clear();
         self
+    }
+
+    /// A message that was moved out of a dead letter queue is a new message with the same content.
+    pub(super) fn moved(self, now: i64) -> Self {
+        Self {
+            id: Uuid::new_v4().to_string(),
+            died_in: None,
+            sent_ms: now,
+            since_ms: now,
+            first_received_ms: None,
+            receives: 0,
+            receives_here: 0,
+            visible_at: now,
+            receipts: Vec::new(),
+            ..self
+        }
+    }
+
+    /// Whether this receipt is the one that it is in flight with.
+    pub(super) fn is_held_by(&self, receipt: &str) -> bool {
+        self.state == State::InFlight && self.receipts.last().is_some_and(|last| last == receipt)
     }
 
     fn shown(&self, input: &Value) -> Value {
@@ -113,7 +156,7 @@ impl Message {
             .map(|(name, value)| (name.clone(), value.clone()))
             .collect();
         if !chosen.is_empty() {
-            shown["MD5OfMessageAttributes"] = Value::String(attributes_md5(&chosen));
+            shown["MD5OfMessageAttributes"] = Value::String(message_attributes::digest(&chosen));
             shown["MessageAttributes"] = Value::Object(chosen);
         }
         shown
@@ -126,7 +169,11 @@ impl Sqs {
         let body = required(input, "MessageBody")?;
         let mut queues = self.queues();
         let queue = queues.get_mut(&name).ok_or_else(missing)?;
-        if i64::try_from(body.len()).unwrap_or(i64::MAX) > queue.seconds("MaximumMessageSize") {
+        let attributes = input["MessageAttributes"].as_object().cloned().unwrap_or_default();
+        message_attributes::check(&attributes)?;
+        check_characters(body)?;
+        let bytes = body.len() + message_attributes::bytes(&attributes);
+        if i64::try_from(bytes).unwrap_or(i64::MAX) > queue.seconds("MaximumMessageSize") {
             return Err(CallError::bad(
                 "InvalidParameterValue",
                 format!(
@@ -135,10 +182,14 @@ impl Sqs {
                 ),
             ));
         }
-        let attributes = input["MessageAttributes"].as_object().cloned().unwrap_or_default();
         let mut answer = json!({"MD5OfMessageBody": md5(body.as_bytes())});
-        if !attributes.is_empty() {
-            answer["MD5OfMessageAttributes"] = Value::String(attributes_md5(&attributes));
+        for (given, digest) in [
+            ("MessageAttributes", "MD5OfMessageAttributes"),
+            ("MessageSystemAttributes", "MD5OfMessageSystemAttributes"),
+        ] {
+            if let Some(given) = input[given].as_object().filter(|given| !given.is_empty()) {
+                answer[digest] = Value::String(message_attributes::digest(given));
+            }
         }
         let delay = in_range(input, "DelaySeconds", MAX_DELAY_SECONDS)?;
         if queue.fifo && delay.is_some_and(|delay| delay > 0) {
@@ -146,6 +197,14 @@ impl Sqs {
                 input,
                 "DelaySeconds",
                 "The request include parameter that is not valid for this queue type.",
+            ));
+        }
+        if let Some(given) = text(input, "MessageDeduplicationId").filter(|_| !queue.fifo) {
+            return Err(CallError::bad(
+                "InvalidParameterValue",
+                format!(
+                    "Value {given} for parameter MessageDeduplicationId is invalid. Reason: The request include parameter that is not valid for this queue type."
+                ),
             ));
         }
         let delay = delay.unwrap_or_else(|| queue.seconds("DelaySeconds"));
@@ -175,13 +234,13 @@ impl Sqs {
                 _ => deduplication.clone(),
             };
             let now = clock::now_ms();
-            if let Some((id, sequence)) = queue.duplicate_of(&key, now) {
+            if let Some((id, sequence)) = queue.recent.earlier(&key, now) {
                 answer["MessageId"] = Value::String(id);
                 answer["SequenceNumber"] = Value::String(sequence);
                 return Ok(answer);
             }
             let sequence = queue.next_sequence();
-            queue.remember(key, (message.id.clone(), sequence.clone()), now);
+            queue.recent.remember(key, (message.id.clone(), sequence.clone()), now);
             answer["SequenceNumber"] = Value::String(sequence.clone());
             message.fifo = Some((deduplication, sequence));
         }
@@ -213,18 +272,20 @@ impl Sqs {
             let now = clock::now_ms();
             let wake = {
                 let mut queues = self.queues();
+                let target = queues.get(&name).ok_or_else(missing)?.redrive().map(|(arn, _)| arn);
+                let target = target.filter(|arn| queue_of(&queues, arn).is_some());
                 let queue = queues.get_mut(&name).ok_or_else(missing)?;
                 let wait = wait.unwrap_or_else(|| queue.seconds("ReceiveMessageWaitTimeSeconds"));
                 let deadline = *deadline.get_or_insert(started + wait * 1000);
                 let hide = hide.unwrap_or_else(|| queue.seconds("VisibilityTimeout")) * 1000;
-                let (taken, dead) = queue.take(usize::try_from(most).unwrap_or(1), hide, now);
-                let target = queue.redrive().map(|(arn, _)| arn);
-                let from = queue.arn.clone();
+                let (taken, dead) = queue.take(usize::try_from(most).unwrap_or(1), hide, now, target.is_some());
+                let (from, fifo) = (queue.arn.clone(), queue.fifo);
                 let next = queue.next_wake();
-                if let Some(target) = target
-                    && let Some(queue) = queues.get_mut(target.rsplit(':').next().unwrap_or_default())
+                if let Some(queue) = target.and_then(|arn| queues.get_mut(arn.rsplit(':').next().unwrap_or_default()))
+                    && !dead.is_empty()
                 {
-                    dead.into_iter().map(|message| message.dead(&from)).for_each(|message| queue.push(message));
+                    dead.into_iter().for_each(|message| queue.push(message.dead(&from, fifo, now)));
+                    self.arrived.notify_waiters();
                 }
                 if !taken.is_empty() {
                     let shown: Vec<Value> = taken.iter().map(|message| message.shown(input)).collect();
@@ -243,14 +304,13 @@ impl Sqs {
 
     pub(super) fn delete(&self, input: &Value) -> Answer {
         let receipt = required(input, "ReceiptHandle")?;
-        self.with(input, |queue| {
-            queue.delete(receipt);
-            Ok(json!({}))
-        })
+        check_receipt(receipt)?;
+        self.with(input, |queue| queue.delete(receipt, clock::now_ms()).map(|()| json!({})))
     }
 
     pub(super) fn change_visibility(&self, input: &Value) -> Answer {
         let receipt = required(input, "ReceiptHandle")?;
+        check_receipt(receipt)?;
         let seconds = in_range(input, "VisibilityTimeout", MAX_HIDDEN_SECONDS)?.ok_or_else(|| {
             CallError::bad("MissingParameter", "The request must contain the parameter VisibilityTimeout.")
         })?;
@@ -260,13 +320,42 @@ impl Sqs {
                 Ok(json!({}))
             } else {
                 Err(CallError::bad(
-                    "ReceiptHandleIsInvalid",
-                    format!("The input receipt handle \"{receipt}\" is not valid."),
+                    "InvalidParameterValue",
+                    format!(
+                        "Value {receipt} for parameter ReceiptHandle is invalid. Reason: Message does not exist or is not available for visibility timeout change."
+                    ),
                 ))
             }
         });
         self.arrived.notify_waiters();
         answer
+    }
+}
+
+/// Refuses what was never a receipt; one of a message that is gone is another matter.
+fn check_receipt(receipt: &str) -> Result<(), CallError> {
+    let text = STANDARD.decode(receipt).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    if text.is_some_and(|text| text.split(' ').filter(|part| Uuid::try_parse(part).is_ok()).count() == 2) {
+        return Ok(());
+    }
+    Err(CallError::bad(
+        "ReceiptHandleIsInvalid",
+        format!("The input receipt handle \"{receipt}\" is not a valid receipt handle."),
+    ))
+}
+
+/// A body may have the characters that XML may have.
+fn check_characters(body: &str) -> Result<(), CallError> {
+    let legal = |letter: char| matches!(letter, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..);
+    match body.chars().find(|letter| !legal(*letter)) {
+        None => Ok(()),
+        Some(letter) => Err(CallError::bad(
+            "InvalidMessageContents",
+            format!(
+                "Invalid binary character '#x{:X}' was found in the message body, the set of allowed characters is #x9 | #xA | #xD | #x20 to #xD7FF | #xE000 to #xFFFD | #x10000 to #x10FFFF",
+                u32::from(letter)
+            ),
+        )),
     }
 }
 
@@ -292,39 +381,6 @@ fn matches_name(wanted: &str, name: &str) -> bool {
     }
 }
 
-/// What a message with content-based deduplication is known by.
-pub(crate) fn deduplication_id(body: &str) -> String {
-    // `md5` and `sha2` are of different generations of the same traits.
-    let hash = <sha2::Sha256 as sha2::Digest>::digest(body);
-    hash.iter().fold(String::new(), |mut hex, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
-}
-
 fn md5(bytes: &[u8]) -> String {
     format!("{:x}", Md5::digest(bytes))
-}
-
-/// SQS's digest over attributes sorted by name: each of name, type and value with its length in front.
-fn attributes_md5(attributes: &Map<String, Value>) -> String {
-    const TEXT: u8 = 1;
-    const BINARY: u8 = 2;
-    let sorted: BTreeMap<&String, &Value> = attributes.iter().collect();
-    let mut bytes = Vec::new();
-    let mut put = |part: &[u8], kind: Option<u8>| {
-        bytes.extend(kind);
-        bytes.extend(u32::try_from(part.len()).unwrap_or(u32::MAX).to_be_bytes());
-        bytes.extend(part);
-    };
-    for (name, value) in sorted {
-        put(name.as_bytes(), None);
-        put(value["DataType"].as_str().unwrap_or_default().as_bytes(), None);
-        match value["BinaryValue"].as_str() {
-            Some(encoded) => put(&STANDARD.decode(encoded).unwrap_or_default(), Some(BINARY)),
-            None => put(value["StringValue"].as_str().unwrap_or_default().as_bytes(), Some(TEXT)),
-        }
-    }
-    md5(&bytes)
 }

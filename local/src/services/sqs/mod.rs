@@ -2,10 +2,16 @@
 //! after its timeout, or waits on a long poll; the dead letter queue of a pipeline needs all three.
 
 mod attributes;
+mod batch;
+mod deduplication;
+mod message_attributes;
 mod messages;
+mod move_tasks;
 mod query;
 mod queue;
+mod ready;
 mod service;
 
-pub(crate) use messages::deduplication_id;
+pub(crate) use deduplication::{Deduplication, deduplication_id};
+pub(crate) use message_attributes::bytes;
 pub(crate) use service::Sqs;

@@ -1,15 +1,14 @@
 //! One queue: its attributes, tags, and its messages by what can be done with them.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use streamkit_wire::{CallError, clock};
 
 use super::attributes::{self, DEFAULTS, FIFO_DEFAULTS};
-use super::messages::Message;
-
-/// Sent within this time, a message with the same deduplication id is the same message.
-const DEDUPLICATION_MS: i64 = 5 * 60 * 1000;
+use super::deduplication::Deduplication;
+use super::messages::{Message, State};
+use super::ready::Ready;
 
 pub(super) struct Queue {
     pub(super) arn: String,
@@ -19,15 +18,19 @@ pub(super) struct Queue {
     settings: BTreeMap<String, String>,
     created_ms: i64,
     modified_ms: i64,
+    purged_ms: Option<i64>,
     next: u64,
     messages: HashMap<u64, Message>,
-    /// Visible messages in order of arrival.
-    ready: VecDeque<u64>,
-    /// Delayed and in-flight messages by when they become visible.
-    hidden: BTreeSet<(i64, u64)>,
+    ready: Ready,
+    /// Messages that nobody has seen yet, by when their delay ends.
+    delayed: BTreeSet<(i64, u64)>,
+    /// Received messages by when they become visible again.
+    in_flight: BTreeSet<(i64, u64)>,
+    /// All messages by the time from which their retention counts.
+    by_age: BTreeSet<(i64, u64)>,
     receipts: HashMap<String, u64>,
-    /// FIFO deduplication id → ((message id, sequence number), until).
-    recent: HashMap<String, ((String, String), i64)>,
+    /// Message id and sequence number that a repeated FIFO send must answer with.
+    pub(super) recent: Deduplication<(String, String)>,
 }
 
 /// How many messages are in each state.
@@ -47,12 +50,15 @@ impl Queue {
             settings: BTreeMap::new(),
             created_ms: now,
             modified_ms: now,
+            purged_ms: None,
             next: 0,
             messages: HashMap::new(),
-            ready: VecDeque::new(),
-            hidden: BTreeSet::new(),
+            ready: Ready::default(),
+            delayed: BTreeSet::new(),
+            in_flight: BTreeSet::new(),
+            by_age: BTreeSet::new(),
             receipts: HashMap::new(),
-            recent: HashMap::new(),
+            recent: Deduplication::default(),
         }
     }
 
@@ -67,6 +73,15 @@ impl Queue {
                 ));
             }
         }
+        let given_as = |name: &str| given.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
+        if given_as("SqsManagedSseEnabled") == Some("true")
+            && given_as("KmsMasterKeyId").is_some_and(|it| !it.is_empty())
+        {
+            return Err(CallError::bad(
+                "InvalidAttributeName",
+                "You can use one type of server-side encryption (SSE) at one time. You can either enable KMS SSE or SQS SSE.",
+            ));
+        }
         for (name, value) in given {
             // An empty policy, redrive policy or key takes the setting away.
             if value.is_empty() {
@@ -74,7 +89,7 @@ impl Queue {
                 continue;
             }
             match (name.as_str(), value.as_str()) {
-                // The two kinds of encryption exclude each other.
+                // Either kind of encryption takes the place of the other.
                 ("KmsMasterKeyId", _) => drop(self.settings.insert("SqsManagedSseEnabled".into(), "false".into())),
                 ("SqsManagedSseEnabled", "true") => drop(self.settings.remove("KmsMasterKeyId")),
                 _ => {}
@@ -111,7 +126,7 @@ impl Queue {
     }
 
     pub(super) fn attributes(&mut self, wanted: &[String], now: i64) -> Map<String, Value> {
-        let counts = self.counts_after_wake(now);
+        let counts = self.counts(now);
         let mut all: BTreeMap<String, String> =
             self.defaults().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         all.extend(self.settings.clone());
@@ -132,48 +147,67 @@ impl Queue {
             .collect()
     }
 
-    pub(super) fn counts(&self, now: i64) -> Counts {
-        let woken = self.hidden.range(..=(now, u64::MAX)).count();
-        let asleep = self.hidden.range((now + 1, 0)..);
-        let delayed = asleep.clone().filter(|(_, id)| self.messages.get(id).is_some_and(|it| it.receives == 0)).count();
-        Counts { visible: self.ready.len() + woken, in_flight: asleep.count() - delayed, delayed }
-    }
-
-    fn counts_after_wake(&mut self, now: i64) -> Counts {
+    pub(super) fn counts(&mut self, now: i64) -> Counts {
         self.wake(now);
-        self.counts(now)
+        Counts { visible: self.ready.len(), in_flight: self.in_flight.len(), delayed: self.delayed.len() }
     }
 
     /// Makes messages visible whose delay or visibility timeout has passed.
     fn wake(&mut self, now: i64) {
-        while let Some(&(at, id)) = self.hidden.first() {
-            if at > now {
-                break;
+        for delayed in [true, false] {
+            loop {
+                let hidden = if delayed { &self.delayed } else { &self.in_flight };
+                match hidden.first() {
+                    Some(&(at, id)) if at <= now => {
+                        self.leave(id);
+                        self.enter(id, State::Ready);
+                    }
+                    _ => break,
+                }
             }
-            self.hidden.pop_first();
-            self.show(id);
         }
     }
 
-    /// Makes a message visible: in a FIFO queue in its old place, else behind all others.
-    fn show(&mut self, id: u64) {
-        let place = if self.fifo { self.ready.partition_point(|other| *other < id) } else { self.ready.len() };
-        self.ready.insert(place, id);
+    /// Takes a message out of the state that it is in.
+    fn leave(&mut self, id: u64) {
+        let Some(message) = self.messages.get(&id) else { return };
+        let group = message.group.as_deref().filter(|_| self.fifo);
+        match message.state {
+            State::Ready => self.ready.remove(id, message.place, group),
+            State::Delayed => {
+                self.delayed.remove(&(message.visible_at, id));
+            }
+            State::InFlight => {
+                self.in_flight.remove(&(message.visible_at, id));
+                if let Some(group) = group {
+                    self.ready.landed(group);
+                }
+            }
+        }
+    }
+
+    /// Puts a message, which is in no state, into this one; its `visible_at` says until when.
+    fn enter(&mut self, id: u64, state: State) {
+        let Some(message) = self.messages.get_mut(&id) else { return };
+        message.state = state;
+        let group = message.group.as_deref().filter(|_| self.fifo);
+        match state {
+            State::Ready => message.place = self.ready.insert(id, group),
+            State::Delayed => {
+                self.delayed.insert((message.visible_at, id));
+            }
+            State::InFlight => {
+                self.in_flight.insert((message.visible_at, id));
+                if let Some(group) = group {
+                    self.ready.took_off(group);
+                }
+            }
+        }
     }
 
     /// When the next hidden message becomes visible.
     pub(super) fn next_wake(&self) -> Option<i64> {
-        self.hidden.first().map(|(at, _)| *at)
-    }
-
-    /// Message id and sequence number that a repeated FIFO send must answer with.
-    pub(super) fn duplicate_of(&mut self, deduplication: &str, now: i64) -> Option<(String, String)> {
-        self.recent.retain(|_, (_, until)| *until > now);
-        self.recent.get(deduplication).map(|(sent, _)| sent.clone())
-    }
-
-    pub(super) fn remember(&mut self, deduplication: String, sent: (String, String), now: i64) {
-        self.recent.insert(deduplication, (sent, now + DEDUPLICATION_MS));
+        [&self.delayed, &self.in_flight].into_iter().filter_map(|hidden| hidden.first()).map(|(at, _)| *at).min()
     }
 
     /// The sequence number of the next message of a FIFO queue.
@@ -184,94 +218,132 @@ impl Queue {
     pub(super) fn push(&mut self, message: Message) {
         let id = self.next;
         self.next += 1;
-        if message.visible_at > clock::now_ms() {
-            self.hidden.insert((message.visible_at, id));
-        } else {
-            self.ready.push_back(id);
-        }
+        let state = if message.visible_at > clock::now_ms() { State::Delayed } else { State::Ready };
+        self.by_age.insert((message.since_ms, id));
         self.messages.insert(id, message);
+        self.enter(id, state);
     }
 
     /// Takes up to `most` visible messages, hides them, and gives them with their receipts. Those that were received too
-    /// often come back second, for the dead letter queue.
-    pub(super) fn take(&mut self, most: usize, hide_ms: i64, now: i64) -> (Vec<Message>, Vec<Message>) {
+    /// often come back second, for the dead letter queue; if that is gone they are received as before.
+    pub(super) fn take(
+        &mut self,
+        most: usize,
+        hide_ms: i64,
+        now: i64,
+        has_dead_letter_queue: bool,
+    ) -> (Vec<Message>, Vec<Message>) {
         self.wake(now);
-        let redrive = self.redrive();
-        let (mut taken, mut dead) = (Vec::new(), Vec::new());
-        // A FIFO group delivers nothing more while a message of it is in flight from an earlier receive.
-        let busy = if self.fifo { self.groups_in_flight() } else { BTreeSet::new() };
-        let mut skipped = Vec::new();
-        while taken.len() < most {
-            let Some(id) = self.ready.pop_front() else { break };
+        self.expire(now);
+        let most_receives = self.redrive().filter(|_| has_dead_letter_queue).map(|(_, most)| most);
+        let (mut ids, mut dead) = (Vec::new(), Vec::new());
+        while ids.len() < most {
+            let Some(id) = self.ready.pop() else { break };
+            let Some(message) = self.messages.get(&id) else { continue };
+            if most_receives.is_some_and(|most| message.receives_here >= most) {
+                // Already out of the line.
+                self.by_age.remove(&(message.since_ms, id));
+                dead.extend(self.forget(id));
+            } else {
+                ids.push(id);
+            }
+        }
+        // Only now, so that several messages of a FIFO group can come together.
+        let mut taken = Vec::new();
+        for id in ids {
             let Some(message) = self.messages.get_mut(&id) else { continue };
-            if message.group.as_ref().is_some_and(|group| busy.contains(group)) {
-                skipped.push(id);
-                continue;
-            }
-            if redrive.as_ref().is_some_and(|(_, most)| message.receives >= *most) {
-                dead.extend(self.remove(id));
-                continue;
-            }
             let receipt = message.receive(now);
             message.visible_at = now + hide_ms;
             taken.push(message.clone());
-            if hide_ms > 0 {
-                self.hidden.insert((now + hide_ms, id));
-            } else {
-                skipped.push(id);
-            }
             self.receipts.insert(receipt, id);
+            self.enter(id, if hide_ms > 0 { State::InFlight } else { State::Ready });
         }
-        skipped.into_iter().rev().for_each(|id| self.ready.push_front(id));
         (taken, dead)
     }
 
-    fn groups_in_flight(&self) -> BTreeSet<String> {
-        self.hidden.iter().filter_map(|(_, id)| self.messages.get(id)?.group.clone()).collect()
+    /// Takes the first visible message out of the queue, as a task that moves messages does.
+    pub(super) fn take_out(&mut self, now: i64) -> Option<Message> {
+        self.wake(now);
+        let id = self.ready.pop()?;
+        let message = self.forget(id)?;
+        self.by_age.remove(&(message.since_ms, id));
+        Some(message)
     }
 
-    /// Deletes by receipt; an old or already used receipt is no error.
-    pub(super) fn delete(&mut self, receipt: &str) {
-        if let Some(id) = self.receipts.get(receipt).copied() {
-            self.remove(id);
+    /// Deletes by receipt; an old or already used receipt is no error, except where order depends on it.
+    pub(super) fn delete(&mut self, receipt: &str, now: i64) -> Result<(), CallError> {
+        self.wake(now);
+        let Some(id) = self.receipts.get(receipt).copied() else { return Ok(()) };
+        let valid = self.messages.get(&id).is_some_and(|message| message.is_held_by(receipt));
+        if self.fifo && !valid {
+            return Err(CallError::bad(
+                "InvalidParameterValue",
+                format!(
+                    "Value {receipt} for parameter ReceiptHandle is invalid. Reason: The receipt handle has expired."
+                ),
+            ));
         }
+        self.remove(id);
+        Ok(())
     }
 
-    /// Hides an in-flight message until then; false when the receipt is unknown.
+    /// Hides an in-flight message until then; false when the message is not in flight.
     pub(super) fn hide(&mut self, receipt: &str, until: i64, now: i64) -> bool {
         self.wake(now);
         let Some(id) = self.receipts.get(receipt).copied() else { return false };
-        let Some(message) = self.messages.get_mut(&id) else { return false };
-        let was = (message.visible_at, id);
-        if !self.hidden.remove(&was) {
-            self.ready.retain(|other| *other != id);
+        if self.messages.get(&id).is_none_or(|message| message.state != State::InFlight) {
+            return false;
         }
-        message.visible_at = until;
-        self.hidden.insert((until, id));
+        self.leave(id);
+        if let Some(message) = self.messages.get_mut(&id) {
+            message.visible_at = until;
+        }
+        self.enter(id, State::InFlight);
+        self.wake(now);
         true
     }
 
-    pub(super) fn purge(&mut self) {
+    /// Empties the queue, once a minute.
+    pub(super) fn purge(&mut self, name: &str, now: i64) -> Result<Value, CallError> {
+        const PURGE_SECONDS: i64 = 60;
+        if self.purged_ms.is_some_and(|purged| now < purged + PURGE_SECONDS * 1000) {
+            return Err(CallError::new(
+                403,
+                "PurgeQueueInProgress",
+                format!("Only one PurgeQueue operation on {name} is allowed every {PURGE_SECONDS} seconds."),
+            ));
+        }
+        self.purged_ms = Some(now);
         self.messages.clear();
         self.ready.clear();
-        self.hidden.clear();
+        self.delayed.clear();
+        self.in_flight.clear();
+        self.by_age.clear();
         self.receipts.clear();
+        Ok(json!({}))
     }
 
+    /// Drops the messages that are past the queue's retention.
     pub(super) fn expire(&mut self, now: i64) {
         let oldest = now - self.seconds("MessageRetentionPeriod") * 1000;
-        let gone: Vec<u64> =
-            self.messages.iter().filter(|(_, message)| message.sent_ms < oldest).map(|(id, _)| *id).collect();
-        for id in gone {
+        while let Some(&(since, id)) = self.by_age.first() {
+            if since >= oldest {
+                break;
+            }
             self.remove(id);
         }
     }
 
-    fn remove(&mut self, id: u64) -> Option<Message> {
-        let message = self.messages.remove(&id)?;
-        if !self.hidden.remove(&(message.visible_at, id)) {
-            self.ready.retain(|other| *other != id);
+    fn remove(&mut self, id: u64) {
+        self.leave(id);
+        if let Some(message) = self.forget(id) {
+            self.by_age.remove(&(message.since_ms, id));
         }
+    }
+
+    /// Lets go of a message that is in no state any more.
+    fn forget(&mut self, id: u64) -> Option<Message> {
+        let message = self.messages.remove(&id)?;
         for receipt in &message.receipts {
             self.receipts.remove(receipt);
         }

@@ -1,6 +1,6 @@
 //! Queues, and the operations on them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use parking_lot::{Mutex, MutexGuard};
@@ -9,11 +9,15 @@ use streamkit_wire::arn::is_fifo;
 use streamkit_wire::input::{integer, list, map_pairs, required, text, texts};
 use streamkit_wire::{Call, CallError, Protocol, clock};
 
+use super::move_tasks::MoveTask;
 use super::queue::Queue;
 use super::{attributes, query};
 use crate::rehearsal::{SeededTimes, StateChange};
 use crate::services::passing_states::PassingStates;
 use crate::services::service::{AwsService, BoxFuture};
+
+/// Queues by name.
+pub(super) type Queues = BTreeMap<String, Queue>;
 
 /// All queues of the account.
 pub(crate) struct Sqs {
@@ -23,7 +27,8 @@ pub(crate) struct Sqs {
     times: SeededTimes,
     /// Names that cannot be used again yet.
     deleted: PassingStates,
-    pub(super) queues: Mutex<BTreeMap<String, Queue>>,
+    pub(super) queues: Mutex<Queues>,
+    pub(super) move_tasks: Mutex<Vec<MoveTask>>,
     /// Wakes long polls when a message arrives or a visibility changes.
     pub(super) arrived: tokio::sync::Notify,
 }
@@ -49,6 +54,7 @@ impl Sqs {
             times,
             deleted: PassingStates::default(),
             queues: Mutex::default(),
+            move_tasks: Mutex::default(),
             arrived: tokio::sync::Notify::new(),
         }
     }
@@ -63,6 +69,7 @@ impl Sqs {
     }
 
     async fn run(&self, operation: &str, input: &Value) -> Result<Value, CallError> {
+        self.advance_move_tasks();
         match operation {
             "CreateQueue" => self.create(input),
             "GetQueueUrl" => {
@@ -88,10 +95,13 @@ impl Sqs {
                 let mut queues = self.queues();
                 queues.get(&name).ok_or_else(missing)?;
                 check_dead_letters(&queues, &name, &input["Attributes"])?;
-                queues.get_mut(&name).ok_or_else(missing)?.set_attributes(map_pairs(&input["Attributes"]))?;
+                let queue = queues.get_mut(&name).ok_or_else(missing)?;
+                attributes::check_kind_stays(queue.fifo, map_pairs(&input["Attributes"]))?;
+                queue.set_attributes(map_pairs(&input["Attributes"]))?;
                 Ok(json!({}))
             }
-            "ListQueueTags" => self.with(input, |queue| Ok(json!({"Tags": queue.tags}))),
+            "ListQueueTags" => self
+                .with(input, |queue| Ok(if queue.tags.is_empty() { json!({}) } else { json!({"Tags": queue.tags}) })),
             "TagQueue" => self.with(input, |queue| {
                 queue.tags.extend(map_pairs(&input["Tags"]));
                 Ok(json!({}))
@@ -102,11 +112,14 @@ impl Sqs {
                 });
                 Ok(json!({}))
             }),
-            "PurgeQueue" => self.with(input, |queue| {
-                queue.purge();
-                Ok(json!({}))
-            }),
+            "PurgeQueue" => {
+                let name = queue_name(input)?;
+                self.with(input, |queue| queue.purge(&name, clock::now_ms()))
+            }
             "ListDeadLetterSourceQueues" => self.dead_letter_sources(input),
+            "StartMessageMoveTask" => self.start_move_task(input),
+            "ListMessageMoveTasks" => self.list_move_tasks(input),
+            "CancelMessageMoveTask" => self.cancel_move_task(input),
             "SendMessage" => self.send(input),
             "SendMessageBatch" => self.batch(input, Sqs::send),
             "ReceiveMessage" => self.receive(input).await,
@@ -130,9 +143,10 @@ impl Sqs {
 
     /// Visible and in-flight messages of every queue, for `CloudWatch`.
     pub(crate) fn depths(&self) -> Vec<(String, usize, usize)> {
+        self.advance_move_tasks();
         let now = clock::now_ms();
         self.queues()
-            .iter()
+            .iter_mut()
             .map(|(name, queue)| {
                 let counts = queue.counts(now);
                 (name.clone(), counts.visible, counts.in_flight)
@@ -146,7 +160,7 @@ impl Sqs {
         self.queues().values_mut().for_each(|queue| queue.expire(now));
     }
 
-    pub(super) fn queues(&self) -> MutexGuard<'_, BTreeMap<String, Queue>> {
+    pub(super) fn queues(&self) -> MutexGuard<'_, Queues> {
         self.queues.lock()
     }
 
@@ -230,66 +244,11 @@ impl Sqs {
         if !urls.is_empty() {
             answer[list] = json!(urls);
         }
-        if let Some(next) = names.next() {
+        // Without MaxResults a list ends after a thousand.
+        if let Some(next) = names.next().filter(|_| !input["MaxResults"].is_null()) {
             answer["NextToken"] = json!(next);
         }
         Ok(answer)
-    }
-
-    fn batch(
-        &self,
-        input: &Value,
-        act: impl Fn(&Self, &Value) -> Result<Value, CallError>,
-    ) -> Result<Value, CallError> {
-        const MAX_ENTRIES: usize = 10;
-        const MAX_BATCH_BYTES: usize = 1024 * 1024;
-        let entries = list(&input["Entries"]);
-        if entries.is_empty() {
-            return Err(CallError::bad("EmptyBatchRequest", "There should be at least one entry in the request."));
-        }
-        if entries.len() > MAX_ENTRIES {
-            return Err(CallError::bad(
-                "TooManyEntriesInBatchRequest",
-                format!("Maximum number of entries per request are 10. You have sent {}.", entries.len()),
-            ));
-        }
-        let ids: BTreeSet<_> = entries.iter().map(|entry| entry["Id"].as_str().unwrap_or_default()).collect();
-        if ids.len() < entries.len() {
-            let twice = entries
-                .iter()
-                .filter_map(|entry| entry["Id"].as_str())
-                .find(|id| entries.iter().filter(|entry| entry["Id"] == *id).count() > 1);
-            return Err(CallError::bad(
-                "BatchEntryIdsNotDistinct",
-                format!("Id {} repeated.", twice.unwrap_or_default()),
-            ));
-        }
-        let name = queue_name(input)?;
-        if !self.queues().contains_key(&name) {
-            return Err(missing());
-        }
-        let bytes: usize = entries.iter().filter_map(|entry| entry["MessageBody"].as_str()).map(str::len).sum();
-        if bytes > MAX_BATCH_BYTES {
-            return Err(CallError::bad(
-                "BatchRequestTooLong",
-                format!("Batch requests cannot be longer than {MAX_BATCH_BYTES} bytes. You have sent {bytes} bytes."),
-            ));
-        }
-        let (mut successful, mut failed) = (Vec::new(), Vec::new());
-        for entry in entries {
-            let mut entry = entry.clone();
-            entry["QueueUrl"] = input["QueueUrl"].clone();
-            match act(self, &entry) {
-                Ok(mut answer) => {
-                    answer["Id"] = entry["Id"].clone();
-                    successful.push(answer);
-                }
-                Err(error) => failed.push(json!({
-                    "Id": entry["Id"], "SenderFault": error.status < 500, "Code": error.code, "Message": error.message,
-                })),
-            }
-        }
-        Ok(json!({"Successful": successful, "Failed": failed}))
     }
 }
 
@@ -300,15 +259,20 @@ pub(super) fn queue_name(input: &Value) -> Result<String, CallError> {
 }
 
 /// A dead letter queue must be there, and be FIFO if and only if the queue is.
-fn check_dead_letters(queues: &BTreeMap<String, Queue>, name: &str, given: &Value) -> Result<(), CallError> {
+fn check_dead_letters(queues: &Queues, name: &str, given: &Value) -> Result<(), CallError> {
     let Some(policy) = text(given, "RedrivePolicy") else { return Ok(()) };
     let (target, _) = attributes::redrive(policy)?;
-    let target = queues.values().find(|queue| queue.arn == target);
-    let target = target.ok_or_else(|| attributes::refused_redrive(policy, "Dead letter target does not exist."))?;
+    let target = queue_of(queues, &target)
+        .ok_or_else(|| attributes::refused_redrive(policy, "Dead letter target does not exist."))?;
     if target.fifo != is_fifo(name) {
         return Err(attributes::refused_redrive(policy, "Dead-letter queue must be same type of queue as the source."));
     }
     Ok(())
+}
+
+/// The queue of this ARN, if it is there.
+pub(super) fn queue_of<'a>(queues: &'a Queues, arn: &str) -> Option<&'a Queue> {
+    queues.get(arn.rsplit(':').next()?).filter(|queue| queue.arn == arn)
 }
 
 pub(super) fn missing() -> CallError {
