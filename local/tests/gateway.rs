@@ -1,9 +1,13 @@
 //! The gateway over real HTTP: protocols, read-backs, delivery, alarms, the call log, faults, and what it refuses.
 
+#[path = "gateway/logs.rs"]
+mod logs;
 #[path = "gateway/queues.rs"]
 mod queues;
 #[path = "gateway/rehearsal.rs"]
 mod rehearsal;
+#[path = "gateway/watching.rs"]
+mod watching;
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;

@@ -72,8 +72,8 @@ impl Gateway {
             None => (None, disturbance.fault),
         };
         let answer = match (error, fault) {
-            (Some(error), _) => protocol::error_response(call, &error),
-            (None, Some(Fault::Throttle)) => protocol::error_response(call, &throttled(call)),
+            (Some(error), _) => self.refused(call, &request, &error),
+            (None, Some(Fault::Throttle)) => self.refused(call, &request, &throttled(call)),
             (None, Some(Fault::Error)) => protocol::error_response(call, &failed(call)),
             (None, Some(Fault::LostRequest)) => Response::default(),
             (None, None | Some(Fault::LostAnswer)) => self.services.answer(call, request).await,
@@ -93,6 +93,12 @@ impl Gateway {
             connection.reset();
         }
         answer
+    }
+
+    /// An injected error, which the service's metrics count as AWS's do.
+    fn refused(&self, call: &Call, request: &http::Request<Bytes>, error: &CallError) -> Response {
+        self.services.count_refused(call, request.body(), error);
+        protocol::error_response(call, error)
     }
 }
 

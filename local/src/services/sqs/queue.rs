@@ -20,6 +20,8 @@ pub(super) struct Queue {
     created_ms: i64,
     modified_ms: i64,
     next: u64,
+    /// No message has a lower number.
+    oldest: u64,
     messages: HashMap<u64, Message>,
     /// Visible messages in order of arrival.
     ready: VecDeque<u64>,
@@ -48,6 +50,7 @@ impl Queue {
             created_ms: now,
             modified_ms: now,
             next: 0,
+            oldest: 0,
             messages: HashMap::new(),
             ready: VecDeque::new(),
             hidden: BTreeSet::new(),
@@ -137,6 +140,14 @@ impl Queue {
         let asleep = self.hidden.range((now + 1, 0)..);
         let delayed = asleep.clone().filter(|(_, id)| self.messages.get(id).is_some_and(|it| it.receives == 0)).count();
         Counts { visible: self.ready.len() + woken, in_flight: asleep.count() - delayed, delayed }
+    }
+
+    /// When the oldest message was sent.
+    pub(super) fn oldest_ms(&mut self) -> Option<i64> {
+        while self.oldest < self.next && !self.messages.contains_key(&self.oldest) {
+            self.oldest += 1;
+        }
+        self.messages.get(&self.oldest).map(|message| message.sent_ms)
     }
 
     fn counts_after_wake(&mut self, now: i64) -> Counts {
