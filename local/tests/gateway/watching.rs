@@ -270,6 +270,7 @@ async fn alarms_on_tables_go_off() {
     goes_off(&aws, "ConsumedWriteCapacityUnits", || async {}).await;
     aws.ok("DynamoDB_20120810.GetItem", key.clone()).await;
     goes_off(&aws, "ConsumedReadCapacityUnits", || async {}).await;
+    assert_ne!(state_of(&aws, "WriteThrottleEvents").await, "ALARM", "nothing was throttled");
     throttle(&aws, "dynamodb", "PutItem", "DynamoDB_20120810", item).await;
     goes_off(&aws, "WriteThrottleEvents", || async {}).await;
     throttle(&aws, "dynamodb", "GetItem", "DynamoDB_20120810", key).await;
