@@ -1,5 +1,7 @@
 //! The gateway over real HTTP: protocols, read-backs, delivery, alarms, the call log, faults, and what it refuses.
 
+#[path = "gateway/logs.rs"]
+mod logs;
 #[path = "gateway/move_tasks.rs"]
 mod move_tasks;
 #[path = "gateway/queue_rules.rs"]
@@ -18,6 +20,8 @@ mod streams;
 mod table_streams;
 #[path = "gateway/topics.rs"]
 mod topics;
+#[path = "gateway/watching.rs"]
+mod watching;
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;

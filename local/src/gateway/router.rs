@@ -76,8 +76,8 @@ impl Gateway {
             None => (None, disturbance.fault),
         };
         let answer = match (error, fault) {
-            (Some(error), _) => protocol::error_response(call, &error),
-            (None, Some(Fault::Throttle)) => protocol::error_response(call, &throttled(call)),
+            (Some(error), _) => refused_by(region, call, &request, &error),
+            (None, Some(Fault::Throttle)) => refused_by(region, call, &request, &throttled(call)),
             (None, Some(Fault::Error)) => protocol::error_response(call, &failed(call)),
             (None, Some(Fault::LostRequest)) => Response::default(),
             (None, Some(Fault::FailedEntries)) => {
@@ -101,6 +101,12 @@ impl Gateway {
         }
         answer
     }
+}
+
+/// An injected error, which the service's metrics count as AWS's do.
+fn refused_by(region: &Region, call: &Call, request: &http::Request<Bytes>, error: &CallError) -> Response {
+    region.services.count_refused(call, request.body(), error);
+    protocol::error_response(call, error)
 }
 
 /// Waits; not at all for no time, for which the clock's tick would be a millisecond.

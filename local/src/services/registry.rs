@@ -10,7 +10,7 @@ use serde_json::Value;
 use streamkit_wire::{Call, CallError, Protocol, Service, clock, protocol};
 
 use super::autoscaling::autoscaling;
-use super::cloudwatch::CloudWatch;
+use super::cloudwatch::{CallCounter, CloudWatch, Published};
 use super::dynamodb::DynamoDb;
 use super::iam::{Iam, Roles};
 use super::kinesis::Kinesis;
@@ -79,6 +79,7 @@ pub(crate) struct Services {
     pub(crate) lambda: Arc<Lambda>,
     pub(crate) roles: Arc<Roles>,
     cloudwatch: Arc<CloudWatch>,
+    counter: Arc<CallCounter>,
     sns: Arc<Sns>,
     sqs: Arc<Sqs>,
     all: Vec<(Service, Arc<dyn AwsService>)>,
@@ -89,26 +90,31 @@ impl Services {
     pub(crate) fn start(region: &str, global: &Global) -> anyhow::Result<Arc<Self>> {
         let Global { account, address, times, .. } = global;
         let cloudwatch = Arc::new(CloudWatch::new(region, account));
+        let counter = Arc::new(CallCounter::new(cloudwatch.clone()));
         let dynamodb = Arc::new(DynamoDb::open(region, account, times.clone())?);
+        let kinesis = Arc::new(Kinesis::start(region, account, times.clone()));
+        let kinesis: Arc<dyn AwsService> = Arc::new(Published::new(kinesis, counter.clone()));
         let lambda = Arc::new(Lambda::default());
+        let logs = Logs::new(region, account, cloudwatch.clone(), kinesis.clone(), global.functions.clone());
         let sqs = Arc::new(Sqs::new(region, account, *address, times.clone()));
         let sns = Arc::new(Sns::new(region, account, sqs.clone(), global.functions.clone()));
         let all: Vec<(Service, Arc<dyn AwsService>)> = vec![
             (Service::ApplicationAutoScaling, Arc::new(autoscaling(region))),
             (Service::CloudWatch, cloudwatch.clone()),
-            (Service::DynamoDb, dynamodb.clone()),
+            (Service::DynamoDb, Arc::new(Published::new(dynamodb.clone(), counter.clone()))),
             (Service::DynamoDbStreams, dynamodb),
             (Service::Iam, global.iam.clone()),
-            (Service::Kinesis, Arc::new(Kinesis::start(region, account, times.clone()))),
+            (Service::Kinesis, kinesis),
             (Service::Kms, Arc::new(kms(region))),
             (Service::Lambda, lambda.clone()),
-            (Service::Logs, Arc::new(Logs::new(region, account))),
+            (Service::Logs, Arc::new(logs)),
             (Service::S3, global.s3.clone()),
             (Service::Sns, sns.clone()),
             (Service::Sqs, sqs.clone()),
             (Service::Sts, global.sts.clone()),
         ];
-        Ok(Arc::new(Self { times: times.clone(), lambda, roles: global.roles.clone(), cloudwatch, sns, sqs, all }))
+        let roles = global.roles.clone();
+        Ok(Arc::new(Self { times: times.clone(), lambda, roles, cloudwatch, counter, sns, sqs, all }))
     }
 
     fn service(&self, service: &Service) -> Option<&dyn AwsService> {
@@ -160,16 +166,21 @@ impl Services {
         }
     }
 
-    /// Publishes queue depths, evaluates every alarm, and sends what the changed ones have to say.
+    /// Counts a call that was refused before it reached its service.
+    pub(crate) fn count_refused(&self, call: &Call, body: &[u8], error: &CallError) {
+        self.counter.refused(call, body, error);
+    }
+
+    /// Publishes queue depths and deliveries, evaluates every alarm, and sends what the changed ones have to say.
     pub(crate) fn evaluate_alarms(&self) {
-        for (queue, visible, in_flight) in self.sqs.depths() {
-            for (metric, messages) in
-                [("ApproximateNumberOfMessagesVisible", visible), ("ApproximateNumberOfMessagesNotVisible", in_flight)]
-            {
-                #[expect(clippy::cast_precision_loss, reason = "a queue in memory is far below 2^52 messages")]
-                let value = messages as f64;
-                self.cloudwatch.observe("AWS/SQS", metric, ("QueueName", &queue), value, "Count");
+        for (queue, gauges) in self.sqs.gauges() {
+            for (metric, value, unit) in gauges {
+                self.cloudwatch.gauge("AWS/SQS", metric, ("QueueName", &queue), value, unit);
             }
+        }
+        for (topic, metric) in self.sns.take_outcomes() {
+            let name = topic.rsplit(':').next().unwrap_or(&topic);
+            self.cloudwatch.observe("AWS/SNS", metric, ("TopicName", name), 1.0, "Count");
         }
         for notification in self.cloudwatch.evaluate(clock::now_ms()) {
             self.sns.notify(&notification.topic, &notification.subject, &notification.message);

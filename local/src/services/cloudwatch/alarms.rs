@@ -1,4 +1,4 @@
-//! Metric alarms: their settings as they were given, their state, and what they send when it changes.
+//! All metric alarms, and the operations on them.
 
 use std::collections::BTreeMap;
 
@@ -6,10 +6,13 @@ use serde_json::{Map, Value, json};
 use streamkit_wire::input::{flag, integer, list, required, tag_pairs, text, texts};
 use streamkit_wire::{CallError, clock};
 
-use super::evaluate::{State, Verdict, aws_time, points, verdict};
-use super::metrics::{Metrics, seconds};
+use super::alarm::{Alarm, is_topic};
+use super::evaluate::{State, points, verdict};
+use super::history::History;
+use super::metrics::Metrics;
 use super::rule::Rule;
 use super::service::{Answer, Notification, page};
+use super::validation::{alarm_names, exclusive, no_longer_than, no_more_than, one_of, validation_error};
 
 const PAGE: i64 = 50;
 const TEXTS: [&str; 9] = [
@@ -30,26 +33,20 @@ pub(super) struct Alarms {
     region: String,
     account: String,
     by_name: BTreeMap<String, Alarm>,
-}
-
-struct Alarm {
-    arn: String,
-    /// Members as `DescribeAlarms` gives them back.
-    settings: Map<String, Value>,
-    actions_enabled: bool,
-    rule: Rule,
-    tags: BTreeMap<String, String>,
-    state: State,
-    reason: String,
-    reason_data: Option<String>,
-    configured_ms: i64,
-    updated_ms: i64,
-    transitioned_ms: i64,
+    history: History,
+    /// For topics, of what was changed by hand since the last evaluation.
+    unsent: Vec<Notification>,
 }
 
 impl Alarms {
     pub(super) fn new(region: &str, account: &str) -> Self {
-        Self { region: region.to_owned(), account: account.to_owned(), by_name: BTreeMap::new() }
+        Self {
+            region: region.to_owned(),
+            account: account.to_owned(),
+            by_name: BTreeMap::new(),
+            history: History::default(),
+            unsent: Vec::new(),
+        }
     }
 
     pub(super) fn tags(&mut self, arn: &str) -> Option<&mut BTreeMap<String, String>> {
@@ -58,6 +55,7 @@ impl Alarms {
 
     pub(super) fn put(&mut self, input: &Value) -> Answer {
         let name = required(input, "AlarmName")?;
+        check(input)?;
         let rule = Rule::read(input)?;
         let mut settings = Map::new();
         settings.insert("AlarmName".into(), json!(name));
@@ -93,15 +91,16 @@ impl Alarms {
             updated_ms: now,
             transitioned_ms: now,
         };
-        match self.by_name.get_mut(name) {
-            // An existing alarm keeps its state and tags.
-            Some(alarm) => {
-                alarm.settings = fresh.settings;
-                alarm.actions_enabled = fresh.actions_enabled;
-                alarm.rule = fresh.rule;
-                alarm.configured_ms = now;
-            }
-            None => drop(self.by_name.insert(name.to_owned(), fresh)),
+        // An existing alarm keeps its state and tags.
+        if let Some(alarm) = self.by_name.get_mut(name) {
+            alarm.settings = fresh.settings;
+            alarm.actions_enabled = fresh.actions_enabled;
+            alarm.rule = fresh.rule;
+            alarm.configured_ms = now;
+            self.history.configured(alarm, "updated", now);
+        } else {
+            self.history.configured(&fresh, "created", now);
+            self.by_name.insert(name.to_owned(), fresh);
         }
         Ok(json!({}))
     }
@@ -146,156 +145,127 @@ impl Alarms {
         json!({"MetricAlarms": found})
     }
 
-    pub(super) fn delete(&mut self, input: &Value) -> Value {
-        for name in texts(&input["AlarmNames"]) {
-            self.by_name.remove(&name);
-        }
-        json!({})
+    pub(super) fn history(&self, input: &Value) -> Answer {
+        self.history.describe(input)
     }
 
-    pub(super) fn enable_actions(&mut self, input: &Value, enabled: bool) -> Value {
-        for name in texts(&input["AlarmNames"]) {
+    /// All or, when one of them is not there, none.
+    pub(super) fn delete(&mut self, input: &Value) -> Answer {
+        let names = alarm_names(input)?;
+        if names.iter().any(|name| !self.by_name.contains_key(name)) {
+            return Err(no_alarm());
+        }
+        for name in names {
+            if let Some(alarm) = self.by_name.remove(&name) {
+                self.history.configured(&alarm, "deleted", clock::now_ms());
+            }
+        }
+        Ok(json!({}))
+    }
+
+    pub(super) fn enable_actions(&mut self, input: &Value, enabled: bool) -> Answer {
+        for name in alarm_names(input)? {
             if let Some(alarm) = self.by_name.get_mut(&name) {
                 alarm.actions_enabled = enabled;
             }
         }
-        json!({})
+        Ok(json!({}))
     }
 
-    /// Holds until the next evaluation, as in AWS; its actions are taken then too.
+    /// Takes the new state's actions at once, and holds until the next evaluation.
     pub(super) fn set_state(&mut self, input: &Value) -> Answer {
+        const MAX_REASON: usize = 1_023;
+        const MAX_REASON_DATA: usize = 4_000;
         let name = required(input, "AlarmName")?;
         let value = required(input, "StateValue")?;
-        let state = State::parse(value).ok_or_else(|| {
-            super::service::invalid(format!("StateValue must be OK, ALARM or INSUFFICIENT_DATA, not {value}"))
-        })?;
-        let alarm =
-            self.by_name.get_mut(name).ok_or_else(|| CallError::new(404, "ResourceNotFound", "Unknown alarm"))?;
-        alarm.state = state;
-        required(input, "StateReason")?.clone_into(&mut alarm.reason);
-        alarm.reason_data = text(input, "StateReasonData").map(str::to_owned);
-        alarm.updated_ms = clock::now_ms();
-        alarm.transitioned_ms = alarm.updated_ms;
+        one_of("stateValue", value, &["INSUFFICIENT_DATA", "ALARM", "OK"])?;
+        let state = State::parse(value).ok_or_else(no_alarm)?;
+        let reason = required(input, "StateReason")?;
+        no_longer_than("stateReason", reason, MAX_REASON)?;
+        let data = text(input, "StateReasonData");
+        if let Some(data) = data {
+            no_longer_than("stateReasonData", data, MAX_REASON_DATA)?;
+            if serde_json::from_str::<Value>(data).is_err() {
+                return Err(CallError::bad("InvalidFormat", "StateReasonData was not syntactically valid JSON"));
+            }
+        }
+        let now = clock::now_ms();
+        let alarm = self.by_name.get_mut(name).ok_or_else(no_alarm)?;
+        let old = alarm.change(state, reason.to_owned(), data.map(str::to_owned), now);
+        let alarm = &self.by_name[name];
+        self.history.changed(alarm, (old.0, &old.1), now);
+        if old.0 != state {
+            self.unsent.extend(act(alarm, old.0, &mut self.history, (&self.region, &self.account), now));
+        }
         Ok(json!({}))
     }
 
     pub(super) fn evaluate(&mut self, metrics: &Metrics, now_ms: i64) -> Vec<Notification> {
-        let mut sent = Vec::new();
+        let mut sent = std::mem::take(&mut self.unsent);
         for alarm in self.by_name.values_mut() {
             let Some(key) = &alarm.rule.metric else { continue };
             let points = points(&alarm.rule, metrics.series(key), now_ms);
             if let Some(verdict) = verdict(&alarm.rule, &points, alarm.state, now_ms)
                 && verdict.state != alarm.state
             {
-                let old = alarm.change(verdict, now_ms);
-                sent.extend(alarm.notifications(old, &self.region, &self.account));
+                let data = verdict.reason_data.to_string();
+                let old = alarm.change(verdict.state, verdict.reason, Some(data), now_ms);
+                self.history.changed(alarm, (old.0, &old.1), now_ms);
+                sent.extend(act(alarm, old.0, &mut self.history, (&self.region, &self.account), now_ms));
             }
         }
         sent
     }
 }
 
-impl Alarm {
-    fn change(&mut self, verdict: Verdict, now_ms: i64) -> State {
-        let old = self.state;
-        self.state = verdict.state;
-        self.reason = verdict.reason;
-        self.reason_data = Some(verdict.reason_data.to_string());
-        self.updated_ms = now_ms;
-        self.transitioned_ms = now_ms;
-        old
+/// Takes the actions of the state that the alarm has come into: messages for topics, and a note of each action.
+fn act(
+    alarm: &Alarm,
+    old: State,
+    history: &mut History,
+    (region, account): (&str, &str),
+    now_ms: i64,
+) -> Vec<Notification> {
+    let actions = alarm.due_actions();
+    for action in &actions {
+        history.acted(alarm, action, now_ms);
     }
+    actions
+        .iter()
+        .filter(|action| is_topic(action))
+        .map(|topic| alarm.notification(topic, old, region, account))
+        .collect()
+}
 
-    fn actions(&self) -> impl Iterator<Item = &str> {
-        ["OKActions", "AlarmActions", "InsufficientDataActions"]
-            .into_iter()
-            .flat_map(|member| list(&self.settings[member]))
-            .filter_map(Value::as_str)
-    }
+/// What AWS says of an alarm that is not there: nothing but the code.
+fn no_alarm() -> CallError {
+    CallError::new(404, "ResourceNotFound", "")
+}
 
-    fn shown(&self) -> Value {
-        let mut shown = self.settings.clone();
-        for (member, value) in [
-            ("AlarmArn", json!(self.arn)),
-            ("ActionsEnabled", json!(self.actions_enabled)),
-            ("StateValue", json!(self.state.name())),
-            ("StateReason", json!(self.reason)),
-            ("AlarmConfigurationUpdatedTimestamp", seconds(self.configured_ms)),
-            ("StateUpdatedTimestamp", seconds(self.updated_ms)),
-            ("StateTransitionedTimestamp", seconds(self.transitioned_ms)),
-        ] {
-            shown.insert(member.to_owned(), value);
-        }
-        if let Some(data) = &self.reason_data {
-            shown.insert("StateReasonData".to_owned(), json!(data));
-        }
-        Value::Object(shown)
+/// Lengths, sizes, and what cannot be given together.
+fn check(input: &Value) -> Result<(), CallError> {
+    const MAX_NAME: usize = 255;
+    const MAX_DESCRIPTION: usize = 1_024;
+    const MAX_ACTIONS: usize = 5;
+    const MAX_TAGS: usize = 50;
+    no_longer_than("alarmName", required(input, "AlarmName")?, MAX_NAME)?;
+    no_longer_than("alarmDescription", text(input, "AlarmDescription").unwrap_or_default(), MAX_DESCRIPTION)?;
+    for actions in ["OKActions", "AlarmActions", "InsufficientDataActions"] {
+        no_more_than(actions, list(&input[actions]), MAX_ACTIONS)?;
     }
-
-    /// One message for each topic among the new state's actions.
-    fn notifications(&self, old: State, region: &str, account: &str) -> Vec<Notification> {
-        if !self.actions_enabled {
-            return Vec::new();
-        }
-        let member = match self.state {
-            State::Ok => "OKActions",
-            State::Alarm => "AlarmActions",
-            State::InsufficientData => "InsufficientDataActions",
-        };
-        let name = self.settings["AlarmName"].as_str().unwrap_or_default();
-        let place = region_name(region);
-        let subject = format!("{}: \"{name}\" in {place}", self.state.name());
-        let message = self.message(old, place, account).to_string();
-        list(&self.settings[member])
-            .iter()
-            .filter_map(Value::as_str)
-            .filter(|arn| arn.starts_with("arn:aws:sns:"))
-            .map(|topic| Notification { topic: topic.to_owned(), subject: subject.clone(), message: message.clone() })
-            .collect()
+    no_more_than("Tags", list(&input["Tags"]), MAX_TAGS)?;
+    if text(input, "Statistic").is_some() && text(input, "ExtendedStatistic").is_some() {
+        return Err(exclusive("Statistic", "ExtendedStatistic"));
     }
-
-    fn message(&self, old: State, place: &str, account: &str) -> Value {
-        let set = |member: &str| self.settings.get(member).cloned().unwrap_or_default();
-        let dimensions: Vec<Value> = list(&set("Dimensions"))
-            .iter()
-            .map(|dimension| json!({"value": dimension["Value"], "name": dimension["Name"]}))
-            .collect();
-        let mut trigger = json!({
-            "MetricName": set("MetricName"),
-            "Namespace": set("Namespace"),
-            "StatisticType": "Statistic",
-            "Statistic": set("Statistic").as_str().map(str::to_uppercase),
-            "Unit": set("Unit"),
-            "Dimensions": dimensions,
-            "Period": self.rule.period_ms / 1000,
-            "EvaluationPeriods": self.rule.periods,
-            "DatapointsToAlarm": self.rule.datapoints,
-            "ComparisonOperator": set("ComparisonOperator"),
-            "Threshold": self.rule.threshold,
-            "TreatMissingData": set("TreatMissingData").as_str().unwrap_or("missing"),
-            "EvaluateLowSampleCountPercentile": set("EvaluateLowSampleCountPercentile").as_str().unwrap_or_default(),
-        });
-        if let Some(percentile) = set("ExtendedStatistic").as_str() {
-            trigger["StatisticType"] = json!("ExtendedStatistic");
-            trigger["ExtendedStatistic"] = json!(percentile);
-        }
-        json!({
-            "AlarmName": set("AlarmName"),
-            "AlarmDescription": set("AlarmDescription"),
-            "AWSAccountId": account,
-            "AlarmConfigurationUpdatedTimestamp": aws_time(self.configured_ms),
-            "NewStateValue": self.state.name(),
-            "NewStateReason": self.reason,
-            "StateChangeTime": aws_time(self.updated_ms),
-            "Region": place,
-            "AlarmArn": self.arn,
-            "OldStateValue": old.name(),
-            "OKActions": set("OKActions"),
-            "AlarmActions": set("AlarmActions"),
-            "InsufficientDataActions": set("InsufficientDataActions"),
-            "Trigger": trigger,
-        })
+    if list(&input["Metrics"]).is_empty() {
+        return Ok(());
     }
+    for member in ["MetricName", "Namespace", "Period", "Statistic", "ExtendedStatistic", "Unit"] {
+        if !input[member].is_null() {
+            return Err(validation_error(format!("{member} must not be given together with Metrics")));
+        }
+    }
+    Ok(())
 }
 
 /// Numbers and flags inside metric queries, which the query protocol has as text.
@@ -314,22 +284,5 @@ fn typed(value: &Value) -> Value {
             .collect(),
         Value::Array(items) => items.iter().map(typed).collect(),
         other => other.clone(),
-    }
-}
-
-/// Alarm messages name the region in words.
-fn region_name(region: &str) -> &str {
-    match region {
-        "us-east-1" => "US East (N. Virginia)",
-        "us-east-2" => "US East (Ohio)",
-        "us-west-1" => "US West (N. California)",
-        "us-west-2" => "US West (Oregon)",
-        "eu-west-1" => "EU (Ireland)",
-        "eu-west-2" => "EU (London)",
-        "eu-central-1" => "EU (Frankfurt)",
-        "ap-northeast-1" => "Asia Pacific (Tokyo)",
-        "ap-southeast-1" => "Asia Pacific (Singapore)",
-        "ap-southeast-2" => "Asia Pacific (Sydney)",
-        other => other,
     }
 }

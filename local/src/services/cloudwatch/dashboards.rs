@@ -8,9 +8,10 @@ use streamkit_wire::input::{required, text, texts};
 use streamkit_wire::{CallError, clock};
 
 use super::metrics::seconds;
-use super::service::{Answer, page};
+use super::service::{Answer, invalid, page};
 
 const PAGE: usize = 1_000;
+const MAX_NAME: usize = 255;
 
 pub(super) struct Dashboards {
     account: String,
@@ -42,6 +43,12 @@ impl Dashboards {
 
     pub(super) fn put(&mut self, input: &Value) -> Answer {
         let name = required(input, "DashboardName")?;
+        let legal = |letter: char| letter.is_ascii_alphanumeric() || letter == '-' || letter == '_';
+        if !name.chars().all(legal) || name.len() > MAX_NAME {
+            return Err(invalid(
+                "The value for field DashboardName contains invalid characters. It can only contain alphanumerics, dash (-) and underscore (_).\n",
+            ));
+        }
         let body = required(input, "DashboardBody")?;
         let widgets = serde_json::from_str(body).ok().filter(|tree: &Value| tree["widgets"].is_array());
         if widgets.is_none() {

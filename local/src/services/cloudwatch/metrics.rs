@@ -8,10 +8,18 @@ use streamkit_wire::{CallError, clock};
 
 use super::series::{Series, Stats};
 use super::service::{Answer, invalid, page};
+use super::validation::{exclusive, no_more_than, one_of};
 
 /// Beyond this many metrics the one that was silent for longest goes: a runaway dimension must not fill the memory.
 const MAX_SERIES: usize = 20_000;
 const MAX_DATUMS: usize = 1_000;
+const MAX_DIMENSIONS: usize = 30;
+const MAX_VALUES: usize = 150;
+/// How far from now a datum's time may be.
+const FUTURE_MS: i64 = 2 * 60 * 60 * 1000;
+const PAST_MS: i64 = 14 * 24 * 60 * 60 * 1000;
+const MAX_STATISTICS: i64 = 1_440;
+const PLAIN_STATISTICS: [&str; 5] = ["SampleCount", "Average", "Sum", "Minimum", "Maximum"];
 const MAX_DATAPOINTS: i64 = 100_800;
 const LIST_PAGE: usize = 500;
 
@@ -34,6 +42,13 @@ impl Key {
         Ok(Self { namespace: namespace.to_owned(), name: required(input, "MetricName")?.to_owned(), dimensions })
     }
 
+    pub(super) fn of(namespace: &str, name: &str, dimensions: &[(&str, &str)]) -> Self {
+        let mut dimensions: Vec<(String, String)> =
+            dimensions.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        dimensions.sort();
+        Self { namespace: namespace.to_owned(), name: name.to_owned(), dimensions }
+    }
+
     pub(super) fn dimensions_shown(&self) -> Value {
         self.dimensions.iter().map(|(name, value)| json!({"Name": name, "Value": value})).collect()
     }
@@ -50,16 +65,19 @@ impl Metrics {
         self.series.get(key)
     }
 
-    pub(super) fn observe(&mut self, namespace: &str, metric: &str, dimension: (&str, &str), value: f64, unit: &str) {
-        let key = Key {
-            namespace: namespace.to_owned(),
-            name: metric.to_owned(),
-            dimensions: vec![(dimension.0.to_owned(), dimension.1.to_owned())],
-        };
+    pub(super) fn observe(&mut self, key: Key, value: f64, unit: &str) {
         self.add(key, clock::now_ms(), &Stats::of(value, 1.0), unit, false);
     }
 
+    pub(super) fn gauge(&mut self, key: Key, value: f64, unit: &str) {
+        self.of(key, unit).gauge(clock::now_ms(), value);
+    }
+
     fn add(&mut self, key: Key, at_ms: i64, stats: &Stats, unit: &str, high_resolution: bool) {
+        self.of(key, unit).add(at_ms, stats, high_resolution);
+    }
+
+    fn of(&mut self, key: Key, unit: &str) -> &mut Series {
         if self.series.len() >= MAX_SERIES
             && !self.series.contains_key(&key)
             && let Some(silent) = self.series.iter().min_by_key(|(_, it)| it.latest_ms()).map(|(key, _)| key.clone())
@@ -68,18 +86,19 @@ impl Metrics {
         }
         let series = self.series.entry(key).or_default();
         unit.clone_into(&mut series.unit);
-        series.add(at_ms, stats, high_resolution);
+        series
     }
 
     pub(super) fn put(&mut self, input: &Value) -> Answer {
         let namespace = required(input, "Namespace")?;
         let datums = list(&input["MetricData"]);
-        if datums.len() > MAX_DATUMS {
-            return Err(invalid("The parameter MetricData must not have more than 1000 members."));
-        }
+        no_more_than("MetricData", datums, MAX_DATUMS)?;
         // All are read before any is stored: AWS refuses the whole call.
-        let read: Vec<(Key, i64, Stats, &str, bool)> =
-            datums.iter().map(|datum| read_datum(namespace, datum)).collect::<Result<_, _>>()?;
+        let read: Vec<(Key, i64, Stats, &str, bool)> = datums
+            .iter()
+            .zip(1..)
+            .map(|(datum, place)| read_datum(namespace, datum, place))
+            .collect::<Result<_, _>>()?;
         for (key, at_ms, stats, unit, high_resolution) in read {
             if stats.count() > 0.0 {
                 self.add(key, at_ms, &stats, unit, high_resolution);
@@ -91,6 +110,15 @@ impl Metrics {
     pub(super) fn statistics(&self, input: &Value) -> Answer {
         let key = Key::read(required(input, "Namespace")?, input)?;
         let (start, end, period) = span(input, &input["Period"])?;
+        let datapoints = end.saturating_sub(start) / period;
+        if datapoints > MAX_STATISTICS {
+            return Err(CallError::bad(
+                "InvalidParameterCombination",
+                format!(
+                    "You have requested up to {datapoints} datapoints, which exceeds the limit of {MAX_STATISTICS}. You may reduce the datapoints requested by increasing Period, or decreasing the time range."
+                ),
+            ));
+        }
         let plain = texts(&input["Statistics"]);
         let extended = texts(&input["ExtendedStatistics"]);
         if plain.is_empty() && extended.is_empty() {
@@ -99,6 +127,10 @@ impl Metrics {
                 "At least one of the parameters Statistics and ExtendedStatistics must be specified.",
             ));
         }
+        for name in &plain {
+            one_of("statistics", name, &PLAIN_STATISTICS)?;
+        }
+        extended.iter().try_for_each(|name| check_statistic(name))?;
         let series = self.series.get(&key).filter(|series| unit_fits(input, series));
         let mut points = Vec::new();
         for (at, stats) in series.map(|series| series.periods(start, end, period)).unwrap_or_default() {
@@ -134,7 +166,14 @@ impl Metrics {
             let wanted = &query["MetricStat"];
             let key = Key::read(required(&wanted["Metric"], "Namespace")?, &wanted["Metric"])?;
             let (start, end, period) = span(input, &wanted["Period"])?;
+            if end.saturating_sub(start) / period > MAX_DATAPOINTS {
+                return Err(CallError::bad(
+                    "InvalidParameterCombination",
+                    "You have requested more datapoints than the limit.",
+                ));
+            }
             let name = required(wanted, "Stat")?;
+            check_statistic(name)?;
             let series = self.series.get(&key).filter(|series| unit_fits(wanted, series));
             let periods = series.map(|series| series.periods(start, end, period)).unwrap_or_default();
             let mut points: Vec<(Value, Value)> = periods
@@ -181,34 +220,74 @@ impl Metrics {
     }
 }
 
-fn read_datum<'a>(namespace: &str, datum: &'a Value) -> Result<(Key, i64, Stats, &'a str, bool), CallError> {
+/// `place` counts from one, as AWS names the members of a list.
+fn read_datum<'a>(
+    namespace: &str,
+    datum: &'a Value,
+    place: usize,
+) -> Result<(Key, i64, Stats, &'a str, bool), CallError> {
+    let named = |member: &str| format!("MetricData.member.{place}.{member}");
     let key = Key::read(namespace, datum)?;
-    let at_ms = time_ms(&datum["Timestamp"]).unwrap_or_else(clock::now_ms);
+    no_more_than(&named("Dimensions"), list(&datum["Dimensions"]), MAX_DIMENSIONS)?;
+    let now = clock::now_ms();
+    let at_ms = time_ms(&datum["Timestamp"]).unwrap_or(now);
+    if at_ms > now + FUTURE_MS {
+        let name = named("Timestamp");
+        return Err(invalid(format!("The parameter {name} must specify a time no more than two hours in the future.")));
+    }
+    if at_ms < now - PAST_MS {
+        let name = named("Timestamp");
+        return Err(invalid(format!("The parameter {name} must specify a time no more than two weeks in the past.")));
+    }
     let unit = text(datum, "Unit").unwrap_or("None");
     let high_resolution = integer(&datum["StorageResolution"]).is_some_and(|seconds| seconds < 60);
-    let bad =
-        |what: &str| invalid(format!("The value for the parameter MetricData.{what} of {} is not a number.", key.name));
-    let stats = if let Some(value) = number(&datum["Value"]) {
-        Stats::of(value, 1.0)
-    } else if datum["Values"].is_array() {
-        let counts = list(&datum["Counts"]);
-        let mut all = Stats::default();
-        for (at, value) in list(&datum["Values"]).iter().enumerate() {
-            let count = counts.get(at).map_or(Some(1.0), number).ok_or_else(|| bad("Counts"))?;
-            all.merge(&Stats::of(number(value).ok_or_else(|| bad("Values"))?, count));
-        }
-        all
-    } else if datum["StatisticValues"].is_object() {
-        let set = &datum["StatisticValues"];
-        let member = |name: &str| number(&set[name]).ok_or_else(|| bad(name));
-        Stats::of_set(member("Sum")?, member("Minimum")?, member("Maximum")?, member("SampleCount")?)
-    } else {
-        return Err(CallError::bad(
-            "MissingParameter",
-            "At least one of the parameters MetricData.Value, Values or StatisticValues must be specified.",
-        ));
+    Ok((key, at_ms, read_values(datum, &named)?, unit, high_resolution))
+}
+
+/// A value, values with their counts, or a set that was aggregated by its sender: one of these.
+fn read_values(datum: &Value, named: &impl Fn(&str) -> String) -> Result<Stats, CallError> {
+    let given = |member: &str| {
+        let value = &datum[member];
+        !value.is_null() && value.as_array().is_none_or(|items| !items.is_empty())
     };
-    Ok((key, at_ms, stats, unit, high_resolution))
+    let both = |one: &str, other: &str| given(one) && given(other);
+    for (one, other) in [("Value", "Values"), ("Value", "StatisticValues"), ("Values", "StatisticValues")] {
+        if both(one, other) {
+            return Err(exclusive(&named(one), &named(other)));
+        }
+    }
+    let finite = |member: &str, value: &Value| {
+        number(value).filter(|number| number.is_finite()).ok_or_else(|| {
+            let shown = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            invalid(format!("The value {shown} for parameter {} is invalid.", named(member)))
+        })
+    };
+    if given("Value") {
+        return Ok(Stats::of(finite("Value", &datum["Value"])?, 1.0));
+    }
+    if given("Values") {
+        let (values, counts) = (list(&datum["Values"]), list(&datum["Counts"]));
+        no_more_than(&named("Values"), values, MAX_VALUES)?;
+        if given("Counts") && counts.len() != values.len() {
+            let (values, counts) = (named("Values"), named("Counts"));
+            return Err(invalid(format!("The parameters {values} and {counts} must be of the same size.")));
+        }
+        let mut all = Stats::default();
+        for (at, value) in values.iter().enumerate() {
+            let count = counts.get(at).map_or(Ok(1.0), |count| finite("Counts", count))?;
+            all.merge(&Stats::of(finite("Values", value)?, count));
+        }
+        return Ok(all);
+    }
+    if given("StatisticValues") {
+        let set = &datum["StatisticValues"];
+        let member = |name: &str| finite(&format!("StatisticValues.{name}"), &set[name]);
+        return Ok(Stats::of_set(member("Sum")?, member("Minimum")?, member("Maximum")?, member("SampleCount")?));
+    }
+    Err(CallError::bad(
+        "MissingParameter",
+        "At least one of the parameters MetricData.Value, Values or StatisticValues must be specified.",
+    ))
 }
 
 fn span(input: &Value, period: &Value) -> Result<(i64, i64, i64), CallError> {
@@ -223,22 +302,19 @@ fn span(input: &Value, period: &Value) -> Result<(i64, i64, i64), CallError> {
         return Err(invalid("The parameter Period must be 1, 5, 10, 20, 30 or a multiple of 60."));
     }
     if start >= end {
-        return Err(CallError::bad(
-            "InvalidParameterCombination",
-            "The parameter StartTime must be less than the parameter EndTime.",
-        ));
+        return Err(invalid("The parameter StartTime must be less than the parameter EndTime."));
     }
-    if (end - start) / (period * 1000) > MAX_DATAPOINTS {
-        return Err(CallError::bad(
-            "InvalidParameterCombination",
-            "You have requested more datapoints than the limit.",
-        ));
-    }
-    Ok((start, end, period * 1000))
+    Ok((start, end, period.saturating_mul(1000)))
 }
 
 fn unit_fits(input: &Value, series: &Series) -> bool {
     text(input, "Unit").is_none_or(|unit| unit == series.unit)
+}
+
+/// Refuses what is no statistic, or one that is not computed here (`tm99`, `tc`, `ts`, `wm`, `PR`, `IQM`).
+pub(super) fn check_statistic(name: &str) -> Result<(), CallError> {
+    let known = PLAIN_STATISTICS.contains(&name) || Stats::of(0.0, 1.0).get(name).is_some();
+    if known { Ok(()) } else { Err(invalid(format!("The embedded AWS does not compute the statistic {name}."))) }
 }
 
 fn value_of(stats: &Stats, name: &str) -> Answer {

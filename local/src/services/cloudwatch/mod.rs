@@ -1,12 +1,17 @@
 //! Amazon `CloudWatch`: metrics, alarms and dashboards. Ours, because the embeddable engine keeps every single data point for
 //! ever, loses most of an alarm's settings, and never evaluates one.
 
+mod alarm;
 mod alarms;
 mod dashboards;
 mod evaluate;
+mod history;
 mod metrics;
+mod published;
 mod rule;
 mod series;
 mod service;
+mod validation;
 
+pub(crate) use published::{CallCounter, Published};
 pub(crate) use service::CloudWatch;

@@ -4,8 +4,23 @@ use serde_json::Value;
 use streamkit_wire::CallError;
 use streamkit_wire::input::{flag, integer, list, number, required, text};
 
-use super::metrics::Key;
+use super::metrics::{Key, check_statistic};
 use super::service::invalid;
+use super::validation::{one_of, validation_error};
+
+/// Those with two thresholds are of anomaly bands.
+const COMPARISONS: [&str; 7] = [
+    "GreaterThanOrEqualToThreshold",
+    "GreaterThanThreshold",
+    "LessThanThreshold",
+    "LessThanOrEqualToThreshold",
+    "LessThanLowerOrGreaterThanUpperThreshold",
+    "LessThanLowerThreshold",
+    "GreaterThanUpperThreshold",
+];
+const HOUR: i64 = 60 * 60;
+const DAY: i64 = 24 * HOUR;
+const WEEK: i64 = 7 * DAY;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Comparison {
@@ -88,6 +103,7 @@ pub(super) struct Rule {
 impl Rule {
     pub(super) fn read(input: &Value) -> Result<Self, CallError> {
         let comparison = required(input, "ComparisonOperator")?;
+        one_of("comparisonOperator", comparison, &COMPARISONS)?;
         let comparison = Comparison::parse(comparison).ok_or_else(|| {
             invalid(format!("The comparison operator {comparison} is not supported by the embedded AWS."))
         })?;
@@ -106,6 +122,17 @@ impl Rule {
         let legal = matches!(source.period, 10 | 20 | 30) || (source.period > 0 && source.period % 60 == 0);
         if source.metric.is_some() && !legal {
             return Err(invalid("The parameter Period must be 10, 20, 30 or a multiple of 60."));
+        }
+        let looked_back = source.period.max(1).saturating_mul(i64::try_from(periods).unwrap_or(i64::MAX));
+        if source.period >= HOUR && looked_back > WEEK {
+            return Err(validation_error(format!(
+                "Metrics cannot be checked across more than a week (EvaluationPeriods * Period must be <= {WEEK}) for alarms using period >= {HOUR}"
+            )));
+        }
+        if source.period < HOUR && looked_back > DAY {
+            return Err(validation_error(format!(
+                "Metrics cannot be checked across more than a day (EvaluationPeriods * Period must be <= {DAY})."
+            )));
         }
         Ok(Self {
             metric: source.metric,
@@ -136,6 +163,7 @@ impl Source {
             let statistic = text(input, "Statistic").or_else(|| text(input, "ExtendedStatistic")).ok_or_else(|| {
                 CallError::bad("MissingParameter", "One of the parameters Statistic and ExtendedStatistic is required.")
             })?;
+            check_statistic(statistic)?;
             return Ok(Self {
                 metric: Some(Key::read(required(input, "Namespace")?, input)?),
                 statistic: statistic.to_owned(),

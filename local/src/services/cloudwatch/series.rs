@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use streamkit_wire::clock;
+
 const MINUTE_MS: i64 = 60_000;
 const SECOND_MS: i64 = 1_000;
 /// AWS keeps one-minute values for 15 days and high-resolution ones for 3 hours.
@@ -121,11 +123,21 @@ impl Series {
             (&mut self.minutes, MINUTE_MS, MINUTES_KEPT_MS)
         };
         buckets.entry(at_ms.div_euclid(width) * width).or_default().merge(stats);
-        let newest = buckets.last_key_value().map_or(at_ms, |(at, _)| *at);
+        // A value from the future takes nothing from the past.
+        let newest = buckets.last_key_value().map_or(at_ms, |(at, _)| *at).min(clock::now_ms());
         while let Some(oldest) = buckets.first_entry()
             && *oldest.key() < newest - kept
         {
             oldest.remove();
+        }
+    }
+
+    /// One observation for each minute: the greatest.
+    pub(super) fn gauge(&mut self, at_ms: i64, value: f64) {
+        let minute = at_ms.div_euclid(MINUTE_MS) * MINUTE_MS;
+        if self.minutes.get(&minute).is_none_or(|stats| stats.max < value) {
+            self.minutes.remove(&minute);
+            self.add(at_ms, &Stats::of(value, 1.0), false);
         }
     }
 
@@ -176,6 +188,25 @@ mod tests {
         close("p99", 990.0);
         close("Maximum", 1000.0);
         assert!(stats.get("median").is_none());
+    }
+
+    #[test]
+    fn value_from_the_future_takes_nothing_from_the_past() {
+        let now = streamkit_wire::clock::now_ms();
+        let mut series = Series::default();
+        series.add(now - 2 * 60 * 60 * 1000, &Stats::of(1.0, 1.0), true);
+        series.add(now + 2 * 60 * 60 * 1000, &Stats::of(1.0, 1.0), true);
+        assert_eq!(series.seconds.len(), 2);
+    }
+
+    #[test]
+    fn gauge_is_one_observation_a_minute() {
+        let mut series = Series::default();
+        for value in [2.0, 5.0, 3.0] {
+            series.gauge(60_000, value);
+        }
+        let minute = &series.periods(60_000, 120_000, 60_000)[&60_000];
+        assert_eq!(["Sum", "Maximum", "SampleCount"].map(|statistic| minute.get(statistic)), [5.0, 5.0, 1.0].map(Some));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use streamkit_wire::{Call, CallError};
 
 use super::alarms::Alarms;
 use super::dashboards::Dashboards;
-use super::metrics::Metrics;
+use super::metrics::{Key, Metrics};
 use crate::services::service::{AwsService, BoxFuture};
 
 pub(super) type Answer = Result<Value, CallError>;
@@ -59,10 +59,11 @@ impl CloudWatch {
             "PutMetricAlarm" => alarms.put(input),
             "DescribeAlarms" => Ok(alarms.describe(input)),
             "DescribeAlarmsForMetric" => Ok(alarms.describe_for_metric(input)),
-            "DeleteAlarms" => Ok(alarms.delete(input)),
+            "DescribeAlarmHistory" => alarms.history(input),
+            "DeleteAlarms" => alarms.delete(input),
             "SetAlarmState" => alarms.set_state(input),
-            "EnableAlarmActions" => Ok(alarms.enable_actions(input, true)),
-            "DisableAlarmActions" => Ok(alarms.enable_actions(input, false)),
+            "EnableAlarmActions" => alarms.enable_actions(input, true),
+            "DisableAlarmActions" => alarms.enable_actions(input, false),
             "PutDashboard" => dashboards.put(input),
             "GetDashboard" => dashboards.get(input),
             "ListDashboards" => Ok(dashboards.list(input)),
@@ -92,7 +93,25 @@ impl CloudWatch {
 
     /// Adds one value of a service's own metric, now.
     pub(crate) fn observe(&self, namespace: &str, metric: &str, dimension: (&str, &str), value: f64, unit: &str) {
-        self.state().metrics.observe(namespace, metric, dimension, value, unit);
+        self.observe_of(namespace, metric, &[dimension], value, unit);
+    }
+
+    /// The same for a metric of several dimensions.
+    pub(crate) fn observe_of(
+        &self,
+        namespace: &str,
+        metric: &str,
+        dimensions: &[(&str, &str)],
+        value: f64,
+        unit: &str,
+    ) {
+        self.state().metrics.observe(Key::of(namespace, metric, dimensions), value, unit);
+    }
+
+    /// Looks at a quantity, such as a queue's depth. However often this is called, AWS's one observation a minute is what
+    /// counts: the greatest, so that an alarm need not wait for the moment at which AWS would look.
+    pub(crate) fn gauge(&self, namespace: &str, metric: &str, dimension: (&str, &str), value: f64, unit: &str) {
+        self.state().metrics.gauge(Key::of(namespace, metric, &[dimension]), value, unit);
     }
 
     /// Brings every alarm up to date and gives what is to be sent for those that changed.

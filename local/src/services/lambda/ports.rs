@@ -111,6 +111,9 @@ impl LogGroups for Embedded {
     }
 
     fn put_events<'a>(&'a self, group: &'a str, stream: &'a str, events: &'a [LogEvent]) -> Reply<'a, ()> {
+        // Lines of several processes meet here, and AWS takes them in order of time only.
+        let mut events: Vec<&LogEvent> = events.iter().collect();
+        events.sort_by_key(|event| event.time_ms);
         let events: Vec<Value> =
             events.iter().map(|event| json!({ "timestamp": event.time_ms, "message": event.message })).collect();
         let input = json!({ "logGroupName": group, "logStreamName": stream, "logEvents": events });

@@ -1,123 +1,93 @@
-//! Filter patterns over log messages: terms, quoted phrases, `?any`, `-not`, and `{ $.field = value }` over JSON.
+//! Filter patterns over log messages: terms, `{ $.field = value }` over JSON, and `[field, field = value]` over words.
 
 use serde_json::Value;
 use streamkit_wire::CallError;
 
+use super::condition::{Expression, selected};
+use super::pattern_parser;
+
 /// A parsed filter pattern.
+#[derive(Debug)]
 pub(super) enum Pattern {
     /// All of these, at least one of those (when there are any), none of the last.
     Terms { all: Vec<String>, any: Vec<String>, none: Vec<String> },
-    /// Alternatives of conditions that must hold together.
-    Json(Vec<Vec<Condition>>),
+    /// A condition on JSON.
+    Json(Expression),
+    /// A name for each word of the message; `None` stands for any number of words.
+    Words(Vec<Option<Word>>),
 }
 
-pub(super) struct Condition {
-    path: Vec<String>,
-    operator: String,
-    value: String,
+/// A word's name, and what it must be.
+#[derive(Debug)]
+pub(super) struct Word {
+    pub(super) name: String,
+    pub(super) condition: Option<Expression>,
 }
 
 impl Pattern {
     pub(super) fn parse(text: &str) -> Result<Self, CallError> {
-        let trimmed = text.trim();
-        if let Some(inner) = trimmed.strip_prefix('{') {
-            let inner = inner.strip_suffix('}').ok_or_else(|| bad_pattern(text))?;
-            let alternatives = inner
-                .split("||")
-                .map(|part| {
-                    part.split("&&").map(|one| Condition::parse(one).ok_or_else(|| bad_pattern(text))).collect()
-                })
-                .collect::<Result<_, _>>()?;
-            return Ok(Self::Json(alternatives));
+        const MAX_LENGTH: usize = 1_024;
+        /// Of parentheses: the parser calls itself for each.
+        const MAX_DEPTH: usize = 50;
+        if text.len() > MAX_LENGTH || text.matches('(').count() > MAX_DEPTH {
+            return Err(bad_pattern());
         }
-        let (mut all, mut any, mut none) = (Vec::new(), Vec::new(), Vec::new());
-        let mut rest = trimmed;
-        while !rest.is_empty() {
-            let (kind, after) = match rest.as_bytes()[0] {
-                b'?' => (&mut any, &rest[1..]),
-                b'-' => (&mut none, &rest[1..]),
-                _ => (&mut all, rest),
-            };
-            let (term, after) = if let Some(quoted) = after.strip_prefix('"') {
-                quoted.split_once('"').ok_or_else(|| bad_pattern(text))?
-            } else {
-                after.split_once(char::is_whitespace).unwrap_or((after, ""))
-            };
-            kind.push(term.to_owned());
-            rest = after.trim_start();
-        }
-        Ok(Self::Terms { all, any, none })
+        pattern_parser::pattern(text).ok_or_else(bad_pattern)
     }
 
     pub(super) fn matches(&self, message: &str) -> bool {
         match self {
             Self::Terms { all, any, none } => {
-                all.iter().all(|term| message.contains(term.as_str()))
-                    && (any.is_empty() || any.iter().any(|term| message.contains(term.as_str())))
-                    && !none.iter().any(|term| message.contains(term.as_str()))
+                let has = |term: &String| message.contains(term.as_str());
+                all.iter().all(has) && (any.is_empty() || any.iter().any(has)) && !none.iter().any(has)
             }
-            Self::Json(alternatives) => serde_json::from_str(message).is_ok_and(|tree: Value| {
-                alternatives.iter().any(|conditions| conditions.iter().all(|condition| condition.holds(&tree)))
+            Self::Json(expression) => {
+                serde_json::from_str(message).is_ok_and(|tree: Value| expression.holds(&|steps| selected(&tree, steps)))
+            }
+            Self::Words(pattern) => assigned(pattern, message).is_some_and(|words| {
+                words.iter().all(|(word, value)| {
+                    let tree = Value::from(*value);
+                    word.condition.as_ref().is_none_or(|condition| condition.holds(&|_| vec![&tree]))
+                })
             }),
         }
     }
+
+    /// The part of a matching message that `$.field` (JSON) or `$word` (words) names.
+    pub(super) fn value_of(&self, message: &str, selector: &str) -> Option<String> {
+        match self {
+            Self::Terms { .. } => None,
+            Self::Json(_) => {
+                let tree: Value = serde_json::from_str(message).ok()?;
+                let steps = pattern_parser::selector(selector)?;
+                let found = selected(&tree, &steps).first().copied()?;
+                Some(found.as_str().map_or_else(|| found.to_string(), str::to_owned))
+            }
+            Self::Words(pattern) => {
+                let name = selector.strip_prefix('$')?;
+                let words = assigned(pattern, message)?;
+                words.into_iter().find(|(word, _)| word.name == name).map(|(_, value)| value.to_owned())
+            }
+        }
+    }
 }
 
-impl Condition {
-    fn parse(text: &str) -> Option<Self> {
-        let text = text.trim().trim_start_matches('(').trim_end_matches(')').trim();
-        let rest = text.strip_prefix("$.")?;
-        let end = rest.find(|letter: char| letter.is_whitespace() || "=!<>".contains(letter)).unwrap_or(rest.len());
-        let (path, rest) = rest.split_at(end);
-        let rest = rest.trim();
-        let operator =
-            ["!=", ">=", "<=", "=", ">", "<", "IS", "NOT EXISTS"].into_iter().find(|it| rest.starts_with(it))?;
-        Some(Self {
-            path: path.split('.').map(str::to_owned).collect(),
-            operator: operator.to_owned(),
-            value: rest[operator.len()..].trim().trim_matches('"').to_owned(),
-        })
-    }
-
-    fn holds(&self, tree: &Value) -> bool {
-        let found = self.path.iter().try_fold(tree, |level, name| level.get(name));
-        let Some(found) = found else { return self.operator == "NOT EXISTS" };
-        match self.operator.as_str() {
-            "NOT EXISTS" => false,
-            "IS" => found.to_string().eq_ignore_ascii_case(&self.value),
-            "=" => self.equals(found),
-            "!=" => !self.equals(found),
-            operator => match (found.as_f64(), self.value.parse::<f64>()) {
-                (Some(number), Ok(bound)) => match operator {
-                    ">" => number > bound,
-                    ">=" => number >= bound,
-                    "<" => number < bound,
-                    _ => number <= bound,
-                },
-                _ => false,
-            },
-        }
-    }
-
-    fn equals(&self, found: &Value) -> bool {
-        match found {
-            Value::String(text) => match self.value.split_once('*') {
-                Some((prefix, suffix)) => text.starts_with(prefix) && text.ends_with(suffix),
-                None => *text == self.value,
-            },
-            Value::Number(number) => number
-                .as_f64()
-                .zip(self.value.parse().ok())
-                .is_some_and(|(one, other): (f64, f64)| (one - other).abs() < f64::EPSILON),
-            Value::Bool(flag) => self.value.parse() == Ok(*flag),
-            _ => self.value == "null" && found.is_null(),
-        }
-    }
+/// Which word of the message each word of the pattern is; none when there are too many or too few.
+fn assigned<'a>(pattern: &'a [Option<Word>], message: &'a str) -> Option<Vec<(&'a Word, &'a str)>> {
+    let words = pattern_parser::words_of(message);
+    let (before, after) = match pattern.iter().position(Option::is_none) {
+        Some(gap) => (&pattern[..gap], &pattern[gap + 1..]),
+        None if pattern.len() == words.len() => (pattern, &[][..]),
+        None => return None,
+    };
+    let last = words.len().checked_sub(after.len()).filter(|last| *last >= before.len())?;
+    let pairs = before.iter().zip(&words).chain(after.iter().zip(&words[last..]));
+    Some(pairs.filter_map(|(word, value)| Some((word.as_ref()?, *value))).collect())
 }
 
 /// What a malformed filter pattern is answered with.
-fn bad_pattern(pattern: &str) -> CallError {
-    CallError::bad("InvalidParameterException", format!("Invalid filter pattern: {pattern}"))
+fn bad_pattern() -> CallError {
+    CallError::bad("InvalidParameterException", "Invalid filter pattern")
 }
 
 #[cfg(test)]
@@ -125,7 +95,7 @@ mod tests {
     use super::Pattern;
 
     fn matches(pattern: &str, message: &str) -> bool {
-        Pattern::parse(pattern).expect("a valid pattern").matches(message)
+        Pattern::parse(pattern).unwrap_or_else(|error| panic!("{pattern}: {error}")).matches(message)
     }
 
     #[test]
@@ -136,6 +106,7 @@ mod tests {
         assert!(matches("JSON not", "record is not JSON"));
         assert!(matches("?ERROR ?WARN", "a WARN line"));
         assert!(!matches("ERROR -timeout", "ERROR: timeout"));
+        assert!(matches(r#""a \"b\" c""#, r#"so: a "b" c"#));
     }
 
     #[test]
@@ -148,7 +119,58 @@ mod tests {
     }
 
     #[test]
-    fn pattern_with_an_open_quote_is_refused() {
-        assert!(Pattern::parse("\"open").is_err());
+    fn pattern_operators_inside_quotes_are_text() {
+        let message = r#"{"rule":"a || b && (c)","n":1}"#;
+        assert!(matches(r#"{ $.rule = "a || b && (c)" }"#, message));
+        assert!(matches(r#"{ $.rule = "x && y" || $.n = 1 }"#, message));
+    }
+
+    #[test]
+    fn pattern_parentheses_bind_first() {
+        let message = r#"{"a":1,"b":2,"c":3}"#;
+        assert!(matches("{ $.a = 1 || $.b = 9 && $.c = 9 }", message));
+        assert!(!matches("{ ($.a = 1 || $.b = 9) && $.c = 9 }", message));
+        assert!(matches("{ (($.a = 9) || ($.b = 2)) && ($.c >= 3) }", message));
+    }
+
+    #[test]
+    fn pattern_selects_from_arrays_and_by_quoted_names() {
+        let message = r#"{"items":[{"id":1},{"id":2}],"a.b":{"c":null},"on":true,"codes":[4,5]}"#;
+        assert!(matches("{ $.items[1].id = 2 }", message));
+        assert!(!matches("{ $.items[0].id = 2 }", message));
+        assert!(matches("{ $.items[*].id = 2 }", message));
+        assert!(matches("{ $.codes[*] > 4 }", message));
+        assert!(matches("{ $['a.b'].c IS NULL && $.on IS TRUE && $.none NOT EXISTS }", message));
+        assert!(!matches("{ $.items[7].id = 2 }", message));
+    }
+
+    #[test]
+    fn pattern_wildcards_match_text_and_numbers() {
+        let message = r#"{"ip":"10.0.12.9","status":404}"#;
+        assert!(matches("{ $.ip = 10.*.9 && $.status = 4* }", message));
+        assert!(!matches("{ $.ip = 11.* }", message));
+        assert!(matches("{ $.ip != 11.* }", message));
+    }
+
+    #[test]
+    fn pattern_names_the_words_of_a_line() {
+        let line = r#"127.0.0.1 - frank [10/Oct/2000:13:25:15 -0700] "GET /index.html HTTP/1.0" 404 1534"#;
+        assert!(matches("[ip, id, user, time, request, status = 4*, bytes > 1000]", line));
+        assert!(!matches("[ip, id, user, time, request, status = 5*, bytes]", line));
+        assert!(matches("[..., request = \"*index*\", status = 404 || status = 410, bytes]", line));
+        assert!(!matches("[ip, user]", line), "the number of words differs");
+        let pattern = Pattern::parse("[..., status, bytes]").expect("a pattern");
+        assert_eq!(pattern.value_of(line, "$bytes").as_deref(), Some("1534"));
+        let pattern = Pattern::parse("{ $.ms = * }").expect("a pattern");
+        assert_eq!(pattern.value_of(r#"{"ms":12.5}"#, "$.ms").as_deref(), Some("12.5"));
+    }
+
+    #[test]
+    fn malformed_patterns_are_refused() {
+        let deep = format!("{{ {}$.a = 1{} }}", "(".repeat(400), ")".repeat(400));
+        for pattern in ["\"open", "{ $.a = }", "{ $.a = 1", "{ $.a = 1 && }", "{ ($.a = 1 }", "{ a = 1 }", "[a", &deep]
+        {
+            assert!(Pattern::parse(pattern).is_err(), "{pattern}");
+        }
     }
 }

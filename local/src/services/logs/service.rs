@@ -1,15 +1,21 @@
 //! Log groups, and the operations on them and their streams.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
 use serde_json::{Value, json};
 use streamkit_wire::input::{integer, list, map_pairs, text};
-use streamkit_wire::{Call, CallError, clock};
+use streamkit_wire::{Call, CallError, Protocol, Service, clock};
+use uuid::Uuid;
 
 use super::events;
 use super::events::Stream;
+use super::filters::{self, Delivery, Filters};
+use super::validation::{check_length, limit, unsatisfied};
+use crate::services::cloudwatch::CloudWatch;
 use crate::services::service::{AwsService, BoxFuture};
+use crate::services::sns::Functions;
 
 pub(super) const PAGE: usize = 50;
 /// The retention periods that AWS accepts, in days.
@@ -19,7 +25,13 @@ const RETENTIONS: [i64; 22] =
 /// All log groups of the account.
 pub(crate) struct Logs {
     pub(super) scope: String,
+    account: String,
     groups: Mutex<BTreeMap<String, Group>>,
+    cloudwatch: Arc<CloudWatch>,
+    kinesis: Arc<dyn AwsService>,
+    functions: Arc<dyn Functions>,
+    /// Of subscription filters, for the end of the present call.
+    deliveries: Mutex<Vec<Delivery>>,
 }
 
 #[derive(Default)]
@@ -30,13 +42,25 @@ struct Group {
     class: String,
     tags: BTreeMap<String, String>,
     pub(super) streams: BTreeMap<String, Stream>,
+    filters: Filters,
 }
 
 pub(super) type Answer = Result<Value, CallError>;
 
 impl AwsService for Logs {
     fn run<'a>(&'a self, call: &'a Call, input: Value) -> BoxFuture<'a, Result<Value, CallError>> {
-        Box::pin(async move { self.call(&call.operation, &input) })
+        Box::pin(async move {
+            if call.operation == "PutSubscriptionFilter" {
+                self.check_destination(&input).await?;
+            }
+            let answer = self.call(&call.operation, &input)?;
+            let deliveries = std::mem::take(&mut *self.deliveries.lock());
+            for delivery in deliveries {
+                // What cannot be delivered is lost, as in AWS after a day of retries.
+                drop(self.deliver(&delivery).await);
+            }
+            Ok(answer)
+        })
     }
 
     fn housekeeping(&self) -> BoxFuture<'_, ()> {
@@ -47,8 +71,22 @@ impl AwsService for Logs {
 }
 
 impl Logs {
-    pub(crate) fn new(region: &str, account: &str) -> Self {
-        Self { scope: format!("arn:aws:logs:{region}:{account}:log-group:"), groups: Mutex::default() }
+    pub(crate) fn new(
+        region: &str,
+        account: &str,
+        cloudwatch: Arc<CloudWatch>,
+        kinesis: Arc<dyn AwsService>,
+        functions: Arc<dyn Functions>,
+    ) -> Self {
+        Self {
+            scope: format!("arn:aws:logs:{region}:{account}:log-group:"),
+            account: account.to_owned(),
+            groups: Mutex::default(),
+            cloudwatch,
+            kinesis,
+            functions,
+            deliveries: Mutex::default(),
+        }
     }
 
     /// Runs one operation; members are named as in the API (camel case).
@@ -59,7 +97,7 @@ impl Logs {
                 let name = self.group_name(input)?;
                 self.groups().remove(&name).map(|_| json!({})).ok_or_else(no_group)
             }
-            "DescribeLogGroups" => Ok(self.describe(input)),
+            "DescribeLogGroups" => self.describe(input),
             "PutRetentionPolicy" => {
                 let days = integer(&input["retentionInDays"]).unwrap_or_default();
                 if !RETENTIONS.contains(&days) {
@@ -97,6 +135,10 @@ impl Logs {
             }),
             "CreateLogStream" => {
                 let stream = required(input, "logStreamName")?.to_owned();
+                check_length(&stream)?;
+                if stream.contains([':', '*']) {
+                    return Err(unsatisfied("logStreamName", &stream, "satisfy regular expression pattern: [^:*]*"));
+                }
                 self.with(input, |group| {
                     if group.streams.contains_key(&stream) {
                         return Err(exists("The specified log stream already exists"));
@@ -111,20 +153,53 @@ impl Logs {
             }
             "DescribeLogStreams" => {
                 let scope = format!("{}{}", self.scope, self.group_name(input)?);
-                self.with(input, |group| Ok(events::describe_streams(&group.streams, &scope, input)))
+                self.with(input, |group| events::describe_streams(&group.streams, &scope, input))
             }
             "PutLogEvents" => {
                 let stream = required(input, "logStreamName")?;
-                self.with(input, |group| group.streams.get_mut(stream).ok_or_else(no_stream)?.put(input))
+                let name = self.group_name(input)?;
+                self.with(input, |group| {
+                    let days = group.retention_days;
+                    let (answer, taken) = group.streams.get_mut(stream).ok_or_else(no_stream)?.put(input, days)?;
+                    let made = group.filters.make(&self.account, &name, stream, &taken);
+                    for metrics in &made.metrics {
+                        // A metric that CloudWatch refuses, such as one of an unknown unit, is lost.
+                        drop(self.cloudwatch.call("PutMetricData", metrics));
+                    }
+                    self.deliveries.lock().extend(made.deliveries);
+                    Ok(answer)
+                })
             }
             "GetLogEvents" => {
                 let stream = required(input, "logStreamName")?;
-                self.with(input, |group| Ok(group.streams.get(stream).ok_or_else(no_stream)?.get(input)))
+                self.with(input, |group| group.streams.get(stream).ok_or_else(no_stream)?.get(input))
             }
             "FilterLogEvents" => self.with(input, |group| events::filter(&group.streams, input)),
-            // Not offered, and empty is what a group without them answers.
-            "DescribeMetricFilters" => Ok(json!({"metricFilters": []})),
-            "DescribeSubscriptionFilters" => Ok(json!({"subscriptionFilters": []})),
+            _ => self.filter_call(operation, input),
+        }
+    }
+
+    /// Operations on filters.
+    fn filter_call(&self, operation: &str, input: &Value) -> Answer {
+        match operation {
+            "PutMetricFilter" => {
+                let name = self.group_name(input)?;
+                self.with(input, |group| group.filters.put_metric(&name, input))
+            }
+            "PutSubscriptionFilter" => {
+                let name = self.group_name(input)?;
+                self.with(input, |group| group.filters.put_subscription(&name, input))
+            }
+            "DeleteMetricFilter" => self.with(input, |group| group.filters.delete_metric(input)),
+            "DeleteSubscriptionFilter" => self.with(input, |group| group.filters.delete_subscription(input)),
+            "DescribeMetricFilters" if text(input, "logGroupName").is_some() => self.with(input, |group| {
+                filters::page(group.filters.metric_filters().cloned().collect(), "metricFilters", input)
+            }),
+            "DescribeMetricFilters" => self.all_metric_filters(input),
+            "DescribeSubscriptionFilters" => self.with(input, |group| {
+                filters::page(group.filters.subscription_filters().cloned().collect(), "subscriptionFilters", input)
+            }),
+            "TestMetricFilter" => filters::test(input),
             _ => Err(CallError::unknown_operation("logs", operation)),
         }
     }
@@ -138,6 +213,65 @@ impl Logs {
                 group.streams.values_mut().for_each(|stream| stream.expire(now - days * DAY_MS));
             }
         }
+        self.bound();
+    }
+
+    /// Lets the largest streams drop their oldest events until all together fit the memory that is meant for them.
+    fn bound(&self) {
+        const KEPT_BYTES: usize = 256 * 1024 * 1024;
+        let mut groups = self.groups();
+        let mut all: usize = groups.values().flat_map(|group| group.streams.values()).map(Stream::bytes).sum();
+        while all > KEPT_BYTES {
+            let streams = groups.values_mut().flat_map(|group| group.streams.values_mut());
+            let Some(largest) = streams.max_by_key(|stream| stream.bytes()) else { return };
+            let before = largest.bytes();
+            largest.drop_half();
+            if largest.bytes() >= before {
+                return;
+            }
+            all -= before - largest.bytes();
+        }
+    }
+
+    /// Of all groups, where the request names the metric at most.
+    fn all_metric_filters(&self, input: &Value) -> Answer {
+        let wanted = |filter: &Value, member: &str| {
+            text(input, member).is_none_or(|wanted| filter["metricTransformations"][0][member] == wanted)
+        };
+        let groups = self.groups();
+        let found = groups
+            .values()
+            .flat_map(|group| group.filters.metric_filters())
+            .filter(|filter| wanted(filter, "metricName") && wanted(filter, "metricNamespace"));
+        filters::page(found.cloned().collect(), "metricFilters", input)
+    }
+
+    /// AWS sends a message to a stream before it takes the filter.
+    async fn check_destination(&self, input: &Value) -> Result<(), CallError> {
+        let destination = required(input, "destinationArn")?;
+        if !destination.starts_with("arn:aws:kinesis:") {
+            return Ok(());
+        }
+        let Some(test) = filters::test_delivery(&self.account, destination) else { return Ok(()) };
+        self.deliver(&test).await.map_err(|_| {
+            invalid(
+                "Could not deliver test message to specified Kinesis stream. Check if the given kinesis stream is in ACTIVE state.",
+            )
+        })
+    }
+
+    async fn deliver(&self, delivery: &Delivery) -> Result<(), CallError> {
+        if !delivery.destination.starts_with("arn:aws:kinesis:") {
+            let event = json!({"awslogs": {"data": delivery.data}});
+            // A function that is gone gets nothing.
+            self.functions.invoke(&delivery.destination, event.to_string().into());
+            return Ok(());
+        }
+        let call = Call { service: Service::Kinesis, operation: "PutRecord".to_owned(), protocol: Protocol::Json };
+        let stream = delivery.destination.rsplit('/').next().unwrap_or_default();
+        let key = Uuid::new_v4().to_string();
+        let record = json!({"StreamName": stream, "PartitionKey": key, "Data": delivery.data});
+        self.kinesis.run(&call, record).await.map(drop)
     }
 
     fn groups(&self) -> MutexGuard<'_, BTreeMap<String, Group>> {
@@ -158,9 +292,10 @@ impl Logs {
 
     fn create(&self, input: &Value) -> Answer {
         let name = required(input, "logGroupName")?;
+        check_length(name)?;
         let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"_-/.#".contains(&byte);
-        if name.len() > 512 || !name.bytes().all(legal) {
-            return Err(invalid("logGroupName must match [\\.\\-_/#A-Za-z0-9]+ and have at most 512 characters"));
+        if !name.bytes().all(legal) {
+            return Err(unsatisfied("logGroupName", name, "satisfy regular expression pattern: [\\.\\-_/#A-Za-z0-9]+"));
         }
         let mut groups = self.groups();
         if groups.contains_key(name) {
@@ -177,11 +312,14 @@ impl Logs {
         Ok(json!({}))
     }
 
-    fn describe(&self, input: &Value) -> Value {
+    fn describe(&self, input: &Value) -> Answer {
         let prefix = text(input, "logGroupNamePrefix").unwrap_or_default();
         let part = text(input, "logGroupNamePattern").unwrap_or_default();
         let after = text(input, "nextToken").unwrap_or_default();
-        let limit = integer(&input["limit"]).and_then(|limit| usize::try_from(limit).ok()).unwrap_or(PAGE);
+        if !prefix.is_empty() && !part.is_empty() {
+            return Err(invalid("LogGroup name prefix and LogGroup name pattern are mutually exclusive parameters."));
+        }
+        let limit = limit(input, "limit", PAGE)?.unwrap_or(PAGE);
         let groups = self.groups();
         let mut found = groups
             .iter()
@@ -198,7 +336,7 @@ impl Logs {
                 "arn": format!("{}{name}:*", self.scope),
                 "logGroupArn": format!("{}{name}", self.scope),
                 "creationTime": group.created_ms,
-                "metricFilterCount": 0,
+                "metricFilterCount": group.filters.count(),
                 "storedBytes": group.streams.values().map(Stream::bytes).sum::<usize>(),
                 "logGroupClass": group.class,
             });
@@ -214,11 +352,11 @@ impl Logs {
         if found.peek().is_some() {
             answer["nextToken"] = Value::String(last.to_owned());
         }
-        answer
+        Ok(answer)
     }
 }
 
-fn required<'a>(input: &'a Value, name: &str) -> Result<&'a str, CallError> {
+pub(super) fn required<'a>(input: &'a Value, name: &str) -> Result<&'a str, CallError> {
     text(input, name).ok_or_else(|| invalid(&format!("{name} is required")))
 }
 

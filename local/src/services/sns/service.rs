@@ -31,6 +31,8 @@ pub(crate) struct Sns {
     pub(super) sqs: Arc<Sqs>,
     functions: Arc<dyn Functions>,
     pub(super) topics: Mutex<BTreeMap<String, Topic>>,
+    /// What is to be published as metrics: topic, and the metric that counts it.
+    outcomes: Mutex<Vec<(String, &'static str)>>,
 }
 
 /// What a subscriber who has not answered its confirmation mail is listed as.
@@ -47,7 +49,14 @@ impl AwsService for Sns {
 
 impl Sns {
     pub(crate) fn new(region: &str, account: &str, sqs: Arc<Sqs>, functions: Arc<dyn Functions>) -> Self {
-        Self { region: region.to_owned(), account: account.to_owned(), sqs, functions, topics: Mutex::default() }
+        Self {
+            region: region.to_owned(),
+            account: account.to_owned(),
+            sqs,
+            functions,
+            topics: Mutex::default(),
+            outcomes: Mutex::default(),
+        }
     }
 
     /// Runs one operation; members are named as in SNS's API.
@@ -272,6 +281,11 @@ impl Sns {
         Ok(json!({"Successful": successful, "Failed": failed}))
     }
 
+    /// What became of messages since the last time: topic, and the metric that counts it.
+    pub(crate) fn take_outcomes(&self) -> Vec<(String, &'static str)> {
+        std::mem::take(&mut *self.outcomes.lock())
+    }
+
     /// Publishes from inside, e.g. for an alarm; a topic that is gone is no concern of the publisher.
     pub(crate) fn notify(&self, topic: &str, subject: &str, message: &str) {
         let input = json!({"Subject": subject, "Message": message});
@@ -291,6 +305,7 @@ impl Sns {
             }
             topic.subscriptions.clone()
         };
+        self.outcomes.lock().push((topic.to_owned(), "NumberOfMessagesPublished"));
         for subscription in subscriptions.iter().filter(|it| it.wants(&message)) {
             self.deliver(subscription, &message);
         }
@@ -310,6 +325,8 @@ impl Sns {
             // Nobody is there to answer a confirmation, call a phone, or read mail.
             _ => true,
         };
+        let metric = if delivered { "NumberOfNotificationsDelivered" } else { "NumberOfNotificationsFailed" };
+        self.outcomes.lock().push((subscription.topic.clone(), metric));
         if !delivered
             && let Some(queue) = subscription.dead_letters()
             && let Some(request) = message.for_queue(subscription, &self.region, &queue)

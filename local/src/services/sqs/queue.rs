@@ -152,6 +152,11 @@ impl Queue {
         Counts { visible: self.ready.len(), in_flight: self.in_flight.len(), delayed: self.delayed.len() }
     }
 
+    /// When the message that has been here longest came; `None` in an empty queue.
+    pub(super) fn oldest_ms(&self) -> Option<i64> {
+        self.by_age.first().map(|&(since, _)| since)
+    }
+
     /// Makes messages visible whose delay or visibility timeout has passed.
     fn wake(&mut self, now: i64) {
         for delayed in [true, false] {

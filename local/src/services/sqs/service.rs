@@ -33,6 +33,9 @@ pub(crate) struct Sqs {
     pub(super) arrived: tokio::sync::Notify,
 }
 
+/// Metric, value and unit.
+type Gauge = (&'static str, f64, &'static str);
+
 impl AwsService for Sqs {
     fn run<'a>(&'a self, call: &'a Call, input: Value) -> BoxFuture<'a, Result<Value, CallError>> {
         Box::pin(self.call(&call.operation, call.protocol, input))
@@ -141,17 +144,22 @@ impl Sqs {
         self.send(&request).map(drop)
     }
 
-    /// Visible and in-flight messages of every queue, for `CloudWatch`.
-    pub(crate) fn depths(&self) -> Vec<(String, usize, usize)> {
+    /// What AWS observes of each queue every minute: metric, value and unit.
+    pub(crate) fn gauges(&self) -> Vec<(String, [Gauge; 4])> {
         self.advance_move_tasks();
         let now = clock::now_ms();
-        self.queues()
-            .iter_mut()
-            .map(|(name, queue)| {
-                let counts = queue.counts(now);
-                (name.clone(), counts.visible, counts.in_flight)
-            })
-            .collect()
+        #[expect(clippy::cast_precision_loss, reason = "a queue in memory is far below 2^52 messages")]
+        let gauges = |queue: &mut Queue| {
+            let counts = queue.counts(now);
+            let oldest = queue.oldest_ms().map_or(0, |sent| (now - sent).max(0) / 1000);
+            [
+                ("ApproximateNumberOfMessagesVisible", counts.visible as f64, "Count"),
+                ("ApproximateNumberOfMessagesNotVisible", counts.in_flight as f64, "Count"),
+                ("ApproximateNumberOfMessagesDelayed", counts.delayed as f64, "Count"),
+                ("ApproximateAgeOfOldestMessage", oldest as f64, "Seconds"),
+            ]
+        };
+        self.queues().iter_mut().map(|(name, queue)| (name.clone(), gauges(queue))).collect()
     }
 
     /// Drops messages that are past their queue's retention.
