@@ -26,7 +26,7 @@ const RESERVED: [&str; 17] = [
     "LAMBDA_RUNTIME_DIR",
     "LAMBDA_TASK_ROOT",
 ];
-/// Lambda's limit for all names and values together, in bytes.
+/// Lambda's limit for the JSON of all names and values, in bytes.
 const MAX_ENVIRONMENT: usize = 4096;
 
 /// What `CreateFunction` and `UpdateFunctionConfiguration` set.
@@ -39,7 +39,8 @@ pub(crate) struct Settings {
     pub(crate) timeout_seconds: u32,
     pub(crate) memory_mb: u32,
     pub(crate) ephemeral_mb: u32,
-    pub(crate) environment: BTreeMap<String, String>,
+    /// As it was given last; a function that never had one shows none, an empty one is shown.
+    pub(crate) environment: Option<BTreeMap<String, String>>,
     /// `PassThrough` or `Active`.
     pub(crate) tracing: String,
     /// ARN of the queue or topic for failed asynchronous invocations; empty when there is none.
@@ -71,7 +72,7 @@ impl Settings {
             timeout_seconds: 3,
             memory_mb: 128,
             ephemeral_mb: 512,
-            environment: BTreeMap::new(),
+            environment: None,
             tracing: "PassThrough".to_owned(),
             dead_letters: String::new(),
             kms_key: String::new(),
@@ -121,7 +122,7 @@ impl Settings {
         number(body, "MemorySize", "memorySize", 128, 10_240, &mut self.memory_mb)?;
         number(&body["EphemeralStorage"], "Size", "ephemeralStorage.size", 512, 10_240, &mut self.ephemeral_mb)?;
         if let Some(variables) = body["Environment"].as_object() {
-            self.environment = environment(variables.get("Variables").unwrap_or(&Value::Null))?;
+            self.environment = Some(environment(variables.get("Variables").unwrap_or(&Value::Null))?);
         }
         if let Some(mode) = text(&body["TracingConfig"], "Mode") {
             if !matches!(mode, "Active" | "PassThrough") {
@@ -209,7 +210,8 @@ fn text<'a>(body: &'a Value, member: &str) -> Option<&'a str> {
     body[member].as_str()
 }
 
-fn missing(member: &str) -> ApiError {
+/// The refusal of a request that lacks a member.
+pub(crate) fn missing(member: &str) -> ApiError {
     ApiError::new(
         http::StatusCode::BAD_REQUEST,
         "ValidationException",
@@ -278,12 +280,9 @@ fn environment(variables: &Value) -> Result<BTreeMap<String, String>, ApiError> 
             reserved.join(", ")
         )));
     }
-    let size: usize = environment.iter().map(|(name, value)| name.len() + value.len()).sum();
-    if size > MAX_ENVIRONMENT {
-        return Err(ApiError::invalid(format!(
-            "{UNABLE} exceeded the 4KB limit. String measured: {}",
-            json!(environment)
-        )));
+    let measured = json!(environment).to_string();
+    if measured.len() > MAX_ENVIRONMENT {
+        return Err(ApiError::invalid(format!("{UNABLE} exceeded the 4KB limit. String measured: {measured}")));
     }
     Ok(environment)
 }
@@ -328,11 +327,24 @@ mod tests {
     }
 
     #[test]
+    fn environment_is_measured_as_json() {
+        let sized = |bytes: usize| {
+            // Braces, colon and four quotes are seven bytes, the name is one.
+            let variables = json!({ "V": "x".repeat(bytes - 8) });
+            (variables.to_string(), Settings::create(&with("Environment", json!({ "Variables": variables }))))
+        };
+        assert!(sized(MAX_ENVIRONMENT).1.is_ok());
+        let (text, refused) = sized(MAX_ENVIRONMENT + 1);
+        let message = refused.unwrap_err().message;
+        assert!(message.ends_with(&format!("exceeded the 4KB limit. String measured: {text}")), "{message}");
+    }
+
+    #[test]
     fn change_keeps_what_it_does_not_name_and_resets_what_it_empties() {
         let mut settings = Settings::create(&with("Environment", json!({ "Variables": { "A": "1" } }))).unwrap();
         settings.change(&json!({ "MemorySize": 256 })).unwrap();
-        assert_eq!((settings.memory_mb, settings.environment.len()), (256, 1));
+        assert_eq!((settings.memory_mb, settings.environment.as_ref().map(BTreeMap::len)), (256, Some(1)));
         settings.change(&json!({ "Environment": { "Variables": {} } })).unwrap();
-        assert!(settings.environment.is_empty());
+        assert_eq!(settings.environment, Some(BTreeMap::new()));
     }
 }

@@ -1,6 +1,7 @@
 //! The Lambda engine with real processes, through the gateway of the embedded AWS.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod answers;
 mod asynchronous;
 mod aws;
 mod conformance;

@@ -170,9 +170,14 @@ impl Engine {
     /// A message that is seen again while the function still works on it would be processed twice.
     async fn check_queue(&self, settings: &Settings) -> Result<(), ApiError> {
         let visibility = self.queue(settings).visibility().await.map_err(|error| {
+            // Lambda calls SQS by its query protocol, where this error has its older code.
+            let code = match error.code.as_str() {
+                "QueueDoesNotExist" => "AWS.SimpleQueueService.NonExistentQueue",
+                code => code,
+            };
             ApiError::invalid(format!(
-                "Error occurred while ReceiveMessage. SQS Error Code: {}. SQS Error Message: {}",
-                error.code, error.message
+                "Error occurred while ReceiveMessage. SQS Error Code: {code}. SQS Error Message: {}",
+                error.message
             ))
         })?;
         let target = self.target(&settings.function_arn, &Query::default())?;
@@ -257,10 +262,7 @@ fn refuse_duplicate<'a>(
         other.uuid != uuid && their.source_arn == settings.source_arn && their.function_arn == settings.function_arn
     });
     duplicate.map_or(Ok(()), |duplicate| {
-        Err(ApiError::conflict(format!(
-            "The event source arn (\" {} \") and function (\" {} \") provided mapping already exists. Please update or delete the existing mapping with UUID {}",
-            settings.source_arn, settings.function, duplicate.uuid
-        )))
+        Err(settings.kind.duplicate(&settings.source_arn, &settings.function, &duplicate.uuid))
     })
 }
 

@@ -258,7 +258,7 @@ impl ShardWorker {
             stream_arn: &settings.source_arn,
             shard: &self.id.0,
             mapping: &mapping.uuid,
-            info: settings.kind.batch_info(),
+            kind: settings.kind,
         };
         let delivered = match &settings.on_failure {
             Some(destination) if discard.condition != Condition::Expired => {

@@ -336,6 +336,6 @@ fn environment(function: &Function, version: &Version, to: &LogStream, config: &
         environment.push(("AWS_LAMBDA_LOG_LEVEL".to_owned(), settings.application_log_level().to_owned()));
     }
     // Last, so that a function may have an endpoint of its own; the reserved names were refused when they were set.
-    environment.extend(settings.environment.iter().map(|(name, value)| (name.clone(), value.clone())));
+    environment.extend(settings.environment.iter().flatten().map(|(name, value)| (name.clone(), value.clone())));
     environment
 }
