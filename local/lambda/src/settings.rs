@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::api::api_error::ApiError;
+use crate::runtime::managed::is_managed;
 
 /// Names that a function's environment may not have.
 const RESERVED: [&str; 17] = [
@@ -94,9 +95,9 @@ impl Settings {
     /// Changes what the request names; what it leaves out stays.
     pub(crate) fn change(&mut self, body: &Value) -> Result<(), ApiError> {
         if let Some(runtime) = text(body, "Runtime") {
-            if !matches!(runtime, "provided.al2023" | "provided.al2") {
+            if !matches!(runtime, "provided.al2023" | "provided.al2") && !is_managed(runtime) {
                 return Err(ApiError::invalid(format!(
-                    "The runtime parameter of {runtime} is not supported by the embedded AWS, which runs a bootstrap: use provided.al2023 or provided.al2."
+                    "The runtime parameter of {runtime} is not supported by the embedded AWS: use provided.al2023, provided.al2, python3.* or nodejs*.x."
                 )));
             }
             runtime.clone_into(&mut self.runtime);
@@ -312,7 +313,7 @@ mod tests {
     #[test]
     fn bad_settings_are_refused_with_the_codes_of_aws() {
         for (member, value, code) in [
-            ("Runtime", json!("python3.13"), "InvalidParameterValueException"),
+            ("Runtime", json!("java21"), "InvalidParameterValueException"),
             ("MemorySize", json!(64), "ValidationException"),
             ("Timeout", json!(901), "ValidationException"),
             ("Timeout", json!(-1), "ValidationException"),

@@ -7,6 +7,7 @@ mod aws;
 mod conformance;
 mod functions;
 mod functions_starts;
+mod managed;
 mod mapping_api;
 mod mappings;
 mod mappings_load;

@@ -44,6 +44,7 @@ impl Engine {
         let named = FunctionRef::parse(body["FunctionName"].as_str().unwrap_or_default())?;
         let settings = Settings::create(body)?;
         self.check_role(&settings)?;
+        self.interpreters.check(&settings.runtime).await?;
         if self.functions().contains_key(&named.name) {
             return Err(exists(&named.name));
         }
@@ -101,11 +102,15 @@ impl Engine {
         Ok(self.updating(function, &after))
     }
 
-    pub(crate) fn update_function_configuration(
+    pub(crate) async fn update_function_configuration(
         &self,
         function: &Function,
         body: &Value,
     ) -> Result<Response, ApiError> {
+        // Before anything is read: looking for it takes time, in which another change may come.
+        if let Some(runtime) = body["Runtime"].as_str() {
+            self.interpreters.check(runtime).await?;
+        }
         function.check_settled()?;
         let before = function.version();
         revision(body, &before.revision.to_string())?;

@@ -81,7 +81,7 @@ impl Engine {
                     "GetFunction" => Ok(self.get_function(&target)),
                     "GetFunctionConfiguration" => ok(target.configuration()),
                     "UpdateFunctionCode" => self.update_function_code(function, &body).await,
-                    "UpdateFunctionConfiguration" => self.update_function_configuration(function, &body),
+                    "UpdateFunctionConfiguration" => self.update_function_configuration(function, &body).await,
                     "DeleteFunction" => self.delete(&target).await,
                     "PublishVersion" => function.publish_version(&body),
                     "ListVersionsByFunction" => function.list_versions(query),
