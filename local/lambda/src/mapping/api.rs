@@ -220,9 +220,20 @@ impl Engine {
         });
         let (ready, reading) = oneshot::channel();
         let task = match settings.kind {
-            SourceKind::Kinesis => self.tasks.spawn(poller::run(shared, self.kinesis(&settings), ready)),
-            SourceKind::DynamoDb => self.tasks.spawn(poller::run(shared, self.dynamodb(&settings), ready)),
-            SourceKind::Sqs => self.tasks.spawn(sqs::run(shared, self.queue(&settings), ready)),
+            SourceKind::Kinesis => {
+                let source = self.kinesis(&settings);
+                self.tasks
+                    .spawn(supervise(shared, ready, move |shared, ready| poller::run(shared, source.clone(), ready)))
+            }
+            SourceKind::DynamoDb => {
+                let source = self.dynamodb(&settings);
+                self.tasks
+                    .spawn(supervise(shared, ready, move |shared, ready| poller::run(shared, source.clone(), ready)))
+            }
+            SourceKind::Sqs => {
+                let queue = self.queue(&settings);
+                self.tasks.spawn(supervise(shared, ready, move |shared, ready| sqs::run(shared, queue.clone(), ready)))
+            }
         };
         // Unless a rehearsal says otherwise, enabled means that reading has begun: a record put after that is seen, whatever
         // the starting position.
@@ -242,6 +253,24 @@ impl Engine {
         let time = mapping.time(&*self.ports.transitions, transition);
         // A server that stops does not wait.
         let _ = self.stop.run_until_cancelled(tokio::time::sleep(time)).await;
+    }
+}
+
+/// Starts a mapping's pollers again when they panic, and says so in its `LastProcessingResult`: a mapping that is enabled reads.
+async fn supervise<F>(
+    shared: Arc<Shared>,
+    ready: oneshot::Sender<()>,
+    pollers: impl Fn(Arc<Shared>, oneshot::Sender<()>) -> F,
+) where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let mut ready = Some(ready);
+    while !shared.stop.is_cancelled() {
+        // The first start is waited for, later ones are not.
+        let ready = ready.take().unwrap_or_else(|| oneshot::channel().0);
+        let Err(error) = tokio::spawn(pollers(Arc::clone(&shared), ready)).await else { return };
+        shared.mapping.result(&format!("PROBLEM: the mapping's pollers ended and are started again: {error}"));
+        shared.stop.run_until_cancelled(tokio::time::sleep(poller::RESTART_PAUSE)).await;
     }
 }
 
