@@ -173,7 +173,9 @@ mod tests {
     fn arrivals_at_a_table_are_written_in_whole_seconds() {
         let discard = Discard { records: 0..2, condition: Condition::RetryAttemptsExhausted, deliveries: 1 };
         let mut records = records();
-        records.iter_mut().for_each(|record| record.arrival_ms = 1_700_000_000_000);
+        for record in &mut records {
+            record.arrival_ms = 1_700_000_000_000;
+        }
         for (kind, info, time) in [
             (SourceKind::DynamoDb, "DDBStreamBatchInfo", "2023-11-14T22:13:20Z"),
             (SourceKind::Kinesis, "KinesisBatchInfo", "2023-11-14T22:13:20.000Z"),
