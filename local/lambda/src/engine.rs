@@ -14,6 +14,7 @@ use crate::function::Function;
 use crate::mapping::Mapping;
 use crate::ports::Ports;
 use crate::runtime::code::{Code, CodeStore};
+use crate::runtime::managed::Interpreters;
 use crate::telemetry::log_writer::LogWriter;
 use crate::telemetry::metric_writer::MetricWriter;
 
@@ -29,6 +30,7 @@ pub struct Engine {
     pub(crate) mappings: Mutex<BTreeMap<String, Arc<Mapping>>>,
     pub(crate) logs: Arc<LogWriter>,
     pub(crate) metrics: Arc<MetricWriter>,
+    pub(crate) interpreters: Interpreters,
     pub(crate) asynchronous: Semaphore,
     /// Ends pollers and processes.
     pub(crate) stop: CancellationToken,
@@ -50,6 +52,7 @@ impl Engine {
             mappings: Mutex::default(),
             logs: LogWriter::new(Arc::clone(&ports), stop_writers.clone()),
             metrics: MetricWriter::new(Arc::clone(&ports), stop_writers.clone()),
+            interpreters: Interpreters::default(),
             asynchronous: Semaphore::new(ASYNCHRONOUS),
             stop: CancellationToken::new(),
             stop_writers,

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use streamkit_wire::clock;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -179,6 +180,26 @@ impl Function {
         before.ok().map(|before| Admission { function: self, running: before + 1 })
     }
 
+    /// The ARN of the version of a runtime: the same for all functions that have the runtime.
+    fn runtime_version(&self, runtime: &str) -> String {
+        let region = self.arn.split(':').nth(3).unwrap_or_default();
+        let digest = Sha256::digest(runtime).iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
+        format!("arn:aws:lambda:{region}::runtime:{digest}")
+    }
+
+    /// The configuration as `ListFunctions` shows it: without states and the version of the runtime.
+    ///
+    /// See <https://docs.aws.amazon.com/lambda/latest/api/API_ListFunctions.html>.
+    pub(crate) fn listed(&self) -> Value {
+        let mut shown = self.configuration(&self.version(), State::Settled);
+        if let Some(members) = shown.as_object_mut() {
+            for member in ["State", "LastUpdateStatus", "RuntimeVersionConfig"] {
+                members.remove(member);
+            }
+        }
+        shown
+    }
+
     /// `FunctionConfiguration`, with the states that a change in progress would show replaced by `state`.
     pub(crate) fn configuration(&self, version: &Version, state: State) -> Value {
         let settings = &version.settings;
@@ -204,9 +225,10 @@ impl Function {
             "EphemeralStorage": { "Size": settings.ephemeral_mb },
             "SnapStart": { "ApplyOn": "None", "OptimizationStatus": "Off" },
             "LoggingConfig": settings.logging(&self.name),
+            "RuntimeVersionConfig": { "RuntimeVersionArn": self.runtime_version(&settings.runtime) },
         });
-        if !settings.environment.is_empty() {
-            shown["Environment"] = json!({ "Variables": settings.environment });
+        if let Some(variables) = &settings.environment {
+            shown["Environment"] = json!({ "Variables": variables });
         }
         if !settings.dead_letters.is_empty() {
             shown["DeadLetterConfig"] = json!({ "TargetArn": settings.dead_letters });
@@ -222,10 +244,11 @@ impl Function {
                 shown["StateReasonCode"] = json!("Creating");
                 shown["LastUpdateStatus"] = Value::Null;
             }
+            // AWS says so of updates, too.
             State::Updating => {
                 shown["LastUpdateStatus"] = json!("InProgress");
-                shown["LastUpdateStatusReason"] = json!("The function is being updated.");
-                shown["LastUpdateStatusReasonCode"] = json!("Updating");
+                shown["LastUpdateStatusReason"] = json!("The function is being created.");
+                shown["LastUpdateStatusReasonCode"] = json!("Creating");
             }
         }
         shown

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::api::api_error::ApiError;
+use crate::runtime::managed::is_managed;
 
 /// Names that a function's environment may not have.
 const RESERVED: [&str; 17] = [
@@ -26,7 +27,7 @@ const RESERVED: [&str; 17] = [
     "LAMBDA_RUNTIME_DIR",
     "LAMBDA_TASK_ROOT",
 ];
-/// Lambda's limit for all names and values together, in bytes.
+/// Lambda's limit for the JSON of all names and values, in bytes.
 const MAX_ENVIRONMENT: usize = 4096;
 
 /// What `CreateFunction` and `UpdateFunctionConfiguration` set.
@@ -39,7 +40,8 @@ pub(crate) struct Settings {
     pub(crate) timeout_seconds: u32,
     pub(crate) memory_mb: u32,
     pub(crate) ephemeral_mb: u32,
-    pub(crate) environment: BTreeMap<String, String>,
+    /// As it was given last; a function that never had one shows none, an empty one is shown.
+    pub(crate) environment: Option<BTreeMap<String, String>>,
     /// `PassThrough` or `Active`.
     pub(crate) tracing: String,
     /// ARN of the queue or topic for failed asynchronous invocations; empty when there is none.
@@ -71,7 +73,7 @@ impl Settings {
             timeout_seconds: 3,
             memory_mb: 128,
             ephemeral_mb: 512,
-            environment: BTreeMap::new(),
+            environment: None,
             tracing: "PassThrough".to_owned(),
             dead_letters: String::new(),
             kms_key: String::new(),
@@ -93,9 +95,9 @@ impl Settings {
     /// Changes what the request names; what it leaves out stays.
     pub(crate) fn change(&mut self, body: &Value) -> Result<(), ApiError> {
         if let Some(runtime) = text(body, "Runtime") {
-            if !matches!(runtime, "provided.al2023" | "provided.al2") {
+            if !matches!(runtime, "provided.al2023" | "provided.al2") && !is_managed(runtime) {
                 return Err(ApiError::invalid(format!(
-                    "The runtime parameter of {runtime} is not supported by the embedded AWS, which runs a bootstrap: use provided.al2023 or provided.al2."
+                    "The runtime parameter of {runtime} is not supported by the embedded AWS: use provided.al2023, provided.al2, python3.* or nodejs*.x."
                 )));
             }
             runtime.clone_into(&mut self.runtime);
@@ -121,7 +123,7 @@ impl Settings {
         number(body, "MemorySize", "memorySize", 128, 10_240, &mut self.memory_mb)?;
         number(&body["EphemeralStorage"], "Size", "ephemeralStorage.size", 512, 10_240, &mut self.ephemeral_mb)?;
         if let Some(variables) = body["Environment"].as_object() {
-            self.environment = environment(variables.get("Variables").unwrap_or(&Value::Null))?;
+            self.environment = Some(environment(variables.get("Variables").unwrap_or(&Value::Null))?);
         }
         if let Some(mode) = text(&body["TracingConfig"], "Mode") {
             if !matches!(mode, "Active" | "PassThrough") {
@@ -209,7 +211,8 @@ fn text<'a>(body: &'a Value, member: &str) -> Option<&'a str> {
     body[member].as_str()
 }
 
-fn missing(member: &str) -> ApiError {
+/// The refusal of a request that lacks a member.
+pub(crate) fn missing(member: &str) -> ApiError {
     ApiError::new(
         http::StatusCode::BAD_REQUEST,
         "ValidationException",
@@ -278,12 +281,9 @@ fn environment(variables: &Value) -> Result<BTreeMap<String, String>, ApiError> 
             reserved.join(", ")
         )));
     }
-    let size: usize = environment.iter().map(|(name, value)| name.len() + value.len()).sum();
-    if size > MAX_ENVIRONMENT {
-        return Err(ApiError::invalid(format!(
-            "{UNABLE} exceeded the 4KB limit. String measured: {}",
-            json!(environment)
-        )));
+    let measured = json!(environment).to_string();
+    if measured.len() > MAX_ENVIRONMENT {
+        return Err(ApiError::invalid(format!("{UNABLE} exceeded the 4KB limit. String measured: {measured}")));
     }
     Ok(environment)
 }
@@ -313,7 +313,7 @@ mod tests {
     #[test]
     fn bad_settings_are_refused_with_the_codes_of_aws() {
         for (member, value, code) in [
-            ("Runtime", json!("python3.13"), "InvalidParameterValueException"),
+            ("Runtime", json!("java21"), "InvalidParameterValueException"),
             ("MemorySize", json!(64), "ValidationException"),
             ("Timeout", json!(901), "ValidationException"),
             ("Timeout", json!(-1), "ValidationException"),
@@ -328,11 +328,24 @@ mod tests {
     }
 
     #[test]
+    fn environment_is_measured_as_json() {
+        let sized = |bytes: usize| {
+            // Braces, colon and four quotes are seven bytes, the name is one.
+            let variables = json!({ "V": "x".repeat(bytes - 8) });
+            (variables.to_string(), Settings::create(&with("Environment", json!({ "Variables": variables }))))
+        };
+        assert!(sized(MAX_ENVIRONMENT).1.is_ok());
+        let (text, refused) = sized(MAX_ENVIRONMENT + 1);
+        let message = refused.unwrap_err().message;
+        assert!(message.ends_with(&format!("exceeded the 4KB limit. String measured: {text}")), "{message}");
+    }
+
+    #[test]
     fn change_keeps_what_it_does_not_name_and_resets_what_it_empties() {
         let mut settings = Settings::create(&with("Environment", json!({ "Variables": { "A": "1" } }))).unwrap();
         settings.change(&json!({ "MemorySize": 256 })).unwrap();
-        assert_eq!((settings.memory_mb, settings.environment.len()), (256, 1));
+        assert_eq!((settings.memory_mb, settings.environment.as_ref().map(BTreeMap::len)), (256, Some(1)));
         settings.change(&json!({ "Environment": { "Variables": {} } })).unwrap();
-        assert!(settings.environment.is_empty());
+        assert_eq!(settings.environment, Some(BTreeMap::new()));
     }
 }

@@ -1,11 +1,13 @@
 //! The Lambda engine with real processes, through the gateway of the embedded AWS.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod answers;
 mod asynchronous;
 mod aws;
 mod conformance;
 mod functions;
 mod functions_starts;
+mod managed;
 mod mapping_api;
 mod mappings;
 mod mappings_load;

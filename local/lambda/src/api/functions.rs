@@ -44,6 +44,7 @@ impl Engine {
         let named = FunctionRef::parse(body["FunctionName"].as_str().unwrap_or_default())?;
         let settings = Settings::create(body)?;
         self.check_role(&settings)?;
+        self.interpreters.check(&settings.runtime).await?;
         if self.functions().contains_key(&named.name) {
             return Err(exists(&named.name));
         }
@@ -101,11 +102,15 @@ impl Engine {
         Ok(self.updating(function, &after))
     }
 
-    pub(crate) fn update_function_configuration(
+    pub(crate) async fn update_function_configuration(
         &self,
         function: &Function,
         body: &Value,
     ) -> Result<Response, ApiError> {
+        // Before anything is read: looking for it takes time, in which another change may come.
+        if let Some(runtime) = body["Runtime"].as_str() {
+            self.interpreters.check(runtime).await?;
+        }
         function.check_settled()?;
         let before = function.version();
         revision(body, &before.revision.to_string())?;
@@ -148,8 +153,7 @@ impl Engine {
     pub(crate) fn list_functions(&self, query: &Query) -> Result<Response, ApiError> {
         let functions: Vec<_> = self.functions().values().cloned().collect();
         let (part, next) = page(&functions, query, 50)?;
-        let shown: Vec<_> =
-            part.iter().map(|function| function.configuration(&function.version(), function.state())).collect();
+        let shown: Vec<_> = part.iter().map(|function| function.listed()).collect();
         Ok(answer(StatusCode::OK, &json!({ "Functions": shown, "NextMarker": next })))
     }
 
@@ -234,6 +238,7 @@ impl Engine {
         arn: &str,
         then: impl Fn(&mut BTreeMap<String, String>) -> Result<T, ApiError>,
     ) -> Result<T, ApiError> {
+        check_tagged(arn)?;
         if let Some((_, uuid)) = arn.split_once(":event-source-mapping:") {
             return then(&mut self.mapping(uuid)?.tags());
         }
@@ -243,6 +248,31 @@ impl Engine {
 }
 
 const MAX_TAGS: usize = 50;
+
+/// Refuses what is no ARN of Lambda's.
+fn check_tagged(arn: &str) -> Result<(), ApiError> {
+    let parts: Vec<&str> = arn.splitn(7, ':').collect();
+    let digits = |text: &str| text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit());
+    match parts[..] {
+        ["arn", partition, "lambda", region, account, kind, name]
+            if partition.starts_with("aws")
+                && !region.is_empty()
+                && digits(account)
+                && !name.is_empty()
+                && TAGGED.contains(&kind) =>
+        {
+            Ok(())
+        }
+        _ => Err(ApiError::constraint(
+            arn,
+            "resource",
+            "satisfy regular expression pattern: arn:(aws[a-zA-Z-]*):lambda:(eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\\d{1}:\\d{12}:(function:[a-zA-Z0-9-_]+(:(\\$LATEST|[a-zA-Z0-9-_]+))?|layer:([a-zA-Z0-9-_]+)|code-signing-config:csc-[a-z0-9]{17}|event-source-mapping:[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}|capacity-provider:[a-zA-Z0-9-_]+)",
+        )),
+    }
+}
+
+/// What an ARN with tags may name.
+const TAGGED: [&str; 5] = ["function", "layer", "code-signing-config", "event-source-mapping", "capacity-provider"];
 
 fn too_many_tags() -> ApiError {
     ApiError::invalid("The number of tags exceeds the limit of 50.")

@@ -10,24 +10,38 @@ use crate::api::api_error::ApiError;
 use crate::api::functions::answer;
 use crate::api::versions::qualified;
 use crate::function::Function;
+use crate::settings::missing;
 
 /// Statements by qualifier (empty for none) and statement id.
 pub(crate) type Policies = BTreeMap<String, BTreeMap<String, Value>>;
 
 impl Function {
     pub(crate) fn add_permission(&self, qualifier: Option<&str>, body: &Value) -> Result<Response, ApiError> {
-        let text = |member: &str| {
-            body[member]
-                .as_str()
-                .filter(|text| !text.is_empty())
-                .ok_or_else(|| ApiError::invalid(format!("{member} is required.")))
-        };
-        let (sid, action, principal) = (text("StatementId")?, text("Action")?, text("Principal")?);
-        let principal = match principal {
+        let text = |member: &str, name: &str| body[member].as_str().ok_or_else(|| missing(name));
+        let sid = text("StatementId", "statementId")?;
+        if sid.is_empty() || !sid.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_') {
+            let pattern = "satisfy regular expression pattern: ([a-zA-Z0-9-_]+)";
+            return Err(ApiError::constraint(sid, "statementId", pattern));
+        }
+        let action = text("Action", "action")?;
+        let operation = action.strip_prefix("lambda:").unwrap_or_default();
+        let named = !operation.is_empty() && operation.bytes().all(|byte| byte.is_ascii_alphabetic());
+        if action != "*" && operation != "*" && !named {
+            let pattern = "satisfy regular expression pattern: (lambda:[*]|lambda:[a-zA-Z]+|[*])";
+            return Err(ApiError::constraint(action, "action", pattern));
+        }
+        let principal = match text("Principal", "principal")? {
             "*" => json!("*"),
+            arn if arn.starts_with("arn:") => json!({ "AWS": arn }),
             service if service.contains('.') => json!({ "Service": service }),
-            account if account.starts_with("arn:") => json!({ "AWS": account }),
-            account => json!({ "AWS": format!("arn:aws:iam::{account}:root") }),
+            account if account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit()) => {
+                json!({ "AWS": format!("arn:aws:iam::{account}:root") })
+            }
+            _ => {
+                return Err(ApiError::invalid(
+                    "The provided principal was invalid. Please check the principal and try again.",
+                ));
+            }
         };
         let resource = qualified(&self.arn, qualifier);
         let mut statement =

@@ -12,7 +12,10 @@ use streamkit_wire::lambda_operation;
 use crate::Engine;
 use crate::api::api_error::ApiError;
 use crate::api::functions::answer;
+use crate::api::names::FunctionRef;
 use crate::api::page::Query;
+use crate::api::versions::{LATEST, qualified};
+use crate::invocation::asynchronous::no_invoke_config;
 
 /// Longest request: a package of 50 MB in base64, and what goes with it.
 const MAX_REQUEST: usize = 72 * 1024 * 1024;
@@ -45,7 +48,9 @@ impl Engine {
         }
         let resource = resource(path);
         if operation == "Invoke" {
-            return self.invoke(self.target(&resource, query)?, headers, bytes).await;
+            let target =
+                self.target(&resource, query).map_err(|error| self.without_function(error, operation, &resource))?;
+            return self.invoke(target, headers, bytes).await;
         }
         let body = body(&bytes)?;
         let ok = |body: Value| Ok(answer(StatusCode::OK, &body));
@@ -67,14 +72,16 @@ impl Engine {
                 Err(ApiError::new(StatusCode::NOT_IMPLEMENTED, "UnknownOperationException", message))
             }
             _ => {
-                let target = self.target(&resource, query)?;
+                let target = self
+                    .target(&resource, query)
+                    .map_err(|error| self.without_function(error, operation, &resource))?;
                 let (function, qualifier) = (&target.function, target.qualifier());
                 let last = percent_decode(path.trim_end_matches('/').rsplit('/').next().unwrap_or_default());
                 match operation {
                     "GetFunction" => Ok(self.get_function(&target)),
                     "GetFunctionConfiguration" => ok(target.configuration()),
                     "UpdateFunctionCode" => self.update_function_code(function, &body).await,
-                    "UpdateFunctionConfiguration" => self.update_function_configuration(function, &body),
+                    "UpdateFunctionConfiguration" => self.update_function_configuration(function, &body).await,
                     "DeleteFunction" => self.delete(&target).await,
                     "PublishVersion" => function.publish_version(&body),
                     "ListVersionsByFunction" => function.list_versions(query),
@@ -92,6 +99,9 @@ impl Engine {
                     "DeleteFunctionEventInvokeConfig" => function.delete_invoke_config(qualifier),
                     "ListFunctionEventInvokeConfigs" => function.list_invoke_configs(query),
                     "GetFunctionConcurrency" => Ok(Self::get_concurrency(function)),
+                    "PutFunctionConcurrency" if qualifier.is_some() => Err(ApiError::invalid(
+                        "This operation is permitted on Lambda functions only. Aliases and versions do not support this operation. Please specify either a function name or an unqualified function ARN.",
+                    )),
                     "PutFunctionConcurrency" => Self::put_concurrency(function, &body),
                     "DeleteFunctionConcurrency" => Ok(Self::delete_concurrency(function)),
                     "GetFunctionCodeSigningConfig" => ok(json!({ "FunctionName": function.name })),
@@ -104,6 +114,25 @@ impl Engine {
                     _ => Err(ApiError::not_found("The resource you requested does not exist.")),
                 }
             }
+        }
+    }
+}
+
+impl Engine {
+    /// Operations word the absence of their function each in their own way.
+    fn without_function(&self, error: ApiError, operation: &str, named: &str) -> ApiError {
+        let Ok(FunctionRef { name, qualifier }) = FunctionRef::parse(named) else { return error };
+        if error.code != "ResourceNotFoundException" || qualifier.is_some() || self.functions().contains_key(&name) {
+            return error;
+        }
+        let latest = qualified(&self.config.function_arn(&name), Some(LATEST));
+        match operation {
+            "Invoke" | "PutFunctionConcurrency" => ApiError::not_found(format!("Function not found: {latest}")),
+            "GetPolicy" => ApiError::not_found("The resource you requested does not exist."),
+            "GetFunctionEventInvokeConfig" | "UpdateFunctionEventInvokeConfig" | "DeleteFunctionEventInvokeConfig" => {
+                no_invoke_config(&latest)
+            }
+            _ => error,
         }
     }
 }

@@ -53,14 +53,40 @@ impl Alias {
         shown
     }
 
+    /// The share of a second version beside this alias's own.
+    fn second(&self, version: &str, share: &Value) -> Result<f64, ApiError> {
+        let weights = |constraint: &str| {
+            ApiError::constraint(format!("{{{version}={share}}}"), "routingConfig.additionalVersionWeights", constraint)
+        };
+        let Some(weight) = share.as_f64().filter(|weight| (0.0..=1.0).contains(weight)) else {
+            return Err(weights(
+                "satisfy constraint: [Member must have value less than or equal to 1.0, Member must have value greater than or equal to 0.0, Member must not be null]",
+            ));
+        };
+        if version == self.version {
+            return Err(ApiError::invalid(format!(
+                "Invalid function version {version}. Function version {version} is already included in routing configuration."
+            )));
+        }
+        if self.version == LATEST {
+            return Err(ApiError::invalid("$LATEST is not supported for an alias pointing to more than 1 version"));
+        }
+        if version.is_empty() || !version.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(weights(
+                "satisfy constraint: [Member must have length less than or equal to 1024, Member must have length greater than or equal to 1, Member must satisfy regular expression pattern: [0-9]+, Member must not be null]",
+            ));
+        }
+        Ok(weight)
+    }
+
     /// Changes what the request names.
-    fn change(&mut self, body: &Value, published: &BTreeMap<u32, Arc<Version>>) -> Result<(), ApiError> {
+    fn change(&mut self, body: &Value, arn: &str, published: &BTreeMap<u32, Arc<Version>>) -> Result<(), ApiError> {
         let exists = |version: &str| {
             let known = version == LATEST || version.parse().is_ok_and(|number: u32| published.contains_key(&number));
             if known {
                 Ok(version.to_owned())
             } else {
-                Err(ApiError::not_found(format!("Function not found: {version}")))
+                Err(ApiError::not_found(format!("Function not found: {}", qualified(arn, Some(version)))))
             }
         };
         if let Some(version) = body["FunctionVersion"].as_str() {
@@ -72,15 +98,13 @@ impl Alias {
         if let Some(weights) = body["RoutingConfig"]["AdditionalVersionWeights"].as_object() {
             self.routing = match weights.iter().next() {
                 None => None,
+                Some(_) if weights.len() > 1 => {
+                    return Err(ApiError::invalid(
+                        "Number of items in AdditionalVersionWeights cannot be greater than 1",
+                    ));
+                }
                 Some((version, share)) => {
-                    let share = share.as_f64().filter(|share| (0.0..=1.0).contains(share));
-                    let share = share.ok_or_else(|| ApiError::invalid("A weight must be between 0 and 1."))?;
-                    if weights.len() > 1 || self.version == LATEST || version == LATEST {
-                        return Err(ApiError::invalid(
-                            "An alias routes to at most two versions, and $LATEST is none of them.",
-                        ));
-                    }
-                    Some((exists(version)?, share))
+                    Some(self.second(version, share).and_then(|share| Ok((exists(version)?, share)))?)
                 }
             };
         }
@@ -124,7 +148,15 @@ impl Engine {
     /// The version that a name means, in any form of a function's name, qualified or not.
     pub(crate) fn target(&self, text: &str, query: &Query) -> Result<Target, ApiError> {
         let named = FunctionRef::parse(text)?;
-        let qualifier = named.qualifier.or_else(|| query.get("Qualifier").map(str::to_owned));
+        let asked = query.get("Qualifier");
+        if let (Some(derived), Some(asked)) = (&named.qualifier, asked)
+            && derived != asked
+        {
+            return Err(ApiError::invalid(
+                "The derived qualifier from the function name does not match the specified qualifier.",
+            ));
+        }
+        let qualifier = named.qualifier.or_else(|| asked.map(str::to_owned));
         self.resolve(&named.name, qualifier.as_deref())
     }
 
@@ -248,7 +280,7 @@ impl Function {
         }
         let mut alias =
             Alias { version: LATEST.to_owned(), description: String::new(), routing: None, revision: Uuid::new_v4() };
-        alias.change(body, &published.versions)?;
+        alias.change(body, &self.arn, &published.versions)?;
         let shown = alias.shown(self, name);
         published.aliases.insert(name.to_owned(), alias);
         Ok(answer(StatusCode::CREATED, &shown))
@@ -264,7 +296,7 @@ impl Function {
         let mut published = self.published();
         let mut alias = published.aliases.get(name).cloned().ok_or_else(|| self.no_alias(name))?;
         revision(body, &alias.revision.to_string())?;
-        alias.change(body, &published.versions)?;
+        alias.change(body, &self.arn, &published.versions)?;
         let shown = alias.shown(self, name);
         published.aliases.insert(name.to_owned(), alias);
         Ok(answer(StatusCode::OK, &shown))

@@ -277,6 +277,10 @@ impl Function {
         body: &Value,
         fresh: bool,
     ) -> Result<Response, ApiError> {
+        let given = |member: &str| !body[member].is_null();
+        if !["MaximumRetryAttempts", "MaximumEventAgeInSeconds", "DestinationConfig"].into_iter().any(given) {
+            return Err(ApiError::invalid("You must specify at least one of error handling or destination setting."));
+        }
         let mut configs = self.invoke_configs();
         let key = qualifier.unwrap_or(LATEST).to_owned();
         let mut config = match configs.get(&key) {
@@ -317,6 +321,11 @@ impl Function {
     }
 
     fn no_invoke_config(&self, qualifier: &str) -> ApiError {
-        ApiError::not_found(format!("The function {}:{qualifier} doesn't have an EventInvokeConfig", self.arn))
+        no_invoke_config(&qualified(&self.arn, Some(qualifier)))
     }
+}
+
+/// The refusal where nothing is configured for this function, version or alias.
+pub(crate) fn no_invoke_config(arn: &str) -> ApiError {
+    ApiError::not_found(format!("The function {arn} doesn't have an EventInvokeConfig"))
 }

@@ -180,8 +180,13 @@ impl Engine {
         to: &LogStream,
         limit: Duration,
     ) -> Result<Process, NotReady> {
-        let around =
-            ProcessContext { config: &self.config, logs: &self.logs, metrics: &self.metrics, tasks: &self.tasks };
+        let around = ProcessContext {
+            config: &self.config,
+            logs: &self.logs,
+            metrics: &self.metrics,
+            tasks: &self.tasks,
+            interpreters: &self.interpreters,
+        };
         let process = Process::start(function, Arc::clone(version), to, &around).await.map_err(|failure| NotReady {
             failure,
             took: Duration::ZERO,

@@ -170,9 +170,14 @@ impl Engine {
     /// A message that is seen again while the function still works on it would be processed twice.
     async fn check_queue(&self, settings: &Settings) -> Result<(), ApiError> {
         let visibility = self.queue(settings).visibility().await.map_err(|error| {
+            // Lambda calls SQS by its query protocol, where this error has its older code.
+            let code = match error.code.as_str() {
+                "QueueDoesNotExist" => "AWS.SimpleQueueService.NonExistentQueue",
+                code => code,
+            };
             ApiError::invalid(format!(
-                "Error occurred while ReceiveMessage. SQS Error Code: {}. SQS Error Message: {}",
-                error.code, error.message
+                "Error occurred while ReceiveMessage. SQS Error Code: {code}. SQS Error Message: {}",
+                error.message
             ))
         })?;
         let target = self.target(&settings.function_arn, &Query::default())?;
@@ -215,9 +220,20 @@ impl Engine {
         });
         let (ready, reading) = oneshot::channel();
         let task = match settings.kind {
-            SourceKind::Kinesis => self.tasks.spawn(poller::run(shared, self.kinesis(&settings), ready)),
-            SourceKind::DynamoDb => self.tasks.spawn(poller::run(shared, self.dynamodb(&settings), ready)),
-            SourceKind::Sqs => self.tasks.spawn(sqs::run(shared, self.queue(&settings), ready)),
+            SourceKind::Kinesis => {
+                let source = self.kinesis(&settings);
+                self.tasks
+                    .spawn(supervise(shared, ready, move |shared, ready| poller::run(shared, source.clone(), ready)))
+            }
+            SourceKind::DynamoDb => {
+                let source = self.dynamodb(&settings);
+                self.tasks
+                    .spawn(supervise(shared, ready, move |shared, ready| poller::run(shared, source.clone(), ready)))
+            }
+            SourceKind::Sqs => {
+                let queue = self.queue(&settings);
+                self.tasks.spawn(supervise(shared, ready, move |shared, ready| sqs::run(shared, queue.clone(), ready)))
+            }
         };
         // Unless a rehearsal says otherwise, enabled means that reading has begun: a record put after that is seen, whatever
         // the starting position.
@@ -240,6 +256,24 @@ impl Engine {
     }
 }
 
+/// Starts a mapping's pollers again when they panic, and says so in its `LastProcessingResult`: a mapping that is enabled reads.
+async fn supervise<F>(
+    shared: Arc<Shared>,
+    ready: oneshot::Sender<()>,
+    pollers: impl Fn(Arc<Shared>, oneshot::Sender<()>) -> F,
+) where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let mut ready = Some(ready);
+    while !shared.stop.is_cancelled() {
+        // The first start is waited for, later ones are not.
+        let ready = ready.take().unwrap_or_else(|| oneshot::channel().0);
+        let Err(error) = tokio::spawn(pollers(Arc::clone(&shared), ready)).await else { return };
+        shared.mapping.result(&format!("PROBLEM: the mapping's pollers ended and are started again: {error}"));
+        shared.stop.run_until_cancelled(tokio::time::sleep(poller::RESTART_PAUSE)).await;
+    }
+}
+
 /// Whether a mapping is to this function; to this version or alias if one is named.
 fn names(function: &FunctionRef, settings: &Settings) -> bool {
     let qualified = |qualifier: &String| settings.function_arn.ends_with(&format!(":{}:{qualifier}", function.name));
@@ -257,10 +291,7 @@ fn refuse_duplicate<'a>(
         other.uuid != uuid && their.source_arn == settings.source_arn && their.function_arn == settings.function_arn
     });
     duplicate.map_or(Ok(()), |duplicate| {
-        Err(ApiError::conflict(format!(
-            "The event source arn (\" {} \") and function (\" {} \") provided mapping already exists. Please update or delete the existing mapping with UUID {}",
-            settings.source_arn, settings.function, duplicate.uuid
-        )))
+        Err(settings.kind.duplicate(&settings.source_arn, &settings.function, &duplicate.uuid))
     })
 }
 

@@ -43,9 +43,10 @@ impl Filters {
                     "have length less than or equal to 4096",
                 ));
             }
+            // AWS does not say what is wrong with it.
             match EventPattern::parse(text) {
                 Ok(pattern) => Ok((text.to_owned(), pattern)),
-                Err(why) => Err(ApiError::invalid(format!("Invalid filter pattern definition. {why}"))),
+                Err(_) => Err(ApiError::invalid("Invalid filter pattern definition.")),
             }
         });
         Ok(Self(filters.collect::<Result<_, _>>()?))

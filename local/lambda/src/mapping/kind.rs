@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 use streamkit_wire::arn::is_fifo;
+use streamkit_wire::clock;
 
 use super::settings::Settings;
 use crate::api::api_error::ApiError;
@@ -63,6 +64,25 @@ impl SourceKind {
     /// Which member of an on-failure record describes the batch.
     pub(crate) fn batch_info(self) -> &'static str {
         if self == Self::DynamoDb { "DDBStreamBatchInfo" } else { "KinesisBatchInfo" }
+    }
+
+    /// A record's arrival as on-failure records write it: a table's stream counts whole seconds, and writes no more.
+    pub(crate) fn arrival(self, ms: i64) -> String {
+        if self == Self::DynamoDb && ms % 1000 == 0 { clock::iso_seconds(ms) } else { clock::iso(ms) }
+    }
+
+    /// The refusal of a second mapping from this source to this function.
+    pub(crate) fn duplicate(self, source_arn: &str, function: &str, uuid: &str) -> ApiError {
+        let both = if self == Self::Sqs {
+            format!(
+                "An event source mapping with SQS arn (\" {source_arn} \") and function (\" {function} \") already exists."
+            )
+        } else {
+            format!(
+                "The event source arn (\" {source_arn} \") and function (\" {function} \") provided mapping already exists."
+            )
+        };
+        ApiError::conflict(format!("{both} Please update or delete the existing mapping with UUID {uuid}"))
     }
 
     /// What `StateTransitionReason` says of a change that the user made.

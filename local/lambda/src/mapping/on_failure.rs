@@ -8,6 +8,7 @@ use streamkit_wire::clock;
 use uuid::Uuid;
 
 use super::batch::{Condition, Discard};
+use super::kind::SourceKind;
 use super::source::Record;
 use crate::Engine;
 
@@ -27,8 +28,7 @@ pub(crate) struct About<'a> {
     pub(crate) stream_arn: &'a str,
     pub(crate) shard: &'a str,
     pub(crate) mapping: &'a str,
-    /// `KinesisBatchInfo` or `DDBStreamBatchInfo`.
-    pub(crate) info: &'static str,
+    pub(crate) kind: SourceKind,
 }
 
 /// Builds the record. Its form: <https://docs.aws.amazon.com/lambda/latest/dg/kinesis-on-failure-destination.html>.
@@ -46,12 +46,12 @@ fn record(about: &About<'_>, discard: &Discard, records: &[Record], delivery: Op
         },
         "version": "1.0",
         "timestamp": clock::iso(now_ms),
-        about.info: {
+        about.kind.batch_info(): {
             "shardId": about.shard,
             "startSequenceNumber": records.first().map(|record| &record.sequence),
             "endSequenceNumber": records.last().map(|record| &record.sequence),
-            "approximateArrivalOfFirstRecord": records.first().map(|record| clock::iso(record.arrival_ms)),
-            "approximateArrivalOfLastRecord": records.last().map(|record| clock::iso(record.arrival_ms)),
+            "approximateArrivalOfFirstRecord": records.first().map(|record| about.kind.arrival(record.arrival_ms)),
+            "approximateArrivalOfLastRecord": records.last().map(|record| about.kind.arrival(record.arrival_ms)),
             "batchSize": records.len(),
             "streamArn": about.stream_arn,
         },
@@ -138,7 +138,7 @@ mod tests {
         stream_arn: "arn:aws:kinesis:us-east-1:000000000000:stream/s",
         shard: "shardId-000000000000",
         mapping: "uuid",
-        info: "KinesisBatchInfo",
+        kind: SourceKind::Kinesis,
     };
 
     #[test]
@@ -167,6 +167,23 @@ mod tests {
             },
         });
         assert_eq!(seen, expected);
+    }
+
+    #[test]
+    fn arrivals_at_a_table_are_written_in_whole_seconds() {
+        let discard = Discard { records: 0..2, condition: Condition::RetryAttemptsExhausted, deliveries: 1 };
+        let mut records = records();
+        for record in &mut records {
+            record.arrival_ms = 1_700_000_000_000;
+        }
+        for (kind, info, time) in [
+            (SourceKind::DynamoDb, "DDBStreamBatchInfo", "2023-11-14T22:13:20Z"),
+            (SourceKind::Kinesis, "KinesisBatchInfo", "2023-11-14T22:13:20.000Z"),
+        ] {
+            let seen = record(&About { kind, ..ABOUT }, &discard, &records, None, 0);
+            assert_eq!(seen[info]["approximateArrivalOfFirstRecord"], time);
+            assert_eq!(seen[info]["approximateArrivalOfLastRecord"], time);
+        }
     }
 
     #[test]

@@ -17,14 +17,16 @@ pub(crate) fn result<'a>(answer: &[u8], first: usize, identifiers: impl Iterator
 
 /// Which records of a batch the answer reports as failed; `None` when the whole batch is.
 ///
-/// Success: no answer, null, an object without failures. Failure of the whole batch: what is not such a report, an
-/// identifier that is empty, null or absent, one that is not in the batch.
+/// Success: no answer, null, an empty text or list, an object without failures. Failure of the whole batch: what is not such a
+/// report, an identifier that is empty, null or absent, one that is not in the batch.
 pub(crate) fn failed<'a>(answer: &[u8], identifiers: impl Iterator<Item = &'a str>) -> Option<Vec<usize>> {
     if answer.trim_ascii().is_empty() {
         return Some(Vec::new());
     }
     let failures = match serde_json::from_slice::<Value>(answer) {
         Ok(Value::Null) => return Some(Vec::new()),
+        Ok(Value::String(text)) if text.is_empty() => return Some(Vec::new()),
+        Ok(Value::Array(list)) if list.is_empty() => return Some(Vec::new()),
         Ok(Value::Object(mut report)) => report.remove("batchItemFailures").unwrap_or_default(),
         _ => return None,
     };
@@ -59,6 +61,8 @@ mod tests {
             "",
             " ",
             "null",
+            "\"\"",
+            "[]",
             "{}",
             r#"{"batchItemFailures":[]}"#,
             r#"{"batchItemFailures":null}"#,
@@ -88,7 +92,7 @@ mod tests {
             r#"{"batchItemFailures":["101"]}"#,
             r#"{"batchItemFailures":"101"}"#,
             r#"{"batchItemFailures":{}}"#,
-            "[]",
+            "[1]",
             "42",
             "\"done\"",
             "true",

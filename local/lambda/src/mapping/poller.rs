@@ -1,14 +1,15 @@
 //! Runs a mapping: watches the shards of its stream and keeps a worker at work on each that may be read.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use streamkit_wire::CallError;
 use tokio::sync::oneshot;
-use tokio::task::JoinSet;
+use tokio::task::{Id, JoinSet};
 
+use super::checkpoints::WorkerId;
 use super::settings::Start;
 use super::shard_worker::{ShardWorker, Shared};
 use super::source::{Position, Shard, Source};
@@ -16,6 +17,8 @@ use crate::ports::Transition;
 
 /// How often the stream is looked at for new shards.
 const SHARD_LIST_INTERVAL: Duration = Duration::from_secs(1);
+/// Pause before a worker that panicked is started again: it may panic at once.
+pub(crate) const RESTART_PAUSE: Duration = Duration::from_secs(1);
 
 /// Runs until the mapping stops; workers then finish the invocation that they are in. Tells `ready` once reading has begun.
 pub(crate) async fn run<S: Source>(shared: Arc<Shared>, source: S, ready: oneshot::Sender<()>) {
@@ -24,20 +27,21 @@ pub(crate) async fn run<S: Source>(shared: Arc<Shared>, source: S, ready: onesho
     shared.stop.run_until_cancelled(tokio::time::sleep(unready)).await;
     let mut ready = Some(ready);
     let mut workers = JoinSet::new();
-    let mut running = HashSet::new();
+    let mut running: HashMap<WorkerId, Id> = HashMap::new();
     shared.mapping.checkpoints().split(shared.settings.parallelization);
     while !shared.stop.is_cancelled() {
         match look(&shared, &source).await {
             Ok(shards) => {
                 let readable = shared.mapping.checkpoints().readable(&shards);
                 for id in readable {
-                    if !running.insert(id.clone()) {
+                    if running.contains_key(&id) {
                         continue;
                     }
                     let from = shared.mapping.checkpoints().position(&id);
                     let reader = source.reader(&id.0, from);
                     let shared = Arc::clone(&shared);
-                    workers.spawn(async move { (ShardWorker::run(shared, id.clone(), reader).await, id) });
+                    let worker = workers.spawn(ShardWorker::run(shared, id.clone(), reader));
+                    running.insert(id, worker.id());
                 }
                 if let Some(ready) = ready.take() {
                     // Nobody waits when the mapping was deleted at once.
@@ -47,10 +51,24 @@ pub(crate) async fn run<S: Source>(shared: Arc<Shared>, source: S, ready: onesho
             Err(error) => shared.mapping.result(&format!("PROBLEM: {error}")),
         }
         tokio::select! {
-            Some(ended) = workers.join_next() => {
-                // A worker that panicked is not started again: its records stay where they are.
-                if let Ok((true, id)) = ended {
-                    shared.mapping.checkpoints().finish(id);
+            Some(ended) = workers.join_next_with_id() => {
+                let (task, finished) = match ended {
+                    Ok((task, finished)) => (task, Ok(finished)),
+                    Err(error) => (error.id(), Err(error)),
+                };
+                let id = running.iter().find(|(_, other)| **other == task).map(|(id, _)| id.clone());
+                match (finished, id) {
+                    // It stays among those that ran, so that it does not run again.
+                    (Ok(true), Some(id)) => shared.mapping.checkpoints().finish(id),
+                    (ended, Some(id)) if !shared.stop.is_cancelled() => {
+                        // A fault of ours; what it panicked with is on the standard error already. Its records stay where they
+                        // are, and are read again from the checkpoint.
+                        let why = ended.err().map_or_else(|| "its reader ended".to_owned(), |error| error.to_string());
+                        shared.mapping.result(&format!("PROBLEM: the worker of shard {} ended and is started again: {why}", id.0));
+                        shared.stop.run_until_cancelled(tokio::time::sleep(RESTART_PAUSE)).await;
+                        running.remove(&id);
+                    }
+                    _ => {}
                 }
             }
             () = tokio::time::sleep(SHARD_LIST_INTERVAL) => {}

@@ -10,6 +10,7 @@ use streamkit_wire::clock;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::batch::{Batch, BatchResult, Condition, Discard, NextAction, Policy};
 use super::checkpoints::WorkerId;
@@ -62,19 +63,19 @@ impl ShardWorker {
     pub(crate) async fn run(shared: Arc<Shared>, id: WorkerId, reader: impl Reader) -> bool {
         // One page ahead of the one that is worked on, and no more: memory stays bounded.
         let (sender, pages) = mpsc::channel(1);
-        let reading = tokio::spawn(read_ahead(Arc::clone(&shared), id.clone(), reader, sender));
+        // It ends with this worker, even if that panics.
+        let _reading =
+            AbortOnDropHandle::new(tokio::spawn(read_ahead(Arc::clone(&shared), id.clone(), reader, sender)));
         let mut worker = Self { shared, id, pages, waiting: VecDeque::new(), through: None, finished: false };
-        let finished = loop {
+        loop {
             let Some(records) = worker.next_batch().await else {
-                break worker.finished && worker.close_window(WindowInvocation::Final).await;
+                return worker.finished && worker.close_window(WindowInvocation::Final).await;
             };
             if !worker.enter_window(&records).await || !worker.deliver(records).await {
-                break false;
+                return false;
             }
             worker.checkpoint_gap();
-        };
-        reading.abort();
-        finished
+        }
     }
 
     /// The next batch; `None` when there will be none.
@@ -258,7 +259,7 @@ impl ShardWorker {
             stream_arn: &settings.source_arn,
             shard: &self.id.0,
             mapping: &mapping.uuid,
-            info: settings.kind.batch_info(),
+            kind: settings.kind,
         };
         let delivered = match &settings.on_failure {
             Some(destination) if discard.condition != Condition::Expired => {

@@ -1,17 +1,19 @@
-//! What a shard's worker does with records that no test could put into a stream: too old, or without end.
+//! What a shard's worker does with records that no test could put into a stream (too old, or without end), and after a panic.
 
 use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 
 use serde_json::{Value, json};
 use streamkit_wire::CallError;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::*;
 use crate::Config;
 use crate::mapping::filters::Filters;
 use crate::mapping::kind::SourceKind;
+use crate::mapping::poller;
 use crate::mapping::settings::Start;
-use crate::mapping::source::Position;
+use crate::mapping::source::{Position, Shard, Source};
 use crate::ports::{Ports, Queues, Reply};
 
 const HOUR_MS: i64 = 3_600_000;
@@ -149,4 +151,80 @@ async fn worker_that_cannot_deliver_reads_no_further_than_a_page_ahead() {
     shared.stop.cancel();
     assert!(!running.await.unwrap());
     assert_eq!(shared.mapping.checkpoints().position(&worker()), Position::TrimHorizon);
+}
+
+/// Queues whose first call panics.
+struct PanicsFirst(AtomicUsize, SentMessages);
+
+impl Queues for PanicsFirst {
+    fn sqs<'a>(&'a self, operation: &'a str, input: Value) -> Reply<'a, Value> {
+        assert!(self.0.fetch_add(1, Relaxed) > 0, "the worker panics");
+        self.1.sqs(operation, input)
+    }
+}
+
+/// A stream of one shard with one old record, whose first reader panics.
+struct OneShard(Arc<AtomicUsize>);
+
+impl Source for OneShard {
+    type Reader = OldRecord;
+
+    async fn shards(&self) -> Result<Vec<Shard>, CallError> {
+        Ok(vec![Shard { id: worker().0, parents: Vec::new(), closed: false }])
+    }
+
+    async fn end(&self, _: &str) -> Result<Position, CallError> {
+        unreachable!("the mapping begins with the oldest record")
+    }
+
+    async fn retention_ms(&self) -> Result<i64, CallError> {
+        Ok(24 * HOUR_MS)
+    }
+
+    fn reader(&self, _: &str, from: Position) -> OldRecord {
+        OldRecord { panics: self.0.fetch_add(1, Relaxed) == 0, left: from == Position::TrimHorizon }
+    }
+}
+
+struct OldRecord {
+    panics: bool,
+    left: bool,
+}
+
+impl Reader for OldRecord {
+    async fn read(&mut self, _: usize) -> Result<Page, CallError> {
+        assert!(!self.panics, "the reader panics");
+        if !std::mem::take(&mut self.left) {
+            return Ok(Page::default());
+        }
+        let records = vec![record(7, clock::now_ms() - 2 * HOUR_MS)];
+        Ok(Page { records, through: Some("7".into()), ..Page::default() })
+    }
+}
+
+#[tokio::test]
+async fn shard_goes_on_after_a_panic_of_its_reader_and_of_its_worker() {
+    let (sender, mut sent) = mpsc::unbounded_channel();
+    let queues = PanicsFirst(AtomicUsize::default(), SentMessages(sender));
+    let shared = shared(Ports { queues: Arc::new(queues), ..Ports::default() }, |settings| {
+        settings.max_age_seconds = Some(3600);
+        settings.on_failure = Some("arn:aws:sqs:us-east-1:000000000000:old".into());
+    });
+    let readers = Arc::new(AtomicUsize::default());
+    let (ready, reading) = oneshot::channel();
+    let running = tokio::spawn(poller::run(Arc::clone(&shared), OneShard(Arc::clone(&readers)), ready));
+    reading.await.unwrap();
+    let message = sent.recv().await.unwrap();
+    let body: Value = serde_json::from_str(message["MessageBody"].as_str().unwrap()).unwrap();
+    assert_eq!(body["KinesisBatchInfo"]["startSequenceNumber"], "7");
+    // The first reader panicked, then the first worker that had something to send.
+    assert_eq!(readers.load(Relaxed), 3);
+    let result = shared.mapping.shown()["LastProcessingResult"].as_str().unwrap().to_owned();
+    assert!(
+        result.starts_with("PROBLEM: the worker of shard shardId-000000000000 ended and is started again"),
+        "{result}"
+    );
+    shared.stop.cancel();
+    running.await.unwrap();
+    assert!(sent.try_recv().is_err(), "the record was given up once");
 }

@@ -165,7 +165,12 @@ pub(crate) async fn run(shared: Arc<Shared>, queue: Queue, ready: oneshot::Sende
             }
             None => break,
         }
-        while batches.try_join_next().is_some() {}
+        while let Some(ended) = batches.try_join_next() {
+            // Its messages can be seen again after the visibility timeout.
+            if let Err(error) = ended {
+                shared.mapping.result(&format!("PROBLEM: a batch ended before its time: {error}"));
+            }
+        }
     }
     while batches.join_next().await.is_some() {}
 }

@@ -1,6 +1,7 @@
-//! Execution environments: unpacked code, `bootstrap` processes and the Runtime API that they speak.
+//! Execution environments: unpacked code, processes of functions and the Runtime API that they speak.
 
 pub(crate) mod code;
+pub(crate) mod managed;
 pub(crate) mod pool;
 pub(crate) mod process;
 pub(crate) mod runtime_api;

@@ -1,4 +1,4 @@
-//! One `bootstrap` process: started in a clean environment and its own process group, given work, watched, killed whole.
+//! One process of a function: started in a clean environment and its own process group, given work, watched, killed whole.
 
 use std::fmt;
 use std::io::ErrorKind;
@@ -19,6 +19,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
 use crate::function::{Function, Version};
+use crate::runtime::managed::{self, Interpreters};
 use crate::runtime::runtime_api::{Answer, RuntimeApi, Work};
 use crate::telemetry::log_writer::{LogStream, LogWriter};
 use crate::telemetry::metric_writer::MetricWriter;
@@ -81,7 +82,14 @@ impl RuntimeFailure {
     /// The payload that the caller of the function gets.
     pub(crate) fn payload(&self, request_id: &str, timeout: Duration) -> Bytes {
         match self {
-            Self::Init(body) => body.clone(),
+            Self::Init(body) => match serde_json::from_slice::<Value>(body) {
+                // A start belongs to no invocation; its report gets the one that it is the answer to.
+                Ok(mut error) if error["requestId"] == "" => {
+                    error["requestId"] = json!(request_id);
+                    error.to_string().into()
+                }
+                _ => body.clone(),
+            },
             Self::TooLarge => {
                 json!({ "errorType": self.kind(), "errorMessage": self.text(timeout) }).to_string().into()
             }
@@ -123,9 +131,10 @@ pub(crate) struct ProcessContext<'a> {
     pub(crate) logs: &'a Arc<LogWriter>,
     pub(crate) metrics: &'a Arc<MetricWriter>,
     pub(crate) tasks: &'a TaskTracker,
+    pub(crate) interpreters: &'a Interpreters,
 }
 
-/// A running `bootstrap`; dropping it kills it.
+/// A running `bootstrap`, or interpreter; dropping it kills it.
 pub(crate) struct Process {
     pub(crate) version: Arc<Version>,
     pub(crate) output: Arc<Output>,
@@ -156,13 +165,10 @@ impl Process {
         let attempt = async {
             let (runtime_api, address) = RuntimeApi::open(kill.clone()).await.map_err(internal)?;
             let (reader, writer) = std::io::pipe().map_err(internal)?;
-            let bootstrap = version.code.dir.join("bootstrap");
-            if !bootstrap.is_file() {
-                return Err(RuntimeFailure::Entrypoint(
-                    "Couldn't find valid bootstrap(s): [/var/task/bootstrap /opt/bootstrap]".into(),
-                ));
-            }
-            let mut command = Command::new(&bootstrap);
+            let mut command = match context.interpreters.command(&version.settings.runtime).await {
+                Some(command) => command.map_err(RuntimeFailure::Entrypoint)?,
+                None => bootstrap(&version)?,
+            };
             command
                 .current_dir(&version.code.dir)
                 .env_clear()
@@ -289,6 +295,14 @@ fn watch_over(
     exit
 }
 
+fn bootstrap(version: &Version) -> Result<Command, RuntimeFailure> {
+    let path = version.code.dir.join("bootstrap");
+    if path.is_file() {
+        return Ok(Command::new(path));
+    }
+    Err(RuntimeFailure::Entrypoint("Couldn't find valid bootstrap(s): [/var/task/bootstrap /opt/bootstrap]".into()))
+}
+
 #[expect(clippy::needless_pass_by_value, reason = "map_err hands it over")]
 fn internal(error: std::io::Error) -> RuntimeFailure {
     RuntimeFailure::Entrypoint(format!("starting the sandbox: {error}"))
@@ -335,7 +349,8 @@ fn environment(function: &Function, version: &Version, to: &LogStream, config: &
     if settings.log_format() == "JSON" {
         environment.push(("AWS_LAMBDA_LOG_LEVEL".to_owned(), settings.application_log_level().to_owned()));
     }
+    environment.extend(managed::environment(&settings.runtime));
     // Last, so that a function may have an endpoint of its own; the reserved names were refused when they were set.
-    environment.extend(settings.environment.iter().map(|(name, value)| (name.clone(), value.clone())));
+    environment.extend(settings.environment.iter().flatten().map(|(name, value)| (name.clone(), value.clone())));
     environment
 }
