@@ -202,7 +202,7 @@ fn entries_that_fail_are_sent_again_alone() {
     let home = Home::new();
     let faults = home.write(
         "faults.toml",
-        "[kinesis.PutRecords]\npercent = 50\nkinds = [\"failed-entries\"]\n\
+        "[kinesis.PutRecords]\npercent = 90\nkinds = [\"failed-entries\"]\n\
          [dynamodb.BatchWriteItem]\npercent = 50\nkinds = [\"failed-entries\"]\n",
     );
     home.rehearse(&["--faults", faults.to_str().unwrap(), "--seed", "1"]);
