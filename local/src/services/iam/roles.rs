@@ -10,6 +10,7 @@ use streamkit_wire::input::{integer, list, required, tag_pairs, text};
 use streamkit_wire::{CallError, clock};
 use uuid::Uuid;
 
+use super::policy::one_or_more;
 use super::simulate;
 use crate::rehearsal::{SeededTimes, StateChange};
 
@@ -308,14 +309,6 @@ fn trusts(policy: &str, service: &str) -> bool {
             && has(&statement["Action"], &["sts:AssumeRole", "sts:*", "*"])
             && has(&statement["Principal"]["Service"], &[service])
     })
-}
-
-/// Policies write a list of one without brackets.
-pub(super) fn one_or_more(value: &Value) -> &[Value] {
-    match value {
-        Value::Array(items) => items,
-        one => std::slice::from_ref(one),
-    }
 }
 
 fn pairs(tags: &BTreeMap<String, String>) -> Value {
