@@ -13,6 +13,7 @@ use streamkit_wire::protocol::{self, MAX_BODY};
 use streamkit_wire::{Call, CallError, resource_name, web_page};
 use tokio::sync::Notify;
 
+use super::authorize;
 use super::call_log::{CallLog, Outcome};
 use super::connection::ConnectionHandle;
 use super::control;
@@ -76,7 +77,7 @@ impl Gateway {
             (None, Some(Fault::Throttle)) => protocol::error_response(call, &throttled(call)),
             (None, Some(Fault::Error)) => protocol::error_response(call, &failed(call)),
             (None, Some(Fault::LostRequest)) => Response::default(),
-            (None, None | Some(Fault::LostAnswer)) => self.services.answer(call, request).await,
+            (None, None | Some(Fault::LostAnswer)) => authorize::answer(&self.services, call, request).await,
         };
         pause(disturbance.delay / 2).await;
         let (answer, error_code) = with_code(answer).await;

@@ -3,7 +3,7 @@
 mod autoscaling;
 mod cloudwatch;
 mod dynamodb;
-mod iam;
+pub(crate) mod iam;
 mod kinesis;
 mod kms;
 mod lambda;

@@ -12,7 +12,7 @@ use streamkit_wire::{Call, CallError, Protocol, Service, clock, protocol};
 use super::autoscaling::autoscaling;
 use super::cloudwatch::CloudWatch;
 use super::dynamodb::DynamoDb;
-use super::iam::{Iam, Roles};
+use super::iam::{Access, Iam, Roles};
 use super::kinesis::Kinesis;
 use super::kms::kms;
 use super::lambda::Lambda;
@@ -32,6 +32,7 @@ pub(crate) struct Services {
     pub(crate) times: SeededTimes,
     pub(crate) lambda: Arc<Lambda>,
     pub(crate) roles: Arc<Roles>,
+    pub(crate) access: Arc<Access>,
     address: SocketAddr,
     cloudwatch: Arc<CloudWatch>,
     sns: Arc<Sns>,
@@ -52,6 +53,7 @@ impl Services {
         let dynamodb = Arc::new(DynamoDb::open(region, account, times.clone())?);
         let lambda = Arc::new(Lambda::default());
         let roles = Arc::new(Roles::new(account, times.clone()));
+        let access = Arc::new(Access::new(account, roles.clone()));
         let sqs = Arc::new(Sqs::new(region, account, address, times.clone()));
         let sns = Arc::new(Sns::new(region, account, sqs.clone(), lambda.clone()));
         let all: Vec<(Service, Arc<dyn AwsService>)> = vec![
@@ -59,7 +61,7 @@ impl Services {
             (Service::CloudWatch, cloudwatch.clone()),
             (Service::DynamoDb, dynamodb.clone()),
             (Service::DynamoDbStreams, dynamodb),
-            (Service::Iam, Arc::new(Iam::new(region, roles.clone()))),
+            (Service::Iam, Arc::new(Iam::new(region, roles.clone(), access.clone()))),
             (Service::Kinesis, Arc::new(Kinesis::start(region, account, times.clone()))),
             (Service::Kms, Arc::new(kms(region))),
             (Service::Lambda, lambda.clone()),
@@ -67,7 +69,7 @@ impl Services {
             (Service::S3, Arc::new(S3::new(region))),
             (Service::Sns, sns.clone()),
             (Service::Sqs, sqs.clone()),
-            (Service::Sts, Arc::new(Sts::new(account))),
+            (Service::Sts, Arc::new(Sts::new(account, region, roles.clone(), access.clone()))),
         ];
         Ok(Arc::new(Self {
             region: region.to_owned(),
@@ -75,6 +77,7 @@ impl Services {
             times,
             lambda,
             roles,
+            access,
             address,
             cloudwatch,
             sns,

@@ -17,7 +17,7 @@ pub(crate) type Context = BTreeMap<String, Vec<String>>;
 pub(crate) struct Question<'a> {
     /// Such as `kinesis:PutRecords`.
     pub(crate) action: &'a str,
-    /// An ARN, or `*`.
+    /// An ARN; `*` for an operation that is about no resource; empty where the request does not say which one it is about.
     pub(crate) resource: &'a str,
     pub(crate) context: &'a Context,
 }
@@ -70,7 +70,14 @@ fn matches(statement: &Value, question: &Question<'_>) -> bool {
     let action = question.action.to_lowercase();
     let is_action =
         |names: &Value| texts(names).any(|pattern| like(&pattern.to_lowercase(), &action, question.context));
-    let is_resource = |names: &Value| texts(names).any(|pattern| like(pattern, question.resource, question.context));
+    // Where nobody knows the resource, what is allowed for some is allowed, and what is denied for all is denied.
+    let allows = statement["Effect"] == "Allow";
+    let is_resource = |names: &Value| {
+        texts(names).any(|pattern| match question.resource {
+            "" => allows || pattern == "*",
+            resource => like(pattern, resource, question.context),
+        })
+    };
     let of_action = match (&statement["Action"], &statement["NotAction"]) {
         (Value::Null, Value::Null) => false,
         (Value::Null, others) => !is_action(others),

@@ -1,11 +1,13 @@
 //! `SimulatePrincipalPolicy`: what the policies of a principal say about actions on resources.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use super::policy::{Context, Question, Verdict, one_or_more, texts, verdict};
 
 /// The answer for each pair of action and resource.
-pub(super) fn results(policies: &[Value], input: &Value) -> Vec<Value> {
+pub(super) fn results(policies: &[Arc<Value>], input: &Value) -> Vec<Value> {
     let context = context(&input["ContextEntries"]);
     let resources: Vec<&str> = match &input["ResourceArns"] {
         Value::Null => vec!["*"],
@@ -14,7 +16,10 @@ pub(super) fn results(policies: &[Value], input: &Value) -> Vec<Value> {
     let mut results = Vec::new();
     for action in texts(&input["ActionNames"]) {
         for resource in &resources {
-            let decision = match verdict(policies, &Question { action, resource, context: &context }) {
+            let decision = match verdict(
+                policies.iter().map(|policy| &**policy),
+                &Question { action, resource, context: &context },
+            ) {
                 Verdict::Allowed => "allowed",
                 Verdict::Denied => "explicitDeny",
                 Verdict::Silent => "implicitDeny",
@@ -45,11 +50,11 @@ mod tests {
 
     #[test]
     fn simulations_answer_for_each_action_and_resource() {
-        let policies = [json!({ "Statement": [
+        let policies = [Arc::new(json!({ "Statement": [
             { "Effect": "Allow", "Action": "kinesis:*", "Resource": "arn:s/a-*" },
             { "Effect": "Deny", "Action": "kinesis:*", "Resource": "arn:s/a-secret" },
             { "Effect": "Allow", "Action": "iam:PassRole", "Resource": "*", "Condition": { "StringEquals": { "iam:PassedToService": "lambda.amazonaws.com" } } },
-        ] })];
+        ] }))];
         let lambda = json!([{ "ContextKeyName": "iam:passedtoservice", "ContextKeyValues": ["lambda.amazonaws.com"] }]);
         for (action, resource, context, expected) in [
             ("kinesis:PutRecords", "arn:s/a-", Value::Null, "allowed"),

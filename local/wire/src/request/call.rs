@@ -114,6 +114,16 @@ pub fn access_key(request: &Request<Bytes>) -> Option<String> {
     credential(request)?.split('/').next().map(str::to_owned)
 }
 
+/// The session token that goes with a temporary access key.
+pub fn session_token(request: &Request<Bytes>) -> Option<String> {
+    let from_header = header(request.headers(), "x-amz-security-token").map(str::to_owned);
+    from_header.or_else(|| {
+        form_urlencoded::parse(request.uri().query().unwrap_or_default().as_bytes())
+            .find(|(name, _)| name == "X-Amz-Security-Token")
+            .map(|(_, value)| value.into_owned())
+    })
+}
+
 /// What `SigV4` says of the signature: access key, day, region, service.
 fn credential(request: &Request<Bytes>) -> Option<String> {
     let from_header = header(request.headers(), "authorization")
