@@ -122,7 +122,7 @@ fn refusal(services: &Services, call: &Call, caller: &Caller, needed: &Needed, d
 fn in_words_of(service: &Service, error: CallError) -> CallError {
     let code = match (service, error.code.as_str()) {
         (Service::S3, "InvalidClientTokenId") => "InvalidAccessKeyId",
-        (Service::S3, _) | (Service::Sts | Service::Iam | Service::Sns | Service::Sqs | Service::CloudWatch, _) => {
+        (Service::S3 | Service::Sts | Service::Iam | Service::Sns | Service::Sqs | Service::CloudWatch, _) => {
             return error;
         }
         (_, "ExpiredToken") => "ExpiredTokenException",

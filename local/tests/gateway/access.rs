@@ -107,8 +107,8 @@ async fn boundaries_limit_and_resource_policies_allow() {
     let aws = Aws::start().await;
     let keys = user(&aws, "bob").await;
     let queue = aws.ok("AmazonSQS.CreateQueue", json!({ "QueueName": "q" })).await["QueueUrl"].clone();
-    let send = json!({ "QueueUrl": queue, "MessageBody": "x" });
-    let sent = async || keys.json(&aws, "sqs", "AmazonSQS.SendMessage", send.clone()).await;
+    let message = json!({ "QueueUrl": queue, "MessageBody": "x" });
+    let sent = async || keys.json(&aws, "sqs", "AmazonSQS.SendMessage", message.clone()).await;
     assert_eq!(sent().await.status, 403);
     let arn = "arn:aws:sqs:eu-west-1:000000000000:q";
     let mut of_queue = policy("Allow", "sqs:SendMessage", arn);

@@ -97,10 +97,9 @@ fn operator_holds(operator: &str, key: &str, wanted: &Value, context: &Context) 
     let fits = |value: &String| wanted.iter().any(|wanted| compared(comparison, wanted, value, context)) != negated;
     Some(match quantity {
         Quantity::All => values.iter().all(fits),
-        Quantity::Any => values.iter().any(fits),
         // A key of several values under an operator for one: any that fits, none where that is what is forbidden.
         Quantity::Single if negated => values.iter().all(fits),
-        Quantity::Single => values.iter().any(fits),
+        Quantity::Any | Quantity::Single => values.iter().any(fits),
     })
 }
 

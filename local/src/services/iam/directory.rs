@@ -67,7 +67,9 @@ impl Directory {
         let mut known = self.0.write();
         // A key that was deleted stays known, else it would become one that nobody made here.
         let mut all = std::mem::take(&mut known.keys);
-        all.values_mut().for_each(|key| key.active = false);
+        for key in all.values_mut() {
+            key.active = false;
+        }
         all.extend(keys);
         *known = Known { users, groups, policies: policies.collect(), keys: all };
     }
