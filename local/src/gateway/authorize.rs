@@ -38,9 +38,20 @@ pub(super) async fn answer(services: &Services, call: &Call, request: Request<By
 async fn check(services: &Services, caller: &Caller, needed: &Needed) -> Result<(), Denial> {
     let mut context = services.access.context(caller, &services.region);
     context.extend(needed.context.clone());
+    if let Some(function) = function_of_mapping(services, &needed.resource).await {
+        context.insert("lambda:functionarn".to_owned(), vec![function]);
+    }
     let question = Question { action: &needed.action, resource: &needed.resource, context: &context };
     let policy = resource_policy(services, &needed.resource).await;
     services.access.check(caller, &question, policy.as_ref())
+}
+
+/// The function of a mapping, which says whose the mapping is: its ARN does not.
+async fn function_of_mapping(services: &Services, resource: &str) -> Option<String> {
+    let (_, uuid) = resource.split_once(":event-source-mapping:")?;
+    let path = format!("/2015-03-31/event-source-mappings/{uuid}");
+    let found = asked(services, Service::Lambda, "GetEventSourceMapping", &path).await?;
+    serde_json::from_slice::<Value>(&found).ok()?["FunctionArn"].as_str().map(str::to_owned)
 }
 
 /// The policy of a queue, topic, bucket or function.

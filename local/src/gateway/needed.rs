@@ -213,7 +213,9 @@ fn iam(services: &Services, operation: &str, input: &Value) -> Needed {
     let named = |kind: &str, member: &str| {
         let name = input[member].as_str()?;
         let known = services.access.arn_of(kind, name);
-        Some(known.unwrap_or_else(|| format!("arn:aws:iam::{account}:{kind}{path}{name}")))
+        let made = || operation.starts_with("Create").then(|| format!("arn:aws:iam::{account}:{kind}{path}{name}"));
+        // What is not there has no path, so nobody can tell its ARN.
+        Some(known.or_else(made).unwrap_or_default())
     };
     let policy = input["PolicyArn"].as_str();
     let resource = match operation {
