@@ -56,6 +56,9 @@ async fn main() -> anyhow::Result<()> {
         r#"{"Statement":{"Effect":"Allow","Principal":{"Service":"lambda.amazonaws.com"},"Action":"sts:AssumeRole"}}"#;
     let role = format!("Action=CreateRole&Version=2010-05-08&RoleName=r&AssumeRolePolicyDocument={trust}");
     client.raw("POST", "/", &[("Content-Type", "application/x-www-form-urlencoded")], &role).await?;
+    let all =
+        "Action=AttachRolePolicy&Version=2010-05-08&RoleName=r&PolicyArn=arn:aws:iam::aws:policy/AdministratorAccess";
+    client.raw("POST", "/", &[("Content-Type", "application/x-www-form-urlencoded")], all).await?;
     client.lambda("functions", &function).await?;
     client.kinesis("CreateStream", &json!({ "StreamName": "s", "ShardCount": 1 })).await?;
     tokio::time::sleep(Duration::from_millis(500)).await;

@@ -1,5 +1,7 @@
 //! The gateway over real HTTP: protocols, read-backs, delivery, alarms, the call log, faults, and what it refuses.
 
+#[path = "gateway/access.rs"]
+mod access;
 #[path = "gateway/logs.rs"]
 mod logs;
 #[path = "gateway/move_tasks.rs"]

@@ -95,6 +95,8 @@ fn policy(session: &Session, scope: Scope) -> Value {
     if scope != Scope::Run {
         // To see, before anything is made, what the caller may not do.
         account.insert("iam:SimulatePrincipalPolicy");
+        // Of the caller's own role, whose path a session does not say; and a role that is not there has no ARN to match.
+        account.insert("iam:GetRole");
     }
     if scope != Scope::Deploy {
         for kind in &kinds {

@@ -1,10 +1,13 @@
 //! The one port: connections, requests on their way to a service and back, control paths, call log, and injected faults.
 
+mod authorize;
 mod call_log;
 mod connection;
 mod control;
 mod housekeeping;
 mod injected_faults;
+mod needed;
+mod needed_s3;
 mod router;
 mod server;
 

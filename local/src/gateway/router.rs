@@ -13,6 +13,7 @@ use streamkit_wire::protocol::{self, MAX_BODY};
 use streamkit_wire::{Call, CallError, resource_name, signed_region, web_page};
 use tokio::sync::Notify;
 
+use super::authorize;
 use super::call_log::{CallLog, Outcome};
 use super::connection::ConnectionHandle;
 use super::control;
@@ -83,7 +84,7 @@ impl Gateway {
             (None, Some(Fault::FailedEntries)) => {
                 region.services.answer_with_failures(call, request, disturbance.entries_seed).await
             }
-            (None, None | Some(Fault::LostAnswer)) => region.services.answer(call, request).await,
+            (None, None | Some(Fault::LostAnswer)) => authorize::answer(&region.services, call, request).await,
         };
         pause(disturbance.delay / 2).await;
         let (answer, error_code) = with_code(answer).await;

@@ -4,7 +4,7 @@
 mod autoscaling;
 mod cloudwatch;
 mod dynamodb;
-mod iam;
+pub(crate) mod iam;
 mod kinesis;
 mod kms;
 mod lambda;
@@ -19,4 +19,5 @@ mod sqs;
 mod sts;
 mod winterbaume;
 
+pub(crate) use registry::Services;
 pub(crate) use regions::{Region, Regions, RegionsConfig};

@@ -12,7 +12,7 @@ use streamkit_wire::{Call, CallError, Protocol, Service, clock, protocol};
 use super::autoscaling::autoscaling;
 use super::cloudwatch::{CallCounter, CloudWatch, Published};
 use super::dynamodb::DynamoDb;
-use super::iam::{Iam, Roles};
+use super::iam::{Access, Iam, Roles};
 use super::kinesis::Kinesis;
 use super::kms::kms;
 use super::lambda::Lambda;
@@ -34,6 +34,7 @@ pub(crate) struct Global {
     /// How topics reach the functions of every region.
     pub(crate) functions: Arc<dyn Functions>,
     roles: Arc<Roles>,
+    access: Arc<Access>,
     iam: Arc<Iam>,
     s3: Arc<S3>,
     sts: Arc<Sts>,
@@ -50,15 +51,17 @@ impl Global {
     ) -> Self {
         winterbaume::set_account(account);
         let roles = Arc::new(Roles::new(account, times.clone()));
+        let access = Arc::new(Access::new(account, roles.clone()));
         Self {
             account: account.to_owned(),
             address,
             times,
             functions,
-            iam: Arc::new(Iam::new(region, roles.clone())),
+            iam: Arc::new(Iam::new(region, roles.clone(), access.clone())),
+            sts: Arc::new(Sts::new(account, region, roles.clone(), access.clone())),
             roles,
+            access,
             s3: Arc::new(S3::new(region)),
-            sts: Arc::new(Sts::new(account)),
         }
     }
 
@@ -78,6 +81,9 @@ pub(crate) struct Services {
     pub(crate) times: SeededTimes,
     pub(crate) lambda: Arc<Lambda>,
     pub(crate) roles: Arc<Roles>,
+    pub(crate) region: String,
+    pub(crate) account: String,
+    pub(crate) access: Arc<Access>,
     cloudwatch: Arc<CloudWatch>,
     counter: Arc<CallCounter>,
     sns: Arc<Sns>,
@@ -113,8 +119,19 @@ impl Services {
             (Service::Sqs, sqs.clone()),
             (Service::Sts, global.sts.clone()),
         ];
-        let roles = global.roles.clone();
-        Ok(Arc::new(Self { times: times.clone(), lambda, roles, cloudwatch, counter, sns, sqs, all }))
+        Ok(Arc::new(Self {
+            region: region.to_owned(),
+            account: account.clone(),
+            times: times.clone(),
+            lambda,
+            roles: global.roles.clone(),
+            access: global.access.clone(),
+            cloudwatch,
+            counter,
+            sns,
+            sqs,
+            all,
+        }))
     }
 
     fn service(&self, service: &Service) -> Option<&dyn AwsService> {

@@ -25,6 +25,11 @@ impl<E: MockService> Winterbaume<E> {
         Self { engine, region: region.to_owned() }
     }
 
+    /// The engine itself, for its state.
+    pub(super) fn engine(&self) -> &E {
+        &self.engine
+    }
+
     /// The engine's answer to a request, its method, path or body replaced where that is asked for.
     pub(super) async fn forward(&self, call: &Call, request: &Request<Bytes>, changed: Changed<'_>) -> Response {
         let mut headers = request.headers().clone();

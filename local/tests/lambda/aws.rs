@@ -134,13 +134,15 @@ impl Aws {
         self.call(&format!("Kinesis_20131202.{operation}"), body).await
     }
 
-    /// Makes a role that this service may assume.
+    /// Makes a role that this service may assume and that may do everything.
     pub(crate) async fn role(&self, name: &str, service: &str) {
         let trust = json!({ "Version": "2012-10-17", "Statement": [{
             "Effect": "Allow", "Principal": { "Service": service }, "Action": "sts:AssumeRole",
         }] });
         self.query(&format!("Action=CreateRole&Version=2010-05-08&RoleName={name}&AssumeRolePolicyDocument={trust}"))
             .await;
+        let all = "arn:aws:iam::aws:policy/AdministratorAccess";
+        self.query(&format!("Action=AttachRolePolicy&Version=2010-05-08&RoleName={name}&PolicyArn={all}")).await;
     }
 
     /// Makes a function of the test bootstrap; `change` may alter the request.

@@ -16,6 +16,7 @@ mod property;
 mod property_case;
 mod property_check;
 mod queues;
+mod roles;
 mod sns;
 mod sources;
 mod sqs_source;

@@ -11,5 +11,5 @@ mod service;
 pub mod web_page;
 
 pub use error::CallError;
-pub use request::{Call, Protocol, access_key, lambda_operation, resource_name, signed_region};
+pub use request::{Call, Protocol, access_key, lambda_operation, resource_name, session_token, signed_region};
 pub use service::Service;

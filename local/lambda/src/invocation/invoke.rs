@@ -182,6 +182,7 @@ impl Engine {
     ) -> Result<Process, NotReady> {
         let around = ProcessContext {
             config: &self.config,
+            roles: &*self.ports.roles,
             logs: &self.logs,
             metrics: &self.metrics,
             tasks: &self.tasks,
@@ -226,7 +227,11 @@ impl Engine {
 fn log_stream(function: &Function, version: &Version) -> LogStream {
     let today = clock::iso(clock::now_ms());
     let stream = format!("{}/[{}]{}", today[..10].replace('-', "/"), version.name(), Uuid::new_v4().simple());
+    // Region and account are those of the function.
+    let place = function.arn.trim_start_matches("arn:aws:lambda:").split(":function:").next().unwrap_or_default();
     LogStream {
+        role: version.settings.role.as_str().into(),
+        place: place.into(),
         group: version.settings.log_group(&function.name).into(),
         stream: stream.into(),
         function_gone: function.gone.clone(),

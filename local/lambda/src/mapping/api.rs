@@ -141,21 +141,7 @@ impl Engine {
 
     /// Whether the source is there.
     async fn check_source(&self, settings: &Settings) -> Result<(), ApiError> {
-        if !self.ports.roles.is_permitted(&self.role(settings)) {
-            let actions = match settings.kind {
-                SourceKind::Kinesis => "GetRecords, GetShardIterator, DescribeStream, ListShards, and ListStreams",
-                SourceKind::DynamoDb => "GetRecords, GetShardIterator, DescribeStream, and ListStreams",
-                SourceKind::Sqs => {
-                    return Err(ApiError::invalid(
-                        "The provided execution role does not have permissions to call ReceiveMessage on SQS",
-                    ));
-                }
-            };
-            return Err(ApiError::invalid(format!(
-                "Cannot access stream {}. Please ensure the role can perform the {actions} Actions on your stream in IAM.",
-                settings.source_arn
-            )));
-        }
+        self.check_reader(settings)?;
         let checked = match settings.kind {
             SourceKind::Kinesis => self.kinesis(settings).shards().await.map(drop),
             SourceKind::DynamoDb => self.dynamodb(settings).shards().await.map(drop),
@@ -164,6 +150,39 @@ impl Engine {
         checked.map_err(|error| match error.code.as_str() {
             "ResourceNotFoundException" => ApiError::invalid(format!("Stream not found: {}", settings.source_arn)),
             _ => ApiError::invalid(format!("Cannot access stream {}: {error}", settings.source_arn)),
+        })
+    }
+
+    /// Whether the function's role may read the source.
+    fn check_reader(&self, settings: &Settings) -> Result<(), ApiError> {
+        let role = self.role(settings);
+        let known = self.ports.roles.is_permitted(&role);
+        let stream = settings.source_arn.split("/consumer/").next().unwrap_or_default();
+        let refused = |operations: &[&'static str], service: &str| {
+            let check = |operation: &str| self.ports.roles.check(&role, &format!("{service}:{operation}"), stream);
+            operations.iter().copied().find(|operation| !known || check(operation).is_err())
+        };
+        let actions = match settings.kind {
+            SourceKind::Kinesis => {
+                refused(&["GetRecords", "GetShardIterator", "DescribeStream", "ListShards"], "kinesis")
+                    .map(|_| "GetRecords, GetShardIterator, DescribeStream, ListShards, and ListStreams")
+            }
+            SourceKind::DynamoDb => refused(&["GetRecords", "GetShardIterator", "DescribeStream"], "dynamodb")
+                .map(|_| "GetRecords, GetShardIterator, DescribeStream, and ListStreams"),
+            SourceKind::Sqs => {
+                let refused = refused(&["ReceiveMessage", "DeleteMessage", "GetQueueAttributes"], "sqs");
+                return refused.map_or(Ok(()), |operation| {
+                    Err(ApiError::invalid(format!(
+                        "The provided execution role does not have permissions to call {operation} on SQS"
+                    )))
+                });
+            }
+        };
+        actions.map_or(Ok(()), |actions| {
+            Err(ApiError::invalid(format!(
+                "Cannot access stream {}. Please ensure the role can perform the {actions} Actions on your stream in IAM.",
+                settings.source_arn
+            )))
         })
     }
 
@@ -191,7 +210,7 @@ impl Engine {
     }
 
     fn queue(&self, settings: &Settings) -> Queue {
-        Queue::new(Arc::clone(&self.ports), &self.config.region, &settings.source_arn)
+        Queue::new(Arc::clone(&self.ports), &self.config.region, &settings.source_arn, &self.role(settings))
     }
 
     /// The function's role; empty when there is no such function any more.
@@ -206,7 +225,7 @@ impl Engine {
     }
 
     fn dynamodb(&self, settings: &Settings) -> DynamoDb {
-        DynamoDb::new(Arc::clone(&self.ports), &settings.source_arn, settings.filters.clone())
+        DynamoDb::new(Arc::clone(&self.ports), &settings.source_arn, &self.role(settings), settings.filters.clone())
     }
 
     async fn start_pollers(self: &Arc<Self>, mapping: &Arc<Mapping>, settings: Arc<Settings>) -> Runner {

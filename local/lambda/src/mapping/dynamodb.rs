@@ -21,15 +21,17 @@ const RETENTION_MS: i64 = 24 * 3_600_000;
 pub(crate) struct DynamoDb {
     ports: Arc<Ports>,
     arn: String,
+    role: String,
     filters: Filters,
 }
 
 impl DynamoDb {
-    pub(crate) fn new(ports: Arc<Ports>, arn: &str, filters: Filters) -> Self {
-        Self { ports, arn: arn.to_owned(), filters }
+    pub(crate) fn new(ports: Arc<Ports>, arn: &str, role: &str, filters: Filters) -> Self {
+        Self { ports, arn: arn.to_owned(), role: role.to_owned(), filters }
     }
 
     async fn call(&self, operation: &str, body: Value) -> Result<Value, CallError> {
+        self.ports.roles.check(&self.role, &format!("dynamodb:{operation}"), &self.arn)?;
         self.ports.streams.dynamodb(operation, body).await
     }
 

@@ -48,7 +48,24 @@ impl Kinesis {
 
 impl Stream {
     async fn call(&self, operation: &str, body: Value) -> Result<Value, CallError> {
+        self.check_role(operation)?;
         self.ports.streams.kinesis(operation, body).await
+    }
+
+    /// Whether the function's role may read like this. Through a consumer, reading is `SubscribeToShard`.
+    fn check_role(&self, operation: &str) -> Result<(), CallError> {
+        let stream = self.arn.split("/consumer/").next().unwrap_or_default();
+        let (action, resource) = match operation {
+            "GetRecords" | "GetShardIterator" if self.arn.len() > stream.len() => {
+                ("kinesis:SubscribeToShard", &*self.arn)
+            }
+            "GetRecords" => ("kinesis:GetRecords", stream),
+            "GetShardIterator" => ("kinesis:GetShardIterator", stream),
+            "ListShards" => ("kinesis:ListShards", stream),
+            // What AWS asks for on its own behalf.
+            _ => return Ok(()),
+        };
+        self.ports.roles.check(&self.role, action, resource)
     }
 
     async fn list_shards(&self) -> Result<Vec<Shard>, CallError> {

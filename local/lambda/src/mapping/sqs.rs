@@ -38,6 +38,8 @@ pub(crate) struct Queue {
     ports: Arc<Ports>,
     region: String,
     arn: String,
+    /// Role of the function, with whose rights the queue is read.
+    role: String,
 }
 
 /// A message on its way to the function.
@@ -50,11 +52,16 @@ struct Message {
 }
 
 impl Queue {
-    pub(crate) fn new(ports: Arc<Ports>, region: &str, arn: &str) -> Self {
-        Self { ports, region: region.to_owned(), arn: arn.to_owned() }
+    pub(crate) fn new(ports: Arc<Ports>, region: &str, arn: &str, role: &str) -> Self {
+        Self { ports, region: region.to_owned(), arn: arn.to_owned(), role: role.to_owned() }
     }
 
     async fn call(&self, operation: &str, body: Value) -> Result<Value, CallError> {
+        let action = format!("sqs:{}", operation.trim_end_matches("Batch"));
+        // The URL follows from the ARN; Lambda does not ask for it.
+        if operation != "GetQueueUrl" {
+            self.ports.roles.check(&self.role, &action, &self.arn)?;
+        }
         self.ports.queues.sqs(operation, body).await
     }
 

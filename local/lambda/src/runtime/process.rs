@@ -19,6 +19,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
 use crate::function::{Function, Version};
+use crate::ports::Roles;
 use crate::runtime::managed::{self, Interpreters};
 use crate::runtime::runtime_api::{Answer, RuntimeApi, Work};
 use crate::telemetry::log_writer::{LogStream, LogWriter};
@@ -128,6 +129,7 @@ impl fmt::Display for Ended {
 /// What a process needs from the engine.
 pub(crate) struct ProcessContext<'a> {
     pub(crate) config: &'a Config,
+    pub(crate) roles: &'a dyn Roles,
     pub(crate) logs: &'a Arc<LogWriter>,
     pub(crate) metrics: &'a Arc<MetricWriter>,
     pub(crate) tasks: &'a TaskTracker,
@@ -172,7 +174,7 @@ impl Process {
             command
                 .current_dir(&version.code.dir)
                 .env_clear()
-                .envs(environment(function, &version, to, context.config))
+                .envs(environment(function, &version, to, context))
                 .env("AWS_LAMBDA_RUNTIME_API", address.to_string())
                 .stdin(Stdio::null())
                 .stdout(writer.try_clone().map_err(internal)?)
@@ -319,8 +321,14 @@ fn cannot_start(error: &std::io::Error) -> String {
     format!("fork/exec /var/task/bootstrap: {reason}")
 }
 
-fn environment(function: &Function, version: &Version, to: &LogStream, config: &Config) -> Vec<(String, String)> {
+fn environment(
+    function: &Function,
+    version: &Version,
+    to: &LogStream,
+    ProcessContext { config, roles, .. }: &ProcessContext<'_>,
+) -> Vec<(String, String)> {
     let settings = &version.settings;
+    let credentials = roles.credentials(&settings.role, &function.name);
     let mut environment: Vec<(String, String)> = [
         ("PATH", "/usr/local/bin:/usr/bin:/bin:/opt/bin".to_owned()),
         ("LANG", "en_US.UTF-8".to_owned()),
@@ -330,9 +338,9 @@ fn environment(function: &Function, version: &Version, to: &LogStream, config: &
         ("LAMBDA_RUNTIME_DIR", "/var/runtime".to_owned()),
         ("AWS_REGION", config.region.clone()),
         ("AWS_DEFAULT_REGION", config.region.clone()),
-        ("AWS_ACCESS_KEY_ID", "ASIALOCALFUNCTION000".to_owned()),
-        ("AWS_SECRET_ACCESS_KEY", "local".to_owned()),
-        ("AWS_SESSION_TOKEN", "local".to_owned()),
+        ("AWS_ACCESS_KEY_ID", credentials.access_key),
+        ("AWS_SECRET_ACCESS_KEY", credentials.secret),
+        ("AWS_SESSION_TOKEN", credentials.token),
         ("AWS_LAMBDA_FUNCTION_NAME", function.name.clone()),
         ("AWS_LAMBDA_FUNCTION_VERSION", version.name()),
         ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", settings.memory_mb.to_string()),

@@ -26,6 +26,10 @@ const MAX_WAITING: usize = 64 * 1024 * 1024;
 /// Where the lines of one process go.
 #[derive(Debug, Clone)]
 pub(crate) struct LogStream {
+    /// The function's role, which must be allowed to write there.
+    pub(crate) role: Arc<str>,
+    /// Region and account, as in ARNs.
+    pub(crate) place: Arc<str>,
     pub(crate) group: Arc<str>,
     pub(crate) stream: Arc<str>,
     /// Cancelled when the function is deleted: from then on its group is not made again.
@@ -130,6 +134,9 @@ impl LogWriter {
             }
             known.insert(key.clone());
         }
+        if self.check(to, "PutLogEvents", &to.stream).is_err() {
+            return;
+        }
         let Err(error) = self.ports.logs.put_events(&to.group, &to.stream, events).await else { return };
         known.remove(&key);
         // The group was deleted in between. Lines that cannot be written are lost, as they are on AWS.
@@ -141,14 +148,22 @@ impl LogWriter {
 
     async fn make(&self, to: &LogStream) -> Result<(), CallError> {
         let logs = &self.ports.logs;
+        self.check(to, "CreateLogStream", &to.stream)?;
         match logs.create_stream(&to.group, &to.stream).await {
             Err(error) if error.code == "ResourceNotFoundException" && !to.function_gone.is_cancelled() => {
+                self.check(to, "CreateLogGroup", "")?;
                 logs.create_group(&to.group).await?;
                 logs.create_stream(&to.group, &to.stream).await
             }
             Err(error) if error.code == "ResourceAlreadyExistsException" => Ok(()),
             other => other,
         }
+    }
+
+    /// Whether the function's role may do this; what it may not write is lost, as it is on AWS.
+    fn check(&self, to: &LogStream, operation: &str, stream: &str) -> Result<(), CallError> {
+        let arn = format!("arn:aws:logs:{}:log-group:{}:log-stream:{stream}", to.place, to.group);
+        self.ports.roles.check(&to.role, &format!("logs:{operation}"), &arn)
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {

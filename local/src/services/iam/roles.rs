@@ -10,7 +10,8 @@ use streamkit_wire::input::{integer, list, required, tag_pairs, text};
 use streamkit_wire::{CallError, clock};
 use uuid::Uuid;
 
-use super::simulate;
+use super::directory::{Directory, Policies, parsed_document};
+use super::policy::one_or_more;
 use crate::rehearsal::{SeededTimes, StateChange};
 
 const PAGE: usize = 100;
@@ -51,7 +52,7 @@ impl Roles {
     /// Whether an IAM operation is about roles.
     pub(crate) fn owns(operation: &str) -> bool {
         (operation.contains("Role") && !operation.contains("InstanceProfile") && !operation.contains("ServiceLinked"))
-            || matches!(operation, "UpdateAssumeRolePolicy" | "ListInstanceProfilesForRole" | "SimulatePrincipalPolicy")
+            || matches!(operation, "UpdateAssumeRolePolicy" | "ListInstanceProfilesForRole")
     }
 
     /// Runs one operation; members are named as in IAM's API.
@@ -65,7 +66,6 @@ impl Roles {
                 Ok(json!({"Role": shown}))
             }),
             "ListRoles" => Ok(self.list(input)),
-            "SimulatePrincipalPolicy" => self.simulate(input),
             "DeleteRole" => self.delete(input),
             "UpdateRole" | "UpdateRoleDescription" => self.with(input, |name, role| {
                 if let Some(description) = input["Description"].as_str() {
@@ -168,19 +168,36 @@ impl Roles {
         }
     }
 
-    fn simulate(&self, input: &Value) -> Answer {
-        let arn = required(input, "PolicySourceArn")?;
+    /// What a role is allowed and denied by its own policies, and its permissions boundary. A role that is gone has neither.
+    pub(super) fn granted(&self, name: &str, directory: &Directory) -> (Policies, Option<Policies>) {
         let roles = self.roles();
-        let role = roles.values().find(|role| role.arn == arn).ok_or_else(|| {
-            CallError::new(
-                404,
-                "NoSuchEntity",
-                format!("The principal {arn} cannot be found, or is none that is simulated here."),
-            )
-        })?;
-        let policies: Vec<Value> =
-            role.inline.values().filter_map(|document| serde_json::from_str(document).ok()).collect();
-        Ok(json!({"EvaluationResults": simulate::results(&policies, input), "IsTruncated": false}))
+        let Some(role) = roles.get(name) else { return (Policies::new(), None) };
+        let inline = role.inline.values().map(|document| parsed_document(document)).collect();
+        let boundary = role.boundary.as_ref().map(|arn| directory.managed(arn).into_iter().collect());
+        (directory.with_managed(inline, &role.attached), boundary)
+    }
+
+    pub(super) fn id(&self, name: &str) -> Option<String> {
+        self.roles().get(name).map(|role| role.id.clone())
+    }
+
+    pub(super) fn arn(&self, name: &str) -> Option<String> {
+        self.roles().get(name).map(|role| role.arn.clone())
+    }
+
+    /// The trust policy of the role of this ARN.
+    pub(super) fn trust_of(&self, arn: &str) -> Option<Value> {
+        self.roles().values().find(|role| role.arn == arn).map(|role| (*parsed_document(&role.trust)).clone())
+    }
+
+    /// The longest session of a role, in seconds.
+    pub(crate) fn session_seconds(&self, name: &str) -> Option<i64> {
+        self.roles().get(name).map(|role| role.session_seconds)
+    }
+
+    /// Whether a managed policy is attached to a role.
+    pub(super) fn uses(&self, policy_arn: &str) -> bool {
+        self.roles().values().any(|role| role.attached.iter().any(|arn| arn == policy_arn))
     }
 
     /// When a change of this role, made now, is known to the other services.
@@ -308,14 +325,6 @@ fn trusts(policy: &str, service: &str) -> bool {
             && has(&statement["Action"], &["sts:AssumeRole", "sts:*", "*"])
             && has(&statement["Principal"]["Service"], &[service])
     })
-}
-
-/// Policies write a list of one without brackets.
-pub(super) fn one_or_more(value: &Value) -> &[Value] {
-    match value {
-        Value::Array(items) => items,
-        one => std::slice::from_ref(one),
-    }
 }
 
 fn pairs(tags: &BTreeMap<String, String>) -> Value {

@@ -7,13 +7,14 @@ use axum::body::Bytes;
 use http::{Method, Request};
 use serde_json::{Map, Value, json};
 use streamkit_lambda::ports::{
-    Buckets, LogEvent, LogGroups, MetricDatum, MetricStore, Ports, Queues, Reply, Roles, Streams, Topics, Transition,
-    TransitionTimes,
+    Buckets, Credentials, LogEvent, LogGroups, MetricDatum, MetricStore, Ports, Queues, Reply, Roles, Streams, Topics,
+    Transition, TransitionTimes,
 };
 use streamkit_wire::protocol::{body_of, error_of};
 use streamkit_wire::{Call, CallError, Protocol, Service, clock};
 
 use crate::rehearsal::{SeededTimes, StateChange};
+use crate::services::iam;
 use crate::services::registry::Services;
 
 /// All ports of the Lambda engine, answered by these services.
@@ -131,6 +132,15 @@ impl MetricStore for Embedded {
 impl Roles for Embedded {
     fn is_assumable(&self, arn: &str) -> bool {
         self.0.roles.is_assumable(arn, "lambda.amazonaws.com")
+    }
+
+    fn credentials(&self, arn: &str, function: &str) -> Credentials {
+        let iam::Credentials { access_key, secret, token, .. } = self.0.access.for_function(arn, function);
+        Credentials { access_key, secret, token }
+    }
+
+    fn check(&self, arn: &str, action: &str, resource: &str) -> Result<(), CallError> {
+        self.0.access.check_role(arn, action, resource, &self.0.region)
     }
 
     fn is_permitted(&self, arn: &str) -> bool {

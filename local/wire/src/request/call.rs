@@ -119,6 +119,16 @@ pub fn signed_region(request: &Request<Bytes>) -> Option<String> {
     credential(request)?.rsplit('/').nth(2).filter(|region| !region.is_empty()).map(str::to_owned)
 }
 
+/// The session token that goes with a temporary access key.
+pub fn session_token(request: &Request<Bytes>) -> Option<String> {
+    let from_header = header(request.headers(), "x-amz-security-token").map(str::to_owned);
+    from_header.or_else(|| {
+        form_urlencoded::parse(request.uri().query().unwrap_or_default().as_bytes())
+            .find(|(name, _)| name == "X-Amz-Security-Token")
+            .map(|(_, value)| value.into_owned())
+    })
+}
+
 /// What `SigV4` says of the signature: access key, day, region, service.
 fn credential(request: &Request<Bytes>) -> Option<String> {
     let from_header = header(request.headers(), "authorization")

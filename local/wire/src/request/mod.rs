@@ -5,6 +5,6 @@ mod lambda;
 mod resource;
 mod s3;
 
-pub use call::{Call, Protocol, access_key, signed_region};
+pub use call::{Call, Protocol, access_key, session_token, signed_region};
 pub use lambda::operation_name as lambda_operation;
 pub use resource::resource_name;
