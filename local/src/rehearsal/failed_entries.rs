@@ -57,7 +57,7 @@ fn failing(count: usize, seed: u64) -> Vec<bool> {
     let mut fails: Vec<bool> = (0..count).map(|at| draw(at) < SHARE).collect();
     let all_alike = fails.iter().all(|fails| *fails) || !fails.iter().any(|fails| *fails);
     if all_alike && count > 0 {
-        fails.iter_mut().for_each(|fails| *fails = false);
+        fails.fill(false);
         fails[usize::try_from(seed).unwrap_or_default() % count] = true;
     }
     fails

@@ -284,7 +284,9 @@ impl Sqs {
                 if let Some(queue) = target.and_then(|arn| queues.get_mut(arn.rsplit(':').next().unwrap_or_default()))
                     && !dead.is_empty()
                 {
-                    dead.into_iter().for_each(|message| queue.push(message.dead(&from, fifo, now)));
+                    for message in dead {
+                        queue.push(message.dead(&from, fifo, now));
+                    }
                     self.arrived.notify_waiters();
                 }
                 if !taken.is_empty() {

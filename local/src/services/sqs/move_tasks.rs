@@ -121,8 +121,10 @@ impl Sqs {
             return;
         }
         let (now, mut queues) = (clock::now_ms(), self.queues());
-        let running = tasks.iter_mut().filter(|task| task.state == TaskState::Running);
-        let moved = running.fold(false, |moved, task| task.advance(&mut queues, now) || moved);
+        let mut moved = false;
+        for task in tasks.iter_mut().filter(|task| task.state == TaskState::Running) {
+            moved |= task.advance(&mut queues, now);
+        }
         if moved {
             self.arrived.notify_waiters();
         }

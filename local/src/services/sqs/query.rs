@@ -43,8 +43,7 @@ pub(super) fn to_form(operation: &str, answer: Value) -> Value {
             "MessageAttributes" => out.insert("MessageAttribute".into(), from_map(&value, "Name")),
             "Tags" => out.insert("Tag".into(), from_map(&value, "Key")),
             "Messages" => out.insert("Message".into(), each(value)),
-            "Successful" => out.insert(format!("{operation}ResultEntry"), value),
-            "Results" => out.insert(format!("{operation}ResultEntry"), value),
+            "Successful" | "Results" => out.insert(format!("{operation}ResultEntry"), value),
             "Failed" => out.insert("BatchResultErrorEntry".into(), value),
             _ => out.insert(name, value),
         };
