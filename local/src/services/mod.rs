@@ -19,5 +19,5 @@ mod sqs;
 mod sts;
 mod winterbaume;
 
-pub(crate) use registry::Services;
 pub(crate) use regions::{Region, Regions, RegionsConfig};
+pub(crate) use registry::Services;
