@@ -16,6 +16,10 @@ async fn make_a_strangers_function(config: &aws_config::SdkConfig, name: &str) {
     let role =
         aws_sdk_iam::Client::new(config).create_role().role_name("stranger").assume_role_policy_document(TRUST).send();
     let role = role.await.unwrap().role.unwrap();
+    // Lambda takes a mapping only of a function that may read its source.
+    let reads = "arn:aws:iam::aws:policy/service-role/AWSLambdaKinesisExecutionRole";
+    let attached = aws_sdk_iam::Client::new(config).attach_role_policy().role_name("stranger").policy_arn(reads).send();
+    attached.await.unwrap();
     let stream = aws_sdk_kinesis::Client::new(config);
     stream.create_stream().stream_name("strangers").shard_count(1).send().await.unwrap();
     let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
