@@ -150,6 +150,9 @@ async fn function_has_the_region_that_it_was_made_in() {
         .append_pair("AssumeRolePolicyDocument", &trust.to_string())
         .finish();
     assert_eq!(aws.query("iam", &form).await.status, 200);
+    // What the function says is in its log group only where its role may write there.
+    let attach = "Action=AttachRolePolicy&Version=2010-05-08&RoleName=r&PolicyArn=arn%3Aaws%3Aiam%3A%3Aaws%3Apolicy%2Fservice-role%2FAWSLambdaBasicExecutionRole";
+    assert_eq!(aws.query("iam", attach).await.status, 200);
     let mut package = zip::ZipWriter::new(Cursor::new(Vec::new()));
     package.start_file("bootstrap", SimpleFileOptions::default().unix_permissions(0o755)).expect("an entry");
     package
