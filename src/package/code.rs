@@ -68,11 +68,17 @@ impl Code {
     /// The package, built if need be, and the hash of what it was made from; whoever asks meanwhile waits for the same build.
     pub(crate) async fn package(&self, note: &(dyn Fn(&str) + Sync)) -> anyhow::Result<Arc<Built>> {
         let build = async || {
-            let (before, sources) = (self.compute(Lock::Counts)?, self.compute(Lock::Ignored)?);
+            // Only a crate's sources can change while they are built; the rest is hashed once a run.
+            let is_crate = matches!(self.origin, Origin::Crate(_));
+            let before =
+                if is_crate { Some((self.compute(Lock::Counts)?, self.compute(Lock::Ignored)?)) } else { None };
             let package = build(&self.cache, &self.origin, self.target, note).await?;
-            // Cargo may have written the lock file; sources that were changed meanwhile are not what was built.
-            let unchanged = self.compute(Lock::Ignored)? == sources;
-            let hash = if unchanged { self.compute(Lock::Counts)? } else { before };
+            let hash = match before {
+                None => self.hash()?.to_owned(),
+                // Cargo may have written the lock file; sources that were changed meanwhile are not what was built.
+                Some((_, sources)) if self.compute(Lock::Ignored)? == sources => self.compute(Lock::Counts)?,
+                Some((before, _)) => before,
+            };
             anyhow::Ok(Arc::new(Built { package, hash }))
         };
         self.built.get_or_try_init(build).await.cloned()
