@@ -157,6 +157,15 @@ pub(crate) fn announce(home: &Home, running: &Running) -> anyhow::Result<()> {
     fs::rename(&partial, &file).context("writing the address file")
 }
 
+/// Takes this process's address file away, and no other's: one that could not have the port has none.
+pub(crate) fn withdraw(home: &Home) {
+    let file = address_file(home);
+    let named = fs::read(&file).ok().and_then(|text| serde_json::from_slice::<Running>(&text).ok());
+    if named.is_some_and(|running| running.pid == std::process::id()) {
+        let _ = fs::remove_file(file);
+    }
+}
+
 /// One request to the daemon's control paths.
 pub(crate) async fn ask(endpoint: &str, method: &str, path: &str) -> anyhow::Result<Value> {
     let client = Client::builder(TokioExecutor::new()).build_http::<Full<hyper::body::Bytes>>();

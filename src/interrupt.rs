@@ -61,6 +61,22 @@ pub(crate) async fn requested() {
     }
 }
 
+/// Returns when a daemon should end: as [`requested`], or with its terminal or container.
+#[cfg(unix)]
+pub(crate) async fn daemon_requested() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut hangup) = signal(SignalKind::hangup()) else { return requested().await };
+    tokio::select! {
+        () = requested() => {}
+        _ = hangup.recv() => {}
+    }
+}
+
+#[cfg(not(unix))]
+pub(crate) async fn daemon_requested() {
+    requested().await;
+}
+
 #[cfg(not(unix))]
 pub(crate) async fn requested() {
     let _ = tokio::signal::ctrl_c().await;

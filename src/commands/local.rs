@@ -221,15 +221,15 @@ async fn serve(home: &Home, port: u16, rehearse: &Rehearse, global: &Global) -> 
             &Running { endpoint: format!("http://{address}"), pid: std::process::id(), region: Some(region) },
         )
     };
-    let served = streamkit_local::serve(options, ready, interrupt::requested());
+    let served = streamkit_local::serve(options, ready, interrupt::daemon_requested());
     let mut served = std::pin::pin!(served);
-    tokio::select! {
-        result = &mut served => result?,
-        announced = announce => {
-            announced?;
-            served.await?;
+    let result = tokio::select! {
+        result = &mut served => result,
+        announced = announce => match announced {
+            Ok(()) => served.await,
+            Err(error) => Err(error),
         }
-    }
-    let _ = std::fs::remove_file(daemon::address_file(home));
-    Ok(exit_code::DONE)
+    };
+    daemon::withdraw(home);
+    result.map(|()| exit_code::DONE)
 }

@@ -13,6 +13,7 @@ mod fan_out;
 mod flow;
 mod harness;
 mod layers;
+mod local_end;
 mod log;
 mod moto;
 mod output;

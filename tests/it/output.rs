@@ -143,16 +143,6 @@ fn a_polite_kill_ends_a_command_that_waits_as_ctrl_c_does() {
     }
 }
 
-#[test]
-#[cfg(unix)]
-fn a_polite_kill_lets_the_embedded_aws_clean_up() {
-    let home = Home::new();
-    let started = home.run(&["local", "start", "--json"]).expect(0).json();
-    terminate(u32::try_from(started["pid"].as_u64().unwrap()).unwrap());
-    let address = home.path().join("state/local.json");
-    until("the end of the embedded AWS", Duration::from_secs(20), || (!address.exists()).then_some(()));
-}
-
 #[cfg(unix)]
 fn terminate(process: u32) {
     assert!(Command::new("kill").args(["-TERM", &process.to_string()]).status().unwrap().success());

@@ -46,7 +46,7 @@ impl Engine {
         let ports = Arc::new(ports);
         let stop_writers = CancellationToken::new();
         Arc::new(Self {
-            code: Arc::new(CodeStore::new(config.state_dir.clone())),
+            code: Arc::new(CodeStore::new(&config.state_dir)),
             config,
             functions: Mutex::default(),
             mappings: Mutex::default(),
@@ -73,6 +73,7 @@ impl Engine {
         self.stop_writers.cancel();
         // Pollers and asynchronous invocations have ended: nothing starts a process again, and the code can go.
         self.functions().clear();
+        self.code.close();
     }
 
     /// The URL that a package can be fetched from.

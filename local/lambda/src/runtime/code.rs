@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::io::{self, Cursor, Read};
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::io::{self, Cursor, Read, Write as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 
@@ -17,6 +17,7 @@ use zip::ZipArchive;
 
 use crate::api::api_error::ApiError;
 use crate::ports::Buckets;
+use crate::runtime::run_folder::RunFolder;
 
 /// Lambda's limit for a package sent with the request.
 const MAX_SENT: usize = 50 * 1024 * 1024;
@@ -49,18 +50,19 @@ impl Drop for Code {
 /// All unpacked packages of this engine.
 #[derive(Debug)]
 pub(crate) struct CodeStore {
-    root: PathBuf,
+    root: RunFolder,
     live: Mutex<HashMap<String, Weak<Code>>>,
 }
 
 impl CodeStore {
-    /// Packages go to `<state_dir>/functions/<pid>/`; what a killed daemon left beside it is removed.
-    pub(crate) fn new(state_dir: PathBuf) -> Self {
-        let mut root = state_dir;
-        root.push("functions");
-        sweep(&root);
-        root.push(std::process::id().to_string());
-        Self { root, live: Mutex::default() }
+    /// Packages go below `<state_dir>/functions/`.
+    pub(crate) fn new(state_dir: &Path) -> Self {
+        Self { root: RunFolder::new(&state_dir.join("functions")), live: Mutex::default() }
+    }
+
+    /// Removes the folder of all packages, after the last one has gone.
+    pub(crate) fn close(&self) {
+        self.root.close();
     }
 
     /// Unpacks the package of a request, or says why it cannot be used.
@@ -92,10 +94,14 @@ impl CodeStore {
         }
         // The folder has a name of its own, so that a package removed and sent again at once cannot meet itself.
         let id = Uuid::new_v4().simple().to_string();
-        let (dir, kept) = (self.root.join(&id), self.root.join(format!("{id}.zip")));
+        let failed = |error: io::Error| ApiError::service(format!("keeping function code: {error}"));
+        let root = self.root.made().map_err(failed)?;
+        let (dir, kept) = (root.join(&id), root.join(format!("{id}.zip")));
         let code = Arc::new(Code { sha256: sha256.clone(), size: zip.len(), dir, zip: kept, id });
         extract(zip, &code.dir)?;
-        fs::write(&code.zip, zip).map_err(|error| ApiError::service(format!("keeping function code: {error}")))?;
+        let mut file =
+            fs::OpenOptions::new().create_new(true).write(true).mode(0o600).open(&code.zip).map_err(failed)?;
+        file.write_all(zip).map_err(failed)?;
         let mut live = self.lock();
         live.retain(|_, code| code.strong_count() > 0);
         live.insert(sha256, Arc::downgrade(&code));
@@ -109,13 +115,6 @@ impl CodeStore {
 
     fn lock(&self) -> parking_lot::MutexGuard<'_, HashMap<String, Weak<Code>>> {
         self.live.lock()
-    }
-}
-
-impl Drop for CodeStore {
-    fn drop(&mut self) {
-        // Fails while another engine of this process has code there, which is right.
-        drop(fs::remove_dir(&self.root));
     }
 }
 
@@ -139,20 +138,6 @@ fn sent(source: &Value) -> Result<Vec<u8>, ApiError> {
         ));
     }
     Ok(zip)
-}
-
-/// Removes the folders of daemons that no longer run.
-fn sweep(all: &Path) {
-    let Ok(entries) = fs::read_dir(all) else { return };
-    for entry in entries.flatten() {
-        let pid =
-            entry.file_name().to_str().and_then(|name| name.parse().ok()).and_then(rustix::process::Pid::from_raw);
-        if let Some(pid) = pid
-            && rustix::process::test_kill_process(pid) == Err(rustix::io::Errno::SRCH)
-        {
-            drop(fs::remove_dir_all(entry.path()));
-        }
-    }
 }
 
 fn extract(zip: &[u8], dir: &Path) -> Result<(), ApiError> {
@@ -212,8 +197,6 @@ fn unreadable_link(name: &str) -> ApiError {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write as _;
-
     use serde_json::json;
     use zip::ZipWriter;
     use zip::write::SimpleFileOptions;
@@ -236,7 +219,7 @@ mod tests {
     #[tokio::test]
     async fn package_is_unpacked_once_and_removed_with_its_last_user() {
         let state = state_dir();
-        let store = Arc::new(CodeStore::new(state.clone()));
+        let store = Arc::new(CodeStore::new(&state));
         let zip = package(&[("bootstrap", b"#!/bin/sh\n")]);
         let first = store.unpacked(zip.clone()).await.unwrap();
         let second = store.unpacked(zip).await.unwrap();
@@ -251,7 +234,7 @@ mod tests {
     #[tokio::test]
     async fn entry_outside_of_the_package_is_refused() {
         let state = state_dir();
-        let store = Arc::new(CodeStore::new(state.clone()));
+        let store = Arc::new(CodeStore::new(&state));
         let error = store.unpacked(package(&[("../evil", b"x")])).await.unwrap_err();
         assert_eq!(error.code, "InvalidParameterValueException");
         assert!(error.message.contains("evil"), "{}", error.message);
@@ -261,7 +244,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_not_a_zip_file_is_refused() {
-        let store = Arc::new(CodeStore::new(state_dir()));
+        let store = Arc::new(CodeStore::new(&state_dir()));
         assert_eq!(store.unpacked(b"not a zip".into()).await.unwrap_err().code, "InvalidParameterValueException");
         for source in [json!({ "ZipFile": "***" }), json!({}), json!({ "ImageUri": "i" })] {
             assert_eq!(sent(&source).unwrap_err().code, "InvalidParameterValueException", "{source}");

@@ -4,5 +4,6 @@ pub(crate) mod code;
 pub(crate) mod managed;
 pub(crate) mod pool;
 pub(crate) mod process;
+mod run_folder;
 pub(crate) mod runtime_api;
 pub(crate) mod trace;
