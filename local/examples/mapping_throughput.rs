@@ -35,6 +35,7 @@ async fn main() -> anyhow::Result<()> {
         account: "000000000000".into(),
         state_dir: state_dir.clone(),
         rehearsal: Rehearsal::default(),
+        ..Options::default()
     };
     let server = tokio::spawn(serve(options, ready, async { drop(stopped.await) }));
     let mut client = Client::connect(address.await?).await?;

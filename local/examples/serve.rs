@@ -15,6 +15,7 @@ async fn main() -> anyhow::Result<()> {
         account: DEFAULT_ACCOUNT.into(),
         state_dir: std::env::temp_dir().join(format!("streamkit-local-{}", std::process::id())),
         rehearsal: Rehearsal::default(),
+        ..Options::default()
     };
     let (ready, address) = oneshot::channel::<SocketAddr>();
     let interrupted = async {

@@ -6,6 +6,6 @@ pub mod rehearsal;
 mod services;
 
 pub use gateway::serve;
-pub use options::{DEFAULT_ACCOUNT, Options};
+pub use options::{DEFAULT_ACCOUNT, Options, Strictness};
 pub use rehearsal::Rehearsal;
 pub use streamkit_lambda::{check_pattern, pattern_matches};

@@ -6,6 +6,8 @@ mod access;
 mod logs;
 #[path = "gateway/move_tasks.rs"]
 mod move_tasks;
+#[path = "gateway/options.rs"]
+mod options;
 #[path = "gateway/queue_rules.rs"]
 mod queue_rules;
 #[path = "gateway/queue_states.rs"]
@@ -62,14 +64,13 @@ impl Aws {
     }
 
     async fn rehearsing(rehearsal: Rehearsal) -> Self {
+        Self::with(Options { rehearsal, ..Options::default() }).await
+    }
+
+    /// With these options, but in the region and folder of these tests.
+    async fn with(options: Options) -> Self {
         let state_dir = std::env::temp_dir().join(format!("streamkit-gateway-{}", uuid::Uuid::new_v4()));
-        let options = Options {
-            port: 0,
-            region: "eu-west-1".into(),
-            account: DEFAULT_ACCOUNT.into(),
-            state_dir: state_dir.clone(),
-            rehearsal,
-        };
+        let options = Options { region: "eu-west-1".into(), state_dir: state_dir.clone(), ..options };
         let (ready, address) = oneshot::channel();
         let server = tokio::spawn(serve(options, ready, std::future::pending()));
         Self { address: address.await.expect("the server becomes ready"), state_dir, server }
@@ -395,6 +396,7 @@ async fn a_taken_port_is_an_error() {
         account: DEFAULT_ACCOUNT.into(),
         state_dir: aws.state_dir.clone(),
         rehearsal: Rehearsal::default(),
+        ..Options::default()
     };
     let (ready, _address) = oneshot::channel();
     let error = serve(options, ready, std::future::pending()).await.expect_err("the port is taken");

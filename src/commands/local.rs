@@ -211,6 +211,7 @@ async fn serve(home: &Home, port: u16, rehearse: &Rehearse, global: &Global) -> 
         account: ACCOUNT.to_owned(),
         state_dir: home.state.join("functions"),
         rehearsal: rehearse.read()?,
+        ..streamkit_local::Options::default()
     };
     let (ready, address) = oneshot::channel();
     let announce = async {

@@ -2,9 +2,8 @@
 
 use std::fs::File;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
-use crate::harness::{Home, finish, pipeline, until};
+use crate::harness::{Home, finish, pipeline};
 
 const ESCAPE: char = '\u{1b}';
 

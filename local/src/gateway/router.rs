@@ -1,6 +1,7 @@
 //! The front door: refuses what web pages could send, recognises the operation, injects faults, calls the engine, notes it.
 
 use std::io::Read as _;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -27,6 +28,9 @@ pub(crate) struct Gateway {
     pub(crate) calls: CallLog,
     pub(crate) faults: InjectedFaults,
     pub(crate) disturbances: Disturbances,
+    /// Where it listens, and what it may be called there.
+    pub(crate) bind: IpAddr,
+    pub(crate) allow_hosts: Vec<String>,
     /// Asks the server to shut down.
     pub(crate) stop: Notify,
 }
@@ -35,7 +39,7 @@ impl Gateway {
     /// Answers any request, or breaks the connection that it came on.
     pub(crate) async fn handle(&self, request: Request, connection: &ConnectionHandle) -> Response {
         let (parts, body) = request.into_parts();
-        if let Some(why) = web_page::refusal(&parts.headers) {
+        if let Some(why) = web_page::refusal(&parts.headers, &self.allow_hosts) {
             return refused(403, why);
         }
         let control = parts.uri.path().starts_with(control::PREFIX);

@@ -1,7 +1,7 @@
 //! Starts and stops the embedded AWS: binds, serves, starts the housekeeping, and on shutdown ends every function process.
 
 use std::future::Future;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ use crate::services::{Regions, RegionsConfig};
 /// Open long polls get this long to end by themselves.
 const DRAIN: Duration = Duration::from_secs(2);
 
-/// Runs an embedded AWS on 127.0.0.1 until `shutdown` resolves or `POST /_streamkit/stop` comes. Sends the address once it
+/// Runs an embedded AWS until `shutdown` resolves or `POST /_streamkit/stop` comes. Sends the address once it
 /// answers. Returns when every function process has been killed and reaped.
 ///
 /// Errors when the port is taken or the state directory cannot be made.
@@ -35,10 +35,14 @@ pub async fn serve(
 ) -> anyhow::Result<()> {
     std::fs::create_dir_all(&options.state_dir)
         .with_context(|| format!("creating the state directory {}", options.state_dir.display()))?;
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port))
-        .await
-        .with_context(|| format!("binding 127.0.0.1:{}", options.port))?;
-    let address = listener.local_addr().context("reading the bound address")?;
+    let wanted = SocketAddr::new(options.bind, options.port);
+    let listener = TcpListener::bind(wanted).await.with_context(|| format!("binding {wanted}"))?;
+    let address = reachable(listener.local_addr().context("reading the bound address")?);
+    let mut allow_hosts = options.allow_hosts;
+    if !options.bind.is_unspecified() {
+        // No page can make an address its own name.
+        allow_hosts.push(host_of(options.bind));
+    }
     let regions = Regions::start(RegionsConfig {
         default: options.region,
         account: options.account,
@@ -46,12 +50,15 @@ pub async fn serve(
         packages_path: format!("{}code/", control::PREFIX),
         state_dir: options.state_dir,
         times: SeededTimes::new(&options.rehearsal),
+        strict: options.strict,
     })?;
     let gateway = Arc::new(Gateway {
         regions: Arc::clone(&regions),
         calls: CallLog::default(),
         faults: InjectedFaults::default(),
         disturbances: Disturbances::new(options.rehearsal),
+        bind: options.bind,
+        allow_hosts,
         stop: Notify::new(),
     });
     let router = {
@@ -87,5 +94,23 @@ pub async fn serve(
             server.abort();
             Ok(())
         }
+    }
+}
+
+/// Where functions and tools of this machine reach what listens there.
+fn reachable(bound: SocketAddr) -> SocketAddr {
+    let ip = match bound.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    SocketAddr::new(ip, bound.port())
+}
+
+/// An address as URLs and `Host` headers have it.
+fn host_of(ip: IpAddr) -> String {
+    match ip {
+        IpAddr::V4(ip) => ip.to_string(),
+        IpAddr::V6(ip) => format!("[{ip}]"),
     }
 }

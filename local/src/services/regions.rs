@@ -14,6 +14,7 @@ use streamkit_wire::{Call, CallError, Protocol, Service};
 use super::lambda;
 use super::registry::{Global, Services};
 use super::sns::Functions;
+use crate::Strictness;
 use crate::rehearsal::SeededTimes;
 
 /// What the regions are made with.
@@ -27,6 +28,7 @@ pub(crate) struct RegionsConfig {
     pub(crate) packages_path: String,
     pub(crate) state_dir: PathBuf,
     pub(crate) times: SeededTimes,
+    pub(crate) strict: Strictness,
 }
 
 /// One region.
@@ -55,10 +57,10 @@ struct Made {
 impl Regions {
     /// Starts the default region.
     pub(crate) fn start(config: RegionsConfig) -> anyhow::Result<Arc<Self>> {
-        let RegionsConfig { default, account, address, packages_path, state_dir, times } = config;
+        let RegionsConfig { default, account, address, packages_path, state_dir, times, strict } = config;
         let regions = Arc::new_cyclic(|regions| {
             let functions = Arc::new(FunctionsOfAllRegions(Weak::clone(regions)));
-            let global = Global::new(&account, &default, address, times, functions);
+            let global = Global::new(&account, &default, address, times, strict, functions);
             Self {
                 packages_url: format!("{}{packages_path}", global.endpoint()),
                 default,
@@ -74,6 +76,10 @@ impl Regions {
 
     pub(crate) fn account(&self) -> &str {
         &self.global.account
+    }
+
+    pub(crate) fn strict(&self) -> Strictness {
+        self.global.strict
     }
 
     pub(crate) fn default_name(&self) -> &str {

@@ -23,6 +23,7 @@ use super::sns::{Functions, Sns};
 use super::sqs::Sqs;
 use super::sts::Sts;
 use super::winterbaume;
+use crate::Strictness;
 use crate::rehearsal::{FailedEntries, SeededTimes};
 
 /// What all regions share: the account, and the services that know no regions.
@@ -31,6 +32,8 @@ pub(crate) struct Global {
     /// Where the gateway listens.
     pub(crate) address: SocketAddr,
     pub(crate) times: SeededTimes,
+    /// Where services are to be as strict as AWS although that takes time.
+    pub(crate) strict: Strictness,
     /// How topics reach the functions of every region.
     pub(crate) functions: Arc<dyn Functions>,
     roles: Arc<Roles>,
@@ -47,6 +50,7 @@ impl Global {
         region: &str,
         address: SocketAddr,
         times: SeededTimes,
+        strict: Strictness,
         functions: Arc<dyn Functions>,
     ) -> Self {
         winterbaume::set_account(account);
@@ -56,6 +60,7 @@ impl Global {
             account: account.to_owned(),
             address,
             times,
+            strict,
             functions,
             iam: Arc::new(Iam::new(region, roles.clone(), access.clone())),
             sts: Arc::new(Sts::new(account, region, roles.clone(), access.clone())),

@@ -71,6 +71,7 @@ impl Aws {
             account: "000000000000".into(),
             state_dir: dir.clone(),
             rehearsal,
+            ..Options::default()
         };
         let server = tokio::spawn(serve(options, ready, async { drop(stopped.await) }));
         let aws = Self { address: address.await.unwrap(), dir, stop, server };

@@ -20,6 +20,7 @@ async fn beside(name: &str, work: impl FnOnce(&str, &Path) + Send + 'static) {
         account: DEFAULT_ACCOUNT.into(),
         state_dir: dir.join("state"),
         rehearsal: Rehearsal::default(),
+        ..Options::default()
     };
     let (ready, address) = oneshot::channel();
     let (stop, stopped) = oneshot::channel::<()>();

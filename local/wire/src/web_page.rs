@@ -6,10 +6,11 @@
 
 use http::{HeaderMap, header};
 
-/// Why a request is not answered; `None` for one that no web page can have sent.
-pub fn refusal(headers: &HeaderMap) -> Option<&'static str> {
-    if !is_loopback(headers) {
-        return Some("requests must be addressed to the loopback interface");
+/// Why a request is not answered; `None` for one that no web page can have sent. `allowed` are names and addresses, besides those
+/// of loopback, that it may be addressed to.
+pub fn refusal(headers: &HeaderMap, allowed: &[String]) -> Option<&'static str> {
+    if !is_addressed_here(headers, allowed) {
+        return Some("requests must be addressed to the loopback interface, or to a host that was allowed");
     }
     if headers.contains_key(header::ORIGIN) {
         return Some("requests of web pages (with an Origin header) are not answered");
@@ -22,14 +23,18 @@ pub fn refusal(headers: &HeaderMap) -> Option<&'static str> {
 }
 
 /// A page that resolves its own name to 127.0.0.1 still sends that name as Host.
-fn is_loopback(headers: &HeaderMap) -> bool {
+fn is_addressed_here(headers: &HeaderMap, allowed: &[String]) -> bool {
     let Some(host) = headers.get(header::HOST) else { return true };
     let Ok(host) = host.to_str() else { return false };
     let name = host
         .rsplit_once(':')
         .map_or(host, |(name, port)| if port.bytes().all(|byte| byte.is_ascii_digit()) { name } else { host });
     let name = name.trim_end_matches('.').to_ascii_lowercase();
-    name == "127.0.0.1" || name == "[::1]" || name == "localhost" || name.ends_with(".localhost")
+    allowed.iter().any(|host| host.eq_ignore_ascii_case(&name))
+        || name == "127.0.0.1"
+        || name == "[::1]"
+        || name == "localhost"
+        || name.ends_with(".localhost")
 }
 
 #[cfg(test)]
@@ -57,7 +62,27 @@ mod tests {
         ] {
             let mut headers = HeaderMap::new();
             headers.insert(name, http::HeaderValue::from_bytes(value.as_bytes()).expect("a header"));
-            assert_eq!(refusal(&headers).is_none(), answered, "{name}: {value}");
+            assert_eq!(refusal(&headers, &[]).is_none(), answered, "{name}: {value}");
+        }
+    }
+
+    #[test]
+    fn allowed_hosts_are_answered_and_pages_on_them_are_not() {
+        let allowed = ["Aws.test".to_owned()];
+        for (host, origin, answered) in [
+            ("aws.test:4566", None, true),
+            ("AWS.TEST", None, true),
+            ("localhost", None, true),
+            ("other.test", None, false),
+            ("x.aws.test", None, false),
+            ("aws.test", Some("http://aws.test"), false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert("host", http::HeaderValue::from_static(host));
+            if let Some(origin) = origin {
+                headers.insert("origin", http::HeaderValue::from_static(origin));
+            }
+            assert_eq!(refusal(&headers, &allowed).is_none(), answered, "{host} {origin:?}");
         }
     }
 }

@@ -123,7 +123,7 @@ impl RuntimeApi {
 
 /// A page that guesses the port could take invocations away.
 async fn refuse_web_pages(request: Request, next: Next) -> Response {
-    match web_page::refusal(request.headers()) {
+    match web_page::refusal(request.headers(), &[]) {
         Some(why) => refusal(StatusCode::FORBIDDEN, "Forbidden", why),
         None => next.run(request).await,
     }
