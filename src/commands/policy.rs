@@ -91,7 +91,6 @@ fn policy(session: &Session, scope: Scope) -> Value {
             own.entry(kind).or_default().extend(actions(kind).own.iter().filter(wanted));
         }
     }
-    account.insert("sts:GetCallerIdentity");
     if scope != Scope::Run {
         // To see, before anything is made, what the caller may not do.
         account.insert("iam:SimulatePrincipalPolicy");

@@ -13,6 +13,7 @@ mod fan_out;
 mod flow;
 mod harness;
 mod layers;
+mod least_privilege;
 mod local_end;
 mod log;
 mod moto;
