@@ -26,6 +26,8 @@ mod stream_limits;
 mod streams;
 #[path = "gateway/subscriptions.rs"]
 mod subscriptions;
+#[path = "gateway/table_rates.rs"]
+mod table_rates;
 #[path = "gateway/table_streams.rs"]
 mod table_streams;
 #[path = "gateway/topics.rs"]
