@@ -12,6 +12,7 @@ use tokio::task::spawn_blocking;
 use super::engine::Engine;
 use super::rates::Rates;
 use super::settings::Settings;
+use super::streams::RollOver;
 use super::{description, specification};
 use crate::Strictness;
 use crate::rehearsal::SeededTimes;
@@ -50,7 +51,7 @@ impl DynamoDb {
     pub(crate) fn open(region: &str, account: &str, times: SeededTimes, strict: Strictness) -> anyhow::Result<Self> {
         let scope = format!(":{region}:{account}:");
         Ok(Self {
-            engine: Arc::new(Engine::open(&scope)?),
+            engine: Arc::new(Engine::open(&scope, strict.rates.then_some(RollOver::STRICT))?),
             scope,
             settings: Settings::default(),
             rates: Rates::new(strict.rates),
