@@ -38,7 +38,8 @@ pub(crate) struct Gateway {
 impl Gateway {
     /// Answers any request, or breaks the connection that it came on.
     pub(crate) async fn handle(&self, request: Request, connection: &ConnectionHandle) -> Response {
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
+        name_host(&mut parts);
         if let Some(why) = web_page::refusal(&parts.headers, &self.allow_hosts) {
             return refused(403, why);
         }
@@ -105,6 +106,16 @@ impl Gateway {
             connection.reset();
         }
         answer
+    }
+}
+
+/// HTTP/2 names the host in the address of the request.
+fn name_host(parts: &mut http::request::Parts) {
+    if let Some(authority) = parts.uri.authority()
+        && !parts.headers.contains_key(header::HOST)
+        && let Ok(host) = http::HeaderValue::from_str(authority.as_str())
+    {
+        parts.headers.insert(header::HOST, host);
     }
 }
 

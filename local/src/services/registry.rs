@@ -102,8 +102,8 @@ impl Services {
         let Global { account, address, times, .. } = global;
         let cloudwatch = Arc::new(CloudWatch::new(region, account));
         let counter = Arc::new(CallCounter::new(cloudwatch.clone()));
-        let dynamodb = Arc::new(DynamoDb::open(region, account, times.clone())?);
-        let kinesis = Arc::new(Kinesis::start(region, account, times.clone()));
+        let dynamodb = Arc::new(DynamoDb::open(region, account, times.clone(), global.strict)?);
+        let kinesis = Arc::new(Kinesis::start(region, account, times.clone(), global.strict));
         let kinesis: Arc<dyn AwsService> = Arc::new(Published::new(kinesis, counter.clone()));
         let lambda = Arc::new(Lambda::default());
         let logs = Logs::new(region, account, cloudwatch.clone(), kinesis.clone(), global.functions.clone());

@@ -10,6 +10,13 @@ pub fn now_ms() -> i64 {
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
+/// The same in seconds, as JSON protocols have times.
+pub fn seconds(ms: i64) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "milliseconds since 1970 stay exact in a double for 280,000 years")]
+    let ms = ms as f64;
+    ms / 1000.0
+}
+
 /// `2026-11-21T02:03:04.567Z`.
 pub fn iso(ms: i64) -> String {
     DateTime::<Utc>::from_timestamp_millis(ms).unwrap_or_default().to_rfc3339_opts(SecondsFormat::Millis, true)

@@ -2,10 +2,12 @@
 
 mod description;
 mod engine;
+mod rates;
 mod service;
 mod settings;
 mod specification;
 mod states;
 mod streams;
+mod time_to_live;
 
 pub(crate) use service::DynamoDb;
