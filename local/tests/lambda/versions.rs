@@ -68,6 +68,16 @@ async fn alias_shares_invocations_between_two_versions() {
     });
     assert_eq!(aws.lambda("POST", "functions/f/aliases", all_to_two).await.status, 201);
     assert_eq!(aws.invoke("f:canary", json!({})).await.headers["x-amz-executed-version"], "2");
+    // What describes the alias shows its own version, whatever its weights are.
+    for path in ["functions/f:canary", "functions/f/configuration?Qualifier=canary"] {
+        let seen = aws.lambda("GET", path, Value::Null).await.json();
+        let configuration = if path.contains("configuration") { &seen } else { &seen["Configuration"] };
+        assert_eq!(
+            (&configuration["Version"], &configuration["FunctionArn"]),
+            (&json!("1"), &json!(format!("{ARN}:canary"))),
+            "{path}"
+        );
+    }
     let none = json!({ "RoutingConfig": { "AdditionalVersionWeights": {} } });
     let seen = aws.lambda("PUT", "functions/f/aliases/canary", none).await.json();
     assert!(seen["RoutingConfig"].is_null());

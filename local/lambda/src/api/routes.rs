@@ -48,8 +48,9 @@ impl Engine {
         }
         let resource = resource(path);
         if operation == "Invoke" {
-            let target =
-                self.target(&resource, query).map_err(|error| self.without_function(error, operation, &resource))?;
+            let target = self
+                .target_of_invocation(&resource, query)
+                .map_err(|error| self.without_function(error, operation, &resource))?;
             return self.invoke(target, headers, bytes).await;
         }
         let body = body(&bytes)?;

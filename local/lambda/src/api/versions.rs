@@ -144,9 +144,27 @@ pub(crate) fn qualified(arn: &str, qualifier: Option<&str>) -> String {
     qualifier.map_or_else(|| arn.to_owned(), |qualifier| format!("{arn}:{qualifier}"))
 }
 
+/// What a name is resolved for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Of an alias, its own version.
+    Description,
+    /// Of an alias with two versions, one by chance.
+    Invocation,
+}
+
 impl Engine {
-    /// The version that a name means, in any form of a function's name, qualified or not.
+    /// The version that a name means, in any form of a function's name, qualified or not; of an alias, its own version.
     pub(crate) fn target(&self, text: &str, query: &Query) -> Result<Target, ApiError> {
+        self.target_for(Purpose::Description, text, query)
+    }
+
+    /// The version that one invocation by this name runs.
+    pub(crate) fn target_of_invocation(&self, text: &str, query: &Query) -> Result<Target, ApiError> {
+        self.target_for(Purpose::Invocation, text, query)
+    }
+
+    fn target_for(&self, purpose: Purpose, text: &str, query: &Query) -> Result<Target, ApiError> {
         let named = FunctionRef::parse(text)?;
         let asked = query.get("Qualifier");
         if let (Some(derived), Some(asked)) = (&named.qualifier, asked)
@@ -157,11 +175,11 @@ impl Engine {
             ));
         }
         let qualifier = named.qualifier.or_else(|| asked.map(str::to_owned));
-        self.resolve(&named.name, qualifier.as_deref())
+        self.resolve(purpose, &named.name, qualifier.as_deref())
     }
 
-    /// The version that this function and qualifier mean now; of an alias with two, one by chance.
-    pub(crate) fn resolve(&self, name: &str, qualifier: Option<&str>) -> Result<Target, ApiError> {
+    /// The version that this function and qualifier mean now.
+    pub(crate) fn resolve(&self, purpose: Purpose, name: &str, qualifier: Option<&str>) -> Result<Target, ApiError> {
         let missing = || {
             let arn = qualified(&self.config.function_arn(name), qualifier);
             ApiError::not_found(format!("Function not found: {arn}"))
@@ -173,7 +191,11 @@ impl Engine {
                 let published = function.published();
                 let number = match published.aliases.get(qualifier) {
                     None => qualifier,
-                    Some(Alias { routing: Some((version, share)), .. }) if chance() < *share => version,
+                    Some(Alias { routing: Some((version, share)), .. })
+                        if purpose == Purpose::Invocation && chance() < *share =>
+                    {
+                        version
+                    }
                     Some(alias) => &alias.version,
                 };
                 match number.parse().ok().and_then(|number: u32| published.versions.get(&number)) {

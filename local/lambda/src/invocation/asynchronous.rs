@@ -20,7 +20,7 @@ use crate::api::api_error::ApiError;
 use crate::api::functions::answer;
 use crate::api::page::Query;
 use crate::api::page::page;
-use crate::api::versions::{LATEST, Target, qualified};
+use crate::api::versions::{LATEST, Purpose, Target, qualified};
 use crate::function::Function;
 use crate::invocation::invoke::{Event, NotInvoked, Outcome};
 use crate::mapping::seconds;
@@ -152,7 +152,7 @@ impl Engine {
             let waited = u32::try_from(began.elapsed().as_millis()).unwrap_or(u32::MAX);
             self.metrics.function(&function.name, "AsyncEventAge", "Milliseconds", waited.into());
             // What an alias means may have changed since.
-            let Ok(now) = self.resolve(&function.name, target.qualifier()) else { return };
+            let Ok(now) = self.resolve(Purpose::Invocation, &function.name, target.qualifier()) else { return };
             let result = self.run(&now, event.clone()).await;
             drop(one_of_a_few);
             let pause = match result {

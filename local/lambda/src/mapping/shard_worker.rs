@@ -202,7 +202,7 @@ impl ShardWorker {
     /// Invokes the function on an event; `None` when that did not reach it. The outcome is that of a success only.
     async fn run_function(&self, records: &[Record], turn: WindowInvocation) -> Option<(Delivery, Option<Outcome>)> {
         let Shared { engine, settings, .. } = &*self.shared;
-        let target = engine.target(&settings.function_arn, &Query::default()).ok()?;
+        let target = engine.target_of_invocation(&settings.function_arn, &Query::default()).ok()?;
         let event = Event::new(Bytes::from(self.event(records, turn)));
         let request_id = event.request_id.clone();
         let outcome = match engine.run(&target, event).await {

@@ -257,7 +257,7 @@ async fn settle(shared: &Shared, queue: &Queue, url: &str, messages: &[Message])
     let hidden = queue.visibility().await.unwrap_or_default();
     let until = Instant::now() + hidden;
     let outcome = loop {
-        let result = match engine.target(&settings.function_arn, &Query::default()) {
+        let result = match engine.target_of_invocation(&settings.function_arn, &Query::default()) {
             Ok(target) => {
                 let event = Event::new(Bytes::from(envelope(messages.iter().map(|message| message.json.as_str()))));
                 engine.run(&target, event).await
