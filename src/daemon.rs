@@ -20,7 +20,8 @@ use crate::report::Reporter;
 const START_LIMIT: Duration = Duration::from_secs(15);
 /// How long it may take to end its function processes.
 const STOP_LIMIT: Duration = Duration::from_secs(20);
-const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// How often to look whether it answers or has ended.
+pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(10);
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 /// How often to look for more when following.
 pub(crate) const FOLLOW_EVERY: Duration = Duration::from_millis(200);
@@ -84,9 +85,14 @@ pub(crate) async fn find_or_start(home: &Home, start: Start, reporter: &Reporter
     Ok(running)
 }
 
+/// Makes the state directory, if there is none.
+pub(crate) fn make_state_folder(home: &Home) -> anyhow::Result<()> {
+    fs::create_dir_all(&home.state).with_context(|| format!("making the state directory {}", home.state.display()))
+}
+
 /// Starts the daemon unless it runs, and waits until it answers. The flag says whether it was started now.
 pub(crate) async fn start_with(home: &Home, options: &StartOptions) -> anyhow::Result<(Running, bool)> {
-    fs::create_dir_all(&home.state).with_context(|| format!("making the state directory {}", home.state.display()))?;
+    make_state_folder(home)?;
     // Two commands at once start one daemon: the second waits here and then finds it.
     let lock = File::create(home.state.join("local.lock")).context("opening the lock of the state directory")?;
     let lock = tokio::task::spawn_blocking(move || lock.lock().map(|()| lock))

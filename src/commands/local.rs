@@ -1,10 +1,13 @@
 //! `streamkit local`: the embedded AWS.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Subcommand;
-use serde_json::json;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use streamkit_local::Strictness;
 use streamkit_local::rehearsal::Shown;
 use tokio::sync::oneshot;
 
@@ -66,12 +69,22 @@ enum Command {
     ///   [kinesis]
     ///   PutRecords = { percent = 30, kinds = ["failed-entries"] }
     ///
+    /// --strict: reads do not know at once what was just made, changed or deleted (consistency), and
+    /// shards, time to live and backups have the rates that AWS allows (rates).
+    ///
     /// Example: streamkit local start --latency aws --faults 5% --seed 42
+    ///
+    /// In a container: streamkit local start --foreground --port 4566 --bind 0.0.0.0 --allow-host aws
     #[command(verbatim_doc_comment)]
     Start {
         /// The port; any free one when not given
         #[arg(long)]
         port: Option<u16>,
+        #[command(flatten)]
+        listen: Listen,
+        /// Serve in this process until Ctrl-C, as containers need it
+        #[arg(long)]
+        foreground: bool,
         #[command(flatten)]
         rehearse: Rehearse,
     },
@@ -94,8 +107,39 @@ enum Command {
         #[arg(long, default_value_t = 0)]
         port: u16,
         #[command(flatten)]
+        listen: Listen,
+        #[command(flatten)]
         rehearse: Rehearse,
     },
+}
+
+/// Where it listens, and whom it answers there.
+#[derive(Debug, Clone, clap::Args)]
+struct Listen {
+    /// The address to listen at. Whoever reaches it can run code here as you: beyond loopback, be sure of the network
+    #[arg(long, value_name = "ADDRESS", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
+    bind: IpAddr,
+    /// A name that requests may be addressed to, besides those of loopback and the address; can be repeated
+    #[arg(long, value_name = "NAME", value_parser = host_name)]
+    allow_host: Vec<String>,
+}
+
+/// A name as `Host` headers have it, without a port.
+fn host_name(given: &str) -> Result<String, String> {
+    let correct = !given.is_empty() && given.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
+    if correct {
+        Ok(given.to_ascii_lowercase())
+    } else {
+        Err("give a host's name alone, such as `aws.test`".to_owned())
+    }
+}
+
+impl Listen {
+    /// The same as arguments.
+    fn arguments(&self) -> Vec<String> {
+        let hosts = self.allow_host.iter().map(|host| format!("--allow-host={host}"));
+        std::iter::once(format!("--bind={}", self.bind)).chain(hosts).collect()
+    }
 }
 
 /// The account of the embedded AWS.
@@ -105,7 +149,12 @@ const REGION: &str = "us-east-1";
 pub(crate) async fn run(args: Args, global: &Global, reporter: &Reporter) -> anyhow::Result<ExitCode> {
     let home = Home::find()?;
     match args.command {
-        Command::Start { port, rehearse } => start(&home, port, rehearse, global, reporter).await,
+        Command::Start { port, listen, foreground: true, rehearse } => {
+            foreground(&home, port.unwrap_or(0), &listen, rehearse, global, reporter).await
+        }
+        Command::Start { port, listen, foreground: false, rehearse } => {
+            start(&home, port, &listen, rehearse, global, reporter).await
+        }
         Command::Stop => {
             let stopped = daemon::stop(&home).await?;
             reporter.text(if stopped { "stopped\n" } else { "no embedded AWS was running\n" });
@@ -115,48 +164,141 @@ pub(crate) async fn run(args: Args, global: &Global, reporter: &Reporter) -> any
         Command::Status => status(&home, reporter).await,
         Command::Logs { calls: true, follow } => calls::show(&home, follow, reporter).await,
         Command::Logs { calls: false, follow } => logs(&home, follow, reporter).await,
-        Command::Serve { port, rehearse } => serve(&home, port, &rehearse, global).await,
+        Command::Serve { port, listen, rehearse } => serve(&home, port, &listen, &rehearse, global).await,
     }
 }
+
+const STOP_FIRST: &str = "stop it first with `streamkit local stop`";
 
 async fn start(
     home: &Home,
     port: Option<u16>,
+    listen: &Listen,
     rehearse: Rehearse,
     global: &Global,
     reporter: &Reporter,
 ) -> anyhow::Result<ExitCode> {
-    const ADVICE: &str = "stop it first with `streamkit local stop`";
     // Mistakes in files are shown here and not in the daemon's log.
     rehearse.read()?;
-    let seeded = rehearse.clone().seeded();
-    let options = StartOptions { port, region: global.region.clone(), more: seeded.arguments() };
+    let arguments = [listen.arguments(), rehearse.clone().seeded().arguments()].concat();
+    let options = StartOptions { port, region: global.region.clone(), more: arguments };
     let (running, new) = daemon::start_with(home, &options).await?;
     if let Some(port) = port.filter(|port| *port != 0 && !running.endpoint.ends_with(&format!(":{port}"))) {
         let message = format!("the embedded AWS runs already, at {} and not at port {port}", running.endpoint);
-        return Err(Hint::error(message, ADVICE));
+        return Err(Hint::error(message, STOP_FIRST));
     }
-    let rehearsal = rehearsal(&running).await?;
-    if !new && !rehearse.is_met_by(rehearsal.as_ref()) {
-        return Err(Hint::error("the embedded AWS runs already, without this rehearsal", ADVICE));
+    let health = Health::of(&running).await?;
+    if !new && !rehearse.is_met_by(health.rehearsal.as_ref(), health.strict) {
+        return Err(Hint::error("the embedded AWS runs already, without this rehearsal", STOP_FIRST));
+    }
+    if !new && (health.bind != listen.bind || !listen.allow_host.iter().all(|host| health.allow_hosts.contains(host))) {
+        let message = format!("the embedded AWS runs already, at {} and without these hosts", health.bind);
+        return Err(Hint::error(message, STOP_FIRST));
     }
     reporter.note(if new { "started the embedded AWS" } else { "the embedded AWS runs already" });
-    if let Some(rehearsal) = &rehearsal {
-        reporter.note(&format!("rehearsing: {}", in_words(rehearsal)));
+    for line in health.in_words() {
+        reporter.note(&line);
     }
     reporter.text(&format!("export AWS_ENDPOINT_URL={}\n", running.endpoint));
-    reporter.document(&json!({ "endpoint": running.endpoint, "pid": running.pid, "rehearsal": rehearsal }))?;
+    reporter.document(&health.document(&running))?;
     Ok(exit_code::DONE)
 }
 
-/// What the running embedded AWS rehearses.
-async fn rehearsal(running: &Running) -> anyhow::Result<Option<Shown>> {
-    let health = daemon::ask(&running.endpoint, "GET", "/_streamkit/health").await?;
-    serde_json::from_value(health["rehearsal"].clone()).context("reading what the embedded AWS rehearses")
+/// Serves in this process. Says where once it listens.
+async fn foreground(
+    home: &Home,
+    port: u16,
+    listen: &Listen,
+    rehearse: Rehearse,
+    global: &Global,
+    reporter: &Reporter,
+) -> anyhow::Result<ExitCode> {
+    let rehearse = rehearse.seeded();
+    daemon::make_state_folder(home)?;
+    if let Some(running) = daemon::find(home).await {
+        return Err(Hint::error(format!("the embedded AWS runs already, at {}", running.endpoint), STOP_FIRST));
+    }
+    let tell = async {
+        loop {
+            if let Some(running) = daemon::find(home).await {
+                let health = Health::of(&running).await?;
+                health.in_words().iter().for_each(|line| reporter.note(line));
+                reporter.text(&format!("export AWS_ENDPOINT_URL={}\n", running.endpoint));
+                return reporter.document(&health.document(&running));
+            }
+            tokio::time::sleep(daemon::LOOK_EVERY).await;
+        }
+    };
+    let served = serve(home, port, listen, &rehearse, global);
+    let mut served = std::pin::pin!(served);
+    tokio::select! {
+        ended = &mut served => ended,
+        told = tell => {
+            // A closed standard output is no reason to stop serving.
+            drop(told);
+            served.await
+        }
+    }
 }
 
-fn in_words(Shown { latency, faults, seed }: &Shown) -> String {
-    format!("latency {latency}, faults {faults}, seed {seed}")
+/// What the running embedded AWS says of itself.
+#[derive(Debug, Deserialize)]
+struct Health {
+    region: String,
+    regions: Vec<String>,
+    account: String,
+    version: String,
+    bind: IpAddr,
+    allow_hosts: Vec<String>,
+    strict: Strictness,
+    rehearsal: Option<Shown>,
+}
+
+impl Health {
+    async fn of(running: &Running) -> anyhow::Result<Self> {
+        let health = daemon::ask(&running.endpoint, "GET", "/_streamkit/health").await?;
+        serde_json::from_value(health)
+            .context("reading what the embedded AWS says of itself (is it of another version?)")
+    }
+
+    fn is_strict(&self) -> bool {
+        self.strict != Strictness::default()
+    }
+
+    /// What a user should know of it, a line each.
+    fn in_words(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        if let Some(Shown { latency, faults, seed }) = &self.rehearsal {
+            lines.push(format!("rehearsing: latency {latency}, faults {faults}, seed {seed}"));
+        }
+        if self.is_strict() {
+            let Strictness { consistency, rates } = self.strict;
+            let about = [("consistency", consistency), ("rates", rates)];
+            let about: Vec<_> = about.into_iter().filter_map(|(name, is_on)| is_on.then_some(name)).collect();
+            lines.push(format!("strict: {}", about.join(", ")));
+        }
+        if !self.bind.is_loopback() {
+            lines.push(format!("listens at {}: whoever reaches it can run code here", self.bind));
+        }
+        lines
+    }
+
+    fn document(&self, running: &Running) -> Value {
+        json!({
+            "running": true,
+            "endpoint": running.endpoint,
+            "pid": running.pid,
+            "bind": self.bind,
+            "allow_hosts": self.allow_hosts,
+            "region": self.region,
+            "regions": self.regions,
+            "account": self.account,
+            "version": self.version,
+            "strict": self.is_strict(),
+            "strictness": self.strict,
+            "rehearsal": self.rehearsal,
+        })
+    }
 }
 
 async fn status(home: &Home, reporter: &Reporter) -> anyhow::Result<ExitCode> {
@@ -165,20 +307,12 @@ async fn status(home: &Home, reporter: &Reporter) -> anyhow::Result<ExitCode> {
         reporter.document(&json!({ "running": false }))?;
         return Ok(ExitCode::from(exit_code::FAILED));
     };
-    let health = daemon::ask(&running.endpoint, "GET", "/_streamkit/health").await?;
-    let rehearsal = rehearsal(&running).await?;
+    let health = Health::of(&running).await?;
     reporter.text(&format!("running at {} (process {})\n", running.endpoint, running.pid));
-    if let Some(rehearsal) = &rehearsal {
-        reporter.text(&format!("rehearsing: {}\n", in_words(rehearsal)));
+    for line in health.in_words() {
+        reporter.text(&format!("{line}\n"));
     }
-    reporter.document(&json!({
-        "running": true,
-        "endpoint": running.endpoint,
-        "pid": running.pid,
-        "region": health["region"],
-        "account": health["account"],
-        "rehearsal": rehearsal,
-    }))?;
+    reporter.document(&health.document(&running))?;
     Ok(exit_code::DONE)
 }
 
@@ -203,15 +337,23 @@ async fn logs(home: &Home, follow: bool, reporter: &Reporter) -> anyhow::Result<
 }
 
 /// The daemon itself: announces where it is, serves until it is told to stop, and takes its address away again.
-async fn serve(home: &Home, port: u16, rehearse: &Rehearse, global: &Global) -> anyhow::Result<ExitCode> {
+async fn serve(
+    home: &Home,
+    port: u16,
+    listen: &Listen,
+    rehearse: &Rehearse,
+    global: &Global,
+) -> anyhow::Result<ExitCode> {
     let region = global.region.clone().unwrap_or_else(|| REGION.to_owned());
     let options = streamkit_local::Options {
         port,
+        bind: listen.bind,
+        allow_hosts: listen.allow_host.clone(),
         region: region.clone(),
         account: ACCOUNT.to_owned(),
         state_dir: home.state.join("functions"),
         rehearsal: rehearse.read()?,
-        ..streamkit_local::Options::default()
+        strict: rehearse.strictness(),
     };
     let (ready, address) = oneshot::channel();
     let announce = async {

@@ -1,8 +1,9 @@
-//! The options of a rehearsal: how slow and how unreliable the embedded AWS is.
+//! The options of a rehearsal: how slow, how unreliable and how strict the embedded AWS is.
 
 use std::path::Path;
 
-use clap::ArgGroup;
+use clap::{ArgGroup, ValueEnum};
+use streamkit_local::Strictness;
 use streamkit_local::rehearsal::{FaultRates, Latency, Rehearsal, Shown};
 
 use crate::failure::Usage;
@@ -10,7 +11,7 @@ use crate::spec::read_text;
 
 /// What the user asks for; the files are not read yet.
 #[derive(Debug, Clone, clap::Args)]
-#[command(group = ArgGroup::new("rehearsal").args(["latency", "faults"]).multiple(true))]
+#[command(group = ArgGroup::new("rehearsal").args(["latency", "faults", "strict"]).multiple(true))]
 pub(crate) struct Rehearse {
     /// Answer calls and change states at this pace [default: none]
     #[arg(long, value_name = "aws|none|FILE", help_heading = "Rehearsal")]
@@ -18,9 +19,30 @@ pub(crate) struct Rehearse {
     /// Let this many of 100 calls fail [default: none]
     #[arg(long, value_name = "PERCENT|FILE", help_heading = "Rehearsal")]
     faults: Option<String>,
+    /// Be as strict as AWS where that takes its users time: all of it, or what is named [default: none]
+    #[arg(
+        long,
+        value_name = "consistency,rates",
+        value_delimiter = ',',
+        num_args = 0..,
+        require_equals = true,
+        default_missing_value = "consistency,rates",
+        hide_possible_values = true,
+        help_heading = "Rehearsal"
+    )]
+    strict: Vec<Strict>,
     /// Repeat the times and faults of this seed [default: a new one, which is printed]
     #[arg(long, value_name = "N", requires = "rehearsal", help_heading = "Rehearsal")]
     seed: Option<u64>,
+}
+
+/// One thing to be strict about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Strict {
+    /// Reads do not know at once what was just made, changed or deleted
+    Consistency,
+    /// What AWS allows per second, minute or hour
+    Rates,
 }
 
 /// What latencies and faults are called when there are none.
@@ -31,7 +53,7 @@ const SEEDS: std::ops::Range<u64> = 1..1_000_000;
 impl Rehearse {
     /// Chooses a seed, if one is needed.
     pub(crate) fn seeded(mut self) -> Self {
-        if self.latency.is_some() || self.faults.is_some() {
+        if self.is_asked_for() {
             self.seed.get_or_insert_with(|| fastrand::u64(SEEDS));
         }
         self
@@ -40,14 +62,32 @@ impl Rehearse {
     /// The same as arguments.
     pub(crate) fn arguments(&self) -> Vec<String> {
         let seed = self.seed.map(|seed| seed.to_string());
-        [("--latency", &self.latency), ("--faults", &self.faults), ("--seed", &seed)]
+        let names: Vec<_> = self.strict.iter().filter_map(ValueEnum::to_possible_value).collect();
+        let names: Vec<_> = names.iter().map(clap::builder::PossibleValue::get_name).collect();
+        let strict = (!names.is_empty()).then(|| names.join(","));
+        [("--latency", &self.latency), ("--faults", &self.faults), ("--strict", &strict), ("--seed", &seed)]
             .into_iter()
             .filter_map(|(name, value)| Some(format!("{name}={}", value.as_ref()?)))
             .collect()
     }
 
+    /// What to be strict about.
+    pub(crate) fn strictness(&self) -> Strictness {
+        Strictness {
+            consistency: self.strict.contains(&Strict::Consistency),
+            rates: self.strict.contains(&Strict::Rates),
+        }
+    }
+
+    fn is_asked_for(&self) -> bool {
+        self.latency.is_some() || self.faults.is_some() || !self.strict.is_empty()
+    }
+
     /// Whether a running rehearsal is what is asked for.
-    pub(crate) fn is_met_by(&self, running: Option<&Shown>) -> bool {
+    pub(crate) fn is_met_by(&self, running: Option<&Shown>, strictness: Strictness) -> bool {
+        if !self.strict.is_empty() && self.strictness() != strictness {
+            return false;
+        }
         let wanted = self.shown();
         match (wanted, running) {
             (None, _) => true,
@@ -62,7 +102,7 @@ impl Rehearse {
 
     fn shown(&self) -> Option<Shown> {
         let of = |given: &Option<String>| given.clone().unwrap_or_else(|| NONE.to_owned());
-        (self.latency.is_some() || self.faults.is_some()).then(|| Shown {
+        self.is_asked_for().then(|| Shown {
             latency: of(&self.latency),
             faults: of(&self.faults),
             seed: self.seed.unwrap_or_default(),

@@ -1,10 +1,12 @@
 //! What users meet at the prompt: help, mistakes, and where data goes.
 
+use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
+use std::process::{Command, Stdio};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::harness::{Home, pipeline};
+use crate::harness::{Home, finish, pipeline};
 
 #[test]
 fn help_shows_an_example_for_every_command() {
@@ -86,6 +88,48 @@ fn the_embedded_aws_starts_once_and_stops() {
     home.run(&["local", "stop"]).expect(0);
     home.run(&["local", "status"]).expect(1);
     home.run(&["local", "stop"]).expect(0);
+}
+
+#[test]
+fn the_embedded_aws_says_where_it_listens_and_how_strict_it_is() {
+    let home = Home::new();
+    home.run(&["local", "start", "--allow-host", "http://aws.test"]).expect(2);
+    home.run(&["local", "start", "--strict=latency"]).expect(2);
+    let arguments = ["local", "start", "--strict=rates", "--seed", "7", "--allow-host", "aws.test", "--json"];
+    let started = home.run(&arguments).expect(0).json();
+    let status = home.run(&["local", "status", "--json"]).expect(0).json();
+    assert_eq!(status, started);
+    assert_eq!(status["strict"], true);
+    assert_eq!(status["strictness"], json!({"consistency": false, "rates": true}));
+    assert_eq!((&status["bind"], &status["regions"]), (&json!("127.0.0.1"), &json!(["us-east-1"])));
+    assert!(home.run(&["local", "status"]).expect(0).stdout.contains("strict: rates\n"));
+    // Neither of these is what runs.
+    for other in ["--strict", "--allow-host=other.test"] {
+        let output = home.run(&["local", "start", other]).expect(1);
+        assert!(output.stderr.contains("hint: stop it first"), "{output:#?}");
+    }
+    home.run(&["local", "stop"]).expect(0);
+    assert_eq!(home.run(&["local", "start", "--strict", "--json"]).expect(0).json()["strict"], true);
+    home.run(&["local", "stop"]).expect(0);
+    assert_eq!(home.run(&["local", "start", "--json"]).expect(0).json()["strict"], false);
+}
+
+#[test]
+#[cfg(unix)]
+fn in_the_foreground_it_serves_until_it_is_told_to_end() {
+    let home = Home::new();
+    let mut served = home.command();
+    let mut served =
+        served.args(["local", "start", "--foreground"]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(served.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.starts_with("export AWS_ENDPOINT_URL=http://127.0.0.1:"), "{line}");
+    let status = home.run(&["local", "status", "--json"]).expect(0).json();
+    assert_eq!(status["pid"], served.id());
+    home.run(&["local", "start", "--foreground"]).expect(1);
+    assert!(Command::new("kill").arg(served.id().to_string()).status().unwrap().success());
+    finish(served);
+    home.run(&["local", "status"]).expect(1);
 }
 
 #[test]

@@ -28,6 +28,12 @@ async fn named_hosts_are_answered_beyond_loopback_and_web_pages_never() {
             assert_eq!(answer.status == 403, refused, "{path} {headers:?}: {}", answer.body);
         }
     }
+    let headers = [("Host", "aws.test:4566"), ("X-Amz-Target", "AmazonSQS.CreateQueue")];
+    let created = aws.send("POST", "/", &headers, br#"{"QueueName":"q"}"#).await.json();
+    assert_eq!(created["QueueUrl"], "http://aws.test:4566/000000000000/q", "a URL that its caller can reach");
+    let headers = [("Host", "aws.test:4566"), ("X-Amz-Target", "AmazonSQS.ListQueues")];
+    let listed = aws.send("POST", "/", &headers, b"{}").await.json();
+    assert_eq!(listed["QueueUrls"], json!(["http://aws.test:4566/000000000000/q"]));
     aws.stop().await;
 }
 

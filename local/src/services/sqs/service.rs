@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
+use axum::body::Bytes;
+use axum::response::Response;
+use http::{Request, header};
 use parking_lot::{Mutex, MutexGuard};
 use serde_json::{Value, json};
 use streamkit_wire::arn::is_fifo;
 use streamkit_wire::input::{integer, list, map_pairs, required, text, texts};
-use streamkit_wire::{Call, CallError, Protocol, clock};
+use streamkit_wire::{Call, CallError, Protocol, clock, protocol};
 
 use super::move_tasks::MoveTask;
 use super::queue::Queue;
@@ -39,6 +42,18 @@ type Gauge = (&'static str, f64, &'static str);
 impl AwsService for Sqs {
     fn run<'a>(&'a self, call: &'a Call, input: Value) -> BoxFuture<'a, Result<Value, CallError>> {
         Box::pin(self.call(&call.operation, call.protocol, input))
+    }
+
+    /// Queue URLs are as the caller reaches us: some SDKs send requests there and not to the endpoint.
+    fn answer<'a>(&'a self, call: &'a Call, request: Request<Bytes>) -> BoxFuture<'a, Response> {
+        Box::pin(async move {
+            let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).map(str::to_owned);
+            let outcome = match protocol::decode(call, &protocol::query_bytes(&request)) {
+                Ok(input) => AwsService::run(self, call, input).await,
+                Err(error) => Err(error),
+            };
+            protocol::encode(call, outcome.map(|answer| self.addressed(answer, host.as_deref())))
+        })
     }
 
     fn housekeeping(&self) -> BoxFuture<'_, ()> {
@@ -183,6 +198,24 @@ impl Sqs {
 
     fn url(&self, name: &str) -> String {
         format!("http://{}/{}/{name}", self.address, self.account)
+    }
+
+    /// With the caller's name of this host in queue URLs.
+    fn addressed(&self, mut answer: Value, host: Option<&str>) -> Value {
+        let own = self.url("");
+        let (Some(host), Some(members)) = (host, answer.as_object_mut()) else { return answer };
+        for (_, value) in members.iter_mut().filter(|(name, _)| name.to_ascii_lowercase().starts_with("queueurl")) {
+            let urls = match value {
+                Value::Array(urls) => urls.as_mut_slice(),
+                url => std::slice::from_mut(url),
+            };
+            for url in urls {
+                if let Some(name) = url.as_str().and_then(|url| url.strip_prefix(&own)) {
+                    *url = Value::String(format!("http://{host}/{}/{name}", self.account));
+                }
+            }
+        }
+        answer
     }
 
     fn create(&self, input: &Value) -> Result<Value, CallError> {
