@@ -84,7 +84,7 @@ fn policy(session: &Session, scope: Scope) -> Value {
     let mut own: BTreeMap<ResourceKind, BTreeSet<&str>> = BTreeMap::new();
     // `validate` begins with a look at everything, as `plan` does.
     let wanted = |action: &&&str| scope != Scope::Run || is_read(action);
-    for kind in ResourceKind::ALL {
+    for &kind in ResourceKind::ALL {
         // The search for orphans lists all kinds.
         account.extend(actions(kind).account.iter().filter(wanted));
         if kinds.contains(&kind) {

@@ -1,56 +1,43 @@
 //! The kinds of AWS resources that a pipeline is made of, in the order in which they are deleted.
 
-/// What kind of AWS resource something is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum ResourceKind {
-    Dashboard,
-    Alarm,
-    Mapping,
-    Consumer,
-    Function,
-    LogGroup,
-    Role,
-    Topic,
-    Queue,
-    Bucket,
-    Table,
-    Stream,
+/// Writes each kind once: the enum, the list of all and their texts follow from it.
+macro_rules! kinds {
+    ($($kind:ident => $text:literal,)+) => {
+        /// What kind of AWS resource something is.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub(crate) enum ResourceKind {
+            $($kind,)+
+        }
+
+        impl ResourceKind {
+            pub(crate) const ALL: &[Self] = &[$(Self::$kind),+];
+
+            /// The kind in AWS's own terms.
+            pub(crate) fn text(self) -> &'static str {
+                match self {
+                    $(Self::$kind => $text,)+
+                }
+            }
+        }
+    };
+}
+
+kinds! {
+    Dashboard => "CloudWatch dashboard",
+    Alarm => "CloudWatch alarm",
+    Mapping => "event source mapping",
+    Consumer => "stream consumer",
+    Function => "Lambda function",
+    LogGroup => "CloudWatch log group",
+    Role => "IAM role",
+    Topic => "SNS topic",
+    Queue => "SQS queue",
+    Bucket => "S3 bucket",
+    Table => "DynamoDB table",
+    Stream => "Kinesis stream",
 }
 
 impl ResourceKind {
-    pub(crate) const ALL: [Self; 12] = [
-        Self::Dashboard,
-        Self::Alarm,
-        Self::Mapping,
-        Self::Consumer,
-        Self::Function,
-        Self::LogGroup,
-        Self::Role,
-        Self::Topic,
-        Self::Queue,
-        Self::Bucket,
-        Self::Table,
-        Self::Stream,
-    ];
-
-    /// The kind in AWS's own terms.
-    pub(crate) fn text(self) -> &'static str {
-        match self {
-            Self::Dashboard => "CloudWatch dashboard",
-            Self::Alarm => "CloudWatch alarm",
-            Self::Mapping => "event source mapping",
-            Self::Consumer => "stream consumer",
-            Self::Function => "Lambda function",
-            Self::LogGroup => "CloudWatch log group",
-            Self::Role => "IAM role",
-            Self::Topic => "SNS topic",
-            Self::Queue => "SQS queue",
-            Self::Bucket => "S3 bucket",
-            Self::Table => "DynamoDB table",
-            Self::Stream => "Kinesis stream",
-        }
-    }
-
     /// `Kinesis stream (retail-events)`, as errors name a resource of this kind.
     pub(crate) fn label(self, name: &str) -> String {
         format!("{} ({name})", self.text())

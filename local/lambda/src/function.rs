@@ -1,5 +1,11 @@
 //! A function: its identity, the version that runs now, and how many invocations are under way.
 
+pub(crate) mod invoke_config;
+pub(crate) mod names;
+pub(crate) mod published;
+pub(crate) mod target;
+pub(crate) mod version;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -11,12 +17,11 @@ use sha2::{Digest as _, Sha256};
 use streamkit_wire::clock;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
-use crate::api::api_error::ApiError;
-use crate::api::permissions::Policies;
-use crate::api::versions::{LATEST, Published};
-use crate::invocation::asynchronous::InvokeConfig;
+use self::invoke_config::InvokeConfig;
+use self::published::Published;
+use self::version::{LATEST, Version};
+use crate::api_error::ApiError;
 use crate::runtime::code::Code;
 use crate::runtime::pool::Pool;
 use crate::settings::Settings;
@@ -24,38 +29,8 @@ use crate::settings::Settings;
 /// The account's limit of concurrent invocations.
 pub(crate) const ACCOUNT_CONCURRENCY: u32 = 1000;
 
-/// Code and configuration at one time; a change makes a new one, and processes of the old one are replaced.
-#[derive(Debug)]
-pub(crate) struct Version {
-    /// Of a published version; `$LATEST` has none.
-    number: Option<u32>,
-    pub(crate) settings: Settings,
-    pub(crate) code: Arc<Code>,
-    pub(crate) modified_ms: i64,
-    pub(crate) revision: Uuid,
-}
-
-impl Version {
-    fn latest(settings: Settings, code: Arc<Code>) -> Self {
-        Self { number: None, settings, code, modified_ms: clock::now_ms(), revision: Uuid::new_v4() }
-    }
-
-    pub(crate) fn published(number: u32, settings: Settings, code: Arc<Code>) -> Self {
-        Self { number: Some(number), ..Self::latest(settings, code) }
-    }
-
-    /// `$LATEST`, or the number.
-    pub(crate) fn name(&self) -> String {
-        self.number.map_or_else(|| LATEST.to_owned(), |number| number.to_string())
-    }
-
-    /// Whether code and configuration are the same; a version's own description does not count.
-    pub(crate) fn same_as(&self, other: &Self) -> bool {
-        let mut settings = self.settings.clone();
-        settings.description.clone_from(&other.settings.description);
-        self.code.sha256 == other.code.sha256 && settings == other.settings
-    }
-}
+/// Statements of a function's resource policies by qualifier (empty for none) and statement id.
+pub(crate) type Policies = BTreeMap<String, BTreeMap<String, Value>>;
 
 /// One function.
 pub(crate) struct Function {
@@ -163,8 +138,18 @@ impl Function {
         self.published.lock()
     }
 
+    /// Whether invocations may still run this version.
+    pub(crate) fn has(&self, version: &Arc<Version>) -> bool {
+        Arc::ptr_eq(&self.version(), version) || self.published().has(version)
+    }
+
     pub(crate) fn policies(&self) -> MutexGuard<'_, Policies> {
         self.policies.lock()
+    }
+
+    /// What is set for this version or alias.
+    pub(crate) fn invoke_config(&self, qualifier: Option<&str>) -> Option<InvokeConfig> {
+        self.invoke_configs().get(qualifier.unwrap_or(LATEST)).cloned()
     }
 
     pub(crate) fn invoke_configs(&self) -> MutexGuard<'_, BTreeMap<String, InvokeConfig>> {

@@ -2,6 +2,7 @@
 //! and fail as AWS documents. Everything else of AWS is reached through the traits in [`ports`].
 
 mod api;
+mod api_error;
 mod config;
 mod engine;
 mod event_pattern;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::api::api_error::ApiError;
+use crate::api_error::ApiError;
 use crate::runtime::managed::is_managed;
 
 /// Names that a function's environment may not have.

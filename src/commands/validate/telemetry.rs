@@ -13,12 +13,12 @@ use tokio::time::{Instant, sleep};
 use super::check::{Verdict, counted, listed};
 use super::stream_run::Poison;
 use super::validation::{CLOCK_SKEW, Validation, epoch_ms, up_first};
-use crate::aws::answered;
+use crate::aws::{Backoff, all, answered};
 use crate::plan::ResourceKind;
 use crate::resources::Resource as _;
 
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// How often to look again for what CloudWatch does not have yet.
+const PAUSES: Backoff = Backoff::new(Duration::from_millis(200), 1.5, Duration::from_secs(5));
 /// How many metrics are read at once.
 const READS: usize = 8;
 /// The most names of a `DescribeAlarms` call.
@@ -118,7 +118,7 @@ async fn sum(validation: &Validation<'_>, series: &Series) -> anyhow::Result<f64
 /// Waits until the metrics have grown as they must. `before` is what they were when the run began.
 pub(super) async fn metrics(validation: &Validation<'_>, wanted: &Growth, before: &Growth) -> anyhow::Result<Verdict> {
     let deadline = validation.deadline();
-    let mut pause = FIRST_PAUSE;
+    let mut pauses = PAUSES;
     loop {
         let mut grown = read(validation, wanted).await?;
         for (series, value) in &mut grown.0 {
@@ -139,15 +139,14 @@ pub(super) async fn metrics(validation: &Validation<'_>, wanted: &Growth, before
             return Ok(Verdict::new(lacking.is_empty(), observed)
                 .or_hint("CloudWatch may take some minutes: try again with a longer --timeout"));
         }
-        sleep(pause).await;
-        pause = (pause * 3 / 2).min(LONGEST_PAUSE);
+        sleep(pauses.pause()).await;
     }
 }
 
 /// Waits until the log has the line of a rejected record, and that of the invocation that rejected it.
 pub(super) async fn logs(validation: &Validation<'_>, poison: Option<&Poison>) -> anyhow::Result<Verdict> {
     let deadline = validation.deadline();
-    let mut pause = FIRST_PAUSE;
+    let mut pauses = PAUSES;
     loop {
         let observed = match logged(validation, poison).await? {
             Ok(observed) => return Ok(Verdict::new(true, observed)),
@@ -160,8 +159,7 @@ pub(super) async fn logs(validation: &Validation<'_>, poison: Option<&Poison>) -
             );
             return Ok(Verdict::new(false, observed).or_hint(hint));
         }
-        sleep(pause).await;
-        pause = (pause * 3 / 2).min(LONGEST_PAUSE);
+        sleep(pauses.pause()).await;
     }
 }
 
@@ -197,26 +195,19 @@ fn request_of(line: &str, poison: &Poison) -> Option<String> {
 
 /// The log's lines since shortly before the run that match the pattern.
 async fn filter(validation: &Validation<'_>, pattern: &str) -> anyhow::Result<Vec<String>> {
-    let mut lines = Vec::new();
-    let mut token = None;
-    loop {
-        let call = validation
-            .session
-            .aws
-            .logs
-            .filter_log_events()
-            .log_group_name(&validation.flow.log_group)
-            .filter_pattern(pattern)
-            .start_time(epoch_ms(validation.started - CLOCK_SKEW))
-            .set_next_token(token);
-        let answer = answered(call.send().await)
-            .with_context(|| format!("reading the log group {}", validation.flow.log_group))?;
-        lines.extend(answer.events.unwrap_or_default().into_iter().filter_map(|event| event.message));
-        token = answer.next_token;
-        if token.is_none() {
-            return Ok(lines);
-        }
-    }
+    let call = validation
+        .session
+        .aws
+        .logs
+        .filter_log_events()
+        .log_group_name(&validation.flow.log_group)
+        .filter_pattern(pattern)
+        .start_time(epoch_ms(validation.started - CLOCK_SKEW));
+    let pages = all(call.into_paginator().send())
+        .await
+        .with_context(|| format!("reading the log group {}", validation.flow.log_group))?;
+    let events = pages.into_iter().flat_map(|page| page.events.unwrap_or_default());
+    Ok(events.filter_map(|event| event.message).collect())
 }
 
 /// The names of the pipeline's alarms.

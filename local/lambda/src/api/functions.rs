@@ -9,19 +9,16 @@ use parking_lot::MutexGuard;
 use serde_json::{Value, json};
 
 use crate::Engine;
-use crate::api::api_error::ApiError;
-use crate::api::names::FunctionRef;
+use crate::api::answer::{answer, revision};
 use crate::api::page::Query;
 use crate::api::page::page;
-use crate::api::versions::{LATEST, Target};
-use crate::function::{ACCOUNT_CONCURRENCY, Function, State, Version};
+use crate::api_error::ApiError;
+use crate::function::names::FunctionRef;
+use crate::function::target::Target;
+use crate::function::version::{LATEST, Version};
+use crate::function::{ACCOUNT_CONCURRENCY, Function, State};
 use crate::ports::Transition;
 use crate::settings::Settings;
-
-/// A JSON answer.
-pub(crate) fn answer(status: StatusCode, body: &Value) -> Response {
-    (status, [("content-type", "application/json")], body.to_string()).into_response()
-}
 
 impl Engine {
     pub(crate) fn functions(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Function>>> {
@@ -135,7 +132,7 @@ impl Engine {
             None => Ok(self.delete_function(&target.function).await),
             Some(LATEST) => Err(ApiError::invalid("$LATEST version cannot be deleted without deleting the function.")),
             Some(qualifier) => {
-                target.function.unpublish(qualifier)?;
+                target.function.published().remove(qualifier)?;
                 Ok(StatusCode::NO_CONTENT.into_response())
             }
         }
@@ -295,16 +292,4 @@ pub(crate) fn tags(given: &Value) -> Result<BTreeMap<String, String>, ApiError> 
 
 fn exists(name: &str) -> ApiError {
     ApiError::conflict(format!("Function already exist: {name}"))
-}
-
-/// Refuses a change that was meant for another revision.
-pub(super) fn revision(body: &Value, now: &str) -> Result<(), ApiError> {
-    match body["RevisionId"].as_str() {
-        Some(given) if given != now => Err(ApiError::new(
-            StatusCode::PRECONDITION_FAILED,
-            "PreconditionFailedException",
-            "The Revision Id provided does not match the latest Revision Id. Call the GetFunction/GetAlias API to retrieve the latest Revision Id",
-        )),
-        _ => Ok(()),
-    }
 }

@@ -9,9 +9,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
 use crate::Engine;
-use crate::api::api_error::ApiError;
-use crate::api::versions::Target;
+use crate::api_error::ApiError;
 use crate::function::pending;
+use crate::function::target::Target;
 use crate::invocation::invoke::{Event, NotInvoked};
 use crate::runtime::runtime_api::MAX_PAYLOAD;
 

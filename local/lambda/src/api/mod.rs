@@ -1,9 +1,10 @@
 //! The Lambda API: its paths, the operations on functions, versions and permissions, and its errors.
 
-pub(crate) mod api_error;
+pub(crate) mod answer;
 pub(crate) mod functions;
 pub(crate) mod invoke_api;
-pub(crate) mod names;
+pub(crate) mod invoke_configs;
+pub(crate) mod mappings;
 pub(crate) mod page;
 pub(crate) mod permissions;
 pub(crate) mod routes;

@@ -1,6 +1,6 @@
 //! Paging of the list operations, and the query string that asks for it.
 
-use crate::api::api_error::ApiError;
+use crate::api_error::ApiError;
 
 /// The decoded query string of a request.
 #[derive(Debug, Default, Clone)]

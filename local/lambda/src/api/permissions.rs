@@ -1,19 +1,14 @@
 //! Resource policies of functions: who else may invoke them. Stored and given back; nothing here checks them.
 
-use std::collections::BTreeMap;
-
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
-use crate::api::api_error::ApiError;
-use crate::api::functions::answer;
-use crate::api::versions::qualified;
+use crate::api::answer::answer;
+use crate::api_error::ApiError;
 use crate::function::Function;
+use crate::function::version::qualified;
 use crate::settings::missing;
-
-/// Statements by qualifier (empty for none) and statement id.
-pub(crate) type Policies = BTreeMap<String, BTreeMap<String, Value>>;
 
 impl Function {
     pub(crate) fn add_permission(&self, qualifier: Option<&str>, body: &Value) -> Result<Response, ApiError> {

@@ -10,12 +10,12 @@ use serde_json::{Value, json};
 use streamkit_wire::lambda_operation;
 
 use crate::Engine;
-use crate::api::api_error::ApiError;
-use crate::api::functions::answer;
-use crate::api::names::FunctionRef;
+use crate::api::answer::answer;
+use crate::api::invoke_configs::no_invoke_config;
 use crate::api::page::Query;
-use crate::api::versions::{LATEST, qualified};
-use crate::invocation::asynchronous::no_invoke_config;
+use crate::api_error::ApiError;
+use crate::function::names::FunctionRef;
+use crate::function::version::{LATEST, qualified};
 
 /// Longest request: a package of 50 MB in base64, and what goes with it.
 const MAX_REQUEST: usize = 72 * 1024 * 1024;

@@ -7,8 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use streamkit_wire::{CallError, clock};
@@ -16,14 +14,10 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::Engine;
-use crate::api::api_error::ApiError;
-use crate::api::functions::answer;
-use crate::api::page::Query;
-use crate::api::page::page;
-use crate::api::versions::{LATEST, Purpose, Target, qualified};
-use crate::function::Function;
+use crate::function::invoke_config::InvokeConfig;
+use crate::function::target::{Purpose, Target};
+use crate::function::version::{LATEST, qualified};
 use crate::invocation::invoke::{Event, NotInvoked, Outcome};
-use crate::mapping::seconds;
 
 /// Lambda tries a failed asynchronous invocation again after one minute, and once more after two.
 const RETRY_PAUSES: [Duration; 2] = [Duration::from_mins(1), Duration::from_mins(2)];
@@ -36,67 +30,6 @@ const DEFAULT_RETRIES: u32 = 2;
 const DEFAULT_AGE_SECONDS: u32 = 21_600;
 /// Longest error message in a dead letter, in bytes.
 const MAX_ERROR: usize = 1024;
-
-/// `FunctionEventInvokeConfig`.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct InvokeConfig {
-    retries: Option<u32>,
-    age_seconds: Option<u32>,
-    on_success: Option<String>,
-    on_failure: Option<String>,
-    modified_ms: i64,
-}
-
-impl InvokeConfig {
-    /// Changes what the request names.
-    fn change(&mut self, body: &Value) -> Result<(), ApiError> {
-        let number = |member: &str, name: &str, least: i64, most: i64| match body[member].as_i64() {
-            Some(value) if !(least..=most).contains(&value) => {
-                let bound = if value < least {
-                    format!("greater than or equal to {least}")
-                } else {
-                    format!("less than or equal to {most}")
-                };
-                Err(ApiError::constraint(value, name, &format!("have value {bound}")))
-            }
-            value => Ok(value.and_then(|value| u32::try_from(value).ok())),
-        };
-        self.retries = number("MaximumRetryAttempts", "maximumRetryAttempts", 0, 2)?.or(self.retries);
-        self.age_seconds =
-            number("MaximumEventAgeInSeconds", "maximumEventAgeInSeconds", 60, 21_600)?.or(self.age_seconds);
-        for (member, field) in [("OnSuccess", &mut self.on_success), ("OnFailure", &mut self.on_failure)] {
-            let given = &body["DestinationConfig"][member];
-            if given.is_null() {
-                continue;
-            }
-            let arn = given["Destination"].as_str().unwrap_or_default();
-            let known = matches!(arn.split(':').nth(2), Some("sqs" | "sns" | "lambda"))
-                || (member == "OnFailure" && arn.starts_with("arn:aws:s3:::"));
-            if !arn.is_empty() && !known {
-                return Err(ApiError::invalid(format!("The destination ARN {arn} is invalid.")));
-            }
-            *field = (!arn.is_empty()).then(|| arn.to_owned());
-        }
-        self.modified_ms = clock::now_ms();
-        Ok(())
-    }
-
-    fn shown(&self, arn: &str) -> Value {
-        let target = |arn: &Option<String>| arn.as_ref().map_or(json!({}), |arn| json!({ "Destination": arn }));
-        let mut shown = json!({
-            "LastModified": seconds(self.modified_ms),
-            "FunctionArn": arn,
-            "DestinationConfig": { "OnSuccess": target(&self.on_success), "OnFailure": target(&self.on_failure) },
-        });
-        if let Some(retries) = self.retries {
-            shown["MaximumRetryAttempts"] = json!(retries);
-        }
-        if let Some(age) = self.age_seconds {
-            shown["MaximumEventAgeInSeconds"] = json!(age);
-        }
-        shown
-    }
-}
 
 /// How an event ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,7 +52,7 @@ impl End {
 impl Engine {
     /// Takes an event for later; the function is named in any form.
     pub fn invoke_async(self: &Arc<Self>, function: &str, payload: Bytes) -> Result<(), CallError> {
-        let target = self.target(function, &Query::default())?;
+        let target = self.invoked(function)?;
         self.take_event(target, Event::new(payload));
         Ok(())
     }
@@ -267,65 +200,4 @@ fn record(target: &Target, event: &Event, end: End, attempts: u32, last: Option<
 fn object_key(function: &str, now_ms: i64) -> String {
     let time = DateTime::<Utc>::from_timestamp_millis(now_ms).unwrap_or_default();
     format!("aws/lambda/async/{function}/{}-{}", time.format("%Y/%m/%d/%Y-%m-%dT%H.%M.%S"), Uuid::new_v4())
-}
-
-impl Function {
-    /// `PutFunctionEventInvokeConfig` (`fresh`) and `UpdateFunctionEventInvokeConfig`.
-    pub(crate) fn change_invoke_config(
-        &self,
-        qualifier: Option<&str>,
-        body: &Value,
-        fresh: bool,
-    ) -> Result<Response, ApiError> {
-        let given = |member: &str| !body[member].is_null();
-        if !["MaximumRetryAttempts", "MaximumEventAgeInSeconds", "DestinationConfig"].into_iter().any(given) {
-            return Err(ApiError::invalid("You must specify at least one of error handling or destination setting."));
-        }
-        let mut configs = self.invoke_configs();
-        let key = qualifier.unwrap_or(LATEST).to_owned();
-        let mut config = match configs.get(&key) {
-            _ if fresh => InvokeConfig::default(),
-            Some(config) => config.clone(),
-            None => return Err(self.no_invoke_config(&key)),
-        };
-        config.change(body)?;
-        let shown = config.shown(&qualified(&self.arn, Some(&key)));
-        configs.insert(key, config);
-        Ok(answer(StatusCode::OK, &shown))
-    }
-
-    pub(crate) fn get_invoke_config(&self, qualifier: Option<&str>) -> Result<Response, ApiError> {
-        let key = qualifier.unwrap_or(LATEST);
-        let config = self.invoke_config(qualifier).ok_or_else(|| self.no_invoke_config(key))?;
-        Ok(answer(StatusCode::OK, &config.shown(&qualified(&self.arn, Some(key)))))
-    }
-
-    pub(crate) fn delete_invoke_config(&self, qualifier: Option<&str>) -> Result<Response, ApiError> {
-        let key = qualifier.unwrap_or(LATEST);
-        match self.invoke_configs().remove(key) {
-            Some(_) => Ok(StatusCode::NO_CONTENT.into_response()),
-            None => Err(self.no_invoke_config(key)),
-        }
-    }
-
-    pub(crate) fn list_invoke_configs(&self, query: &Query) -> Result<Response, ApiError> {
-        let configs = self.invoke_configs();
-        let shown: Vec<_> =
-            configs.iter().map(|(key, config)| config.shown(&qualified(&self.arn, Some(key)))).collect();
-        let (part, next) = page(&shown, query, 50)?;
-        Ok(answer(StatusCode::OK, &json!({ "FunctionEventInvokeConfigs": part, "NextMarker": next })))
-    }
-
-    fn invoke_config(&self, qualifier: Option<&str>) -> Option<InvokeConfig> {
-        self.invoke_configs().get(qualifier.unwrap_or(LATEST)).cloned()
-    }
-
-    fn no_invoke_config(&self, qualifier: &str) -> ApiError {
-        no_invoke_config(&qualified(&self.arn, Some(qualifier)))
-    }
-}
-
-/// The refusal where nothing is configured for this function, version or alias.
-pub(crate) fn no_invoke_config(arn: &str) -> ApiError {
-    ApiError::not_found(format!("The function {arn} doesn't have an EventInvokeConfig"))
 }

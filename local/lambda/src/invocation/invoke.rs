@@ -9,8 +9,9 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::Engine;
-use crate::api::versions::Target;
-use crate::function::{Function, State, Version};
+use crate::function::target::Target;
+use crate::function::version::Version;
+use crate::function::{Function, State};
 use crate::invocation::report::{Run, init_line, milliseconds, start_line};
 use crate::runtime::process::{Process, ProcessContext, RuntimeFailure};
 use crate::runtime::runtime_api::{MAX_PAYLOAD, Work};
@@ -188,11 +189,9 @@ impl Engine {
             tasks: &self.tasks,
             interpreters: &self.interpreters,
         };
-        let process = Process::start(function, Arc::clone(version), to, &around).await.map_err(|failure| NotReady {
-            failure,
-            took: Duration::ZERO,
-            tail: Vec::new(),
-        })?;
+        let process = Process::start(&function.name, &function.gone, Arc::clone(version), to, &around)
+            .await
+            .map_err(|failure| NotReady { failure, took: Duration::ZERO, tail: Vec::new() })?;
         match process.ready(limit).await {
             Ok(()) => Ok(process),
             Err(failure) => {

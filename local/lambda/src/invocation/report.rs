@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use streamkit_wire::clock;
 
-use crate::function::Version;
+use crate::function::version::Version;
 use crate::invocation::invoke::{Event, Outcome};
 use crate::runtime::process::RuntimeFailure;
 use crate::runtime::runtime_api::Answer;

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
 
-use crate::api::api_error::ApiError;
+use crate::api_error::ApiError;
 use crate::event_pattern::EventPattern;
 
 /// AWS's quota for filters of one mapping, which it raises to ten on request.

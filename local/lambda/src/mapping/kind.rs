@@ -5,7 +5,7 @@ use streamkit_wire::arn::is_fifo;
 use streamkit_wire::clock;
 
 use super::settings::Settings;
-use crate::api::api_error::ApiError;
+use crate::api_error::ApiError;
 
 /// What a mapping reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

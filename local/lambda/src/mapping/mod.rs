@@ -1,6 +1,5 @@
 //! Event source mappings: their settings, their states, and the pollers that carry records to functions.
 
-mod api;
 mod batch;
 mod checkpoints;
 mod dynamodb;
@@ -10,12 +9,12 @@ mod kinesis;
 mod on_failure;
 mod partial;
 mod poller;
-mod settings;
+mod reading;
+pub(crate) mod settings;
 mod shard_worker;
 mod source;
 mod sqs;
-mod state;
+pub(crate) mod state;
 mod window;
 
-pub(crate) use settings::seconds;
 pub(crate) use state::Mapping;

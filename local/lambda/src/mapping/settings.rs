@@ -8,8 +8,7 @@ use serde_json::{Value, json};
 use super::filters::Filters;
 use super::kind::SourceKind;
 use crate::Engine;
-use crate::api::api_error::ApiError;
-use crate::api::page::Query;
+use crate::api_error::ApiError;
 
 /// Where a new mapping begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,7 +86,7 @@ impl Settings {
     pub(crate) fn change(&mut self, engine: &Engine, body: &Value) -> Result<(), ApiError> {
         self.kind.refuse_foreign(body)?;
         if let Some(name) = body["FunctionName"].as_str() {
-            let target = engine.target(name, &Query::default()).map_err(|error| match error.code {
+            let target = engine.named(name).map_err(|error| match error.code {
                 "ResourceNotFoundException" => ApiError::invalid("Function does not exist"),
                 _ => error,
             })?;
@@ -186,7 +185,7 @@ impl Settings {
                 Start::AtTimestamp(_) => "AT_TIMESTAMP",
             });
             if let Start::AtTimestamp(ms) = self.start {
-                shown["StartingPositionTimestamp"] = seconds(ms);
+                shown["StartingPositionTimestamp"] = json!(streamkit_wire::clock::seconds(ms));
             }
         }
         if let Some(criteria) = self.filters.shown() {
@@ -200,12 +199,6 @@ impl Settings {
         }
         shown
     }
-}
-
-/// Milliseconds as the REST-JSON protocol writes times: a number of seconds.
-#[expect(clippy::cast_precision_loss, reason = "milliseconds since 1970 stay exact in a double for 280,000 years")]
-pub(crate) fn seconds(ms: i64) -> Value {
-    json!(ms as f64 / 1000.0)
 }
 
 /// Where a new mapping of a stream begins. A queue has no positions: all that is in it is new.

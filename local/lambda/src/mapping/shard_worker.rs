@@ -21,7 +21,6 @@ use super::source::{Page, Reader, Record};
 use super::state::Mapping;
 use super::window::{self, ReturnedState, Window, WindowInvocation};
 use crate::Engine;
-use crate::api::page::Query;
 use crate::invocation::invoke::{Event, NotInvoked, Outcome};
 
 /// Pauses between reads that find nothing: short right after a record, longer the longer there is none.
@@ -202,7 +201,7 @@ impl ShardWorker {
     /// Invokes the function on an event; `None` when that did not reach it. The outcome is that of a success only.
     async fn run_function(&self, records: &[Record], turn: WindowInvocation) -> Option<(Delivery, Option<Outcome>)> {
         let Shared { engine, settings, .. } = &*self.shared;
-        let target = engine.target_of_invocation(&settings.function_arn, &Query::default()).ok()?;
+        let target = engine.invoked(&settings.function_arn).ok()?;
         let event = Event::new(Bytes::from(self.event(records, turn)));
         let request_id = event.request_id.clone();
         let outcome = match engine.run(&target, event).await {

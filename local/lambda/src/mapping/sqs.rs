@@ -18,7 +18,6 @@ use super::filters::payload;
 use super::on_failure::{ENVELOPE, envelope};
 use super::partial;
 use super::shard_worker::{MAX_PAYLOAD, Shared};
-use crate::api::page::Query;
 use crate::invocation::invoke::{Event, NotInvoked};
 use crate::ports::Ports;
 use crate::ports::Transition;
@@ -257,7 +256,7 @@ async fn settle(shared: &Shared, queue: &Queue, url: &str, messages: &[Message])
     let hidden = queue.visibility().await.unwrap_or_default();
     let until = Instant::now() + hidden;
     let outcome = loop {
-        let result = match engine.target_of_invocation(&settings.function_arn, &Query::default()) {
+        let result = match engine.invoked(&settings.function_arn) {
             Ok(target) => {
                 let event = Event::new(Bytes::from(envelope(messages.iter().map(|message| message.json.as_str()))));
                 engine.run(&target, event).await

@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::checkpoints::Checkpoints;
-use super::settings::{Settings, seconds};
+use super::settings::Settings;
 
 use crate::ports::{Transition, TransitionTimes};
 use streamkit_wire::{arn, clock};
@@ -28,7 +28,7 @@ pub(crate) enum State {
 }
 
 impl State {
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Creating => "Creating",
             Self::Enabling => "Enabling",
@@ -44,29 +44,29 @@ impl State {
 /// One event source mapping.
 pub(crate) struct Mapping {
     pub(crate) uuid: String,
-    pub(super) arn: String,
-    pub(super) now: Mutex<Now>,
-    pub(super) tags: Mutex<BTreeMap<String, String>>,
-    pub(super) checkpoints: Mutex<Checkpoints>,
+    pub(crate) arn: String,
+    pub(crate) now: Mutex<Now>,
+    pub(crate) tags: Mutex<BTreeMap<String, String>>,
+    pub(crate) checkpoints: Mutex<Checkpoints>,
     /// Held while pollers are started or stopped.
-    pub(super) runner: tokio::sync::Mutex<Option<Runner>>,
+    pub(crate) runner: tokio::sync::Mutex<Option<Runner>>,
 }
 
-pub(super) struct Now {
-    pub(super) settings: Arc<Settings>,
-    pub(super) state: State,
-    pub(super) result: String,
-    pub(super) modified_ms: i64,
+pub(crate) struct Now {
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) state: State,
+    pub(crate) result: String,
+    pub(crate) modified_ms: i64,
 }
 
 /// The pollers of a mapping that is enabled.
-pub(super) struct Runner {
-    pub(super) stop: CancellationToken,
-    pub(super) task: JoinHandle<()>,
+pub(crate) struct Runner {
+    pub(crate) stop: CancellationToken,
+    pub(crate) task: JoinHandle<()>,
 }
 
 impl Mapping {
-    pub(super) fn new(uuid: String, arn: String, settings: Settings, tags: BTreeMap<String, String>) -> Self {
+    pub(crate) fn new(uuid: String, arn: String, settings: Settings, tags: BTreeMap<String, String>) -> Self {
         Self {
             uuid,
             arn,
@@ -83,16 +83,16 @@ impl Mapping {
     }
 
     /// How long a step takes, by what the mapping connects: its UUID is another in each run.
-    pub(super) fn time(&self, times: &dyn TransitionTimes, transition: Transition) -> Duration {
+    pub(crate) fn time(&self, times: &dyn TransitionTimes, transition: Transition) -> Duration {
         let settings = self.settings();
         times.time(transition, &format!("{} {}", arn::resource_name(&settings.source_arn), settings.function))
     }
 
-    pub(super) fn settings(&self) -> Arc<Settings> {
+    pub(crate) fn settings(&self) -> Arc<Settings> {
         Arc::clone(&self.now.lock().settings)
     }
 
-    pub(super) fn checkpoints(&self) -> MutexGuard<'_, Checkpoints> {
+    pub(crate) fn checkpoints(&self) -> MutexGuard<'_, Checkpoints> {
         self.checkpoints.lock()
     }
 
@@ -101,21 +101,21 @@ impl Mapping {
     }
 
     /// Sets `LastProcessingResult`.
-    pub(super) fn result(&self, result: &str) {
+    pub(crate) fn result(&self, result: &str) {
         let mut now = self.now.lock();
         if now.result != result {
             result.clone_into(&mut now.result);
         }
     }
 
-    pub(super) fn set_state(&self, state: State) {
+    pub(crate) fn set_state(&self, state: State) {
         let mut now = self.now.lock();
         now.state = state;
         now.modified_ms = clock::now_ms();
     }
 
     /// `EventSourceMappingConfiguration`.
-    pub(super) fn shown(&self) -> Value {
+    pub(crate) fn shown(&self) -> Value {
         let now = self.now.lock();
         let mut shown = now.settings.shown();
         shown["UUID"] = json!(self.uuid);
@@ -125,7 +125,7 @@ impl Mapping {
         if now.settings.kind.is_stream() {
             shown["LastProcessingResult"] = json!(now.result);
         }
-        shown["LastModified"] = seconds(now.modified_ms);
+        shown["LastModified"] = json!(clock::seconds(now.modified_ms));
         shown
     }
 }

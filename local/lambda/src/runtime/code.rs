@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 use zip::ZipArchive;
 
-use crate::api::api_error::ApiError;
+use crate::api_error::ApiError;
 use crate::ports::Buckets;
 use crate::runtime::run_folder::RunFolder;
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::process::Command;
 
-use crate::api::api_error::ApiError;
+use crate::api_error::ApiError;
 
 /// An interpreter says at once where it is; one that does not is taken for missing.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
-use crate::function::Version;
+use crate::function::version::Version;
 use crate::runtime::process::Process;
 
 /// A process that has had nothing to do for so long is stopped.

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
-use crate::function::{Function, Version};
+use crate::function::version::Version;
 use crate::ports::Roles;
 use crate::runtime::managed::{self, Interpreters};
 use crate::runtime::runtime_api::{Answer, RuntimeApi, Work};
@@ -155,14 +155,15 @@ impl Drop for Process {
 }
 
 impl Process {
-    /// Starts a process of this version of the function.
+    /// Starts a process of this version of the function, which ends with `gone`.
     pub(crate) async fn start(
-        function: &Function,
+        function: &str,
+        gone: &CancellationToken,
         version: Arc<Version>,
         to: &LogStream,
         context: &ProcessContext<'_>,
     ) -> Result<Process, RuntimeFailure> {
-        let kill = function.gone.child_token();
+        let kill = gone.child_token();
         let started = Instant::now();
         let attempt = async {
             let (runtime_api, address) = RuntimeApi::open(kill.clone()).await.map_err(internal)?;
@@ -322,13 +323,13 @@ fn cannot_start(error: &std::io::Error) -> String {
 }
 
 fn environment(
-    function: &Function,
+    function: &str,
     version: &Version,
     to: &LogStream,
     ProcessContext { config, roles, .. }: &ProcessContext<'_>,
 ) -> Vec<(String, String)> {
     let settings = &version.settings;
-    let credentials = roles.credentials(&settings.role, &function.name);
+    let credentials = roles.credentials(&settings.role, function);
     let mut environment: Vec<(String, String)> = [
         ("PATH", "/usr/local/bin:/usr/bin:/bin:/opt/bin".to_owned()),
         ("LANG", "en_US.UTF-8".to_owned()),
@@ -341,7 +342,7 @@ fn environment(
         ("AWS_ACCESS_KEY_ID", credentials.access_key),
         ("AWS_SECRET_ACCESS_KEY", credentials.secret),
         ("AWS_SESSION_TOKEN", credentials.token),
-        ("AWS_LAMBDA_FUNCTION_NAME", function.name.clone()),
+        ("AWS_LAMBDA_FUNCTION_NAME", function.to_owned()),
         ("AWS_LAMBDA_FUNCTION_VERSION", version.name()),
         ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", settings.memory_mb.to_string()),
         ("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand".to_owned()),

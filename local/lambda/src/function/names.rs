@@ -1,6 +1,6 @@
 //! Function names: the forms in which a request may name a function, and ARNs.
 
-use crate::api::api_error::ApiError;
+use crate::api_error::ApiError;
 
 /// A function as a request names it: `name`, `account:function:name` or an ARN, each with or without a qualifier.
 #[derive(Debug, Clone, PartialEq, Eq)]
