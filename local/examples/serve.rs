@@ -1,20 +1,29 @@
-//! Runs the embedded AWS by itself: `cargo run -p streamkit-local --example serve -- 4566`.
+//! Runs the embedded AWS by itself: `cargo run -p streamkit-local --example serve -- PORT [consistency] [rates] [SEED]`.
 
 use std::net::SocketAddr;
 
 use anyhow::Context as _;
-use streamkit_local::{DEFAULT_ACCOUNT, Options, Rehearsal, serve};
+use streamkit_local::{DEFAULT_ACCOUNT, Options, Rehearsal, Strictness, serve};
 use tokio::sync::oneshot;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let port = std::env::args().nth(1).unwrap_or_else(|| "4566".into()).parse().context("reading the port argument")?;
+    let (mut strict, mut seed) = (Strictness::default(), 0);
+    for argument in std::env::args().skip(2) {
+        match argument.as_str() {
+            "consistency" => strict.consistency = true,
+            "rates" => strict.rates = true,
+            other => seed = other.parse().context("reading the seed")?,
+        }
+    }
     let options = Options {
         port,
         region: "us-east-1".into(),
         account: DEFAULT_ACCOUNT.into(),
         state_dir: std::env::temp_dir().join(format!("streamkit-local-{}", std::process::id())),
-        rehearsal: Rehearsal::default(),
+        rehearsal: Rehearsal { seed, ..Rehearsal::default() },
+        strict,
         ..Options::default()
     };
     let (ready, address) = oneshot::channel::<SocketAddr>();

@@ -2,6 +2,8 @@
 
 #[path = "gateway/access.rs"]
 mod access;
+#[path = "gateway/consistency.rs"]
+mod consistency;
 #[path = "gateway/logs.rs"]
 mod logs;
 #[path = "gateway/move_tasks.rs"]
@@ -196,6 +198,14 @@ async fn table_settings_read_back_as_set() {
     aws.ok("DynamoDB_20120810.DeleteTable", json!({"TableName": "abc"})).await;
     let gone = aws.target("DynamoDB_20120810.DescribeContinuousBackups", json!({"TableName": "abc"})).await;
     assert!(gone.body.contains("TableNotFoundException"), "{}", gone.body);
+    let arn = json!({"ResourceArn": table["Table"]["TableArn"]});
+    let gone = aws.target("DynamoDB_20120810.ListTagsOfResource", arn).await;
+    assert!(gone.body.contains("ResourceNotFoundException"), "{}", gone.body);
+    assert!(
+        gone.body.contains("Requested resource not found: ResourcArn: arn:aws:dynamodb:eu-west-1"),
+        "{}",
+        gone.body
+    );
     aws.stop().await;
 }
 

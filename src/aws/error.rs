@@ -39,6 +39,7 @@ impl AwsError {
             "NonExistentQueue",
             "QueueDoesNotExist",
             "NoSuchBucket",
+            "TableNotFoundException",
         ])
     }
 
@@ -58,15 +59,16 @@ impl AwsError {
         self.is(&[UNREADABLE])
     }
 
-    /// A role or its policy is not yet known everywhere. Matched by text: the code alone means any bad parameter.
+    /// A role, its policy or a function is not yet known everywhere. Matched by text: the code alone means any bad parameter.
     /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_general.html#troubleshoot_general_eventual-consistency>
     pub(crate) fn is_propagation(&self) -> bool {
-        const WORDS: [&str; 5] = [
+        const WORDS: [&str; 6] = [
             "cannot be assumed by Lambda",
             "execution role does not have permissions",
             "KMS key is invalid for CreateGrant",
             "Please ensure the role can perform",
             "Invalid principal in policy",
+            "Function does not exist",
         ];
         self.is(&["InvalidParameterValueException", "MalformedPolicyDocument"])
             && WORDS.iter().any(|words| self.message.contains(words))

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::backoff::Backoff;
 use super::error::{AwsError, answered};
+use super::wait::LAG;
 
 /// A kind of error that passes, and for how long it is waited for.
 #[derive(Debug, Clone, Copy)]
@@ -28,6 +29,9 @@ pub(crate) const PROPAGATION: Passing = Passing {
 /// An earlier change of the same resource is still being made.
 pub(crate) const BUSY: Passing =
     Passing { includes: AwsError::is_busy, limit: Duration::from_secs(300), note: "waiting for an earlier change" };
+/// What was just made is not yet known to all that AWS answers from.
+pub(crate) const NOT_KNOWN: Passing =
+    Passing { includes: AwsError::is_missing, limit: LAG, note: "waiting until AWS knows it everywhere" };
 
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(250), 2.0, Duration::from_secs(2));
 

@@ -8,6 +8,7 @@ use std::time::Instant;
 use super::session::{checked_stage, connect, load_spec, owner};
 use super::up::{conclude, show_refusals};
 use crate::apply;
+use crate::aws::until_seen;
 use crate::daemon::{self, Start};
 use crate::deletion_order;
 use crate::failure::{Hint, Shown, Usage};
@@ -112,7 +113,12 @@ pub(crate) async fn run(
     let report = run_report(&pipeline, stage.as_deref(), plan, Some(&ended), started.elapsed().as_secs_f64());
     reporter.run(&report.waited_for(apply::critical_path(&tasks, &ended)))?;
     let code = conclude(&ended, &interrupt, reporter)?;
-    let left = look().await?;
+    // A list may show for a while what is gone.
+    let clean = async || Ok(Some(look().await?).filter(|left| left.owned.is_empty()));
+    let left = match until_seen(clean, |_| {}).await? {
+        Some(left) => left,
+        None => look().await?,
+    };
     if !left.owned.is_empty() {
         let labels: Vec<_> = left.owned.iter().map(OwnedResource::label).collect();
         return Err(Hint::error(format!("still there: {}", labels.join(", ")), "run the same command again"));

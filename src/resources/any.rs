@@ -5,7 +5,7 @@ use anyhow::Context as _;
 use super::context::Cx;
 use super::resource::{Actions, Observed, Resource};
 use super::{Alarm, Bucket, Consumer, Dashboard, Function, LogGroup, Mapping, Queue, Role, Stream, Table, Topic};
-use crate::aws::{Clients, Tags};
+use crate::aws::{AwsError, Clients, Tags, aws_error, until_seen};
 use crate::plan::{Change, Fields, ResourceKind};
 
 /// A resource of any kind.
@@ -88,8 +88,19 @@ impl Resource for Any {
         each!(self, resource => resource.prepare(cx).await)
     }
     async fn read(&self, cx: &Cx) -> anyhow::Result<Option<Observed>> {
+        let mut missing = None;
         // On the heap: a bucket's many reads would make every future that awaits this one large.
-        each!(self, resource => Box::pin(resource.read(cx)).await).with_context(|| format!("reading {}", self.label()))
+        let read = async || match each!(self, resource => Box::pin(resource.read(cx)).await) {
+            // A part of it is not known everywhere yet, or all of it has just gone, which the next look tells.
+            Err(error) if aws_error(&error).is_some_and(AwsError::is_missing) => {
+                missing = Some(error);
+                Ok(None)
+            }
+            seen => seen.map(Some),
+        };
+        let seen = until_seen(read, cx.noting()).await;
+        let seen = seen.and_then(|seen| seen.map_or_else(|| missing.map_or(Ok(None), Err), Ok));
+        seen.with_context(|| format!("reading {}", self.label()))
     }
     async fn create(&self, cx: &Cx, tags: &Tags) -> anyhow::Result<()> {
         each!(self, resource => resource.create(cx, tags).await).with_context(|| format!("creating {}", self.label()))

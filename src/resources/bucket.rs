@@ -172,13 +172,13 @@ impl Bucket {
                     .restrict_public_buckets(true);
                 let call = s3.put_public_access_block().bucket(&self.name);
                 let call = call.public_access_block_configuration(block.build());
-                cx.retry_while_busy(|| call.clone().send()).await?;
+                cx.retry_until_known(|| call.clone().send()).await?;
             }
             "ownership" => {
                 let rule = OwnershipControlsRule::builder().object_ownership(ObjectOwnership::BucketOwnerEnforced);
                 let controls = OwnershipControls::builder().rules(rule.build()?).build()?;
                 let call = s3.put_bucket_ownership_controls().bucket(&self.name).ownership_controls(controls);
-                cx.retry_while_busy(|| call.clone().send()).await?;
+                cx.retry_until_known(|| call.clone().send()).await?;
             }
             "encryption" => {
                 let (algorithm, key) = match &self.encryption {
@@ -196,11 +196,11 @@ impl Bucket {
                 let configuration = ServerSideEncryptionConfiguration::builder().rules(rule.build()).build()?;
                 let call = s3.put_bucket_encryption().bucket(&self.name);
                 let call = call.server_side_encryption_configuration(configuration);
-                cx.retry_while_busy(|| call.clone().send()).await?;
+                cx.retry_until_known(|| call.clone().send()).await?;
             }
             "policy" => {
                 let call = s3.put_bucket_policy().bucket(&self.name).policy(self.policy().to_string());
-                cx.retry_while_busy(|| call.clone().send()).await?;
+                cx.retry_until_known(|| call.clone().send()).await?;
             }
             "versioning" => {
                 // Versioning that was once on can only be suspended.
@@ -208,7 +208,7 @@ impl Bucket {
                     if self.versioning { BucketVersioningStatus::Enabled } else { BucketVersioningStatus::Suspended };
                 let configuration = VersioningConfiguration::builder().status(status).build();
                 let call = s3.put_bucket_versioning().bucket(&self.name).versioning_configuration(configuration);
-                cx.retry_while_busy(|| call.clone().send()).await?;
+                cx.retry_until_known(|| call.clone().send()).await?;
             }
             _ => {}
         }
@@ -302,7 +302,7 @@ impl Resource for Bucket {
             tagging = tagging.tag_set(Tag::builder().key(key).value(value).build()?);
         }
         let call = cx.aws.s3.put_bucket_tagging().bucket(&self.name).tagging(tagging.build()?);
-        cx.retry_while_busy(|| call.clone().send()).await?;
+        cx.retry_until_known(|| call.clone().send()).await?;
         Ok(())
     }
 

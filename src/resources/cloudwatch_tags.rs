@@ -17,10 +17,12 @@ pub(super) async fn tag(cx: &Cx, arn: &str, set: &Tags, remove: &[String]) -> an
     let cloudwatch = &cx.aws.cloudwatch;
     if !set.is_empty() {
         let tags = set.iter().map(|(key, value)| Tag::builder().key(key).value(value).build()).collect();
-        answered(cloudwatch.tag_resource().resource_arn(arn).set_tags(Some(tags)).send().await)?;
+        let call = cloudwatch.tag_resource().resource_arn(arn).set_tags(Some(tags));
+        cx.retry_until_known(|| call.clone().send()).await?;
     }
     if !remove.is_empty() {
-        answered(cloudwatch.untag_resource().resource_arn(arn).set_tag_keys(Some(remove.to_vec())).send().await)?;
+        let call = cloudwatch.untag_resource().resource_arn(arn).set_tag_keys(Some(remove.to_vec()));
+        cx.retry_until_known(|| call.clone().send()).await?;
     }
     Ok(())
 }

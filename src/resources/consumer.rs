@@ -124,11 +124,12 @@ impl Resource for Consumer {
         let arn = arn(cx, &self.stream, &self.name).await?.context("the stream consumer is gone")?;
         if !set.is_empty() {
             let set = set.clone().into_iter().collect();
-            answered(cx.aws.kinesis.tag_resource().resource_arn(&arn).set_tags(Some(set)).send().await)?;
+            let call = cx.aws.kinesis.tag_resource().resource_arn(&arn).set_tags(Some(set));
+            cx.retry_until_known(|| call.clone().send()).await?;
         }
         if !remove.is_empty() {
             let call = cx.aws.kinesis.untag_resource().resource_arn(&arn).set_tag_keys(Some(remove.to_vec()));
-            answered(call.send().await)?;
+            cx.retry_until_known(|| call.clone().send()).await?;
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::aws::{AwsError, BUSY, Clients, Owner, PROPAGATION, retry};
+use crate::aws::{AwsError, BUSY, Clients, NOT_KNOWN, Owner, PROPAGATION, retry};
 use crate::interrupt::Interrupt;
 
 /// The context of a run.
@@ -65,6 +65,16 @@ impl Cx {
         F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
     {
         retry(&[BUSY], send, self.noting()).await
+    }
+
+    /// Sends a call that changes a resource which exists again while AWS does not find it, as it may be not known everywhere
+    /// yet, for a minute at most, and while it is busy.
+    pub(crate) async fn retry_until_known<T, E, F>(&self, send: impl FnMut() -> F) -> Result<T, AwsError>
+    where
+        E: ProvideErrorMetadata + Error + 'static,
+        F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+    {
+        retry(&[BUSY, NOT_KNOWN], send, self.noting()).await
     }
 
     /// Sends a call again until IAM has told the service of a new role, for two minutes at most, and while the resource is

@@ -84,10 +84,10 @@ impl Function {
         if let Some(reserved) = self.reserved_concurrency {
             let call = lambda.put_function_concurrency().function_name(&self.name);
             let call = call.reserved_concurrent_executions(i32::try_from(reserved)?);
-            cx.retry_while_busy(|| call.clone().send()).await?;
+            cx.retry_until_known(|| call.clone().send()).await?;
         } else {
             let call = lambda.delete_function_concurrency().function_name(&self.name);
-            cx.retry_while_busy(|| call.clone().send()).await?;
+            cx.retry_until_known(|| call.clone().send()).await?;
         }
         Ok(())
     }
@@ -105,7 +105,7 @@ impl Function {
         let variables = variables.clone().into_iter().collect();
         let environment = Environment::builder().set_variables(Some(variables)).build();
         let call = cx.aws.lambda.update_function_configuration().function_name(&self.name).environment(environment);
-        cx.retry_while_busy(|| call.clone().send()).await?;
+        cx.retry_until_known(|| call.clone().send()).await?;
         self.until_active(cx).await
     }
 
@@ -259,7 +259,7 @@ impl Resource for Function {
             let call =
                 cx.aws.lambda.update_function_code().function_name(&self.name).architectures(self.architecture());
             let call = call.zip_file(Blob::new(built.package.zip.clone()));
-            cx.retry_while_busy(|| call.clone().send()).await?;
+            cx.retry_until_known(|| call.clone().send()).await?;
             // After the upload: a run that ends in between uploads again, and never takes old code for new.
             let tag = Tags::from([(CODE_TAG.to_owned(), code_tag(&built))]);
             self.tag(cx, &tag, &[]).await?;
@@ -271,10 +271,12 @@ impl Resource for Function {
         let arn = self.arn(&cx.aws);
         if !set.is_empty() {
             let set = set.clone().into_iter().collect();
-            answered(cx.aws.lambda.tag_resource().resource(&arn).set_tags(Some(set)).send().await)?;
+            let call = cx.aws.lambda.tag_resource().resource(&arn).set_tags(Some(set));
+            cx.retry_until_known(|| call.clone().send()).await?;
         }
         if !remove.is_empty() {
-            answered(cx.aws.lambda.untag_resource().resource(&arn).set_tag_keys(Some(remove.to_vec())).send().await)?;
+            let call = cx.aws.lambda.untag_resource().resource(&arn).set_tag_keys(Some(remove.to_vec()));
+            cx.retry_until_known(|| call.clone().send()).await?;
         }
         Ok(())
     }

@@ -110,7 +110,8 @@ impl Resource for LogGroup {
 
     async fn change(&self, cx: &Cx, _seen: &Observed, _changes: &[Change]) -> anyhow::Result<()> {
         let days = i32::try_from(self.retention.0 / DAY)?;
-        answered(cx.aws.logs.put_retention_policy().log_group_name(&self.name).retention_in_days(days).send().await)?;
+        let call = cx.aws.logs.put_retention_policy().log_group_name(&self.name).retention_in_days(days);
+        cx.retry_until_known(|| call.clone().send()).await?;
         Ok(())
     }
 
@@ -118,10 +119,12 @@ impl Resource for LogGroup {
         let arn = self.arn(&cx.aws);
         if !set.is_empty() {
             let set = set.clone().into_iter().collect();
-            answered(cx.aws.logs.tag_resource().resource_arn(&arn).set_tags(Some(set)).send().await)?;
+            let call = cx.aws.logs.tag_resource().resource_arn(&arn).set_tags(Some(set));
+            cx.retry_until_known(|| call.clone().send()).await?;
         }
         if !remove.is_empty() {
-            answered(cx.aws.logs.untag_resource().resource_arn(&arn).set_tag_keys(Some(remove.to_vec())).send().await)?;
+            let call = cx.aws.logs.untag_resource().resource_arn(&arn).set_tag_keys(Some(remove.to_vec()));
+            cx.retry_until_known(|| call.clone().send()).await?;
         }
         Ok(())
     }

@@ -20,7 +20,7 @@ pub(crate) use source::MappingSource;
 
 use super::context::Cx;
 use super::resource::{Actions, Observed, Resource};
-use crate::aws::{AwsError, Clients, Look, Tags, Wait, all, answered, existing, wait};
+use crate::aws::{AwsError, Clients, Look, Tags, Wait, all, answered, existing, until_seen, wait};
 use crate::plan::{Change, Fields};
 use crate::spec::{Pattern, Seconds, StartingPosition, duration_text};
 
@@ -141,14 +141,20 @@ pub(super) async fn mappings_of(cx: &Cx, function: &str) -> Result<Vec<EventSour
     Ok(existing(all(call.into_paginator().items().send()).await)?.unwrap_or_default())
 }
 
-/// Deletes one mapping and waits until it is gone.
-async fn delete_mapping(cx: &Cx, uuid: &str) -> anyhow::Result<()> {
+/// Deletes one mapping of a function and waits until it is gone.
+async fn delete_mapping(cx: &Cx, function: &str, uuid: &str) -> anyhow::Result<()> {
     let call = cx.aws.lambda.delete_event_source_mapping().uuid(uuid);
     existing(cx.retry_while_busy(|| call.clone().send()).await)?;
     let what = format!("event source mapping ({uuid})");
     let pending = ["Deleting", "Enabled", "Disabled", "Disabling"];
     let gone = Wait { what: &what, pending: &pending, target: &["gone"], limit: LIMIT };
-    wait(&gone, async || state(cx, uuid).await, cx.noting()).await
+    wait(&gone, async || state(cx, uuid).await, cx.noting()).await?;
+    // By the list alone mappings are found again.
+    let unlisted = async || {
+        let all = mappings_of(cx, function).await?;
+        Ok((!all.iter().any(|mapping| mapping.uuid.as_deref() == Some(uuid))).then_some(()))
+    };
+    until_seen(unlisted, cx.noting()).await.map(drop)
 }
 
 async fn state(cx: &Cx, uuid: &str) -> anyhow::Result<Look> {
@@ -233,7 +239,7 @@ impl Resource for Mapping {
         let uuid = mapping.uuid.context("a mapping without a UUID")?;
         if state == "Deleting" {
             cx.note("waiting for an earlier deletion");
-            delete_mapping(cx, &uuid).await?;
+            delete_mapping(cx, &self.function, &uuid).await?;
             return Ok(None);
         }
         let seconds = |value: Option<i32>| value.and_then(|value| u64::try_from(value).ok());
@@ -339,7 +345,7 @@ impl Resource for Mapping {
     async fn change(&self, cx: &Cx, _seen: &Observed, _changes: &[Change]) -> anyhow::Result<()> {
         for uuid in self.expired(&mappings_of(cx, &self.function).await?) {
             cx.note("deleting the mapping of a stream that has expired");
-            delete_mapping(cx, &uuid).await?;
+            delete_mapping(cx, &self.function, &uuid).await?;
         }
         // An omitted field means "no change", so all are sent: what the spec no longer has is reset.
         let call = cx
@@ -404,7 +410,7 @@ impl Resource for Mapping {
         let position = resume::position_after(cx, &self.function, &old).await?;
         resume::save(cx, &self.function, position).await?;
         cx.note(&format!("the new mapping resumes from {}", position.text()));
-        delete_mapping(cx, uuid).await
+        delete_mapping(cx, &self.function, uuid).await
     }
 
     async fn delete(&self, cx: &Cx) -> anyhow::Result<()> {
@@ -415,7 +421,7 @@ impl Resource for Mapping {
 /// Deletes all mappings of the function.
 pub(super) async fn delete(cx: &Cx, function: &str) -> anyhow::Result<()> {
     for mapping in mappings_of(cx, function).await? {
-        delete_mapping(cx, &mapping.uuid.context("a mapping without a UUID")?).await?;
+        delete_mapping(cx, function, &mapping.uuid.context("a mapping without a UUID")?).await?;
     }
     Ok(())
 }

@@ -15,7 +15,7 @@ use super::consumer;
 use super::context::Cx;
 use super::mapping::mappings_of;
 use super::role::{function_of, is_of_region};
-use crate::aws::{AwsError, NODE_TAG, PIPELINE_TAG, PROTECT_TAG, Tags};
+use crate::aws::{AwsError, NODE_TAG, PIPELINE_TAG, PROTECT_TAG, Tags, until_seen};
 use crate::plan::ResourceKind;
 
 /// A resource that is this pipeline's.
@@ -52,7 +52,11 @@ impl OwnedResource {
 
     /// Deletes the resource and waits until it is gone; gone already is fine.
     pub(crate) async fn delete(&self, cx: &Cx) -> anyhow::Result<()> {
-        by_kind::delete(cx, self).await.with_context(|| format!("deleting {}", self.label()))
+        by_kind::delete(cx, self).await.with_context(|| format!("deleting {}", self.label()))?;
+        // The next search finds it for as long as AWS shows its tags.
+        let untagged =
+            async || Ok((!matches!(by_kind::tags(cx, self.kind, &self.name).await, Ok(Some(_)))).then_some(()));
+        until_seen(untagged, cx.noting()).await.map(drop)
     }
 }
 

@@ -211,7 +211,8 @@ impl Resource for Queue {
             changes.iter().any(|change| fields.contains(&change.field.as_str()))
         });
         let url = cx.aws.queue_url(&self.name);
-        answered(cx.aws.sqs.set_queue_attributes().queue_url(url).set_attributes(Some(wanted)).send().await)?;
+        let call = cx.aws.sqs.set_queue_attributes().queue_url(url).set_attributes(Some(wanted));
+        cx.retry_until_known(|| call.clone().send()).await?;
         Ok(())
     }
 
@@ -219,10 +220,12 @@ impl Resource for Queue {
         let url = cx.aws.queue_url(&self.name);
         if !set.is_empty() {
             let set = set.clone().into_iter().collect();
-            answered(cx.aws.sqs.tag_queue().queue_url(&url).set_tags(Some(set)).send().await)?;
+            let call = cx.aws.sqs.tag_queue().queue_url(&url).set_tags(Some(set));
+            cx.retry_until_known(|| call.clone().send()).await?;
         }
         if !remove.is_empty() {
-            answered(cx.aws.sqs.untag_queue().queue_url(&url).set_tag_keys(Some(remove.to_vec())).send().await)?;
+            let call = cx.aws.sqs.untag_queue().queue_url(&url).set_tag_keys(Some(remove.to_vec()));
+            cx.retry_until_known(|| call.clone().send()).await?;
         }
         Ok(())
     }

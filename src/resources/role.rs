@@ -70,7 +70,8 @@ pub(super) async fn delete(cx: &Cx, name: &str) -> anyhow::Result<()> {
     for policy in inline {
         existing(answered(iam.delete_role_policy().role_name(name).policy_name(policy).send().await))?;
     }
-    for policy in all(iam.list_attached_role_policies().role_name(name).into_paginator().items().send()).await? {
+    let attached = all(iam.list_attached_role_policies().role_name(name).into_paginator().items().send());
+    for policy in existing(attached.await)?.unwrap_or_default() {
         let arn = policy.policy_arn.context("an attached policy without an ARN")?;
         existing(answered(iam.detach_role_policy().role_name(name).policy_arn(arn).send().await))?;
     }
@@ -125,11 +126,11 @@ impl Resource for Role {
             if change.field == "trust" {
                 let call = cx.aws.iam.update_assume_role_policy().role_name(&self.name);
                 let call = call.policy_document(assume_role_policy().to_string());
-                cx.retry_while_busy(|| call.clone().send()).await?;
+                cx.retry_until_known(|| call.clone().send()).await?;
             } else {
                 let call = cx.aws.iam.put_role_policy().role_name(&self.name).policy_name(POLICY);
                 let call = call.policy_document(self.policy.document().to_string());
-                cx.retry_while_busy(|| call.clone().send()).await?;
+                cx.retry_until_known(|| call.clone().send()).await?;
             }
         }
         Ok(())
@@ -141,10 +142,11 @@ impl Resource for Role {
             for (key, value) in set {
                 call = call.tags(Tag::builder().key(key).value(value).build()?);
             }
-            answered(call.send().await)?;
+            cx.retry_until_known(|| call.clone().send()).await?;
         }
         if !remove.is_empty() {
-            answered(cx.aws.iam.untag_role().role_name(&self.name).set_tag_keys(Some(remove.to_vec())).send().await)?;
+            let call = cx.aws.iam.untag_role().role_name(&self.name).set_tag_keys(Some(remove.to_vec()));
+            cx.retry_until_known(|| call.clone().send()).await?;
         }
         Ok(())
     }

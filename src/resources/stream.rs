@@ -72,7 +72,7 @@ impl Stream {
             cx.note(&format!("resharding from {from} to {target}"));
             let call = cx.aws.kinesis.update_shard_count().stream_name(&self.name);
             let call = call.target_shard_count(i32::try_from(target)?).scaling_type(ScalingType::UniformScaling);
-            answered(call.send().await)?;
+            cx.retry_until_known(|| call.clone().send()).await?;
             from = target;
         }
         Ok(())
@@ -85,14 +85,16 @@ impl Stream {
                 let old = seen.fields.get("encryption").and_then(Value::as_str).unwrap_or_default();
                 let old = if old == "aws-managed" { AWS_MANAGED_KEY } else { old };
                 let call = cx.aws.kinesis.stop_stream_encryption().stream_name(&self.name);
-                answered(call.encryption_type(EncryptionType::Kms).key_id(old).send().await)?;
+                let call = call.encryption_type(EncryptionType::Kms).key_id(old);
+                cx.retry_until_known(|| call.clone().send()).await?;
                 return Ok(());
             }
             Encryption::AwsManaged => AWS_MANAGED_KEY,
             Encryption::Key(key) => key,
         };
         let call = cx.aws.kinesis.start_stream_encryption().stream_name(&self.name);
-        answered(call.encryption_type(EncryptionType::Kms).key_id(key).send().await)?;
+        let call = call.encryption_type(EncryptionType::Kms).key_id(key);
+        cx.retry_until_known(|| call.clone().send()).await?;
         Ok(())
     }
 }
@@ -170,15 +172,9 @@ impl Resource for Stream {
         if of("mode").is_some() {
             self.until_active(cx).await?;
             cx.note("changing the mode");
-            answered(
-                cx.aws
-                    .kinesis
-                    .update_stream_mode()
-                    .stream_arn(&seen.arn)
-                    .stream_mode_details(self.mode_details()?)
-                    .send()
-                    .await,
-            )?;
+            let call = cx.aws.kinesis.update_stream_mode().stream_arn(&seen.arn);
+            let call = call.stream_mode_details(self.mode_details()?);
+            cx.retry_until_known(|| call.clone().send()).await?;
             self.until_active(cx).await?;
         }
         if of("shards").is_some() {
@@ -191,10 +187,12 @@ impl Resource for Stream {
             let hours = i32::try_from(self.retention.0 / HOUR)?;
             if self.retention.0 > before {
                 let call = cx.aws.kinesis.increase_stream_retention_period().stream_name(&self.name);
-                answered(call.retention_period_hours(hours).send().await)?;
+                let call = call.retention_period_hours(hours);
+                cx.retry_until_known(|| call.clone().send()).await?;
             } else {
                 let call = cx.aws.kinesis.decrease_stream_retention_period().stream_name(&self.name);
-                answered(call.retention_period_hours(hours).send().await)?;
+                let call = call.retention_period_hours(hours);
+                cx.retry_until_known(|| call.clone().send()).await?;
             }
         }
         if of("encryption").is_some() {
@@ -210,11 +208,12 @@ impl Resource for Stream {
             for (key, value) in some {
                 call = call.tags(*key, *value);
             }
-            answered(call.send().await)?;
+            cx.retry_until_known(|| call.clone().send()).await?;
         }
         for some in remove.chunks(10) {
             let call = cx.aws.kinesis.remove_tags_from_stream().stream_name(&self.name);
-            answered(call.set_tag_keys(Some(some.to_vec())).send().await)?;
+            let call = call.set_tag_keys(Some(some.to_vec()));
+            cx.retry_until_known(|| call.clone().send()).await?;
         }
         Ok(())
     }
@@ -277,7 +276,8 @@ pub(super) async fn contents(cx: &Cx, name: &str) -> Result<Option<String>, AwsE
 
 async fn until_gone(cx: &Cx, name: &str) -> anyhow::Result<()> {
     let what = format!("Kinesis stream ({name})");
-    let gone = Wait { what: &what, pending: &["DELETING", "ACTIVE", "UPDATING"], target: &["gone"], limit: LIMIT };
+    let gone =
+        Wait { what: &what, pending: &["CREATING", "DELETING", "ACTIVE", "UPDATING"], target: &["gone"], limit: LIMIT };
     wait(&gone, async || look(cx, name).await, cx.noting()).await
 }
 

@@ -4,8 +4,8 @@ use anyhow::bail;
 
 use super::any::Any;
 use super::context::Cx;
-use super::resource::Resource as _;
-use crate::aws::{Tags, tag_changes};
+use super::resource::{Observed, Resource as _};
+use crate::aws::{Tags, tag_changes, until_seen};
 use crate::failure::Hint;
 use crate::plan::differences;
 
@@ -21,7 +21,7 @@ pub(crate) async fn sync(resource: &Any, tags: &Tags, cx: &Cx, exists: impl FnOn
         cx.note("creating");
         resource.create(cx, tags).await?;
         // Some endpoints lose tags and settings given at creation, so what came out of it is read, not assumed.
-        seen = resource.read(cx).await?;
+        seen = until_seen(async || resource.read(cx).await, cx.noting()).await?;
     }
     let Some(seen) = seen else {
         bail!("{} was created and is already gone: something else deletes it", resource.label());
@@ -34,13 +34,9 @@ pub(crate) async fn sync(resource: &Any, tags: &Tags, cx: &Cx, exists: impl FnOn
     }
     exists();
     // Sync
-    let tag = async || match &seen.tags {
-        Some(has) => {
-            let (set, remove) = tag_changes(has, tags);
-            if set.is_empty() && remove.is_empty() { Ok(()) } else { resource.tag(cx, &set, &remove).await }
-        }
-        None => Ok(()),
-    };
+    let (set, remove) = seen.tags.as_ref().map(|has| tag_changes(has, tags)).unwrap_or_default();
+    let retag = !set.is_empty() || !remove.is_empty();
+    let tag = async || if retag { resource.tag(cx, &set, &remove).await } else { Ok(()) };
     // First of all: if the run ended before this, the next one would take the resource for somebody else's.
     if lost_tags {
         tag().await?;
@@ -58,5 +54,21 @@ pub(crate) async fn sync(resource: &Any, tags: &Tags, cx: &Cx, exists: impl FnOn
         tag().await?;
     }
     // Wait
-    resource.ready(cx).await
+    resource.ready(cx).await?;
+    if retag || !changes.is_empty() {
+        // What AWS still shows as it was, the next run would take for drift. Some endpoints never show some settings, so
+        // the wait has no other end than the next plan.
+        until_seen(async || Ok(resource.read(cx).await?.filter(|seen| is_in_line(seen, resource, tags))), cx.noting())
+            .await?;
+    }
+    Ok(())
+}
+
+/// Whether AWS shows the resource as the spec has it.
+fn is_in_line(seen: &Observed, resource: &Any, tags: &Tags) -> bool {
+    let tagged = seen.tags.as_ref().is_none_or(|has| {
+        let (set, remove) = tag_changes(has, tags);
+        set.is_empty() && remove.is_empty()
+    });
+    tagged && differences(&seen.fields, &resource.desired()).is_empty()
 }

@@ -125,7 +125,7 @@ impl Table {
     async fn set_stream(&self, cx: &Cx, had: bool) -> anyhow::Result<()> {
         let update = async |specification: StreamSpecification| {
             let call = cx.aws.dynamodb.update_table().table_name(&self.name).stream_specification(specification);
-            cx.retry_while_busy(|| call.clone().send()).await
+            cx.retry_until_known(|| call.clone().send()).await
         };
         if had {
             // A view type can't be changed, only switched off and on again.
@@ -146,7 +146,7 @@ impl Table {
                 TimeToLiveSpecification::builder().attribute_name(attribute).enabled(enabled).build()?;
             let call =
                 cx.aws.dynamodb.update_time_to_live().table_name(&self.name).time_to_live_specification(specification);
-            cx.retry_while_busy(|| call.clone().send()).await?;
+            cx.retry_until_known(|| call.clone().send()).await?;
             Ok(())
         };
         if let Some(old) = had.as_str() {
@@ -282,7 +282,7 @@ impl Resource for Table {
             match change.field.as_str() {
                 "billing" => {
                     let call = update.billing_mode(self.billing_mode()).set_provisioned_throughput(self.throughput()?);
-                    cx.retry_while_busy(|| call.clone().send()).await?;
+                    cx.retry_until_known(|| call.clone().send()).await?;
                 }
                 "autoscaling" => match self.scaling() {
                     Some(scaling) => scaling.set(cx, &self.name).await?,
@@ -290,7 +290,7 @@ impl Resource for Table {
                 },
                 "protect" => {
                     let call = update.deletion_protection_enabled(self.protect);
-                    cx.retry_while_busy(|| call.clone().send()).await?;
+                    cx.retry_until_known(|| call.clone().send()).await?;
                 }
                 "stream" => self.set_stream(cx, !change.from.is_null()).await?,
                 "ttl" => self.set_ttl(cx, &change.from).await?,
@@ -299,7 +299,7 @@ impl Resource for Table {
                         .point_in_time_recovery_enabled(self.point_in_time_recovery);
                     let call = cx.aws.dynamodb.update_continuous_backups().table_name(&self.name);
                     let call = call.point_in_time_recovery_specification(wanted.build()?);
-                    cx.retry_while_busy(|| call.clone().send()).await?;
+                    cx.retry_until_known(|| call.clone().send()).await?;
                 }
                 _ => {}
             }
@@ -314,11 +314,11 @@ impl Resource for Table {
             for (key, value) in set {
                 call = call.tags(Tag::builder().key(key).value(value).build()?);
             }
-            cx.retry_while_busy(|| call.clone().send()).await?;
+            cx.retry_until_known(|| call.clone().send()).await?;
         }
         if !remove.is_empty() {
             let call = cx.aws.dynamodb.untag_resource().resource_arn(&arn).set_tag_keys(Some(remove.to_vec()));
-            cx.retry_while_busy(|| call.clone().send()).await?;
+            cx.retry_until_known(|| call.clone().send()).await?;
         }
         Ok(())
     }
@@ -385,7 +385,8 @@ pub(super) async fn contents(cx: &Cx, name: &str) -> Result<Option<String>, AwsE
 
 async fn until_gone(cx: &Cx, name: &str) -> anyhow::Result<()> {
     let what = format!("DynamoDB table ({name})");
-    let gone = Wait { what: &what, pending: &["DELETING", "ACTIVE", "UPDATING"], target: &["gone"], limit: LIMIT };
+    let gone =
+        Wait { what: &what, pending: &["CREATING", "DELETING", "ACTIVE", "UPDATING"], target: &["gone"], limit: LIMIT };
     wait(&gone, async || look(cx, name).await, cx.noting()).await
 }
 

@@ -107,7 +107,8 @@ impl Resource for Topic {
                 subscription::set(cx, &seen.arn, &self.subscribers).await?;
             } else {
                 let call = cx.aws.sns.set_topic_attributes().topic_arn(&seen.arn);
-                answered(call.attribute_name("KmsMasterKeyId").attribute_value(self.key()).send().await)?;
+                let call = call.attribute_name("KmsMasterKeyId").attribute_value(self.key());
+                cx.retry_until_known(|| call.clone().send()).await?;
             }
         }
         Ok(())
@@ -120,10 +121,11 @@ impl Resource for Topic {
             for (key, value) in set {
                 call = call.tags(Tag::builder().key(key).value(value).build()?);
             }
-            answered(call.send().await)?;
+            cx.retry_until_known(|| call.clone().send()).await?;
         }
         if !remove.is_empty() {
-            answered(cx.aws.sns.untag_resource().resource_arn(&arn).set_tag_keys(Some(remove.to_vec())).send().await)?;
+            let call = cx.aws.sns.untag_resource().resource_arn(&arn).set_tag_keys(Some(remove.to_vec()));
+            cx.retry_until_known(|| call.clone().send()).await?;
         }
         Ok(())
     }

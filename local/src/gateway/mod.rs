@@ -3,6 +3,7 @@
 mod authorize;
 mod call_log;
 mod connection;
+mod consistency;
 mod control;
 mod housekeeping;
 mod injected_faults;

@@ -17,6 +17,7 @@ use tokio::sync::Notify;
 use super::authorize;
 use super::call_log::{CallLog, Outcome};
 use super::connection::ConnectionHandle;
+use super::consistency::EventuallyConsistent;
 use super::control;
 use super::injected_faults::{Injected, InjectedFaults};
 use crate::rehearsal::{Disturbances, Fault, failed, throttled};
@@ -28,6 +29,8 @@ pub(crate) struct Gateway {
     pub(crate) calls: CallLog,
     pub(crate) faults: InjectedFaults,
     pub(crate) disturbances: Disturbances,
+    /// None where everything is known at once.
+    pub(crate) consistency: Option<EventuallyConsistent>,
     /// Where it listens, and what it may be called there.
     pub(crate) bind: IpAddr,
     pub(crate) allow_hosts: Vec<String>,
@@ -89,7 +92,10 @@ impl Gateway {
             (None, Some(Fault::FailedEntries)) => {
                 region.services.answer_with_failures(call, request, disturbance.entries_seed).await
             }
-            (None, None | Some(Fault::LostAnswer)) => authorize::answer(&region.services, call, request).await,
+            (None, None | Some(Fault::LostAnswer)) => match &self.consistency {
+                Some(consistency) => consistency.answer(&self.regions, region, call, request).await,
+                None => authorize::answer(&region.services, call, request).await,
+            },
         };
         pause(disturbance.delay / 2).await;
         let (answer, error_code) = with_code(answer).await;

@@ -13,6 +13,7 @@ use tokio::sync::{Notify, oneshot};
 
 use super::call_log::CallLog;
 use super::connection::{ConnectionHandle, ConnectionListener};
+use super::consistency::EventuallyConsistent;
 use super::injected_faults::InjectedFaults;
 use super::router::Gateway;
 use super::{control, housekeeping};
@@ -49,13 +50,14 @@ pub async fn serve(
         address,
         packages_path: format!("{}code/", control::PREFIX),
         state_dir: options.state_dir,
-        times: SeededTimes::new(&options.rehearsal),
+        times: SeededTimes::new(&options.rehearsal, options.strict),
         strict: options.strict,
     })?;
     let gateway = Arc::new(Gateway {
         regions: Arc::clone(&regions),
         calls: CallLog::default(),
         faults: InjectedFaults::default(),
+        consistency: options.strict.consistency.then(|| EventuallyConsistent::new(options.rehearsal.seed)),
         disturbances: Disturbances::new(options.rehearsal),
         bind: options.bind,
         allow_hosts,

@@ -1,5 +1,6 @@
 //! Rehearsal: an embedded AWS that takes its time and fails now and then, as AWS does, repeatable from a seed.
 
+mod consistency;
 mod disturbances;
 mod failed_entries;
 mod fault_rates;
@@ -14,6 +15,7 @@ pub use fault_rates::FaultRates;
 pub use latency::Latency;
 pub use options::{Rehearsal, Shown};
 
+pub(crate) use consistency::{Consistency, Event, Kind, Known, Mutated, Part, Thing};
 pub(crate) use disturbances::Disturbances;
 pub(crate) use failed_entries::FailedEntries;
 pub(crate) use fault_rates::{Fault, failed, throttled};

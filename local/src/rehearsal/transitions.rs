@@ -4,7 +4,11 @@ use std::time::Duration;
 
 use streamkit_lambda::ports::Transition;
 
+use crate::Strictness;
 use crate::rehearsal::{Rehearsal, SeededRandom};
+
+/// Until a role is known to the other services, where the rehearsal does not say how long it takes but AWS's consistency is asked for.
+const STRICT_PROPAGATION: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(2));
 
 /// A change of state that takes AWS a while.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -69,25 +73,33 @@ impl StateChange {
 }
 
 /// The times of all changes. The same seed gives the same times, in whatever order they are asked for.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct SeededTimes {
     seed: u64,
     /// Shortest and longest time of each step; none when everything happens at once.
     ranges: Vec<(StateChange, Duration, Duration)>,
+    /// Whether the rehearsal makes nothing take time.
+    none: bool,
 }
 
 impl SeededTimes {
-    pub(crate) fn new(rehearsal: &Rehearsal) -> Self {
+    pub(crate) fn new(rehearsal: &Rehearsal, strict: Strictness) -> Self {
         let ranges = StateChange::ALL.into_iter().map(|step| {
             let (least, most) = rehearsal.latency.change(step);
             (step, least, most)
         });
-        Self { seed: rehearsal.seed, ranges: ranges.filter(|(_, _, most)| !most.is_zero()).collect() }
+        let mut ranges: Vec<_> = ranges.filter(|(_, _, most)| !most.is_zero()).collect();
+        let none = ranges.is_empty();
+        if strict.consistency && !ranges.iter().any(|(step, ..)| *step == StateChange::RolePropagation) {
+            let (least, most) = STRICT_PROPAGATION;
+            ranges.push((StateChange::RolePropagation, least, most));
+        }
+        Self { seed: rehearsal.seed, ranges, none }
     }
 
-    /// Whether everything happens at once.
+    /// Whether all states pass at once.
     pub(crate) fn is_none(&self) -> bool {
-        self.ranges.is_empty()
+        self.none
     }
 
     /// How long this step takes for the thing of this name.
@@ -104,7 +116,12 @@ mod tests {
 
     #[test]
     fn times_lie_in_their_range_and_follow_from_the_seed() {
-        let seeded = |seed| SeededTimes::new(&Rehearsal { latency: Latency::aws(), seed, ..Rehearsal::default() });
+        let seeded = |seed| {
+            SeededTimes::new(
+                &Rehearsal { latency: Latency::aws(), seed, ..Rehearsal::default() },
+                Strictness::default(),
+            )
+        };
         let (one, other) = (seeded(1), seeded(2));
         let range = Duration::from_secs(10)..=Duration::from_secs(30);
         let times = |seeded: &SeededTimes| -> Vec<Duration> {
@@ -113,7 +130,15 @@ mod tests {
         assert!(times(&one).iter().all(|time| range.contains(time)));
         assert_eq!(times(&one), times(&seeded(1)));
         assert_ne!(times(&one), times(&other));
-        let none = SeededTimes::new(&Rehearsal::default());
+        let none = SeededTimes::new(&Rehearsal::default(), Strictness::default());
         assert!(none.is_none() && none.time(StateChange::StreamCreate, "a").is_zero());
+        assert!(none.time(StateChange::RolePropagation, "a").is_zero());
+    }
+
+    #[test]
+    fn consistency_alone_delays_nothing_but_roles() {
+        let strict = SeededTimes::new(&Rehearsal::default(), Strictness::ALL);
+        assert!(strict.is_none() && strict.time(StateChange::StreamCreate, "a").is_zero());
+        assert!(strict.time(StateChange::RolePropagation, "a") >= STRICT_PROPAGATION.0);
     }
 }

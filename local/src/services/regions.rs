@@ -38,6 +38,12 @@ pub(crate) struct Region {
     lambda: Arc<Engine>,
 }
 
+impl Region {
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+}
+
 /// All regions that a request has asked for, and the default one.
 pub(crate) struct Regions {
     default: String,

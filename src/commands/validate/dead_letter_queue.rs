@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use aws_sdk_sqs::types::{ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry};
 use serde_json::Value;
 
-use crate::aws::{Clients, answered};
+use crate::aws::{Clients, NOT_KNOWN, answered, retry};
 
 /// The most messages of one call.
 const MESSAGES: usize = 10;
@@ -36,10 +36,8 @@ impl DeadLetterQueue {
             .max_number_of_messages(i32::try_from(MESSAGES)?)
             .visibility_timeout(i32::try_from(HIDDEN.as_secs())?)
             .wait_time_seconds(1);
-        let messages = answered(call.send().await)
-            .context("receiving messages of the dead letter queue")?
-            .messages
-            .unwrap_or_default();
+        let answer = retry(&[NOT_KNOWN], || call.clone().send(), |_| {}).await;
+        let messages = answer.context("receiving messages of the dead letter queue")?.messages.unwrap_or_default();
         let messages = messages.into_iter();
         let messages: Vec<_> = messages
             .map(|message| (message.body.unwrap_or_default(), message.receipt_handle.unwrap_or_default()))

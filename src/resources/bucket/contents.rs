@@ -16,10 +16,10 @@ const ROUNDS: usize = 5;
 /// Enough for some ten million versions; a lifecycle rule can empty a larger bucket.
 const LIMIT: Duration = Duration::from_secs(60 * 60);
 
-/// How much is in the bucket, from one call.
+/// How much is in the bucket, from one call; `None` when there is no such bucket.
 pub(in crate::resources) async fn contents(cx: &Cx, bucket: &str) -> anyhow::Result<Option<String>> {
-    let page = answered(cx.aws.s3.list_object_versions().bucket(bucket).send().await)
-        .context("listing the bucket's objects")?;
+    let page = existing(answered(cx.aws.s3.list_object_versions().bucket(bucket).send().await));
+    let Some(page) = page.context("listing the bucket's objects")? else { return Ok(None) };
     let count = page.versions().len() + page.delete_markers().len();
     Ok(Some(match count {
         _ if page.is_truncated == Some(true) => format!("its objects (more than {PAGE})"),

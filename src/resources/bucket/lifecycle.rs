@@ -64,7 +64,7 @@ pub(super) async fn read(cx: &Cx, bucket: &str) -> Result<Fields, AwsError> {
 pub(super) async fn put(cx: &Cx, bucket: &Bucket) -> anyhow::Result<()> {
     if bucket.expire.is_none() && bucket.transition.is_none() {
         let call = cx.aws.s3.delete_bucket_lifecycle().bucket(&bucket.name);
-        cx.retry_while_busy(|| call.clone().send()).await?;
+        cx.retry_until_known(|| call.clone().send()).await?;
         return Ok(());
     }
     let mut rule = LifecycleRule::builder()
@@ -87,7 +87,7 @@ pub(super) async fn put(cx: &Cx, bucket: &Bucket) -> anyhow::Result<()> {
     let configuration = BucketLifecycleConfiguration::builder().rules(rule.build()?).build()?;
     let call = cx.aws.s3.put_bucket_lifecycle_configuration().bucket(&bucket.name);
     let call = call.lifecycle_configuration(configuration);
-    cx.retry_while_busy(|| call.clone().send()).await?;
+    cx.retry_until_known(|| call.clone().send()).await?;
     Ok(())
 }
 

@@ -100,7 +100,9 @@ fn after(points: &[(SystemTime, Duration)], fine: bool, now: SystemTime) -> Posi
 pub(super) async fn save(cx: &Cx, function: &str, position: Position) -> anyhow::Result<()> {
     let call =
         cx.aws.lambda.tag_resource().resource(function::arn(&cx.aws, function)).tags(RESUME_TAG, position.text());
-    answered(call.send().await).context("saving the position to resume from in a tag of the function")?;
+    cx.retry_until_known(|| call.clone().send())
+        .await
+        .context("saving the position to resume from in a tag of the function")?;
     Ok(())
 }
 
@@ -113,7 +115,7 @@ pub(super) async fn saved(cx: &Cx, function: &str) -> anyhow::Result<Option<Posi
 /// Removes the saved position: the new mapping exists.
 pub(super) async fn clear(cx: &Cx, function: &str) -> anyhow::Result<()> {
     let call = cx.aws.lambda.untag_resource().resource(function::arn(&cx.aws, function)).tag_keys(RESUME_TAG);
-    answered(call.send().await).context("removing the tag with the position to resume from")?;
+    cx.retry_until_known(|| call.clone().send()).await.context("removing the tag with the position to resume from")?;
     Ok(())
 }
 

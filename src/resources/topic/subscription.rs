@@ -133,13 +133,14 @@ pub(super) async fn set(cx: &Cx, topic: &str, wanted: &[Subscription]) -> anyhow
                 {
                     call = call.attributes(name, value);
                 }
-                answered(call.send().await)?;
+                cx.retry_until_known(|| call.clone().send()).await?;
             }
             Some(Present { arn: Some(arn), settings }) => {
                 let has = settings.attributes();
                 for (name, value) in wanted.attributes().into_iter().filter(|attribute| !has.contains(attribute)) {
                     let call = cx.aws.sns.set_subscription_attributes().subscription_arn(arn).attribute_name(name);
-                    answered(call.attribute_value(value).send().await)?;
+                    let call = call.attribute_value(value);
+                    cx.retry_until_known(|| call.clone().send()).await?;
                 }
             }
             Some(_) => {}

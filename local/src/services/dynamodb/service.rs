@@ -112,6 +112,7 @@ impl DynamoDb {
             "UpdateTable" => self.update_table(body).await,
             "UpdateTimeToLive" => self.update_time_to_live(&body).await,
             "DescribeTable" | "DeleteTable" | "CreateTable" => self.table(operation, body).await,
+            "ListTagsOfResource" => self.tags(&body).await,
             _ => return self.translated(operation, &body).await,
         };
         outcome.unwrap_or_else(|error| refusal(&error))
@@ -130,6 +131,17 @@ impl DynamoDb {
     pub(super) async fn translated(&self, operation: &str, body: &str) -> (u16, String) {
         let (status, text) = self.engine(operation, body.replace(&self.scope, ENGINE_SCOPE)).await;
         (status, text.replace(ENGINE_SCOPE, &self.scope))
+    }
+
+    /// The engine says of a table that is not there that its tags may not be read.
+    async fn tags(&self, body: &str) -> Result<(u16, String), CallError> {
+        let (status, text) = self.translated("ListTagsOfResource", body).await;
+        if status == 200 || !text.contains("AccessDeniedException") {
+            return Ok((status, text));
+        }
+        let arn = read(body)?["ResourceArn"].as_str().unwrap_or_default().to_owned();
+        let message = format!("Requested resource not found: ResourcArn: {arn} not found");
+        Err(CallError::bad("ResourceNotFoundException", message))
     }
 
     /// An operation that answers with a table description.

@@ -4,7 +4,7 @@ use anyhow::Context as _;
 use aws_sdk_sqs::types::QueueAttributeName;
 use serde_json::json;
 
-use crate::aws::{AwsError, Tags, answered};
+use crate::aws::{AwsError, NOT_KNOWN, Tags, answered, retry};
 use crate::commands::validate::validation::Validation;
 
 /// The node that the queue's tag names. No spec can have it, so a queue that is left behind by a killed run is one that
@@ -76,7 +76,8 @@ impl NotificationQueue {
             .attributes("RawMessageDelivery", "true")
             .return_subscription_arn(true);
         let what = || format!("subscribing the queue {} to the topic", self.name);
-        self.subscription = answered(call.send().await).with_context(what)?.subscription_arn;
+        let answer = retry(&[NOT_KNOWN], || call.clone().send(), |_| {}).await;
+        self.subscription = answer.with_context(what)?.subscription_arn;
         Ok(())
     }
 
@@ -84,8 +85,9 @@ impl NotificationQueue {
     pub(super) async fn receive(&self) -> anyhow::Result<Vec<String>> {
         let Some(url) = &self.url else { return Ok(Vec::new()) };
         let call = self.sqs.receive_message().queue_url(url).max_number_of_messages(MESSAGES).wait_time_seconds(1);
-        let answer =
-            answered(call.send().await).with_context(|| format!("receiving messages of the queue {}", self.name))?;
+        // SQS wants a second between the creation of a queue and its use.
+        let answer = retry(&[NOT_KNOWN], || call.clone().send(), |_| {}).await;
+        let answer = answer.with_context(|| format!("receiving messages of the queue {}", self.name))?;
         Ok(answer.messages.unwrap_or_default().into_iter().filter_map(|message| message.body).collect())
     }
 
