@@ -2,6 +2,8 @@
 
 #[path = "gateway/access.rs"]
 mod access;
+#[path = "gateway/hostile.rs"]
+mod hostile;
 #[path = "gateway/logs.rs"]
 mod logs;
 #[path = "gateway/move_tasks.rs"]

@@ -153,13 +153,13 @@ impl Series {
     /// Statistics for each period in `[start, end)` that has any value, periods aligned to the epoch.
     pub(super) fn periods(&self, start_ms: i64, end_ms: i64, period_ms: i64) -> BTreeMap<i64, Stats> {
         let mut periods: BTreeMap<i64, Stats> = BTreeMap::new();
-        let start = start_ms.div_euclid(period_ms) * period_ms;
+        let start = start_ms - start_ms.rem_euclid(period_ms);
         if start >= end_ms {
             return periods;
         }
         for buckets in [&self.minutes, &self.seconds] {
             for (at, stats) in buckets.range(start..end_ms) {
-                periods.entry(at.div_euclid(period_ms) * period_ms).or_default().merge(stats);
+                periods.entry(at - at.rem_euclid(period_ms)).or_default().merge(stats);
             }
         }
         periods

@@ -129,7 +129,7 @@ impl CloudWatch {
 /// One page of a list; the token is the index that the next page starts at.
 pub(super) fn page(items: Vec<Value>, name: &str, input: &Value, size: usize) -> Value {
     let start: usize = text(input, "NextToken").and_then(|token| token.parse().ok()).unwrap_or_default();
-    let more = items.len() > start + size;
+    let more = items.len().saturating_sub(start) > size;
     let items: Vec<Value> = items.into_iter().skip(start).take(size).collect();
     let mut answer = json!({name: items});
     if more {

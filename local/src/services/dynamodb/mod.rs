@@ -2,6 +2,7 @@
 
 mod description;
 mod engine;
+mod expressions;
 mod service;
 mod settings;
 mod specification;
