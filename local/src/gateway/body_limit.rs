@@ -8,7 +8,7 @@ use streamkit_wire::protocol::{self, MAX_BODY};
 use streamkit_wire::{Call, CallError, Service};
 
 const MIB: usize = 1024 * 1024;
-/// DynamoDB's limit of a request, which no service without files goes beyond.
+/// DynamoDB's limit of a request; the 10 MiB of a call of Kinesis, in base64, stay below it, and so do all without files.
 const MOST: usize = 16 * MIB;
 /// A package of 50 MB in base64.
 ///
@@ -19,8 +19,6 @@ const LAMBDA: usize = 70_167_211;
 pub(super) fn of(head: &Parts) -> usize {
     let call = Call::of(&Request::from_parts(head.clone(), Bytes::new()));
     match call.map(|call| call.service) {
-        // Records of a call have 10 MiB, in base64.
-        Some(Service::Kinesis) => MOST,
         Some(Service::Lambda) => LAMBDA,
         // Parts of objects may have 5 GiB in AWS; here they are in memory. Unsigned forms are read as S3's at first.
         Some(Service::S3) => MAX_BODY,

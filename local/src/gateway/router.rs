@@ -38,7 +38,7 @@ pub(crate) struct Gateway {
 impl Gateway {
     /// Answers any request, or breaks the connection that it came on.
     pub(crate) async fn handle(&self, request: Request, connection: &ConnectionHandle) -> Response {
-        panics::caught(self.respond(request, connection)).await.unwrap_or_else(|panic| {
+        panics::caught(Box::pin(self.respond(request, connection))).await.unwrap_or_else(|panic| {
             tracing::error!(panic, "a request panicked");
             refused(500, "the embedded AWS panicked at this request")
         })

@@ -14,7 +14,8 @@ use crate::api::names::FunctionRef;
 use crate::api::page::Query;
 use crate::api::page::page;
 use crate::api::versions::{LATEST, Target};
-use crate::function::{ACCOUNT_CONCURRENCY, Function, State, Version};
+use crate::function::{Function, State, Version};
+use crate::invocation::admission::ACCOUNT as ACCOUNT_CONCURRENCY;
 use crate::ports::Transition;
 use crate::settings::Settings;
 
@@ -157,13 +158,14 @@ impl Engine {
         Ok(answer(StatusCode::OK, &json!({ "Functions": shown, "NextMarker": next })))
     }
 
-    pub(crate) fn put_concurrency(function: &Function, body: &Value) -> Result<Response, ApiError> {
+    pub(crate) fn put_concurrency(&self, function: &Function, body: &Value) -> Result<Response, ApiError> {
         let Some(reserved) = body["ReservedConcurrentExecutions"].as_i64() else {
             return Err(ApiError::invalid("ReservedConcurrentExecutions must be given."));
         };
         // AWS keeps 100 of the account's concurrency for functions without a reservation.
+        let free = self.unreserved() + function.reserved().unwrap_or_default();
         match u32::try_from(reserved) {
-            Ok(count) if count <= ACCOUNT_CONCURRENCY - 100 => {
+            Ok(count) if count <= free.saturating_sub(100) => {
                 *function.reserved() = Some(count);
                 Ok(answer(StatusCode::OK, &json!({ "ReservedConcurrentExecutions": count })))
             }
@@ -194,7 +196,6 @@ impl Engine {
     pub(crate) fn account_settings(&self) -> Response {
         let functions: Vec<_> = self.functions().values().cloned().collect();
         let size: usize = functions.iter().map(|function| function.version().code.size).sum();
-        let reserved: u32 = functions.iter().filter_map(|function| *function.reserved()).sum();
         answer(
             StatusCode::OK,
             &json!({
@@ -203,7 +204,7 @@ impl Engine {
                     "CodeSizeUnzipped": 262_144_000,
                     "CodeSizeZipped": 52_428_800,
                     "ConcurrentExecutions": ACCOUNT_CONCURRENCY,
-                    "UnreservedConcurrentExecutions": ACCOUNT_CONCURRENCY.saturating_sub(reserved),
+                    "UnreservedConcurrentExecutions": self.unreserved(),
                 },
                 "AccountUsage": { "TotalCodeSize": size, "FunctionCount": functions.len() },
             }),

@@ -21,6 +21,7 @@ use crate::config::Config;
 use crate::function::{Function, Version};
 use crate::ports::Roles;
 use crate::runtime::managed::{self, Interpreters};
+use crate::runtime::process_limit::Slot;
 use crate::runtime::runtime_api::{Answer, RuntimeApi, Work};
 use crate::telemetry::log_writer::{LogStream, LogWriter};
 use crate::telemetry::metric_writer::MetricWriter;
@@ -45,6 +46,8 @@ pub(crate) enum RuntimeFailure {
     TooLarge,
     /// The function was deleted, or the engine is stopping.
     Stopped,
+    /// There are as many processes as this machine is meant to have.
+    NoRoom,
 }
 
 impl RuntimeFailure {
@@ -59,7 +62,7 @@ impl RuntimeFailure {
             Self::Entrypoint(_) => "Runtime.InvalidEntrypoint",
             Self::Timeout => "Sandbox.Timedout",
             Self::TooLarge => "Function.ResponseSizeTooLarge",
-            Self::Stopped => "Sandbox.Failure",
+            Self::Stopped | Self::NoRoom => "Sandbox.Failure",
         };
         kind.to_owned()
     }
@@ -77,6 +80,7 @@ impl RuntimeFailure {
                 crate::runtime::runtime_api::MAX_PAYLOAD
             ),
             Self::Stopped => "The sandbox was stopped".to_owned(),
+            Self::NoRoom => "There are too many sandboxes".to_owned(),
         }
     }
 
@@ -161,6 +165,7 @@ impl Process {
         version: Arc<Version>,
         to: &LogStream,
         context: &ProcessContext<'_>,
+        slot: Slot,
     ) -> Result<Process, RuntimeFailure> {
         let kill = function.gone.child_token();
         let started = Instant::now();
@@ -195,7 +200,7 @@ impl Process {
             let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
             let pid = pid.ok_or(RuntimeFailure::Stopped)?;
             let output = Output::follow(reader, to.clone(), Arc::clone(context.logs), Arc::clone(context.metrics));
-            let exit = watch_over(child, pid, kill.clone(), context.tasks);
+            let exit = watch_over(child, pid, kill.clone(), context.tasks, slot);
             Ok((runtime_api, output.map_err(internal)?, pid, exit))
         };
         match attempt.await {
@@ -280,6 +285,7 @@ fn watch_over(
     pid: Pid,
     kill: CancellationToken,
     tasks: &TaskTracker,
+    slot: Slot,
 ) -> watch::Receiver<Option<ExitStatus>> {
     let (exited, exit) = watch::channel(None);
     tasks.spawn(async move {
@@ -293,6 +299,7 @@ fn watch_over(
         };
         let _ = kill_process_group(pid, Signal::KILL);
         exited.send_replace(Some(status.unwrap_or_default()));
+        drop(slot);
     });
     exit
 }
