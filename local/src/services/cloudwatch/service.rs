@@ -34,6 +34,12 @@ impl AwsService for CloudWatch {
     fn run<'a>(&'a self, call: &'a Call, input: Value) -> BoxFuture<'a, Result<Value, CallError>> {
         Box::pin(async move { self.call(&call.operation, &input) })
     }
+
+    fn housekeeping(&self) -> BoxFuture<'_, ()> {
+        /// What all metrics may take of the memory.
+        const KEPT_BYTES: usize = 256 * 1024 * 1024;
+        Box::pin(async { self.state().metrics.bound(KEPT_BYTES) })
+    }
 }
 
 impl CloudWatch {
