@@ -53,12 +53,11 @@ impl Engine {
     /// Admits one more invocation, unless the concurrency of the function, or what no function of the account has reserved, is used up.
     pub(crate) fn admit<'a>(&'a self, function: &'a Function) -> Option<Admission<'a>> {
         let reserved = *function.reserved();
-        let shared = match reserved {
-            Some(_) => None,
-            None => {
-                count(&self.unreserved_running, self.unreserved())?;
-                Some(&self.unreserved_running)
-            }
+        let shared = if reserved.is_some() {
+            None
+        } else {
+            count(&self.unreserved_running, self.unreserved())?;
+            Some(&self.unreserved_running)
         };
         // Made first, so that what was counted is given back where the function has no room.
         let mut admission = Admission { counted: [shared, None], running: 0 };
