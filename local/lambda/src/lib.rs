@@ -3,6 +3,8 @@
 
 mod api;
 mod config;
+#[cfg(test)]
+mod decoders_tests;
 mod engine;
 mod event_pattern;
 mod function;

@@ -126,3 +126,18 @@ async fn bodies_are_as_large_as_their_service_takes_packed_and_unpacked() {
     assert_eq!(answer.status, 404, "objects may be larger: {}", answer.body);
     aws.stop().await;
 }
+
+#[tokio::test]
+async fn objects_sent_in_chunks_are_kept_in_one_piece() {
+    let aws = Aws::start().await;
+    assert_eq!(aws.send("PUT", "/bucket", &[], b"").await.status, 200);
+    let headers = [("x-amz-content-sha256", "STREAMING-UNSIGNED-PAYLOAD-TRAILER"), ("Content-Encoding", "aws-chunked")];
+    let put = aws.send("PUT", "/bucket/key", &headers, b"5\r\nhello\r\n1\r\n!\r\n0\r\n\r\n").await;
+    assert_eq!(put.status, 200, "{}", put.body);
+    assert_eq!(aws.send("GET", "/bucket/key", &[], b"").await.body, "hello!");
+    let refused = aws.send("PUT", "/bucket/key", &headers, b"5\r\nhel").await;
+    assert_eq!(refused.status, 400);
+    assert!(refused.body.contains("<Code>IncompleteBody</Code>"), "{}", refused.body);
+    assert_eq!(aws.send("GET", "/bucket/key", &[], b"").await.body, "hello!");
+    aws.stop().await;
+}
