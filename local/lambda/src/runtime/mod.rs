@@ -2,6 +2,7 @@
 
 pub(crate) mod code;
 pub(crate) mod managed;
+mod memory;
 pub(crate) mod pool;
 pub(crate) mod process;
 pub(crate) mod process_limit;
