@@ -4,6 +4,8 @@
 mod access;
 #[path = "gateway/consistency.rs"]
 mod consistency;
+#[path = "gateway/hostile.rs"]
+mod hostile;
 #[path = "gateway/logs.rs"]
 mod logs;
 #[path = "gateway/move_tasks.rs"]

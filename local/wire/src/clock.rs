@@ -27,12 +27,6 @@ pub fn iso_seconds(ms: i64) -> String {
     DateTime::<Utc>::from_timestamp_millis(ms).unwrap_or_default().to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
-/// The time as REST JSON writes it: a number of seconds.
-#[expect(clippy::cast_precision_loss, reason = "milliseconds since 1970 stay exact in a double for 280,000 years")]
-pub fn seconds(ms: i64) -> f64 {
-    ms as f64 / 1000.0
-}
-
 /// Reads an RFC 3339 time.
 pub fn parse_iso(text: &str) -> Option<i64> {
     DateTime::parse_from_rfc3339(text).ok().map(|time| time.timestamp_millis())

@@ -2,6 +2,7 @@
 
 mod description;
 mod engine;
+mod expressions;
 mod rates;
 mod service;
 mod settings;

@@ -13,7 +13,7 @@ use super::engine::Engine;
 use super::rates::Rates;
 use super::settings::Settings;
 use super::streams::RollOver;
-use super::{description, specification};
+use super::{description, expressions, specification};
 use crate::Strictness;
 use crate::rehearsal::SeededTimes;
 use crate::services::passing_states::{PassingStates, UPDATING};
@@ -120,10 +120,20 @@ impl DynamoDb {
 
     /// Runs an operation on the engine.
     pub(super) async fn engine(&self, operation: &str, body: String) -> (u16, String) {
+        let needs_stack = match expressions::need_stack(&body) {
+            Ok(needs_stack) => needs_stack,
+            Err(error) => return refusal(&error),
+        };
         let engine = Arc::clone(&self.engine);
         let name = operation.to_owned();
-        spawn_blocking(move || engine.run(&name, &body)).await.unwrap_or_else(|panic| {
-            (500, json!({"__type": "InternalServerError", "message": panic.to_string()}).to_string())
+        let run = move || engine.run(&name, &body);
+        let answer = if needs_stack {
+            expressions::with_stack(run).await
+        } else {
+            spawn_blocking(run).await.map_err(Into::into)
+        };
+        answer.unwrap_or_else(|error| {
+            (500, json!({"__type": "InternalServerError", "message": error.to_string()}).to_string())
         })
     }
 
