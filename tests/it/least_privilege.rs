@@ -14,11 +14,13 @@ const USER: &str = "deployer";
 const PIPELINES: [&str; 5] = ["retail-events", "streaming-analytics", "clickstream", "change-capture", "fan-out"];
 
 /// What only other pipelines or other events call, and what is passed over where it is not allowed.
-const OPTIONAL: [&str; 4] = [
+const OPTIONAL: [&str; 6] = [
     "application-autoscaling:DescribeScalableTargets",
     "dynamodb:Scan",
     "kinesis:DescribeLimits",
     "lambda:GetAccountSettings",
+    "sns:GetSubscriptionAttributes",
+    "sns:Unsubscribe",
 ];
 
 /// An IAM user of the embedded AWS, whose keys are a profile of this home.
@@ -118,6 +120,24 @@ fn the_printed_policies_are_enough_for_the_life_of_every_pipeline() {
         let denied: Vec<_> = calls.iter().filter(is_denied).collect();
         assert!(denied.is_empty(), "{name}: {denied:#?}");
     }
+}
+
+#[test]
+fn the_policies_of_functions_are_those_that_their_roles_get() {
+    let home = Home::new();
+    let spec = without_waiting(&home, "fan-out");
+    home.local("up", &spec, &["--yes"]);
+    let printed = home.local("policy", &spec, &["--functions"]);
+    let iam = aws_sdk_iam::Client::new(&sdk(&home.endpoint()));
+    assert!(printed.as_object().unwrap().len() > 1, "{printed:#}");
+    for (section, printed) in printed.as_object().unwrap() {
+        let role = printed["role"].as_str().unwrap();
+        let call = iam.get_role_policy().role_name(role).policy_name("streamkit").send();
+        let document = runtime().block_on(call).unwrap().policy_document;
+        let document = percent_encoding::percent_decode_str(&document).decode_utf8().unwrap();
+        assert_eq!(serde_json::from_str::<Value>(&document).unwrap(), printed["policy"], "{section}");
+    }
+    home.run(&["policy", spec.to_str().unwrap(), "--functions", "--for", "run"]).expect(2);
 }
 
 /// The actions of a policy.
