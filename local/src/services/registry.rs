@@ -151,8 +151,7 @@ impl Services {
         }
     }
 
-    /// Answers a call of which some entries fail. A call without entries is answered as always, and so is one in Kinesis's
-    /// older CBOR.
+    /// Answers a call of which some entries fail. A call without entries is answered as always.
     pub(crate) async fn answer_with_failures(&self, call: &Call, request: Request<Bytes>, seed: u64) -> Response {
         let Some(service) = self.service(&call.service) else { return protocol::error_response(call, &unknown(call)) };
         let Ok(mut input) = protocol::decode(call, &protocol::query_bytes(&request)) else {
