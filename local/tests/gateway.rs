@@ -139,6 +139,13 @@ impl Aws {
     }
 }
 
+/// The policy of a queue that any topic may send to.
+fn open_to_topics() -> String {
+    let sns = json!({"Service": "sns.amazonaws.com"});
+    let statement = json!({"Effect": "Allow", "Principal": sns, "Action": "sqs:SendMessage", "Resource": "*"});
+    json!({"Version": "2012-10-17", "Statement": [statement]}).to_string()
+}
+
 #[tokio::test]
 async fn stream_has_tags_mode_and_records() {
     let aws = Aws::start().await;
@@ -261,9 +268,9 @@ async fn queue_counts_waits_and_moves_dead_letters() {
 #[tokio::test]
 async fn alarm_on_queue_depth_reaches_a_subscribed_queue() {
     let aws = Aws::start().await;
-    for queue in ["work", "told"] {
-        aws.ok("AmazonSQS.CreateQueue", json!({"QueueName": queue})).await;
-    }
+    aws.ok("AmazonSQS.CreateQueue", json!({"QueueName": "work"})).await;
+    let told = json!({"QueueName": "told", "Attributes": {"Policy": open_to_topics()}});
+    aws.ok("AmazonSQS.CreateQueue", told).await;
     let topic = "arn:aws:sns:eu-west-1:000000000000:t";
     assert_eq!(aws.query("sns", "Action=CreateTopic&Name=t").await.status, 200);
     let subscribe =

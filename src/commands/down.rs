@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use super::session::{checked_stage, connect, load_spec, owner};
 use super::up::{conclude, show_refusals};
-use crate::apply;
+use crate::apply::{self, Outcome};
 use crate::aws::until_seen;
 use crate::daemon::{self, Start};
 use crate::deletion_order;
@@ -73,8 +73,8 @@ pub(crate) async fn run(
         search.unreadable.retain(|resource| !(args.keep_data && resource.kind.is_data()));
         anyhow::Ok(search)
     };
-    let Search { owned: found, unreadable } = interrupt.unless(look()).await?;
-    let plan = Plan { steps: found.iter().map(deletion).collect(), ..Plan::default() };
+    let Search { owned: mut found, unreadable } = interrupt.unless(look()).await?;
+    let mut plan = Plan { steps: found.iter().map(deletion).collect(), ..Plan::default() };
     let (pipeline, stage) = (naming.pipeline.clone(), naming.stage.clone());
     let seconds = || started.elapsed().as_secs_f64();
     if found.is_empty() && !unreadable.is_empty() {
@@ -104,18 +104,33 @@ pub(crate) async fn run(
     }
     // The time in which the question waited for its answer is not the run's.
     let started = started + asked.elapsed();
-    let tasks = deletion_order::tasks(&found);
-    let mut progress = reporter.progress(tasks.iter().map(|task| task.node.as_str()));
-    let ended =
-        apply::run(&tasks, &cx, usize::from(global.parallelism), &mut interrupt, &mut |event| progress.show(&event))
-            .await;
-    drop(progress);
+    let mut delete = async |found: &[OwnedResource]| {
+        let tasks = deletion_order::tasks(found);
+        let mut progress = reporter.progress(tasks.iter().map(|task| task.node.as_str()));
+        let show = &mut |event: apply::Event<'_>| progress.show(&event);
+        let ended = apply::run(&tasks, &cx, usize::from(global.parallelism), &mut interrupt, show).await;
+        let critical_path = apply::critical_path(&tasks, &ended);
+        (ended, critical_path)
+    };
+    let (mut ended, critical_path) = delete(&found).await;
+    let mut left = None;
+    while ended.iter().all(|end| matches!(end.outcome, Outcome::Done)) {
+        let mut search = left_over(&look, &found).await?;
+        let late: Vec<_> = search.owned.extract_if(.., |left| !left.is_among(&found)).collect();
+        // What was just made is not in every list yet: now that it is, it goes like the rest.
+        if late.is_empty() || !(args.yes || late.iter().all(|late| late.contents.is_none())) {
+            search.owned.extend(late);
+            left = Some(search);
+            break;
+        }
+        plan.steps.extend(late.iter().map(deletion));
+        ended.extend(delete(&late).await.0);
+        found.extend(late);
+    }
     let report = run_report(&pipeline, stage.as_deref(), plan, Some(&ended), started.elapsed().as_secs_f64());
-    reporter.run(&report.waited_for(apply::critical_path(&tasks, &ended)))?;
+    reporter.run(&report.waited_for(critical_path))?;
     let code = conclude(&ended, &interrupt, reporter)?;
-    // A list may show for a while what is gone.
-    let clean = async || Ok(Some(look().await?).filter(|left| left.owned.is_empty()));
-    let left = match until_seen(clean, |_| {}).await? {
+    let left = match left {
         Some(left) => left,
         None => look().await?,
     };
@@ -124,6 +139,15 @@ pub(crate) async fn run(
         return Err(Hint::error(format!("still there: {}", labels.join(", ")), "run the same command again"));
     }
     if left.unreadable.is_empty() { Ok(code) } else { Err(not_looked_at(&left.unreadable)) }
+}
+
+/// What is left, or appears only now, of what was not found before. A list may show for a while what is gone.
+async fn left_over(look: &impl AsyncFn() -> anyhow::Result<Search>, found: &[OwnedResource]) -> anyhow::Result<Search> {
+    let is_news = |left: &Search| left.owned.is_empty() || left.owned.iter().any(|left| !left.is_among(found));
+    match until_seen(async || Ok(Some(look().await?).filter(is_news)), |_| {}).await? {
+        Some(left) => Ok(left),
+        None => look().await,
+    }
 }
 
 /// The error for resources that may be the pipeline's: they were left alone, since their tags could not be read.

@@ -10,6 +10,7 @@ use anyhow::Context as _;
 
 use super::session::{CodeArgument, Session, SpecArgument};
 use crate::apply::{self, Ended, Outcome, Task, Work};
+use crate::aws::until_seen;
 use crate::daemon::Start;
 use crate::deletion_order;
 use crate::failure::{Hint, Interrupted, Shown};
@@ -172,10 +173,13 @@ async fn roll_back(
             reporter.error(error);
         }
     }
-    let left = look().await.context("looking whether all is rolled back")?;
-    if left.is_empty() {
+    // A list may show for a while what is gone.
+    let clean = async || Ok(look().await?.is_empty().then_some(()));
+    let is_clean = until_seen(clean, |_| {}).await.context("looking whether all is rolled back")?.is_some();
+    if is_clean {
         return Ok(found.into_iter().map(|resource| resource.node).collect());
     }
+    let left = look().await.context("looking what is left")?;
     let labels: Vec<_> = left.iter().map(OwnedResource::label).collect();
     Err(Hint::error(
         format!("not rolled back: {}", labels.join(", ")),

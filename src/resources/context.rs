@@ -77,14 +77,14 @@ impl Cx {
         retry(&[BUSY, NOT_KNOWN], send, self.noting()).await
     }
 
-    /// Sends a call again until IAM has told the service of a new role, for two minutes at most, and while the resource is
-    /// busy.
+    /// Sends a call again until IAM has told the service of a new role, for two minutes at most, while the resource is busy,
+    /// and while AWS does not find what the call names.
     pub(crate) async fn retry_until_propagated<T, E, F>(&self, send: impl FnMut() -> F) -> Result<T, AwsError>
     where
         E: ProvideErrorMetadata + Error + 'static,
         F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
     {
-        retry(&[BUSY, PROPAGATION], send, self.noting()).await
+        retry(&[BUSY, PROPAGATION, NOT_KNOWN], send, self.noting()).await
     }
 
     /// [`note`](Self::note) as a callback.

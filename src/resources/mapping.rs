@@ -402,7 +402,7 @@ impl Resource for Mapping {
         }
         cx.note("stopping the old mapping");
         let call = cx.aws.lambda.update_event_source_mapping().uuid(uuid).enabled(false);
-        cx.retry_while_busy(|| call.clone().send()).await?;
+        cx.retry_until_known(|| call.clone().send()).await?;
         let what = format!("event source mapping ({uuid})");
         let pending = ["Creating", "Enabling", "Updating", "Enabled", "Disabling"];
         let stopped = Wait { what: &what, pending: &pending, target: &["Disabled"], limit: LIMIT };

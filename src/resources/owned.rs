@@ -50,6 +50,11 @@ impl OwnedResource {
         self.kind.label(&self.name)
     }
 
+    /// Whether it is one of these.
+    pub(crate) fn is_among(&self, others: &[Self]) -> bool {
+        others.iter().any(|other| (other.kind, &other.name) == (self.kind, &self.name))
+    }
+
     /// Deletes the resource and waits until it is gone; gone already is fine.
     pub(crate) async fn delete(&self, cx: &Cx) -> anyhow::Result<()> {
         by_kind::delete(cx, self).await.with_context(|| format!("deleting {}", self.label()))?;

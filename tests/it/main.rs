@@ -9,6 +9,7 @@ mod capture;
 mod changes;
 mod chaos;
 mod command_line;
+mod consistency;
 mod fan_out;
 mod flow;
 mod harness;

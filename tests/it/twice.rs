@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_sqs::types::QueueAttributeName;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
@@ -146,7 +147,11 @@ fn a_batch_of_changes_delivered_twice_leaves_each_audit_object_once() {
     let s3 = aws_sdk_s3::Client::from_conf(s3);
     let bucket = "change-capture-audit-000000000000-us-east-1";
     runtime().block_on(async {
-        aws_sdk_sqs::Client::new(&config).create_queue().queue_name("mailbox").send().await.unwrap();
+        let open = json!({ "Statement": [{
+            "Effect": "Allow", "Principal": { "Service": "sns.amazonaws.com" }, "Action": "sqs:SendMessage", "Resource": "*",
+        }] });
+        let queue = aws_sdk_sqs::Client::new(&config).create_queue().queue_name("mailbox");
+        queue.attributes(QueueAttributeName::Policy, open.to_string()).send().await.unwrap();
         let subscribe = aws_sdk_sns::Client::new(&config)
             .subscribe()
             .topic_arn("arn:aws:sns:us-east-1:000000000000:change-capture-changes")

@@ -8,12 +8,14 @@ use std::sync::{Arc, Weak};
 
 use axum::body::Bytes;
 use parking_lot::Mutex;
+use serde_json::Value;
 use streamkit_lambda::{Config, Engine};
 use streamkit_wire::{Call, CallError, Protocol, Service};
 
+use super::iam::Deliverer;
 use super::lambda;
 use super::registry::{Global, Services};
-use super::sns::Functions;
+use super::sns::Receivers;
 use crate::Strictness;
 use crate::rehearsal::SeededTimes;
 
@@ -65,8 +67,8 @@ impl Regions {
     pub(crate) fn start(config: RegionsConfig) -> anyhow::Result<Arc<Self>> {
         let RegionsConfig { default, account, address, packages_path, state_dir, times, strict } = config;
         let regions = Arc::new_cyclic(|regions| {
-            let functions = Arc::new(FunctionsOfAllRegions(Weak::clone(regions)));
-            let global = Global::new(&account, &default, address, times, strict, functions);
+            let receivers = Arc::new(ReceiversOfAllRegions(Weak::clone(regions)));
+            let global = Global::new(&account, &default, address, times, strict, receivers);
             Self {
                 packages_url: format!("{}{packages_path}", global.endpoint()),
                 default,
@@ -159,14 +161,26 @@ impl Regions {
     }
 }
 
-/// The way of topics to functions: SNS delivers to the region that the function's ARN names.
-struct FunctionsOfAllRegions(Weak<Regions>);
+/// The way of services to queues and functions: to the region that the receiver's ARN names.
+struct ReceiversOfAllRegions(Weak<Regions>);
 
-impl Functions for FunctionsOfAllRegions {
-    fn invoke(&self, arn: &str, event: Bytes) -> bool {
-        let Some(regions) = self.0.upgrade() else { return false };
-        let region = regions.made.lock().by_name.get(arn.split(':').nth(3).unwrap_or_default()).cloned();
-        region.is_some_and(|region| region.lambda.invoke_async(arn, event).is_ok())
+impl ReceiversOfAllRegions {
+    fn region_of(&self, arn: &str) -> Option<Arc<Region>> {
+        let regions = self.0.upgrade()?;
+        let made = regions.made.lock();
+        made.by_name.get(arn.split(':').nth(3)?).cloned()
+    }
+}
+
+impl Receivers for ReceiversOfAllRegions {
+    fn invoke(&self, arn: &str, event: Bytes, from: &Deliverer<'_>) -> bool {
+        let Some(region) = self.region_of(arn) else { return false };
+        let policy = region.lambda.resource_policy(arn);
+        from.may("lambda:InvokeFunction", arn, policy.as_ref()) && region.lambda.invoke_async(arn, event).is_ok()
+    }
+
+    fn send(&self, arn: &str, request: Value, from: &Deliverer<'_>) -> bool {
+        self.region_of(arn).is_some_and(|region| region.services.sqs.deliver(arn, request, from).is_ok())
     }
 }
 

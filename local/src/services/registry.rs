@@ -19,7 +19,7 @@ use super::lambda::Lambda;
 use super::logs::Logs;
 use super::s3::S3;
 use super::service::{AwsService, BoxFuture};
-use super::sns::{Functions, Sns};
+use super::sns::{Receivers, Sns};
 use super::sqs::Sqs;
 use super::sts::Sts;
 use super::winterbaume;
@@ -34,8 +34,8 @@ pub(crate) struct Global {
     pub(crate) times: SeededTimes,
     /// Where services are to be as strict as AWS although that takes time.
     pub(crate) strict: Strictness,
-    /// How topics reach the functions of every region.
-    pub(crate) functions: Arc<dyn Functions>,
+    /// How services reach the queues and functions of every region.
+    pub(crate) receivers: Arc<dyn Receivers>,
     roles: Arc<Roles>,
     access: Arc<Access>,
     iam: Arc<Iam>,
@@ -51,7 +51,7 @@ impl Global {
         address: SocketAddr,
         times: SeededTimes,
         strict: Strictness,
-        functions: Arc<dyn Functions>,
+        receivers: Arc<dyn Receivers>,
     ) -> Self {
         winterbaume::set_account(account);
         let roles = Arc::new(Roles::new(account, times.clone()));
@@ -61,7 +61,7 @@ impl Global {
             address,
             times,
             strict,
-            functions,
+            receivers,
             iam: Arc::new(Iam::new(region, roles.clone(), access.clone())),
             sts: Arc::new(Sts::new(account, region, roles.clone(), access.clone())),
             roles,
@@ -92,7 +92,7 @@ pub(crate) struct Services {
     cloudwatch: Arc<CloudWatch>,
     counter: Arc<CallCounter>,
     sns: Arc<Sns>,
-    sqs: Arc<Sqs>,
+    pub(crate) sqs: Arc<Sqs>,
     all: Vec<(Service, Arc<dyn AwsService>)>,
 }
 
@@ -106,9 +106,9 @@ impl Services {
         let kinesis = Arc::new(Kinesis::start(region, account, times.clone(), global.strict));
         let kinesis: Arc<dyn AwsService> = Arc::new(Published::new(kinesis, counter.clone()));
         let lambda = Arc::new(Lambda::default());
-        let logs = Logs::new(region, account, cloudwatch.clone(), kinesis.clone(), global.functions.clone());
+        let logs = Logs::new(region, account, cloudwatch.clone(), kinesis.clone(), global.receivers.clone());
         let sqs = Arc::new(Sqs::new(region, account, *address, times.clone()));
-        let sns = Arc::new(Sns::new(region, account, sqs.clone(), global.functions.clone()));
+        let sns = Arc::new(Sns::new(region, account, global.receivers.clone()));
         let all: Vec<(Service, Arc<dyn AwsService>)> = vec![
             (Service::ApplicationAutoScaling, Arc::new(autoscaling(region))),
             (Service::CloudWatch, cloudwatch.clone()),
@@ -201,7 +201,7 @@ impl Services {
             self.cloudwatch.observe("AWS/SNS", metric, ("TopicName", name), 1.0, "Count");
         }
         for notification in self.cloudwatch.evaluate(clock::now_ms()) {
-            self.sns.notify(&notification.topic, &notification.subject, &notification.message);
+            self.sns.notify(&notification.alarm, &notification.topic, &notification.subject, &notification.message);
         }
     }
 }

@@ -121,6 +121,9 @@ fn kinds(name: &str) -> Vec<(Asked, Asked, &'static str)> {
     ]
 }
 
+/// The call about a thing of this name.
+type OfName = fn(&str) -> Asked;
+
 /// For each kind and name: the status of each read after creation.
 async fn statuses_after_creation(seed: u64) -> Vec<Vec<Vec<u16>>> {
     let aws = strict(seed).await;
@@ -178,7 +181,7 @@ async fn changes_are_read_back_late() {
 
 #[tokio::test]
 async fn lists_leave_out_the_new_and_still_have_the_deleted() {
-    let lists: [(Asked, fn(&str) -> Asked, fn(&str) -> Asked); 3] = [
+    let lists: [(Asked, OfName, OfName); 3] = [
         (
             target("Kinesis_20131202.ListStreams", json!({})),
             |name| target("Kinesis_20131202.CreateStream", json!({"StreamName": name, "ShardCount": 1})),

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use serde_json::{Value, json};
 use zip::write::SimpleFileOptions;
 
-use crate::{Answer, Aws, DEADLINE};
+use crate::{Answer, Aws, DEADLINE, open_to_topics};
 
 /// The header of a request that is signed for this region and service.
 fn scope(region: &str, service: &str) -> String {
@@ -176,6 +176,13 @@ async fn function_has_the_region_that_it_was_made_in() {
     assert_eq!(aws.send("GET", path, &[], b"").await.status, 200, "packages of all regions can be fetched");
     assert_eq!(aws.send("GET", "/2015-03-31/functions/f", &[], b"").await.status, 404, "the default region has none");
 
+    let permission = json!({
+        "StatementId": "sns", "Action": "lambda:InvokeFunction", "Principal": "sns.amazonaws.com",
+        "SourceArn": "arn:aws:sns:us-east-1:000000000000:t",
+    });
+    let path = "/2015-03-31/functions/f/policy";
+    assert_eq!(aws.send("POST", path, &lambda, permission.to_string().as_bytes()).await.status, 201);
+
     // A topic of another region reaches the function by its ARN.
     let sns = scope("us-east-1", "sns");
     let sns = [("Authorization", &*sns)];
@@ -184,8 +191,18 @@ async fn function_has_the_region_that_it_was_made_in() {
     let subscribe =
         format!("Action=Subscribe&Version=2010-03-31&Protocol=lambda&{topic}&Endpoint={}", arn.replace(':', "%3A"));
     assert_eq!(aws.send("POST", "/", &sns, subscribe.as_bytes()).await.status, 200);
+    // And a queue.
+    let far = "arn:aws:sqs:eu-central-1:000000000000:far";
+    let create = json!({"QueueName": "far", "Attributes": {"Policy": open_to_topics()}});
+    let made = target_in(&aws, "eu-central-1", "AmazonSQS.CreateQueue", create).await.json();
+    let subscribe =
+        format!("Action=Subscribe&Version=2010-03-31&Protocol=sqs&{topic}&Endpoint={}", far.replace(':', "%3A"));
+    assert_eq!(aws.send("POST", "/", &sns, subscribe.as_bytes()).await.status, 200);
     let publish = format!("Action=Publish&Version=2010-03-31&Message=m&{topic}");
     assert_eq!(aws.send("POST", "/", &sns, publish.as_bytes()).await.status, 200);
+    let receive = json!({"QueueUrl": made["QueueUrl"], "WaitTimeSeconds": 20});
+    let received = target_in(&aws, "eu-central-1", "AmazonSQS.ReceiveMessage", receive).await.json();
+    assert!(received["Messages"][0]["Body"].as_str().is_some_and(|body| body.contains("us-east-1")), "{received}");
     let said = async {
         loop {
             let find = json!({"logGroupName": "/aws/lambda/f", "filterPattern": "runs"});

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::Aws;
+use super::{Aws, open_to_topics};
 
 const TOPIC: &str = "arn:aws:sns:eu-west-1:000000000000:t";
 const QUEUE: &str = "arn:aws:sqs:eu-west-1:000000000000:q";
@@ -107,7 +107,8 @@ async fn fifo_topic_delivers_a_message_once_and_in_the_order_of_its_group() {
     let by_content = [("Attributes.entry.2.key", "ContentBasedDeduplication"), ("Attributes.entry.2.value", "true")];
     done(&aws, "CreateTopic", &[&[("Name", "t.fifo")], &fifo[..], &by_content[..]].concat()).await;
     let topic = format!("{TOPIC}.fifo");
-    for (name, attributes) in [("q.fifo", json!({ "FifoQueue": "true" })), ("q", json!({}))] {
+    for (name, mut attributes) in [("q.fifo", json!({ "FifoQueue": "true" })), ("q", json!({}))] {
+        attributes["Policy"] = json!(open_to_topics());
         aws.ok("AmazonSQS.CreateQueue", json!({ "QueueName": name, "Attributes": attributes })).await;
         let endpoint = format!("arn:aws:sqs:eu-west-1:000000000000:{name}");
         done(&aws, "Subscribe", &[("TopicArn", &topic), ("Protocol", "sqs"), ("Endpoint", &endpoint)]).await;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Answer, Aws};
+use super::{Answer, Aws, open_to_topics};
 
 const CLOUDWATCH: &str = "GraniteServiceVersion20100801";
 
@@ -33,7 +33,8 @@ fn alarm(name: &str, more: &Value) -> Value {
 /// A topic with a queue that hears it.
 async fn topic(aws: &Aws) -> &'static str {
     const TOPIC: &str = "arn:aws:sns:eu-west-1:000000000000:alarms";
-    aws.ok("AmazonSQS.CreateQueue", json!({"QueueName": "heard"})).await;
+    let queue = json!({"QueueName": "heard", "Attributes": {"Policy": open_to_topics()}});
+    aws.ok("AmazonSQS.CreateQueue", queue).await;
     assert_eq!(aws.query("sns", "Action=CreateTopic&Name=alarms").await.status, 200);
     let subscribe =
         format!("Action=Subscribe&TopicArn={TOPIC}&Protocol=sqs&Endpoint=arn:aws:sqs:eu-west-1:000000000000:heard");
@@ -45,6 +46,47 @@ async fn heard(aws: &Aws) -> Value {
     let got = aws.ok("AmazonSQS.ReceiveMessage", json!({"QueueUrl": "heard", "WaitTimeSeconds": 20})).await;
     let envelope: Value = serde_json::from_str(got["Messages"][0]["Body"].as_str().expect("a message")).expect("JSON");
     serde_json::from_str(envelope["Message"].as_str().expect("a message")).expect("JSON")
+}
+
+#[tokio::test]
+async fn alarm_tells_only_topics_whose_policy_lets_cloudwatch() {
+    let aws = Aws::start().await;
+    let topic = topic(&aws).await;
+    ok(&aws, "PutMetricAlarm", alarm("a", &json!({"AlarmActions": [topic], "OKActions": [topic]}))).await;
+    let other = "arn:aws:sns:eu-west-1:000000000000:other";
+    assert_eq!(aws.query("sns", "Action=CreateTopic&Name=other").await.status, 200);
+    let subscribe =
+        format!("Action=Subscribe&TopicArn={other}&Protocol=sqs&Endpoint=arn:aws:sqs:eu-west-1:000000000000:heard");
+    assert_eq!(aws.query("sns", &subscribe).await.status, 200);
+    ok(&aws, "PutMetricAlarm", alarm("b", &json!({"AlarmActions": [other]}))).await;
+    let policy = |service: &str| {
+        let statement = json!({
+            "Effect": "Allow", "Principal": {"Service": service}, "Action": "sns:Publish", "Resource": topic,
+            "Condition": {"ArnLike": {"aws:SourceArn": "arn:aws:cloudwatch:eu-west-1:000000000000:alarm:*"}},
+        });
+        json!({"Version": "2012-10-17", "Statement": [statement]}).to_string()
+    };
+    let set = async |service: &str| {
+        let mut form = form_urlencoded::Serializer::new(String::new());
+        form.append_pair("Action", "SetTopicAttributes").append_pair("TopicArn", topic);
+        form.append_pair("AttributeName", "Policy").append_pair("AttributeValue", &policy(service));
+        assert_eq!(aws.query("sns", &form.finish()).await.status, 200);
+    };
+    let state = async |state: &str| {
+        ok(&aws, "SetAlarmState", json!({"AlarmName": "a", "StateValue": state, "StateReason": state})).await;
+    };
+    state("ALARM").await;
+    assert_eq!(heard(&aws).await["NewStateReason"], "ALARM", "a topic's first policy lets the account's alarms");
+    set("events.amazonaws.com").await;
+    state("OK").await;
+    // What comes next is of another alarm, whose topic has the policy that it began with.
+    ok(&aws, "SetAlarmState", json!({"AlarmName": "b", "StateValue": "ALARM", "StateReason": "b"})).await;
+    assert_eq!(heard(&aws).await["AlarmName"], "b");
+    set("cloudwatch.amazonaws.com").await;
+    state("ALARM").await;
+    let told = heard(&aws).await;
+    assert_eq!((&told["OldStateValue"], &told["NewStateValue"]), (&json!("OK"), &json!("ALARM")));
+    aws.stop().await;
 }
 
 #[tokio::test]

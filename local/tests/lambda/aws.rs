@@ -156,6 +156,15 @@ impl Aws {
         answer.json()
     }
 
+    /// Lets any topic invoke a function.
+    pub(crate) async fn open_function(&self, name: &str) {
+        let permission = json!({
+            "StatementId": "sns", "Action": "lambda:InvokeFunction", "Principal": "sns.amazonaws.com",
+        });
+        let added = self.lambda("POST", &format!("functions/{name}/policy"), permission).await;
+        assert_eq!(added.status, 201, "{}", added.text());
+    }
+
     pub(crate) async fn invoke(&self, name: &str, payload: Value) -> Answer {
         self.invoke_with(name, &[], payload).await
     }
@@ -191,9 +200,10 @@ impl Aws {
             .collect()
     }
 
-    /// Makes a queue, and gives back its URL and ARN.
+    /// Makes a queue that topics may send to, and gives back its URL and ARN.
     pub(crate) async fn queue(&self, name: &str) -> (String, String) {
-        let made = self.call("AmazonSQS.CreateQueue", json!({ "QueueName": name })).await;
+        let made = json!({ "QueueName": name, "Attributes": { "Policy": open_to_topics() } });
+        let made = self.call("AmazonSQS.CreateQueue", made).await;
         (made["QueueUrl"].as_str().unwrap().to_owned(), format!("arn:aws:sqs:us-east-1:000000000000:{name}"))
     }
 
@@ -287,6 +297,13 @@ pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut
         assert!(started.elapsed() < PATIENCE, "waited in vain until {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+/// The policy of a queue that any topic may send to.
+pub(crate) fn open_to_topics() -> String {
+    let sns = json!({ "Service": "sns.amazonaws.com" });
+    let statement = json!({ "Effect": "Allow", "Principal": sns, "Action": "sqs:SendMessage", "Resource": "*" });
+    json!({ "Version": "2012-10-17", "Statement": [statement] }).to_string()
 }
 
 /// A request for a new function with this package.

@@ -4,6 +4,47 @@ use serde_json::{Value, json};
 
 use crate::aws::{Answer, Aws, eventually};
 
+#[tokio::test(flavor = "multi_thread")]
+async fn destinations_are_sent_to_with_the_rights_of_the_role() {
+    let aws = Aws::start().await;
+    let role = narrow_role(&aws).await;
+    let stream = aws.stream("s", 1).await;
+    let (queue, arn) = aws.queue("failures").await;
+    grant(&aws, "read", json!("kinesis:*"), "*").await;
+    aws.function("f", json!({}), |body| {
+        body["Role"] = json!(role);
+        body["DeadLetterConfig"] = json!({ "TargetArn": arn });
+    })
+    .await;
+    let failures = json!({ "OnFailure": { "Destination": arn } });
+    aws.mapping("f", &stream, json!({ "MaximumRetryAttempts": 0, "DestinationConfig": failures })).await;
+    let config = json!({ "MaximumRetryAttempts": 0, "DestinationConfig": failures }).to_string();
+    aws.http("PUT", "/2019-09-25/functions/f/event-invoke-config", &[], config.as_bytes()).await;
+    let counted = async |name: &'static str, at_least: f64| {
+        eventually(&format!("{name} is counted"), async || {
+            let seen = aws.metric("AWS/Lambda", name, Some(("FunctionName", "f"))).await;
+            (seen >= at_least - 0.01).then_some(())
+        })
+        .await;
+    };
+    let asynchronously = [("X-Amz-Invocation-Type", "Event")];
+    aws.put("s", "k", &["poison"]).await;
+    aws.invoke_with("f", &asynchronously, json!({ "do": "fail" })).await;
+    counted("DestinationDeliveryFailures", 2.0).await;
+    counted("DeadLetterErrors", 1.0).await;
+    let none = aws.call("AmazonSQS.ReceiveMessage", json!({ "QueueUrl": queue })).await;
+    assert_eq!(none["Messages"], Value::Null);
+
+    grant(&aws, "send", json!("sqs:SendMessage"), &arn).await;
+    aws.put("s", "k", &["poison"]).await;
+    let record = aws.messages(&queue, 1).await.remove(0);
+    assert_eq!(record["KinesisBatchInfo"]["batchSize"], 1);
+    aws.invoke_with("f", &asynchronously, json!({ "do": "fail" })).await;
+    // One at the destination, one as a dead letter.
+    aws.messages(&queue, 2).await;
+    aws.stop().await;
+}
+
 async fn narrow_role(aws: &Aws) -> String {
     let trust = json!({ "Statement": { "Effect": "Allow", "Principal": { "Service": "lambda.amazonaws.com" }, "Action": "sts:AssumeRole" } });
     aws.query(&format!("Action=CreateRole&Version=2010-05-08&RoleName=narrow&AssumeRolePolicyDocument={trust}")).await;

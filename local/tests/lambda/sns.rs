@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::aws::{Aws, eventually};
+use crate::aws::{Aws, eventually, open_to_topics};
 
 /// One SNS operation in the query protocol; gives back status and XML.
 async fn sns(aws: &Aws, action: &str, fields: &[(&str, &str)]) -> (u16, String) {
@@ -82,6 +82,7 @@ async fn function_gets_the_message_as_an_event_of_sns() {
     let aws = Aws::start().await;
     let (done, done_arn) = aws.queue("done").await;
     let function = aws.function("f", json!({}), |_| {}).await;
+    aws.open_function("f").await;
     let config = json!({ "DestinationConfig": { "OnSuccess": { "Destination": done_arn } } }).to_string();
     aws.http("PUT", "/2019-09-25/functions/f/event-invoke-config", &[], config.as_bytes()).await;
     let topic = topic(&aws, "t", &[]).await;
@@ -162,9 +163,53 @@ async fn messages_for_what_is_gone_go_to_the_dead_letter_queue_of_their_subscrip
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn topics_deliver_only_where_the_receiver_s_policy_lets_them() {
+    let aws = Aws::start().await;
+    let (dead, dead_arn) = aws.queue("dead").await;
+    let (done, done_arn) = aws.queue("done").await;
+    let closed = aws.call("AmazonSQS.CreateQueue", json!({ "QueueName": "closed" })).await["QueueUrl"].clone();
+    let closed_arn = "arn:aws:sqs:us-east-1:000000000000:closed";
+    let function = aws.function("f", json!({}), |_| {}).await["FunctionArn"].as_str().unwrap().to_owned();
+    let config = json!({ "DestinationConfig": { "OnSuccess": { "Destination": done_arn } } }).to_string();
+    aws.http("PUT", "/2019-09-25/functions/f/event-invoke-config", &[], config.as_bytes()).await;
+    let topic = topic(&aws, "t", &[]).await;
+    let redrive = json!({ "deadLetterTargetArn": dead_arn }).to_string();
+    let attributes = [("RedrivePolicy", redrive.as_str())];
+    for endpoint in [closed_arn, &function] {
+        subscribe(&aws, &topic, endpoint, &attributes).await;
+    }
+    publish(&aws, &topic, "refused twice", &[]).await;
+    receive(&aws, &dead, 2).await;
+
+    // For this topic, and for no other.
+    let policy = |source: &str| {
+        json!({ "Statement": [{
+            "Effect": "Allow", "Principal": { "Service": "sns.amazonaws.com" }, "Action": "sqs:SendMessage",
+            "Resource": closed_arn, "Condition": { "ArnEquals": { "aws:SourceArn": source } },
+        }] })
+        .to_string()
+    };
+    let set = async |policy: String| {
+        let set = json!({ "QueueUrl": closed, "Attributes": { "Policy": policy } });
+        aws.call("AmazonSQS.SetQueueAttributes", set).await
+    };
+    set(policy("arn:aws:sns:us-east-1:000000000000:other")).await;
+    publish(&aws, &topic, "refused twice more", &[]).await;
+    receive(&aws, &dead, 2).await;
+    set(policy(&topic)).await;
+    aws.open_function("f").await;
+    publish(&aws, &topic, "welcome", &[]).await;
+    let message = receive(&aws, closed.as_str().unwrap(), 1).await.remove(0);
+    assert!(message["Body"].as_str().unwrap().contains("welcome"), "{message}");
+    let record = aws.messages(&done, 1).await.remove(0);
+    assert_eq!(record["requestPayload"]["Records"][0]["Sns"]["Message"], "welcome");
+    aws.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn fifo_topics_keep_the_order_of_each_group_and_drop_duplicates() {
     let aws = Aws::start().await;
-    let made = json!({ "QueueName": "q.fifo", "Attributes": { "FifoQueue": "true" } });
+    let made = json!({ "QueueName": "q.fifo", "Attributes": { "FifoQueue": "true", "Policy": open_to_topics() } });
     let queue = aws.call("AmazonSQS.CreateQueue", made).await["QueueUrl"].as_str().unwrap().to_owned();
     let attributes = [
         ("Attributes.entry.1.key", "FifoTopic"),

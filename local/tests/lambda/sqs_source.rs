@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::aws::{Aws, eventually};
+use crate::aws::{Aws, eventually, open_to_topics};
 use crate::mappings::Trace;
 
 /// Makes a queue with these attributes; gives back its URL and ARN.
@@ -91,7 +91,7 @@ async fn fifo_groups_wait_for_their_failed_message_and_no_other_group_does() {
 async fn topic_reaches_a_function_through_a_queue_with_its_attributes() {
     let aws = Aws::start().await;
     let trace = Trace::new(&aws);
-    let (url, arn) = queue(&aws, "q", json!({})).await;
+    let (url, arn) = queue(&aws, "q", json!({ "Policy": open_to_topics() })).await;
     aws.function("f", trace.environment(), |_| {}).await;
     let topic = "arn:aws:sns:us-east-1:000000000000:t";
     aws.query("Action=CreateTopic&Version=2010-03-31&Name=t").await;

@@ -1,14 +1,31 @@
-//! Resource policies of functions: who else may invoke them. Stored and given back; nothing here checks them.
+//! Resource policies of functions: who else may invoke them.
+
+use std::collections::BTreeMap;
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
+use crate::Engine;
 use crate::api::answer::answer;
 use crate::api_error::ApiError;
 use crate::function::Function;
 use crate::function::version::qualified;
 use crate::settings::missing;
+
+impl Engine {
+    /// The resource policy of a function, version or alias, for whoever delivers to it.
+    pub fn resource_policy(&self, arn: &str) -> Option<Value> {
+        let target = self.named(arn).ok()?;
+        let policies = target.function.policies();
+        policies.get(target.qualifier().unwrap_or_default()).map(document)
+    }
+}
+
+fn document(statements: &BTreeMap<String, Value>) -> Value {
+    let statements: Vec<_> = statements.values().collect();
+    json!({ "Version": "2012-10-17", "Id": "default", "Statement": statements })
+}
 
 impl Function {
     pub(crate) fn add_permission(&self, qualifier: Option<&str>, body: &Value) -> Result<Response, ApiError> {
@@ -68,8 +85,7 @@ impl Function {
         let Some(statements) = statements else {
             return Err(ApiError::not_found("The resource you requested does not exist."));
         };
-        let statements: Vec<_> = statements.values().collect();
-        let policy = json!({ "Version": "2012-10-17", "Id": "default", "Statement": statements });
+        let policy = document(statements);
         let shown = json!({ "Policy": policy.to_string(), "RevisionId": self.version().revision.to_string() });
         Ok(answer(StatusCode::OK, &shown))
     }

@@ -18,6 +18,7 @@ use crate::function::invoke_config::InvokeConfig;
 use crate::function::target::{Purpose, Target};
 use crate::function::version::{LATEST, qualified};
 use crate::invocation::invoke::{Event, NotInvoked, Outcome};
+use crate::settings::Settings;
 
 /// Lambda tries a failed asynchronous invocation again after one minute, and once more after two.
 const RETRY_PAUSES: [Duration; 2] = [Duration::from_mins(1), Duration::from_mins(2)];
@@ -146,7 +147,8 @@ impl Engine {
         if let Some(destination) = destination {
             let now_ms = clock::now_ms();
             let body = record(target, event, end, attempts, last.as_ref(), now_ms).to_string();
-            if !self.send_record(destination, &object_key(&function.name, now_ms), &body).await {
+            let role = &target.version.settings.role;
+            if !self.send_record(role, destination, &object_key(&function.name, now_ms), &body).await {
                 self.metrics.function(&function.name, "DestinationDeliveryFailures", "Count", 1.0);
             }
         }
@@ -154,14 +156,21 @@ impl Engine {
             return;
         }
         self.metrics.function(&function.name, "AsyncEventsDropped", "Count", 1.0);
-        let dead_letters = &target.version.settings.dead_letters;
-        if !dead_letters.is_empty() && self.send_dead_letter(dead_letters, event, last.as_ref()).await.is_err() {
+        let settings = &target.version.settings;
+        if !settings.dead_letters.is_empty() && self.send_dead_letter(settings, event, last.as_ref()).await.is_err() {
             self.metrics.function(&function.name, "DeadLetterErrors", "Count", 1.0);
         }
     }
 
     /// The event itself, with the error in its attributes.
-    async fn send_dead_letter(&self, to: &str, event: &Event, last: Option<&Outcome>) -> Result<(), CallError> {
+    async fn send_dead_letter(
+        &self,
+        settings: &Settings,
+        event: &Event,
+        last: Option<&Outcome>,
+    ) -> Result<(), CallError> {
+        let to = &settings.dead_letters;
+        self.check_sender(&settings.role, to, "")?;
         let body = String::from_utf8_lossy(&event.payload).into_owned();
         let error = last.and_then(|outcome| serde_json::from_slice::<Value>(&outcome.payload).ok());
         let message = error.as_ref().and_then(|error| error["errorMessage"].as_str()).unwrap_or("Unknown error");

@@ -13,9 +13,12 @@ use crate::Engine;
 const PAUSES: [Duration; 3] = [Duration::from_millis(100), Duration::from_millis(500), Duration::from_secs(2)];
 
 impl Engine {
-    /// Sends a record, and tries again for a while; `false` when the destination could not be reached. `key` is the
-    /// object's name where the destination is a bucket.
-    pub(crate) async fn send_record(self: &Arc<Self>, destination: &str, key: &str, body: &str) -> bool {
+    /// Sends a record with the rights of the function's role, and tries again for a while; `false` when the destination could
+    /// not be reached. `key` is the object's name where the destination is a bucket.
+    pub(crate) async fn send_record(self: &Arc<Self>, role: &str, destination: &str, key: &str, body: &str) -> bool {
+        if self.check_sender(role, destination, key).is_err() {
+            return false;
+        }
         let mut pauses = PAUSES.iter();
         loop {
             if self.deliver_record(destination, key, body).await.is_ok() {
@@ -23,6 +26,17 @@ impl Engine {
             }
             let Some(pause) = pauses.next() else { return false };
             tokio::time::sleep(*pause).await;
+        }
+    }
+
+    /// Whether a role may send to a destination.
+    pub(crate) fn check_sender(&self, role: &str, destination: &str, key: &str) -> Result<(), CallError> {
+        let check = |action: &str, resource: &str| self.ports.roles.check(role, action, resource);
+        match destination.split(':').nth(2) {
+            Some("sqs") => check("sqs:SendMessage", destination),
+            Some("sns") => check("sns:Publish", destination),
+            Some("lambda") => check("lambda:InvokeFunction", destination),
+            _ => check("s3:PutObject", &format!("{destination}/{key}")),
         }
     }
 

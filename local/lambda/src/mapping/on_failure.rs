@@ -25,6 +25,8 @@ pub(crate) struct Delivery {
 /// What the record says besides the discard itself.
 pub(crate) struct About<'a> {
     pub(crate) function_arn: &'a str,
+    /// The function's role, with whose rights the record is sent.
+    pub(crate) role: &'a str,
     pub(crate) stream_arn: &'a str,
     pub(crate) shard: &'a str,
     pub(crate) mapping: &'a str,
@@ -80,7 +82,7 @@ pub(crate) async fn send(
     if destination.starts_with("arn:aws:s3:") {
         body["payload"] = json!(event(records));
     }
-    engine.send_record(destination, &object_key(about, now_ms), &body.to_string()).await
+    engine.send_record(about.role, destination, &object_key(about, now_ms), &body.to_string()).await
 }
 
 /// The event that a function gets for these records.
@@ -135,6 +137,7 @@ mod tests {
 
     const ABOUT: About<'static> = About {
         function_arn: "arn:aws:lambda:us-east-1:000000000000:function:f",
+        role: "arn:aws:iam::000000000000:role/r",
         stream_arn: "arn:aws:kinesis:us-east-1:000000000000:stream/s",
         shard: "shardId-000000000000",
         mapping: "uuid",

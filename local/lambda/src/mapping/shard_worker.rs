@@ -253,8 +253,11 @@ impl ShardWorker {
 
     async fn give_up(&self, discard: &Discard, records: &[Record], delivery: Option<&Delivery>) {
         let Shared { engine, mapping, settings, .. } = &*self.shared;
+        let role = engine.named(&settings.function_arn).map(|target| target.version.settings.role.clone());
         let about = About {
             function_arn: &settings.function_arn,
+            // Without its function nothing is sent.
+            role: role.as_deref().unwrap_or_default(),
             stream_arn: &settings.source_arn,
             shard: &self.id.0,
             mapping: &mapping.uuid,
@@ -266,6 +269,9 @@ impl ShardWorker {
             }
             _ => false,
         };
+        if !delivered && settings.on_failure.is_some() && discard.condition != Condition::Expired {
+            engine.metrics.function(&settings.function, "DestinationDeliveryFailures", "Count", 1.0);
+        }
         let count = if delivered { "OnFailureDestinationDeliveredEventCount" } else { "DroppedEventCount" };
         self.shared.mapping_count(count, records.len());
     }

@@ -71,11 +71,8 @@ impl EventuallyConsistent {
         let answer = authorize::answer(&region.services, call, request).await;
         let answer = Answer::of(answer).await;
         asking.note(&answer);
-        let answer = asking.read(answer);
-        match answer {
-            Ok(answer) => asking.list(answer).response(),
-            Err(refusal) => refusal,
-        }
+        let answer = asking.read(answer).await;
+        asking.list(answer).response()
     }
 }
 
@@ -132,19 +129,24 @@ impl Asking<'_> {
     }
 
     /// The answer to a read, as far as its operation knows of the resource.
-    fn read(&self, answer: Answer) -> Result<Answer, Response> {
+    async fn read(&self, answer: Answer) -> Answer {
         // Refusals and faults say nothing of the resource.
         if self.asked.consistent || !(answer.status.is_success() || answer.is_not_found()) {
-            return Ok(answer);
+            return answer;
         }
         for (kind, part) in self.of_part(|part| matches!(part, Part::Read | Part::Find)) {
             for thing in self.things(kind, part, None) {
                 match self.consistency.known(&self.call.operation, &thing) {
-                    Known::Nothing => return self.not_found(&thing).map_or(Ok(answer), Err),
+                    Known::Nothing => {
+                        return match self.not_found(&thing) {
+                            Some(refusal) => Answer::of(refusal).await,
+                            None => answer,
+                        };
+                    }
                     Known::Earlier(Event::Changed) if part == Part::Find => {}
                     Known::Earlier(_) => {
                         if let Some(Earlier::Answer(earlier)) = self.consistency.earlier(&thing, self.asked.hash) {
-                            return Ok(earlier);
+                            return earlier;
                         }
                     }
                     Known::All if answer.body.len() <= LARGEST => {
@@ -154,7 +156,7 @@ impl Asking<'_> {
                 }
             }
         }
-        Ok(answer)
+        answer
     }
 
     /// The answer to a list, as far as its operation knows of each resource.

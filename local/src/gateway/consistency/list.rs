@@ -125,21 +125,18 @@ fn items(content: &str) -> Vec<&str> {
     let (open, close) = (format!("<{name}>"), format!("</{name}>"));
     let (mut items, mut depth, mut start, mut at) = (Vec::new(), 0_usize, 0, 0);
     while let Some(end) = content[at..].find(&close).map(|end| at + end) {
-        match content[at..end].find(&open) {
-            Some(begin) => {
-                if depth == 0 {
-                    start = at + begin;
-                }
-                depth += 1;
-                at += begin + open.len();
+        if let Some(begin) = content[at..end].find(&open) {
+            if depth == 0 {
+                start = at + begin;
             }
-            None => {
-                depth = depth.saturating_sub(1);
-                at = end + close.len();
-                if depth == 0 {
-                    items.push(&content[start..at]);
-                }
-            }
+            depth += 1;
+            at += begin + open.len();
+            continue;
+        }
+        depth = depth.saturating_sub(1);
+        at = end + close.len();
+        if depth == 0 {
+            items.push(&content[start..at]);
         }
     }
     items

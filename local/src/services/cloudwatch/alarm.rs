@@ -88,6 +88,7 @@ impl Alarm {
     pub(super) fn notification(&self, topic: &str, old: State, region: &str, account: &str) -> Notification {
         let place = region_name(region);
         Notification {
+            alarm: self.arn.clone(),
             topic: topic.to_owned(),
             subject: format!("{}: \"{}\" in {place}", self.state.name(), self.name()),
             message: self.message(old, place, account).to_string(),

@@ -25,6 +25,8 @@ pub(super) struct State {
 
 /// A message for a topic, because an alarm changed its state.
 pub(crate) struct Notification {
+    /// ARN of the alarm.
+    pub(crate) alarm: String,
     pub(crate) topic: String,
     pub(crate) subject: String,
     pub(crate) message: String,

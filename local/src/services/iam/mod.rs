@@ -17,5 +17,6 @@ pub(crate) use access::{Access, Credentials};
 pub(crate) use caller::{Caller, Denial, Identity};
 pub(crate) use directory::{Policies, parsed_document};
 pub(crate) use policy::{Context, Question};
+pub(crate) use principal::Deliverer;
 pub(crate) use roles::Roles;
 pub(crate) use service::Iam;

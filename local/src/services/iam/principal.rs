@@ -59,12 +59,75 @@ fn named(statement: &Value, (arn, role): &(String, Option<String>), account: &st
     }
 }
 
+/// A service that delivers on behalf of one of the account's resources.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Deliverer<'a> {
+    /// Such as `sns.amazonaws.com`.
+    pub(crate) service: &'a str,
+    /// The ARN of what it delivers for: a topic, an alarm, a log group.
+    pub(crate) source: &'a str,
+    pub(crate) account: &'a str,
+}
+
+impl Deliverer<'_> {
+    /// Whether the policy of a resource lets the service do this; without a policy, it may not.
+    pub(crate) fn may(&self, action: &str, resource: &str, policy: Option<&Value>) -> bool {
+        let values = [
+            ("aws:sourcearn", self.source),
+            ("aws:sourceaccount", self.account),
+            ("aws:sourceowner", self.account),
+            ("aws:principalisawsservice", "true"),
+            ("aws:principalservicename", self.service),
+            ("aws:securetransport", "true"),
+        ];
+        let context = values.into_iter().map(|(key, value)| (key.to_owned(), vec![value.to_owned()])).collect();
+        let question = Question { action, resource, context: &context };
+        let is_meant = |statement: &Value| match &statement["Principal"] {
+            Value::String(name) => name == "*",
+            Value::Object(kinds) => {
+                let has = |kind: &str, wanted: &str| {
+                    texts(kinds.get(kind).unwrap_or(&Value::Null)).any(|name| name == "*" || name == wanted)
+                };
+                has("Service", self.service) || has("AWS", "*")
+            }
+            _ => false,
+        };
+        policy.is_some_and(|policy| verdict_of([policy], &question, is_meant) == Verdict::Allowed)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::super::policy::Context;
     use super::*;
+
+    #[test]
+    fn services_deliver_where_the_policy_lets_them_for_this_source() {
+        let topic = "arn:aws:sns:r:1:t";
+        let sns = Deliverer { service: "sns.amazonaws.com", source: topic, account: "1" };
+        let policy = |principal: Value, condition: Value| {
+            json!({ "Statement": [{
+                "Effect": "Allow", "Principal": principal, "Action": "sqs:SendMessage", "Resource": "arn:q", "Condition": condition,
+            }] })
+        };
+        let service = json!({ "Service": ["sns.amazonaws.com", "s3.amazonaws.com"] });
+        for (principal, condition, may) in [
+            (service.clone(), Value::Null, true),
+            (json!("*"), json!({ "ArnEquals": { "aws:SourceArn": topic } }), true),
+            (json!({ "AWS": "*" }), json!({ "StringEquals": { "AWS:SourceAccount": "1" } }), true),
+            (service.clone(), json!({ "ArnLike": { "aws:SourceArn": "arn:aws:sns:r:1:other" } }), false),
+            (service, json!({ "StringEquals": { "aws:SourceAccount": "2" } }), false),
+            (json!({ "Service": "events.amazonaws.com" }), Value::Null, false),
+            (json!({ "AWS": "arn:aws:iam::1:root" }), Value::Null, false),
+        ] {
+            let policy = policy(principal, condition);
+            assert_eq!(sns.may("sqs:SendMessage", "arn:q", Some(&policy)), may, "{policy}");
+            assert!(!sns.may("sqs:SendMessage", "arn:other", Some(&policy)));
+        }
+        assert!(!sns.may("sqs:SendMessage", "arn:q", None));
+    }
 
     #[test]
     fn policies_of_resources_name_callers_in_every_form() {

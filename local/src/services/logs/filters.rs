@@ -41,6 +41,8 @@ struct Subscription {
 
 /// Log events on their way to a stream or function.
 pub(super) struct Delivery {
+    /// The log group that they are of.
+    pub(super) group: String,
     pub(super) destination: String,
     /// Compressed, and in Base64.
     pub(super) data: String,
@@ -240,7 +242,8 @@ pub(super) fn test_delivery(account: &str, destination: &str) -> Option<Delivery
 fn delivery(destination: &str, payload: &Value) -> Option<Delivery> {
     let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
     gzip.write_all(payload.to_string().as_bytes()).ok()?;
-    Some(Delivery { destination: destination.to_owned(), data: BASE64.encode(gzip.finish().ok()?) })
+    let group = payload["logGroup"].as_str().unwrap_or_default().to_owned();
+    Some(Delivery { group, destination: destination.to_owned(), data: BASE64.encode(gzip.finish().ok()?) })
 }
 
 /// One page of filters; a token is the index that the next page starts at.

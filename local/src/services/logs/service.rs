@@ -14,8 +14,9 @@ use super::events::Stream;
 use super::filters::{self, Delivery, Filters};
 use super::validation::{check_length, limit, unsatisfied};
 use crate::services::cloudwatch::CloudWatch;
+use crate::services::iam::Deliverer;
 use crate::services::service::{AwsService, BoxFuture};
-use crate::services::sns::Functions;
+use crate::services::sns::Receivers;
 
 pub(super) const PAGE: usize = 50;
 /// The retention periods that AWS accepts, in days.
@@ -29,7 +30,7 @@ pub(crate) struct Logs {
     groups: Mutex<BTreeMap<String, Group>>,
     cloudwatch: Arc<CloudWatch>,
     kinesis: Arc<dyn AwsService>,
-    functions: Arc<dyn Functions>,
+    receivers: Arc<dyn Receivers>,
     /// Of subscription filters, for the end of the present call.
     deliveries: Mutex<Vec<Delivery>>,
 }
@@ -76,7 +77,7 @@ impl Logs {
         account: &str,
         cloudwatch: Arc<CloudWatch>,
         kinesis: Arc<dyn AwsService>,
-        functions: Arc<dyn Functions>,
+        receivers: Arc<dyn Receivers>,
     ) -> Self {
         Self {
             scope: format!("arn:aws:logs:{region}:{account}:log-group:"),
@@ -84,7 +85,7 @@ impl Logs {
             groups: Mutex::default(),
             cloudwatch,
             kinesis,
-            functions,
+            receivers,
             deliveries: Mutex::default(),
         }
     }
@@ -263,8 +264,10 @@ impl Logs {
     async fn deliver(&self, delivery: &Delivery) -> Result<(), CallError> {
         if !delivery.destination.starts_with("arn:aws:kinesis:") {
             let event = json!({"awslogs": {"data": delivery.data}});
-            // A function that is gone gets nothing.
-            self.functions.invoke(&delivery.destination, event.to_string().into());
+            let source = format!("{}{}:*", self.scope, delivery.group);
+            let from = Deliverer { service: "logs.amazonaws.com", source: &source, account: &self.account };
+            // A function that is gone, or whose policy does not let CloudWatch Logs, gets nothing.
+            self.receivers.invoke(&delivery.destination, event.to_string().into(), &from);
             return Ok(());
         }
         let call = Call { service: Service::Kinesis, operation: "PutRecord".to_owned(), protocol: Protocol::Json };

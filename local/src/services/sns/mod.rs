@@ -8,4 +8,4 @@ mod service;
 mod subscription;
 mod topics;
 
-pub(crate) use service::{Functions, Sns};
+pub(crate) use service::{Receivers, Sns};

@@ -15,21 +15,25 @@ use super::message::{Published, invalid};
 use super::subscription::Subscription;
 use super::topics;
 use super::topics::Topic;
+use crate::services::iam::Deliverer;
 use crate::services::service::{AwsService, BoxFuture};
-use crate::services::sqs::{self, Sqs};
+use crate::services::sqs;
 
-/// The functions that subscribe to topics.
-pub(crate) trait Functions: Send + Sync {
-    /// Invokes a function, named by its ARN, asynchronously; `false` when there is none of that name.
-    fn invoke(&self, arn: &str, event: Bytes) -> bool;
+/// The queues and functions of all regions, which services deliver to.
+pub(crate) trait Receivers: Send + Sync {
+    /// Invokes a function, named by its ARN, asynchronously; `false` when there is none of that name, or its policy does not
+    /// let the service.
+    fn invoke(&self, arn: &str, event: Bytes, from: &Deliverer<'_>) -> bool;
+
+    /// Sends a message to the queue of this ARN; `false` when there is none, or its policy does not let the service.
+    fn send(&self, arn: &str, request: Value, from: &Deliverer<'_>) -> bool;
 }
 
 /// All topics and subscriptions of the account.
 pub(crate) struct Sns {
     pub(super) region: String,
     account: String,
-    pub(super) sqs: Arc<Sqs>,
-    functions: Arc<dyn Functions>,
+    receivers: Arc<dyn Receivers>,
     pub(super) topics: Mutex<BTreeMap<String, Topic>>,
     /// What is to be published as metrics: topic, and the metric that counts it.
     outcomes: Mutex<Vec<(String, &'static str)>>,
@@ -38,6 +42,8 @@ pub(crate) struct Sns {
 /// What a subscriber who has not answered its confirmation mail is listed as.
 const PENDING: &str = "PendingConfirmation";
 const PAGE: usize = 100;
+/// Whom policies name to let SNS deliver.
+const SERVICE: &str = "sns.amazonaws.com";
 
 type Answer = Result<Value, CallError>;
 
@@ -48,12 +54,11 @@ impl AwsService for Sns {
 }
 
 impl Sns {
-    pub(crate) fn new(region: &str, account: &str, sqs: Arc<Sqs>, functions: Arc<dyn Functions>) -> Self {
+    pub(crate) fn new(region: &str, account: &str, receivers: Arc<dyn Receivers>) -> Self {
         Self {
             region: region.to_owned(),
             account: account.to_owned(),
-            sqs,
-            functions,
+            receivers,
             topics: Mutex::default(),
             outcomes: Mutex::default(),
         }
@@ -286,8 +291,13 @@ impl Sns {
         std::mem::take(&mut *self.outcomes.lock())
     }
 
-    /// Publishes from inside, e.g. for an alarm; a topic that is gone is no concern of the publisher.
-    pub(crate) fn notify(&self, topic: &str, subject: &str, message: &str) {
+    /// Publishes for an alarm, if the topic's policy lets CloudWatch; a topic that is gone is no concern of the publisher.
+    pub(crate) fn notify(&self, alarm: &str, topic: &str, subject: &str, message: &str) {
+        let from = Deliverer { service: "cloudwatch.amazonaws.com", source: alarm, account: &self.account };
+        let policy = self.topics().get(topic).and_then(Topic::policy);
+        if !from.may("sns:Publish", topic, policy.as_ref()) {
+            return;
+        }
         let input = json!({"Subject": subject, "Message": message});
         if let Ok(message) = Published::read(topic, &input) {
             let _ = self.send(topic, message);
@@ -312,15 +322,17 @@ impl Sns {
         Ok((message.id, message.sequence))
     }
 
-    /// Hands a message to a queue or function; if that is gone, to the subscription's dead letter queue.
+    /// Hands a message to a queue or function; if that is gone or its policy does not let SNS, to the subscription's dead
+    /// letter queue.
     fn deliver(&self, subscription: &Subscription, message: &Published) {
+        let from = Deliverer { service: SERVICE, source: &subscription.topic, account: &self.account };
         let delivered = match subscription.protocol.as_str() {
             "sqs" => message
                 .for_queue(subscription, &self.region, &subscription.endpoint)
-                .is_some_and(|request| self.sqs.deliver(&subscription.endpoint, request).is_ok()),
+                .is_some_and(|request| self.receivers.send(&subscription.endpoint, request, &from)),
             "lambda" => {
                 let event = Bytes::from(message.for_function(subscription, &self.region).to_string());
-                self.functions.invoke(&subscription.endpoint, event)
+                self.receivers.invoke(&subscription.endpoint, event, &from)
             }
             // Nobody is there to answer a confirmation, call a phone, or read mail.
             _ => true,
@@ -332,7 +344,7 @@ impl Sns {
             && let Some(request) = message.for_queue(subscription, &self.region, &queue)
         {
             // Without its dead letter queue the message is lost, as it is in AWS.
-            let _ = self.sqs.deliver(&queue, request);
+            self.receivers.send(&queue, request, &from);
         }
     }
 }

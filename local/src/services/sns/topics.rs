@@ -91,6 +91,11 @@ impl Topic {
         all
     }
 
+    /// Who may use it: what it was given, or the account's own.
+    pub(super) fn policy(&self) -> Option<Value> {
+        serde_json::from_str(self.attributes().get("Policy")?.as_str()?).ok()
+    }
+
     pub(super) fn fifo(&self) -> bool {
         is_fifo(&self.arn)
     }

@@ -131,6 +131,11 @@ impl Queue {
         attributes::redrive(self.settings.get("RedrivePolicy")?).ok()
     }
 
+    /// Who may use it besides the account's own.
+    pub(super) fn policy(&self) -> Option<Value> {
+        serde_json::from_str(self.settings.get("Policy")?).ok()
+    }
+
     pub(super) fn attributes(&mut self, wanted: &[String], now: i64) -> Map<String, Value> {
         let counts = self.counts(now);
         let mut all: BTreeMap<String, String> =

@@ -16,6 +16,7 @@ use super::move_tasks::MoveTask;
 use super::queue::Queue;
 use super::{attributes, query};
 use crate::rehearsal::{SeededTimes, StateChange};
+use crate::services::iam::Deliverer;
 use crate::services::passing_states::PassingStates;
 use crate::services::service::{AwsService, BoxFuture};
 
@@ -149,11 +150,15 @@ impl Sqs {
         }
     }
 
-    /// `SendMessage` to the queue of this ARN.
-    pub(crate) fn deliver(&self, arn: &str, mut request: Value) -> Result<(), CallError> {
+    /// `SendMessage` to the queue of this ARN, if its policy lets the service.
+    pub(crate) fn deliver(&self, arn: &str, mut request: Value, from: &Deliverer<'_>) -> Result<(), CallError> {
         let name = arn.rsplit(':').next().unwrap_or(arn);
-        if self.queues().get(name).is_none_or(|queue| queue.arn != arn) {
-            return Err(missing());
+        let policy = {
+            let queues = self.queues();
+            queues.get(name).filter(|queue| queue.arn == arn).ok_or_else(missing)?.policy()
+        };
+        if !from.may("sqs:SendMessage", arn, policy.as_ref()) {
+            return Err(CallError::new(403, "AccessDenied", format!("Access to the resource {arn} is denied.")));
         }
         request["QueueUrl"] = Value::String(self.url(name));
         self.send(&request).map(drop)
