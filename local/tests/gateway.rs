@@ -24,6 +24,8 @@ mod rehearsal;
 mod streams;
 #[path = "gateway/table_streams.rs"]
 mod table_streams;
+#[path = "gateway/tagging.rs"]
+mod tagging;
 #[path = "gateway/topics.rs"]
 mod topics;
 #[path = "gateway/watching.rs"]
