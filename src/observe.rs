@@ -58,17 +58,20 @@ async fn read(cx: &Cx, pipeline: &Pipeline, allowed: &Allowed) -> anyhow::Result
         {
             node.resource.prepare(cx).await?;
         }
-        anyhow::Ok((step(cx, node, seen.as_ref(), allowed), seen))
+        anyhow::Ok(seen)
     }));
     let known: BTreeSet<(ResourceKind, &str)> =
         pipeline.nodes.iter().map(|node| (node.resource.kind(), node.resource.name())).collect();
-    let (steps, search) = tokio::try_join!(reads, async {
+    let (seen, search) = tokio::try_join!(reads, async {
         let found = owned_resources(cx, &prefix, &known).await;
         found.context("looking for resources that are no longer in the spec")
     })?;
-    let (mut steps, seen): (Vec<_>, Vec<_>) = steps.into_iter().unzip();
+    // Compared only now: a function refers to its role by what was read of the role.
+    let compared = pipeline.nodes.iter().zip(&seen).map(|(node, seen)| step(cx, node, seen.as_ref(), allowed));
+    let mut steps: Vec<_> = compared.collect();
     replace_dependents(pipeline, &mut steps, &seen, allowed);
-    let mut plan = Plan { steps, concurrency: pipeline.concurrency.clone(), warnings: Vec::new() };
+    let warnings = postponed(pipeline, &steps, &seen);
+    let mut plan = Plan { steps, concurrency: pipeline.concurrency.clone(), warnings };
     Box::pin(preflight(cx, pipeline, &mut plan)).await;
     let orphans = search.owned;
     plan.warnings.extend(search.unreadable.iter().map(unreadable_warning));
@@ -107,6 +110,7 @@ fn step(cx: &Cx, node: &Node, seen: Option<&Observed>, allowed: &Allowed) -> Ste
         return step;
     }
     step.changes = differences(&seen.fields, &resource.desired());
+    step.changes.retain(|change| resource.postponed(&change.field, seen).is_none());
     let replacing = step
         .changes
         .iter()
@@ -125,6 +129,20 @@ fn step(cx: &Cx, node: &Node, seen: Option<&Observed>, allowed: &Allowed) -> Ste
         }
     }
     step
+}
+
+/// Warns of the changes that no run can make before some time is over.
+fn postponed(pipeline: &Pipeline, steps: &[Step], seen: &[Option<Observed>]) -> Vec<Warning> {
+    let mut warnings = Vec::new();
+    for ((node, step), seen) in pipeline.nodes.iter().zip(steps).zip(seen) {
+        let Some(seen) = seen.as_ref().filter(|_| step.refused.is_none()) else { continue };
+        for change in differences(&seen.fields, &node.resource.desired()) {
+            let Some(message) = node.resource.postponed(&change.field, seen) else { continue };
+            let help = Some("run `streamkit up` again then".to_owned());
+            warnings.push(Warning { rule: "postponed", node: node.id.clone(), line: None, message, help });
+        }
+    }
+    warnings
 }
 
 /// Plans the replacement of nodes that refer to another one by an ARN which changes when that one is replaced.

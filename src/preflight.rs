@@ -32,6 +32,7 @@ pub(crate) async fn preflight(cx: &Cx, pipeline: &Pipeline, plan: &mut Plan) {
         let step = &mut plan.steps[*index];
         if matches!(node.resource, Any::Table(_)) {
             plan.warnings.extend(stream_switch(step));
+            plan.warnings.extend(ttl_in_two_runs(step));
         }
         if let Any::Stream(stream) = &node.resource {
             let (warnings, refused) = resharding(step, stream.mode == StreamMode::Provisioned);
@@ -81,6 +82,22 @@ fn stream_switch(step: &Step) -> Option<Warning> {
         line: None,
         message: format!("{} {message}", step.node),
         help: Some(help.to_owned()),
+    })
+}
+
+/// A TTL attribute that becomes another one, which AWS makes two changes of, an hour apart.
+fn ttl_in_two_runs(step: &Step) -> Option<Warning> {
+    let change = step.changes.iter().find(|change| change.field == "ttl")?;
+    let (from, to) = (change.from.as_str()?, change.to.as_str()?);
+    Some(Warning {
+        rule: "ttl-in-two-runs",
+        node: step.node.clone(),
+        line: None,
+        message: format!(
+            "{}: this run ends the expiry by `{from}`, and AWS takes the next change an hour later: until then no item expires",
+            step.node
+        ),
+        help: Some(format!("run `streamkit up` again when the hour is over, to let items expire by `{to}`")),
     })
 }
 

@@ -7,7 +7,7 @@ use super::{Builder, Flow, FlowSource, ReplacedWith};
 use crate::graph::{Need, Until};
 use crate::package::{Architecture, Code};
 use crate::plan::Concurrency;
-use crate::resources::{Any, Consumer, Function, LogGroup, Mapping, MappingSource, Resource as _, Role};
+use crate::resources::{Any, Consumer, Function, LogGroup, Mapping, MappingSource, Role, RoleArn};
 use crate::spec::{self, Reference, Seconds, SectionKind, StreamMode, named};
 
 /// The names of what the function's events become.
@@ -28,8 +28,9 @@ impl Builder<'_> {
     ) {
         let id = format!("function.{key}");
         let name = self.naming.physical(key);
-        let role = Role { name: self.naming.role(key, &self.aws.region), policy: self.policy(&name, function) };
-        let role_arn = role.arn(self.aws);
+        let role_name = self.naming.role(key, &self.aws.region);
+        let role_arn = RoleArn::new(self.aws, &role_name);
+        let role = Role { name: role_name, policy: self.policy(&name, function), arn: role_arn.clone() };
         let role = self.push(format!("{id}.role"), Any::Role(role), Vec::new(), false);
         let group = LogGroup { name: format!("/aws/lambda/{name}"), retention: *function.log_retention.get_ref() };
         let log_group = group.name.clone();

@@ -12,6 +12,7 @@ use serde_json::json;
 
 use super::context::Cx;
 use super::resource::{Actions, Observed, Resource};
+use super::role::RoleArn;
 use crate::aws::{AwsError, CODE_TAG, Clients, Look, Tags, Wait, answered, existing, wait};
 use crate::package::{Architecture, Built, Code};
 use crate::plan::{Action, Change, Fields};
@@ -44,8 +45,7 @@ pub(super) const ACTIONS: Actions = Actions {
 #[derive(Debug)]
 pub(crate) struct Function {
     pub(crate) name: String,
-    /// ARN of its role.
-    pub(crate) role: String,
+    pub(crate) role: RoleArn,
     /// Megabytes.
     pub(crate) memory: i64,
     pub(crate) timeout: Seconds,
@@ -148,7 +148,7 @@ impl Resource for Function {
 
     fn desired(&self) -> Fields {
         let mut fields = Fields::from([
-            ("role", json!(self.role)),
+            ("role", json!(self.role.get())),
             ("runtime", json!(Runtime::Providedal2023.as_str())),
             ("memory", json!(self.memory)),
             ("timeout", json!(duration_text(self.timeout.0))),
@@ -213,7 +213,7 @@ impl Resource for Function {
             .description("Made by streamkit")
             .runtime(Runtime::Providedal2023)
             .handler(HANDLER)
-            .role(&self.role)
+            .role(self.role.get())
             .memory_size(i32::try_from(self.memory)?)
             .timeout(self.timeout.as_i32())
             .tracing_config(self.tracing_mode())
@@ -245,7 +245,7 @@ impl Resource for Function {
                 .update_function_configuration()
                 .function_name(&self.name)
                 .runtime(Runtime::Providedal2023)
-                .role(&self.role)
+                .role(self.role.get())
                 .memory_size(i32::try_from(self.memory)?)
                 .timeout(self.timeout.as_i32())
                 .tracing_config(self.tracing_mode())

@@ -141,12 +141,22 @@ pub(super) async fn mappings_of(cx: &Cx, function: &str) -> Result<Vec<EventSour
     Ok(existing(all(call.into_paginator().items().send()).await)?.unwrap_or_default())
 }
 
+/// The wait for a mapping that is being enabled or disabled. Lambda may show the state before that for a while.
+fn changed(what: &str, enabled: bool) -> Wait<'_> {
+    let (pending, target): (&[&str], &[&str]) = if enabled {
+        (&["Creating", "Enabling", "Updating", "Disabling", "Disabled"], &["Enabled"])
+    } else {
+        (&["Creating", "Enabling", "Updating", "Disabling", "Enabled"], &["Disabled"])
+    };
+    Wait { what, pending, target, limit: LIMIT }
+}
+
 /// Deletes one mapping and waits until it is gone.
 async fn delete_mapping(cx: &Cx, uuid: &str) -> anyhow::Result<()> {
     let call = cx.aws.lambda.delete_event_source_mapping().uuid(uuid);
     existing(cx.retry_while_busy(|| call.clone().send()).await)?;
     let what = format!("event source mapping ({uuid})");
-    let pending = ["Deleting", "Enabled", "Disabled", "Disabling"];
+    let pending = ["Deleting", "Creating", "Enabling", "Enabled", "Updating", "Disabling", "Disabled"];
     let gone = Wait { what: &what, pending: &pending, target: &["gone"], limit: LIMIT };
     wait(&gone, async || state(cx, uuid).await, cx.noting()).await
 }
@@ -371,10 +381,7 @@ impl Resource for Mapping {
     async fn ready(&self, cx: &Cx) -> anyhow::Result<()> {
         let uuid = self.uuid(cx).await?;
         let what = format!("event source mapping ({})", self.function);
-        let pending = ["Creating", "Enabling", "Updating", "Disabling"];
-        let target = if self.enabled { ["Enabled"] } else { ["Disabled"] };
-        let enabled = Wait { what: &what, pending: &pending, target: &target, limit: LIMIT };
-        wait(&enabled, async || state(cx, &uuid).await, cx.noting()).await
+        wait(&changed(&what, self.enabled), async || state(cx, &uuid).await, cx.noting()).await
     }
 
     /// Disables the old mapping and saves its position in a tag of the function; the mapping of an earlier stream of the
@@ -398,9 +405,7 @@ impl Resource for Mapping {
         let call = cx.aws.lambda.update_event_source_mapping().uuid(uuid).enabled(false);
         cx.retry_while_busy(|| call.clone().send()).await?;
         let what = format!("event source mapping ({uuid})");
-        let pending = ["Creating", "Enabling", "Updating", "Enabled", "Disabling"];
-        let stopped = Wait { what: &what, pending: &pending, target: &["Disabled"], limit: LIMIT };
-        wait(&stopped, async || state(cx, uuid).await, cx.noting()).await?;
+        wait(&changed(&what, false), async || state(cx, uuid).await, cx.noting()).await?;
         let position = resume::position_after(cx, &self.function, &old).await?;
         resume::save(cx, &self.function, position).await?;
         cx.note(&format!("the new mapping resumes from {}", position.text()));
@@ -439,4 +444,21 @@ fn event_source_position(position: StartingPosition) -> EventSourcePosition {
 
 fn position_text(position: &EventSourcePosition) -> Value {
     json!(position.as_str().to_lowercase().replace('_', "-"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_state_before_a_change_is_waited_through() {
+        for (enabled, states) in
+            [(false, ["Enabled", "Disabling", "Disabled"]), (true, ["Disabled", "Enabling", "Enabled"])]
+        {
+            let mut states = states.into_iter();
+            let look = async || Ok(Look::State(states.next().expect("it ends at the target").to_owned()));
+            wait(&changed("mapping (a)", enabled), look, |_| {}).await.unwrap();
+            assert_eq!(states.next(), None);
+        }
+    }
 }

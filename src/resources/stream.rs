@@ -72,7 +72,7 @@ impl Stream {
             cx.note(&format!("resharding from {from} to {target}"));
             let call = cx.aws.kinesis.update_shard_count().stream_name(&self.name);
             let call = call.target_shard_count(i32::try_from(target)?).scaling_type(ScalingType::UniformScaling);
-            answered(call.send().await)?;
+            cx.retry_while_busy(|| call.clone().send()).await?;
             from = target;
         }
         Ok(())
@@ -85,14 +85,16 @@ impl Stream {
                 let old = seen.fields.get("encryption").and_then(Value::as_str).unwrap_or_default();
                 let old = if old == "aws-managed" { AWS_MANAGED_KEY } else { old };
                 let call = cx.aws.kinesis.stop_stream_encryption().stream_name(&self.name);
-                answered(call.encryption_type(EncryptionType::Kms).key_id(old).send().await)?;
+                let call = call.encryption_type(EncryptionType::Kms).key_id(old);
+                cx.retry_while_busy(|| call.clone().send()).await?;
                 return Ok(());
             }
             Encryption::AwsManaged => AWS_MANAGED_KEY,
             Encryption::Key(key) => key,
         };
         let call = cx.aws.kinesis.start_stream_encryption().stream_name(&self.name);
-        answered(call.encryption_type(EncryptionType::Kms).key_id(key).send().await)?;
+        let call = call.encryption_type(EncryptionType::Kms).key_id(key);
+        cx.retry_while_busy(|| call.clone().send()).await?;
         Ok(())
     }
 }
@@ -165,20 +167,15 @@ impl Resource for Stream {
     }
 
     async fn change(&self, cx: &Cx, seen: &Observed, changes: &[Change]) -> anyhow::Result<()> {
-        // Kinesis takes one change at a time, and the shard count counts only in provisioned mode: mode first.
+        // Kinesis takes one change at a time, and the shard count counts only in provisioned mode: mode first. It may still
+        // show the stream as ACTIVE while it refuses the next change, so each is sent again while the stream is busy.
         let of = |field: &str| changes.iter().find(|change| change.field == field);
         if of("mode").is_some() {
             self.until_active(cx).await?;
             cx.note("changing the mode");
-            answered(
-                cx.aws
-                    .kinesis
-                    .update_stream_mode()
-                    .stream_arn(&seen.arn)
-                    .stream_mode_details(self.mode_details()?)
-                    .send()
-                    .await,
-            )?;
+            let call = cx.aws.kinesis.update_stream_mode().stream_arn(&seen.arn);
+            let call = call.stream_mode_details(self.mode_details()?);
+            cx.retry_while_busy(|| call.clone().send()).await?;
             self.until_active(cx).await?;
         }
         if of("shards").is_some() {
@@ -191,10 +188,12 @@ impl Resource for Stream {
             let hours = i32::try_from(self.retention.0 / HOUR)?;
             if self.retention.0 > before {
                 let call = cx.aws.kinesis.increase_stream_retention_period().stream_name(&self.name);
-                answered(call.retention_period_hours(hours).send().await)?;
+                let call = call.retention_period_hours(hours);
+                cx.retry_while_busy(|| call.clone().send()).await?;
             } else {
                 let call = cx.aws.kinesis.decrease_stream_retention_period().stream_name(&self.name);
-                answered(call.retention_period_hours(hours).send().await)?;
+                let call = call.retention_period_hours(hours);
+                cx.retry_while_busy(|| call.clone().send()).await?;
             }
         }
         if of("encryption").is_some() {
@@ -253,10 +252,11 @@ pub(super) async fn tags(cx: &Cx, name: &str) -> Result<Option<Tags>, AwsError> 
     Ok(tags.map(|tags| tags.into_iter().map(|tag| (tag.key, tag.value.unwrap_or_default())).collect()))
 }
 
-/// Deletes the stream with its consumers. One that is being deleted already is waited for.
+/// Deletes the stream with its consumers. One that is still being made or changed is waited for, and so is one that is being
+/// deleted already.
 pub(super) async fn delete(cx: &Cx, name: &str) -> anyhow::Result<()> {
     let call = cx.aws.kinesis.delete_stream().stream_name(name).enforce_consumer_deletion(true);
-    if let Err(error) = existing(answered(call.send().await)) {
+    if let Err(error) = existing(cx.retry_while_busy(|| call.clone().send()).await) {
         let is_deleting = error.is(&["ResourceInUseException"])
             && summary(cx, name).await?.is_some_and(|summary| summary.stream_status.as_str() == "DELETING");
         if !is_deleting {
@@ -277,7 +277,8 @@ pub(super) async fn contents(cx: &Cx, name: &str) -> Result<Option<String>, AwsE
 
 async fn until_gone(cx: &Cx, name: &str) -> anyhow::Result<()> {
     let what = format!("Kinesis stream ({name})");
-    let gone = Wait { what: &what, pending: &["DELETING", "ACTIVE", "UPDATING"], target: &["gone"], limit: LIMIT };
+    let pending = ["DELETING", "ACTIVE", "CREATING", "UPDATING"];
+    let gone = Wait { what: &what, pending: &pending, target: &["gone"], limit: LIMIT };
     wait(&gone, async || look(cx, name).await, cx.noting()).await
 }
 

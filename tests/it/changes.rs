@@ -6,12 +6,11 @@ use crate::harness::{Home, Output, pipeline, runtime, sdk};
 
 /// Each field of the retail pipeline that can be changed in place: what it is in the file, what it becomes, and the fields of
 /// the plan that this shows in.
-const CHANGES: [ChangeCase; 28] = [
+const CHANGES: [ChangeCase; 27] = [
     ("shards = 1  ", "shards = 3  ", "stream.events", &["shards"]),
     ("retention = \"24h\"", "retention = \"48h\"", "stream.events", &["retention"]),
     ("encryption = \"aws-managed\"", "encryption = \"none\"", "stream.events", &["encryption"]),
     ("billing = \"on-demand\"", "billing = { read = 5, write = 5 }", "table.results", &["billing"]),
-    ("billing = \"on-demand\"", "billing = \"on-demand\"\nttl = \"expiresAt\"", "table.results", &["ttl"]),
     ("billing = \"on-demand\"", "billing = \"on-demand\"\nstream = \"new-image\"", "table.results", &["stream"]),
     (
         "billing = \"on-demand\"",

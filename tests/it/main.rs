@@ -22,6 +22,7 @@ mod ownership;
 mod package;
 mod rehearsal;
 mod scaling;
+mod settling;
 mod specs;
 mod trust;
 mod twice;
