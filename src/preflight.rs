@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use crate::aws::{AwsError, answered};
-use crate::pipeline::{Node, Pipeline};
+use crate::pipeline::{Node, Pipeline, over_limit};
 use crate::plan::{Action, Plan, Refusal, Step, Warning};
 use crate::resources::{Any, Cx, shard_steps};
 use crate::spec::StreamMode;
@@ -30,6 +30,9 @@ pub(crate) async fn preflight(cx: &Cx, pipeline: &Pipeline, plan: &mut Plan) {
     let steps: Vec<(&Node, usize)> = pipeline.nodes.iter().zip(0..).collect();
     for (node, index) in &steps {
         let step = &mut plan.steps[*index];
+        if matches!(step.action, Action::Create | Action::Update | Action::Replace) {
+            step.refused = step.refused.take().or_else(|| over_limit(node));
+        }
         if matches!(node.resource, Any::Table(_)) {
             plan.warnings.extend(stream_switch(step));
             plan.warnings.extend(ttl_in_two_runs(step));

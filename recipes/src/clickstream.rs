@@ -47,6 +47,10 @@ impl Recipe for Clickstream {
         "ClickstreamProcessing"
     }
 
+    fn metrics(&self) -> &'static [(&'static str, &'static [&'static str])] {
+        &[("Events", &["EventType"]), ("PurchaseAmount", &[])]
+    }
+
     fn volatile(&self) -> &'static [&'static str] {
         &["processed_at"]
     }

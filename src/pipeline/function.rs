@@ -61,6 +61,7 @@ impl Builder<'_> {
             key: key.to_owned(),
             recipe: function.recipe.as_ref().map(|recipe| recipe.get_ref().clone()),
             source,
+            filter: function.source.get_ref().filter.iter().map(|pattern| pattern.get_ref().0.clone()).collect(),
             function: name,
             log_group,
             table: sinks.table,

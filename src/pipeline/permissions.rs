@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::Builder;
-use crate::aws::{Policy, Statement};
+use crate::aws::{Clients, Policy, Statement};
 use crate::spec::{self, Encryption, Reference, SectionKind, named};
 
 const READ_STREAM: [&str; 5] = [
@@ -48,7 +48,7 @@ impl Builder<'_> {
         }
         let mut statements = vec![allow(&READ_STREAM, vec![self.arn(from)])];
         if let Some(Encryption::Key(key)) = named(&self.spec.stream, &from.name).map(|stream| &stream.encryption) {
-            statements.push(self.use_key(key, &["kms:Decrypt"]));
+            statements.push(use_key(self.aws, key, &["kms:Decrypt"]));
         }
         statements
     }
@@ -117,21 +117,21 @@ impl Builder<'_> {
             _ => return None,
         };
         match encryption {
-            Encryption::Key(key) => Some(self.use_key(key, &["kms:Decrypt", "kms:GenerateDataKey"])),
+            Encryption::Key(key) => Some(use_key(self.aws, key, &["kms:Decrypt", "kms:GenerateDataKey"])),
             _ => None,
         }
     }
+}
 
-    /// A policy can't name a key by its alias as a resource, only in a condition.
-    fn use_key(&self, key: &str, actions: &[&'static str]) -> Statement {
-        let alias = key.find("alias/").map(|start| &key[start..]);
-        let (resource, condition) = match alias {
-            None => (key.to_owned(), None),
-            Some(alias) => {
-                let condition = serde_json::json!({ "ForAnyValue:StringEquals": { "kms:ResourceAliases": alias } });
-                (self.aws.arn("kms", "key/*"), Some(condition))
-            }
-        };
-        Statement { actions: actions.to_vec(), resources: vec![resource], condition }
-    }
+/// A policy can't name a key by its alias as a resource, only in a condition.
+pub(crate) fn use_key(aws: &Clients, key: &str, actions: &[&'static str]) -> Statement {
+    let alias = key.find("alias/").map(|start| &key[start..]);
+    let (resource, condition) = match alias {
+        None => (key.to_owned(), None),
+        Some(alias) => {
+            let condition = serde_json::json!({ "ForAnyValue:StringEquals": { "kms:ResourceAliases": alias } });
+            (aws.arn("kms", "key/*"), Some(condition))
+        }
+    };
+    Statement { actions: actions.to_vec(), resources: vec![resource], condition }
 }

@@ -28,4 +28,4 @@ pub(crate) use types::{
 };
 pub(crate) use units::{Seconds, duration_text};
 pub(crate) use values::{Autoscaling, Billing, Encryption, Threshold};
-pub(crate) use watch::{Measures, watched};
+pub(crate) use watch::{Dimension, Measures, watched};

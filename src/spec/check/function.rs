@@ -16,6 +16,9 @@ use crate::spec::types::{AttributeType, Consumer, Function, Key, Source, Table, 
 const LOG_RETENTION_DAYS: [u64; 22] =
     [1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653];
 
+/// What Lambda sets itself, besides all that begins with `AWS_`.
+const RESERVED_VARIABLES: [&str; 4] = ["_HANDLER", "_X_AMZN_TRACE_ID", "LAMBDA_TASK_ROOT", "LAMBDA_RUNTIME_DIR"];
+
 /// As many as a quota can be raised to; five without asking AWS.
 const FILTERS: usize = 10;
 
@@ -40,18 +43,31 @@ impl Checker<'_> {
             self.say(function.log_retention.span(), message, format!("write one of {}", days.join(", ")));
         }
         for name in function.environment.keys() {
-            if name.get_ref().starts_with("STREAMKIT_") || name.get_ref().starts_with("AWS_") {
-                self.say(
-                    name.span(),
-                    format!("`{}` is set by streamkit or Lambda itself", name.get_ref()),
-                    "choose another name",
-                );
-            }
+            self.variable(name);
         }
         self.sinks(function);
         self.source(function.source.get_ref());
         if let (Some(recipe), Some(written)) = (function.recipe(), &function.recipe) {
             self.needs(function, recipe, written.span());
+        }
+    }
+
+    /// <https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html>
+    fn variable(&mut self, name: &Spanned<String>) {
+        let text = name.get_ref();
+        if text.starts_with("STREAMKIT_") || text.starts_with("AWS_") || RESERVED_VARIABLES.contains(&text.as_str()) {
+            let message = format!("`{text}` is set by streamkit or Lambda itself");
+            self.say(name.span(), message, "choose another name");
+            return;
+        }
+        let begins_with_a_letter = text.starts_with(|c: char| c.is_ascii_alphabetic());
+        let is_word = text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        if !(begins_with_a_letter && is_word && text.len() >= 2) {
+            self.say(
+                name.span(),
+                format!("Lambda takes no variable of the name `{text}`"),
+                "a name has two or more letters, digits and underscores, and begins with a letter",
+            );
         }
     }
 

@@ -17,12 +17,13 @@ pub(crate) enum Rule {
     AlarmNotifiesNobody,
     AlarmPeriodTooShort,
     UnknownMetric,
+    DimensionWithoutStage,
     Unencrypted,
     UnusedAllow,
 }
 
 impl Rule {
-    pub(crate) const ALL: [Self; 16] = [
+    pub(crate) const ALL: [Self; 17] = [
         Self::UnlimitedRetries,
         Self::NoOnFailure,
         Self::NoDeadLetters,
@@ -37,6 +38,7 @@ impl Rule {
         Self::AlarmNotifiesNobody,
         Self::AlarmPeriodTooShort,
         Self::UnknownMetric,
+        Self::DimensionWithoutStage,
         Self::Unencrypted,
         Self::UnusedAllow,
     ];
@@ -58,6 +60,7 @@ impl Rule {
             Self::AlarmNotifiesNobody => "alarm-notifies-nobody",
             Self::AlarmPeriodTooShort => "alarm-period-too-short",
             Self::UnknownMetric => "unknown-metric",
+            Self::DimensionWithoutStage => "dimension-without-stage",
             Self::Unencrypted => "unencrypted",
             Self::UnusedAllow => "unused-allow",
         }
