@@ -26,5 +26,6 @@ mod settling;
 mod specs;
 mod trust;
 mod twice;
+mod validating;
 mod watching;
 mod windows;

@@ -12,6 +12,8 @@ use tokio::time::Instant;
 
 use super::dead_letter_queue::DeadLetterQueue;
 use super::items::Table;
+use super::passing::PassingEvents;
+use super::siblings::Sibling;
 use super::telemetry::Growth;
 use super::validation::Validation;
 use crate::producer::{Position, Producer, batches};
@@ -21,6 +23,10 @@ use crate::table_writer::StoredItem;
 pub(super) struct StreamRun<'a> {
     pub(super) validation: Validation<'a>,
     pub(super) samples: &'static dyn StreamSamples,
+    /// What the run sends.
+    pub(super) events: PassingEvents,
+    /// Other functions that read the same stream.
+    pub(super) siblings: Vec<Sibling>,
     pub(super) table: Table,
     pub(super) dead_letter_queue: Option<DeadLetterQueue>,
     pub(super) good: Vec<Good>,
@@ -74,11 +80,13 @@ impl Good {
 
 impl<'a> StreamRun<'a> {
     pub(super) fn new(validation: Validation<'a>, samples: &'static dyn StreamSamples) -> Self {
-        let (aws, flow) = (&validation.session.aws, validation.flow);
+        let (aws, flow, limit) = (&validation.session.aws, validation.flow, validation.limit);
         Self {
             samples,
+            events: PassingEvents::new(&validation, samples),
+            siblings: Sibling::all(&validation),
             table: Table::new(aws, flow.table.as_deref().unwrap_or_default(), validation.recipe),
-            dead_letter_queue: flow.dead_letters.as_deref().map(|queue| DeadLetterQueue::new(aws, queue)),
+            dead_letter_queue: flow.dead_letters.as_deref().map(|queue| DeadLetterQueue::new(aws, queue, limit)),
             good: Vec::new(),
             poison: Vec::new(),
             partitions: BTreeSet::new(),
@@ -130,6 +138,9 @@ impl<'a> StreamRun<'a> {
     }
 
     fn note_placed(&mut self, event: Event, position: Position, canary: bool) {
+        for sibling in &mut self.siblings {
+            sibling.note(&event, &position, &self.validation.run_id);
+        }
         // An item whose key is the record's identity is the run's too.
         let own = |partition: &Attribute| contains(partition, &position.sequence_number);
         match process(self.validation.recipe, &event, &position, 0) {
@@ -208,8 +219,7 @@ impl<'a> StreamRun<'a> {
     pub(super) fn metrics(&self) -> Growth {
         let mut growth = Growth::default();
         let nowhere = Position { shard_id: String::new(), sequence_number: "0".to_owned(), at: Instant::now() };
-        let marked = self.samples.marked(&self.validation.run_id, 0);
-        for event in marked.iter().chain([&self.samples.canary(&self.validation.run_id, 0, 0)]) {
+        for event in self.events.marked("").iter().chain(&self.events.canary(0)) {
             if let Ok(effects) = process(self.validation.recipe, event, &nowhere, 0) {
                 growth.add(self.validation.recipe.processed_metric(), &effects.counts);
             }
@@ -220,7 +230,12 @@ impl<'a> StreamRun<'a> {
 }
 
 /// What the recipe says of an event in its place.
-fn process(recipe: &dyn Recipe, event: &Event, position: &Position, arrival_ms: i64) -> Result<Effects, Rejected> {
+pub(super) fn process(
+    recipe: &dyn Recipe,
+    event: &Event,
+    position: &Position,
+    arrival_ms: i64,
+) -> Result<Effects, Rejected> {
     let record = Record::Stream(StreamRecord {
         shard_id: &position.shard_id,
         sequence_number: &position.sequence_number,
@@ -231,6 +246,6 @@ fn process(recipe: &dyn Recipe, event: &Event, position: &Position, arrival_ms: 
     recipe.process(&record, 0)
 }
 
-fn contains(partition: &Attribute, part: &str) -> bool {
+pub(super) fn contains(partition: &Attribute, part: &str) -> bool {
     matches!(partition, Attribute::S(text) if text.contains(part))
 }
