@@ -59,6 +59,8 @@ pub(crate) struct Flow {
     pub(crate) source: FlowSource,
     /// The mapping's patterns, of which one must match.
     pub(crate) filter: Vec<Value>,
+    /// The field of a payload in which an event has its own id.
+    pub(crate) identity: String,
     pub(crate) function: String,
     pub(crate) log_group: String,
     /// The table that the recipe's items go to.
@@ -213,6 +215,7 @@ impl<'a> Builder<'a> {
                 shards: stream.shards(),
                 retention: *stream.retention.get_ref(),
                 encryption: stream.encryption.clone(),
+                max_record_size: *stream.max_record_size.get_ref(),
             };
             self.new_streams.insert(resource.name.clone(), Arc::new(AtomicBool::new(false)));
             self.push(format!("stream.{}", name.get_ref()), Any::Stream(resource), Vec::new(), stream.protect);

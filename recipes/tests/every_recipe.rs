@@ -24,6 +24,7 @@ fn process(recipe: &dyn Sampled, event: &Event, now_ms: i64) -> Result<Effects, 
         partition_key: &event.partition_key,
         arrival_ms: NOW_MS,
         data: &event.data,
+        ..StreamRecord::default()
     };
     recipe.process(&Record::Stream(record), now_ms)
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 /// One statement: exact actions on exact resources.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Statement {
-    pub(crate) actions: Vec<&'static str>,
+    pub(crate) actions: Vec<String>,
     pub(crate) resources: Vec<String>,
     pub(crate) condition: Option<Value>,
 }

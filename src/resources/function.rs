@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use aws_sdk_lambda::config::timeout::TimeoutConfig;
 use aws_sdk_lambda::operation::get_function::GetFunctionOutput;
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::{Environment, FunctionCode, Runtime, TracingConfig, TracingMode};
@@ -13,7 +14,7 @@ use serde_json::json;
 use super::context::Cx;
 use super::resource::{Actions, Observed, Resource};
 use super::role::RoleArn;
-use crate::aws::{AwsError, CODE_TAG, Clients, Look, Tags, Wait, answered, existing, wait};
+use crate::aws::{AwsError, CODE_TAG, Clients, Look, Tags, Wait, answered, existing, upload_limit, wait};
 use crate::package::{Architecture, Built, Code};
 use crate::plan::{Action, Change, Fields};
 use crate::spec::{Seconds, duration_text};
@@ -126,6 +127,12 @@ impl Function {
     }
 }
 
+/// The time that an attempt may take follows from what it uploads.
+fn patient(bytes: usize) -> aws_sdk_lambda::config::Builder {
+    let timeouts = TimeoutConfig::builder().operation_attempt_timeout(upload_limit(bytes)).build();
+    aws_sdk_lambda::config::Builder::new().timeout_config(timeouts)
+}
+
 /// The value of [`CODE_TAG`] for a package.
 fn code_tag(built: &Built) -> String {
     format!("{}:{}", built.hash, built.package.sha256)
@@ -222,7 +229,8 @@ impl Resource for Function {
             .code(FunctionCode::builder().zip_file(Blob::new(built.package.zip.clone())).build())
             .set_tags(Some(tags.clone().into_iter().collect()))
             .tags(CODE_TAG, code_tag(&built));
-        match cx.retry_until_propagated(|| call.clone().send()).await {
+        let upload = || call.clone().customize().config_override(patient(built.package.zip.len())).send();
+        match cx.retry_until_propagated(upload).await {
             Err(error) if !(error.is(&["ResourceConflictException"]) && error.message.contains("already exist")) => {
                 Err(error)?
             }
@@ -259,7 +267,8 @@ impl Resource for Function {
             let call =
                 cx.aws.lambda.update_function_code().function_name(&self.name).architectures(self.architecture());
             let call = call.zip_file(Blob::new(built.package.zip.clone()));
-            cx.retry_while_busy(|| call.clone().send()).await?;
+            let upload = || call.clone().customize().config_override(patient(built.package.zip.len())).send();
+            cx.retry_while_busy(upload).await?;
             // After the upload: a run that ends in between uploads again, and never takes old code for new.
             let tag = Tags::from([(CODE_TAG.to_owned(), code_tag(&built))]);
             self.tag(cx, &tag, &[]).await?;

@@ -20,12 +20,15 @@ pub(crate) use source::MappingSource;
 
 use super::context::Cx;
 use super::resource::{Actions, Observed, Resource};
-use crate::aws::{AwsError, Clients, Look, Tags, Wait, all, answered, existing, wait};
+use crate::aws::{AnswerDate, AwsError, Clients, Look, Tags, Wait, all, answered, existing, wait};
 use crate::plan::{Change, Fields};
 use crate::spec::{Pattern, Seconds, StartingPosition, duration_text};
 
 /// A new mapping takes up to a minute, and longer behind a busy function.
 const LIMIT: Duration = Duration::from_secs(5 * 60);
+
+/// How far before its creation a mapping starts: the clocks of AWS's hosts differ, too.
+const START_MARGIN: Duration = Duration::from_secs(10);
 
 /// What the caller must be allowed to do.
 pub(super) const ACTIONS: Actions = Actions {
@@ -139,6 +142,17 @@ impl Mapping {
 pub(super) async fn mappings_of(cx: &Cx, function: &str) -> Result<Vec<EventSourceMappingConfiguration>, AwsError> {
     let call = cx.aws.lambda.list_event_source_mappings().function_name(function);
     Ok(existing(all(call.into_paginator().items().send()).await)?.unwrap_or_default())
+}
+
+/// A moment before now by AWS's clock: this machine's may be ahead, and what lies in the future is refused, or behind, and what
+/// was put since then would be skipped.
+async fn just_before_now(cx: &Cx, function: &str) -> SystemTime {
+    let date = AnswerDate::default();
+    let call = cx.aws.lambda.get_function().function_name(function).customize().interceptor(date.clone());
+    // Whatever it answers, it has a date.
+    drop(answered(call.send().await));
+    let now = date.get().unwrap_or_else(SystemTime::now);
+    now.checked_sub(START_MARGIN).unwrap_or(now)
 }
 
 /// The wait for a mapping that is being enabled or disabled. Lambda may show the state before that for a while.
@@ -330,9 +344,9 @@ impl Resource for Mapping {
             None if !self.source.has_timestamps() || self.source_is_new.load(Ordering::Relaxed) => {
                 call.starting_position(EventSourcePosition::TrimHorizon)
             }
-            None => call
-                .starting_position(EventSourcePosition::AtTimestamp)
-                .starting_position_timestamp(aws_smithy_types::DateTime::from(SystemTime::now())),
+            None => call.starting_position(EventSourcePosition::AtTimestamp).starting_position_timestamp(
+                aws_smithy_types::DateTime::from(just_before_now(cx, &self.function).await),
+            ),
         };
         match cx.retry_until_propagated(|| call.clone().send()).await {
             Err(error) if !(error.is(&["ResourceConflictException"]) && error.message.contains("already exists")) => {

@@ -132,6 +132,11 @@ impl Checker<'_> {
         if !stream.retention.get_ref().0.is_multiple_of(HOUR) {
             self.say(stream.retention.span(), "a stream's retention is counted in whole hours", "write \"24h\", say");
         }
+        let size = stream.max_record_size.get_ref().0;
+        if !(1..=10).contains(&size) {
+            let message = format!("a stream's records may have 1MiB to 10MiB, not {size}MiB");
+            self.findings.push(Finding::new(stream.max_record_size.span(), message));
+        }
         if let Some(shards) = &stream.shards {
             if stream.mode() == StreamMode::OnDemand {
                 self.say(

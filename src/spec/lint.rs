@@ -18,6 +18,9 @@ use super::types::{Queue, Spec, Stream, Topic};
 use super::values::Encryption;
 use crate::plan::Warning;
 
+/// In mebibytes: four of them are 5.6 million characters of base64.
+const LARGEST_RECORD: i64 = 4;
+
 /// One piece of advice.
 #[derive(Debug, Clone)]
 pub(crate) struct Advice {
@@ -55,6 +58,7 @@ pub(super) fn lint(spec: &Spec) -> Vec<Advice> {
     let mut linter = Linter { spec, all: Vec::new() };
     for (name, stream) in &spec.stream {
         linter.stream(name, stream);
+        linter.record_size(name, stream);
     }
     for (name, queue) in &spec.queue {
         linter.queue(name, queue);
@@ -98,6 +102,22 @@ impl Linter<'_> {
                 "remove `encryption`: AWS's own key costs nothing but its calls",
             );
         }
+    }
+
+    /// A record comes to a function in base64, which is a third longer, within an event of at most 6 MB.
+    fn record_size(&mut self, name: &Spanned<String>, stream: &Stream) {
+        let section = Reference::new(SectionKind::Stream, name.get_ref());
+        let is_read = |function: &super::Function| *function.source.get_ref().from.get_ref() == section;
+        if stream.max_record_size.get_ref().0 <= LARGEST_RECORD || !self.spec.function.values().any(is_read) {
+            return;
+        }
+        self.say(
+            Rule::RecordTooLargeForLambda,
+            section.clone(),
+            stream.max_record_size.span(),
+            "Lambda takes events of 6 MB, in which a record is a third larger: the largest of this stream never reach their function",
+            format!("write at most max_record_size = \"{LARGEST_RECORD}MiB\", and let producers put larger payloads into a bucket"),
+        );
     }
 
     fn topic(&mut self, name: &Spanned<String>, topic: &Topic) {

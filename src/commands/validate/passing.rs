@@ -81,6 +81,7 @@ impl PassingEvents {
                 partition_key: &event.partition_key,
                 arrival_ms: 0,
                 data: &event.data,
+                ..StreamRecord::default()
             };
             self.passes(event) && self.recipe.process(&Record::Stream(record), 0).is_ok()
         };

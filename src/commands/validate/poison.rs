@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use super::check::{Verdict, counted, listed};
-use super::stream_run::{Poison, StreamRun};
+use super::stream_run::{Poison, StreamRun, identity};
 
 /// Some queues answer at once that they are empty.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -42,7 +42,9 @@ pub(super) async fn check(run: &mut StreamRun<'_>) -> anyhow::Result<Verdict> {
                 ));
             }
             Some(dead_letter) => {
-                let different = differences(dead_letter, poison, &pipeline, &run.validation.flow.function);
+                let flow = run.validation.flow;
+                let identity = identity(&poison.event, &poison.position, &flow.identity);
+                let different = differences(dead_letter, poison, &identity, (&pipeline, &flow.function));
                 if !different.is_empty() {
                     wrong.push(format!("the dead letter of {what}: {}", different.join(", ")));
                 }
@@ -77,12 +79,17 @@ pub(super) async fn receive(run: &mut StreamRun<'_>) -> anyhow::Result<bool> {
 }
 
 /// The differences between a dead letter and the record that it must describe.
-fn differences(dead_letter: &Value, poison: &Poison, pipeline: &str, function: &str) -> Vec<String> {
+fn differences(
+    dead_letter: &Value,
+    poison: &Poison,
+    identity: &str,
+    (pipeline, function): (&str, &str),
+) -> Vec<String> {
     let Poison { event, position, rejected, .. } = poison;
     let wanted = [
         ("pipeline", json!(pipeline)),
         ("function", json!(function)),
-        ("eventId", json!(format!("{}:{}", position.shard_id, position.sequence_number))),
+        ("eventId", json!(identity)),
         ("shardId", json!(position.shard_id)),
         ("sequenceNumber", json!(position.sequence_number)),
         ("partitionKey", json!(event.partition_key)),
@@ -126,16 +133,22 @@ mod tests {
             "partitionKey": "key", "error": {"code": "invalid_json", "message": "payload: JSON is not valid"},
             "payload": "not JSON", "approximateArrivalTimestamp": 1,
         });
-        assert_eq!(differences(&dead_letter, &poison, "p", "p-f"), [""; 0]);
-        assert_eq!(differences(&dead_letter, &poison, "p", "other"), [r#"function is "p-f", expected "other""#]);
+        assert_eq!(differences(&dead_letter, &poison, "shardId-1:42", ("p", "p-f")), [""; 0]);
+        assert_eq!(
+            differences(&dead_letter, &poison, "shardId-1:42", ("p", "other")),
+            [r#"function is "p-f", expected "other""#]
+        );
         dead_letter["error"]["code"] = json!("wrong_type");
-        assert_eq!(differences(&dead_letter, &poison, "p", "p-f").len(), 1);
+        assert_eq!(differences(&dead_letter, &poison, "shardId-1:42", ("p", "p-f")).len(), 1);
         dead_letter["error"]["code"] = json!("invalid_json");
         poison.event.data = b"\xff".to_vec();
-        assert_eq!(differences(&dead_letter, &poison, "p", "p-f"), ["its payload is not what was sent"]);
+        assert_eq!(
+            differences(&dead_letter, &poison, "shardId-1:42", ("p", "p-f")),
+            ["its payload is not what was sent"]
+        );
         dead_letter["payload"] = Value::Null;
         dead_letter["payloadBase64"] = json!("/w==");
-        assert_eq!(differences(&dead_letter, &poison, "p", "p-f"), [""; 0]);
-        assert!(!differences(&json!("no object"), &poison, "p", "p-f").is_empty());
+        assert_eq!(differences(&dead_letter, &poison, "shardId-1:42", ("p", "p-f")), [""; 0]);
+        assert!(!differences(&json!("no object"), &poison, "shardId-1:42", ("p", "p-f")).is_empty());
     }
 }

@@ -14,6 +14,8 @@ use crate::producer::Position;
 /// Another function with a recipe.
 pub(super) struct Sibling {
     recipe: &'static dyn Recipe,
+    /// The field in which an event has its own id.
+    identity: String,
     table: Option<Table>,
     /// Not the one of the function that is validated, which is searched anyway.
     queue: Option<DeadLetterQueue>,
@@ -40,6 +42,7 @@ impl Sibling {
             let recipe = flow.recipe().ok()?;
             Some(Self {
                 recipe,
+                identity: flow.identity.clone(),
                 table: flow.table.as_deref().map(|table| Table::new(aws, table, recipe)),
                 queue: flow
                     .dead_letters
@@ -55,7 +58,7 @@ impl Sibling {
     /// Notes what an event in its place can have made.
     pub(super) fn note(&mut self, event: &Event, position: &Position, run_id: &str) {
         let Some(table) = &self.table else { return };
-        let Ok(effects) = process(self.recipe, event, position, 0) else { return };
+        let Ok(effects) = process((self.recipe, &self.identity), event, position, 0) else { return };
         // What cleaning up deletes goes by this: only what bears the run's name, or a record's place, is the run's.
         let own = |partition: &Attribute| contains(partition, run_id) || contains(partition, &position.sequence_number);
         self.partitions.extend(effects.items.iter().filter_map(|item| table.partition(item)).filter(own));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use serde_json::Value;
 use streamkit_recipes::{
-    Attribute, Count, Effects, Event, Item, Recipe, Record, Rejected, StreamRecord, StreamSamples,
+    Attribute, Count, Effects, Event, Item, Recipe, Record, Rejected, StreamRecord, StreamSamples, own_id,
 };
 use tokio::time::Instant;
 
@@ -126,7 +126,7 @@ impl<'a> StreamRun<'a> {
         let nowhere = Position { shard_id: String::new(), sequence_number: "0".to_owned(), at: Instant::now() };
         // What cleaning up deletes goes by this: only what bears the run's name is the run's.
         let own = |partition: &Attribute| contains(partition, &self.validation.run_id);
-        if let Ok(effects) = process(self.validation.recipe, event, &nowhere, 0) {
+        if let Ok(effects) = process(self.validation.meaning(), event, &nowhere, 0) {
             let partitions = effects.items.iter().filter_map(|item| self.table.partition(item));
             self.partitions.extend(partitions.filter(own));
         } else {
@@ -143,7 +143,7 @@ impl<'a> StreamRun<'a> {
         }
         // An item whose key is the record's identity is the run's too.
         let own = |partition: &Attribute| contains(partition, &position.sequence_number);
-        match process(self.validation.recipe, &event, &position, 0) {
+        match process(self.validation.meaning(), &event, &position, 0) {
             Ok(effects) => {
                 let partitions = effects.items.iter().filter_map(|item| self.table.partition(item));
                 self.partitions.extend(partitions.filter(own));
@@ -151,7 +151,7 @@ impl<'a> StreamRun<'a> {
                 self.good.push(Good { canary, event, position, wanted, counts: effects.counts });
             }
             Err(rejected) => {
-                let identity = format!("{}:{}", position.shard_id, position.sequence_number);
+                let identity = identity(&event, &position, self.validation.meaning().1);
                 self.poison_partitions.insert(Attribute::S(identity));
                 self.poison.push(Poison { event, position, rejected, dead_letter: None });
             }
@@ -171,13 +171,13 @@ impl<'a> StreamRun<'a> {
         };
         let now = Instant::now();
         let mut found = found.into_iter();
-        let recipe = self.validation.recipe;
+        let meaning = self.validation.meaning();
         for good in &mut self.good {
             for (place, wanted) in good.wanted.iter_mut().enumerate().filter(|(_, wanted)| wanted.found.is_none()) {
                 let Some(item) = found.next().flatten() else { continue };
                 // Only AWS knows when the record arrived: the item's own word on that is taken, and the rest has to fit.
                 if let Some(arrival_ms) = arrival.and_then(|name| item.get(name)?.as_n().ok()?.parse().ok())
-                    && let Ok(mut effects) = process(recipe, &good.event, &good.position, arrival_ms)
+                    && let Ok(mut effects) = process(meaning, &good.event, &good.position, arrival_ms)
                     && place < effects.items.len()
                 {
                     wanted.item = effects.items.swap_remove(place);
@@ -220,7 +220,7 @@ impl<'a> StreamRun<'a> {
         let mut growth = Growth::default();
         let nowhere = Position { shard_id: String::new(), sequence_number: "0".to_owned(), at: Instant::now() };
         for event in self.events.marked("").iter().chain(&self.events.canary(0)) {
-            if let Ok(effects) = process(self.validation.recipe, event, &nowhere, 0) {
+            if let Ok(effects) = process(self.validation.meaning(), event, &nowhere, 0) {
                 growth.add(self.validation.recipe.processed_metric(), &effects.counts);
             }
         }
@@ -231,19 +231,32 @@ impl<'a> StreamRun<'a> {
 
 /// What the recipe says of an event in its place.
 pub(super) fn process(
-    recipe: &dyn Recipe,
+    (recipe, identity): Meaning<'_>,
     event: &Event,
     position: &Position,
     arrival_ms: i64,
 ) -> Result<Effects, Rejected> {
-    let record = Record::Stream(StreamRecord {
+    let own_id = own_id(&event.data, identity);
+    let record = StreamRecord {
         shard_id: &position.shard_id,
         sequence_number: &position.sequence_number,
         partition_key: &event.partition_key,
         arrival_ms,
         data: &event.data,
-    });
-    recipe.process(&record, 0)
+        own_id: own_id.as_deref(),
+        ..StreamRecord::default()
+    };
+    recipe.process(&Record::Stream(record), 0)
+}
+
+/// What becomes of a flow's events: its recipe, and the field in which an event has its own id.
+pub(super) type Meaning<'a> = (&'static dyn Recipe, &'a str);
+
+/// The identity of an event in its place.
+pub(super) fn identity(event: &Event, position: &Position, field: &str) -> String {
+    let own_id = own_id(&event.data, field);
+    let (shard_id, sequence_number) = (position.shard_id.as_str(), position.sequence_number.as_str());
+    StreamRecord { shard_id, sequence_number, own_id: own_id.as_deref(), ..StreamRecord::default() }.id()
 }
 
 pub(super) fn contains(partition: &Attribute, part: &str) -> bool {

@@ -18,12 +18,13 @@ pub(crate) enum Rule {
     AlarmPeriodTooShort,
     UnknownMetric,
     DimensionWithoutStage,
+    RecordTooLargeForLambda,
     Unencrypted,
     UnusedAllow,
 }
 
 impl Rule {
-    pub(crate) const ALL: [Self; 17] = [
+    pub(crate) const ALL: [Self; 18] = [
         Self::UnlimitedRetries,
         Self::NoOnFailure,
         Self::NoDeadLetters,
@@ -39,6 +40,7 @@ impl Rule {
         Self::AlarmPeriodTooShort,
         Self::UnknownMetric,
         Self::DimensionWithoutStage,
+        Self::RecordTooLargeForLambda,
         Self::Unencrypted,
         Self::UnusedAllow,
     ];
@@ -61,6 +63,7 @@ impl Rule {
             Self::AlarmPeriodTooShort => "alarm-period-too-short",
             Self::UnknownMetric => "unknown-metric",
             Self::DimensionWithoutStage => "dimension-without-stage",
+            Self::RecordTooLargeForLambda => "record-too-large-for-lambda",
             Self::Unencrypted => "unencrypted",
             Self::UnusedAllow => "unused-allow",
         }

@@ -218,9 +218,9 @@ impl<'a> TableRun<'a> {
     /// Reads an object; none if there is no such object.
     pub(in crate::commands::validate) async fn read(&self, key: &str) -> anyhow::Result<Option<Value>> {
         let Some(bucket) = &self.bucket else { return Ok(None) };
-        let s3 = &self.validation.session.aws.s3;
+        let (s3, owner) = (&self.validation.session.aws.s3, &self.validation.session.aws.account);
         let what = || format!("reading the object {key} of bucket {bucket}");
-        let answer = match answered(s3.get_object().bucket(bucket).key(key).send().await) {
+        let answer = match answered(s3.get_object().bucket(bucket).expected_bucket_owner(owner).key(key).send().await) {
             Err(error) if error.is(&["NoSuchKey"]) => return Ok(None),
             answer => answer.with_context(what)?,
         };
@@ -231,8 +231,8 @@ impl<'a> TableRun<'a> {
     /// Lists the keys of the bucket that begin so.
     pub(in crate::commands::validate) async fn list(&self, prefix: &str) -> anyhow::Result<Vec<String>> {
         let Some(bucket) = &self.bucket else { return Ok(Vec::new()) };
-        let s3 = &self.validation.session.aws.s3;
-        let call = s3.list_objects_v2().bucket(bucket).prefix(prefix).send().await;
+        let (s3, owner) = (&self.validation.session.aws.s3, &self.validation.session.aws.account);
+        let call = s3.list_objects_v2().bucket(bucket).expected_bucket_owner(owner).prefix(prefix).send().await;
         let answer = answered(call).with_context(|| format!("listing the bucket {bucket} below {prefix}"))?;
         Ok(answer.contents.unwrap_or_default().into_iter().filter_map(|object| object.key).collect())
     }
@@ -242,7 +242,8 @@ impl<'a> TableRun<'a> {
         let Some(bucket) = &self.bucket else { return Ok(0) };
         let mut count = 0;
         for object in self.objects() {
-            let call = self.validation.session.aws.s3.delete_object().bucket(bucket).key(&object.key);
+            let aws = &self.validation.session.aws;
+            let call = aws.s3.delete_object().bucket(bucket).expected_bucket_owner(&aws.account).key(&object.key);
             answered(call.send().await)
                 .with_context(|| format!("deleting the object {} of bucket {bucket}", object.key))?;
             count += 1;
