@@ -12,7 +12,7 @@ use crate::aws::{KEYS_TAG, Tags, tag_changes};
 use crate::pipeline::{Node, Pipeline};
 use crate::plan::{Action, Change, Plan, Refusal, ResourceKind, Step, Warning, differences};
 use crate::preflight::preflight;
-use crate::resources::{Cx, Observed, OwnedResource, Resource as _, UnreadableResource, owned_resources};
+use crate::resources::{Any, Cx, Observed, OwnedResource, Resource as _, UnreadableResource, owned_resources};
 
 /// Steps that are refused unless their node is named on the command line.
 #[derive(Debug, Clone, Default)]
@@ -70,7 +70,8 @@ async fn read(cx: &Cx, pipeline: &Pipeline, allowed: &Allowed) -> anyhow::Result
     let compared = pipeline.nodes.iter().zip(&seen).map(|(node, seen)| step(cx, node, seen.as_ref(), allowed));
     let mut steps: Vec<_> = compared.collect();
     replace_dependents(pipeline, &mut steps, &seen, allowed);
-    let warnings = postponed(pipeline, &steps, &seen);
+    let mut warnings = postponed(pipeline, &steps, &seen);
+    warnings.extend(unconfirmed(pipeline, &steps, &seen));
     let mut plan = Plan { steps, concurrency: pipeline.concurrency.clone(), warnings };
     Box::pin(preflight(cx, pipeline, &mut plan)).await;
     let orphans = search.owned;
@@ -140,6 +141,31 @@ fn postponed(pipeline: &Pipeline, steps: &[Step], seen: &[Option<Observed>]) -> 
             let Some(message) = node.resource.postponed(&change.field, seen) else { continue };
             let help = Some("run `streamkit up` again then".to_owned());
             warnings.push(Warning { rule: "postponed", node: node.id.clone(), line: None, message, help });
+        }
+    }
+    warnings
+}
+
+/// Warns of subscribers that are told nothing yet.
+fn unconfirmed(pipeline: &Pipeline, steps: &[Step], seen: &[Option<Observed>]) -> Vec<Warning> {
+    let mut warnings = Vec::new();
+    for ((node, step), seen) in pipeline.nodes.iter().zip(steps).zip(seen) {
+        let Any::Topic(topic) = &node.resource else { continue };
+        let unconfirmed = if step.refused.is_none() { topic.unconfirmed(seen.as_ref()) } else { Vec::new() };
+        if !unconfirmed.is_empty() {
+            warnings.push(Warning {
+                rule: "unconfirmed-subscriber",
+                node: node.id.clone(),
+                line: None,
+                message: format!(
+                    "{} of {} is not confirmed, and is told nothing until then",
+                    unconfirmed.join(", "),
+                    node.id
+                ),
+                help: Some(
+                    "AWS sends a message with a link to confirm it by; a link is good for three days".to_owned(),
+                ),
+            });
         }
     }
     warnings

@@ -21,6 +21,7 @@ mod own_code;
 mod ownership;
 mod package;
 mod rehearsal;
+mod rights;
 mod scaling;
 mod settling;
 mod specs;

@@ -28,7 +28,9 @@ fn let_an_hour_pass(config: &aws_config::SdkConfig) {
 
 fn rules(report: &Value) -> Vec<&str> {
     let warnings = report["warnings"].as_array().map(Vec::as_slice).unwrap_or_default();
-    warnings.iter().map(|warning| warning["rule"].as_str().unwrap()).collect()
+    // No recipe sets the attributes of these tests.
+    let rules = warnings.iter().map(|warning| warning["rule"].as_str().unwrap());
+    rules.filter(|rule| *rule != "nothing-expires").collect()
 }
 
 #[test]
@@ -41,7 +43,8 @@ fn a_ttl_attribute_changes_once_an_hour_and_never_in_silence() {
         let before = home.calls().len();
         let up = home.local("up", &with(spec), &["--yes"]);
         assert_eq!(rules(&up), ["postponed"], "{up:#}");
-        assert!(up["warnings"][0]["message"].as_str().unwrap().contains(says), "{up:#}");
+        let postponed = up["warnings"].as_array().unwrap().iter().find(|at| at["rule"] == "postponed").unwrap();
+        assert!(postponed["message"].as_str().unwrap().contains(says), "{up:#}");
         assert_eq!(home.mutating_calls(before), Vec::<String>::new());
         assert_eq!(home.local("status", &with(spec), &[])["resources"][1]["state"], "ok");
     };

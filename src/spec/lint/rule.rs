@@ -15,6 +15,8 @@ pub(crate) enum Rule {
     DeadLettersExpireFirst,
     UnwatchedDeadLetters,
     AlarmNotifiesNobody,
+    NobodySubscribed,
+    NothingExpires,
     AlarmPeriodTooShort,
     UnknownMetric,
     DimensionWithoutStage,
@@ -24,7 +26,7 @@ pub(crate) enum Rule {
 }
 
 impl Rule {
-    pub(crate) const ALL: [Self; 18] = [
+    pub(crate) const ALL: [Self; 20] = [
         Self::UnlimitedRetries,
         Self::NoOnFailure,
         Self::NoDeadLetters,
@@ -37,6 +39,8 @@ impl Rule {
         Self::DeadLettersExpireFirst,
         Self::UnwatchedDeadLetters,
         Self::AlarmNotifiesNobody,
+        Self::NobodySubscribed,
+        Self::NothingExpires,
         Self::AlarmPeriodTooShort,
         Self::UnknownMetric,
         Self::DimensionWithoutStage,
@@ -60,6 +64,8 @@ impl Rule {
             Self::DeadLettersExpireFirst => "dead-letters-expire-first",
             Self::UnwatchedDeadLetters => "unwatched-dead-letters",
             Self::AlarmNotifiesNobody => "alarm-notifies-nobody",
+            Self::NobodySubscribed => "nobody-subscribed",
+            Self::NothingExpires => "nothing-expires",
             Self::AlarmPeriodTooShort => "alarm-period-too-short",
             Self::UnknownMetric => "unknown-metric",
             Self::DimensionWithoutStage => "dimension-without-stage",
