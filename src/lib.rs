@@ -11,6 +11,7 @@ mod failure;
 mod graph;
 mod home;
 mod interrupt;
+mod narrowing;
 mod observe;
 mod options;
 mod package;

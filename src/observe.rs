@@ -12,7 +12,7 @@ use crate::aws::{KEYS_TAG, Tags, tag_changes};
 use crate::pipeline::{Node, Pipeline};
 use crate::plan::{Action, Change, Plan, Refusal, ResourceKind, Step, Warning, differences};
 use crate::preflight::preflight;
-use crate::resources::{Cx, Observed, OwnedResource, Resource as _, UnreadableResource, owned_resources};
+use crate::resources::{Any, Cx, Observed, OwnedResource, Resource as _, UnreadableResource, owned_resources};
 
 /// Steps that are refused unless their node is named on the command line.
 #[derive(Debug, Clone, Default)]
@@ -58,17 +58,21 @@ async fn read(cx: &Cx, pipeline: &Pipeline, allowed: &Allowed) -> anyhow::Result
         {
             node.resource.prepare(cx).await?;
         }
-        anyhow::Ok((step(cx, node, seen.as_ref(), allowed), seen))
+        anyhow::Ok(seen)
     }));
     let known: BTreeSet<(ResourceKind, &str)> =
         pipeline.nodes.iter().map(|node| (node.resource.kind(), node.resource.name())).collect();
-    let (steps, search) = tokio::try_join!(reads, async {
+    let (seen, search) = tokio::try_join!(reads, async {
         let found = owned_resources(cx, &prefix, &known).await;
         found.context("looking for resources that are no longer in the spec")
     })?;
-    let (mut steps, seen): (Vec<_>, Vec<_>) = steps.into_iter().unzip();
+    // Compared only now: a function refers to its role by what was read of the role.
+    let compared = pipeline.nodes.iter().zip(&seen).map(|(node, seen)| step(cx, node, seen.as_ref(), allowed));
+    let mut steps: Vec<_> = compared.collect();
     replace_dependents(pipeline, &mut steps, &seen, allowed);
-    let mut plan = Plan { steps, concurrency: pipeline.concurrency.clone(), warnings: Vec::new() };
+    let mut warnings = postponed(pipeline, &steps, &seen);
+    warnings.extend(unconfirmed(pipeline, &steps, &seen));
+    let mut plan = Plan { steps, concurrency: pipeline.concurrency.clone(), warnings };
     Box::pin(preflight(cx, pipeline, &mut plan)).await;
     let orphans = search.owned;
     plan.warnings.extend(search.unreadable.iter().map(unreadable_warning));
@@ -107,6 +111,7 @@ fn step(cx: &Cx, node: &Node, seen: Option<&Observed>, allowed: &Allowed) -> Ste
         return step;
     }
     step.changes = differences(&seen.fields, &resource.desired());
+    step.changes.retain(|change| resource.postponed(&change.field, seen).is_none());
     let replacing = step
         .changes
         .iter()
@@ -125,6 +130,45 @@ fn step(cx: &Cx, node: &Node, seen: Option<&Observed>, allowed: &Allowed) -> Ste
         }
     }
     step
+}
+
+/// Warns of the changes that no run can make before some time is over.
+fn postponed(pipeline: &Pipeline, steps: &[Step], seen: &[Option<Observed>]) -> Vec<Warning> {
+    let mut warnings = Vec::new();
+    for ((node, step), seen) in pipeline.nodes.iter().zip(steps).zip(seen) {
+        let Some(seen) = seen.as_ref().filter(|_| step.refused.is_none()) else { continue };
+        for change in differences(&seen.fields, &node.resource.desired()) {
+            let Some(message) = node.resource.postponed(&change.field, seen) else { continue };
+            let help = Some("run `streamkit up` again then".to_owned());
+            warnings.push(Warning { rule: "postponed", node: node.id.clone(), line: None, message, help });
+        }
+    }
+    warnings
+}
+
+/// Warns of subscribers that are told nothing yet.
+fn unconfirmed(pipeline: &Pipeline, steps: &[Step], seen: &[Option<Observed>]) -> Vec<Warning> {
+    let mut warnings = Vec::new();
+    for ((node, step), seen) in pipeline.nodes.iter().zip(steps).zip(seen) {
+        let Any::Topic(topic) = &node.resource else { continue };
+        let unconfirmed = if step.refused.is_none() { topic.unconfirmed(seen.as_ref()) } else { Vec::new() };
+        if !unconfirmed.is_empty() {
+            warnings.push(Warning {
+                rule: "unconfirmed-subscriber",
+                node: node.id.clone(),
+                line: None,
+                message: format!(
+                    "{} of {} is not confirmed, and is told nothing until then",
+                    unconfirmed.join(", "),
+                    node.id
+                ),
+                help: Some(
+                    "AWS sends a message with a link to confirm it by; a link is good for three days".to_owned(),
+                ),
+            });
+        }
+    }
+    warnings
 }
 
 /// Plans the replacement of nodes that refer to another one by an ARN which changes when that one is replaced.

@@ -3,6 +3,7 @@
 mod alarm;
 mod dashboard;
 mod function;
+mod limits;
 mod permissions;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,6 +11,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::Context as _;
+pub(crate) use limits::over_limit;
+pub(crate) use permissions::use_key;
+use serde_json::Value;
 use streamkit_recipes::Sampled;
 
 use crate::aws::{Clients, Owner, PROTECT_TAG, Tags};
@@ -53,6 +57,10 @@ pub(crate) struct Flow {
     /// One of streamkit's; `None` for a function with code of its own.
     pub(crate) recipe: Option<String>,
     pub(crate) source: FlowSource,
+    /// The mapping's patterns, of which one must match.
+    pub(crate) filter: Vec<Value>,
+    /// The field of a payload in which an event has its own id.
+    pub(crate) identity: String,
     pub(crate) function: String,
     pub(crate) log_group: String,
     /// The table that the recipe's items go to.
@@ -207,6 +215,7 @@ impl<'a> Builder<'a> {
                 shards: stream.shards(),
                 retention: *stream.retention.get_ref(),
                 encryption: stream.encryption.clone(),
+                max_record_size: *stream.max_record_size.get_ref(),
             };
             self.new_streams.insert(resource.name.clone(), Arc::new(AtomicBool::new(false)));
             self.push(format!("stream.{}", name.get_ref()), Any::Stream(resource), Vec::new(), stream.protect);

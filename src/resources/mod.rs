@@ -31,7 +31,7 @@ pub(crate) use mapping::{Mapping, MappingSource, record_ages};
 pub(crate) use owned::{OwnedResource, Search, UnreadableResource, owned_resources};
 pub(crate) use queue::{Queue, Redrive};
 pub(crate) use resource::{Observed, Resource};
-pub(crate) use role::Role;
+pub(crate) use role::{INLINE_POLICY, Role, RoleArn};
 pub(crate) use stream::{Stream, shard_steps};
 pub(crate) use sync::sync;
 pub(crate) use table::Table;

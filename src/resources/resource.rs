@@ -42,6 +42,10 @@ pub(crate) trait Resource {
     fn continuity(&self, _seen: &Observed) -> Option<&'static str> {
         None
     }
+    /// Why a change of this field has to wait for a later run; `None` when it can be made now.
+    fn postponed(&self, _field: &str, _seen: &Observed) -> Option<String> {
+        None
+    }
     /// Looks up or builds what `desired` needs to be complete.
     async fn prepare(&self, _cx: &Cx) -> anyhow::Result<()> {
         Ok(())
@@ -50,6 +54,10 @@ pub(crate) trait Resource {
     async fn create(&self, cx: &Cx, tags: &Tags) -> anyhow::Result<()>;
     /// Makes the given changes in place.
     async fn change(&self, cx: &Cx, seen: &Observed, changes: &[Change]) -> anyhow::Result<()>;
+    /// Takes back what a change has left to those that still used it, now that they don't.
+    async fn narrow(&self, _cx: &Cx) -> anyhow::Result<()> {
+        Ok(())
+    }
     async fn tag(&self, cx: &Cx, set: &Tags, remove: &[String]) -> anyhow::Result<()>;
     /// Waits until the resource can be used.
     async fn ready(&self, cx: &Cx) -> anyhow::Result<()>;

@@ -23,9 +23,9 @@ pub(crate) use pattern::Pattern;
 pub(crate) use reference::{Reference, SectionKind};
 pub(crate) use subscriber::{FilterOn, Recipient};
 pub(crate) use types::{
-    Alarm, Architecture, AttributeType, Comparison, Consumer, Function, Key, MissingData, Queue, Spec,
+    Alarm, Allow, Architecture, AttributeType, Comparison, Consumer, Function, Key, MissingData, Queue, Spec,
     StartingPosition, Statistic, StorageClass, Stream, StreamMode, Topic, Transition, ViewType, named,
 };
-pub(crate) use units::{Seconds, duration_text};
-pub(crate) use values::{Autoscaling, Billing, Encryption, Threshold};
-pub(crate) use watch::{Measures, watched};
+pub(crate) use units::{MebiBytes, Seconds, duration_text};
+pub(crate) use values::{Autoscaling, Billing, Encryption, Target, Threshold};
+pub(crate) use watch::{Dimension, Measures, watched};

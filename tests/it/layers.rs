@@ -10,7 +10,7 @@ const LAYERS: &[&[&str]] = &[
     &["commands"],
     &["options", "daemon"],
     &["report"],
-    &["observe", "deletion_order", "table_writer"],
+    &["observe", "deletion_order", "narrowing", "table_writer"],
     &["apply", "preflight", "producer"],
     &["critical_path", "pipeline"],
     &["resources"],
@@ -26,7 +26,8 @@ const RESOURCES: &[&[&str]] = &[
     // What has the owner of another noun, or is made from one, asks it.
     &["mapping"],
     &["consumer", "log_group"],
-    &["alarm", "bucket", "dashboard", "function", "queue", "role", "stream", "table", "topic"],
+    &["function"],
+    &["alarm", "bucket", "dashboard", "queue", "role", "stream", "table", "topic"],
     &["cloudwatch_tags", "resource"],
     &["context"],
 ];

@@ -34,6 +34,15 @@ pub fn encode(call: &Call, outcome: Result<Value, CallError>) -> Response {
     }
 }
 
+/// A tree in one of the protocols whose bodies are trees: JSON, or its dialect of CBOR.
+pub fn encode_tree(protocol: Protocol, tree: &Value) -> Result<Vec<u8>, CallError> {
+    match protocol {
+        Protocol::AwsCbor => cbor::encode(Dialect::Kinesis, tree),
+        Protocol::Cbor => cbor::encode(Dialect::Smithy, tree),
+        _ => Ok(tree.to_string().into_bytes()),
+    }
+}
+
 /// An error in the form of the call's protocol.
 pub fn error_response(call: &Call, error: &CallError) -> Response {
     let CallError { status, code, message } = error;
