@@ -10,7 +10,7 @@ use tokio::sync::mpsc::unbounded_channel;
 
 use crate::aws::{KEYS_TAG, Tags, tag_changes};
 use crate::pipeline::{Node, Pipeline};
-use crate::plan::{Action, Change, Plan, Refusal, ResourceKind, Step, Warning, differences};
+use crate::plan::{Action, Change, Fields, Plan, Refusal, ResourceKind, Step, Warning, differences};
 use crate::preflight::preflight;
 use crate::resources::{Cx, Observed, OwnedResource, Resource as _, UnreadableResource, owned_resources};
 
@@ -89,12 +89,13 @@ fn step(cx: &Cx, node: &Node, seen: Option<&Observed>, allowed: &Allowed) -> Ste
         arn: seen.map_or_else(|| resource.arn(&cx.aws), |seen| seen.arn.clone()),
         action: Action::Create,
         changes: Vec::new(),
+        defaults: BTreeSet::new(),
         loses: None,
         continuity: None,
         refused: None,
         unsettled: false,
     };
-    let Some(seen) = seen else { return step };
+    let Some(seen) = seen else { return creation(step, node) };
     step.unsettled = !seen.settled;
     if !owned(cx, seen) {
         step.action = Action::Unchanged;
@@ -124,6 +125,26 @@ fn step(cx: &Cx, node: &Node, seen: Option<&Observed>, allowed: &Allowed) -> Ste
             step.refused = replacement_refusal(node, &field, loses, allowed);
         }
     }
+    step
+}
+
+/// The step with all that the new resource gets, and which of it goes without saying.
+fn creation(mut step: Step, node: &Node) -> Step {
+    let (wants, defaults) = (node.resource.desired(), node.resource.defaults());
+    let is_default = |change: &Change| defaults.get(change.field.as_str()) == Some(&change.to);
+    for change in differences(&Fields::new(), &wants) {
+        let goes_without_saying = is_default(&change);
+        for shown in change.shown() {
+            if goes_without_saying || shown.is_own_variable() {
+                step.defaults.insert(shown.field.clone());
+            }
+            step.changes.push(shown);
+        }
+    }
+    // The spec gives the same tags to all resources.
+    let tags = tag_differences(&Tags::new(), &node.tags);
+    step.defaults.extend(tags.iter().map(|change| change.field.clone()));
+    step.changes.extend(tags);
     step
 }
 
@@ -227,6 +248,7 @@ pub(crate) fn deletion(owned: &OwnedResource) -> Step {
         arn: owned.arn.clone(),
         action: Action::Delete,
         changes: Vec::new(),
+        defaults: BTreeSet::new(),
         loses: owned.contents.clone(),
         continuity: None,
         refused: owned.protected.then(|| Refusal {

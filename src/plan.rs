@@ -3,6 +3,8 @@
 mod change;
 mod kind;
 
+use std::collections::BTreeSet;
+
 pub(crate) use change::{Change, Fields, differences};
 pub(crate) use kind::ResourceKind;
 use serde::Serialize;
@@ -18,6 +20,16 @@ pub(crate) enum Action {
     Unchanged,
 }
 
+/// Which pipeline a plan is of, and where it stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Place {
+    pub(crate) pipeline: String,
+    pub(crate) stage: Option<String>,
+    /// Null where nobody was asked: no embedded AWS runs.
+    pub(crate) account: Option<String>,
+    pub(crate) region: Option<String>,
+}
+
 /// What happens to one node.
 #[derive(Debug, Clone)]
 pub(crate) struct Step {
@@ -26,7 +38,10 @@ pub(crate) struct Step {
     pub(crate) name: String,
     pub(crate) arn: String,
     pub(crate) action: Action,
+    /// The fields that differ; for a creation all that the resource gets.
     pub(crate) changes: Vec<Change>,
+    /// Fields of a creation that go without saying: they have their defaults, or follow from other settings.
+    pub(crate) defaults: BTreeSet<String>,
     /// What a replacement or deletion loses.
     pub(crate) loses: Option<String>,
     /// How a replacement goes on where the old one ended, when nothing is lost.

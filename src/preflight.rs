@@ -234,6 +234,8 @@ fn known<T>(answer: Result<T, AwsError>) -> Option<T> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use serde_json::{Value, json};
 
     use super::*;
@@ -248,6 +250,7 @@ mod tests {
             arn: String::new(),
             action: Action::Update,
             changes: vec![Change { field: field.to_owned(), from, to }],
+            defaults: BTreeSet::new(),
             loses: None,
             continuity: None,
             refused: None,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use super::session::{checked_stage, connect, load_spec, owner};
+use super::session::{checked_stage, connect, load_spec, owner, place};
 use super::up::{conclude, show_refusals};
 use crate::apply;
 use crate::daemon::{self, Start};
@@ -53,13 +53,7 @@ pub(crate) async fn run(
     let naming = target(args, global)?;
     if global.local && daemon::find(&Home::find()?).await.is_none() {
         reporter.text("no embedded AWS is running, so nothing is left\n");
-        let nothing = run_report(
-            &naming.pipeline,
-            naming.stage.as_deref(),
-            Plan::default(),
-            None,
-            started.elapsed().as_secs_f64(),
-        );
+        let nothing = run_report(&place(&naming, None), Plan::default(), None, started.elapsed().as_secs_f64());
         reporter.document(&nothing)?;
         return Ok(exit_code::DONE);
     }
@@ -74,10 +68,10 @@ pub(crate) async fn run(
     };
     let Search { owned: found, unreadable } = interrupt.unless(look()).await?;
     let plan = Plan { steps: found.iter().map(deletion).collect(), ..Plan::default() };
-    let (pipeline, stage) = (naming.pipeline.clone(), naming.stage.clone());
+    let place = place(&naming, Some(&cx.aws));
     let seconds = || started.elapsed().as_secs_f64();
     if found.is_empty() && !unreadable.is_empty() {
-        reporter.document(&run_report(&pipeline, stage.as_deref(), plan, None, seconds()))?;
+        reporter.document(&run_report(&place, plan, None, seconds()))?;
         return Err(not_looked_at(&unreadable));
     }
     if found.is_empty() {
@@ -87,12 +81,12 @@ pub(crate) async fn run(
             cx.aws.account,
             cx.aws.region
         ));
-        reporter.document(&run_report(&pipeline, stage.as_deref(), plan, None, seconds()))?;
+        reporter.document(&run_report(&place, plan, None, seconds()))?;
         return Ok(exit_code::DONE);
     }
-    reporter.plan(&plan);
+    reporter.plan(&plan, &place);
     if show_refusals(&plan, reporter) {
-        reporter.document(&run_report(&pipeline, stage.as_deref(), plan, None, seconds()))?;
+        reporter.document(&run_report(&place, plan, None, seconds()))?;
         return Err(Shown.into());
     }
     let question = question(&found, &cx, global.json);
@@ -109,7 +103,7 @@ pub(crate) async fn run(
         apply::run(&tasks, &cx, usize::from(global.parallelism), &mut interrupt, &mut |event| progress.show(&event))
             .await;
     drop(progress);
-    let report = run_report(&pipeline, stage.as_deref(), plan, Some(&ended), started.elapsed().as_secs_f64());
+    let report = run_report(&place, plan, Some(&ended), started.elapsed().as_secs_f64());
     reporter.run(&report.waited_for(apply::critical_path(&tasks, &ended)))?;
     let code = conclude(&ended, &interrupt, reporter)?;
     let left = look().await?;

@@ -40,14 +40,14 @@ pub(crate) async fn run(args: &Args, global: &Global, reporter: &Reporter) -> an
     let cx = session.cx.clone().adopting(args.adopt);
     let allowed = Allowed { replace: args.allow_replace.clone(), delete: args.allow_delete.clone() };
     let plan = observe(&cx, &session.pipeline, &allowed, reporter.waiting()).await?.plan;
-    reporter.plan(&plan);
+    let place = session.place();
+    reporter.plan(&plan, &place);
     for (_, refusal) in plan.refusals() {
         reporter.refusal(refusal);
     }
     let refused = plan.refusals().next().is_some();
     let changes = !plan.is_empty();
-    let naming = &session.pipeline.naming;
-    let report = run_report(&naming.pipeline, naming.stage.as_deref(), plan, None, started.elapsed().as_secs_f64());
+    let report = run_report(&place, plan, None, started.elapsed().as_secs_f64());
     reporter.document(&report.warned(session.advices.warnings()))?;
     if refused {
         return Ok(ExitCode::from(exit_code::FAILED));

@@ -10,6 +10,7 @@ use crate::home::Home;
 use crate::options::Global;
 use crate::package::{Architecture, Code, Origin, Target};
 use crate::pipeline::{Flow, Pipeline};
+use crate::plan::Place;
 use crate::report::Reporter;
 use crate::resources::Cx;
 use crate::spec::{self, Advices, Naming, Spec};
@@ -89,6 +90,11 @@ impl Session {
         Ok(Self { pipeline, aws, cx, advices })
     }
 
+    /// Whose plan this session makes, and where.
+    pub(crate) fn place(&self) -> Place {
+        place(&self.pipeline.naming, Some(&self.aws))
+    }
+
     /// The only flow, or the one through the named function.
     pub(crate) fn flow(&self, function: Option<&str>) -> anyhow::Result<&Flow> {
         let flows = &self.pipeline.flows;
@@ -104,6 +110,16 @@ impl Session {
                 Usage(format!("there is no function `{name}` in this pipeline; there is {}", names())).into()
             }),
         }
+    }
+}
+
+/// The pipeline, and where it stands if that is known.
+pub(crate) fn place(naming: &Naming, aws: Option<&Clients>) -> Place {
+    Place {
+        pipeline: naming.pipeline.clone(),
+        stage: naming.stage.clone(),
+        account: aws.map(|aws| aws.account.clone()),
+        region: aws.map(|aws| aws.region.clone()),
     }
 }
 

@@ -16,7 +16,7 @@ use crate::observe::{Allowed, observe};
 use crate::options::Global;
 use crate::pipeline::Flow;
 use crate::plan::{Action, ResourceKind, Step};
-use crate::report::{Paint, Reporter, duration_text, exit_code, value_text};
+use crate::report::{Paint, Reporter, change_lines, duration_text, exit_code, value_text};
 use crate::resources::{Cx, record_ages};
 
 /// Show each resource's state, the lag, the dead letters and the alarms
@@ -117,7 +117,9 @@ fn node_report(step: Step) -> NodeReport {
         (Action::Delete, _) => "not in the spec",
         (Action::Update | Action::Replace, _) => "different",
     };
-    NodeReport { node: step.node, kind: step.kind.text(), name: step.name, arn: step.arn, state, changes: step.changes }
+    // What is missing differs in everything.
+    let changes = if step.action == Action::Create { Vec::new() } else { step.changes };
+    NodeReport { node: step.node, kind: step.kind.text(), name: step.name, arn: step.arn, state, changes }
 }
 
 /// Milliseconds; `None` where nothing was read lately.
@@ -187,6 +189,9 @@ fn text(report: &Report, paint: Paint) -> String {
                 Some("added") => writeln!(text, "    {}: is missing", change.field),
                 Some("removed") => writeln!(text, "    {}: is not in the spec", change.field),
                 Some(_) => writeln!(text, "    {}: has another value than in the spec", change.field),
+                None if change.from.is_object() || change.from.is_array() => {
+                    change_lines(change, false).iter().try_for_each(|line| writeln!(text, "    {line}"))
+                }
                 None => writeln!(text, "    {}: is {from}, should be {to}", change.field),
             };
         }

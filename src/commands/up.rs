@@ -67,17 +67,16 @@ pub(crate) async fn run(
     let allowed = Allowed { replace: args.allow_replace.clone(), delete: args.allow_delete.clone() };
     let reading = observe(&cx, &session.pipeline, &allowed, reporter.waiting());
     let Observation { plan, orphans } = interrupt.unless(reading).await?;
-    reporter.plan(&plan);
-    let naming = &session.pipeline.naming;
-    let (pipeline, stage) = (naming.pipeline.clone(), naming.stage.clone());
+    let place = session.place();
+    reporter.plan(&plan, &place);
     if show_refusals(&plan, reporter) {
-        let report = run_report(&pipeline, stage.as_deref(), plan, None, started.elapsed().as_secs_f64());
+        let report = run_report(&place, plan, None, started.elapsed().as_secs_f64());
         reporter.document(&report.warned(warnings))?;
         return Err(Shown.into());
     }
     let unsettled = plan.steps.iter().any(|step| step.unsettled);
     if plan.is_empty() && !unsettled {
-        let report = run_report(&pipeline, stage.as_deref(), plan, None, started.elapsed().as_secs_f64());
+        let report = run_report(&place, plan, None, started.elapsed().as_secs_f64());
         reporter.document(&report.warned(warnings))?;
         return Ok(exit_code::DONE);
     }
@@ -113,7 +112,7 @@ pub(crate) async fn run(
     } else {
         None
     };
-    let mut report = run_report(&pipeline, stage.as_deref(), plan, Some(&ended), started.elapsed().as_secs_f64())
+    let mut report = run_report(&place, plan, Some(&ended), started.elapsed().as_secs_f64())
         .warned(warnings)
         .waited_for(apply::critical_path(&tasks, &ended));
     if let Some(Ok(undone)) = &undone {

@@ -47,6 +47,11 @@ impl Change {
         names.into_iter().filter(differs).map(change).collect()
     }
 
+    /// True for a variable that streamkit sets itself.
+    pub(crate) fn is_own_variable(&self) -> bool {
+        self.field.strip_prefix("environment.").is_some_and(|name| name.starts_with(OWN_VARIABLES))
+    }
+
     /// How a hidden value changes; `None` for one that may be read.
     pub(crate) fn hidden(&self) -> Option<&'static str> {
         // Two hashes say nothing.

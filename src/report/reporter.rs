@@ -20,7 +20,7 @@ use super::units::rate_text;
 use crate::aws::{NoRegion, aws_error, hint};
 use crate::failure::{Hint, Interrupted, Shown, Usage};
 use crate::interrupt::Interrupt;
-use crate::plan::{Plan, Refusal};
+use crate::plan::{Place, Plan, Refusal};
 use crate::spec::{Advices, Findings};
 
 /// A counting progress bar.
@@ -97,8 +97,8 @@ impl Reporter {
     }
 
     /// The plan, as data when nothing follows it.
-    pub(crate) fn plan(&self, plan: &Plan) {
-        self.text(&human::plan(plan, self.data));
+    pub(crate) fn plan(&self, plan: &Plan, place: &Place) {
+        self.text(&human::plan(plan, place, self.data));
         let word = self.talk.warning();
         for warning in &plan.warnings {
             err(&format!("{word}[{}]: {}\n", warning.rule, warning.message));

@@ -193,6 +193,22 @@ impl Resource for Mapping {
         fields
     }
 
+    fn defaults(&self) -> Fields {
+        Fields::from([
+            ("batch_size", json!(100)),
+            ("batch_window", json!(duration_text(0))),
+            ("parallelization_factor", json!(1)),
+            ("bisect_on_error", json!(false)),
+            ("max_retries", json!(-1)),
+            ("partial_batch_responses", json!(true)),
+            ("event_count_metrics", json!(true)),
+            ("filter", json!([])),
+            ("tumbling_window", json!(duration_text(0))),
+            ("enabled", json!(true)),
+            ("mappings_of_expired_streams", json!(0)),
+        ])
+    }
+
     fn replacing(&self, field: &str) -> Option<&'static str> {
         // Both can be set only when the mapping is made.
         matches!(field, "source" | "starting_position")

@@ -20,6 +20,7 @@ mod output;
 mod own_code;
 mod ownership;
 mod package;
+mod plans;
 mod rehearsal;
 mod scaling;
 mod specs;
