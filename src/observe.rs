@@ -5,7 +5,7 @@ use std::pin::pin;
 
 use anyhow::Context as _;
 use futures_util::future::try_join_all;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::mpsc::unbounded_channel;
 
 use crate::aws::{KEYS_TAG, Tags, tag_changes};
@@ -94,11 +94,14 @@ fn step(cx: &Cx, node: &Node, seen: Option<&Observed>, allowed: &Allowed) -> Ste
         continuity: None,
         refused: None,
         unsettled: false,
+        wanted: wanted(node),
+        seen: Value::Null,
     };
     let Some(seen) = seen else { return creation(step, node) };
     step.unsettled = !seen.settled;
     if !owned(cx, seen) {
         step.action = Action::Unchanged;
+        step.seen = json!("foreign");
         step.refused = Some(Refusal {
             why: format!("{} exists already and does not belong to this pipeline", resource.label()),
             hint:
@@ -108,13 +111,14 @@ fn step(cx: &Cx, node: &Node, seen: Option<&Observed>, allowed: &Allowed) -> Ste
         return step;
     }
     step.changes = differences(&seen.fields, &resource.desired());
+    let of_tags = seen.tags.as_ref().map(|tags| tag_differences(tags, &node.tags)).unwrap_or_default();
+    // What differs tells, beside what is wanted, all of what is there that the spec is about.
+    step.seen = json!([step.changes, of_tags]);
     let replacing = step
         .changes
         .iter()
         .find_map(|change| resource.replacing(&change.field).map(|loses| (change.field.clone(), loses)));
-    if let Some(tags) = &seen.tags {
-        step.changes.extend(tag_differences(tags, &node.tags));
-    }
+    step.changes.extend(of_tags);
     step.changes = step.changes.into_iter().flat_map(Change::shown).collect();
     step.action = if step.changes.is_empty() { Action::Unchanged } else { Action::Update };
     if let Some((field, loses)) = replacing {
@@ -126,6 +130,13 @@ fn step(cx: &Cx, node: &Node, seen: Option<&Observed>, allowed: &Allowed) -> Ste
         }
     }
     step
+}
+
+/// All that the resource is to be. Its code is hashed only where that is needed, and so is left out.
+fn wanted(node: &Node) -> Value {
+    let mut fields = node.resource.desired();
+    fields.remove("code");
+    json!([fields, node.tags])
 }
 
 /// The step with all that the new resource gets, and which of it goes without saying.
@@ -140,6 +151,9 @@ fn creation(mut step: Step, node: &Node) -> Step {
             }
             step.changes.push(shown);
         }
+    }
+    if !step.kind.has_tags() {
+        return step;
     }
     // The spec gives the same tags to all resources.
     let tags = tag_differences(&Tags::new(), &node.tags);
@@ -256,5 +270,7 @@ pub(crate) fn deletion(owned: &OwnedResource) -> Step {
             hint: format!("set `protect = false` for {} and run `streamkit up` first", owned.node),
         }),
         unsettled: false,
+        wanted: Value::Null,
+        seen: json!([owned.arn, owned.protected]),
     }
 }

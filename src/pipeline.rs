@@ -137,10 +137,7 @@ impl Pipeline {
         builder.buckets();
         builder.topics();
         for (name, function) in &spec.function {
-            let architecture = architecture.unwrap_or(match function.architecture {
-                spec::Architecture::X86_64 => Architecture::X86_64,
-                spec::Architecture::Arm64 => Architecture::Arm64,
-            });
+            let architecture = architecture.unwrap_or(Architecture::of(function.architecture));
             builder.function(name.get_ref(), function, architecture, code(function, architecture));
         }
         builder.alarms();

@@ -7,10 +7,11 @@ use std::collections::BTreeSet;
 
 pub(crate) use change::{Change, Fields, differences};
 pub(crate) use kind::ResourceKind;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// What happens to one resource.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Action {
     Create,
@@ -50,6 +51,10 @@ pub(crate) struct Step {
     pub(crate) refused: Option<Refusal>,
     /// An unchanged resource that is still being made by an earlier run.
     pub(crate) unsettled: bool,
+    /// All that the resource is to be, secrets included: never shown.
+    pub(crate) wanted: Value,
+    /// All that was seen of it and counts; never shown either.
+    pub(crate) seen: Value,
 }
 
 /// Why a step may not be taken.

@@ -255,6 +255,8 @@ mod tests {
             continuity: None,
             refused: None,
             unsettled: false,
+            wanted: Value::Null,
+            seen: Value::Null,
         }
     }
 

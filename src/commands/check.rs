@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use super::session::{SpecArgument, checked_stage, load_spec};
+use super::session::{NAME_A_SPEC, SpecArgument, checked_stage, load_spec};
 use crate::options::Global;
 use crate::report::{Reporter, exit_code};
 
@@ -26,8 +26,8 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, global: &Global, reporter: &Reporter) -> anyhow::Result<ExitCode> {
     let stage = checked_stage(global)?;
-    let (_, advices) =
-        load_spec(&args.spec.spec, stage.as_deref(), "name a pipeline file, or make one with `streamkit init`")?;
+    let spec = args.spec.path();
+    let (_, advices) = load_spec(&spec, stage.as_deref(), NAME_A_SPEC)?;
     reporter.advice(&advices);
     let count = advices.all.len();
     let said = match count {
@@ -35,7 +35,7 @@ pub(crate) fn run(args: &Args, global: &Global, reporter: &Reporter) -> anyhow::
         1 => "valid; 1 warning".to_owned(),
         _ => format!("valid; {count} warnings"),
     };
-    reporter.text(&format!("{}: {said}\n", args.spec.spec.display()));
-    reporter.document(&json!({ "spec": args.spec.spec, "warnings": advices.warnings() }))?;
+    reporter.text(&format!("{}: {said}\n", spec.display()));
+    reporter.document(&json!({ "spec": spec, "warnings": advices.warnings() }))?;
     Ok(if args.strict && count > 0 { ExitCode::from(exit_code::FAILED) } else { exit_code::DONE })
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use super::session::{CodeArgument, Session, SpecArgument};
+use super::session::{Input, Session, SpecArgument};
 use crate::daemon::Start;
 use crate::options::Global;
 use crate::pipeline::Pipeline;
@@ -54,15 +54,8 @@ fn account(text: &str) -> Result<String, String> {
 }
 
 pub(crate) async fn run(args: &Args, global: &Global, reporter: &Reporter) -> anyhow::Result<ExitCode> {
-    let session = Session::open_in(
-        &args.spec.spec,
-        &CodeArgument::default(),
-        global,
-        reporter,
-        Start::Never,
-        args.account.clone(),
-    )
-    .await?;
+    let input = Input::spec(&args.spec);
+    let session = Session::open_in(&input, global, reporter, Start::Never, args.account.clone()).await?;
     let document = policy(&session, args.scope);
     // It is one document whether for people or for scripts.
     reporter.text(&format!("{}\n", serde_json::to_string_pretty(&document)?));

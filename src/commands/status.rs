@@ -9,7 +9,7 @@ use aws_sdk_sqs::types::QueueAttributeName;
 use futures_util::future::try_join_all;
 use serde::Serialize;
 
-use super::session::{CodeArgument, Session, SpecArgument};
+use super::session::{CodeArgument, Input, Session, SpecArgument};
 use crate::aws::{all, answered};
 use crate::daemon::Start;
 use crate::observe::{Allowed, observe};
@@ -79,7 +79,8 @@ const ALARM_NAMES: usize = 100;
 const LOOK_BACK: Duration = Duration::from_secs(5 * 60);
 
 pub(crate) async fn run(args: &Args, global: &Global, reporter: &Reporter) -> anyhow::Result<ExitCode> {
-    let session = Session::open(&args.spec.spec, &args.code, global, reporter, Start::Never).await?;
+    let input = Input::new(&args.spec, &args.code, global)?;
+    let session = Session::open(&input, global, reporter, Start::Never).await?;
     let observation = observe(&session.cx, &session.pipeline, &Allowed::default(), reporter.waiting()).await?;
     let resources: Vec<_> = observation.plan.steps.into_iter().map(node_report).collect();
     let there = |kind: &str, name: &str| {

@@ -8,6 +8,7 @@ use super::paint::Paint;
 use crate::critical_path::Link;
 use crate::graph::Until;
 use crate::plan::{Action, Change, Concurrency, Place, Plan, ResourceKind, Step};
+use crate::resources::Attachment;
 
 /// How many invocations run at a time, and why.
 fn concurrency_text(concurrency: &Concurrency) -> String {
@@ -86,6 +87,15 @@ pub(super) fn plan(plan: &Plan, place: &Place, paint: Paint) -> String {
         .collect();
     words.push(format!("{unchanged} unchanged"));
     let _ = writeln!(text, "\n{}", words.join(", "));
+    text
+}
+
+/// What others have attached to the pipeline's resources.
+pub(super) fn attached(attached: &[Attachment]) -> String {
+    let mut text = String::new();
+    for Attachment { node, kind, name, arn } in attached {
+        let _ = writeln!(text, "{node}: somebody else has attached the {kind} {name} ({arn}); it is left alone");
+    }
     text
 }
 
@@ -173,7 +183,7 @@ pub(super) fn summary(report: &RunReport, paint: Paint) -> String {
 mod tests {
     use std::collections::BTreeSet;
 
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::plan::Refusal;
@@ -193,6 +203,8 @@ mod tests {
             continuity: None,
             refused: None,
             unsettled: false,
+            wanted: Value::Null,
+            seen: Value::Null,
         }
     }
 
@@ -238,7 +250,7 @@ mod tests {
 
     #[test]
     fn a_plan_says_where_and_a_creation_shows_what_differs_from_the_defaults() {
-        let new = |field: &str, to| Change { field: field.to_owned(), from: serde_json::Value::Null, to };
+        let new = |field: &str, to| Change { field: field.to_owned(), from: Value::Null, to };
         let created = Step {
             changes: vec![
                 new("retention", json!("24h")),

@@ -8,6 +8,7 @@ use super::changes::elements;
 use crate::apply::{Ended, Outcome};
 use crate::critical_path::Link;
 use crate::plan::{Action, Change, Concurrency, Place, Plan, Warning};
+use crate::resources::Attachment;
 use crate::spec::Findings;
 
 /// The version of the documents of `plan`, `up` and `down`: `schemas/plan.json` describes them.
@@ -30,6 +31,12 @@ pub(crate) struct RunReport {
     /// What one should know although nothing is wrong.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) warnings: Vec<Warning>,
+    /// What others have attached to the pipeline's resources; only `plan` looks for it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) attached: Vec<Attachment>,
+    /// What has changed since the plan was saved that was to be carried out.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) moved: Vec<String>,
     /// What the run waited for, in the order of time; empty when nothing was done.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) critical_path: Vec<Link>,
@@ -147,6 +154,8 @@ pub(crate) fn run_report(place: &Place, plan: Plan, ended: Option<&[Ended]>, sec
         resources,
         concurrency: plan.concurrency,
         warnings: plan.warnings,
+        attached: Vec::new(),
+        moved: Vec::new(),
         critical_path: Vec::new(),
         rolled_back: Vec::new(),
         seconds: round(seconds),

@@ -12,7 +12,7 @@ mod reporter;
 mod units;
 
 pub(crate) use changes::{lines as change_lines, value_text};
-pub(crate) use json::run_report;
+pub(crate) use json::{RunReport, run_report};
 pub(crate) use paint::{Paint, choose_colours};
 pub(crate) use reporter::{Bar, Reporter, arguments_ended, hint_for};
 pub(crate) use units::{duration_text, rate_text};

@@ -21,6 +21,7 @@ use crate::aws::{NoRegion, aws_error, hint};
 use crate::failure::{Hint, Interrupted, Shown, Usage};
 use crate::interrupt::Interrupt;
 use crate::plan::{Place, Plan, Refusal};
+use crate::resources::Attachment;
 use crate::spec::{Advices, Findings};
 
 /// A counting progress bar.
@@ -106,6 +107,11 @@ impl Reporter {
                 self.hint(help);
             }
         }
+    }
+
+    /// What others have attached to the pipeline's resources.
+    pub(crate) fn attached(&self, attached: &[Attachment]) {
+        self.text(&human::attached(attached));
     }
 
     /// What `plan` says of a step that `up` would refuse.

@@ -171,6 +171,7 @@ impl Resource for Function {
             ("timeout", json!(duration_text(60))),
             ("tracing", json!(false)),
             ("architecture", json!(aws_sdk_lambda::types::Architecture::X8664.as_str())),
+            ("code", json!(self.code.known_hash())),
         ])
     }
 

@@ -90,6 +90,23 @@ impl Mapping {
         all.iter().filter(earlier).filter_map(|mapping| mapping.uuid.clone()).collect()
     }
 
+    /// The stream of the table of this name, if that is what the mapping reads.
+    pub(super) fn stream_of_table(&self, table: &str) -> Option<String> {
+        self.source_arn().filter(|_| self.source.is_table(table))
+    }
+
+    /// Source and ARN of each mapping of the function that is none of this one's, now or at an earlier time.
+    pub(super) async fn foreign(&self, cx: &Cx) -> anyhow::Result<Vec<(String, String)>> {
+        let all = mappings_of(cx, &self.function).await?;
+        let chosen = self.choose(all.clone()).and_then(|mapping| mapping.uuid);
+        let others = all.into_iter().filter(|mapping| mapping.uuid != chosen);
+        let named = others.filter_map(|mapping| {
+            let source = mapping.event_source_arn?;
+            Some((source, mapping.event_source_mapping_arn.or(mapping.uuid)?))
+        });
+        Ok(named.filter(|(source, _)| !self.source.is(source)).collect())
+    }
+
     fn source_arn(&self) -> Option<String> {
         self.source_arn.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -11,6 +11,8 @@ use std::collections::BTreeSet;
 use anyhow::Context as _;
 use futures_util::future::{join_all, try_join_all};
 
+pub(super) use names::consumers as stream_consumers;
+
 use super::consumer;
 use super::context::Cx;
 use super::mapping::mappings_of;

@@ -23,6 +23,7 @@ mod package;
 mod plans;
 mod rehearsal;
 mod scaling;
+mod schema;
 mod specs;
 mod trust;
 mod twice;
