@@ -73,6 +73,9 @@ async fn read(cx: &Cx, pipeline: &Pipeline, allowed: &Allowed) -> anyhow::Result
     let orphans = search.owned;
     plan.warnings.extend(search.unreadable.iter().map(unreadable_warning));
     plan.steps.extend(orphans.iter().map(|orphan| orphan_deletion(orphan, allowed)));
+    for step in &mut plan.steps {
+        step.changes = step.changes.iter().map(|change| change.without(&pipeline.secrets)).collect();
+    }
     Ok(Observation { plan, orphans })
 }
 

@@ -16,7 +16,7 @@ use crate::aws::{Clients, Owner, PROTECT_TAG, Tags};
 use crate::failure::Hint;
 use crate::graph::{Need, Until};
 use crate::package::{Architecture, Code};
-use crate::plan::Concurrency;
+use crate::plan::{Concurrency, Secrets};
 use crate::resources::{Any, Bucket, Queue, Redrive, Resource as _, Stream, Subscription, Table, Topic};
 use crate::spec::{self, Encryption, FilterOn, Naming, Recipient, Reference, SectionKind, Spec, named};
 
@@ -105,6 +105,8 @@ pub(crate) struct Pipeline {
     pub(crate) flows: Vec<Flow>,
     /// For each function that reads a source with shards.
     pub(crate) concurrency: Vec<Concurrency>,
+    /// Values of the environment that must not be shown.
+    pub(crate) secrets: Secrets,
     /// Set before applying, for each stream that the run makes.
     pub(crate) new_streams: BTreeMap<String, Arc<AtomicBool>>,
 }
@@ -147,6 +149,7 @@ impl Pipeline {
             nodes: builder.nodes,
             flows: builder.flows,
             concurrency: builder.concurrency,
+            secrets: Secrets::default(),
             new_streams: builder.new_streams,
         }
     }

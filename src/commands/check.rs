@@ -7,6 +7,7 @@ use serde_json::json;
 use super::session::{NAME_A_SPEC, SpecArgument, checked_stage, load_spec};
 use crate::options::Global;
 use crate::report::{Reporter, exit_code};
+use crate::spec::{Loaded, StageChoice};
 
 /// Check a pipeline file for mistakes and for what would surprise, without asking AWS
 ///
@@ -27,7 +28,8 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, global: &Global, reporter: &Reporter) -> anyhow::Result<ExitCode> {
     let stage = checked_stage(global)?;
     let spec = args.spec.path();
-    let (_, advices) = load_spec(&spec, stage.as_deref(), NAME_A_SPEC)?;
+    let choice = StageChoice { name: stage.as_deref(), required: false };
+    let Loaded { advices, .. } = load_spec(&spec, choice, NAME_A_SPEC)?;
     reporter.advice(&advices);
     let count = advices.all.len();
     let said = match count {

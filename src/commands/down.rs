@@ -18,7 +18,7 @@ use crate::options::Global;
 use crate::plan::Plan;
 use crate::report::{Reporter, exit_code, run_report};
 use crate::resources::{Cx, OwnedResource, Search, UnreadableResource, owned_resources};
-use crate::spec::{self, Naming};
+use crate::spec::{self, Loaded, Naming, Pins, StageChoice};
 
 /// Delete everything that carries the pipeline's tags, then look again
 ///
@@ -50,7 +50,7 @@ pub(crate) async fn run(
     mut interrupt: Interrupt,
 ) -> anyhow::Result<ExitCode> {
     let started = Instant::now();
-    let naming = target(args, global)?;
+    let (naming, pins) = target(args, global)?;
     if global.local && daemon::find(&Home::find()?).await.is_none() {
         reporter.text("no embedded AWS is running, so nothing is left\n");
         let nothing = run_report(&place(&naming, None), Plan::default(), None, started.elapsed().as_secs_f64());
@@ -58,6 +58,7 @@ pub(crate) async fn run(
         return Ok(exit_code::DONE);
     }
     let aws = interrupt.unless(connect(global, reporter, Start::Never)).await?;
+    pins.map_or(Ok(()), |pins| pins.check(&aws.account, &aws.region))?;
     let cx = Cx::new(aws, owner(&naming));
     let prefix = naming.prefix();
     let look = async || {
@@ -135,15 +136,17 @@ fn question(found: &[OwnedResource], cx: &Cx, json: bool) -> String {
     format!("{told}delete these {} resources{data} in account {}, {}?", found.len(), cx.aws.account, cx.aws.region)
 }
 
-/// The pipeline whose resources are to be deleted.
-fn target(args: &Args, global: &Global) -> anyhow::Result<Naming> {
+/// The pipeline whose resources are to be deleted, and where its stage may be.
+fn target(args: &Args, global: &Global) -> anyhow::Result<(Naming, Option<Pins>)> {
     let stage = checked_stage(global)?;
     if let Some(name) = &args.name {
         if let Some(why) = spec::mistake_in_name(name) {
             return Err(Usage(format!("`{name}` can't be a pipeline's name: {why}")).into());
         }
-        return Ok(Naming { pipeline: name.clone(), stage });
+        return Ok((Naming { pipeline: name.clone(), stage }, None));
     }
-    let (spec, _) = load_spec(&args.spec, stage.as_deref(), "name the pipeline file, or the pipeline with --name")?;
-    Ok(Naming { pipeline: spec.name.get_ref().clone(), stage })
+    let choice = StageChoice { name: stage.as_deref(), required: true };
+    let Loaded { spec, pins, .. } =
+        load_spec(&args.spec, choice, "name the pipeline file, or the pipeline with --name")?;
+    Ok((Naming { pipeline: spec.name.get_ref().clone(), stage }, pins))
 }

@@ -16,7 +16,7 @@ use crate::home::Home;
 use crate::options::Global;
 use crate::package::{Code, Target};
 use crate::report::{Reporter, exit_code};
-use crate::spec;
+use crate::spec::{self, Loaded, StageChoice};
 
 /// Build the functions' code once, as a zip file that every stage can be given
 ///
@@ -45,7 +45,9 @@ pub(crate) async fn run(args: &Args, global: &Global, reporter: &Reporter) -> an
         .into());
     }
     let path = args.spec.path();
-    let (spec, _) = load_spec(&path, checked_stage(global)?.as_deref(), NAME_A_SPEC)?;
+    let stage = checked_stage(global)?;
+    let choice = StageChoice { name: stage.as_deref(), required: false };
+    let Loaded { spec, .. } = load_spec(&path, choice, NAME_A_SPEC)?;
     let origins = Origins::new(&spec, path.parent().unwrap_or(Path::new("")), &Packaging::Built, global.local)?;
     let SharedPackage { origin, architecture, functions } =
         chosen(packages(&spec, &origins), args.function.as_deref())?;

@@ -15,7 +15,7 @@ use crate::pipeline::{Flow, Pipeline};
 use crate::plan::Place;
 use crate::report::Reporter;
 use crate::resources::{Any, Cx};
-use crate::spec::{self, Advices, Naming, Spec};
+use crate::spec::{self, Advices, Loaded, Naming, StageChoice};
 
 /// The region of the embedded AWS when none is given.
 const LOCAL_REGION: &str = "us-east-1";
@@ -133,10 +133,12 @@ impl Session {
     ) -> anyhow::Result<Self> {
         let stage = checked_stage(global)?;
         let folder = input.spec.parent().unwrap_or(Path::new(""));
-        let (spec, advices) = load_spec(&input.spec, stage.as_deref(), NAME_A_SPEC)?;
+        let choice = StageChoice { name: stage.as_deref(), required: true };
+        let Loaded { spec, advices, pins, secrets } = load_spec(&input.spec, choice, NAME_A_SPEC)?;
         let origins = Origins::new(&spec, folder, &input.packaging, global.local)?;
         let naming = Naming { pipeline: spec.name.get_ref().clone(), stage };
         let aws = connect_to(global, reporter, start, account).await?;
+        pins.map_or(Ok(()), |pins| pins.check(&aws.account, &aws.region))?;
         let home = Home::find()?;
         let codes = Mutex::new(Vec::<(Origin, Architecture, Arc<Code>)>::new());
         let code = |function: &spec::Function, architecture: Architecture| {
@@ -151,7 +153,8 @@ impl Session {
             code
         };
         let architecture = if global.local { Architecture::host() } else { None };
-        let pipeline = Pipeline::build(&spec, &naming, &aws, architecture, &code);
+        let mut pipeline = Pipeline::build(&spec, &naming, &aws, architecture, &code);
+        pipeline.secrets = secrets;
         let cx = Cx::new(Arc::clone(&aws), owner(&naming));
         Ok(Self { pipeline, aws, cx, advices })
     }
@@ -202,7 +205,7 @@ pub(crate) fn place(naming: &Naming, aws: Option<&Clients>) -> Place {
 }
 
 /// The checked spec; `hint` says what to do when there is no such file.
-pub(crate) fn load_spec(path: &Path, stage: Option<&str>, hint: &str) -> anyhow::Result<(Spec, Advices)> {
+pub(crate) fn load_spec(path: &Path, stage: StageChoice<'_>, hint: &str) -> anyhow::Result<Loaded> {
     if !path.exists() {
         return Err(Hint::usage(format!("there is no spec {}", path.display()), hint));
     }

@@ -24,7 +24,40 @@ const HIDDEN: &str = "(hidden)";
 /// The variables whose values streamkit makes itself.
 const OWN_VARIABLES: &str = "STREAMKIT_";
 
+/// Values of the environment that must not be shown.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Secrets {
+    /// Hidden wherever they stand.
+    pub(crate) values: Vec<String>,
+    /// Of addresses that begin like this the rest is hidden, an earlier one too.
+    pub(crate) addresses: Vec<String>,
+}
+
+impl Secrets {
+    /// The text without them.
+    pub(crate) fn hide(&self, text: &str) -> String {
+        if let Some(start) = self.addresses.iter().find(|start| text.starts_with(start.as_str())) {
+            return format!("{start}{HIDDEN}");
+        }
+        self.values.iter().fold(text.to_owned(), |text, secret| text.replace(secret, HIDDEN))
+    }
+
+    fn hide_in(&self, value: &Value) -> Value {
+        match value {
+            Value::String(text) => Value::String(self.hide(text)),
+            Value::Array(list) => list.iter().map(|value| self.hide_in(value)).collect(),
+            Value::Object(map) => map.iter().map(|(key, value)| (key.clone(), self.hide_in(value))).collect(),
+            other => other.clone(),
+        }
+    }
+}
+
 impl Change {
+    /// The change with its secrets hidden.
+    pub(crate) fn without(&self, secrets: &Secrets) -> Self {
+        Self { field: self.field.clone(), from: secrets.hide_in(&self.from), to: secrets.hide_in(&self.to) }
+    }
+
     /// The change as plans, results and reports show it: of an environment each variable by itself, without its value, which
     /// may be a secret.
     pub(crate) fn shown(self) -> Vec<Self> {
@@ -64,6 +97,8 @@ impl Change {
             (true, true) => Some("changed"),
             (false, true) => Some("added"),
             (true, false) => Some("removed"),
+            // A secret was all that differs.
+            (false, false) if self.from == self.to && !self.from.is_null() => Some("changed"),
             (false, false) => None,
         }
     }

@@ -25,6 +25,7 @@ mod rehearsal;
 mod scaling;
 mod schema;
 mod specs;
+mod stages;
 mod trust;
 mod twice;
 mod watching;
