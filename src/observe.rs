@@ -12,7 +12,7 @@ use crate::aws::{KEYS_TAG, Tags, tag_changes};
 use crate::pipeline::{Node, Pipeline};
 use crate::plan::{Action, Change, Fields, Plan, Refusal, ResourceKind, Step, Warning, differences};
 use crate::preflight::preflight;
-use crate::resources::{Cx, Observed, OwnedResource, Resource as _, UnreadableResource, owned_resources};
+use crate::resources::{Any, Cx, Observed, OwnedResource, Resource as _, UnreadableResource, owned_resources};
 
 /// Steps that are refused unless their node is named on the command line.
 #[derive(Debug, Clone, Default)]
@@ -72,7 +72,16 @@ async fn read(cx: &Cx, pipeline: &Pipeline, allowed: &Allowed) -> anyhow::Result
     Box::pin(preflight(cx, pipeline, &mut plan)).await;
     let orphans = search.owned;
     plan.warnings.extend(search.unreadable.iter().map(unreadable_warning));
-    plan.steps.extend(orphans.iter().map(|orphan| orphan_deletion(orphan, allowed)));
+    let deletions: Vec<Step> = orphans
+        .iter()
+        .map(|orphan| match rename(pipeline, &mut plan, orphan) {
+            Some(refusal) if !allowed.delete.contains(&orphan.node) => {
+                Step { refused: Some(refusal), ..deletion(orphan) }
+            }
+            _ => orphan_deletion(orphan, allowed),
+        })
+        .collect();
+    plan.steps.extend(deletions);
     for step in &mut plan.steps {
         step.changes = step.changes.iter().map(|change| change.without(&pipeline.secrets)).collect();
     }
@@ -237,6 +246,36 @@ fn unreadable_warning(resource: &UnreadableResource) -> Warning {
     }
 }
 
+/// Says of the new mapping that takes over an orphan's place how it goes on; and of an orphan that looks as if its function had got
+/// another name without saying so, what would be lost.
+fn rename(pipeline: &Pipeline, plan: &mut Plan, orphan: &OwnedResource) -> Option<Refusal> {
+    let source = orphan.source.as_deref()?;
+    let new = pipeline.nodes.iter().zip(&mut plan.steps).find_map(|(node, step)| match &node.resource {
+        Any::Mapping(mapping) if step.action == Action::Create && mapping.reads(source) => Some((node, mapping, step)),
+        _ => None,
+    });
+    let (node, mapping, step) = new?;
+    if mapping.renamed_from.as_ref() == Some(&orphan.name) {
+        step.continuity = Some(
+            "goes on from where the mapping of the function's old name is: some minutes before the last record that was \
+             processed, or for a table from the stream's beginning",
+        );
+        return None;
+    }
+    let section = |node: &str| node.trim_end_matches(".source").to_owned();
+    let (old, new) = (section(&orphan.node), section(&node.id));
+    Some(Refusal {
+        why: format!(
+            "{old} is not in the spec any more, and {new}, which is new, reads the same source from now on: what {old} has not \
+             processed yet is lost"
+        ),
+        hint: format!(
+            "if {new} is {old} under another name, write renamed_from = \"{old}\" in its section; else pass --allow-delete {}",
+            orphan.node
+        ),
+    })
+}
+
 /// The step that deletes an orphan; data goes only where its node is named.
 fn orphan_deletion(orphan: &OwnedResource, allowed: &Allowed) -> Step {
     let mut step = deletion(orphan);
@@ -247,8 +286,8 @@ fn orphan_deletion(orphan: &OwnedResource, allowed: &Allowed) -> Step {
         step.refused = Some(Refusal {
             why: format!("{} is not in the spec any more, and deleting it loses {loses}", orphan.label()),
             hint: format!(
-                "to delete it, pass --allow-delete {}; to keep it, put its section back: a section that gets another name is \
-                 deleted and created",
+                "to delete it, pass --allow-delete {0}; to keep it, put its section back: a section that gets another name is \
+                 deleted and created, unless the new one says renamed_from = \"{0}\"",
                 step.node
             ),
         });

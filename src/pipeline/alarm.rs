@@ -41,7 +41,7 @@ impl Builder<'_> {
         let given = alarm.statistic.as_ref().map(|statistic| *statistic.get_ref());
         let threshold = *alarm.threshold.get_ref();
         if let Some((reference, metric)) = alarm.watch.as_ref().and_then(|watch| spec::watched(watch.get_ref()).ok()) {
-            let dimensions = BTreeMap::from([(metric.dimension.to_owned(), self.naming.physical(&reference.name))]);
+            let dimensions = BTreeMap::from([(metric.dimension.to_owned(), self.physical(&reference))]);
             let watched =
                 AlarmMetric { namespace: metric.namespace.to_owned(), name: metric.name.to_owned(), dimensions };
             let threshold = match threshold {

@@ -1,5 +1,6 @@
 //! Event source mappings: what connects a stream to a function.
 
+mod renamed;
 mod resume;
 mod source;
 
@@ -38,6 +39,8 @@ pub(super) const ACTIONS: Actions = Actions {
 pub(crate) struct Mapping {
     pub(crate) function: String,
     pub(crate) source: MappingSource,
+    /// The function that this one was until it got another name: its mapping's place in the source is taken over.
+    pub(crate) renamed_from: Option<String>,
     /// The source's ARN; `None` until it has been looked up.
     pub(crate) source_arn: Arc<Mutex<Option<String>>>,
     pub(crate) batch_size: i64,
@@ -166,6 +169,17 @@ async fn delete_mapping(cx: &Cx, uuid: &str) -> anyhow::Result<()> {
     let pending = ["Deleting", "Enabled", "Disabled", "Disabling"];
     let gone = Wait { what: &what, pending: &pending, target: &["gone"], limit: LIMIT };
     wait(&gone, async || state(cx, uuid).await, cx.noting()).await
+}
+
+/// Disables a mapping and waits until it reads no more.
+async fn stop(cx: &Cx, uuid: &str) -> anyhow::Result<()> {
+    cx.note("stopping the old mapping");
+    let call = cx.aws.lambda.update_event_source_mapping().uuid(uuid).enabled(false);
+    cx.retry_while_busy(|| call.clone().send()).await?;
+    let what = format!("event source mapping ({uuid})");
+    let pending = ["Creating", "Enabling", "Updating", "Enabled", "Disabling"];
+    let stopped = Wait { what: &what, pending: &pending, target: &["Disabled"], limit: LIMIT };
+    wait(&stopped, async || state(cx, uuid).await, cx.noting()).await
 }
 
 async fn state(cx: &Cx, uuid: &str) -> anyhow::Result<Look> {
@@ -342,6 +356,10 @@ impl Resource for Mapping {
         } else {
             None
         };
+        let saved = match (&self.renamed_from, saved) {
+            (Some(old), None) => self.take_over(cx, old).await?,
+            (_, saved) => saved,
+        };
         // Polling starts up to minutes after this call: with LATEST, what is put in between would never be seen.
         call = match self.starting_position {
             _ if let Some(Position::At(at)) = saved => call
@@ -427,13 +445,7 @@ impl Resource for Mapping {
         if !self.source.is_same_stream(arn) {
             return self.delete(cx).await;
         }
-        cx.note("stopping the old mapping");
-        let call = cx.aws.lambda.update_event_source_mapping().uuid(uuid).enabled(false);
-        cx.retry_while_busy(|| call.clone().send()).await?;
-        let what = format!("event source mapping ({uuid})");
-        let pending = ["Creating", "Enabling", "Updating", "Enabled", "Disabling"];
-        let stopped = Wait { what: &what, pending: &pending, target: &["Disabled"], limit: LIMIT };
-        wait(&stopped, async || state(cx, uuid).await, cx.noting()).await?;
+        stop(cx, uuid).await?;
         let position = resume::position_after(cx, &self.function, &old).await?;
         resume::save(cx, &self.function, position).await?;
         cx.note(&format!("the new mapping resumes from {}", position.text()));

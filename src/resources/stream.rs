@@ -265,7 +265,8 @@ pub(super) async fn tags(cx: &Cx, name: &str) -> Result<Option<Tags>, AwsError> 
 /// Deletes the stream with its consumers. One that is being deleted already is waited for.
 pub(super) async fn delete(cx: &Cx, name: &str) -> anyhow::Result<()> {
     let call = cx.aws.kinesis.delete_stream().stream_name(name).enforce_consumer_deletion(true);
-    if let Err(error) = existing(answered(call.send().await)) {
+    // A stream that an interrupted run began to make, or to change, can't be deleted yet.
+    if let Err(error) = existing(cx.retry_while_busy(|| call.clone().send()).await) {
         let is_deleting = error.is(&["ResourceInUseException"])
             && summary(cx, name).await?.is_some_and(|summary| summary.stream_status.as_str() == "DELETING");
         if !is_deleting {

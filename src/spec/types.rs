@@ -70,6 +70,8 @@ pub(crate) struct Stream {
     /// Refuses deletion and replacement.
     #[serde(default)]
     pub(crate) protect: bool,
+    /// The section that it was until it got this name.
+    pub(crate) renamed_from: Option<Spanned<Reference>>,
 }
 
 /// How a stream's capacity is paid for.
@@ -96,6 +98,8 @@ pub(crate) struct Table {
     pub(crate) point_in_time_recovery: bool,
     #[serde(default)]
     pub(crate) protect: bool,
+    /// The section that it was until it got this name.
+    pub(crate) renamed_from: Option<Spanned<Reference>>,
 }
 
 /// One key attribute of a table.
@@ -161,6 +165,8 @@ pub(crate) struct Queue {
     pub(crate) max_receives: Option<Spanned<i64>>,
     #[serde(default)]
     pub(crate) protect: bool,
+    /// The section that it was until it got this name.
+    pub(crate) renamed_from: Option<Spanned<Reference>>,
 }
 
 /// `[bucket.NAME]`: an S3 bucket: private, encrypted, reached through TLS only.
@@ -178,6 +184,8 @@ pub(crate) struct Bucket {
     pub(crate) transition: Option<Spanned<Transition>>,
     #[serde(default)]
     pub(crate) protect: bool,
+    /// The section that it was until it got this name.
+    pub(crate) renamed_from: Option<Spanned<Reference>>,
 }
 
 /// When a bucket's objects move, and where to.
@@ -229,6 +237,8 @@ pub(crate) struct Function {
     pub(crate) publishes: Option<Spanned<Reference>>,
     pub(crate) dead_letters: Option<Spanned<Reference>>,
     pub(crate) source: Spanned<Source>,
+    /// The section that it was until it got this name.
+    pub(crate) renamed_from: Option<Spanned<Reference>>,
 }
 
 /// The instruction set that the function runs on in AWS.
@@ -300,6 +310,8 @@ pub(crate) struct Topic {
     pub(crate) subscribers: Vec<Spanned<Subscriber>>,
     /// `"aws-managed"` when absent, except for topics that alarms notify: CloudWatch may not use that key.
     pub(crate) encryption: Option<Spanned<Encryption>>,
+    /// The section that it was until it got this name.
+    pub(crate) renamed_from: Option<Spanned<Reference>>,
 }
 
 /// `[alarm.NAME]`: a CloudWatch alarm on a metric, or on something in this file.

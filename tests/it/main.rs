@@ -22,6 +22,7 @@ mod ownership;
 mod package;
 mod plans;
 mod rehearsal;
+mod renames;
 mod scaling;
 mod schema;
 mod specs;
