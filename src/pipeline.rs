@@ -174,8 +174,8 @@ struct Builder<'a> {
 }
 
 /// The key that a resource's name in AWS is made of: a section that was renamed keeps its data, and so the old one.
-fn kept<'n>(name: &'n str, renamed_from: &'n Option<Spanned<Reference>>) -> &'n str {
-    renamed_from.as_ref().map_or(name, |from| &from.get_ref().name)
+fn kept<'n>(name: &'n str, renamed_from: Option<&'n Spanned<Reference>>) -> &'n str {
+    renamed_from.map_or(name, |from| &from.get_ref().name)
 }
 
 impl<'a> Builder<'a> {
@@ -208,7 +208,7 @@ impl<'a> Builder<'a> {
     fn streams(&mut self) {
         for (name, stream) in &self.spec.stream {
             let resource = Stream {
-                name: self.naming.physical(kept(name.get_ref(), &stream.renamed_from)),
+                name: self.naming.physical(kept(name.get_ref(), stream.renamed_from.as_ref())),
                 mode: stream.mode(),
                 shards: stream.shards(),
                 retention: *stream.retention.get_ref(),
@@ -222,7 +222,7 @@ impl<'a> Builder<'a> {
     fn tables(&mut self) {
         for (name, table) in &self.spec.table {
             let resource = Table {
-                name: self.naming.physical(kept(name.get_ref(), &table.renamed_from)),
+                name: self.naming.physical(kept(name.get_ref(), table.renamed_from.as_ref())),
                 partition_key: table.partition_key.get_ref().clone(),
                 sort_key: table.sort_key.as_ref().map(|key| key.get_ref().clone()),
                 billing: *table.billing.get_ref(),
@@ -244,7 +244,7 @@ impl<'a> Builder<'a> {
             // SQS checks that the dead letter queue exists.
             let needs = queue.dead_letters.iter().map(|target| self.need(target.get_ref(), Until::Ready)).collect();
             let resource = Queue {
-                name: self.naming.physical(kept(name, &queue.renamed_from)),
+                name: self.naming.physical(kept(name, queue.renamed_from.as_ref())),
                 retention: *queue.retention.get_ref(),
                 visibility: *queue.visibility.get_ref(),
                 redrive,
@@ -272,15 +272,18 @@ impl<'a> Builder<'a> {
         let feeds = |topic: &spec::Topic| topic.subscribers.iter().any(|subscriber| subscriber.get_ref().to == queue);
         let topics = self.spec.topic.iter().filter(|(_, topic)| feeds(topic));
         let name = |name: &'a Spanned<String>, topic: &'a spec::Topic| {
-            self.naming.physical(kept(name.get_ref(), &topic.renamed_from))
+            self.naming.physical(kept(name.get_ref(), topic.renamed_from.as_ref()))
         };
         topics.map(|(key, topic)| self.aws.arn("sns", &name(key, topic))).collect()
     }
 
     fn buckets(&mut self) {
         for (name, bucket) in &self.spec.bucket {
-            let physical =
-                self.naming.bucket(kept(name.get_ref(), &bucket.renamed_from), &self.aws.account, &self.aws.region);
+            let physical = self.naming.bucket(
+                kept(name.get_ref(), bucket.renamed_from.as_ref()),
+                &self.aws.account,
+                &self.aws.region,
+            );
             let resource = Bucket {
                 arn: self.aws.bucket_arn(&physical),
                 name: physical,
@@ -323,7 +326,7 @@ impl<'a> Builder<'a> {
                 }
             });
             let subscribers = subscribers.collect();
-            let name = self.naming.physical(kept(name.get_ref(), &topic.renamed_from));
+            let name = self.naming.physical(kept(name.get_ref(), topic.renamed_from.as_ref()));
             let resource = Topic { name, subscribers, encryption };
             self.push(own.to_string(), Any::Topic(resource), needs, false);
         }

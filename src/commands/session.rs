@@ -1,8 +1,11 @@
 //! What most commands start with: the spec, a connection, and the pipeline that follows from both.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+
+use clap::builder::{OsStringValueParser, TypedValueParser as _};
 
 use super::origin::Origins;
 use crate::aws::{Clients, Connection, Credentials, Owner};
@@ -45,8 +48,27 @@ impl SpecArgument {
 pub(crate) struct CodeArgument {
     /// Take the code from this zip file, which `streamkit package` wrote. Without a file, and with --local: build and run the
     /// very package that AWS would get, not the handler that is linked into streamkit
-    #[arg(long, value_name = "FILE.zip", num_args = 0..=1)]
-    package: Option<Option<PathBuf>>,
+    #[arg(
+        long,
+        value_name = "FILE.zip",
+        num_args = 0..=1,
+        default_missing_value = "",
+        value_parser = OsStringValueParser::new().map(PackageValue::from)
+    )]
+    package: Option<PackageValue>,
+}
+
+/// What follows `--package`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum PackageValue {
+    Nothing,
+    File(PathBuf),
+}
+
+impl From<OsString> for PackageValue {
+    fn from(value: OsString) -> Self {
+        if value.is_empty() { Self::Nothing } else { Self::File(value.into()) }
+    }
 }
 
 /// Where functions get their code from.
@@ -82,16 +104,17 @@ impl Input {
     pub(crate) fn new(spec: &SpecArgument, code: &CodeArgument, global: &Global) -> anyhow::Result<Self> {
         let input = match &code.package {
             None => return Ok(Self::spec(spec)),
-            Some(Some(file)) if spec::is_zip(file) => {
+            Some(PackageValue::File(file)) if spec::is_zip(file) => {
                 Self { spec: spec.path(), packaging: Packaging::File(file.clone()) }
             }
-            Some(Some(file)) if spec.spec.is_some() => {
+            Some(PackageValue::File(file)) if spec.spec.is_some() => {
                 return Err(Hint::usage(
                     format!("`--package {}` names no zip file", file.display()),
                     "name a file that `streamkit package --output FILE.zip` wrote",
                 ));
             }
-            Some(file) => Self { spec: file.clone().unwrap_or_else(|| spec.path()), packaging: Packaging::Built },
+            Some(PackageValue::File(file)) => Self { spec: file.clone(), packaging: Packaging::Built },
+            Some(PackageValue::Nothing) => Self { spec: spec.path(), packaging: Packaging::Built },
         };
         if input.packaging == Packaging::Built && !global.local {
             return Err(Hint::usage(

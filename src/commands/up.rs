@@ -178,9 +178,8 @@ fn what(args: &Args, saved: Option<&SavedPlan>, global: &Global) -> anyhow::Resu
 /// The refusal of a saved plan.
 fn moved_error(args: &Args, moved: &[String]) -> anyhow::Error {
     let file = args.plan.as_deref().unwrap_or(Path::new("")).display();
-    let each: String = moved.iter().map(|line| format!("\n  {line}")).collect();
     Hint::error(
-        format!("nothing was changed, since this is not what {file} was made for any more:{each}"),
+        format!("nothing was changed, since this is not what {file} was made for any more:\n  {}", moved.join("\n  ")),
         format!("make the plan again with `streamkit plan --out {file}`, and read it"),
     )
 }

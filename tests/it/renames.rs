@@ -14,10 +14,10 @@ fn what_holds_data_keeps_it_and_its_name_in_aws() {
     let home = Home::new();
     let spec = |names: [&str; 5], from: [&str; 5]| {
         let [stream, table, queue, bucket, topic] = names;
-        let [a, b, c, d, e] = from;
+        let [of_stream, of_table, of_queue, of_bucket, of_topic] = from;
         let text = format!(
-            "name = \"shop\"\n[stream.{stream}]\n{a}\n[table.{table}]\npartition_key = {{ name = \"id\", type = \"S\" }}\n{b}\n\
-             [queue.{queue}]\n{c}\n[bucket.{bucket}]\n{d}\n[topic.{topic}]\nsubscribers = [\"queue.{queue}\"]\n{e}\n\
+            "name = \"shop\"\n[stream.{stream}]\n{of_stream}\n[table.{table}]\npartition_key = {{ name = \"id\", type = \"S\" }}\n{of_table}\n\
+             [queue.{queue}]\n{of_queue}\n[bucket.{bucket}]\n{of_bucket}\n[topic.{topic}]\nsubscribers = [\"queue.{queue}\"]\n{of_topic}\n\
              [alarm.full]\nwatch = \"queue.{queue}.depth\"\nthreshold = 5\n"
         );
         home.write("shop.toml", &text)

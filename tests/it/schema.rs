@@ -17,7 +17,6 @@ pub(crate) fn assert_valid(name: &str, document: &Value) {
 fn check(root: &Value, schema: &Value, value: &Value, at: &str, wrong: &mut Vec<String>) {
     for (keyword, rule) in schema.as_object().expect("a schema is an object") {
         match keyword.as_str() {
-            "$schema" | "$defs" | "title" | "description" => {}
             "$ref" => {
                 let pointer =
                     rule.as_str().and_then(|text| text.strip_prefix('#')).expect("a reference into this file");
@@ -25,13 +24,13 @@ fn check(root: &Value, schema: &Value, value: &Value, at: &str, wrong: &mut Vec<
             }
             "const" if value != rule => wrong.push(format!("{at} is not {rule}")),
             "enum" if !rule.as_array().unwrap().contains(value) => {
-                wrong.push(format!("{at} is none of {rule}: {value}"))
+                wrong.push(format!("{at} is none of {rule}: {value}"));
             }
             "type" if !one_or_many(rule).any(|name| is(name, value)) => {
-                wrong.push(format!("{at} is no {rule}: {value}"))
+                wrong.push(format!("{at} is no {rule}: {value}"));
             }
             "minimum" if value.as_f64() < rule.as_f64() => wrong.push(format!("{at} is less than {rule}: {value}")),
-            "const" | "enum" | "type" | "minimum" => {}
+            "$schema" | "$defs" | "title" | "description" | "const" | "enum" | "type" | "minimum" => {}
             "required" => {
                 let missing = one_or_many(rule).filter(|key| value.get(key).is_none());
                 wrong.extend(missing.map(|key| format!("{at} has no `{key}`")));
