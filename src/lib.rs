@@ -21,6 +21,7 @@ mod preflight;
 mod producer;
 mod report;
 mod resources;
+mod saved_plan;
 mod spec;
 mod table_writer;
 

@@ -254,6 +254,8 @@ fn known<T>(answer: Result<T, AwsError>) -> Option<T> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use serde_json::{Value, json};
 
     use super::*;
@@ -268,10 +270,13 @@ mod tests {
             arn: String::new(),
             action: Action::Update,
             changes: vec![Change { field: field.to_owned(), from, to }],
+            defaults: BTreeSet::new(),
             loses: None,
             continuity: None,
             refused: None,
             unsettled: false,
+            wanted: Value::Null,
+            seen: Value::Null,
         }
     }
 

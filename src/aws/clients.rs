@@ -4,8 +4,11 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use aws_config::BehaviorVersion;
+use aws_config::profile::load;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
+use aws_runtime::env_config::file::EnvConfigFiles;
+use aws_types::os_shim_internal::{Env, Fs};
 use aws_types::region::Region;
 
 use super::arn::Arn;
@@ -92,6 +95,9 @@ impl Clients {
         let from_environment = || default_region(|name| std::env::var(name).ok());
         if let Some(region) = connection.region.clone().or_else(from_environment) {
             loader = loader.region(Region::new(region));
+        }
+        if connection.credentials == Credentials::Chain {
+            check_profile(connection.profile.as_deref()).await?;
         }
         if let Some(profile) = &connection.profile {
             loader = loader.profile_name(profile);
@@ -188,6 +194,27 @@ fn partition_of(region: &str) -> &'static str {
     } else {
         "aws"
     }
+}
+
+/// The chosen profile is in none of the configuration files. The SDK passes over such a one, and looks for credentials elsewhere.
+#[derive(Debug, thiserror::Error)]
+#[error("there is no AWS profile `{profile}`")]
+pub(crate) struct NoProfile {
+    profile: String,
+    /// Those that there are.
+    pub(crate) known: Vec<String>,
+}
+
+/// Looks for the profile of the command line or environment.
+async fn check_profile(chosen: Option<&str>) -> anyhow::Result<()> {
+    let of_environment = || std::env::var("AWS_PROFILE").ok().filter(|profile| !profile.is_empty());
+    let Some(profile) = chosen.map(str::to_owned).or_else(of_environment) else { return Ok(()) };
+    let files = load(&Fs::real(), &Env::real(), &EnvConfigFiles::default(), None).await;
+    let files = files.context("reading the AWS configuration files")?;
+    if files.get_profile(&profile).is_some() {
+        return Ok(());
+    }
+    Err(NoProfile { profile, known: files.profiles().map(str::to_owned).collect() }.into())
 }
 
 /// Neither the command line nor the environment nor the profile names a region.

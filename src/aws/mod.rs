@@ -15,7 +15,7 @@ mod wait;
 pub(crate) use answer_date::AnswerDate;
 pub(crate) use arn::Arn;
 pub(crate) use backoff::Backoff;
-pub(crate) use clients::{Clients, Connection, Credentials, NoRegion, upload_limit};
+pub(crate) use clients::{Clients, Connection, Credentials, NoProfile, NoRegion, upload_limit};
 pub(crate) use error::{AwsError, answered, aws_error, existing, hint};
 pub(crate) use pages::{all, all_pages};
 pub(crate) use policy::{Policy, Statement, assume_role_policy, canonical};

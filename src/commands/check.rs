@@ -7,13 +7,13 @@ use std::sync::Arc;
 use serde_json::json;
 use tokio::runtime::Handle;
 
-use super::session::{SpecArgument, checked_stage, load_spec};
+use super::session::{NAME_A_SPEC, SpecArgument, checked_stage, load_spec};
 use crate::aws::{Clients, Connection, Credentials};
 use crate::options::Global;
 use crate::package::{Architecture, Code, Origin, Target};
 use crate::pipeline::{Pipeline, over_limit};
 use crate::report::{Reporter, exit_code};
-use crate::spec::{Finding, Findings, Function, Naming, Spec};
+use crate::spec::{Finding, Findings, Function, Loaded, Naming, Spec, StageChoice};
 
 /// An account and a region whose names are as long as any: only these are not known yet.
 const ACCOUNT: &str = "000000000000";
@@ -36,11 +36,13 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, global: &Global, reporter: &Reporter) -> anyhow::Result<ExitCode> {
-    let (path, stage) = (&args.spec.spec, checked_stage(global)?);
-    let (spec, advices) = load_spec(path, stage.as_deref(), "name a pipeline file, or make one with `streamkit init`")?;
+    let stage = checked_stage(global)?;
+    let path = args.spec.path();
+    let choice = StageChoice { name: stage.as_deref(), required: false };
+    let Loaded { spec, advices, .. } = load_spec(&path, choice, NAME_A_SPEC)?;
     let all = Handle::current().block_on(over_limits(&spec, stage))?;
     if !all.is_empty() {
-        return Err(Findings { path: path.clone(), text: advices.text, all }.into());
+        return Err(Findings { path, text: advices.text, all }.into());
     }
     reporter.advice(&advices);
     let count = advices.all.len();
@@ -49,8 +51,8 @@ pub(crate) fn run(args: &Args, global: &Global, reporter: &Reporter) -> anyhow::
         1 => "valid; 1 warning".to_owned(),
         _ => format!("valid; {count} warnings"),
     };
-    reporter.text(&format!("{}: {said}\n", args.spec.spec.display()));
-    reporter.document(&json!({ "spec": args.spec.spec, "warnings": advices.warnings() }))?;
+    reporter.text(&format!("{}: {said}\n", path.display()));
+    reporter.document(&json!({ "spec": path, "warnings": advices.warnings() }))?;
     Ok(if args.strict && count > 0 { ExitCode::from(exit_code::FAILED) } else { exit_code::DONE })
 }
 

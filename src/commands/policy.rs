@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use super::session::{CodeArgument, Session, SpecArgument};
+use super::session::{Input, Session, SpecArgument};
 use crate::daemon::Start;
 use crate::options::Global;
 use crate::pipeline::{Pipeline, use_key};
@@ -58,15 +58,8 @@ fn account(text: &str) -> Result<String, String> {
 }
 
 pub(crate) async fn run(args: &Args, global: &Global, reporter: &Reporter) -> anyhow::Result<ExitCode> {
-    let session = Session::open_in(
-        &args.spec.spec,
-        &CodeArgument::default(),
-        global,
-        reporter,
-        Start::Never,
-        args.account.clone(),
-    )
-    .await?;
+    let input = Input::spec(&args.spec);
+    let session = Session::open_in(&input, global, reporter, Start::Never, args.account.clone()).await?;
     if args.functions {
         let document = of_functions(&session);
         reporter.text(&format!("{}\n", serde_json::to_string_pretty(&document)?));

@@ -28,7 +28,7 @@ use self::failure::FailureInjection;
 use self::stream_run::{Poison, StreamRun};
 use self::telemetry::Growth;
 use self::validation::{Validation, not_up};
-use super::session::{CodeArgument, Session, SpecArgument};
+use super::session::{CodeArgument, Input, Session, SpecArgument};
 use crate::daemon::Start;
 use crate::failure::{Interrupted, Usage};
 use crate::interrupt::Interrupt;
@@ -82,7 +82,8 @@ pub(crate) async fn run(
         return Err(Usage("--timeout 0s leaves no time to wait for anything".to_owned()).into());
     }
     let started = Instant::now();
-    let opened = Box::pin(Session::open(&args.spec.spec, &args.code, global, reporter, Start::Never));
+    let input = Input::new(&args.spec, &args.code, global)?;
+    let opened = Box::pin(Session::open(&input, global, reporter, Start::Never));
     let session = interrupt.unless(opened).await?;
     let flow = session.flow(args.function.as_deref())?;
     let recipe = flow.recipe()?;

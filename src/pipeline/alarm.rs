@@ -43,7 +43,7 @@ impl Builder<'_> {
         let watch = alarm.watch.as_ref().and_then(|watch| spec::watched(watch.get_ref(), self.spec).ok());
         if let Some((reference, metric)) = watch {
             let own = match metric.dimension {
-                Dimension::Resource(name) => (name.to_owned(), self.naming.physical(&reference.name)),
+                Dimension::Resource(name) => (name.to_owned(), self.physical(&reference)),
                 Dimension::Pipeline => ("Pipeline".to_owned(), self.naming.prefix()),
             };
             let mut dimensions = BTreeMap::from([own]);

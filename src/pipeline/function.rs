@@ -96,6 +96,7 @@ impl Builder<'_> {
             function: function_name.to_owned(),
             source_arn: Arc::new(Mutex::new(reads.known_arn())),
             source: reads,
+            renamed_from: function.renamed_from.as_ref().map(|old| self.naming.physical(&old.get_ref().name)),
             batch_size: *source.batch_size.get_ref(),
             batch_window: *source.batch_window.get_ref(),
             starting_position: source.starting_position.as_ref().map(|position| *position.get_ref()),

@@ -78,6 +78,9 @@ impl Resource for Any {
     fn desired(&self) -> Fields {
         each!(self, resource => resource.desired())
     }
+    fn defaults(&self) -> Fields {
+        each!(self, resource => resource.defaults())
+    }
     fn replacing(&self, field: &str) -> Option<&'static str> {
         each!(self, resource => resource.replacing(field))
     }

@@ -270,6 +270,13 @@ impl Resource for Bucket {
         fields
     }
 
+    fn defaults(&self) -> Fields {
+        let mut always = self.desired();
+        always.retain(|field, _| matches!(*field, "public_access" | "ownership" | "policy" | "other_rules"));
+        always.extend([("encryption", json!(S3_MANAGED)), ("versioning", json!(false))]);
+        always
+    }
+
     async fn read(&self, cx: &Cx) -> anyhow::Result<Option<Observed>> {
         let Some(tags) = tags(cx, &self.name).await? else { return Ok(None) };
         // Six answers of S3 at a time are large; the future of every other resource would be as large.

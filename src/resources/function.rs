@@ -170,6 +170,18 @@ impl Resource for Function {
         fields
     }
 
+    fn defaults(&self) -> Fields {
+        Fields::from([
+            ("role", json!(self.role.get())),
+            ("runtime", json!(Runtime::Providedal2023.as_str())),
+            ("memory", json!(256)),
+            ("timeout", json!(duration_text(60))),
+            ("tracing", json!(false)),
+            ("architecture", json!(aws_sdk_lambda::types::Architecture::X8664.as_str())),
+            ("code", json!(self.code.known_hash())),
+        ])
+    }
+
     async fn prepare(&self, _cx: &Cx) -> anyhow::Result<()> {
         self.code.hash().map(drop)
     }

@@ -1,5 +1,6 @@
 //! Event source mappings: what connects a stream to a function.
 
+mod renamed;
 mod resume;
 mod source;
 
@@ -41,6 +42,8 @@ pub(super) const ACTIONS: Actions = Actions {
 pub(crate) struct Mapping {
     pub(crate) function: String,
     pub(crate) source: MappingSource,
+    /// The function that this one was until it got another name: its mapping's place in the source is taken over.
+    pub(crate) renamed_from: Option<String>,
     /// The source's ARN; `None` until it has been looked up.
     pub(crate) source_arn: Arc<Mutex<Option<String>>>,
     pub(crate) batch_size: i64,
@@ -91,6 +94,23 @@ impl Mapping {
             mapping.event_source_arn.as_deref().is_some_and(|arn| arn != now && self.source.is(arn))
         };
         all.iter().filter(earlier).filter_map(|mapping| mapping.uuid.clone()).collect()
+    }
+
+    /// The stream of the table of this name, if that is what the mapping reads.
+    pub(super) fn stream_of_table(&self, table: &str) -> Option<String> {
+        self.source_arn().filter(|_| self.source.is_table(table))
+    }
+
+    /// Source and ARN of each mapping of the function that is none of this one's, now or at an earlier time.
+    pub(super) async fn foreign(&self, cx: &Cx) -> anyhow::Result<Vec<(String, String)>> {
+        let all = mappings_of(cx, &self.function).await?;
+        let chosen = self.choose(all.clone()).and_then(|mapping| mapping.uuid);
+        let others = all.into_iter().filter(|mapping| mapping.uuid != chosen);
+        let named = others.filter_map(|mapping| {
+            let source = mapping.event_source_arn?;
+            Some((source, mapping.event_source_mapping_arn.or(mapping.uuid)?))
+        });
+        Ok(named.filter(|(source, _)| !self.source.is(source)).collect())
     }
 
     fn source_arn(&self) -> Option<String> {
@@ -181,6 +201,15 @@ async fn delete_mapping(cx: &Cx, function: &str, uuid: &str) -> anyhow::Result<(
     until_seen(unlisted, cx.noting()).await.map(drop)
 }
 
+/// Disables a mapping and waits until it reads no more.
+async fn stop(cx: &Cx, uuid: &str) -> anyhow::Result<()> {
+    cx.note("stopping the old mapping");
+    let call = cx.aws.lambda.update_event_source_mapping().uuid(uuid).enabled(false);
+    cx.retry_until_known(|| call.clone().send()).await?;
+    let what = format!("event source mapping ({uuid})");
+    wait(&changed(&what, false), async || state(cx, uuid).await, cx.noting()).await
+}
+
 async fn state(cx: &Cx, uuid: &str) -> anyhow::Result<Look> {
     let mapping = existing(answered(cx.aws.lambda.get_event_source_mapping().uuid(uuid).send().await))?;
     let Some(mapping) = mapping else { return Ok(Look::Gone) };
@@ -221,6 +250,22 @@ impl Resource for Mapping {
             fields.insert("starting_position", json!(position_text(&event_source_position(position))));
         }
         fields
+    }
+
+    fn defaults(&self) -> Fields {
+        Fields::from([
+            ("batch_size", json!(100)),
+            ("batch_window", json!(duration_text(0))),
+            ("parallelization_factor", json!(1)),
+            ("bisect_on_error", json!(false)),
+            ("max_retries", json!(-1)),
+            ("partial_batch_responses", json!(true)),
+            ("event_count_metrics", json!(true)),
+            ("filter", json!([])),
+            ("tumbling_window", json!(duration_text(0))),
+            ("enabled", json!(true)),
+            ("mappings_of_expired_streams", json!(0)),
+        ])
     }
 
     fn replacing(&self, field: &str) -> Option<&'static str> {
@@ -339,6 +384,10 @@ impl Resource for Mapping {
         } else {
             None
         };
+        let saved = match (&self.renamed_from, saved) {
+            (Some(old), None) => self.take_over(cx, old).await?,
+            (_, saved) => saved,
+        };
         // Polling starts up to minutes after this call: with LATEST, what is put in between would never be seen.
         call = match self.starting_position {
             _ if let Some(Position::At(at)) = saved => call
@@ -421,11 +470,7 @@ impl Resource for Mapping {
         if !self.source.is_same_stream(arn) {
             return self.delete(cx).await;
         }
-        cx.note("stopping the old mapping");
-        let call = cx.aws.lambda.update_event_source_mapping().uuid(uuid).enabled(false);
-        cx.retry_until_known(|| call.clone().send()).await?;
-        let what = format!("event source mapping ({uuid})");
-        wait(&changed(&what, false), async || state(cx, uuid).await, cx.noting()).await?;
+        stop(cx, uuid).await?;
         let position = resume::position_after(cx, &self.function, &old).await?;
         resume::save(cx, &self.function, position).await?;
         cx.note(&format!("the new mapping resumes from {}", position.text()));

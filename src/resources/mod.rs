@@ -2,6 +2,7 @@
 
 mod alarm;
 mod any;
+mod attached;
 mod bucket;
 mod cloudwatch_tags;
 mod consumer;
@@ -21,6 +22,7 @@ mod topic;
 
 pub(crate) use alarm::{Alarm, AlarmMetric};
 pub(crate) use any::{Any, actions};
+pub(crate) use attached::{Attachment, attached};
 pub(crate) use bucket::Bucket;
 pub(crate) use consumer::Consumer;
 pub(crate) use context::Cx;

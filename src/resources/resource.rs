@@ -34,6 +34,11 @@ pub(crate) trait Resource {
     fn arn(&self, aws: &Clients) -> String;
     /// The fields as the spec wants them.
     fn desired(&self) -> Fields;
+    /// Values of [`desired`](Self::desired) that go without saying when the resource is created: what the spec leaves out, and
+    /// what follows from the rest.
+    fn defaults(&self) -> Fields {
+        Fields::new()
+    }
     /// What a change of this field loses, when the field can't be changed in place; `None` when it can.
     fn replacing(&self, _field: &str) -> Option<&'static str> {
         None

@@ -145,6 +145,10 @@ impl Resource for Role {
         Fields::from([("trust", assume_role_policy()), ("policy", self.policy.document())])
     }
 
+    fn defaults(&self) -> Fields {
+        Fields::from([("trust", assume_role_policy())])
+    }
+
     async fn read(&self, cx: &Cx) -> anyhow::Result<Option<Observed>> {
         let (role, policy) = tokio::join!(get(cx, &self.name), inline_policy(cx, &self.name));
         let Some(role) = role? else { return Ok(None) };

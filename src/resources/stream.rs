@@ -123,6 +123,15 @@ impl Resource for Stream {
         fields
     }
 
+    fn defaults(&self) -> Fields {
+        Fields::from([
+            ("mode", json!(mode_text(StreamMode::Provisioned))),
+            ("shards", json!(1)),
+            ("retention", json!(duration_text(24 * 3600))),
+            ("encryption", json!(Encryption::AwsManaged.to_string())),
+        ])
+    }
+
     async fn read(&self, cx: &Cx) -> anyhow::Result<Option<Observed>> {
         let Some(summary) = summary(cx, &self.name).await? else { return Ok(None) };
         if summary.stream_status.as_str() == "DELETING" {

@@ -183,6 +183,14 @@ impl Resource for Table {
         ])
     }
 
+    fn defaults(&self) -> Fields {
+        Fields::from([
+            ("billing", json!(Billing::OnDemand.to_string())),
+            ("point_in_time_recovery", json!(false)),
+            ("protect", json!(false)),
+        ])
+    }
+
     fn replacing(&self, field: &str) -> Option<&'static str> {
         (field == "keys").then_some("all items of the table")
     }

@@ -87,6 +87,11 @@ impl Resource for Topic {
         ])
     }
 
+    fn defaults(&self) -> Fields {
+        let encryption = json!(Encryption::AwsManaged.to_string());
+        Fields::from([("subscribers", json!([])), ("encryption", encryption)])
+    }
+
     async fn read(&self, cx: &Cx) -> anyhow::Result<Option<Observed>> {
         let arn = self.arn(&cx.aws);
         let (attributes, tags, subscriptions) = tokio::join!(

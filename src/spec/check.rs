@@ -3,6 +3,7 @@
 mod alarm;
 mod function;
 mod messages;
+mod renamed;
 mod tags;
 mod view;
 
@@ -44,6 +45,7 @@ impl Checker<'_> {
 
     fn all(&mut self) {
         let spec = self.spec;
+        self.renamed();
         if self.present.is_empty() {
             self.say(spec.name.span(), "this pipeline has nothing in it", "start from `streamkit init retail`");
         }

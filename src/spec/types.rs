@@ -73,6 +73,8 @@ pub(crate) struct Stream {
     /// Refuses deletion and replacement.
     #[serde(default)]
     pub(crate) protect: bool,
+    /// The section that it was until it got this name.
+    pub(crate) renamed_from: Option<Spanned<Reference>>,
 }
 
 /// How a stream's capacity is paid for.
@@ -99,6 +101,8 @@ pub(crate) struct Table {
     pub(crate) point_in_time_recovery: bool,
     #[serde(default)]
     pub(crate) protect: bool,
+    /// The section that it was until it got this name.
+    pub(crate) renamed_from: Option<Spanned<Reference>>,
 }
 
 /// One key attribute of a table.
@@ -164,6 +168,8 @@ pub(crate) struct Queue {
     pub(crate) max_receives: Option<Spanned<i64>>,
     #[serde(default)]
     pub(crate) protect: bool,
+    /// The section that it was until it got this name.
+    pub(crate) renamed_from: Option<Spanned<Reference>>,
 }
 
 /// `[bucket.NAME]`: an S3 bucket: private, encrypted, reached through TLS only.
@@ -181,6 +187,8 @@ pub(crate) struct Bucket {
     pub(crate) transition: Option<Spanned<Transition>>,
     #[serde(default)]
     pub(crate) protect: bool,
+    /// The section that it was until it got this name.
+    pub(crate) renamed_from: Option<Spanned<Reference>>,
 }
 
 /// When a bucket's objects move, and where to.
@@ -240,6 +248,8 @@ pub(crate) struct Function {
     /// The field of a payload in which an event has its own id; `eventId` when absent.
     pub(crate) identity: Option<Spanned<String>>,
     pub(crate) source: Spanned<Source>,
+    /// The section that it was until it got this name.
+    pub(crate) renamed_from: Option<Spanned<Reference>>,
 }
 
 /// Actions that a function's role allows on some resources.
@@ -320,6 +330,8 @@ pub(crate) struct Topic {
     pub(crate) subscribers: Vec<Spanned<Subscriber>>,
     /// `"aws-managed"` when absent, except for topics that alarms notify: CloudWatch may not use that key.
     pub(crate) encryption: Option<Spanned<Encryption>>,
+    /// The section that it was until it got this name.
+    pub(crate) renamed_from: Option<Spanned<Reference>>,
 }
 
 /// `[alarm.NAME]`: a CloudWatch alarm on a metric, or on something in this file.

@@ -10,17 +10,19 @@ const LAYERS: &[&[&str]] = &[
     &["commands"],
     &["options", "daemon"],
     &["report"],
-    &["observe", "deletion_order", "narrowing", "table_writer"],
+    &["observe", "deletion_order", "narrowing", "saved_plan", "table_writer"],
     &["apply", "preflight", "producer"],
     &["critical_path", "pipeline"],
     &["resources"],
-    &["interrupt", "package", "spec"],
+    &["package"],
+    &["interrupt", "spec"],
     &["aws", "failure", "graph", "home", "plan"],
 ];
 
 /// The same within `resources/`: the contract knows no noun, and no noun knows the list of them.
 const RESOURCES: &[&[&str]] = &[
     &["mod"],
+    &["attached"],
     &["owned", "sync"],
     &["any"],
     // What has the owner of another noun, or is made from one, asks it.

@@ -80,14 +80,8 @@ fn tree() -> impl Strategy<Value = Value> {
     })
 }
 
-const ALL: [Protocol; 6] = [
-    Protocol::Json,
-    Protocol::AwsCbor,
-    Protocol::Cbor,
-    Protocol::Query,
-    Protocol::RestJson,
-    Protocol::RestXml,
-];
+const ALL: [Protocol; 6] =
+    [Protocol::Json, Protocol::AwsCbor, Protocol::Cbor, Protocol::Query, Protocol::RestJson, Protocol::RestXml];
 
 fn call(protocol: Protocol) -> Call {
     Call { service: Service::Sns, operation: "Publish".to_owned(), protocol }

@@ -78,7 +78,7 @@ async fn streams(cx: &Cx) -> anyhow::Result<Vec<String>> {
 }
 
 /// Names and ARNs of a stream's consumers; none when there is no such stream.
-pub(super) async fn consumers(cx: &Cx, stream: &str, start: &str) -> anyhow::Result<Vec<(String, String)>> {
+pub(in super::super) async fn consumers(cx: &Cx, stream: &str, start: &str) -> anyhow::Result<Vec<(String, String)>> {
     let call = cx.aws.kinesis.list_stream_consumers().stream_arn(stream);
     let pages = match all(call.into_paginator().send()).await {
         Err(error) if error.is_missing() => return Ok(Vec::new()),
