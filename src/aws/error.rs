@@ -211,3 +211,20 @@ pub(crate) fn hint(error: &AwsError) -> Option<String> {
     };
     Some(text.to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn backups_of_a_new_table_are_waited_for_and_a_table_that_exists_is_not() {
+        let error = |code: &str, message: &str| AwsError {
+            code: code.to_owned(),
+            message: message.to_owned(),
+            request_id: None,
+        };
+        let unavailable = "Backups are being enabled for the table: orders. Please retry later";
+        assert!(error("ContinuousBackupsUnavailableException", unavailable).is_busy());
+        assert!(!error("ResourceInUseException", "Table already exists: orders").is_busy());
+    }
+}
