@@ -147,8 +147,13 @@ async fn alarms_that_aws_refuses_are_refused_in_its_words() {
         (json!({"Period": 3_600, "EvaluationPeriods": 169}), "ValidationError", week),
         (
             json!({"Statistic": "tm99"}),
+            "ValidationError",
+            "1 validation error detected: Value 'tm99' at 'statistic' failed to satisfy constraint: Member must satisfy enum value set: [SampleCount, Average, Sum, Minimum, Maximum]",
+        ),
+        (
+            json!({"Statistic": null, "ExtendedStatistic": "tm101"}),
             "InvalidParameterValue",
-            "The embedded AWS does not compute the statistic tm99.",
+            "The value tm101 for parameter Statistic is not supported.",
         ),
         (
             json!({"ExtendedStatistic": "p99"}),
@@ -334,5 +339,76 @@ async fn alarms_on_topics_go_off() {
     aws.ok("AmazonSQS.DeleteQueue", json!({"QueueUrl": "heard"})).await;
     assert_eq!(aws.query("sns", publish).await.status, 200);
     goes_off(&aws, "NumberOfNotificationsFailed", || async {}).await;
+    aws.stop().await;
+}
+
+#[tokio::test]
+async fn expressions_over_metrics_are_evaluated_and_alarms_on_them_go_off() {
+    let aws = Aws::start().await;
+    let minute = chrono::Utc::now().timestamp() / 60 * 60;
+    let put = async |name: &str, ago: i64, value: f64| {
+        let data = json!([{ "MetricName": name, "Value": value, "Timestamp": minute - ago * 60 }]);
+        aws.ok("GraniteServiceVersion20100801.PutMetricData", json!({ "Namespace": "N", "MetricData": data })).await;
+    };
+    for (ago, errors, calls) in [(3, 1.0, 10.0), (2, 4.0, 10.0), (1, 6.0, 10.0)] {
+        put("errors", ago, errors).await;
+        put("calls", ago, calls).await;
+    }
+    let metric = |name: &str| {
+        let stat = json!({ "Metric": { "Namespace": "N", "MetricName": name }, "Period": 60, "Stat": "Sum" });
+        json!({ "Id": name, "MetricStat": stat, "ReturnData": false })
+    };
+    let rate = |expression: &str| json!([metric("errors"), metric("calls"), { "Id": "rate", "Expression": expression, "Label": "error rate" }]);
+    let ask = |expression: &str| {
+        json!({
+            "MetricDataQueries": rate(expression), "StartTime": minute - 180, "EndTime": minute, "ScanBy": "TimestampAscending",
+        })
+    };
+    let answer = aws.ok("GraniteServiceVersion20100801.GetMetricData", ask("100 * errors / calls")).await;
+    let result = &answer["MetricDataResults"][0];
+    assert_eq!((&result["Id"], &result["Label"]), (&json!("rate"), &json!("error rate")));
+    assert_eq!(result["Values"], json!([10.0, 40.0, 60.0]));
+    assert_eq!(answer["MetricDataResults"].as_array().map(Vec::len), Some(1));
+    let refused = aws.target("GraniteServiceVersion20100801.GetMetricData", ask("FOO(errors)")).await;
+    assert_eq!((refused.status, refused.json()["__type"].clone()), (400, json!("ValidationError")));
+    assert_eq!(refused.json()["message"], "Error in expression 'rate': Unsupported function 'FOO'");
+
+    let alarm = |name: &str, expression: &str| {
+        json!({
+            "AlarmName": name, "Metrics": rate(expression), "EvaluationPeriods": 2, "DatapointsToAlarm": 2, "Threshold": 30.0,
+            "ComparisonOperator": "GreaterThanThreshold", "TreatMissingData": "ignore",
+        })
+    };
+    aws.ok("GraniteServiceVersion20100801.PutMetricAlarm", alarm("high", "100 * errors / calls")).await;
+    aws.ok("GraniteServiceVersion20100801.PutMetricAlarm", alarm("low", "IF(calls > 100, errors, 0)")).await;
+    let deadline = std::time::Instant::now() + super::DEADLINE;
+    loop {
+        let shown = aws.ok("GraniteServiceVersion20100801.DescribeAlarms", json!({})).await;
+        let states: Vec<&str> = shown["MetricAlarms"]
+            .as_array()
+            .expect("alarms")
+            .iter()
+            .filter_map(|alarm| alarm["StateValue"].as_str())
+            .collect();
+        if states == ["ALARM", "OK"] {
+            break;
+        }
+        assert!(std::time::Instant::now() < deadline, "{shown}");
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    for (wrong, why) in [
+        (alarm("a", "errors +"), "Error in expression 'rate': Invalid syntax"),
+        (alarm("a", "gone"), "Error in expression 'rate': The id 'gone' does not exist"),
+        (
+            json!({
+                "AlarmName": "a", "Metrics": [{ "Id": "one", "Expression": "1" }, { "Id": "two", "Expression": "2" }],
+                "EvaluationPeriods": 1, "Threshold": 1.0, "ComparisonOperator": "GreaterThanThreshold",
+            }),
+            "Exactly one element of the metrics list should return data.",
+        ),
+    ] {
+        let refused = aws.target("GraniteServiceVersion20100801.PutMetricAlarm", wrong).await;
+        assert_eq!((refused.status, refused.json()["message"].clone()), (400, json!(why)));
+    }
     aws.stop().await;
 }

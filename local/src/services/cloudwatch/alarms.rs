@@ -203,8 +203,7 @@ impl Alarms {
     pub(super) fn evaluate(&mut self, metrics: &Metrics, now_ms: i64) -> Vec<Notification> {
         let mut sent = std::mem::take(&mut self.unsent);
         for alarm in self.by_name.values_mut() {
-            let Some(key) = &alarm.rule.metric else { continue };
-            let points = points(&alarm.rule, metrics.series(key), now_ms);
+            let points = points(&alarm.rule, metrics, now_ms);
             if let Some(verdict) = verdict(&alarm.rule, &points, alarm.state, now_ms)
                 && verdict.state != alarm.state
             {

@@ -1,12 +1,16 @@
 //! The state of a metric alarm from its data points, as AWS documents it ("Configuring how `CloudWatch` alarms treat missing
 //! data" and its tables).
 
+use std::collections::BTreeMap;
+
 use chrono::DateTime;
 use serde_json::{Value, json};
 use streamkit_wire::clock;
 
+use super::math;
+use super::metrics::Metrics;
+use super::queries::Queries;
 use super::rule::{Missing, Rule};
-use super::series::Series;
 
 /// AWS looks back some periods further than it has to evaluate; how many more is not documented, its tables show two.
 const EXTRA_PERIODS: usize = 2;
@@ -43,17 +47,19 @@ pub(super) struct Verdict {
 /// One period of the evaluation range: its start and its value, if it has one.
 type Point = (i64, Option<f64>);
 
-/// The periods to look at, oldest first. The running period counts as soon as it has a value and more values could only
+/// The periods to look at, oldest first. The running period of a metric counts as soon as it has a value and more values could only
 /// push it further up: a rehearsal should not wait a minute for an alarm that is certain.
-pub(super) fn points(rule: &Rule, series: Option<&Series>, now_ms: i64) -> Vec<Point> {
+pub(super) fn points(rule: &Rule, metrics: &Metrics, now_ms: i64) -> Vec<Point> {
     let range = i64::try_from(rule.periods + EXTRA_PERIODS).unwrap_or(i64::MAX);
     let current = now_ms.div_euclid(rule.period_ms) * rule.period_ms;
     let start = current.saturating_sub(range.saturating_mul(rule.period_ms));
-    let found = series
-        .filter(|series| rule.unit.as_ref().is_none_or(|unit| *unit == series.unit))
-        .map(|series| series.periods(start, current + rule.period_ms, rule.period_ms))
-        .unwrap_or_default();
-    let value = |at: i64| found.get(&at).and_then(|stats| stats.get(&rule.statistic));
+    let end = current + rule.period_ms;
+    let found = match (&rule.metric, &rule.math) {
+        (Some(key), _) => metrics.points(key, &rule.statistic, rule.unit.as_deref(), (start, end), rule.period_ms),
+        (None, Some(queries)) => computed(queries, metrics, start, current),
+        (None, None) => BTreeMap::new(),
+    };
+    let value = |at: i64| found.get(&at).copied();
     let mut points: Vec<Point> =
         (1..=range).rev().map(|back| current - back * rule.period_ms).map(|at| (at, value(at))).collect();
     if rule.comparison.upwards()
@@ -62,6 +68,17 @@ pub(super) fn points(rule: &Rule, series: Option<&Series>, now_ms: i64) -> Vec<P
         points.push((current, Some(running)));
     }
     points
+}
+
+/// What the expression of an alarm gives; one that gives no single series, or fails with what there is now, gives nothing.
+fn computed(queries: &Queries, metrics: &Metrics, start_ms: i64, end_ms: i64) -> BTreeMap<i64, f64> {
+    let id = queries.returned().next().map(|query| query.id.as_str()).unwrap_or_default();
+    let value = queries.evaluate(metrics, start_ms, end_ms).ok().and_then(|mut values| values.remove(id));
+    match value {
+        Some(math::Value::Series(series)) => series.points,
+        Some(math::Value::Many(mut all)) if all.len() == 1 => all.remove(0).points,
+        _ => BTreeMap::new(),
+    }
 }
 
 /// The new state; `None` keeps the present one.
@@ -164,6 +181,7 @@ mod tests {
     fn outcome(points: &str, datapoints: usize, missing: Missing) -> Option<State> {
         let rule = Rule {
             metric: None,
+            math: None,
             statistic: "Sum".into(),
             unit: None,
             period_ms: 60_000,

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
-use streamkit_wire::input::{flag, integer, list, number, required, text, texts, time_ms};
+use streamkit_wire::input::{integer, list, number, required, text, texts, time_ms};
 use streamkit_wire::{CallError, clock};
 
+use super::math;
+use super::queries::Queries;
 use super::series::{Series, Stats};
 use super::service::{Answer, invalid, page};
 use super::validation::{exclusive, no_more_than, one_of};
@@ -19,7 +21,7 @@ const MAX_VALUES: usize = 150;
 const FUTURE_MS: i64 = 2 * 60 * 60 * 1000;
 const PAST_MS: i64 = 14 * 24 * 60 * 60 * 1000;
 const MAX_STATISTICS: i64 = 1_440;
-const PLAIN_STATISTICS: [&str; 5] = ["SampleCount", "Average", "Sum", "Minimum", "Maximum"];
+pub(super) const PLAIN_STATISTICS: [&str; 5] = ["SampleCount", "Average", "Sum", "Minimum", "Maximum"];
 const MAX_DATAPOINTS: i64 = 100_800;
 const LIST_PAGE: usize = 500;
 
@@ -61,10 +63,6 @@ pub(super) struct Metrics {
 }
 
 impl Metrics {
-    pub(super) fn series(&self, key: &Key) -> Option<&Series> {
-        self.series.get(key)
-    }
-
     pub(super) fn observe(&mut self, key: Key, value: f64, unit: &str) {
         self.add(key, clock::now_ms(), &Stats::of(value, 1.0), unit, false);
     }
@@ -73,7 +71,7 @@ impl Metrics {
         self.of(key, unit).gauge(clock::now_ms(), value);
     }
 
-    fn add(&mut self, key: Key, at_ms: i64, stats: &Stats, unit: &str, high_resolution: bool) {
+    pub(super) fn add(&mut self, key: Key, at_ms: i64, stats: &Stats, unit: &str, high_resolution: bool) {
         self.of(key, unit).add(at_ms, stats, high_resolution);
     }
 
@@ -166,48 +164,57 @@ impl Metrics {
         Ok(json!({"Label": key.name, "Datapoints": points}))
     }
 
+    /// What a statistic of a metric was in each period that has values.
+    pub(super) fn points(
+        &self,
+        key: &Key,
+        statistic: &str,
+        unit: Option<&str>,
+        (start_ms, end_ms): (i64, i64),
+        period_ms: i64,
+    ) -> BTreeMap<i64, f64> {
+        let series = self.series.get(key).filter(|series| unit.is_none_or(|unit| unit == series.unit));
+        let periods = series.map(|series| series.periods(start_ms, end_ms, period_ms)).unwrap_or_default();
+        periods.into_iter().filter_map(|(at, stats)| Some((at, stats.get(statistic)?))).collect()
+    }
+
     pub(super) fn data(&self, input: &Value) -> Answer {
         let ascending = text(input, "ScanBy") == Some("TimestampAscending");
-        let mut results = Vec::new();
-        for query in list(&input["MetricDataQueries"]) {
-            let id = required(query, "Id")?;
-            if query["Expression"].is_string() {
-                return Err(CallError::bad(
-                    "ValidationError",
-                    "the embedded AWS has no metric math: Expression is not implemented",
-                ));
-            }
-            if flag(&query["ReturnData"]) == Some(false) {
-                continue;
-            }
-            let wanted = &query["MetricStat"];
-            let key = Key::read(required(&wanted["Metric"], "Namespace")?, &wanted["Metric"])?;
-            let (start, end, period) = span(input, &wanted["Period"])?;
-            if end.saturating_sub(start) / period > MAX_DATAPOINTS {
+        let queries = Queries::read(list(&input["MetricDataQueries"]))?;
+        let (start, end) = times(input)?;
+        for period in queries.periods() {
+            check_period(period)?;
+            if end.saturating_sub(start) / period.saturating_mul(1000) > MAX_DATAPOINTS {
                 return Err(CallError::bad(
                     "InvalidParameterCombination",
                     "You have requested more datapoints than the limit.",
                 ));
             }
-            let name = required(wanted, "Stat")?;
-            check_statistic(name)?;
-            let series = self.series.get(&key).filter(|series| unit_fits(wanted, series));
-            let periods = series.map(|series| series.periods(start, end, period)).unwrap_or_default();
-            let mut points: Vec<(Value, Value)> = periods
-                .iter()
-                .map(|(at, stats)| Ok((seconds(*at), value_of(stats, name)?)))
-                .collect::<Result<_, CallError>>()?;
-            if !ascending {
-                points.reverse();
+        }
+        let mut values = queries.evaluate(self, start, end)?;
+        let mut results = Vec::new();
+        for query in queries.returned() {
+            let all = match values.remove(&query.id) {
+                Some(math::Value::Series(series)) => vec![series],
+                Some(math::Value::Many(all)) => all,
+                Some(math::Value::Scalar(_)) | None => Vec::new(),
+            };
+            for series in all {
+                let mut points: Vec<(Value, Value)> =
+                    series.points.iter().map(|(at, value)| (seconds(*at), json!(value))).collect();
+                if !ascending {
+                    points.reverse();
+                }
+                let (times, values): (Vec<Value>, Vec<Value>) = points.into_iter().unzip();
+                let label = if series.label.is_empty() { &query.id } else { &series.label };
+                results.push(json!({
+                    "Id": query.id,
+                    "Label": query.label.as_ref().unwrap_or(label),
+                    "Timestamps": times,
+                    "Values": values,
+                    "StatusCode": "Complete",
+                }));
             }
-            let (times, values): (Vec<Value>, Vec<Value>) = points.into_iter().unzip();
-            results.push(json!({
-                "Id": id,
-                "Label": text(query, "Label").unwrap_or(&key.name),
-                "Timestamps": times,
-                "Values": values,
-                "StatusCode": "Complete",
-            }));
         }
         Ok(json!({"MetricDataResults": results, "Messages": []}))
     }
@@ -308,30 +315,37 @@ fn read_values(datum: &Value, named: &impl Fn(&str) -> String) -> Result<Stats, 
 }
 
 fn span(input: &Value, period: &Value) -> Result<(i64, i64, i64), CallError> {
+    let (start, end) = times(input)?;
+    let period = integer(period).unwrap_or_default();
+    check_period(period)?;
+    Ok((start, end, period.saturating_mul(1000)))
+}
+
+fn times(input: &Value) -> Result<(i64, i64), CallError> {
     let time = |name: &str| {
         time_ms(&input[name])
             .ok_or_else(|| CallError::bad("MissingParameter", format!("The parameter {name} is required.")))
     };
     let (start, end) = (time("StartTime")?, time("EndTime")?);
-    let period = integer(period).unwrap_or_default();
-    let legal = matches!(period, 1 | 5 | 10 | 20 | 30) || (period > 0 && period % 60 == 0);
-    if !legal {
-        return Err(invalid("The parameter Period must be 1, 5, 10, 20, 30 or a multiple of 60."));
-    }
     if start >= end {
         return Err(invalid("The parameter StartTime must be less than the parameter EndTime."));
     }
-    Ok((start, end, period.saturating_mul(1000)))
+    Ok((start, end))
+}
+
+fn check_period(period: i64) -> Result<(), CallError> {
+    let legal = matches!(period, 1 | 5 | 10 | 20 | 30) || (period > 0 && period % 60 == 0);
+    if legal { Ok(()) } else { Err(invalid("The parameter Period must be 1, 5, 10, 20, 30 or a multiple of 60.")) }
 }
 
 fn unit_fits(input: &Value, series: &Series) -> bool {
     text(input, "Unit").is_none_or(|unit| unit == series.unit)
 }
 
-/// Refuses what is no statistic, or one that is not computed here (`tm99`, `tc`, `ts`, `wm`, `PR`, `IQM`).
+/// Refuses what is no statistic.
 pub(super) fn check_statistic(name: &str) -> Result<(), CallError> {
     let known = PLAIN_STATISTICS.contains(&name) || Stats::of(0.0, 1.0).get(name).is_some();
-    if known { Ok(()) } else { Err(invalid(format!("The embedded AWS does not compute the statistic {name}."))) }
+    if known { Ok(()) } else { Err(invalid(format!("The value {name} for parameter Statistic is not supported."))) }
 }
 
 fn value_of(stats: &Stats, name: &str) -> Answer {
@@ -362,12 +376,12 @@ mod tests {
                 metrics.add(key("large"), at_ms, &Stats::of(f64::from(value), 1.0), "None", minute % 2 == 0);
             }
         }
-        let bytes = |metrics: &Metrics, name: &str| metrics.series(&key(name)).map_or(0, Series::bytes);
+        let bytes = |metrics: &Metrics, name: &str| metrics.series.get(&key(name)).map_or(0, Series::bytes);
         let (small, large) = (bytes(&metrics, "small"), bytes(&metrics, "large"));
         metrics.bound(large);
         assert!(bytes(&metrics, "large") < large * 6 / 10);
         assert_eq!(bytes(&metrics, "small"), small);
-        let newest = metrics.series(&key("large")).map(Series::latest_ms);
+        let newest = metrics.series.get(&key("large")).map(Series::latest_ms);
         assert!(newest.is_some_and(|at| at >= now - 60_000), "the newest values stay");
         metrics.bound(0);
         assert_eq!((bytes(&metrics, "small"), bytes(&metrics, "large")), (0, 0), "what was counted is given back");

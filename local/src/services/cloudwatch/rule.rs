@@ -2,9 +2,10 @@
 
 use serde_json::Value;
 use streamkit_wire::CallError;
-use streamkit_wire::input::{flag, integer, list, number, required, text};
+use streamkit_wire::input::{integer, list, number, required, text};
 
-use super::metrics::{Key, check_statistic};
+use super::metrics::{Key, PLAIN_STATISTICS, check_statistic};
+use super::queries::Queries;
 use super::service::invalid;
 use super::validation::{one_of, validation_error};
 
@@ -88,8 +89,10 @@ impl Missing {
 
 #[derive(Debug, Clone)]
 pub(super) struct Rule {
-    /// None for metric math, which is kept but not evaluated.
+    /// None for metric math.
     pub(super) metric: Option<Key>,
+    /// The queries of metric math, one of which gives the values.
+    pub(super) math: Option<Queries>,
     pub(super) statistic: String,
     pub(super) unit: Option<String>,
     pub(super) period_ms: i64,
@@ -120,7 +123,7 @@ impl Rule {
             .ok_or_else(|| invalid(format!("The option {missing} for TreatMissingData is not valid.")))?;
         let source = Source::read(input)?;
         let legal = matches!(source.period, 10 | 20 | 30) || (source.period > 0 && source.period % 60 == 0);
-        if source.metric.is_some() && !legal {
+        if !legal {
             return Err(invalid("The parameter Period must be 10, 20, 30 or a multiple of 60."));
         }
         let looked_back = source.period.max(1).saturating_mul(i64::try_from(periods).unwrap_or(i64::MAX));
@@ -136,6 +139,7 @@ impl Rule {
         }
         Ok(Self {
             metric: source.metric,
+            math: source.math,
             statistic: source.statistic,
             unit: source.unit,
             period_ms: source.period.max(1) * 1000,
@@ -151,6 +155,7 @@ impl Rule {
 /// Where an alarm's values come from: its own members, or the one query of `Metrics` that returns data.
 struct Source {
     metric: Option<Key>,
+    math: Option<Queries>,
     statistic: String,
     unit: Option<String>,
     period: i64,
@@ -163,27 +168,35 @@ impl Source {
             let statistic = text(input, "Statistic").or_else(|| text(input, "ExtendedStatistic")).ok_or_else(|| {
                 CallError::bad("MissingParameter", "One of the parameters Statistic and ExtendedStatistic is required.")
             })?;
+            if let Some(plain) = text(input, "Statistic") {
+                one_of("statistic", plain, &PLAIN_STATISTICS)?;
+            }
             check_statistic(statistic)?;
             return Ok(Self {
                 metric: Some(Key::read(required(input, "Namespace")?, input)?),
+                math: None,
                 statistic: statistic.to_owned(),
                 unit: text(input, "Unit").map(str::to_owned),
                 period: integer(&input["Period"]).unwrap_or_default(),
             });
         }
-        let returned = queries.iter().find(|query| flag(&query["ReturnData"]).unwrap_or(true));
-        let stat = returned.map_or(&Value::Null, |query| &query["MetricStat"]);
-        let metric = if stat.is_object() {
-            Some(Key::read(required(&stat["Metric"], "Namespace")?, &stat["Metric"])?)
-        } else {
-            None
+        let queries = Queries::read(queries)?;
+        let period = queries.period();
+        let mut returned = queries.returned();
+        let (Some(query), None) = (returned.next(), returned.next()) else {
+            return Err(validation_error("Exactly one element of the metrics list should return data."));
         };
-        Ok(Self {
-            metric,
-            statistic: text(stat, "Stat").unwrap_or_default().to_owned(),
-            unit: text(stat, "Unit").map(str::to_owned),
-            period: integer(&stat["Period"]).unwrap_or_default(),
-        })
+        if let Some((key, statistic, unit)) = query.metric() {
+            return Ok(Self {
+                metric: Some(key.clone()),
+                math: None,
+                statistic: statistic.to_owned(),
+                unit: unit.map(str::to_owned),
+                period: query.period().unwrap_or_default(),
+            });
+        }
+        drop(returned);
+        Ok(Self { metric: None, math: Some(queries), statistic: String::new(), unit: None, period })
     }
 }
 

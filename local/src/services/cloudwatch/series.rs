@@ -76,10 +76,51 @@ impl Stats {
             "Maximum" => Some(self.max),
             "SampleCount" => Some(self.count),
             "Average" => Some(self.sum / self.count),
+            "IQM" => self.trimmed("TM", &Bounds::Ranks(25.0, 75.0)),
+            _ if statistic.starts_with('p') => Some(self.percentile(percent(&statistic[1..])?)),
             _ => {
-                let percent: f64 = statistic.strip_prefix('p')?.parse().ok()?;
-                (0.0..=100.0).contains(&percent).then(|| self.percentile(percent))
+                let (kind, bounds) = statistic.split_at_checked(2)?;
+                self.trimmed(kind, &Bounds::read(kind, bounds)?)
             }
+        }
+    }
+
+    /// Trimmed mean, count and sum (`TM`, `TC`, `TS`), winsorized mean (`WM`) and percentile rank (`PR`): what of the values lies within bounds.
+    ///
+    /// See <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/Statistics-definitions.html>.
+    fn trimmed(&self, kind: &str, bounds: &Bounds) -> Option<f64> {
+        let (mut count, mut sum, mut seen) = (0.0, 0.0, 0.0);
+        for (bucket, of) in &self.distribution {
+            let value = value_of(*bucket).clamp(self.min, self.max);
+            let inside = match *bounds {
+                Bounds::Values(low, high) => {
+                    if value > low && value <= high {
+                        *of
+                    } else {
+                        0.0
+                    }
+                }
+                Bounds::Ranks(low, high) => {
+                    let (from, to) = (self.count * low / 100.0, self.count * high / 100.0);
+                    ((seen + of).min(to) - f64::max(seen, from)).max(0.0)
+                }
+            };
+            seen += of;
+            count += inside;
+            sum += inside * value;
+        }
+        match (kind.to_ascii_uppercase().as_str(), bounds) {
+            ("TM", _) => Some(sum / count).filter(|mean| mean.is_finite()),
+            ("TC", _) => Some(count),
+            ("TS", _) => Some(sum),
+            // What is trimmed away counts as the bound.
+            ("WM", Bounds::Ranks(low, high)) => {
+                let below = self.count * low / 100.0 * self.percentile(*low);
+                let above = self.count * (100.0 - high) / 100.0 * self.percentile(*high);
+                Some((sum + below + above) / self.count)
+            }
+            ("PR", Bounds::Values(..)) => Some(count / self.count * 100.0),
+            _ => None,
         }
     }
 
@@ -94,6 +135,44 @@ impl Stats {
         }
         self.max
     }
+}
+
+/// What is left by trimming: percentiles, or values.
+#[derive(Debug)]
+enum Bounds {
+    Ranks(f64, f64),
+    /// Without the first, with the second.
+    Values(f64, f64),
+}
+
+impl Bounds {
+    /// `99` (up to that percentile), `(10%:90%)` or `(0.1:2)`; either side may be left out.
+    fn read(kind: &str, text: &str) -> Option<Self> {
+        if kind.bytes().all(|byte| byte.is_ascii_lowercase()) {
+            return Some(Self::Ranks(0.0, percent(text)?));
+        }
+        let (low, high) = text.strip_prefix('(')?.strip_suffix(')')?.split_once(':')?;
+        if low.is_empty() && high.is_empty() {
+            return None;
+        }
+        if text.contains('%') {
+            let rank =
+                |side: &str, absent| if side.is_empty() { Some(absent) } else { percent(side.strip_suffix('%')?) };
+            return Some(Self::Ranks(rank(low, 0.0)?, rank(high, 100.0)?)).filter(Self::is_ordered);
+        }
+        let value = |side: &str, absent: f64| if side.is_empty() { Some(absent) } else { side.parse().ok() };
+        Some(Self::Values(value(low, f64::NEG_INFINITY)?, value(high, f64::INFINITY)?)).filter(Self::is_ordered)
+    }
+
+    fn is_ordered(&self) -> bool {
+        let (Self::Ranks(low, high) | Self::Values(low, high)) = self;
+        low < high
+    }
+}
+
+/// A number from 0 to 100.
+fn percent(text: &str) -> Option<f64> {
+    text.parse().ok().filter(|percent| (0.0..=100.0).contains(percent))
 }
 
 fn bucket(value: f64) -> (i8, i32) {
@@ -215,7 +294,38 @@ mod tests {
         close("p50", 500.0);
         close("p99", 990.0);
         close("Maximum", 1000.0);
-        assert!(stats.get("median").is_none());
+        for (statistic, wanted) in [
+            ("tm90", 450.0),
+            ("tc90", 900.0),
+            ("ts90", 405_000.0),
+            ("wm90", 495.0),
+            ("IQM", 500.0),
+            ("TM(10%:90%)", 500.0),
+            ("TM(:50%)", 250.0),
+            ("WM(10%:)", 505.0),
+            ("TC(100:200)", 100.0),
+            ("PR(:250)", 25.0),
+        ] {
+            let got = stats.get(statistic).expect("a statistic");
+            assert!((got - wanted).abs() <= wanted * 0.03, "{statistic}: {got}, wanted {wanted}");
+        }
+        for unknown in [
+            "median",
+            "",
+            "p",
+            "p101",
+            "tm",
+            "tm101",
+            "é",
+            "TM99",
+            "TM(:)",
+            "TM(90%:10%)",
+            "PR(10%:20%)",
+            "WM(1:2)",
+            "XX(1:2)",
+        ] {
+            assert!(stats.get(unknown).is_none(), "{unknown}");
+        }
     }
 
     #[test]
