@@ -18,5 +18,7 @@ pub(crate) use error::{AwsError, answered, aws_error, existing, hint};
 pub(crate) use pages::{all, all_pages};
 pub(crate) use policy::{Policy, Statement, assume_role_policy, canonical};
 pub(crate) use retry::{BUSY, PROPAGATION, retry};
-pub(crate) use tags::{CODE_TAG, KEYS_TAG, NODE_TAG, Owner, PIPELINE_TAG, PROTECT_TAG, RESUME_TAG, Tags, tag_changes};
+pub(crate) use tags::{
+    CODE_TAG, KEYS_TAG, NODE_TAG, Owner, PIPELINE_TAG, PROTECT_TAG, Parent, RESUME_TAG, Tags, tag_changes,
+};
 pub(crate) use wait::{Look, Wait, wait};
