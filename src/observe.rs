@@ -54,7 +54,7 @@ async fn read(cx: &Cx, pipeline: &Pipeline, allowed: &Allowed) -> anyhow::Result
     let reads = try_join_all(pipeline.nodes.iter().map(async |node| {
         let seen = node.resource.read(cx).await?;
         if let Some(seen) = &seen
-            && owned(cx, seen)
+            && seen.may_be_changed(cx)
         {
             node.resource.prepare(cx).await?;
         }
@@ -92,10 +92,6 @@ async fn read(cx: &Cx, pipeline: &Pipeline, allowed: &Allowed) -> anyhow::Result
     Ok(Observation { plan, orphans })
 }
 
-fn owned(cx: &Cx, seen: &Observed) -> bool {
-    cx.adopt || seen.is_owned_by(&cx.owner)
-}
-
 fn step(cx: &Cx, node: &Node, seen: Option<&Observed>, allowed: &Allowed) -> Step {
     let resource = &node.resource;
     let mut step = Step {
@@ -115,7 +111,7 @@ fn step(cx: &Cx, node: &Node, seen: Option<&Observed>, allowed: &Allowed) -> Ste
     };
     let Some(seen) = seen else { return creation(step, node) };
     step.unsettled = !seen.settled;
-    if !owned(cx, seen) {
+    if !seen.may_be_changed(cx) {
         step.action = Action::Unchanged;
         step.seen = json!("foreign");
         step.refused = Some(Refusal {

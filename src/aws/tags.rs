@@ -41,18 +41,33 @@ pub(crate) struct Owner {
     pub(crate) stage: Option<String>,
 }
 
+/// What a resource belongs to, such as the function of a log group, as far as it says whose the resource is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Parent<'a> {
+    /// It belongs to nothing, or to what is not there.
+    None,
+    /// By these tags.
+    Tagged(&'a Tags),
+    /// It has been found to be the owner's.
+    Owned,
+}
+
 impl Owner {
-    /// True when the tags say that the resource is this owner's.
-    pub(crate) fn owns(&self, tags: &Tags) -> bool {
-        tags.get(PIPELINE_TAG) == Some(&self.pipeline) && tags.get(STAGE_TAG) == self.stage.as_ref()
+    /// The rule of ownership, which all that changes or deletes goes by: a resource is the owner's when its own tags name that
+    /// one, and where they name none, or its kind has no tags, when its parent is. A name never counts.
+    pub(crate) fn owns(&self, tags: Option<&Tags>, parent: Parent<'_>) -> bool {
+        match tags.filter(|tags| tags.contains_key(PIPELINE_TAG)) {
+            Some(tags) => self.is_named_by(tags),
+            None => match parent {
+                Parent::None => false,
+                Parent::Tagged(tags) => self.is_named_by(tags),
+                Parent::Owned => true,
+            },
+        }
     }
 
-    /// As [`owns`](Self::owns), for a resource that may have been made without tags: then its parent's count.
-    pub(crate) fn owns_with_parent(&self, tags: &Tags, parent: Option<&Tags>) -> bool {
-        match parent {
-            Some(parent) if !tags.contains_key(PIPELINE_TAG) => self.owns(parent),
-            _ => self.owns(tags),
-        }
+    fn is_named_by(&self, tags: &Tags) -> bool {
+        tags.get(PIPELINE_TAG) == Some(&self.pipeline) && tags.get(STAGE_TAG) == self.stage.as_ref()
     }
 
     /// The tags of one node: those of the spec and ours.
@@ -109,20 +124,33 @@ mod tests {
         let (none, ours) = (tags(&[("Team", "a")]), tags(&[(PIPELINE_TAG, "shop")]));
         let others = tags(&[(PIPELINE_TAG, "other")]);
         let staged = tags(&[(PIPELINE_TAG, "shop"), (STAGE_TAG, "dev")]);
+        let of_two_stages = tags(&[(PIPELINE_TAG, "shop"), (STAGE_TAG, "prod")]);
+        let stage_alone = tags(&[(STAGE_TAG, "dev")]);
+        let alike = tags(&[(PIPELINE_TAG, "shop-eu"), (NODE_TAG, "stream.events")]);
         for (tags, parent, owned, owned_by_stage) in [
-            (&ours, None, true, false),
-            (&none, None, false, false),
-            (&others, None, false, false),
-            (&staged, None, false, true),
-            (&none, Some(&ours), true, false),
-            (&none, Some(&staged), false, true),
-            (&none, Some(&others), false, false),
-            (&others, Some(&ours), false, false),
-            (&ours, Some(&others), true, false),
+            (Some(&ours), Parent::None, true, false),
+            (Some(&none), Parent::None, false, false),
+            (Some(&others), Parent::None, false, false),
+            (Some(&alike), Parent::None, false, false),
+            (Some(&staged), Parent::None, false, true),
+            (Some(&of_two_stages), Parent::None, false, false),
+            (Some(&stage_alone), Parent::None, false, false),
+            (Some(&none), Parent::Tagged(&ours), true, false),
+            (Some(&none), Parent::Tagged(&staged), false, true),
+            (Some(&none), Parent::Tagged(&others), false, false),
+            (Some(&none), Parent::Tagged(&none), false, false),
+            (Some(&none), Parent::Owned, true, true),
+            (Some(&others), Parent::Tagged(&ours), false, false),
+            (Some(&others), Parent::Owned, false, false),
+            (Some(&ours), Parent::Tagged(&others), true, false),
+            (None, Parent::None, false, false),
+            (None, Parent::Tagged(&ours), true, false),
+            (None, Parent::Tagged(&others), false, false),
+            (None, Parent::Owned, true, true),
         ] {
             let case = format!("{tags:?} below {parent:?}");
-            assert_eq!(owner(None).owns_with_parent(tags, parent), owned, "{case}");
-            assert_eq!(owner(Some("dev")).owns_with_parent(tags, parent), owned_by_stage, "{case}");
+            assert_eq!(owner(None).owns(tags, parent), owned, "{case}");
+            assert_eq!(owner(Some("dev")).owns(tags, parent), owned_by_stage, "{case}");
         }
     }
 

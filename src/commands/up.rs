@@ -67,6 +67,12 @@ pub(crate) async fn run(
 ) -> anyhow::Result<ExitCode> {
     let started = Instant::now();
     let saved = args.plan.as_deref().map(SavedPlan::read).transpose()?;
+    let mut global = global.clone();
+    if let Some(saved) = &saved {
+        // Another one is refused.
+        global.stage = global.stage.or_else(|| saved.stage.clone());
+    }
+    let global = &global;
     let (input, options) = what(args, saved.as_ref(), global)?;
     let session = interrupt.unless(Session::open(&input, global, reporter, Start::IfNeeded)).await?;
     reporter.advice(&session.advices);

@@ -1,5 +1,6 @@
 //! Event source mappings: what connects a stream to a function.
 
+mod others;
 mod renamed;
 mod resume;
 mod source;
@@ -15,6 +16,7 @@ use aws_sdk_lambda::types::{
 };
 use serde_json::{Value, json};
 
+use renamed::stop;
 use resume::Position;
 pub(crate) use resume::record_ages;
 pub(crate) use source::MappingSource;
@@ -94,23 +96,6 @@ impl Mapping {
             mapping.event_source_arn.as_deref().is_some_and(|arn| arn != now && self.source.is(arn))
         };
         all.iter().filter(earlier).filter_map(|mapping| mapping.uuid.clone()).collect()
-    }
-
-    /// The stream of the table of this name, if that is what the mapping reads.
-    pub(super) fn stream_of_table(&self, table: &str) -> Option<String> {
-        self.source_arn().filter(|_| self.source.is_table(table))
-    }
-
-    /// Source and ARN of each mapping of the function that is none of this one's, now or at an earlier time.
-    pub(super) async fn foreign(&self, cx: &Cx) -> anyhow::Result<Vec<(String, String)>> {
-        let all = mappings_of(cx, &self.function).await?;
-        let chosen = self.choose(all.clone()).and_then(|mapping| mapping.uuid);
-        let others = all.into_iter().filter(|mapping| mapping.uuid != chosen);
-        let named = others.filter_map(|mapping| {
-            let source = mapping.event_source_arn?;
-            Some((source, mapping.event_source_mapping_arn.or(mapping.uuid)?))
-        });
-        Ok(named.filter(|(source, _)| !self.source.is(source)).collect())
     }
 
     fn source_arn(&self) -> Option<String> {
@@ -199,15 +184,6 @@ async fn delete_mapping(cx: &Cx, function: &str, uuid: &str) -> anyhow::Result<(
         Ok((!all.iter().any(|mapping| mapping.uuid.as_deref() == Some(uuid))).then_some(()))
     };
     until_seen(unlisted, cx.noting()).await.map(drop)
-}
-
-/// Disables a mapping and waits until it reads no more.
-async fn stop(cx: &Cx, uuid: &str) -> anyhow::Result<()> {
-    cx.note("stopping the old mapping");
-    let call = cx.aws.lambda.update_event_source_mapping().uuid(uuid).enabled(false);
-    cx.retry_until_known(|| call.clone().send()).await?;
-    let what = format!("event source mapping ({uuid})");
-    wait(&changed(&what, false), async || state(cx, uuid).await, cx.noting()).await
 }
 
 async fn state(cx: &Cx, uuid: &str) -> anyhow::Result<Look> {

@@ -17,7 +17,7 @@ use super::consumer;
 use super::context::Cx;
 use super::mapping::mappings_of;
 use super::role::{function_of, is_of_region};
-use crate::aws::{AwsError, NODE_TAG, PIPELINE_TAG, PROTECT_TAG, Tags, until_seen};
+use crate::aws::{AwsError, NODE_TAG, PROTECT_TAG, Parent, Tags, until_seen};
 use crate::plan::ResourceKind;
 
 /// A resource that is this pipeline's.
@@ -144,7 +144,7 @@ async fn read_tags<'a>(
 /// The resources whose own tags name the owner.
 async fn owned_by_tags(cx: &Cx, tagged: &[(ResourceKind, &str, Tags)]) -> anyhow::Result<Vec<OwnedResource>> {
     let mut owned = Vec::new();
-    for (kind, name, tags) in tagged.iter().filter(|(_, _, tags)| cx.owner.owns(tags)) {
+    for (kind, name, tags) in tagged.iter().filter(|(_, _, tags)| cx.owner.owns(Some(tags), Parent::None)) {
         if *kind != ResourceKind::Role || is_of_region(cx, name).await? {
             owned.push(OwnedResource::tagged(cx, *kind, name, tags));
         }
@@ -171,13 +171,14 @@ fn untagged_log_groups(
     tagged: &[(ResourceKind, &str, Tags)],
     functions: &BTreeSet<String>,
 ) -> Vec<OwnedResource> {
-    let is_untagged =
-        |kind: ResourceKind, tags: &Tags| kind == ResourceKind::LogGroup && !tags.contains_key(PIPELINE_TAG);
     let is_of_function =
         |name: &str| name.strip_prefix("/aws/lambda/").is_some_and(|function| functions.contains(function));
+    let parent = |name: &str| if is_of_function(name) { Parent::Owned } else { Parent::None };
+    let by_parent =
+        |name: &str, tags: &Tags| cx.owner.owns(Some(tags), parent(name)) && !cx.owner.owns(Some(tags), Parent::None);
     tagged
         .iter()
-        .filter(|(kind, name, tags)| is_untagged(*kind, tags) && is_of_function(name))
+        .filter(|(kind, name, tags)| *kind == ResourceKind::LogGroup && by_parent(name, tags))
         .map(|(kind, name, _)| {
             OwnedResource::untagged(*kind, name, by_kind::arn(&cx.aws, *kind, name), (*name).to_owned())
         })
@@ -228,10 +229,11 @@ async fn consumers(
     let (mut found, mut unreadable) = (Vec::new(), Vec::new());
     for (tags, name, arn) in answers {
         match tags {
-            Ok(Some(tags)) if cx.owner.owns(&tags) => {
+            Ok(Some(tags)) if cx.owner.owns(Some(&tags), Parent::None) => {
                 found.push(OwnedResource { arn, ..OwnedResource::tagged(cx, kind, &name, &tags) });
             }
-            Ok(Some(tags)) if tags.is_empty() && is_function(&name) => {
+            // One with other tags was registered by somebody else, whatever its name.
+            Ok(Some(tags)) if tags.is_empty() && is_function(&name) && cx.owner.owns(Some(&tags), Parent::Owned) => {
                 let node = format!("function.{}.consumer", name.strip_prefix(start).unwrap_or(&name));
                 found.push(OwnedResource::untagged(kind, &name, arn, node));
             }

@@ -1,7 +1,7 @@
 //! The trait that each AWS noun implements, and a resource as it was observed.
 
 use super::context::Cx;
-use crate::aws::{Clients, Owner, Tags};
+use crate::aws::{Clients, Parent, Tags};
 use crate::plan::{Change, Fields};
 
 /// A resource as AWS has it.
@@ -18,9 +18,15 @@ pub(crate) struct Observed {
 }
 
 impl Observed {
-    /// True when the tags say that the resource is the owner's.
-    pub(crate) fn is_owned_by(&self, owner: &Owner) -> bool {
-        self.tags.as_ref().is_none_or(|tags| owner.owns_with_parent(tags, self.parent_tags.as_ref()))
+    /// True when the resource is the caller's to change, or is taken over.
+    pub(crate) fn may_be_changed(&self, cx: &Cx) -> bool {
+        let parent = match (&self.tags, &self.parent_tags) {
+            // Its parent is a node of its own, which is looked at before, and stops the run if it is somebody else's.
+            (None, _) => Parent::Owned,
+            (Some(_), Some(tags)) => Parent::Tagged(tags),
+            (Some(_), None) => Parent::None,
+        };
+        cx.adopt || cx.owner.owns(self.tags.as_ref(), parent)
     }
 }
 

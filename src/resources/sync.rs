@@ -28,7 +28,7 @@ pub(crate) async fn sync(resource: &Any, tags: &Tags, cx: &Cx, exists: impl FnOn
     };
     // Some endpoints lose the tags given at creation.
     let lost_tags = made_here && seen.tags.as_ref().is_some_and(Tags::is_empty);
-    if !seen.is_owned_by(&cx.owner) && !cx.adopt && !lost_tags {
+    if !seen.may_be_changed(cx) && !lost_tags {
         let message = format!("{} exists already and does not belong to this pipeline", resource.label());
         return Err(Hint::error(message, "rename the pipeline, use --stage, or take it over with --adopt"));
     }

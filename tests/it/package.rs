@@ -73,7 +73,7 @@ fn package_that_was_built_once_is_the_code_of_every_stage() {
     std::fs::copy(home.path().join("own.zip"), home.path().join("new.zip")).unwrap();
     home.run(&saved).expect(0);
     std::fs::copy(home.path().join("out.zip"), home.path().join("new.zip")).unwrap();
-    let up = ["up", "--plan", "plan.json", "--stage", "prod", "--local"];
+    let up = ["up", "--plan", "plan.json", "--local"];
     let refused = home.run(&up).expect(1);
     assert!(refused.stderr.contains("function.processor: its code has changed"), "{refused:#?}");
     std::fs::copy(home.path().join("own.zip"), home.path().join("new.zip")).unwrap();

@@ -61,7 +61,7 @@ fn stages_override_settings_and_stand_side_by_side() {
     assert_eq!(to("function.processor", "memory"), 256);
 
     // Another value is another plan.
-    let up = ["up", "--plan", "plan.json", "--local", "--stage", "prod", "--region", "eu-central-1"];
+    let up = ["up", "--plan", "plan.json", "--local", "--region", "eu-central-1"];
     let refused = home.run_with(&up, &[MAIL, ("HOOK", "hunter3")]).expect(1);
     assert!(
         refused.stderr.contains("topic.alerts: SNS topic retail-events-prod-alerts would get other settings"),

@@ -3,7 +3,8 @@
 use super::super::context::Cx;
 use super::super::function;
 use super::resume::{self, Position};
-use super::{Mapping, mappings_of, stop};
+use super::{Mapping, changed, mappings_of, state};
+use crate::aws::{Parent, wait};
 
 impl Mapping {
     /// True when the ARN is that of this mapping's source, now, at an earlier time, or read another way.
@@ -17,7 +18,7 @@ impl Mapping {
     /// The old mapping goes with its function, after all else is done.
     pub(super) async fn take_over(&self, cx: &Cx, old: &str) -> anyhow::Result<Option<Position>> {
         let tags = function::tags(cx, old).await?;
-        if !tags.is_some_and(|tags| cx.owner.owns(&tags)) {
+        if !cx.owner.owns(tags.as_ref(), Parent::None) {
             return Ok(None);
         }
         let mappings = mappings_of(cx, old).await?;
@@ -36,4 +37,13 @@ impl Mapping {
         cx.note(&format!("the new mapping resumes from {}", position.text()));
         Ok(Some(position))
     }
+}
+
+/// Disables a mapping and waits until it reads no more.
+pub(super) async fn stop(cx: &Cx, uuid: &str) -> anyhow::Result<()> {
+    cx.note("stopping the old mapping");
+    let call = cx.aws.lambda.update_event_source_mapping().uuid(uuid).enabled(false);
+    cx.retry_until_known(|| call.clone().send()).await?;
+    let what = format!("event source mapping ({uuid})");
+    wait(&changed(&what, false), async || state(cx, uuid).await, cx.noting()).await
 }
