@@ -1,6 +1,7 @@
 //! The embedded AWS as a process of its own: finding it, starting it, asking it, stopping it.
 
-use std::fs::{self, File};
+use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -13,8 +14,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::failure::Hint;
-use crate::home::Home;
-use crate::report::Reporter;
+use crate::home::{Home, private_file};
+use crate::report::{LOG_VARIABLE, Reporter};
 
 /// How long a new daemon may take to answer.
 const START_LIMIT: Duration = Duration::from_secs(15);
@@ -87,14 +88,14 @@ pub(crate) async fn find_or_start(home: &Home, start: Start, reporter: &Reporter
 
 /// Makes the state directory, if there is none.
 pub(crate) fn make_state_folder(home: &Home) -> anyhow::Result<()> {
-    fs::create_dir_all(&home.state).with_context(|| format!("making the state directory {}", home.state.display()))
+    home.make_state().with_context(|| format!("making the state directory {}", home.state.display()))
 }
 
 /// Starts the daemon unless it runs, and waits until it answers. The flag says whether it was started now.
 pub(crate) async fn start_with(home: &Home, options: &StartOptions) -> anyhow::Result<(Running, bool)> {
     make_state_folder(home)?;
     // Two commands at once start one daemon: the second waits here and then finds it.
-    let lock = File::create(home.state.join("local.lock")).context("opening the lock of the state directory")?;
+    let lock = private_file(&home.state.join("local.lock")).context("opening the lock of the state directory")?;
     let lock = tokio::task::spawn_blocking(move || lock.lock().map(|()| lock))
         .await?
         .context("locking the state directory")?;
@@ -123,7 +124,7 @@ pub(crate) async fn start_with(home: &Home, options: &StartOptions) -> anyhow::R
 }
 
 fn spawn(home: &Home, options: &StartOptions) -> anyhow::Result<std::process::Child> {
-    let log = File::create(log_file(home)).context("opening the embedded AWS's log")?;
+    let log = private_file(&log_file(home)).context("opening the embedded AWS's log")?;
     let program = std::env::current_exe().context("finding this program")?;
     let mut command = Command::new(program);
     command.args(["local", "serve", "--port", &options.port.unwrap_or(0).to_string()]);
@@ -131,6 +132,10 @@ fn spawn(home: &Home, options: &StartOptions) -> anyhow::Result<std::process::Ch
         command.args(["--region", region]);
     }
     command.args(&options.more);
+    if std::env::var_os(LOG_VARIABLE).is_none() {
+        // Nobody watches it: what it had to drop is in its log.
+        command.env(LOG_VARIABLE, "warn");
+    }
     command.env("STREAMKIT_HOME", &home.state).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
     #[cfg(unix)]
     {
@@ -159,7 +164,7 @@ pub(crate) async fn stop(home: &Home) -> anyhow::Result<bool> {
 pub(crate) fn announce(home: &Home, running: &Running) -> anyhow::Result<()> {
     let file = address_file(home);
     let partial = file.with_extension("json.new");
-    fs::write(&partial, serde_json::to_vec(running)?)?;
+    private_file(&partial)?.write_all(&serde_json::to_vec(running)?)?;
     fs::rename(&partial, &file).context("writing the address file")
 }
 

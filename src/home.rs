@@ -1,6 +1,9 @@
-//! Where streamkit keeps its own files.
+//! Where streamkit keeps its own files, which are for no other user to read.
 
-use std::path::PathBuf;
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
@@ -30,4 +33,22 @@ impl Home {
         };
         Ok(Self { state, cache })
     }
+
+    /// Makes the state directory, for this user alone.
+    pub(crate) fn make_state(&self) -> io::Result<()> {
+        DirBuilder::new().recursive(true).mode(0o700).create(&self.state)?;
+        // One that was there before may be shared, such as a folder that STREAMKIT_HOME names; one of our name is ours.
+        if self.state.ends_with("streamkit") {
+            fs::set_permissions(&self.state, Permissions::from_mode(0o700))?;
+        }
+        Ok(())
+    }
+}
+
+/// Makes a file for this user alone, or empties the one that is there.
+pub(crate) fn private_file(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    // The mode is that of a new file only.
+    file.set_permissions(Permissions::from_mode(0o600))?;
+    Ok(file)
 }

@@ -6,7 +6,7 @@ use clap::{ArgAction, Args, ColorChoice};
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Global {
     /// Use the embedded AWS, starting it if none runs
-    #[arg(long, global = true, conflicts_with_all = ["endpoint_url", "profile"], help_heading = "Where")]
+    #[arg(long, global = true, conflicts_with = "endpoint_url", help_heading = "Where")]
     pub(crate) local: bool,
     /// Use this endpoint for every service, as `AWS_ENDPOINT_URL` does
     #[arg(long, global = true, value_name = "URL", help_heading = "Where")]
@@ -14,7 +14,7 @@ pub(crate) struct Global {
     /// AWS region; otherwise that of the environment or profile
     #[arg(long, global = true, help_heading = "Where")]
     pub(crate) region: Option<String>,
-    /// Profile of the AWS configuration files
+    /// Profile of the AWS configuration files; with --local, keys that were made in the embedded AWS, to try what they may do
     #[arg(long, global = true, help_heading = "Where")]
     pub(crate) profile: Option<String>,
     /// Put a stage into every name, so that several stand side by side

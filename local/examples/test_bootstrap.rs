@@ -101,6 +101,11 @@ fn answer(event: &Value, headers: &Headers, invocations: u32) -> Result<String, 
             json!({ "pid": std::process::id(), "invocations": invocations }).to_string()
         }
         Some("big") => json!("x".repeat(usize::try_from(number("bytes")).unwrap_or_default())).to_string(),
+        Some("allocate") => {
+            let filled = vec![1_u8; usize::try_from(number("bytes")).unwrap_or_default()];
+            sleep(Duration::from_millis(number("ms")));
+            json!(std::hint::black_box(&filled).len()).to_string()
+        }
         Some("child") => {
             let child = Command::new("sleep").arg("3600").spawn().map_err(|error| error.to_string())?;
             json!({ "child": child.id() }).to_string()

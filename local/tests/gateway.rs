@@ -4,6 +4,8 @@
 mod access;
 #[path = "gateway/consistency.rs"]
 mod consistency;
+#[path = "gateway/hostile.rs"]
+mod hostile;
 #[path = "gateway/logs.rs"]
 mod logs;
 #[path = "gateway/move_tasks.rs"]
@@ -20,8 +22,16 @@ mod queues;
 mod regions;
 #[path = "gateway/rehearsal.rs"]
 mod rehearsal;
+#[path = "gateway/stream_cbor.rs"]
+mod stream_cbor;
+#[path = "gateway/stream_limits.rs"]
+mod stream_limits;
 #[path = "gateway/streams.rs"]
 mod streams;
+#[path = "gateway/subscriptions.rs"]
+mod subscriptions;
+#[path = "gateway/table_rates.rs"]
+mod table_rates;
 #[path = "gateway/table_streams.rs"]
 mod table_streams;
 #[path = "gateway/topics.rs"]
@@ -79,6 +89,12 @@ impl Aws {
     }
 
     async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+        let (status, body) = self.send_bytes(method, path, headers, body).await;
+        Answer { status, body: String::from_utf8_lossy(&body).into_owned() }
+    }
+
+    /// Gives status and body.
+    async fn send_bytes(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> (u16, Vec<u8>) {
         let host = self.address.to_string();
         let mut head = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\nContent-Length: {}\r\n", body.len());
         if !headers.iter().any(|(name, _)| *name == "Host") {
@@ -93,9 +109,9 @@ impl Aws {
         stream.write_all(body).await.expect("writes the body");
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).await.expect("reads the answer");
-        let answer = String::from_utf8_lossy(&answer).into_owned();
-        let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
-        Answer { status: head[9..12].parse().expect("a status"), body: body.to_owned() }
+        let head = answer.windows(4).position(|part| part == b"\r\n\r\n").expect("a head and a body");
+        let status = String::from_utf8_lossy(&answer[9..12]).parse().expect("a status");
+        (status, answer.split_off(head + 4))
     }
 
     async fn target(&self, target: &str, body: Value) -> Answer {

@@ -31,6 +31,9 @@ pub(crate) struct Args {
     /// For which commands
     #[arg(long = "for", value_name = "WHAT", value_enum, default_value = "all")]
     scope: Scope,
+    /// Print the policies of the functions' roles instead, which `up` writes: a document for each function
+    #[arg(long, conflicts_with = "scope")]
+    functions: bool,
     /// The account to write it for, instead of asking STS whose the credentials are
     #[arg(long, value_name = "ID", value_parser = account)]
     account: Option<String>,
@@ -63,6 +66,12 @@ pub(crate) async fn run(args: &Args, global: &Global, reporter: &Reporter) -> an
         args.account.clone(),
     )
     .await?;
+    if args.functions {
+        let document = of_functions(&session);
+        reporter.text(&format!("{}\n", serde_json::to_string_pretty(&document)?));
+        reporter.document(&document)?;
+        return Ok(exit_code::DONE);
+    }
     let document = policy(&session, args.scope);
     // It is one document whether for people or for scripts.
     reporter.text(&format!("{}\n", serde_json::to_string_pretty(&document)?));
@@ -74,6 +83,18 @@ pub(crate) async fn run(args: &Args, global: &Global, reporter: &Reporter) -> an
         ));
     }
     Ok(exit_code::DONE)
+}
+
+/// What each function may do: its role and the role's policy, by section.
+fn of_functions(session: &Session) -> Value {
+    let roles = session.pipeline.nodes.iter().filter_map(|node| match &node.resource {
+        Any::Role(role) => {
+            let section = node.id.strip_suffix(".role").unwrap_or(&node.id).to_owned();
+            Some((section, json!({ "role": role.name, "policy": role.policy.document() })))
+        }
+        _ => None,
+    });
+    Value::Object(roles.collect())
 }
 
 /// One statement for each kind of resource, and one for actions on `*`.
@@ -91,7 +112,6 @@ fn policy(session: &Session, scope: Scope) -> Value {
             own.entry(kind).or_default().extend(actions(kind).own.iter().filter(wanted));
         }
     }
-    account.insert("sts:GetCallerIdentity");
     if scope != Scope::Run {
         // To see, before anything is made, what the caller may not do.
         account.insert("iam:SimulatePrincipalPolicy");

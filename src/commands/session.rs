@@ -173,7 +173,9 @@ async fn connect_to(
         let running = daemon::find_or_start(&home, start, reporter).await?;
         connection.endpoint = Some(running.endpoint);
         connection.region.get_or_insert_with(|| running.region.unwrap_or_else(|| LOCAL_REGION.to_owned()));
-        connection.credentials = Credentials::Local;
+        if global.profile.is_none() {
+            connection.credentials = Credentials::Local;
+        }
     }
     Ok(Arc::new(Clients::connect(&connection).await?))
 }

@@ -12,7 +12,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use crate::failure::Usage;
 
 /// What to show, in the words of tracing-subscriber's `EnvFilter`, when no `-v` is given.
-const VARIABLE: &str = "STREAMKIT_LOG";
+pub(crate) const LOG_VARIABLE: &str = "STREAMKIT_LOG";
 
 /// Starts the log if `-v` or the environment asks for it; otherwise no event is ever made.
 ///
@@ -20,7 +20,7 @@ const VARIABLE: &str = "STREAMKIT_LOG";
 /// The environment's filter is none.
 pub(super) fn start(verbose: u8, bars: &MultiProgress) -> Result<(), Usage> {
     let filter = match verbose {
-        0 => match std::env::var_os(VARIABLE).filter(|filter| !filter.is_empty()) {
+        0 => match std::env::var_os(LOG_VARIABLE).filter(|filter| !filter.is_empty()) {
             None => return Ok(()),
             Some(filter) => filter.to_string_lossy().into_owned(),
         },
@@ -29,7 +29,7 @@ pub(super) fn start(verbose: u8, bars: &MultiProgress) -> Result<(), Usage> {
     };
     let filter = EnvFilter::try_new(&filter).map_err(|error| {
         Usage(format!(
-            "{VARIABLE} is `{filter}`, which is no filter ({error}): write a level, such as info or debug, or streamkit::aws=debug"
+            "{LOG_VARIABLE} is `{filter}`, which is no filter ({error}): write a level, such as info or debug, or streamkit::aws=debug"
         ))
     })?;
     let lines = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(AboveBars(bars.clone()));
@@ -42,7 +42,8 @@ pub(super) fn start(verbose: u8, bars: &MultiProgress) -> Result<(), Usage> {
 /// Only our own events pass, whatever the filter says: those of the SDK and of the HTTP client hold bodies and headers, and so
 /// secrets and records.
 fn is_ours(target: &str) -> bool {
-    target.strip_prefix("streamkit").is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+    let krate = target.split("::").next().unwrap_or_default();
+    ["streamkit", "streamkit_local", "streamkit_lambda"].contains(&krate)
 }
 
 /// Writes to stderr, above the progress that a terminal shows.
@@ -80,8 +81,10 @@ mod tests {
 
     #[test]
     fn only_our_own_events_pass() {
-        assert!(is_ours("streamkit") && is_ours("streamkit::aws"));
-        for target in ["aws_smithy_runtime::client", "hyper", "streamkit_local::wire", "aws_config", ""] {
+        for target in ["streamkit", "streamkit::aws", "streamkit_local::services", "streamkit_lambda::engine"] {
+            assert!(is_ours(target), "{target}");
+        }
+        for target in ["aws_smithy_runtime::client", "hyper", "streamkit_locals::wire", "aws_config", ""] {
             assert!(!is_ours(target), "{target}");
         }
     }

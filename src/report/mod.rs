@@ -12,6 +12,7 @@ mod units;
 
 pub(crate) use human::value_text;
 pub(crate) use json::run_report;
+pub(crate) use log::LOG_VARIABLE;
 pub(crate) use paint::{Paint, choose_colours};
 pub(crate) use reporter::{Bar, Reporter, arguments_ended, hint_for};
 pub(crate) use units::{duration_text, rate_text};

@@ -2,6 +2,7 @@
 #![cfg(target_os = "linux")]
 
 use std::io::{Cursor, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -39,6 +40,28 @@ fn what_a_killed_embedded_aws_left_is_ended_by_the_next_start() {
     home.endpoint();
     assert_eq!(processes_of(&home), Vec::<String>::new());
     assert_eq!(code_folders(&home), 0);
+}
+
+#[test]
+fn what_the_embedded_aws_keeps_is_for_nobody_else_to_read() {
+    let home = Home::new();
+    start_with_a_busy_function(&home);
+    let mut folders = vec![home.path().join("state")];
+    let mut looked_at = 0;
+    while let Some(folder) = folders.pop() {
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&folder), 0o700, "{}", folder.display());
+        for entry in std::fs::read_dir(&folder).unwrap().flatten().map(|entry| entry.path()) {
+            looked_at += 1;
+            // The code of a function has the modes that its package says, in a folder that others can't enter.
+            match entry.is_dir() {
+                true if entry.parent().is_some_and(|run| run.with_extension("lock").exists()) => {}
+                true => folders.push(entry),
+                false => assert_eq!(mode(&entry), 0o600, "{}", entry.display()),
+            }
+        }
+    }
+    assert!(looked_at >= 6, "address, lock, log, folder and lock of the run, package: {looked_at}");
 }
 
 /// Starts the embedded AWS with a function that never answers, and gives back the process number of the first.

@@ -14,6 +14,7 @@ mod fan_out;
 mod flow;
 mod harness;
 mod layers;
+mod least_privilege;
 mod local_end;
 mod log;
 mod moto;

@@ -147,6 +147,8 @@ fn actions(service: &str, operation: &str) -> Vec<String> {
         ("s3", "PutBucketLifecycleConfiguration" | "PutBucketLifecycle" | "DeleteBucketLifecycle") => {
             ("s3", &["PutLifecycleConfiguration"])
         }
+        // Nobody needs a right to be told who they are.
+        ("sts", "GetCallerIdentity") => return Vec::new(),
         // GetFunction leaves the tags out for callers without ListTags.
         ("lambda", "GetFunction") => ("lambda", &["GetFunction", "ListTags"]),
         ("sqs", "ChangeMessageVisibilityBatch") => ("sqs", &["ChangeMessageVisibility"]),
@@ -162,7 +164,7 @@ fn actions(service: &str, operation: &str) -> Vec<String> {
 }
 
 /// What only changes call, what only some answers lead to, and what AWS asks for within another call.
-const RARELY: [&str; 25] = [
+pub(crate) const RARELY: [&str; 25] = [
     "Update",
     "Untag",
     "Remove",

@@ -2,24 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use parking_lot::Mutex;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
 use crate::function::Function;
+use crate::invocation::event_queue::EventQueue;
 use crate::mapping::Mapping;
 use crate::ports::Ports;
 use crate::runtime::code::{Code, CodeStore};
 use crate::runtime::managed::Interpreters;
 use crate::telemetry::log_writer::LogWriter;
 use crate::telemetry::metric_writer::MetricWriter;
-
-/// Asynchronous invocations that run at the same time; the others wait.
-const ASYNCHRONOUS: usize = 10;
 
 /// AWS Lambda, in this process.
 pub struct Engine {
@@ -31,7 +28,9 @@ pub struct Engine {
     pub(crate) logs: Arc<LogWriter>,
     pub(crate) metrics: Arc<MetricWriter>,
     pub(crate) interpreters: Interpreters,
-    pub(crate) asynchronous: Semaphore,
+    /// Invocations under way of functions without a reserved concurrency.
+    pub(crate) unreserved_running: AtomicU32,
+    pub(crate) event_queue: Arc<EventQueue>,
     /// Ends pollers and processes.
     pub(crate) stop: CancellationToken,
     /// Ends the writers of logs and metrics, after the last line and value.
@@ -53,7 +52,8 @@ impl Engine {
             logs: LogWriter::new(Arc::clone(&ports), stop_writers.clone()),
             metrics: MetricWriter::new(Arc::clone(&ports), stop_writers.clone()),
             interpreters: Interpreters::default(),
-            asynchronous: Semaphore::new(ASYNCHRONOUS),
+            unreserved_running: AtomicU32::new(0),
+            event_queue: Arc::default(),
             stop: CancellationToken::new(),
             stop_writers,
             tasks: TaskTracker::new(),
@@ -85,6 +85,16 @@ impl Engine {
     pub async fn package(&self, id: &str) -> Option<Vec<u8>> {
         let code = self.code.find(id)?;
         tokio::fs::read(&code.zip).await.ok()
+    }
+
+    /// Ends the process that has waited longest for work; `false` when all have work.
+    pub(crate) fn end_an_idle_process(&self) -> bool {
+        let functions: Vec<_> = self.functions().values().cloned().collect();
+        let longest = functions
+            .iter()
+            .filter_map(|function| Some((function.pool.idle_since()?, function)))
+            .min_by_key(|(since, _)| *since);
+        longest.is_some_and(|(_, function)| function.pool.end_oldest())
     }
 
     /// Starts to look after idle processes, once there are any.

@@ -1,4 +1,4 @@
-//! A function: its identity, the version that runs now, and how many invocations are under way.
+//! A function: its identity, its settings, and the version that runs now.
 
 pub(crate) mod invoke_config;
 pub(crate) mod names;
@@ -8,7 +8,6 @@ pub(crate) mod version;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
@@ -22,12 +21,10 @@ use self::invoke_config::InvokeConfig;
 use self::published::Published;
 use self::version::{LATEST, Version};
 use crate::api_error::ApiError;
+use crate::invocation::admission::Invocations;
 use crate::runtime::code::Code;
 use crate::runtime::pool::Pool;
 use crate::settings::Settings;
-
-/// The account's limit of concurrent invocations.
-pub(crate) const ACCOUNT_CONCURRENCY: u32 = 1000;
 
 /// Statements of a function's resource policies by qualifier (empty for none) and statement id.
 pub(crate) type Policies = BTreeMap<String, BTreeMap<String, Value>>;
@@ -42,25 +39,12 @@ pub(crate) struct Function {
     version: Mutex<Arc<Version>>,
     tags: Mutex<BTreeMap<String, String>>,
     reserved: Mutex<Option<u32>>,
-    running: AtomicU32,
+    pub(crate) invocations: Invocations,
     published: Mutex<Published>,
     policies: Mutex<Policies>,
     invoke_configs: Mutex<BTreeMap<String, InvokeConfig>>,
     /// The change of state that is under way, and until when.
     change: Mutex<Option<(State, Instant)>>,
-}
-
-/// One admitted invocation; dropping it makes room for the next.
-pub(crate) struct Admission<'a> {
-    function: &'a Function,
-    /// Invocations under way, this one included.
-    pub(crate) running: u32,
-}
-
-impl Drop for Admission<'_> {
-    fn drop(&mut self) {
-        self.function.running.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 impl Function {
@@ -80,7 +64,7 @@ impl Function {
             version: Mutex::new(Arc::new(Version::latest(settings, code))),
             tags: Mutex::new(tags),
             reserved: Mutex::default(),
-            running: AtomicU32::new(0),
+            invocations: Invocations::default(),
             published: Mutex::default(),
             policies: Mutex::default(),
             invoke_configs: Mutex::default(),
@@ -154,15 +138,6 @@ impl Function {
 
     pub(crate) fn invoke_configs(&self) -> MutexGuard<'_, BTreeMap<String, InvokeConfig>> {
         self.invoke_configs.lock()
-    }
-
-    /// Admits one more invocation, unless the function's concurrency is used up.
-    pub(crate) fn admit(&self) -> Option<Admission<'_>> {
-        let limit = self.reserved().unwrap_or(ACCOUNT_CONCURRENCY);
-        let before = self
-            .running
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |running| (running < limit).then_some(running + 1));
-        before.ok().map(|before| Admission { function: self, running: before + 1 })
     }
 
     /// The ARN of the version of a runtime: the same for all functions that have the runtime.

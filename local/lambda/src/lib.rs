@@ -4,6 +4,8 @@
 mod api;
 mod api_error;
 mod config;
+#[cfg(test)]
+mod decoders_tests;
 mod engine;
 mod event_pattern;
 mod function;

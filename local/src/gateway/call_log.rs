@@ -60,8 +60,8 @@ impl CallLog {
             seq: log.last,
             time_ms: clock::now_ms(),
             service: call.service.name().to_owned(),
-            operation: call.operation.clone(),
-            resource,
+            operation: shortened(&call.operation),
+            resource: resource.as_deref().map(shortened),
             status,
             error_code,
             fault,
@@ -84,4 +84,10 @@ impl CallLog {
     fn log(&self) -> MutexGuard<'_, Log> {
         self.log.lock()
     }
+}
+
+/// Names of AWS are shorter; whatever else was sent is not to fill the memory.
+fn shortened(text: &str) -> String {
+    const LONGEST: usize = 1024;
+    text[..text.floor_char_boundary(LONGEST)].to_owned()
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::MissedTickBehavior;
 
+use super::panics;
 use crate::services::Regions;
 
 const EVALUATE_EVERY: Duration = Duration::from_secs(1);
@@ -20,12 +21,14 @@ pub(super) async fn run(regions: Arc<Regions>) {
         every.tick().await;
         if round.is_multiple_of(HOUSEKEEP_EVERY) {
             for region in regions.all() {
-                region.services.housekeeping().await;
+                for task in region.services.housekeeping() {
+                    panics::turn("housekeeping", task).await;
+                }
             }
         }
         round = round.wrapping_add(1);
         for region in regions.all() {
-            region.services.evaluate_alarms();
+            panics::turn("evaluation of alarms", async { region.services.evaluate_alarms() }).await;
         }
     }
 }

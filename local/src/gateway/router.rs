@@ -10,16 +10,16 @@ use axum::extract::Request;
 use axum::response::Response;
 use flate2::read::GzDecoder;
 use http::header;
+use http::request::Parts;
 use streamkit_wire::protocol::{self, MAX_BODY};
 use streamkit_wire::{Call, CallError, resource_name, signed_region, web_page};
 use tokio::sync::Notify;
 
-use super::authorize;
 use super::call_log::{CallLog, Outcome};
 use super::connection::ConnectionHandle;
 use super::consistency::EventuallyConsistent;
-use super::control;
 use super::injected_faults::{Injected, InjectedFaults};
+use super::{authorize, body_limit, control, panics};
 use crate::rehearsal::{Disturbances, Fault, failed, throttled};
 use crate::services::{Region, Regions};
 
@@ -41,16 +41,25 @@ pub(crate) struct Gateway {
 impl Gateway {
     /// Answers any request, or breaks the connection that it came on.
     pub(crate) async fn handle(&self, request: Request, connection: &ConnectionHandle) -> Response {
-        let (parts, body) = request.into_parts();
+        panics::caught(Box::pin(self.respond(request, connection))).await.unwrap_or_else(|panic| {
+            tracing::error!(panic, "a request panicked");
+            refused(500, "the embedded AWS panicked at this request")
+        })
+    }
+
+    async fn respond(&self, request: Request, connection: &ConnectionHandle) -> Response {
+        let (mut parts, body) = request.into_parts();
+        name_host(&mut parts);
         if let Some(why) = web_page::refusal(&parts.headers, &self.allow_hosts) {
             return refused(403, why);
         }
         let control = parts.uri.path().starts_with(control::PREFIX);
-        let Ok(body) = to_bytes(body, MAX_BODY).await else {
-            return refused(413, "the request body is cut short or larger than 100 MiB");
-        };
-        let Ok(request) = unpacked(http::Request::from_parts(parts, body)) else {
-            return refused(400, "the request body is not the gzip that its Content-Encoding says it is");
+        let limit = body_limit::of(&parts);
+        let Ok(body) = to_bytes(body, limit).await else { return body_limit::refused(parts, limit) };
+        let request = match unpacked(http::Request::from_parts(parts, body), limit) {
+            Ok(Unpacked::Request(request)) => request,
+            Ok(Unpacked::TooLarge(head)) => return body_limit::refused(head, limit),
+            Err(_) => return refused(400, "the request body is not the gzip that its Content-Encoding says it is"),
         };
         if control {
             return control::answer(self, &request).await;
@@ -89,12 +98,12 @@ impl Gateway {
             (None, Some(Fault::Error)) => protocol::error_response(call, &failed(call)),
             (None, Some(Fault::LostRequest)) => Response::default(),
             (None, Some(Fault::FailedEntries)) => {
-                region.services.answer_with_failures(call, request, disturbance.entries_seed).await
+                let seed = disturbance.entries_seed;
+                panics::answer(call, region.services.answer_with_failures(call, request, seed)).await
             }
-            (None, None | Some(Fault::LostAnswer)) => match &self.consistency {
-                Some(consistency) => consistency.answer(&self.regions, region, call, request).await,
-                None => authorize::answer(&region.services, call, request).await,
-            },
+            (None, None | Some(Fault::LostAnswer)) => {
+                panics::answer(call, self.known_answer(region, call, request)).await
+            }
         };
         pause(disturbance.delay / 2).await;
         let (answer, error_code) = with_code(answer).await;
@@ -111,6 +120,24 @@ impl Gateway {
             connection.reset();
         }
         answer
+    }
+
+    /// The service's answer, which lags behind where eventual consistency is asked for.
+    async fn known_answer(&self, region: &Region, call: &Call, request: http::Request<Bytes>) -> Response {
+        match &self.consistency {
+            Some(consistency) => consistency.answer(&self.regions, region, call, request).await,
+            None => authorize::answer(&region.services, call, request).await,
+        }
+    }
+}
+
+/// HTTP/2 names the host in the address of the request.
+fn name_host(parts: &mut http::request::Parts) {
+    if let Some(authority) = parts.uri.authority()
+        && !parts.headers.contains_key(header::HOST)
+        && let Ok(host) = http::HeaderValue::from_str(authority.as_str())
+    {
+        parts.headers.insert(header::HOST, host);
     }
 }
 
@@ -139,25 +166,31 @@ async fn with_code(answer: Response) -> (Response, Option<String>) {
     (Response::from_parts(parts, Body::from(body)), Some(error.code))
 }
 
+/// A request whose body is as it was before it was packed.
+enum Unpacked {
+    Request(http::Request<Bytes>),
+    TooLarge(Parts),
+}
+
 /// SDKs compress large `PutMetricData` bodies. S3 keeps what it is given, encoding and all.
-fn unpacked(request: http::Request<Bytes>) -> std::io::Result<http::Request<Bytes>> {
+fn unpacked(request: http::Request<Bytes>, limit: usize) -> std::io::Result<Unpacked> {
     let gzip = request.headers().get(header::CONTENT_ENCODING).is_some_and(|value| value == "gzip");
     if !gzip || request.method() == http::Method::PUT {
-        return Ok(request);
+        return Ok(Unpacked::Request(request));
     }
     let (mut parts, body) = request.into_parts();
     let mut plain = Vec::new();
     // One byte more than allowed tells a body that is too large from one that just fits.
-    GzDecoder::new(&*body).take(MAX_BODY as u64 + 1).read_to_end(&mut plain)?;
-    if plain.len() > MAX_BODY {
-        return Err(std::io::ErrorKind::FileTooLarge.into());
+    GzDecoder::new(&*body).take(limit as u64 + 1).read_to_end(&mut plain)?;
+    if plain.len() > limit {
+        return Ok(Unpacked::TooLarge(parts));
     }
     parts.headers.remove(header::CONTENT_ENCODING);
     parts.headers.remove(header::CONTENT_LENGTH);
-    Ok(http::Request::from_parts(parts, plain.into()))
+    Ok(Unpacked::Request(http::Request::from_parts(parts, plain.into())))
 }
 
-fn refused(status: u16, message: &str) -> Response {
+pub(super) fn refused(status: u16, message: &str) -> Response {
     let error = CallError::new(status, "RequestRefused", message);
     let body = serde_json::json!({"__type": error.code, "message": error.message});
     protocol::response(status, "application/json", body.to_string().into_bytes())

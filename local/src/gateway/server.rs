@@ -1,7 +1,9 @@
 //! Starts and stops the embedded AWS: binds, serves, starts the housekeeping, and on shutdown ends every function process.
 
+use std::fs::DirBuilder;
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,7 +36,10 @@ pub async fn serve(
     ready: oneshot::Sender<SocketAddr>,
     shutdown: impl Future<Output = ()> + Send,
 ) -> anyhow::Result<()> {
-    std::fs::create_dir_all(&options.state_dir)
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&options.state_dir)
         .with_context(|| format!("creating the state directory {}", options.state_dir.display()))?;
     let wanted = SocketAddr::new(options.bind, options.port);
     let listener = TcpListener::bind(wanted).await.with_context(|| format!("binding {wanted}"))?;

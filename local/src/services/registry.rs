@@ -18,7 +18,7 @@ use super::kms::kms;
 use super::lambda::Lambda;
 use super::logs::Logs;
 use super::s3::S3;
-use super::service::AwsService;
+use super::service::{AwsService, BoxFuture};
 use super::sns::{Receivers, Sns};
 use super::sqs::Sqs;
 use super::sts::Sts;
@@ -102,8 +102,8 @@ impl Services {
         let Global { account, address, times, .. } = global;
         let cloudwatch = Arc::new(CloudWatch::new(region, account));
         let counter = Arc::new(CallCounter::new(cloudwatch.clone()));
-        let dynamodb = Arc::new(DynamoDb::open(region, account, times.clone())?);
-        let kinesis = Arc::new(Kinesis::start(region, account, times.clone()));
+        let dynamodb = Arc::new(DynamoDb::open(region, account, times.clone(), global.strict)?);
+        let kinesis = Arc::new(Kinesis::start(region, account, times.clone(), global.strict));
         let kinesis: Arc<dyn AwsService> = Arc::new(Published::new(kinesis, counter.clone()));
         let lambda = Arc::new(Lambda::default());
         let logs = Logs::new(region, account, cloudwatch.clone(), kinesis.clone(), global.receivers.clone());
@@ -178,14 +178,11 @@ impl Services {
         }
     }
 
-    /// What services do by themselves, such as dropping what has expired.
-    pub(crate) async fn housekeeping(&self) {
-        for (service, engine) in &self.all {
-            // DynamoDB Streams is DynamoDB, which has its turn.
-            if *service != Service::DynamoDbStreams {
-                engine.housekeeping().await;
-            }
-        }
+    /// What services do by themselves, such as dropping what has expired: a task of each.
+    pub(crate) fn housekeeping(&self) -> impl Iterator<Item = BoxFuture<'_, ()>> {
+        // DynamoDB Streams is DynamoDB, which has its turn.
+        let services = self.all.iter().filter(|(service, _)| *service != Service::DynamoDbStreams);
+        services.map(|(_, engine)| engine.housekeeping())
     }
 
     /// Counts a call that was refused before it reached its service.

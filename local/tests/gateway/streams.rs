@@ -7,24 +7,24 @@ use serde_json::{Value, json};
 use super::{Answer, Aws};
 
 impl Aws {
-    async fn kinesis(&self, operation: &str, input: Value) -> Value {
+    pub(super) async fn kinesis(&self, operation: &str, input: Value) -> Value {
         self.ok(&format!("Kinesis_20131202.{operation}"), input).await
     }
 
-    async fn kinesis_refused(&self, operation: &str, input: Value) -> Answer {
+    pub(super) async fn kinesis_refused(&self, operation: &str, input: Value) -> Answer {
         let answer = self.target(&format!("Kinesis_20131202.{operation}"), input).await;
         assert_eq!(answer.status, 400, "{operation}: {}", answer.body);
         answer
     }
 
     /// Creates a stream, and returns its ARN.
-    async fn stream(&self, name: &str, shards: u32) -> String {
+    pub(super) async fn stream(&self, name: &str, shards: u32) -> String {
         self.kinesis("CreateStream", json!({"StreamName": name, "ShardCount": shards})).await;
         self.active(name).await["StreamARN"].as_str().expect("an ARN").to_owned()
     }
 
     /// The summary of a stream, once it is active.
-    async fn active(&self, name: &str) -> Value {
+    pub(super) async fn active(&self, name: &str) -> Value {
         let described = async {
             loop {
                 let mut seen = self.kinesis("DescribeStreamSummary", json!({"StreamName": name})).await;

@@ -5,8 +5,12 @@ use serde_json::{Value, json};
 use crate::aws::{Aws, eventually};
 
 async fn send(aws: &Aws, payload: Value) {
+    send_to(aws, "f", payload).await;
+}
+
+async fn send_to(aws: &Aws, function: &str, payload: Value) {
     let headers = [("X-Amz-Invocation-Type", "Event")];
-    assert_eq!(aws.invoke_with("f", &headers, payload).await.status, 202);
+    assert_eq!(aws.invoke_with(function, &headers, payload).await.status, 202);
 }
 
 async fn configure(aws: &Aws, body: Value) -> Value {
@@ -124,5 +128,38 @@ async fn configuration_is_read_back_changed_refused_and_deleted() {
     }
     assert_eq!(call("DELETE", Value::Null).await.status, 204);
     assert_eq!(call("DELETE", Value::Null).await.status, 404);
+    aws.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_function_holds_up_no_other_and_keeps_to_its_concurrency() {
+    let aws = Aws::start().await;
+    let (queue, queue_arn) = aws.queue("end").await;
+    aws.function("f", json!({}), |_| {}).await;
+    aws.function("slow", json!({}), |body| body["Timeout"] = json!(900)).await;
+    configure(&aws, json!({ "DestinationConfig": { "OnSuccess": { "Destination": queue_arn } } })).await;
+    let reserve = json!({ "ReservedConcurrentExecutions": 2 }).to_string();
+    let path = "/2017-10-31/functions/slow/concurrency";
+    assert_eq!(aws.http("PUT", path, &[], reserve.as_bytes()).await.status, 200);
+    for _ in 0..30 {
+        send_to(&aws, "slow", json!({ "do": "hang" })).await;
+    }
+    eventually("two of the slow ones run", async || {
+        let log = aws.log("/aws/lambda/slow").await;
+        (log.iter().filter(|line| line.starts_with("START")).count() == 2).then_some(())
+    })
+    .await;
+    for number in 0..20 {
+        send(&aws, json!({ "n": number })).await;
+    }
+    aws.messages(&queue, 20).await;
+    let throttles = aws.metric("AWS/Lambda", "Throttles", Some(("FunctionName", "slow"))).await;
+    assert!(throttles.abs() < f64::EPSILON, "{throttles}");
+    // What all functions together reserve leaves a hundred for the others.
+    let path = "/2017-10-31/functions/f/concurrency";
+    for (reserved, status) in [(899, 400), (898, 200), (898, 200)] {
+        let body = json!({ "ReservedConcurrentExecutions": reserved }).to_string();
+        assert_eq!(aws.http("PUT", path, &[], body.as_bytes()).await.status, status, "{reserved}");
+    }
     aws.stop().await;
 }

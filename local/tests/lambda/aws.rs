@@ -62,17 +62,15 @@ impl Aws {
     }
 
     pub(crate) async fn rehearsing(rehearsal: Rehearsal) -> Self {
+        Self::with(Options { rehearsal, ..Options::default() }).await
+    }
+
+    /// With these options, but in the region and folder of these tests.
+    pub(crate) async fn with(options: Options) -> Self {
         let dir = std::env::temp_dir().join(format!("streamkit-lambda-{}", Uuid::new_v4().simple()));
         let (ready, address) = oneshot::channel();
         let (stop, stopped) = oneshot::channel::<()>();
-        let options = Options {
-            port: 0,
-            region: "us-east-1".into(),
-            account: "000000000000".into(),
-            state_dir: dir.clone(),
-            rehearsal,
-            ..Options::default()
-        };
+        let options = Options { region: "us-east-1".into(), state_dir: dir.clone(), ..options };
         let server = tokio::spawn(serve(options, ready, async { drop(stopped.await) }));
         let aws = Self { address: address.await.unwrap(), dir, stop, server };
         aws.role("r", "lambda.amazonaws.com").await;

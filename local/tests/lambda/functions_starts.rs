@@ -197,3 +197,25 @@ async fn parallel_invocations_have_processes_of_their_own_that_are_used_again() 
     assert_eq!(running(&aws.dir), 3);
     aws.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+#[cfg(target_os = "linux")]
+async fn function_that_takes_more_memory_than_it_has_is_killed() {
+    const MIB: u64 = 1024 * 1024;
+    let aws = Aws::start().await;
+    aws.function("f", json!({}), |body| body["MemorySize"] = json!(128)).await;
+    let allocate = |mib: u64, ms: u64| json!({ "do": "allocate", "bytes": mib * MIB, "ms": ms });
+    let answer = aws.invoke("f", allocate(80, 500)).await;
+    assert_eq!(answer.json(), json!(80 * MIB));
+    let answer = aws.invoke_with("f", &[TAIL], allocate(200, 60_000)).await;
+    assert_eq!(answer.headers["x-amz-function-error"], "Unhandled");
+    assert_eq!(answer.json()["errorType"], "Runtime.ExitError");
+    let message = answer.json()["errorMessage"].as_str().unwrap().to_owned();
+    assert!(message.ends_with("Error: Runtime exited with error: signal: killed"), "{message}");
+    let tail = tail(&answer);
+    assert!(tail.contains("\tMemory Size: 128 MB\tMax Memory Used: 128 MB\t"), "{tail}");
+    assert!(tail.trim_end().ends_with("Status: error\tError Type: Runtime.ExitError"), "{tail}");
+    // The next invocation has a new process.
+    assert_eq!(aws.invoke("f", allocate(1, 0)).await.json(), json!(MIB));
+    aws.stop().await;
+}

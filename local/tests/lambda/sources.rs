@@ -2,6 +2,7 @@
 //! through of it.
 
 use serde_json::{Value, json};
+use streamkit_local::{Options, Strictness};
 
 use crate::aws::{Aws, eventually};
 use crate::mappings::Trace;
@@ -86,6 +87,36 @@ async fn latest_begins_after_what_the_table_has_seen() {
     });
     let refused = aws.lambda("POST", "event-source-mappings", time).await;
     assert_eq!((refused.status, refused.code()), (400, "InvalidParameterValueException"));
+    aws.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn shards_that_roll_over_are_read_parents_first() {
+    const ITEMS: usize = 25;
+    const ROUNDS: usize = 180;
+    let strict = Strictness { rates: true, ..Strictness::default() };
+    let aws = Aws::with(Options { strict, ..Options::default() }).await;
+    let trace = Trace::new(&aws);
+    let stream = aws.table("activities", "NEW_IMAGE").await;
+    aws.function("f", trace.environment(), |_| {}).await;
+    aws.mapping("f", &stream, json!({ "BatchSize": 1000 })).await;
+    for round in 0..ROUNDS {
+        let put = |item: usize| json!({ "id": { "S": item.to_string() }, "n": { "N": round.to_string() } });
+        let puts: Vec<Value> = (0..ITEMS).map(|item| json!({ "PutRequest": { "Item": put(item) } })).collect();
+        aws.dynamodb("BatchWriteItem", json!({ "RequestItems": { "activities": puts } })).await;
+    }
+    let described = aws.call("DynamoDBStreams_20120810.DescribeStream", json!({ "StreamArn": stream })).await;
+    assert_eq!(described["StreamDescription"]["Shards"].as_array().map(Vec::len), Some(3), "one takes 2,000 changes");
+    let seen = trace.until("all changes arrived", |data| data.len() >= ITEMS * ROUNDS).await;
+    let mut rounds = vec![Vec::new(); ITEMS];
+    for change in &seen {
+        let change: Value = serde_json::from_str(change).unwrap();
+        let image = &change["dynamodb"]["NewImage"];
+        let number = |name: &str, kind: &str| image[name][kind].as_str().unwrap().parse::<usize>().unwrap();
+        rounds[number("id", "S")].push(number("n", "N"));
+    }
+    let in_order: Vec<usize> = (0..ROUNDS).collect();
+    assert!(rounds.iter().all(|of_item| *of_item == in_order), "each item's changes in their order, none twice");
     aws.stop().await;
 }
 

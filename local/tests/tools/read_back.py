@@ -119,7 +119,11 @@ def iam_and_lambda():
     }
     role = iam.create_role(RoleName="back", Path="/streamkit/", AssumeRolePolicyDocument=json.dumps(trust))["Role"]
     same(role["Arn"], arn("iam", "role/streamkit/back", region=""))
-    policy = {"Version": "2012-10-17", "Statement": []}
+    reads = ["kinesis:GetRecords", "kinesis:GetShardIterator", "kinesis:DescribeStream", "kinesis:ListShards"]
+    policy = {
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Action": reads, "Resource": arn("kinesis", "stream/back")}],
+    }
     iam.put_role_policy(RoleName="back", PolicyName="inline", PolicyDocument=json.dumps(policy))
     same(iam.get_role_policy(RoleName="back", PolicyName="inline")["PolicyDocument"], policy)
     package = io.BytesIO()

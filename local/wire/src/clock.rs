@@ -10,6 +10,13 @@ pub fn now_ms() -> i64 {
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
+/// The same in seconds, as JSON protocols have times.
+pub fn seconds(ms: i64) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "milliseconds since 1970 stay exact in a double for 280,000 years")]
+    let ms = ms as f64;
+    ms / 1000.0
+}
+
 /// `2026-11-21T02:03:04.567Z`.
 pub fn iso(ms: i64) -> String {
     DateTime::<Utc>::from_timestamp_millis(ms).unwrap_or_default().to_rfc3339_opts(SecondsFormat::Millis, true)
@@ -18,12 +25,6 @@ pub fn iso(ms: i64) -> String {
 /// `2026-11-21T02:03:04Z`.
 pub fn iso_seconds(ms: i64) -> String {
     DateTime::<Utc>::from_timestamp_millis(ms).unwrap_or_default().to_rfc3339_opts(SecondsFormat::Secs, true)
-}
-
-/// The time as REST JSON writes it: a number of seconds.
-#[expect(clippy::cast_precision_loss, reason = "milliseconds since 1970 stay exact in a double for 280,000 years")]
-pub fn seconds(ms: i64) -> f64 {
-    ms as f64 / 1000.0
 }
 
 /// Reads an RFC 3339 time.

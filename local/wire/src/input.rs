@@ -34,12 +34,15 @@ pub fn flag(value: &Value) -> Option<bool> {
 
 /// A time in epoch milliseconds: epoch seconds, or RFC 3339 text.
 pub fn time_ms(value: &Value) -> Option<i64> {
+    /// Some 270,000 years: sums of times stay far from the ends of their type.
+    const LIMIT: i64 = 8_640_000_000_000_000;
     #[expect(clippy::cast_possible_truncation, reason = "epoch milliseconds fit")]
     let from_seconds = |seconds: f64| (seconds * 1000.0).round() as i64;
-    match value {
+    let time = match value {
         Value::String(text) => clock::parse_iso(text).or_else(|| text.parse().ok().map(from_seconds)),
         other => other.as_f64().map(from_seconds),
-    }
+    };
+    time.map(|ms| ms.clamp(-LIMIT, LIMIT))
 }
 
 /// The elements of a list member; none when it is absent.

@@ -3,6 +3,8 @@
 
 pub mod arn;
 pub mod clock;
+#[cfg(test)]
+mod decoders_tests;
 mod error;
 pub mod input;
 pub mod protocol;

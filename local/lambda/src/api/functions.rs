@@ -16,7 +16,8 @@ use crate::api_error::ApiError;
 use crate::function::names::FunctionRef;
 use crate::function::target::Target;
 use crate::function::version::{LATEST, Version};
-use crate::function::{ACCOUNT_CONCURRENCY, Function, State};
+use crate::function::{Function, State};
+use crate::invocation::admission::ACCOUNT as ACCOUNT_CONCURRENCY;
 use crate::ports::Transition;
 use crate::settings::Settings;
 
@@ -154,13 +155,14 @@ impl Engine {
         Ok(answer(StatusCode::OK, &json!({ "Functions": shown, "NextMarker": next })))
     }
 
-    pub(crate) fn put_concurrency(function: &Function, body: &Value) -> Result<Response, ApiError> {
+    pub(crate) fn put_concurrency(&self, function: &Function, body: &Value) -> Result<Response, ApiError> {
         let Some(reserved) = body["ReservedConcurrentExecutions"].as_i64() else {
             return Err(ApiError::invalid("ReservedConcurrentExecutions must be given."));
         };
         // AWS keeps 100 of the account's concurrency for functions without a reservation.
+        let free = self.unreserved() + function.reserved().unwrap_or_default();
         match u32::try_from(reserved) {
-            Ok(count) if count <= ACCOUNT_CONCURRENCY - 100 => {
+            Ok(count) if count <= free.saturating_sub(100) => {
                 *function.reserved() = Some(count);
                 Ok(answer(StatusCode::OK, &json!({ "ReservedConcurrentExecutions": count })))
             }
@@ -191,7 +193,6 @@ impl Engine {
     pub(crate) fn account_settings(&self) -> Response {
         let functions: Vec<_> = self.functions().values().cloned().collect();
         let size: usize = functions.iter().map(|function| function.version().code.size).sum();
-        let reserved: u32 = functions.iter().filter_map(|function| *function.reserved()).sum();
         answer(
             StatusCode::OK,
             &json!({
@@ -200,7 +201,7 @@ impl Engine {
                     "CodeSizeUnzipped": 262_144_000,
                     "CodeSizeZipped": 52_428_800,
                     "ConcurrentExecutions": ACCOUNT_CONCURRENCY,
-                    "UnreservedConcurrentExecutions": ACCOUNT_CONCURRENCY.saturating_sub(reserved),
+                    "UnreservedConcurrentExecutions": self.unreserved(),
                 },
                 "AccountUsage": { "TotalCodeSize": size, "FunctionCount": functions.len() },
             }),

@@ -103,7 +103,7 @@ impl Engine {
                     "PutFunctionConcurrency" if qualifier.is_some() => Err(ApiError::invalid(
                         "This operation is permitted on Lambda functions only. Aliases and versions do not support this operation. Please specify either a function name or an unqualified function ARN.",
                     )),
-                    "PutFunctionConcurrency" => Self::put_concurrency(function, &body),
+                    "PutFunctionConcurrency" => self.put_concurrency(function, &body),
                     "DeleteFunctionConcurrency" => Ok(Self::delete_concurrency(function)),
                     "GetFunctionCodeSigningConfig" => ok(json!({ "FunctionName": function.name })),
                     "ListFunctionUrlConfigs" => ok(json!({ "FunctionUrlConfigs": [] })),

@@ -63,7 +63,9 @@ impl Engine {
         let engine = Arc::clone(self);
         let stop = self.stop.clone();
         self.metrics.function(&target.function.name, "AsyncEventsReceived", "Count", 1.0);
+        let place = self.event_queue.place(event.payload.len());
         self.tasks.spawn(async move {
+            let Some(_place) = place else { return engine.drop_event(&target, &event).await };
             let gone = target.function.gone.clone();
             tokio::select! {
                 () = stop.cancelled() => {}
@@ -71,6 +73,17 @@ impl Engine {
                 () = engine.run_to_end(&target, event) => {}
             }
         });
+    }
+
+    /// Gives up an event for which there was no place: as if it had waited for too long.
+    async fn drop_event(self: &Arc<Self>, target: &Target, event: &Event) {
+        tracing::warn!(
+            function = target.function.name,
+            request_id = event.request_id,
+            "an asynchronous event was dropped: too many are waiting"
+        );
+        let config = target.function.invoke_config(target.qualifier()).unwrap_or_default();
+        self.conclude(target, event, &config, End::EventAgeExceeded, 0, None).await;
     }
 
     async fn run_to_end(self: &Arc<Self>, target: &Target, event: Event) {
@@ -82,13 +95,14 @@ impl Engine {
         let (began, mut attempts, mut throttle) = (Instant::now(), 0, FIRST_THROTTLE);
         let mut last = None;
         let end = loop {
-            let Ok(one_of_a_few) = self.asynchronous.acquire().await else { return };
+            let reserved = *function.reserved();
+            let Some(turn) = function.invocations.turn(reserved).await else { return };
             let waited = u32::try_from(began.elapsed().as_millis()).unwrap_or(u32::MAX);
             self.metrics.function(&function.name, "AsyncEventAge", "Milliseconds", waited.into());
             // What an alias means may have changed since.
             let Ok(now) = self.resolve(Purpose::Invocation, &function.name, target.qualifier()) else { return };
             let result = self.run(&now, event.clone()).await;
-            drop(one_of_a_few);
+            drop(turn);
             let pause = match result {
                 Ok(outcome) => {
                     attempts += 1;

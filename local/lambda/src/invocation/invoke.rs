@@ -14,6 +14,7 @@ use crate::function::version::Version;
 use crate::function::{Function, State};
 use crate::invocation::report::{Run, init_line, milliseconds, start_line};
 use crate::runtime::process::{Process, ProcessContext, RuntimeFailure};
+use crate::runtime::process_limit::{self, Slot};
 use crate::runtime::runtime_api::{MAX_PAYLOAD, Work};
 use crate::runtime::trace;
 use crate::telemetry::log_writer::LogStream;
@@ -22,6 +23,9 @@ use crate::telemetry::output;
 /// Lambda gives a function so long to start. One that does not make it, or fails, is started once more within the timeout of the
 /// invocation.
 const INIT_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long a process that is ended may take to make way.
+const SLOT_LIMIT: Duration = Duration::from_secs(5);
 
 /// One event for a function.
 #[derive(Debug, Clone)]
@@ -94,10 +98,7 @@ impl Engine {
         if function.state() == State::Creating {
             return Err(NotInvoked::Pending);
         }
-        let Some(admission) = function.admit() else {
-            self.metrics.function(&function.name, "Throttles", "Count", 1.0);
-            return Err(NotInvoked::Throttled);
-        };
+        let Some(admission) = self.admit(function) else { return Err(self.throttled(function)) };
         self.metrics.function(&function.name, "ConcurrentExecutions", "Count", f64::from(admission.running));
         let timeout = Duration::from_secs(version.settings.timeout_seconds.into());
         let to = log_stream(function, version);
@@ -113,6 +114,7 @@ impl Engine {
                 let run = Run { event: &event, version, result, duration, init };
                 (self.finish(function, process, &run).await, duration)
             }
+            Err(NotReady { failure: RuntimeFailure::NoRoom, .. }) => return Err(self.throttled(function)),
             Err(NotReady { failure, took, tail }) => {
                 let duration = if matches!(failure, RuntimeFailure::Timeout) { timeout } else { took };
                 let run = Run { event: &event, version, result: Err(failure), duration, init: None };
@@ -123,6 +125,11 @@ impl Engine {
         };
         self.count(function, &outcome, duration);
         Ok(outcome)
+    }
+
+    fn throttled(&self, function: &Function) -> NotInvoked {
+        self.metrics.function(&function.name, "Throttles", "Count", 1.0);
+        NotInvoked::Throttled
     }
 
     /// Writes the last lines of an invocation, and keeps or ends its process.
@@ -161,7 +168,9 @@ impl Engine {
         }
         let first = match self.start(function, version, to, INIT_LIMIT).await {
             Ok(process) => return Ok(Ready { init: Some(process.age()), process, spent: Duration::ZERO }),
-            Err(failed) if matches!(failed.failure, RuntimeFailure::Stopped) => return Err(failed),
+            Err(failed) if matches!(failed.failure, RuntimeFailure::Stopped | RuntimeFailure::NoRoom) => {
+                return Err(failed);
+            }
             Err(failed) => self.say(to, failed.tail, vec![init_line(failed.took, "init", &failed.failure)]),
         };
         match self.start(function, version, to, timeout).await {
@@ -189,9 +198,11 @@ impl Engine {
             tasks: &self.tasks,
             interpreters: &self.interpreters,
         };
-        let process = Process::start(&function.name, &function.gone, Arc::clone(version), to, &around)
+        let failed = |failure| NotReady { failure, took: Duration::ZERO, tail: Vec::new() };
+        let Some(slot) = self.process_slot().await else { return Err(failed(RuntimeFailure::NoRoom)) };
+        let process = Process::start(&function.name, &function.gone, Arc::clone(version), to, &around, slot)
             .await
-            .map_err(|failure| NotReady { failure, took: Duration::ZERO, tail: Vec::new() })?;
+            .map_err(failed)?;
         match process.ready(limit).await {
             Ok(()) => Ok(process),
             Err(failure) => {
@@ -201,6 +212,18 @@ impl Engine {
                 Err(NotReady { failure, took, tail: process.output.tail() })
             }
         }
+    }
+
+    /// The leave for one more process; one that has no work makes way for it.
+    async fn process_slot(&self) -> Option<Slot> {
+        if let Some(slot) = process_limit::slot() {
+            return Some(slot);
+        }
+        if !self.end_an_idle_process() {
+            return None;
+        }
+        // A killed process is gone at once.
+        tokio::time::timeout(SLOT_LIMIT, process_limit::next_slot()).await.ok()?
     }
 
     /// Logs lines of the platform's own where no process does, and gives back the end of the log with them.

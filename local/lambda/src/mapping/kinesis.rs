@@ -115,7 +115,7 @@ impl Stream {
             }
             Position::AtTimestamp(ms) | Position::End { made_ms: ms, .. } => {
                 body["ShardIteratorType"] = json!("AT_TIMESTAMP");
-                body["Timestamp"] = json!(to_seconds(whole_second(*ms)));
+                body["Timestamp"] = json!(clock::seconds(*ms));
             }
         }
         let made = self.call("GetShardIterator", body).await?;
@@ -195,19 +195,8 @@ impl Reader for ShardReader {
         let Some(last) = given.last().and_then(|record| record["SequenceNumber"].as_str()).map(str::to_owned) else {
             return Ok(Page { finished: next.is_none() || closed, ..Page::default() });
         };
-        let since = match &self.position {
-            Position::AtTimestamp(ms) | Position::End { made_ms: ms, .. } => Some(whole_second(*ms)),
-            _ => None,
-        };
-        // The engine answers a time after the last record with the whole shard.
-        let records: Vec<_> = given
-            .into_iter()
-            .filter_map(|record| self.record(&record))
-            .filter(|record| since.is_none_or(|since| record.arrival_ms >= since))
-            .collect();
-        if since.is_none() || !records.is_empty() {
-            self.position = Position::After(last.clone());
-        }
+        let records = given.into_iter().filter_map(|record| self.record(&record)).collect();
+        self.position = Position::After(last.clone());
         self.iterator = next.map(|next| (next, Instant::now()));
         Ok(Page { records, through: Some(last), ..Page::default() })
     }
@@ -327,17 +316,6 @@ fn shards(listed: &[Value]) -> Vec<Shard> {
             closed: shard.closed,
         })
         .collect()
-}
-
-/// The engine keeps arrival times in whole seconds: one that asks for the middle of a second gets all of it, rather than
-/// miss a record that came right after.
-fn whole_second(ms: i64) -> i64 {
-    ms.div_euclid(1000) * 1000
-}
-
-#[expect(clippy::cast_precision_loss, reason = "milliseconds since 1970 stay exact in a double for 280,000 years")]
-fn to_seconds(ms: i64) -> f64 {
-    ms as f64 / 1000.0
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "a conversion from float saturates, and no arrival time is near")]

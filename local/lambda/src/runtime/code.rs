@@ -140,7 +140,8 @@ fn sent(source: &Value) -> Result<Vec<u8>, ApiError> {
     Ok(zip)
 }
 
-fn extract(zip: &[u8], dir: &Path) -> Result<(), ApiError> {
+/// Unpacks a package into a folder, and nothing beside it.
+pub(crate) fn extract(zip: &[u8], dir: &Path) -> Result<(), ApiError> {
     let unreadable =
         |_| ApiError::invalid("Could not unzip uploaded file. Please check your file, then try to upload again.");
     let failed = |error: io::Error| ApiError::service(format!("unpacking function code: {error}"));

@@ -2,8 +2,10 @@
 
 pub(crate) mod code;
 pub(crate) mod managed;
+mod memory;
 pub(crate) mod pool;
 pub(crate) mod process;
+pub(crate) mod process_limit;
 mod run_folder;
 pub(crate) mod runtime_api;
 pub(crate) mod trace;

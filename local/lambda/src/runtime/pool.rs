@@ -42,6 +42,19 @@ impl Pool {
         self.lock().retain(|idle| idle.since.elapsed() < limit && !idle.process.exited());
     }
 
+    /// Since when the process that was used longest ago has been waiting.
+    pub(crate) fn idle_since(&self) -> Option<Instant> {
+        self.lock().first().map(|idle| idle.since)
+    }
+
+    /// Lets go of the process that was used longest ago; `false` if there is none.
+    pub(crate) fn end_oldest(&self) -> bool {
+        let mut idle = self.lock();
+        let any = !idle.is_empty();
+        idle.drain(..usize::from(any));
+        any
+    }
+
     /// Lets go of all.
     pub(crate) fn clear(&self) {
         self.lock().clear();

@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::body::Bytes;
@@ -21,6 +21,8 @@ use crate::config::Config;
 use crate::function::version::Version;
 use crate::ports::Roles;
 use crate::runtime::managed::{self, Interpreters};
+use crate::runtime::memory;
+use crate::runtime::process_limit::Slot;
 use crate::runtime::runtime_api::{Answer, RuntimeApi, Work};
 use crate::telemetry::log_writer::{LogStream, LogWriter};
 use crate::telemetry::metric_writer::MetricWriter;
@@ -45,6 +47,8 @@ pub(crate) enum RuntimeFailure {
     TooLarge,
     /// The function was deleted, or the engine is stopping.
     Stopped,
+    /// There are as many processes as this machine is meant to have.
+    NoRoom,
 }
 
 impl RuntimeFailure {
@@ -59,7 +63,7 @@ impl RuntimeFailure {
             Self::Entrypoint(_) => "Runtime.InvalidEntrypoint",
             Self::Timeout => "Sandbox.Timedout",
             Self::TooLarge => "Function.ResponseSizeTooLarge",
-            Self::Stopped => "Sandbox.Failure",
+            Self::Stopped | Self::NoRoom => "Sandbox.Failure",
         };
         kind.to_owned()
     }
@@ -77,6 +81,7 @@ impl RuntimeFailure {
                 crate::runtime::runtime_api::MAX_PAYLOAD
             ),
             Self::Stopped => "The sandbox was stopped".to_owned(),
+            Self::NoRoom => "There are too many sandboxes".to_owned(),
         }
     }
 
@@ -146,6 +151,9 @@ pub(crate) struct Process {
     kill: CancellationToken,
     served: AtomicU64,
     started: Instant,
+    /// Whether it starts or has work, for those who watch its memory.
+    working: watch::Sender<bool>,
+    ran_out_of_memory: Arc<AtomicBool>,
 }
 
 impl Drop for Process {
@@ -162,6 +170,7 @@ impl Process {
         version: Arc<Version>,
         to: &LogStream,
         context: &ProcessContext<'_>,
+        slot: Slot,
     ) -> Result<Process, RuntimeFailure> {
         let kill = gone.child_token();
         let started = Instant::now();
@@ -196,13 +205,31 @@ impl Process {
             let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
             let pid = pid.ok_or(RuntimeFailure::Stopped)?;
             let output = Output::follow(reader, to.clone(), Arc::clone(context.logs), Arc::clone(context.metrics));
-            let exit = watch_over(child, pid, kill.clone(), context.tasks);
-            Ok((runtime_api, output.map_err(internal)?, pid, exit))
+            let working = watch::Sender::new(true);
+            let out_of_memory = Arc::new(AtomicBool::new(false));
+            let watched = Watched {
+                child,
+                pid,
+                memory_mb: version.settings.memory_mb.into(),
+                working: working.subscribe(),
+                ran_out_of_memory: Arc::clone(&out_of_memory),
+            };
+            let exit = watched.watch_over(kill.clone(), context.tasks, slot);
+            Ok((runtime_api, output.map_err(internal)?, pid, exit, working, out_of_memory))
         };
         match attempt.await {
-            Ok((runtime_api, output, pid, exit)) => {
-                Ok(Process { version, output, pid, runtime_api, exit, kill, served: AtomicU64::new(0), started })
-            }
+            Ok((runtime_api, output, pid, exit, working, ran_out_of_memory)) => Ok(Process {
+                version,
+                output,
+                pid,
+                runtime_api,
+                exit,
+                kill,
+                served: AtomicU64::new(0),
+                started,
+                working,
+                ran_out_of_memory,
+            }),
             Err(failure) => {
                 kill.cancel();
                 Err(failure)
@@ -227,9 +254,10 @@ impl Process {
     /// Gives the process one piece of work and waits for its answer.
     pub(crate) async fn work(&self, work: Work, limit: Duration) -> Result<Answer, RuntimeFailure> {
         self.served.fetch_add(1, Ordering::Relaxed);
+        self.working.send_replace(true);
         let answer = self.runtime_api.hand_out(work).await;
         let mut exit = self.exit.clone();
-        tokio::select! {
+        let outcome = tokio::select! {
             biased;
             Ok(answer) = answer => match answer {
                 Answer::TooLarge => Err(RuntimeFailure::TooLarge),
@@ -237,7 +265,9 @@ impl Process {
             },
             ended = exit.wait_for(Option::is_some) => Err(self.ended(ended.ok().and_then(|status| *status))),
             () = tokio::time::sleep(limit) => Err(RuntimeFailure::Timeout),
-        }
+        };
+        self.working.send_replace(false);
+        outcome
     }
 
     /// Whether the process has ended.
@@ -257,12 +287,16 @@ impl Process {
         self.started.elapsed()
     }
 
-    /// Highest resident memory in MB, where the system tells.
+    /// Highest resident memory in MB, where the system tells; never more than the function has.
     pub(crate) fn peak_memory_mb(&self) -> Option<u64> {
+        let most = u64::from(self.version.settings.memory_mb);
+        if self.ran_out_of_memory.load(Ordering::Relaxed) {
+            return Some(most);
+        }
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid.as_raw_nonzero())).ok()?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
         let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-        Some(kib.div_ceil(1024))
+        Some(kib.div_ceil(1024).min(most))
     }
 
     fn ended(&self, status: Option<ExitStatus>) -> RuntimeFailure {
@@ -275,27 +309,45 @@ impl Process {
     }
 }
 
-/// Waits for the end of the process, or brings it about; then ends what it may have started.
-fn watch_over(
-    mut child: Child,
+/// A process that runs.
+struct Watched {
+    child: Child,
     pid: Pid,
-    kill: CancellationToken,
-    tasks: &TaskTracker,
-) -> watch::Receiver<Option<ExitStatus>> {
-    let (exited, exit) = watch::channel(None);
-    tasks.spawn(async move {
-        let status = tokio::select! {
-            status = child.wait() => status,
-            () = kill.cancelled() => {
-                // Gone already is what is wanted.
-                let _ = kill_process_group(pid, Signal::KILL);
-                child.wait().await
-            }
-        };
-        let _ = kill_process_group(pid, Signal::KILL);
-        exited.send_replace(Some(status.unwrap_or_default()));
-    });
-    exit
+    memory_mb: u64,
+    working: watch::Receiver<bool>,
+    ran_out_of_memory: Arc<AtomicBool>,
+}
+
+impl Watched {
+    /// Waits for the end of the process, or brings it about; then ends what it may have started.
+    fn watch_over(
+        mut self,
+        kill: CancellationToken,
+        tasks: &TaskTracker,
+        slot: Slot,
+    ) -> watch::Receiver<Option<ExitStatus>> {
+        let (exited, exit) = watch::channel(None);
+        tasks.spawn(async move {
+            let status = tokio::select! {
+                status = self.child.wait() => status,
+                () = kill.cancelled() => self.end().await,
+                () = memory::exceeded(self.pid.as_raw_nonzero().get(), self.memory_mb, self.working.clone()) => {
+                    self.ran_out_of_memory.store(true, Ordering::Relaxed);
+                    self.end().await
+                }
+            };
+            let _ = kill_process_group(self.pid, Signal::KILL);
+            exited.send_replace(Some(status.unwrap_or_default()));
+            drop(slot);
+        });
+        exit
+    }
+
+    async fn end(&mut self) -> std::io::Result<ExitStatus> {
+        // Gone already is what is wanted.
+        let _ = kill_process_group(self.pid, Signal::KILL);
+        self.child.wait().await
+    }
 }
 
 fn bootstrap(version: &Version) -> Result<Command, RuntimeFailure> {

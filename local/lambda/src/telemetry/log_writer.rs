@@ -1,10 +1,12 @@
 //! Log lines of functions on their way to `CloudWatch` Logs, written in batches.
 
 use std::collections::{HashSet, VecDeque};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use parking_lot::{Mutex, MutexGuard};
 use streamkit_wire::CallError;
 use tokio::sync::Notify;
@@ -87,7 +89,8 @@ impl LogWriter {
             tokio::spawn(async move {
                 while logs.stop.run_until_cancelled(logs.wake.notified()).await.is_some() {
                     tokio::time::sleep(FLUSH_DELAY).await;
-                    logs.flush().await;
+                    // What panics has been said on the standard error; what comes later is written all the same.
+                    drop(AssertUnwindSafe(logs.flush()).catch_unwind().await);
                 }
             });
         }

@@ -1,10 +1,12 @@
 //! Metrics of functions and mappings on their way to `CloudWatch`, gathered and written together.
 
 use std::collections::{BTreeMap, HashMap};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use parking_lot::{Mutex, MutexGuard};
 use streamkit_wire::clock;
 use tokio::sync::Notify;
@@ -81,7 +83,8 @@ impl MetricWriter {
             tokio::spawn(async move {
                 while metrics.stop.run_until_cancelled(metrics.wake.notified()).await.is_some() {
                     tokio::time::sleep(FLUSH_DELAY).await;
-                    metrics.flush().await;
+                    // What panics has been said on the standard error; what comes later is written all the same.
+                    drop(AssertUnwindSafe(metrics.flush()).catch_unwind().await);
                 }
             });
         }

@@ -77,6 +77,23 @@ impl Metrics {
         self.of(key, unit).add(at_ms, stats, high_resolution);
     }
 
+    /// Lets the largest metrics forget their oldest values until all together fit the memory that is meant for them.
+    pub(super) fn bound(&mut self, most_bytes: usize) {
+        let mut all: usize = self.series.values().map(Series::bytes).sum();
+        while all > most_bytes
+            && let Some((key, largest)) = self.series.iter_mut().max_by_key(|(_, series)| series.bytes())
+        {
+            let before = largest.bytes();
+            let dropped = largest.drop_half();
+            all -= before - largest.bytes();
+            tracing::warn!(
+                "{} {}: dropped the values of its {dropped} oldest periods: metrics take only so much memory",
+                key.namespace,
+                key.name
+            );
+        }
+    }
+
     fn of(&mut self, key: Key, unit: &str) -> &mut Series {
         if self.series.len() >= MAX_SERIES
             && !self.series.contains_key(&key)
@@ -327,4 +344,32 @@ pub(super) fn seconds(ms: i64) -> Value {
     #[expect(clippy::cast_precision_loss, reason = "epoch milliseconds are far below 2^52")]
     let seconds = ms as f64 / 1000.0;
     json!(seconds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metrics_stay_within_their_bytes_and_the_largest_gives_way() {
+        let mut metrics = Metrics::default();
+        let now = clock::now_ms();
+        let key = |name: &str| Key::of("N", name, &[]);
+        metrics.observe(key("small"), 1.0, "None");
+        for minute in 0..1_000 {
+            for value in 1..20 {
+                let at_ms = now - minute * 60_000;
+                metrics.add(key("large"), at_ms, &Stats::of(f64::from(value), 1.0), "None", minute % 2 == 0);
+            }
+        }
+        let bytes = |metrics: &Metrics, name: &str| metrics.series(&key(name)).map_or(0, Series::bytes);
+        let (small, large) = (bytes(&metrics, "small"), bytes(&metrics, "large"));
+        metrics.bound(large);
+        assert!(bytes(&metrics, "large") < large * 6 / 10);
+        assert_eq!(bytes(&metrics, "small"), small);
+        let newest = metrics.series(&key("large")).map(Series::latest_ms);
+        assert!(newest.is_some_and(|at| at >= now - 60_000), "the newest values stay");
+        metrics.bound(0);
+        assert_eq!((bytes(&metrics, "small"), bytes(&metrics, "large")), (0, 0), "what was counted is given back");
+    }
 }

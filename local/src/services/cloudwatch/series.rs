@@ -57,6 +57,13 @@ impl Stats {
         }
     }
 
+    /// About how much memory it takes.
+    fn bytes(&self) -> usize {
+        const OWN: usize = 128;
+        const BUCKET: usize = 32;
+        OWN + BUCKET * self.distribution.len()
+    }
+
     pub(super) fn count(&self) -> f64 {
         self.count
     }
@@ -113,6 +120,8 @@ pub(super) struct Series {
     minutes: BTreeMap<i64, Stats>,
     seconds: BTreeMap<i64, Stats>,
     pub(super) unit: String,
+    /// About how much memory the values take.
+    bytes: usize,
 }
 
 impl Series {
@@ -122,21 +131,40 @@ impl Series {
         } else {
             (&mut self.minutes, MINUTE_MS, MINUTES_KEPT_MS)
         };
-        buckets.entry(at_ms.div_euclid(width) * width).or_default().merge(stats);
+        let bucket = buckets.entry(at_ms.div_euclid(width) * width).or_default();
+        let before = if bucket.count == 0.0 { 0 } else { bucket.bytes() };
+        bucket.merge(stats);
+        self.bytes += bucket.bytes() - before;
         // A value from the future takes nothing from the past.
         let newest = buckets.last_key_value().map_or(at_ms, |(at, _)| *at).min(clock::now_ms());
         while let Some(oldest) = buckets.first_entry()
             && *oldest.key() < newest - kept
         {
-            oldest.remove();
+            self.bytes -= oldest.remove().bytes();
         }
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Forgets the older half of the values; tells how many periods that were.
+    pub(super) fn drop_half(&mut self) -> usize {
+        let mut dropped = 0;
+        for buckets in [&mut self.minutes, &mut self.seconds] {
+            for _ in 0..buckets.len().div_ceil(2) {
+                self.bytes -= buckets.pop_first().map_or(0, |(_, stats)| stats.bytes());
+                dropped += 1;
+            }
+        }
+        dropped
     }
 
     /// One observation for each minute: the greatest.
     pub(super) fn gauge(&mut self, at_ms: i64, value: f64) {
         let minute = at_ms.div_euclid(MINUTE_MS) * MINUTE_MS;
         if self.minutes.get(&minute).is_none_or(|stats| stats.max < value) {
-            self.minutes.remove(&minute);
+            self.bytes -= self.minutes.remove(&minute).map_or(0, |stats| stats.bytes());
             self.add(at_ms, &Stats::of(value, 1.0), false);
         }
     }
@@ -153,13 +181,13 @@ impl Series {
     /// Statistics for each period in `[start, end)` that has any value, periods aligned to the epoch.
     pub(super) fn periods(&self, start_ms: i64, end_ms: i64, period_ms: i64) -> BTreeMap<i64, Stats> {
         let mut periods: BTreeMap<i64, Stats> = BTreeMap::new();
-        let start = start_ms.div_euclid(period_ms) * period_ms;
+        let start = start_ms - start_ms.rem_euclid(period_ms);
         if start >= end_ms {
             return periods;
         }
         for buckets in [&self.minutes, &self.seconds] {
             for (at, stats) in buckets.range(start..end_ms) {
-                periods.entry(at.div_euclid(period_ms) * period_ms).or_default().merge(stats);
+                periods.entry(at - at.rem_euclid(period_ms)).or_default().merge(stats);
             }
         }
         periods

@@ -36,6 +36,12 @@ impl AwsService for CloudWatch {
     fn run<'a>(&'a self, call: &'a Call, input: Value) -> BoxFuture<'a, Result<Value, CallError>> {
         Box::pin(async move { self.call(&call.operation, &input) })
     }
+
+    fn housekeeping(&self) -> BoxFuture<'_, ()> {
+        /// What all metrics may take of the memory.
+        const KEPT_BYTES: usize = 256 * 1024 * 1024;
+        Box::pin(async { self.state().metrics.bound(KEPT_BYTES) })
+    }
 }
 
 impl CloudWatch {
@@ -131,7 +137,7 @@ impl CloudWatch {
 /// One page of a list; the token is the index that the next page starts at.
 pub(super) fn page(items: Vec<Value>, name: &str, input: &Value, size: usize) -> Value {
     let start: usize = text(input, "NextToken").and_then(|token| token.parse().ok()).unwrap_or_default();
-    let more = items.len() > start + size;
+    let more = items.len().saturating_sub(start) > size;
     let items: Vec<Value> = items.into_iter().skip(start).take(size).collect();
     let mut answer = json!({name: items});
     if more {

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::streams::{Change, ChangeStreams};
+use super::streams::{Change, ChangeStreams, RollOver};
 
 /// Takes the changes that the engine noted. It numbers and finds them by looking through all that it has: with none, that
 /// takes no time.
@@ -23,11 +23,15 @@ pub(super) struct Engine {
 }
 
 impl Engine {
-    pub(super) fn open(scope: &str) -> anyhow::Result<Self> {
+    pub(super) fn open(scope: &str, roll_over: Option<RollOver>) -> anyhow::Result<Self> {
         // Two connections see the same memory if it has a name and they share their cache.
         let path = format!("file:streamkit-{}?mode=memory&cache=shared", uuid::Uuid::new_v4().simple());
         let database = Database::new(&path).map_err(|error| anyhow::anyhow!("opening the DynamoDB engine: {error}"))?;
-        Ok(Self { database, changes: Mutex::new(Connection::open(&path)?), streams: ChangeStreams::new(scope) })
+        Ok(Self {
+            database,
+            changes: Mutex::new(Connection::open(&path)?),
+            streams: ChangeStreams::new(scope, roll_over),
+        })
     }
 
     pub(super) fn streams(&self) -> &ChangeStreams {

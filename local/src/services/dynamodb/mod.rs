@@ -2,10 +2,13 @@
 
 mod description;
 mod engine;
+mod expressions;
+mod rates;
 mod service;
 mod settings;
 mod specification;
 mod states;
 mod streams;
+mod time_to_live;
 
 pub(crate) use service::DynamoDb;

@@ -6,12 +6,15 @@ use axum::body::Bytes;
 use axum::response::Response;
 use http::Request;
 use serde_json::{Value, json};
-use streamkit_wire::{Call, CallError, protocol};
+use streamkit_wire::{Call, CallError, clock, protocol};
 use tokio::task::spawn_blocking;
 
 use super::engine::Engine;
+use super::rates::Rates;
 use super::settings::Settings;
-use super::{description, specification};
+use super::streams::RollOver;
+use super::{description, expressions, specification};
+use crate::Strictness;
 use crate::rehearsal::SeededTimes;
 use crate::services::passing_states::{PassingStates, UPDATING};
 use crate::services::service::{AwsService, BoxFuture};
@@ -23,6 +26,7 @@ pub(crate) struct DynamoDb {
     engine: Arc<Engine>,
     pub(super) scope: String,
     pub(super) settings: Settings,
+    pub(super) rates: Rates,
     pub(super) times: SeededTimes,
     pub(super) changing: PassingStates,
 }
@@ -44,12 +48,13 @@ impl AwsService for DynamoDb {
 }
 
 impl DynamoDb {
-    pub(crate) fn open(region: &str, account: &str, times: SeededTimes) -> anyhow::Result<Self> {
+    pub(crate) fn open(region: &str, account: &str, times: SeededTimes, strict: Strictness) -> anyhow::Result<Self> {
         let scope = format!(":{region}:{account}:");
         Ok(Self {
-            engine: Arc::new(Engine::open(&scope)?),
+            engine: Arc::new(Engine::open(&scope, strict.rates.then_some(RollOver::STRICT))?),
             scope,
             settings: Settings::default(),
+            rates: Rates::new(strict.rates),
             times,
             changing: PassingStates::default(),
         })
@@ -105,6 +110,7 @@ impl DynamoDb {
         let outcome = match operation {
             "UpdateContinuousBackups" | "DescribeContinuousBackups" => self.continuous_backups(operation, &body).await,
             "UpdateTable" => self.update_table(body).await,
+            "UpdateTimeToLive" => self.update_time_to_live(&body).await,
             "DescribeTable" | "DeleteTable" | "CreateTable" => self.table(operation, body).await,
             "ListTagsOfResource" => self.tags(&body).await,
             _ => return self.translated(operation, &body).await,
@@ -114,15 +120,25 @@ impl DynamoDb {
 
     /// Runs an operation on the engine.
     pub(super) async fn engine(&self, operation: &str, body: String) -> (u16, String) {
+        let needs_stack = match expressions::need_stack(&body) {
+            Ok(needs_stack) => needs_stack,
+            Err(error) => return refusal(&error),
+        };
         let engine = Arc::clone(&self.engine);
         let name = operation.to_owned();
-        spawn_blocking(move || engine.run(&name, &body)).await.unwrap_or_else(|panic| {
-            (500, json!({"__type": "InternalServerError", "message": panic.to_string()}).to_string())
+        let run = move || engine.run(&name, &body);
+        let answer = if needs_stack {
+            expressions::with_stack(run).await
+        } else {
+            spawn_blocking(run).await.map_err(Into::into)
+        };
+        answer.unwrap_or_else(|error| {
+            (500, json!({"__type": "InternalServerError", "message": error.to_string()}).to_string())
         })
     }
 
     /// The same, with our region and account in place of the engine's.
-    async fn translated(&self, operation: &str, body: &str) -> (u16, String) {
+    pub(super) async fn translated(&self, operation: &str, body: &str) -> (u16, String) {
         let (status, text) = self.engine(operation, body.replace(&self.scope, ENGINE_SCOPE)).await;
         (status, text.replace(ENGINE_SCOPE, &self.scope))
     }
@@ -163,10 +179,12 @@ impl DynamoDb {
             // The change is done by now; AWS answers while it is being made.
             description["TableStatus"] = UPDATING.into();
         }
-        if operation == "DeleteTable"
-            && let Some(name) = description["TableName"].as_str()
-        {
+        let name = description["TableName"].as_str().unwrap_or_default();
+        if operation == "CreateTable" {
+            self.rates.created(name, clock::now_ms());
+        } else if operation == "DeleteTable" {
             self.settings.forget(name);
+            self.rates.forget(name);
             self.engine.streams().forget(name);
         }
         Ok((status, answer.to_string()))
@@ -206,6 +224,9 @@ impl DynamoDb {
         let (status, _) = self.engine("DescribeTable", json!({"TableName": name}).to_string()).await;
         if status != 200 {
             return Err(CallError::bad("TableNotFoundException", format!("Table not found: {name}")));
+        }
+        if operation == "UpdateContinuousBackups" {
+            self.rates.check_backups(name, clock::now_ms())?;
         }
         let answer = self.settings.continuous_backups(name, operation, &input)?;
         Ok((200, answer.to_string()))

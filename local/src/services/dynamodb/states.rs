@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use streamkit_wire::CallError;
 
+use super::rates::no_backups_yet;
 use super::service::{DynamoDb, is_item_operation, read, table_name};
 use crate::rehearsal::StateChange;
 use crate::services::passing_states::{CREATING, DELETING, UPDATING};
@@ -66,10 +67,7 @@ impl DynamoDb {
                     format!("Attempt to change a resource which is still in use: Table is being {doing}: {name}"),
                 ))
             }
-            "UpdateContinuousBackups" if state == CREATING => Err(CallError::bad(
-                "ContinuousBackupsUnavailableException",
-                format!("Backups are being enabled for the table: {name}. Please retry later"),
-            )),
+            "UpdateContinuousBackups" if state == CREATING => Err(no_backups_yet(name)),
             _ if is_item_operation(operation) && state != UPDATING => {
                 Err(CallError::bad("ResourceNotFoundException", "Requested resource not found"))
             }

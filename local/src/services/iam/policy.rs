@@ -108,9 +108,93 @@ pub(super) fn texts(value: &Value) -> impl Iterator<Item = &str> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
+    use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
+
+    /// A value where a policy has one: a text with what means something in it, a list of them, or anything else.
+    fn value() -> impl Strategy<Value = Value> {
+        let pieces: &[&str] = &[
+            "*",
+            "?",
+            "${",
+            "}",
+            "aws:username",
+            ",",
+            "'",
+            ":",
+            "s3",
+            "Get",
+            "arn",
+            "/",
+            "10.0.0.0/8",
+            "2026-01-01T00:00:00Z",
+            "1e999",
+        ];
+        let text =
+            prop::collection::vec(prop::sample::select(pieces), 0..8).prop_map(|pieces| Value::from(pieces.concat()));
+        let one = prop_oneof![
+            text,
+            any::<i64>().prop_map(Value::from),
+            any::<bool>().prop_map(Value::from),
+            Just(Value::Null)
+        ];
+        prop_oneof![one.clone(), prop::collection::vec(one, 0..4).prop_map(Value::from)]
+    }
+
+    fn condition() -> impl Strategy<Value = Value> {
+        let operators = prop::sample::select(vec![
+            "StringEquals",
+            "StringLike",
+            "StringNotEqualsIfExists",
+            "ForAllValues:StringLike",
+            "ForAnyValue:ArnLike",
+            "NumericLessThan",
+            "DateGreaterThan",
+            "Bool",
+            "IpAddress",
+            "NotIpAddress",
+            "BinaryEquals",
+            "Null",
+            "Unheard",
+            "",
+        ]);
+        let keys = prop::sample::select(vec!["aws:username", "aws:SourceIp", "aws:CurrentTime", "k", ""]);
+        prop::collection::vec((operators, keys, value()), 0..3).prop_map(|conditions| {
+            conditions.into_iter().map(|(operator, key, value)| (operator.to_owned(), json!({ key: value }))).collect()
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(500))]
+        #[test]
+        fn any_policy_has_a_verdict_and_nothing_opens_what_is_denied(
+            (effect, action, resource, condition) in (prop::sample::select(vec!["Allow", "Deny", ""]), value(), value(), condition()),
+            (asked_action, asked_resource) in (".{0,20}", ".{0,20}"),
+            values in prop::collection::vec(".{0,12}", 0..3),
+        ) {
+            let statement = json!({ "Effect": effect, "Action": action, "Resource": resource, "Condition": condition });
+            let context: Context = ["aws:username", "aws:sourceip", "aws:currenttime"].map(|key| (key.to_owned(), values.clone())).into();
+            let question = Question { action: &asked_action, resource: &asked_resource, context: &context };
+            let policy = json!({ "Statement": statement });
+            let said = verdict([&policy], &question);
+            prop_assert!(effect == "Allow" || said != Verdict::Allowed, "{}", policy);
+            let denied = json!({ "Statement": [{ "Effect": "Deny", "Action": "*", "Resource": "*" }] });
+            prop_assert_eq!(verdict([&policy, &denied], &question), Verdict::Denied);
+        }
+    }
+
+    #[test]
+    fn patterns_of_any_size_take_no_time() {
+        let began = Instant::now();
+        let (stars, name) = ("a*".repeat(1_000), "a".repeat(10_000));
+        let policy = json!({ "Statement": { "Effect": "Allow", "Action": format!("{stars}b"), "Resource": "*" } });
+        assert_eq!(asked(&[policy], &name, "r", &[]), Verdict::Silent);
+        assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    }
 
     fn asked(policies: &[Value], action: &str, resource: &str, context: &[(&str, &str)]) -> Verdict {
         let context = context.iter().map(|(key, value)| (key.to_lowercase(), vec![(*value).to_owned()])).collect();

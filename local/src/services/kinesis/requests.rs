@@ -4,26 +4,31 @@ use base64::engine::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
 use streamkit_wire::CallError;
-use streamkit_wire::input::text;
+use streamkit_wire::input::{integer, text};
 
 use super::service::Kinesis;
-use super::states;
+use super::{lineage, states};
 
+/// What AWS starts an on-demand stream with.
+const ON_DEMAND_SHARDS: i64 = 4;
 /// Names of one `ListStreams`, and shards of one `ListShards`, when the caller does not say.
 const STREAMS_PAGE: i64 = 100;
 const SHARDS_PAGE: i64 = 1000;
 /// Between the parts of a token.
 const SEPARATOR: char = '|';
 
-/// Operations on records: they come often, and take an ARN or an iterator by themselves.
-pub(super) fn is_on_records(operation: &str) -> bool {
-    matches!(operation, "PutRecord" | "PutRecords" | "GetRecords" | "SubscribeToShard")
+/// Operations on records come often, and take an ARN or an iterator by themselves.
+fn is_on_records(operation: &str) -> bool {
+    matches!(operation, "PutRecord" | "PutRecords" | "GetRecords")
 }
 
 /// Puts a request into the engine's form.
 pub(super) fn prepare(operation: &str, input: &mut Value) -> Result<(), CallError> {
-    if !input.is_object() {
+    if !input.is_object() || is_on_records(operation) {
         return Ok(());
+    }
+    if operation == "CreateStream" {
+        return prepare_creation(input);
     }
     if operation == "ListStreams" {
         if let Some(token) = text(input, "NextToken") {
@@ -41,6 +46,21 @@ pub(super) fn prepare(operation: &str, input: &mut Value) -> Result<(), CallErro
         input["StreamName"] = states::stream(input).into();
     }
     Ok(())
+}
+
+/// The engine divides by the shard count that on-demand streams lack.
+fn prepare_creation(input: &mut Value) -> Result<(), CallError> {
+    let shards = if is_on_demand(input) { ON_DEMAND_SHARDS } else { integer(&input["ShardCount"]).unwrap_or_default() };
+    if shards < 1 {
+        let message = "ShardCount is required and must be at least 1";
+        return Err(CallError::bad("InvalidArgumentException", message));
+    }
+    input["ShardCount"] = json!(shards);
+    Ok(())
+}
+
+pub(super) fn is_on_demand(input: &Value) -> bool {
+    input["StreamModeDetails"]["StreamMode"] == "ON_DEMAND"
 }
 
 fn prepare_shards(input: &mut Value) -> Result<(), CallError> {
@@ -72,17 +92,16 @@ fn prepare_shards(input: &mut Value) -> Result<(), CallError> {
     Ok(())
 }
 
-/// Whether [`Kinesis::complete`] has anything to do.
-pub(super) fn is_completed(operation: &str) -> bool {
-    matches!(operation, "ListStreams" | "ListShards" | "DescribeStreamSummary" | "GetResourcePolicy")
-}
-
 impl Kinesis {
     /// Puts into an answer what the engine leaves out.
     pub(super) async fn complete(&self, operation: &str, input: &Value, answer: &mut Value) {
         match operation {
             "ListStreams" => self.complete_streams(answer).await,
-            "ListShards" => complete_shards(input, answer),
+            "ListShards" => {
+                complete_shards(input, answer);
+                self.complete_lineage(input, &mut answer["Shards"]).await;
+            }
+            "DescribeStream" => self.complete_lineage(input, &mut answer["StreamDescription"]["Shards"]).await,
             "DescribeStreamSummary" => {
                 let summary = &mut answer["StreamDescriptionSummary"];
                 let name = text(summary, "StreamName").unwrap_or_default();
@@ -92,6 +111,12 @@ impl Kinesis {
             }
             "GetResourcePolicy" if answer["Policy"] == "" => answer["Policy"] = json!("{}"),
             _ => {}
+        }
+    }
+
+    async fn complete_lineage(&self, input: &Value, shards: &mut Value) {
+        if let Ok(stream) = self.store.get_stream(&states::stream(input)).await {
+            lineage::complete(&stream.shards, shards);
         }
     }
 

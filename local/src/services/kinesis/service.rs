@@ -1,24 +1,25 @@
-//! The engine of the streams, and the operations that it needs help with.
+//! The streams: what the engine answers, and the operations that it needs help with.
 
-use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::body::{Body, Bytes};
-use axum::extract::DefaultBodyLimit;
+use axum::body::Bytes;
 use axum::response::Response;
 use ferrokinesis::actions::{Operation, dispatch};
 use ferrokinesis::error::KinesisErrorResponse;
 use ferrokinesis::store::{Store, StoreOptions};
-use ferrokinesis::types::Shard;
-use http::{HeaderValue, Request, header};
+use http::Request;
 use serde_json::{Value, json};
+use streamkit_wire::input::integer;
 use streamkit_wire::{Call, CallError, clock, protocol};
-use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
-use tower::ServiceExt as _;
+use tokio::sync::RwLock;
 
+use super::lineage::is_closed;
 use super::rates::{self, Rates};
-use super::{requests, states, tags};
+use super::records::{Records, Throughput};
+use super::subscription::Subscriptions;
+use super::{requests, states, tags, validation, wire};
+use crate::Strictness;
 use crate::rehearsal::SeededTimes;
 use crate::services::passing_states::PassingStates;
 use crate::services::service::{AwsService, BoxFuture};
@@ -27,18 +28,26 @@ use crate::services::service::{AwsService, BoxFuture};
 const STATE_CHANGE_MS: u64 = 0;
 /// AWS's quota in the large regions is 20,000 shards for an account.
 const SHARD_LIMIT: u32 = 20_000;
-/// What AWS starts an on-demand stream with.
-const ON_DEMAND_SHARDS: i64 = 4;
-/// Of answers that have no content.
-const CONTENT_TYPE: &str = "application/x-amz-json-1.1";
-const EXPIRED_RECORDS_SWEEP_SECONDS: u64 = 60;
+
+/// Who calls an operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Caller {
+    /// A client, whose requests are checked.
+    Outside,
+    /// Another service.
+    Service,
+}
 
 pub(crate) struct Kinesis {
-    router: Router,
     pub(super) store: Store,
-    /// The engine numbers records before it stores them: with two writers at once, a reader could pass a record that is still
-    /// to come, and lose it. It also holds a lock while it waits for one that a writer has, which can stop every thread.
-    order: RwLock<()>,
+    pub(super) records: Arc<Records>,
+    /// The engine numbers records before they are stored: with two writers at once, a reader could pass a record that is still
+    /// to come, and lose it.
+    pub(super) order: RwLock<()>,
+    pub(super) throughput: Throughput,
+    pub(super) subscriptions: Arc<Subscriptions>,
+    /// Whether shards take and give no more than AWS's.
+    pub(super) strict_rates: bool,
     pub(super) account: String,
     pub(super) times: SeededTimes,
     pub(super) changing: PassingStates,
@@ -47,31 +56,36 @@ pub(crate) struct Kinesis {
 
 impl AwsService for Kinesis {
     fn run<'a>(&'a self, call: &'a Call, input: Value) -> BoxFuture<'a, Result<Value, CallError>> {
-        Box::pin(self.json(&call.operation, input))
+        Box::pin(self.call(&call.operation, input, Caller::Service))
     }
 
     fn answer<'a>(&'a self, call: &'a Call, request: Request<Bytes>) -> BoxFuture<'a, Response> {
         Box::pin(self.http(call, request))
     }
+
+    fn housekeeping(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.expire())
+    }
 }
 
 impl Kinesis {
-    pub(crate) fn start(region: &str, account: &str, times: SeededTimes) -> Self {
-        let (router, store) = ferrokinesis::create_app(StoreOptions {
+    pub(crate) fn start(region: &str, account: &str, times: SeededTimes, strict: Strictness) -> Self {
+        let store = Store::new(StoreOptions {
             create_stream_ms: STATE_CHANGE_MS,
             delete_stream_ms: STATE_CHANGE_MS,
             update_stream_ms: STATE_CHANGE_MS,
             shard_limit: SHARD_LIMIT,
-            retention_check_interval_secs: EXPIRED_RECORDS_SWEEP_SECONDS,
             aws_account_id: account.to_owned(),
             aws_region: region.to_owned(),
             ..StoreOptions::default()
         });
-        // The gateway has checked the size; a call may have 10 MiB.
         Self {
-            router: router.layer(DefaultBodyLimit::disable()),
             store,
+            records: Arc::default(),
             order: RwLock::default(),
+            throughput: Throughput::default(),
+            subscriptions: Arc::default(),
+            strict_rates: strict.rates,
             account: account.to_owned(),
             times,
             changing: PassingStates::default(),
@@ -80,174 +94,134 @@ impl Kinesis {
     }
 
     /// The wire protocol, JSON or CBOR; `SubscribeToShard` streams.
-    pub(super) async fn http(&self, call: &Call, request: Request<Bytes>) -> Response {
-        if !self.has_states(&call.operation) {
-            return self.at_once(call, request).await;
+    async fn http(&self, call: &Call, request: Request<Bytes>) -> Response {
+        let cbor = wire::is_cbor(&request);
+        let input = match protocol::decode_as(cbor, request.body()) {
+            Ok(input) => input,
+            Err(error) => return wire::answer(cbor, &Err(error)),
+        };
+        if call.operation == "SubscribeToShard" {
+            return self.subscribe(cbor, &input).await.unwrap_or_else(|error| wire::answer(cbor, &Err(error)));
         }
-        match self.in_time(call, request).await {
-            Ok(response) => response,
-            Err(error) => protocol::error_response(call, &error),
-        }
+        wire::answer(cbor, &self.call(&call.operation, input, Caller::Outside).await)
     }
 
-    /// A call that streams on their way to another state may refuse, or that sets one on its way.
-    async fn in_time(&self, call: &Call, request: Request<Bytes>) -> Result<Response, CallError> {
-        let operation = call.operation.as_str();
-        let cbor = is_cbor(&request);
-        let input = protocol::decode_as(cbor, request.body())?;
+    /// An operation, which streams on their way to another state may refuse, or which sets one on its way.
+    async fn call(&self, operation: &str, input: Value, caller: Caller) -> Result<Value, CallError> {
+        if !self.has_states(operation) {
+            return self.at_once(operation, input, caller).await;
+        }
         self.settle().await;
-        self.refused(operation, &input)?;
-        if operation == "DeleteStream" && self.delete_later(&input).await? {
-            return Ok(protocol::response(200, CONTENT_TYPE, Vec::new()));
+        let stream = states::stream(&input);
+        self.refused(operation, &stream)?;
+        if operation == "DeleteStream" && self.delete_later(&stream, &input).await? {
+            return Ok(json!({}));
         }
-        let answer = self.at_once(call, request).await;
-        if !answer.status().is_success() {
-            return Ok(answer);
-        }
-        self.began(operation, &input);
-        if !matches!(operation, "DescribeStream" | "DescribeStreamSummary" | "ListStreams") {
-            return Ok(answer);
-        }
-        let (parts, body) = answer.into_parts();
-        let mut body = protocol::body_of(Response::new(body)).await?;
-        let mut tree = protocol::decode_as(cbor, &body)?;
-        if self.show(operation, &mut tree) {
-            body = protocol::encode_as(cbor, &tree)?.into();
-        }
-        let mut answer = Response::from_parts(parts, Body::from(body));
-        answer.headers_mut().remove(header::CONTENT_LENGTH);
+        let mut answer = self.at_once(operation, input, caller).await?;
+        self.began(operation, &stream);
+        self.show(operation, &mut answer);
         Ok(answer)
     }
 
-    async fn at_once(&self, call: &Call, mut request: Request<Bytes>) -> Response {
-        sign(&mut request);
-        if requests::is_on_records(&call.operation) {
-            let _in_order = self.ordered(&call.operation).await;
-            return self.engine(request).await;
+    /// The same, as if nothing took time.
+    pub(super) async fn at_once(&self, operation: &str, mut input: Value, caller: Caller) -> Result<Value, CallError> {
+        requests::prepare(operation, &mut input)?;
+        if tags::owns(operation) {
+            return tags::change(&self.store, operation, &input).await;
         }
-        match self.control(call, request).await {
-            Ok(response) => response,
-            Err(error) => protocol::error_response(call, &error),
+        if caller == Caller::Outside {
+            validation::check(known(operation)?, &input)?;
+        }
+        match operation {
+            "PutRecord" => self.put_record(&input).await,
+            "PutRecords" => self.put_records(&input).await,
+            "GetRecords" => self.get_records(&input, caller).await,
+            "GetShardIterator" => self.shard_iterator(input).await,
+            "CreateStream" => self.create(input).await,
+            "RegisterStreamConsumer" => self.register_consumer(input).await,
+            "DescribeStreamConsumer" => self.describe_consumer(input).await,
+            _ => self.control(operation, input).await,
         }
     }
 
-    /// An operation on streams, not on their records.
-    async fn control(&self, call: &Call, mut request: Request<Bytes>) -> Result<Response, CallError> {
-        let operation = call.operation.as_str();
-        let cbor = is_cbor(&request);
-        let Ok(mut input) = protocol::decode_as(cbor, request.body()) else {
-            // The engine says what it cannot read in AWS's words.
-            return Ok(self.engine(request).await);
-        };
-        requests::prepare(operation, &mut input)?;
-        if tags::owns(operation) {
-            tags::change(&self.store, operation, &input).await?;
-            // These operations answer with nothing at all.
-            return Ok(protocol::response(200, CONTENT_TYPE, Vec::new()));
+    /// The engine's own answer.
+    pub(super) async fn engine(&self, operation: &str, input: Value) -> Result<Value, CallError> {
+        let answer = dispatch(&self.store, known(operation)?, input).await.map_err(failed)?;
+        Ok(answer.unwrap_or_else(|| json!({})))
+    }
+
+    /// An operation on a stream that the engine does right but for how often it may be done, and for what it leaves out.
+    async fn control(&self, operation: &str, input: Value) -> Result<Value, CallError> {
+        let stream = states::stream(&input);
+        self.check_rates(operation, &stream, &input).await?;
+        let mut answer = self.engine(operation, input.clone()).await?;
+        self.rates.note(operation, &stream, clock::now_ms());
+        if operation == "DeleteStream" {
+            self.forget(&stream);
         }
-        if operation == "RegisterStreamConsumer" {
-            return self.register_consumer(cbor, input).await;
+        self.complete(operation, &input, &mut answer).await;
+        Ok(answer)
+    }
+
+    fn forget(&self, stream: &str) {
+        self.records.forget(stream);
+        self.throughput.forget(stream);
+    }
+
+    /// Forgets records whose retention is over, and those of streams that are gone.
+    async fn expire(&self) {
+        for stream in self.records.streams() {
+            match self.store.get_stream(&stream).await {
+                Ok(described) => self.records.expire(&stream, super::records::kept_since(&described)),
+                Err(_) => self.forget(&stream),
+            }
         }
-        if operation == "DescribeStreamConsumer" {
-            return self.describe_consumer(cbor, input).await;
-        }
-        *request.body_mut() = protocol::encode_as(cbor, &input)?.into();
-        request.headers_mut().remove(header::CONTENT_LENGTH);
-        if operation == "CreateStream" {
-            return self.create(request).await;
-        }
-        self.check_rates(operation, &input).await?;
-        let answer = self.engine(request).await;
-        if !answer.status().is_success() {
-            return Ok(answer);
-        }
-        self.rates.note(operation, &states::stream(&input), clock::now_ms());
-        if !requests::is_completed(operation) {
-            return Ok(answer);
-        }
-        let mut tree = protocol::decode_as(cbor, &protocol::body_of(answer).await?)?;
-        self.complete(operation, &input, &mut tree).await;
-        Ok(protocol::response(200, content_type(cbor), protocol::encode_as(cbor, &tree)?))
     }
 
     /// The engine's `RegisterStreamConsumer` knows no tags.
-    async fn register_consumer(&self, cbor: bool, mut input: Value) -> Result<Response, CallError> {
+    async fn register_consumer(&self, mut input: Value) -> Result<Value, CallError> {
         let tags = input.as_object_mut().and_then(|input| input.remove("Tags")).unwrap_or_default();
-        let answer = self.json("RegisterStreamConsumer", input).await?;
+        let answer = self.engine("RegisterStreamConsumer", input).await?;
         if tags.as_object().is_some_and(|tags| !tags.is_empty()) {
             let tags = json!({"ResourceARN": answer["Consumer"]["ConsumerARN"], "Tags": tags});
             tags::change(&self.store, "TagResource", &tags).await?;
         }
-        Ok(protocol::response(200, content_type(cbor), protocol::encode_as(cbor, &answer)?))
+        Ok(answer)
     }
 
     /// The engine leaves out which stream the consumer reads.
-    async fn describe_consumer(&self, cbor: bool, input: Value) -> Result<Response, CallError> {
-        let mut answer = self.json("DescribeStreamConsumer", input).await?;
+    async fn describe_consumer(&self, input: Value) -> Result<Value, CallError> {
+        let mut answer = self.engine("DescribeStreamConsumer", input).await?;
         let consumer = &mut answer["ConsumerDescription"];
         let stream = consumer["ConsumerARN"].as_str().and_then(|arn| Some(arn.split_once("/consumer/")?.0.to_owned()));
         consumer["StreamARN"] = json!(stream);
-        Ok(protocol::response(200, content_type(cbor), protocol::encode_as(cbor, &answer)?))
+        Ok(answer)
     }
 
     /// Refuses steps that are too large, and changes that come too often.
-    async fn check_rates(&self, operation: &str, input: &Value) -> Result<(), CallError> {
-        let name = states::stream(input);
+    async fn check_rates(&self, operation: &str, name: &str, input: &Value) -> Result<(), CallError> {
         if operation == "UpdateShardCount"
-            && let Ok(stream) = self.store.get_stream(&name).await
+            && let Ok(stream) = self.store.get_stream(name).await
         {
-            let is_open = |shard: &&Shard| shard.sequence_number_range.ending_sequence_number.is_none();
-            let open = stream.shards.iter().filter(is_open).count();
+            let open = stream.shards.iter().filter(|shard| !is_closed(shard)).count();
             rates::check_step(i64::try_from(open).unwrap_or(i64::MAX), input)?;
         }
-        self.rates.check(operation, &name, clock::now_ms())
+        self.rates.check(operation, name, clock::now_ms())
     }
 
-    async fn ordered(&self, operation: &str) -> (Option<RwLockReadGuard<'_, ()>>, Option<RwLockWriteGuard<'_, ()>>) {
-        match operation {
-            "PutRecord" | "PutRecords" => (None, Some(self.order.write().await)),
-            "GetRecords" => (Some(self.order.read().await), None),
-            _ => (None, None),
-        }
-    }
-
-    pub(super) async fn engine(&self, request: Request<Bytes>) -> Response {
-        let answer: Result<Response, Infallible> = self.router.clone().oneshot(request.map(Body::from)).await;
-        match answer {
-            Ok(response) => response,
-            Err(never) => match never {},
-        }
-    }
-
-    /// The engine's `CreateStream` knows neither tags nor modes, and divides by the shard count that on-demand lacks.
-    async fn create(&self, request: Request<Bytes>) -> Result<Response, CallError> {
-        let cbor = is_cbor(&request);
-        let (parts, body) = request.into_parts();
-        let mut input = protocol::decode_as(cbor, &body)?;
-        let on_demand = input["StreamModeDetails"]["StreamMode"] == "ON_DEMAND";
-        let shards = if on_demand { ON_DEMAND_SHARDS } else { input["ShardCount"].as_i64().unwrap_or_default() };
-        if shards < 1 {
-            return Err(CallError::bad("InvalidArgumentException", "ShardCount is required and must be at least 1"));
-        }
-        input["ShardCount"] = shards.into();
-        let body = protocol::encode_as(cbor, &input)?;
-        let response = self.engine(Request::from_parts(parts, body.into())).await;
-        if response.status().is_success() {
-            self.finish(&input, on_demand).await?;
-        }
-        Ok(response)
-    }
-
-    async fn finish(&self, input: &Value, on_demand: bool) -> Result<(), CallError> {
+    /// The engine's `CreateStream` knows neither tags nor modes nor record sizes.
+    async fn create(&self, input: Value) -> Result<Value, CallError> {
+        let answer = self.engine("CreateStream", input.clone()).await?;
         let name = &input["StreamName"];
-        let mode = input["StreamModeDetails"].clone();
+        let on_demand = requests::is_on_demand(&input);
         let has_tags = input["Tags"].as_object().is_some_and(|tags| !tags.is_empty());
-        if !on_demand && !has_tags {
-            return Ok(());
+        let size_kib = integer(&input["MaxRecordSizeInKiB"]).and_then(|size| u32::try_from(size).ok());
+        if !on_demand && !has_tags && size_kib.is_none() {
+            return Ok(answer);
         }
         // The engine activates a stream in a task of its own, and changes none that is not active.
         let summary = loop {
-            let answer = self.dispatch("DescribeStreamSummary", json!({"StreamName": name})).await?;
+            let answer = self.engine("DescribeStreamSummary", json!({"StreamName": name})).await?;
             let summary = answer["StreamDescriptionSummary"].clone();
             if summary["StreamStatus"] == "ACTIVE" {
                 break summary;
@@ -255,68 +229,25 @@ impl Kinesis {
             tokio::time::sleep(Duration::from_millis(1)).await;
         };
         if on_demand {
-            let change = json!({"StreamARN": summary["StreamARN"], "StreamModeDetails": mode});
-            self.dispatch("UpdateStreamMode", change).await?;
+            let change = json!({"StreamARN": summary["StreamARN"], "StreamModeDetails": input["StreamModeDetails"]});
+            self.engine("UpdateStreamMode", change).await?;
+        }
+        if let Some(size_kib) = size_kib {
+            let change = json!({"StreamARN": summary["StreamARN"], "MaxRecordSizeInKiB": size_kib});
+            self.engine("UpdateMaxRecordSize", change).await?;
         }
         if has_tags {
-            self.dispatch("AddTagsToStream", json!({"StreamName": name, "Tags": input["Tags"]})).await?;
+            let tags = json!({"StreamName": name, "Tags": input["Tags"]});
+            tags::change(&self.store, "AddTagsToStream", &tags).await?;
         }
-        Ok(())
-    }
-
-    /// An operation from inside, where all sees the same states.
-    pub(super) async fn json(&self, operation: &str, input: Value) -> Result<Value, CallError> {
-        if !self.has_states(operation) {
-            return self.dispatch(operation, input).await;
-        }
-        self.settle().await;
-        self.refused(operation, &input)?;
-        let mut answer = self.dispatch(operation, input).await?;
-        self.show(operation, &mut answer);
-        Ok(answer)
-    }
-
-    /// The engine's own answer.
-    pub(super) async fn dispatch(&self, operation: &str, mut input: Value) -> Result<Value, CallError> {
-        if !requests::is_on_records(operation) {
-            requests::prepare(operation, &mut input)?;
-        }
-        if tags::owns(operation) {
-            return tags::change(&self.store, operation, &input).await;
-        }
-        let known: Operation = operation.parse().map_err(|()| CallError::unknown_operation("kinesis", operation))?;
-        let _in_order = self.ordered(operation).await;
-        if !requests::is_completed(operation) {
-            let answer = dispatch(&self.store, known, input).await.map_err(failed)?;
-            return Ok(answer.unwrap_or_else(|| json!({})));
-        }
-        let answer = dispatch(&self.store, known, input.clone()).await.map_err(failed)?;
-        let mut answer = answer.unwrap_or_else(|| json!({}));
-        self.complete(operation, &input, &mut answer).await;
         Ok(answer)
     }
 }
 
-fn content_type(cbor: bool) -> &'static str {
-    if cbor { "application/x-amz-cbor-1.1" } else { CONTENT_TYPE }
-}
-
-fn is_cbor(request: &Request<Bytes>) -> bool {
-    request.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().ends_with(b"cbor-1.1"))
+fn known(operation: &str) -> Result<Operation, CallError> {
+    operation.parse().map_err(|()| CallError::unknown_operation("kinesis", operation))
 }
 
 pub(super) fn failed(error: KinesisErrorResponse) -> CallError {
     CallError::new(error.status_code, error.body.error_type, error.body.message.unwrap_or_default())
-}
-
-/// The engine insists on a complete signature, which local tools and our own calls need not have.
-fn sign(request: &mut Request<Bytes>) {
-    let headers = request.headers_mut();
-    headers.insert(
-        "authorization",
-        HeaderValue::from_static(
-            "AWS4-HMAC-SHA256 Credential=local/20260101/us-east-1/kinesis/aws4_request, SignedHeaders=host, Signature=0",
-        ),
-    );
-    headers.entry("x-amz-date").or_insert(HeaderValue::from_static("20260101T000000Z"));
 }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use streamkit_wire::CallError;
 use streamkit_wire::input::text;
 
-use super::service::Kinesis;
+use super::service::{Caller, Kinesis};
 use crate::rehearsal::StateChange;
 use crate::services::passing_states::{CREATING, DELETING, UPDATING};
 
@@ -42,15 +42,14 @@ impl Kinesis {
         for name in self.changing.overdue() {
             let input = json!({"StreamName": name, "EnforceConsumerDeletion": true});
             // A stream that the engine does not have is as gone as it can be.
-            let _ = self.dispatch("DeleteStream", input).await;
+            let _ = self.at_once("DeleteStream", input, Caller::Service).await;
             self.changing.end(&name);
         }
     }
 
     /// The error of an operation that the stream's passing state does not allow.
-    pub(super) fn refused(&self, operation: &str, input: &Value) -> Result<(), CallError> {
-        let name = stream(input);
-        let Some(state) = self.changing.state(&name) else { return Ok(()) };
+    pub(super) fn refused(&self, operation: &str, name: &str) -> Result<(), CallError> {
+        let Some(state) = self.changing.state(name) else { return Ok(()) };
         if ON_RECORDS.contains(&operation) && state != UPDATING {
             return Err(CallError::bad(
                 "ResourceNotFoundException",
@@ -67,55 +66,52 @@ impl Kinesis {
     }
 
     /// Starts the deletion of a stream, if deletions take time: the engine's own follows when that has passed.
-    pub(super) async fn delete_later(&self, input: &Value) -> Result<bool, CallError> {
-        let name = stream(input);
-        let time = self.times.time(StateChange::StreamDelete, &name);
+    pub(super) async fn delete_later(&self, name: &str, input: &Value) -> Result<bool, CallError> {
+        let time = self.times.time(StateChange::StreamDelete, name);
         if time.is_zero() {
             return Ok(false);
         }
-        let answer = self.dispatch("DescribeStreamSummary", json!({"StreamName": name})).await?;
+        let answer = self.engine("DescribeStreamSummary", json!({"StreamName": name})).await?;
         let consumers = answer["StreamDescriptionSummary"]["ConsumerCount"].as_i64().unwrap_or_default();
         // The engine refuses that as AWS does.
         if consumers > 0 && input["EnforceConsumerDeletion"] != true {
             return Ok(false);
         }
-        self.changing.begin(&name, DELETING, time);
+        self.changing.begin(name, DELETING, time);
         Ok(true)
     }
 
     /// Notes that an operation has set something in motion.
-    pub(super) fn began(&self, operation: &str, input: &Value) {
-        let name = stream(input);
+    pub(super) fn began(&self, operation: &str, name: &str) {
         if operation == "CreateStream" {
-            self.changing.begin(&name, CREATING, self.times.time(StateChange::StreamCreate, &name));
+            self.changing.begin(name, CREATING, self.times.time(StateChange::StreamCreate, name));
         } else if CHANGES.contains(&operation) {
-            self.changing.begin(&name, UPDATING, self.times.time(StateChange::StreamUpdate, &name));
+            self.changing.begin(name, UPDATING, self.times.time(StateChange::StreamUpdate, name));
         }
     }
 
-    /// Puts passing states into an answer; false when there are none in it.
-    pub(super) fn show(&self, operation: &str, answer: &mut Value) -> bool {
+    /// Puts passing states into an answer.
+    pub(super) fn show(&self, operation: &str, answer: &mut Value) {
         match operation {
             "DescribeStream" => self.show_in(&mut answer["StreamDescription"]),
             "DescribeStreamSummary" => self.show_in(&mut answer["StreamDescriptionSummary"]),
             "ListStreams" => {
-                let streams = answer["StreamSummaries"].as_array_mut();
-                // All of them, not just up to the first.
-                streams.into_iter().flatten().filter_map(|stream| self.show_in(stream).then_some(())).count() > 0
+                for stream in answer["StreamSummaries"].as_array_mut().into_iter().flatten() {
+                    self.show_in(stream);
+                }
             }
-            _ => false,
+            _ => {}
         }
     }
 
-    fn show_in(&self, description: &mut Value) -> bool {
+    fn show_in(&self, description: &mut Value) {
         let Some(state) = description["StreamName"].as_str().and_then(|name| self.changing.state(name)) else {
-            return false;
+            return;
         };
         description["StreamStatus"] = state.into();
         if state == CREATING && description["Shards"].is_array() {
             description["Shards"] = json!([]);
         }
-        true
     }
 }
 

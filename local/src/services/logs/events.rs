@@ -300,7 +300,7 @@ pub(super) fn describe_streams(streams: &BTreeMap<String, Stream>, scope: &str, 
         })
         .collect();
     let mut answer = json!({"logStreams": shown});
-    if found.len() > start + limit {
+    if found.len().saturating_sub(start) > limit {
         answer["nextToken"] = Value::String((start + limit).to_string());
     }
     Ok(answer)

@@ -92,7 +92,85 @@ fn bad_pattern() -> CallError {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
+    use proptest::prelude::*;
+
     use super::Pattern;
+
+    fn pieces() -> impl Strategy<Value = String> {
+        let pieces: &[&str] = &[
+            "{",
+            "}",
+            "[",
+            "]",
+            "(",
+            ")",
+            "$",
+            ".a",
+            "[0]",
+            "[*]",
+            "[99999999999999999999]",
+            "*",
+            "\"",
+            "\\",
+            "=",
+            "!=",
+            ">=",
+            "<",
+            "&&",
+            "||",
+            "IS",
+            "NULL",
+            "TRUE",
+            "NOT EXISTS",
+            "?",
+            "-",
+            ",",
+            "...",
+            "1e999",
+            "a",
+            " ",
+            "é",
+            "%",
+        ];
+        prop::collection::vec(prop::sample::select(pieces), 0..60).prop_map(|pieces| pieces.concat())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(500))]
+        #[test]
+        fn any_text_is_a_pattern_or_none(text in prop_oneof![".{0,200}", pieces()], message in prop_oneof![".{0,100}", pieces()]) {
+            if let Ok(pattern) = Pattern::parse(&text) {
+                let _ = (pattern.value_of(&message, "$a"), pattern.value_of(&message, &text));
+                // White space around a pattern means nothing.
+                let again = Pattern::parse(&format!(" {text} "));
+                prop_assert!(again.is_ok_and(|again| again.matches(&message) == pattern.matches(&message)), "{}", text);
+            }
+        }
+    }
+
+    #[test]
+    fn patterns_of_any_size_take_no_time() {
+        let began = Instant::now();
+        let json = format!("{}{}", "[".repeat(100), "]".repeat(100));
+        let long = "a ".repeat(100_000);
+        for text in [
+            format!("{{ {}$.a = 1 }}", "(".repeat(1_000_000)),
+            format!("{{ {}$.a = 1{} }}", "(".repeat(50), ")".repeat(50)),
+            format!("{{ $.a = \"{}b\" }}", "a*".repeat(400)),
+            format!("{{ ${} = 1 }}", "[*]".repeat(300)),
+            format!("[{}]", "a,".repeat(500)),
+        ] {
+            if let Ok(pattern) = Pattern::parse(&text) {
+                let value = format!("{{\"a\":\"{}\"}}", "a".repeat(200_000));
+                for message in [&json, &long, &value] {
+                    assert!(!pattern.matches(message), "{text}");
+                }
+            }
+        }
+        assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    }
 
     fn matches(pattern: &str, message: &str) -> bool {
         Pattern::parse(pattern).unwrap_or_else(|error| panic!("{pattern}: {error}")).matches(message)

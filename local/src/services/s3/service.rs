@@ -8,6 +8,7 @@ use streamkit_wire::{Call, CallError, protocol, signed_region};
 use winterbaume_s3::S3Service;
 
 use super::buckets::{Buckets, check_location, tagging, wanted_location};
+use super::chunked;
 use crate::services::service::{AwsService, BoxFuture};
 use crate::services::winterbaume::{Changed, Winterbaume, path_without_encoding};
 
@@ -29,6 +30,10 @@ impl S3 {
     }
 
     async fn http(&self, call: &Call, request: Request<Bytes>) -> Response {
+        let request = match chunked::whole(request) {
+            Ok(request) => request,
+            Err(error) => return protocol::error_response(call, &error),
+        };
         let bucket_path = request.uri().path().to_owned();
         if let Some(error) = self.buckets.refuse(call, &bucket_path) {
             return protocol::error_response(call, &error);

@@ -82,9 +82,52 @@ impl FilterPolicy {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
+
+    fn pieces() -> impl Strategy<Value = String> {
+        let pieces: &[&str] = &[
+            "{",
+            "}",
+            "[",
+            "]",
+            ":",
+            ",",
+            "\"",
+            "\"a\"",
+            "\"$or\"",
+            "\"prefix\"",
+            "\"anything-but\"",
+            "\"numeric\"",
+            "\"=\"",
+            "\"exists\"",
+            "\\u",
+            "\\",
+            "d800",
+            "true",
+            "null",
+            "-",
+            "1e999",
+            "é",
+            " ",
+            "\n",
+        ];
+        prop::collection::vec(prop::sample::select(pieces), 0..60).prop_map(|pieces| pieces.concat())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(500))]
+        #[test]
+        fn any_text_is_a_policy_or_said_to_be_none(text in prop_oneof![".{0,200}", pieces()], body in any::<bool>()) {
+            let scope = if body { Scope::Body } else { Scope::Attributes };
+            match FilterPolicy::read(&text, scope) {
+                Ok(policy) => prop_assert_eq!((policy.text(), policy.scope()), (text.as_str(), scope)),
+                Err(why) => prop_assert!(!why.is_empty()),
+            }
+        }
+    }
 
     fn passes(policy: &str, scope: Scope, input: &Value) -> bool {
         let message = Published::read("arn:aws:sns:r:1:t", input).unwrap();

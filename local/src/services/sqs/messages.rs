@@ -76,13 +76,27 @@ impl Message {
         }
     }
 
-    pub(super) fn receive(&mut self, now: i64) -> String {
+    /// About how much memory it takes.
+    pub(super) fn bytes(&self) -> usize {
+        const OVERHEAD: usize = 512;
+        let attribute = |value: &Value| {
+            let lengths = value.as_object().into_iter().flatten().filter_map(|(_, value)| value.as_str()).map(str::len);
+            OVERHEAD + lengths.sum::<usize>()
+        };
+        OVERHEAD + self.body.len() + self.attributes.values().map(attribute).sum::<usize>()
+    }
+
+    /// Gives a new receipt, and one that was given long ago and holds no longer.
+    pub(super) fn receive(&mut self, now: i64) -> (String, Option<String>) {
+        /// A message that is received for ever must not take ever more memory.
+        const RECEIPTS: usize = 1_000;
         self.receives += 1;
         self.receives_here += 1;
         self.first_received_ms.get_or_insert(now);
         let receipt = STANDARD.encode(format!("{} {}", self.id, Uuid::new_v4()));
         self.receipts.push(receipt.clone());
-        receipt
+        let old = (self.receipts.len() > RECEIPTS).then(|| self.receipts.remove(0));
+        (receipt, old)
     }
 
     /// A dead letter keeps its id, its times and its count; only the new queue's own redrive policy counts anew.

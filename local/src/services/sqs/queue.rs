@@ -10,6 +10,9 @@ use super::deduplication::Deduplication;
 use super::messages::{Message, State};
 use super::ready::Ready;
 
+/// What one queue may take of the memory; all together, see [`Sqs`](super::Sqs).
+const KEPT_BYTES: usize = 256 * 1024 * 1024;
+
 pub(super) struct Queue {
     pub(super) arn: String,
     pub(super) tags: BTreeMap<String, String>,
@@ -29,6 +32,8 @@ pub(super) struct Queue {
     /// All messages by the time from which their retention counts.
     by_age: BTreeSet<(i64, u64)>,
     receipts: HashMap<String, u64>,
+    /// About how much memory the messages take.
+    bytes: usize,
     /// Message id and sequence number that a repeated FIFO send must answer with.
     pub(super) recent: Deduplication<(String, String)>,
 }
@@ -58,6 +63,7 @@ impl Queue {
             in_flight: BTreeSet::new(),
             by_age: BTreeSet::new(),
             receipts: HashMap::new(),
+            bytes: 0,
             recent: Deduplication::default(),
         }
     }
@@ -230,8 +236,28 @@ impl Queue {
         self.next += 1;
         let state = if message.visible_at > clock::now_ms() { State::Delayed } else { State::Ready };
         self.by_age.insert((message.since_ms, id));
+        self.bytes += message.bytes();
         self.messages.insert(id, message);
         self.enter(id, state);
+        if self.bytes > KEPT_BYTES {
+            self.drop_oldest(KEPT_BYTES / 10 * 9);
+        }
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Forgets the oldest messages until the others take no more than so many bytes, and says so in the log.
+    pub(super) fn drop_oldest(&mut self, bytes: usize) {
+        let before = self.messages.len();
+        while self.bytes > bytes
+            && let Some(&(_, id)) = self.by_age.first()
+        {
+            self.remove(id);
+        }
+        let dropped = before - self.messages.len();
+        tracing::warn!("{}: dropped its {dropped} oldest messages: queues take only so much memory", self.arn);
     }
 
     /// Takes up to `most` visible messages, hides them, and gives them with their receipts. Those that were received too
@@ -262,10 +288,11 @@ impl Queue {
         let mut taken = Vec::new();
         for id in ids {
             let Some(message) = self.messages.get_mut(&id) else { continue };
-            let receipt = message.receive(now);
+            let (receipt, old) = message.receive(now);
             message.visible_at = now + hide_ms;
             taken.push(message.clone());
             self.receipts.insert(receipt, id);
+            old.map(|old| self.receipts.remove(&old));
             self.enter(id, if hide_ms > 0 { State::InFlight } else { State::Ready });
         }
         (taken, dead)
@@ -330,6 +357,7 @@ impl Queue {
         self.in_flight.clear();
         self.by_age.clear();
         self.receipts.clear();
+        self.bytes = 0;
         Ok(json!({}))
     }
 
@@ -354,9 +382,43 @@ impl Queue {
     /// Lets go of a message that is in no state any more.
     fn forget(&mut self, id: u64) -> Option<Message> {
         let message = self.messages.remove(&id)?;
+        self.bytes -= message.bytes();
         for receipt in &message.receipts {
             self.receipts.remove(receipt);
         }
         Some(message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Map;
+
+    use super::*;
+
+    #[test]
+    fn full_queue_lets_its_oldest_messages_go() {
+        let mut queue = Queue::new("arn:aws:sqs:us-east-1:000000000000:q".to_owned(), false);
+        let body = "x".repeat(1024 * 1024);
+        for _ in 0..300 {
+            queue.push(Message::new(body.clone(), Map::new(), 0));
+        }
+        assert!(queue.bytes() <= KEPT_BYTES && queue.bytes() > KEPT_BYTES / 2);
+        let kept = queue.messages.len();
+        assert_eq!((queue.bytes(), queue.by_age.len()), (kept * queue.messages[&299].bytes(), kept));
+        let (taken, _) = queue.take(1, 1_000, clock::now_ms(), false);
+        assert_eq!(taken.len(), 1);
+        queue.drop_oldest(0);
+        assert_eq!((queue.bytes(), queue.messages.len(), queue.receipts.len()), (0, 0, 0));
+    }
+
+    #[test]
+    fn receipts_of_a_message_are_bounded() {
+        let mut queue = Queue::new("arn:aws:sqs:us-east-1:000000000000:q".to_owned(), false);
+        queue.push(Message::new("m".to_owned(), Map::new(), 0));
+        for _ in 0..1_100 {
+            queue.take(1, 0, clock::now_ms(), false);
+        }
+        assert_eq!((queue.receipts.len(), queue.messages[&0].receipts.len()), (1_000, 1_000));
     }
 }

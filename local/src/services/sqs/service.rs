@@ -184,8 +184,19 @@ impl Sqs {
 
     /// Drops messages that are past their queue's retention.
     pub(crate) fn expire_messages(&self) {
+        /// What all queues may take of the memory.
+        const KEPT_BYTES: usize = 1024 * 1024 * 1024;
         let now = clock::now_ms();
-        self.queues().values_mut().for_each(|queue| queue.expire(now));
+        let mut queues = self.queues();
+        queues.values_mut().for_each(|queue| queue.expire(now));
+        let mut all: usize = queues.values().map(Queue::bytes).sum();
+        while all > KEPT_BYTES
+            && let Some(largest) = queues.values_mut().max_by_key(|queue| queue.bytes())
+        {
+            let before = largest.bytes();
+            largest.drop_oldest(before / 2);
+            all -= before - largest.bytes();
+        }
     }
 
     pub(super) fn queues(&self) -> MutexGuard<'_, Queues> {

@@ -5,6 +5,7 @@ use axum::response::Response;
 use http::{HeaderMap, Request};
 use serde_json::{Value, json};
 
+use super::cbor::Dialect;
 use super::query::form_tree;
 use super::{cbor, xml};
 use crate::error::CallError;
@@ -18,7 +19,7 @@ pub fn decode(call: &Call, body: &[u8]) -> Result<Value, CallError> {
     Ok(match call.protocol {
         Protocol::Json | Protocol::RestJson if body.is_empty() => json!({}),
         Protocol::Json | Protocol::RestJson => decode_as(false, body)?,
-        Protocol::Cbor => decode_as(true, body)?,
+        Protocol::Cbor => object(cbor::decode(Dialect::Smithy, body)?)?,
         Protocol::Query => form_tree(body),
         Protocol::RestXml => return Err(CallError::internal("XML bodies are read by the S3 engine")),
     })
@@ -27,10 +28,14 @@ pub fn decode(call: &Call, body: &[u8]) -> Result<Value, CallError> {
 /// Kinesis's body, which is JSON or CBOR.
 pub fn decode_as(cbor: bool, body: &[u8]) -> Result<Value, CallError> {
     let tree = if cbor {
-        cbor::decode(body)?
+        cbor::decode(Dialect::Kinesis, body)?
     } else {
         serde_json::from_slice(body).map_err(|error| CallError::bad("SerializationException", error.to_string()))?
     };
+    object(tree)
+}
+
+fn object(tree: Value) -> Result<Value, CallError> {
     if tree.is_object() { Ok(tree) } else { Err(CallError::bad("SerializationException", "the body is not an object")) }
 }
 
@@ -54,7 +59,7 @@ pub fn error_of(status: u16, headers: &HeaderMap, body: &[u8]) -> CallError {
     let tree: Option<Value> = match body.first() {
         Some(b'{') => serde_json::from_slice(body).ok(),
         Some(b'<') | None => None,
-        Some(_) => cbor::decode(body).ok(),
+        Some(_) => cbor::decode(Dialect::Smithy, body).ok(),
     };
     let (code, message) = if let Some(tree) = tree {
         let member = |names: [&str; 2]| names.iter().find_map(|name| tree[*name].as_str()).map(str::to_owned);

@@ -6,6 +6,7 @@ use http::HeaderValue;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::cbor::Dialect;
 use super::xml::escape;
 use super::{cbor, xml};
 use crate::error::CallError;
@@ -14,7 +15,7 @@ use crate::service::Service;
 
 /// The reverse of [`decode_as`].
 pub fn encode_as(cbor: bool, tree: &Value) -> Result<Vec<u8>, CallError> {
-    if cbor { cbor::encode(tree) } else { Ok(tree.to_string().into_bytes()) }
+    if cbor { cbor::encode(Dialect::Kinesis, tree) } else { Ok(tree.to_string().into_bytes()) }
 }
 
 /// The answer to a call in its own protocol.
@@ -25,7 +26,7 @@ pub fn encode(call: &Call, outcome: Result<Value, CallError>) -> Response {
             Protocol::Json | Protocol::RestJson | Protocol::RestXml => {
                 response(200, &content_type(call), tree.to_string().into_bytes())
             }
-            Protocol::Cbor => match cbor::encode(&tree) {
+            Protocol::Cbor => match cbor::encode(Dialect::Smithy, &tree) {
                 Ok(body) => with_header(response(200, &content_type(call), body), "smithy-protocol", "rpc-v2-cbor"),
                 Err(error) => error_response(call, &error),
             },
@@ -45,7 +46,7 @@ pub fn error_response(call: &Call, error: &CallError) -> Response {
             with_header(with_query_code(answer, call, code, kind), "x-amzn-errortype", code)
         }
         Protocol::Cbor => {
-            let body = cbor::encode(&json!({"__type": code, "message": message})).unwrap_or_default();
+            let body = cbor::encode(Dialect::Smithy, &json!({"__type": code, "message": message})).unwrap_or_default();
             let answer = with_header(response(*status, &content_type(call), body), "smithy-protocol", "rpc-v2-cbor");
             with_query_code(answer, call, code, kind)
         }

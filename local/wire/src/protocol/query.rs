@@ -4,6 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
+/// The deepest member of AWS's query protocols has ten names. Deeper ones belong to no operation and are left out, as AWS ignores
+/// parameters that it does not know: each level costs stack.
+const MAX_DEPTH: usize = 32;
+
 enum Node {
     Leaf(String),
     Branch(BTreeMap<String, Node>),
@@ -13,7 +17,8 @@ enum Node {
 pub fn form_tree(form: &[u8]) -> Value {
     let mut root = BTreeMap::new();
     for (name, value) in form_urlencoded::parse(form) {
-        if name != "Action" && name != "Version" {
+        let depth = 1 + name.bytes().filter(|byte| *byte == b'.').count();
+        if name != "Action" && name != "Version" && depth <= MAX_DEPTH {
             insert(&mut root, &name, value.into_owned());
         }
     }
@@ -85,5 +90,12 @@ mod tests {
             form_tree(form.as_bytes()),
             json!({"A": [{"B": "one"}, {"B": "two"}], "M": {"k": "caf\u{e9}"}, "P": "a+b c"})
         );
+    }
+
+    #[test]
+    fn names_that_are_too_deep_are_left_out() {
+        for deep in ["a.".repeat(1_000_000), ".".repeat(1_000_000), format!("a{}", ".member".repeat(100_000))] {
+            assert_eq!(form_tree(format!("{deep}=1&P=x").as_bytes()), json!({"P": "x"}));
+        }
     }
 }

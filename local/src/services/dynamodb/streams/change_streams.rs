@@ -10,6 +10,7 @@ use streamkit_wire::{CallError, clock};
 use super::change::Change;
 use super::iterator::Iterator;
 use super::log::Log;
+use super::shards::{RollOver, Shard, Shards, trimmed};
 
 /// A stream keeps its records for a day, and is itself kept for a day after it was turned off.
 const RETENTION_MS: i64 = 24 * 3_600_000;
@@ -20,6 +21,8 @@ const MAX_RECORDS: i64 = 1000;
 const MAX_PAGE_BYTES: usize = 1 << 20;
 /// Streams of one `ListStreams`.
 const MAX_STREAMS: i64 = 100;
+/// Shards of one `DescribeStream`.
+const MAX_SHARDS: i64 = 100;
 /// Sequence numbers have 21 digits and more.
 const FIRST_SEQUENCE: u128 = 100_000_000_000_000_000_000;
 /// Room for so many records of a stream before the numbers of one that is made a millisecond later.
@@ -31,6 +34,8 @@ pub(in crate::services::dynamodb) struct ChangeStreams {
     scope: String,
     region: String,
     max_bytes: usize,
+    /// When shards roll over; a stream has one shard otherwise.
+    roll_over: Option<RollOver>,
     state: Mutex<State>,
 }
 
@@ -50,18 +55,18 @@ struct Stream {
     key_schema: Value,
     made_ms: i64,
     ended_ms: Option<i64>,
-    shard: String,
+    shards: Shards,
     log: Log,
 }
 
 impl ChangeStreams {
-    pub(in crate::services::dynamodb) fn new(scope: &str) -> Self {
-        Self::bounded(scope, MAX_BYTES)
+    pub(in crate::services::dynamodb) fn new(scope: &str, roll_over: Option<RollOver>) -> Self {
+        Self::bounded(scope, MAX_BYTES, roll_over)
     }
 
-    fn bounded(scope: &str, max_bytes: usize) -> Self {
+    fn bounded(scope: &str, max_bytes: usize, roll_over: Option<RollOver>) -> Self {
         let region = scope.split(':').nth(1).unwrap_or_default().to_owned();
-        Self { scope: scope.to_owned(), region, max_bytes, state: Mutex::default() }
+        Self { scope: scope.to_owned(), region, max_bytes, roll_over, state: Mutex::default() }
     }
 
     /// Turns the stream of a table on; the description is the table's.
@@ -83,7 +88,7 @@ impl ChangeStreams {
             key_schema: description["KeySchema"].clone(),
             made_ms,
             ended_ms: None,
-            shard: format!("shardId-{made_ms:020}-{:08x}", crc32fast::hash(arn.as_bytes())),
+            shards: Shards::new(crc32fast::hash(arn.as_bytes()), made_ms, starting),
             log: Log::new(starting),
         };
         state.streams.insert(arn.clone(), stream);
@@ -94,7 +99,9 @@ impl ChangeStreams {
     pub(in crate::services::dynamodb) fn close(&self, table: &str) {
         let state = &mut *self.state();
         if let Some(stream) = state.open.remove(table).and_then(|arn| state.streams.get_mut(&arn)) {
-            stream.ended_ms = Some(clock::now_ms());
+            let now_ms = clock::now_ms();
+            stream.ended_ms = Some(now_ms);
+            stream.shards.close(&stream.log, now_ms);
         }
     }
 
@@ -135,6 +142,9 @@ impl ChangeStreams {
             let Some(stream) = state.open.get(&change.table).and_then(|arn| state.streams.get_mut(arn)) else {
                 continue;
             };
+            if let Some(roll_over) = self.roll_over {
+                stream.shards.roll_over(&mut stream.log, roll_over, clock::now_ms());
+            }
             let (sequence, time_ms, before) = (stream.log.last + 1, change.time_ms, stream.log.bytes);
             let record = change.record(sequence, &stream.view, &self.region).to_string();
             stream.log.append(sequence, time_ms, record.into());
@@ -147,7 +157,14 @@ impl ChangeStreams {
 
     /// Forgets what is older than a day.
     pub(in crate::services::dynamodb) fn expire(&self) {
-        self.state().expire(clock::now_ms() - RETENTION_MS);
+        let now_ms = clock::now_ms();
+        let mut state = self.state();
+        if let Some(roll_over) = self.roll_over {
+            for stream in state.streams.values_mut() {
+                stream.shards.roll_over(&mut stream.log, roll_over, now_ms);
+            }
+        }
+        state.expire(now_ms - RETENTION_MS);
     }
 
     /// Runs `ListStreams`, `DescribeStream`, `GetShardIterator` or `GetRecords`.
@@ -182,45 +199,42 @@ impl ChangeStreams {
     }
 
     fn describe_stream(&self, input: &Value) -> Result<Value, CallError> {
-        limit(input, MAX_STREAMS)?;
+        let limit = limit(input, MAX_SHARDS)?;
         let state = self.state();
         let arn = required(input, "StreamArn", "streamArn")?;
         let stream = state.stream(arn)?;
-        let mut range = json!({"StartingSequenceNumber": stream.log.starting.to_string()});
-        if stream.ended_ms.is_some() {
-            range["EndingSequenceNumber"] = json!(stream.log.last.to_string());
-        }
-        let shard = json!({"ShardId": stream.shard, "SequenceNumberRange": range});
-        let passed = text(input, "ExclusiveStartShardId").is_some_and(|id| id >= stream.shard.as_str());
+        let filter = &input["ShardFilter"];
+        let parent = if filter["Type"] == "CHILD_SHARDS" { text(filter, "ShardId") } else { None };
+        let (shards, last) = stream.shards.page(text(input, "ExclusiveStartShardId"), parent, limit);
         #[expect(clippy::cast_precision_loss, reason = "milliseconds since 1970 stay exact in a double")]
         let made = stream.made_ms as f64 / 1000.0;
-        Ok(json!({"StreamDescription": {
+        let mut description = json!({
             "StreamArn": arn,
             "StreamLabel": stream.label,
             "StreamStatus": if stream.ended_ms.is_some() { "DISABLED" } else { "ENABLED" },
             "StreamViewType": stream.view,
             "TableName": stream.table,
             "KeySchema": stream.key_schema,
-            "Shards": if passed { json!([]) } else { json!([shard]) },
+            "Shards": shards,
             "CreationRequestDateTime": made,
-        }}))
+        });
+        if let Some(last) = last {
+            description["LastEvaluatedShardId"] = json!(last);
+        }
+        Ok(json!({"StreamDescription": description}))
     }
 
     fn iterator(&self, input: &Value) -> Result<Value, CallError> {
         let state = self.state();
         let arn = required(input, "StreamArn", "streamArn")?;
         let stream = state.stream(arn)?;
-        let shard = required(input, "ShardId", "shardId")?;
-        if shard != stream.shard {
-            let message = format!("Requested resource not found: Shard: {shard} in Stream: {arn} not found");
-            return Err(CallError::bad("ResourceNotFoundException", message));
-        }
+        let shard = stream.shard(arn, required(input, "ShardId", "shardId")?)?;
         let log = &stream.log;
         let after = match required(input, "ShardIteratorType", "shardIteratorType")? {
-            "TRIM_HORIZON" => log.trimmed,
-            "LATEST" => log.last,
-            "AT_SEQUENCE_NUMBER" => sequence(input, log)?.saturating_sub(1),
-            "AFTER_SEQUENCE_NUMBER" => sequence(input, log)?,
+            "TRIM_HORIZON" => shard.horizon(log),
+            "LATEST" => shard.last(log),
+            "AT_SEQUENCE_NUMBER" => shard.at(sequence(input)?, log)?,
+            "AFTER_SEQUENCE_NUMBER" => shard.after(sequence(input)?, log)?,
             kind => {
                 return Err(CallError::bad(
                     "ValidationException",
@@ -232,7 +246,7 @@ impl ChangeStreams {
                 ));
             }
         };
-        let iterator = Iterator { stream_arn: arn.to_owned(), after };
+        let iterator = Iterator { stream_arn: arn.to_owned(), shard: shard.id.clone(), after };
         Ok(json!({"ShardIterator": iterator.to_text()}))
     }
 
@@ -243,11 +257,13 @@ impl ChangeStreams {
             Iterator::parse(given).ok_or_else(|| CallError::bad("ValidationException", "Invalid ShardIterator"))?;
         let state = self.state();
         let stream = state.stream(&iterator.stream_arn)?;
-        if iterator.after < stream.log.trimmed {
+        let shard = stream.shard(&iterator.stream_arn, &iterator.shard)?;
+        if iterator.after < shard.horizon(&stream.log) {
             return Err(trimmed());
         }
+        let last = shard.last(&stream.log);
         let (mut texts, mut bytes) = (Vec::new(), 0);
-        for entry in stream.log.after(iterator.after).take(limit) {
+        for entry in stream.log.after(iterator.after).take_while(|entry| entry.sequence <= last).take(limit) {
             bytes += entry.json.len();
             if bytes > MAX_PAGE_BYTES && !texts.is_empty() {
                 break;
@@ -255,7 +271,7 @@ impl ChangeStreams {
             iterator.after = entry.sequence;
             texts.push(entry.json.clone());
         }
-        let finished = stream.ended_ms.is_some() && iterator.after >= stream.log.last;
+        let finished = shard.is_over(iterator.after);
         // Reading them takes longer than finding them, and holds up no writer.
         drop(state);
         let records: Result<Vec<Value>, _> = texts.iter().map(|text| serde_json::from_str(text)).collect();
@@ -275,6 +291,15 @@ impl ChangeStreams {
     }
 }
 
+impl Stream {
+    fn shard(&self, arn: &str, id: &str) -> Result<&Shard, CallError> {
+        self.shards.find(id).ok_or_else(|| {
+            let message = format!("Requested resource not found: Shard: {id} in Stream: {arn} not found");
+            CallError::bad("ResourceNotFoundException", message)
+        })
+    }
+}
+
 impl State {
     fn stream(&self, arn: &str) -> Result<&Stream, CallError> {
         self.streams.get(arn).ok_or_else(|| {
@@ -287,6 +312,7 @@ impl State {
         self.streams.retain(|_, stream| stream.ended_ms.is_none_or(|ended_ms| ended_ms >= before_ms));
         for stream in self.streams.values_mut() {
             stream.log.trim_before(before_ms);
+            stream.shards.expire(before_ms);
         }
         self.bytes = self.streams.values().map(|stream| stream.log.bytes).sum();
     }
@@ -313,26 +339,14 @@ fn label(made_ms: i64) -> String {
 }
 
 /// The sequence number that an iterator is to begin at.
-fn sequence(input: &Value, log: &Log) -> Result<u128, CallError> {
+fn sequence(input: &Value) -> Result<u128, CallError> {
     let given = text(input, "SequenceNumber").ok_or_else(|| {
         CallError::bad(
             "ValidationException",
             "One or more parameter values were invalid: SequenceNumber cannot be null",
         )
     })?;
-    let number: u128 =
-        given.parse().map_err(|_| CallError::bad("ValidationException", "Invalid SequenceNumber for the shard"))?;
-    if number < log.starting || number > log.last {
-        return Err(CallError::bad("ValidationException", "Invalid SequenceNumber for the shard"));
-    }
-    if number < log.trimmed { Err(trimmed()) } else { Ok(number) }
-}
-
-fn trimmed() -> CallError {
-    CallError::bad(
-        "TrimmedDataAccessException",
-        "The operation attempted to read past the oldest stream record in a shard.",
-    )
+    given.parse().map_err(|_| CallError::bad("ValidationException", "Invalid SequenceNumber for the shard"))
 }
 
 fn required<'a>(input: &'a Value, name: &str, path: &str) -> Result<&'a str, CallError> {

@@ -40,7 +40,7 @@ fn keys(page: &Value) -> Vec<&str> {
 
 #[test]
 fn stream_is_read_from_every_place_and_ends_when_it_is_turned_off() {
-    let streams = ChangeStreams::new(SCOPE);
+    let streams = ChangeStreams::new(SCOPE, None);
     streams.open(&table("t"), "NEW_IMAGE");
     let arn = arn(&streams, "t");
     let latest = iterator(&streams, &arn, "LATEST", None).unwrap();
@@ -67,7 +67,7 @@ fn stream_is_read_from_every_place_and_ends_when_it_is_turned_off() {
 
 #[test]
 fn records_older_than_a_day_are_gone_and_said_to_be() {
-    let streams = ChangeStreams::new(SCOPE);
+    let streams = ChangeStreams::new(SCOPE, None);
     streams.open(&table("t"), "KEYS_ONLY");
     let arn = arn(&streams, "t");
     let from_start = iterator(&streams, &arn, "LATEST", None).unwrap();
@@ -88,7 +88,7 @@ fn records_older_than_a_day_are_gone_and_said_to_be() {
 
 #[test]
 fn streams_stay_within_their_bytes_and_the_largest_gives_way() {
-    let streams = ChangeStreams::bounded(SCOPE, 100_000);
+    let streams = ChangeStreams::bounded(SCOPE, 100_000, None);
     for name in ["large", "small"] {
         streams.open(&table(name), "NEW_IMAGE");
     }
@@ -107,7 +107,7 @@ fn streams_stay_within_their_bytes_and_the_largest_gives_way() {
 
 #[test]
 fn pages_of_streams_and_of_records_are_bounded() {
-    let streams = ChangeStreams::new(SCOPE);
+    let streams = ChangeStreams::new(SCOPE, None);
     for name in ["a", "b", "c"] {
         streams.open(&table(name), "NEW_IMAGE");
     }
@@ -132,4 +132,65 @@ fn pages_of_streams_and_of_records_are_bounded() {
         let input = json!({"ShardIterator": horizon, "Limit": limit});
         assert_eq!(streams.answer("GetRecords", &input).unwrap_err().code, code);
     }
+}
+
+#[test]
+fn shards_roll_over_and_are_read_one_after_the_other() {
+    let roll_over = RollOver { age_ms: RETENTION_MS, changes: 3 };
+    let streams = ChangeStreams::new(SCOPE, Some(roll_over));
+    streams.open(&table("t"), "NEW_IMAGE");
+    let arn = arn(&streams, "t");
+    let latest = iterator(&streams, &arn, "LATEST", None).unwrap();
+    streams.append((0..7).map(|number| change("t", number, clock::now_ms())).collect());
+    let describe = |more: Value| {
+        let mut input = json!({"StreamArn": arn});
+        input.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        streams.answer("DescribeStream", &input).unwrap()["StreamDescription"].take()
+    };
+    let shards = describe(json!({}))["Shards"].as_array().unwrap().clone();
+    assert_eq!(shards.len(), 3);
+    let mut read = Vec::new();
+    for (at, shard) in shards.iter().enumerate() {
+        let input = json!({"StreamArn": arn, "ShardId": shard["ShardId"], "ShardIteratorType": "TRIM_HORIZON"});
+        let horizon = streams.answer("GetShardIterator", &input).unwrap()["ShardIterator"].take();
+        let page = streams.answer("GetRecords", &json!({"ShardIterator": horizon})).unwrap();
+        read.push(keys(&page).join(" "));
+        let (range, is_last) = (&shard["SequenceNumberRange"], at == 2);
+        assert_eq!(range["EndingSequenceNumber"].is_null(), is_last);
+        assert_eq!(page["NextShardIterator"].is_string(), is_last, "closed shards end");
+        let number = |value: &Value| value.as_str().unwrap().parse::<u128>().unwrap();
+        if let Some(parent) = at.checked_sub(1) {
+            let parent = &shards[parent];
+            assert_eq!(shard["ParentShardId"], parent["ShardId"]);
+            let ending = number(&parent["SequenceNumberRange"]["EndingSequenceNumber"]);
+            assert!(number(&range["StartingSequenceNumber"]) > ending);
+        }
+    }
+    assert_eq!(read, ["0 1 2", "3 4 5", "6"]);
+    // An iterator of the first shard ends with it.
+    let page = streams.answer("GetRecords", &json!({"ShardIterator": latest})).unwrap();
+    assert_eq!((keys(&page).len(), page["NextShardIterator"].is_null()), (3, true));
+
+    let first = describe(json!({"Limit": 2}));
+    assert_eq!((first["Shards"].as_array().unwrap().len(), &first["LastEvaluatedShardId"]), (2, &shards[1]["ShardId"]));
+    let rest = describe(json!({"ExclusiveStartShardId": first["LastEvaluatedShardId"]}));
+    assert_eq!((&rest["Shards"], rest["LastEvaluatedShardId"].is_null()), (&json!([shards[2]]), true));
+    let children = describe(json!({"ShardFilter": {"Type": "CHILD_SHARDS", "ShardId": shards[0]["ShardId"]}}));
+    assert_eq!(children["Shards"], json!([shards[1]]));
+}
+
+#[test]
+fn shards_roll_over_with_their_age_and_go_a_day_after_they_were_closed() {
+    let streams = ChangeStreams::new(SCOPE, Some(RollOver { age_ms: 0, changes: u128::MAX }));
+    streams.open(&table("t"), "NEW_IMAGE");
+    let arn = arn(&streams, "t");
+    let shards = || {
+        let described = streams.answer("DescribeStream", &json!({"StreamArn": arn})).unwrap();
+        described["StreamDescription"]["Shards"].as_array().unwrap().clone()
+    };
+    streams.expire();
+    let before = shards();
+    assert_eq!(before.len(), 2, "also those that nothing was written to");
+    streams.state().expire(clock::now_ms() + 1000);
+    assert_eq!(shards(), before[1..]);
 }

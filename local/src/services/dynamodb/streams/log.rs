@@ -1,4 +1,4 @@
-//! The records of one shard: appended at one end, forgotten at the other.
+//! The records of one stream: appended at one end, forgotten at the other.
 
 use std::collections::VecDeque;
 
@@ -8,11 +8,9 @@ const OVERHEAD_BYTES: usize = 64;
 #[derive(Debug)]
 pub(super) struct Log {
     records: VecDeque<Entry>,
-    /// The number that the shard began with; records have greater ones.
-    pub(super) starting: u128,
-    /// The number of the newest record, or [`starting`](Self::starting).
+    /// The number of the newest record, or the one that the stream began with.
     pub(super) last: u128,
-    /// The number of the newest record that was forgotten, or [`starting`](Self::starting).
+    /// The number of the newest record that was forgotten, or the one that the stream began with.
     pub(super) trimmed: u128,
     pub(super) bytes: usize,
 }
@@ -27,7 +25,7 @@ pub(super) struct Entry {
 
 impl Log {
     pub(super) fn new(starting: u128) -> Self {
-        Self { records: VecDeque::new(), starting, last: starting, trimmed: starting, bytes: 0 }
+        Self { records: VecDeque::new(), last: starting, trimmed: starting, bytes: 0 }
     }
 
     pub(super) fn append(&mut self, sequence: u128, time_ms: i64, json: Box<str>) {
@@ -35,6 +33,12 @@ impl Log {
         self.bytes += json.len() + OVERHEAD_BYTES;
         self.last = sequence;
         self.records.push_back(Entry { sequence, time_ms, json });
+    }
+
+    /// Leaves out a number, and returns it.
+    pub(super) fn skip(&mut self) -> u128 {
+        self.last += 1;
+        self.last
     }
 
     /// The records after this number, found without looking at the others.

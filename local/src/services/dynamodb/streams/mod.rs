@@ -6,7 +6,9 @@ mod change;
 mod change_streams;
 mod iterator;
 mod log;
+mod shards;
 mod size;
 
 pub(super) use change::Change;
 pub(super) use change_streams::ChangeStreams;
+pub(super) use shards::RollOver;
