@@ -27,6 +27,8 @@ pub(crate) struct Task<'a> {
 pub(crate) enum Work<'a> {
     /// Brings a resource of the spec in line with it.
     Sync { resource: &'a Any, tags: &'a Tags },
+    /// Takes back the rights that a role has lost, when nothing uses them any more.
+    Narrow(&'a Any),
     /// Deletes an orphan, or for `down` any resource of the pipeline.
     Delete(&'a OwnedResource),
 }
@@ -156,6 +158,10 @@ pub(crate) fn critical_path(tasks: &[Task<'_>], ended: &[Ended]) -> Vec<Link> {
 async fn work(task: &Task<'_>, cx: &Cx, exists: impl FnOnce()) -> anyhow::Result<()> {
     let (resource, tags) = match task.work {
         Work::Delete(owned) => return owned.delete(cx).await,
+        Work::Narrow(resource) => {
+            cx.note("narrowing its rights");
+            return resource.narrow(cx).await;
+        }
         Work::Sync { resource, tags } => (resource, tags),
     };
     match task.action {

@@ -30,6 +30,7 @@ enum Command {
     Init(commands::init::Args),
     Check(commands::check::Args),
     Plan(commands::plan::Args),
+    Package(commands::package::Args),
     Up(commands::up::Args),
     Status(commands::status::Args),
     Validate(commands::validate::Args),
@@ -110,6 +111,7 @@ async fn run(cli: Cli, reporter: &Reporter) -> anyhow::Result<ExitCode> {
             blocking(&mut interrupt, move || commands::check::run(&args, &global, &reporter)).await
         }
         Command::Plan(args) => interrupt.unless(commands::plan::run(&args, &global, reporter)).await,
+        Command::Package(args) => interrupt.unless(commands::package::run(&args, &global, reporter)).await,
         Command::Up(args) => commands::up::run(&args, &global, reporter, interrupt).await,
         Command::Status(args) => interrupt.unless(commands::status::run(&args, &global, reporter)).await,
         Command::Validate(args) => commands::validate::run(&args, &global, reporter, interrupt).await,

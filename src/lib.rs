@@ -11,6 +11,7 @@ mod failure;
 mod graph;
 mod home;
 mod interrupt;
+mod narrowing;
 mod observe;
 mod options;
 mod package;
@@ -20,6 +21,7 @@ mod preflight;
 mod producer;
 mod report;
 mod resources;
+mod saved_plan;
 mod spec;
 mod table_writer;
 

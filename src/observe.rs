@@ -5,14 +5,14 @@ use std::pin::pin;
 
 use anyhow::Context as _;
 use futures_util::future::try_join_all;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::mpsc::unbounded_channel;
 
 use crate::aws::{KEYS_TAG, Tags, tag_changes};
 use crate::pipeline::{Node, Pipeline};
-use crate::plan::{Action, Change, Plan, Refusal, ResourceKind, Step, Warning, differences};
+use crate::plan::{Action, Change, Fields, Plan, Refusal, ResourceKind, Step, Warning, differences};
 use crate::preflight::preflight;
-use crate::resources::{Cx, Observed, OwnedResource, Resource as _, UnreadableResource, owned_resources};
+use crate::resources::{Any, Cx, Observed, OwnedResource, Resource as _, UnreadableResource, owned_resources};
 
 /// Steps that are refused unless their node is named on the command line.
 #[derive(Debug, Clone, Default)]
@@ -58,21 +58,37 @@ async fn read(cx: &Cx, pipeline: &Pipeline, allowed: &Allowed) -> anyhow::Result
         {
             node.resource.prepare(cx).await?;
         }
-        anyhow::Ok((step(cx, node, seen.as_ref(), allowed), seen))
+        anyhow::Ok(seen)
     }));
     let known: BTreeSet<(ResourceKind, &str)> =
         pipeline.nodes.iter().map(|node| (node.resource.kind(), node.resource.name())).collect();
-    let (steps, search) = tokio::try_join!(reads, async {
+    let (seen, search) = tokio::try_join!(reads, async {
         let found = owned_resources(cx, &prefix, &known).await;
         found.context("looking for resources that are no longer in the spec")
     })?;
-    let (mut steps, seen): (Vec<_>, Vec<_>) = steps.into_iter().unzip();
+    // Compared only now: a function refers to its role by what was read of the role.
+    let compared = pipeline.nodes.iter().zip(&seen).map(|(node, seen)| step(cx, node, seen.as_ref(), allowed));
+    let mut steps: Vec<_> = compared.collect();
     replace_dependents(pipeline, &mut steps, &seen, allowed);
-    let mut plan = Plan { steps, concurrency: pipeline.concurrency.clone(), warnings: Vec::new() };
+    let mut warnings = postponed(pipeline, &steps, &seen);
+    warnings.extend(unconfirmed(pipeline, &steps, &seen));
+    let mut plan = Plan { steps, concurrency: pipeline.concurrency.clone(), warnings };
     Box::pin(preflight(cx, pipeline, &mut plan)).await;
     let orphans = search.owned;
     plan.warnings.extend(search.unreadable.iter().map(unreadable_warning));
-    plan.steps.extend(orphans.iter().map(|orphan| orphan_deletion(orphan, allowed)));
+    let deletions: Vec<Step> = orphans
+        .iter()
+        .map(|orphan| match rename(pipeline, &mut plan, orphan) {
+            Some(refusal) if !allowed.delete.contains(&orphan.node) => {
+                Step { refused: Some(refusal), ..deletion(orphan) }
+            }
+            _ => orphan_deletion(orphan, allowed),
+        })
+        .collect();
+    plan.steps.extend(deletions);
+    for step in &mut plan.steps {
+        step.changes = step.changes.iter().map(|change| change.without(&pipeline.secrets)).collect();
+    }
     Ok(Observation { plan, orphans })
 }
 
@@ -89,15 +105,19 @@ fn step(cx: &Cx, node: &Node, seen: Option<&Observed>, allowed: &Allowed) -> Ste
         arn: seen.map_or_else(|| resource.arn(&cx.aws), |seen| seen.arn.clone()),
         action: Action::Create,
         changes: Vec::new(),
+        defaults: BTreeSet::new(),
         loses: None,
         continuity: None,
         refused: None,
         unsettled: false,
+        wanted: wanted(node),
+        seen: Value::Null,
     };
-    let Some(seen) = seen else { return step };
+    let Some(seen) = seen else { return creation(step, node) };
     step.unsettled = !seen.settled;
     if !owned(cx, seen) {
         step.action = Action::Unchanged;
+        step.seen = json!("foreign");
         step.refused = Some(Refusal {
             why: format!("{} exists already and does not belong to this pipeline", resource.label()),
             hint:
@@ -107,13 +127,15 @@ fn step(cx: &Cx, node: &Node, seen: Option<&Observed>, allowed: &Allowed) -> Ste
         return step;
     }
     step.changes = differences(&seen.fields, &resource.desired());
+    step.changes.retain(|change| resource.postponed(&change.field, seen).is_none());
+    let of_tags = seen.tags.as_ref().map(|tags| tag_differences(tags, &node.tags)).unwrap_or_default();
+    // What differs tells, beside what is wanted, all of what is there that the spec is about.
+    step.seen = json!([step.changes, of_tags]);
     let replacing = step
         .changes
         .iter()
         .find_map(|change| resource.replacing(&change.field).map(|loses| (change.field.clone(), loses)));
-    if let Some(tags) = &seen.tags {
-        step.changes.extend(tag_differences(tags, &node.tags));
-    }
+    step.changes.extend(of_tags);
     step.changes = step.changes.into_iter().flat_map(Change::shown).collect();
     step.action = if step.changes.is_empty() { Action::Unchanged } else { Action::Update };
     if let Some((field, loses)) = replacing {
@@ -124,6 +146,75 @@ fn step(cx: &Cx, node: &Node, seen: Option<&Observed>, allowed: &Allowed) -> Ste
             step.refused = replacement_refusal(node, &field, loses, allowed);
         }
     }
+    step
+}
+
+/// Warns of the changes that no run can make before some time is over.
+fn postponed(pipeline: &Pipeline, steps: &[Step], seen: &[Option<Observed>]) -> Vec<Warning> {
+    let mut warnings = Vec::new();
+    for ((node, step), seen) in pipeline.nodes.iter().zip(steps).zip(seen) {
+        let Some(seen) = seen.as_ref().filter(|_| step.refused.is_none()) else { continue };
+        for change in differences(&seen.fields, &node.resource.desired()) {
+            let Some(message) = node.resource.postponed(&change.field, seen) else { continue };
+            let help = Some("run `streamkit up` again then".to_owned());
+            warnings.push(Warning { rule: "postponed", node: node.id.clone(), line: None, message, help });
+        }
+    }
+    warnings
+}
+
+/// Warns of subscribers that are told nothing yet.
+fn unconfirmed(pipeline: &Pipeline, steps: &[Step], seen: &[Option<Observed>]) -> Vec<Warning> {
+    let mut warnings = Vec::new();
+    for ((node, step), seen) in pipeline.nodes.iter().zip(steps).zip(seen) {
+        let Any::Topic(topic) = &node.resource else { continue };
+        let unconfirmed = if step.refused.is_none() { topic.unconfirmed(seen.as_ref()) } else { Vec::new() };
+        if !unconfirmed.is_empty() {
+            warnings.push(Warning {
+                rule: "unconfirmed-subscriber",
+                node: node.id.clone(),
+                line: None,
+                message: format!(
+                    "{} of {} is not confirmed, and is told nothing until then",
+                    unconfirmed.join(", "),
+                    node.id
+                ),
+                help: Some(
+                    "AWS sends a message with a link to confirm it by; a link is good for three days".to_owned(),
+                ),
+            });
+        }
+    }
+    warnings
+}
+
+/// All that the resource is to be. Its code is hashed only where that is needed, and so is left out.
+fn wanted(node: &Node) -> Value {
+    let mut fields = node.resource.desired();
+    fields.remove("code");
+    json!([fields, node.tags])
+}
+
+/// The step with all that the new resource gets, and which of it goes without saying.
+fn creation(mut step: Step, node: &Node) -> Step {
+    let (wants, defaults) = (node.resource.desired(), node.resource.defaults());
+    let is_default = |change: &Change| defaults.get(change.field.as_str()) == Some(&change.to);
+    for change in differences(&Fields::new(), &wants) {
+        let goes_without_saying = is_default(&change);
+        for shown in change.shown() {
+            if goes_without_saying || shown.is_own_variable() {
+                step.defaults.insert(shown.field.clone());
+            }
+            step.changes.push(shown);
+        }
+    }
+    if !step.kind.has_tags() {
+        return step;
+    }
+    // The spec gives the same tags to all resources.
+    let tags = tag_differences(&Tags::new(), &node.tags);
+    step.defaults.extend(tags.iter().map(|change| change.field.clone()));
+    step.changes.extend(tags);
     step
 }
 
@@ -199,6 +290,36 @@ fn unreadable_warning(resource: &UnreadableResource) -> Warning {
     }
 }
 
+/// Says of the new mapping that takes over an orphan's place how it goes on; and of an orphan that looks as if its function had got
+/// another name without saying so, what would be lost.
+fn rename(pipeline: &Pipeline, plan: &mut Plan, orphan: &OwnedResource) -> Option<Refusal> {
+    let source = orphan.source.as_deref()?;
+    let new = pipeline.nodes.iter().zip(&mut plan.steps).find_map(|(node, step)| match &node.resource {
+        Any::Mapping(mapping) if step.action == Action::Create && mapping.reads(source) => Some((node, mapping, step)),
+        _ => None,
+    });
+    let (node, mapping, step) = new?;
+    if mapping.renamed_from.as_ref() == Some(&orphan.name) {
+        step.continuity = Some(
+            "goes on from where the mapping of the function's old name is: some minutes before the last record that was \
+             processed, or for a table from the stream's beginning",
+        );
+        return None;
+    }
+    let section = |node: &str| node.trim_end_matches(".source").to_owned();
+    let (old, new) = (section(&orphan.node), section(&node.id));
+    Some(Refusal {
+        why: format!(
+            "{old} is not in the spec any more, and {new}, which is new, reads the same source from now on: what {old} has not \
+             processed yet is lost"
+        ),
+        hint: format!(
+            "if {new} is {old} under another name, write renamed_from = \"{old}\" in its section; else pass --allow-delete {}",
+            orphan.node
+        ),
+    })
+}
+
 /// The step that deletes an orphan; data goes only where its node is named.
 fn orphan_deletion(orphan: &OwnedResource, allowed: &Allowed) -> Step {
     let mut step = deletion(orphan);
@@ -209,8 +330,8 @@ fn orphan_deletion(orphan: &OwnedResource, allowed: &Allowed) -> Step {
         step.refused = Some(Refusal {
             why: format!("{} is not in the spec any more, and deleting it loses {loses}", orphan.label()),
             hint: format!(
-                "to delete it, pass --allow-delete {}; to keep it, put its section back: a section that gets another name is \
-                 deleted and created",
+                "to delete it, pass --allow-delete {0}; to keep it, put its section back: a section that gets another name is \
+                 deleted and created, unless the new one says renamed_from = \"{0}\"",
                 step.node
             ),
         });
@@ -227,6 +348,7 @@ pub(crate) fn deletion(owned: &OwnedResource) -> Step {
         arn: owned.arn.clone(),
         action: Action::Delete,
         changes: Vec::new(),
+        defaults: BTreeSet::new(),
         loses: owned.contents.clone(),
         continuity: None,
         refused: owned.protected.then(|| Refusal {
@@ -234,5 +356,7 @@ pub(crate) fn deletion(owned: &OwnedResource) -> Step {
             hint: format!("set `protect = false` for {} and run `streamkit up` first", owned.node),
         }),
         unsettled: false,
+        wanted: Value::Null,
+        seen: json!([owned.arn, owned.protected]),
     }
 }

@@ -22,6 +22,7 @@ pub(crate) use self::code::{Built, Code};
 pub(crate) use self::linked::COMMAND as HANDLER_COMMAND;
 use self::source::Sources;
 use crate::failure::Hint;
+use crate::spec;
 
 /// Where the handler is to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +62,14 @@ impl Architecture {
             "x86_64" => Some(Self::X86_64),
             "aarch64" => Some(Self::Arm64),
             _ => None,
+        }
+    }
+
+    /// Returns that of the spec.
+    pub(crate) fn of(architecture: spec::Architecture) -> Self {
+        match architecture {
+            spec::Architecture::X86_64 => Self::X86_64,
+            spec::Architecture::Arm64 => Self::Arm64,
         }
     }
 

@@ -3,6 +3,7 @@
 mod alarm;
 mod dashboard;
 mod function;
+mod limits;
 mod permissions;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,13 +11,17 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::Context as _;
+pub(crate) use limits::over_limit;
+pub(crate) use permissions::use_key;
+use serde_json::Value;
 use streamkit_recipes::Sampled;
+use toml::Spanned;
 
 use crate::aws::{Clients, Owner, PROTECT_TAG, Tags};
 use crate::failure::Hint;
 use crate::graph::{Need, Until};
 use crate::package::{Architecture, Code};
-use crate::plan::Concurrency;
+use crate::plan::{Concurrency, Secrets};
 use crate::resources::{Any, Bucket, Queue, Redrive, Resource as _, Stream, Subscription, Table, Topic};
 use crate::spec::{self, Encryption, FilterOn, Naming, Recipient, Reference, SectionKind, Spec, named};
 
@@ -53,6 +58,10 @@ pub(crate) struct Flow {
     /// One of streamkit's; `None` for a function with code of its own.
     pub(crate) recipe: Option<String>,
     pub(crate) source: FlowSource,
+    /// The mapping's patterns, of which one must match.
+    pub(crate) filter: Vec<Value>,
+    /// The field of a payload in which an event has its own id.
+    pub(crate) identity: String,
     pub(crate) function: String,
     pub(crate) log_group: String,
     /// The table that the recipe's items go to.
@@ -105,6 +114,8 @@ pub(crate) struct Pipeline {
     pub(crate) flows: Vec<Flow>,
     /// For each function that reads a source with shards.
     pub(crate) concurrency: Vec<Concurrency>,
+    /// Values of the environment that must not be shown.
+    pub(crate) secrets: Secrets,
     /// Set before applying, for each stream that the run makes.
     pub(crate) new_streams: BTreeMap<String, Arc<AtomicBool>>,
 }
@@ -137,10 +148,7 @@ impl Pipeline {
         builder.buckets();
         builder.topics();
         for (name, function) in &spec.function {
-            let architecture = architecture.unwrap_or(match function.architecture {
-                spec::Architecture::X86_64 => Architecture::X86_64,
-                spec::Architecture::Arm64 => Architecture::Arm64,
-            });
+            let architecture = architecture.unwrap_or(Architecture::of(function.architecture));
             builder.function(name.get_ref(), function, architecture, code(function, architecture));
         }
         builder.alarms();
@@ -150,6 +158,7 @@ impl Pipeline {
             nodes: builder.nodes,
             flows: builder.flows,
             concurrency: builder.concurrency,
+            secrets: Secrets::default(),
             new_streams: builder.new_streams,
         }
     }
@@ -170,6 +179,11 @@ struct Builder<'a> {
     flows: Vec<Flow>,
     concurrency: Vec<Concurrency>,
     new_streams: BTreeMap<String, Arc<AtomicBool>>,
+}
+
+/// The key that a resource's name in AWS is made of: a section that was renamed keeps its data, and so the old one.
+fn kept<'n>(name: &'n str, renamed_from: Option<&'n Spanned<Reference>>) -> &'n str {
+    renamed_from.map_or(name, |from| &from.get_ref().name)
 }
 
 impl<'a> Builder<'a> {
@@ -202,11 +216,12 @@ impl<'a> Builder<'a> {
     fn streams(&mut self) {
         for (name, stream) in &self.spec.stream {
             let resource = Stream {
-                name: self.naming.physical(name.get_ref()),
+                name: self.naming.physical(kept(name.get_ref(), stream.renamed_from.as_ref())),
                 mode: stream.mode(),
                 shards: stream.shards(),
                 retention: *stream.retention.get_ref(),
                 encryption: stream.encryption.clone(),
+                max_record_size: *stream.max_record_size.get_ref(),
             };
             self.new_streams.insert(resource.name.clone(), Arc::new(AtomicBool::new(false)));
             self.push(format!("stream.{}", name.get_ref()), Any::Stream(resource), Vec::new(), stream.protect);
@@ -216,7 +231,7 @@ impl<'a> Builder<'a> {
     fn tables(&mut self) {
         for (name, table) in &self.spec.table {
             let resource = Table {
-                name: self.naming.physical(name.get_ref()),
+                name: self.naming.physical(kept(name.get_ref(), table.renamed_from.as_ref())),
                 partition_key: table.partition_key.get_ref().clone(),
                 sort_key: table.sort_key.as_ref().map(|key| key.get_ref().clone()),
                 billing: *table.billing.get_ref(),
@@ -238,7 +253,7 @@ impl<'a> Builder<'a> {
             // SQS checks that the dead letter queue exists.
             let needs = queue.dead_letters.iter().map(|target| self.need(target.get_ref(), Until::Ready)).collect();
             let resource = Queue {
-                name: self.naming.physical(name),
+                name: self.naming.physical(kept(name, queue.renamed_from.as_ref())),
                 retention: *queue.retention.get_ref(),
                 visibility: *queue.visibility.get_ref(),
                 redrive,
@@ -265,12 +280,19 @@ impl<'a> Builder<'a> {
         let queue = Recipient::Queue(Reference::new(SectionKind::Queue, queue));
         let feeds = |topic: &spec::Topic| topic.subscribers.iter().any(|subscriber| subscriber.get_ref().to == queue);
         let topics = self.spec.topic.iter().filter(|(_, topic)| feeds(topic));
-        topics.map(|(name, _)| self.aws.arn("sns", &self.naming.physical(name.get_ref()))).collect()
+        let name = |name: &'a Spanned<String>, topic: &'a spec::Topic| {
+            self.naming.physical(kept(name.get_ref(), topic.renamed_from.as_ref()))
+        };
+        topics.map(|(key, topic)| self.aws.arn("sns", &name(key, topic))).collect()
     }
 
     fn buckets(&mut self) {
         for (name, bucket) in &self.spec.bucket {
-            let physical = self.naming.bucket(name.get_ref(), &self.aws.account, &self.aws.region);
+            let physical = self.naming.bucket(
+                kept(name.get_ref(), bucket.renamed_from.as_ref()),
+                &self.aws.account,
+                &self.aws.region,
+            );
             let resource = Bucket {
                 arn: self.aws.bucket_arn(&physical),
                 name: physical,
@@ -313,7 +335,8 @@ impl<'a> Builder<'a> {
                 }
             });
             let subscribers = subscribers.collect();
-            let resource = Topic { name: self.naming.physical(name.get_ref()), subscribers, encryption };
+            let name = self.naming.physical(kept(name.get_ref(), topic.renamed_from.as_ref()));
+            let resource = Topic { name, subscribers, encryption };
             self.push(own.to_string(), Any::Topic(resource), needs, false);
         }
     }

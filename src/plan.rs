@@ -3,12 +3,15 @@
 mod change;
 mod kind;
 
-pub(crate) use change::{Change, Fields, differences};
+use std::collections::BTreeSet;
+
+pub(crate) use change::{Change, Fields, Secrets, differences};
 pub(crate) use kind::ResourceKind;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// What happens to one resource.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Action {
     Create,
@@ -16,6 +19,16 @@ pub(crate) enum Action {
     Replace,
     Delete,
     Unchanged,
+}
+
+/// Which pipeline a plan is of, and where it stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Place {
+    pub(crate) pipeline: String,
+    pub(crate) stage: Option<String>,
+    /// Null where nobody was asked: no embedded AWS runs.
+    pub(crate) account: Option<String>,
+    pub(crate) region: Option<String>,
 }
 
 /// What happens to one node.
@@ -26,7 +39,10 @@ pub(crate) struct Step {
     pub(crate) name: String,
     pub(crate) arn: String,
     pub(crate) action: Action,
+    /// The fields that differ; for a creation all that the resource gets.
     pub(crate) changes: Vec<Change>,
+    /// Fields of a creation that go without saying: they have their defaults, or follow from other settings.
+    pub(crate) defaults: BTreeSet<String>,
     /// What a replacement or deletion loses.
     pub(crate) loses: Option<String>,
     /// How a replacement goes on where the old one ended, when nothing is lost.
@@ -35,6 +51,10 @@ pub(crate) struct Step {
     pub(crate) refused: Option<Refusal>,
     /// An unchanged resource that is still being made by an earlier run.
     pub(crate) unsettled: bool,
+    /// All that the resource is to be, secrets included: never shown.
+    pub(crate) wanted: Value,
+    /// All that was seen of it and counts; never shown either.
+    pub(crate) seen: Value,
 }
 
 /// Why a step may not be taken.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use crate::aws::{AwsError, answered};
-use crate::pipeline::{Node, Pipeline};
+use crate::pipeline::{Node, Pipeline, over_limit};
 use crate::plan::{Action, Plan, Refusal, Step, Warning};
 use crate::resources::{Any, Cx, shard_steps};
 use crate::spec::StreamMode;
@@ -30,8 +30,12 @@ pub(crate) async fn preflight(cx: &Cx, pipeline: &Pipeline, plan: &mut Plan) {
     let steps: Vec<(&Node, usize)> = pipeline.nodes.iter().zip(0..).collect();
     for (node, index) in &steps {
         let step = &mut plan.steps[*index];
+        if matches!(step.action, Action::Create | Action::Update | Action::Replace) {
+            step.refused = step.refused.take().or_else(|| over_limit(node));
+        }
         if matches!(node.resource, Any::Table(_)) {
             plan.warnings.extend(stream_switch(step));
+            plan.warnings.extend(ttl_in_two_runs(step));
         }
         if let Any::Stream(stream) = &node.resource {
             let (warnings, refused) = resharding(step, stream.mode == StreamMode::Provisioned);
@@ -81,6 +85,22 @@ fn stream_switch(step: &Step) -> Option<Warning> {
         line: None,
         message: format!("{} {message}", step.node),
         help: Some(help.to_owned()),
+    })
+}
+
+/// A TTL attribute that becomes another one, which AWS makes two changes of, an hour apart.
+fn ttl_in_two_runs(step: &Step) -> Option<Warning> {
+    let change = step.changes.iter().find(|change| change.field == "ttl")?;
+    let (from, to) = (change.from.as_str()?, change.to.as_str()?);
+    Some(Warning {
+        rule: "ttl-in-two-runs",
+        node: step.node.clone(),
+        line: None,
+        message: format!(
+            "{}: this run ends the expiry by `{from}`, and AWS takes the next change an hour later: until then no item expires",
+            step.node
+        ),
+        help: Some(format!("run `streamkit up` again when the hour is over, to let items expire by `{to}`")),
     })
 }
 
@@ -234,6 +254,8 @@ fn known<T>(answer: Result<T, AwsError>) -> Option<T> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use serde_json::{Value, json};
 
     use super::*;
@@ -248,10 +270,13 @@ mod tests {
             arn: String::new(),
             action: Action::Update,
             changes: vec![Change { field: field.to_owned(), from, to }],
+            defaults: BTreeSet::new(),
             loses: None,
             continuity: None,
             refused: None,
             unsettled: false,
+            wanted: Value::Null,
+            seen: Value::Null,
         }
     }
 

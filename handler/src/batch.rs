@@ -100,7 +100,7 @@ impl<S: Sink> Job<'_, S> {
         let margin = (self.deadline - Instant::now()).div_f64(10.0).min(Duration::from_secs(1));
         self.store(effects.stores, &mut states, self.deadline - 3 * margin).await;
         self.retry_rejected_without_queue(&mut states);
-        self.publish(&effects.notifications, &mut states, self.deadline - 2 * margin).await;
+        self.publish(&effects.notifications, records, &mut states, self.deadline - 2 * margin).await;
         let checkpoint = self.send_dead_letters(records, &mut states, self.deadline - margin).await;
         outcome(records, states, checkpoint)
     }
@@ -143,8 +143,14 @@ impl<S: Sink> Job<'_, S> {
 
     /// Publishes the notifications of the records before the checkpoint. A message cannot be taken back, so records that
     /// will be delivered again have to wait.
-    async fn publish(&self, notifications: &[(usize, Notification)], states: &mut [State], until: Instant) {
-        let checkpoint = checkpoint(states);
+    async fn publish(
+        &self,
+        notifications: &[(usize, Notification)],
+        records: &[IncomingRecord],
+        states: &mut [State],
+        until: Instant,
+    ) {
+        let checkpoint = checkpoint(states, records);
         let due =
             notifications.iter().filter(|(place, _)| *place < checkpoint && matches!(states[*place], State::Done(_)));
         let due: Vec<(usize, &Notification)> = due.map(|(place, message)| (*place, message)).collect();
@@ -163,12 +169,13 @@ impl<S: Sink> Job<'_, S> {
     /// Sends a dead letter for each rejected record before the checkpoint, and returns the checkpoint as it is then.
     async fn send_dead_letters(&self, records: &[IncomingRecord], states: &mut [State], until: Instant) -> usize {
         let mut dead_letters = Vec::new();
-        for place in 0..checkpoint(states) {
-            let State::Rejected(rejected) = &states[place] else { continue };
-            let dead_letter = DeadLetter::new(&self.config.pipeline, self.function, &records[place], rejected);
+        for (place, state) in states.iter().enumerate().take(checkpoint(states, records)) {
+            let State::Rejected(rejected) = state else { continue };
+            let (pipeline, record) = (&self.config.pipeline, &records[place]);
+            let mut dead_letter = DeadLetter::new(pipeline, self.function, record, rejected);
+            // Tried again it would not become smaller, and hold up its shard until it expires.
             if dead_letter.bytes() > MAX_DEAD_LETTER_BYTES {
-                states[place] = retry(&transient("DeadLetterTooLong", "the record does not fit into an SQS message"));
-                break;
+                dead_letter = DeadLetter::without_payload(pipeline, self.function, record, rejected);
             }
             dead_letters.push((place, dead_letter));
         }
@@ -179,13 +186,17 @@ impl<S: Sink> Job<'_, S> {
         {
             states[place] = retry(&error);
         }
-        checkpoint(states)
+        checkpoint(states, records)
     }
 }
 
-/// Returns the place of the first record that Lambda will deliver again.
-fn checkpoint(states: &[State]) -> usize {
-    states.iter().position(|state| matches!(state, State::Retry { .. })).unwrap_or(states.len())
+/// Returns the place of the first record that Lambda will deliver again. It knows aggregated records only together.
+fn checkpoint(states: &[State], records: &[IncomingRecord]) -> usize {
+    let Some(failed) = states.iter().position(|state| matches!(state, State::Retry { .. })) else {
+        return states.len();
+    };
+    let number = &records[failed].sequence_number;
+    records[..failed].iter().rposition(|record| record.sequence_number != *number).map_or(0, |before| before + 1)
 }
 
 fn retry(error: &SinkError) -> State {
@@ -217,12 +228,14 @@ fn outcome(records: &[IncomingRecord], states: Vec<State>, checkpoint: usize) ->
     for (place, state) in states.into_iter().enumerate() {
         match state {
             State::Retry { code, reason } => {
-                let item_identifier = records[place].sequence_number.clone();
-                outcome.response.batch_item_failures.push(BatchItemFailure { item_identifier });
+                let failure = BatchItemFailure { item_identifier: records[place].sequence_number.clone() };
+                if outcome.response.batch_item_failures.last() != Some(&failure) {
+                    outcome.response.batch_item_failures.push(failure);
+                }
                 outcome.failures.push(Failure { place, code, reason, handling: Handling::Retry });
             }
             // Records behind the checkpoint are decided when they are delivered again.
-            _ if place > checkpoint => {}
+            _ if place >= checkpoint => {}
             State::Rejected(rejected) => {
                 outcome.failed += 1;
                 let code = rejected.code.to_owned();

@@ -1,6 +1,6 @@
 //! The function's settings, read from its environment variables.
 
-use streamkit_recipes::Recipe;
+use streamkit_recipes::{IDENTITY_FIELD, Recipe};
 
 /// The environment variable that names the recipe; not read by a function with a recipe of its own.
 pub const RECIPE: &str = "STREAMKIT_RECIPE";
@@ -14,6 +14,9 @@ pub const BUCKET: &str = "STREAMKIT_BUCKET";
 pub const TOPIC_ARN: &str = "STREAMKIT_TOPIC_ARN";
 /// The environment variable with the dead letter queue's URL; optional.
 pub const DEAD_LETTER_QUEUE_URL: &str = "STREAMKIT_DEAD_LETTER_QUEUE_URL";
+
+/// The environment variable that names the field of a payload in which an event has its own id; `eventId` without it.
+pub const IDENTITY: &str = "STREAMKIT_IDENTITY";
 
 /// The environment variable that makes invocations fail: those with a record whose key contains its value. `streamkit validate
 /// --break` sets it for a while, to check what happens to records that a function fails on.
@@ -34,6 +37,8 @@ pub struct Config {
     pub topic_arn: String,
     /// The URL of the queue for records that can never be processed. Without it they are reported to Lambda as failed.
     pub dead_letter_queue_url: Option<String>,
+    /// The field of a payload in which an event has its own id.
+    pub identity: String,
     /// Makes invocations fail that have a record whose key contains this text.
     pub fail_on: Option<String>,
 }
@@ -47,6 +52,7 @@ impl std::fmt::Debug for Config {
             .field("bucket", &self.bucket)
             .field("topic_arn", &self.topic_arn)
             .field("dead_letter_queue_url", &self.dead_letter_queue_url)
+            .field("identity", &self.identity)
             .field("fail_on", &self.fail_on)
             .finish()
     }
@@ -94,6 +100,7 @@ impl Config {
             bucket: required(BUCKET, needs.bucket.is_some())?,
             topic_arn: required(TOPIC_ARN, needs.topic)?,
             dead_letter_queue_url: optional(DEAD_LETTER_QUEUE_URL),
+            identity: optional(IDENTITY).unwrap_or_else(|| IDENTITY_FIELD.to_owned()),
             fail_on: optional(FAIL_ON),
         })
     }
@@ -113,7 +120,9 @@ mod tests {
         let all = [(RECIPE, "retail"), (PIPELINE, "p"), (TABLE, "t"), (DEAD_LETTER_QUEUE_URL, "")];
         let config = read(&all).unwrap();
         assert_eq!((config.recipe.name(), &*config.pipeline, &*config.table), ("retail", "p", "t"));
-        assert_eq!(config.dead_letter_queue_url, None);
+        assert_eq!((config.dead_letter_queue_url, &*config.identity), (None, "eventId"));
+        let named = [(RECIPE, "retail"), (PIPELINE, "p"), (TABLE, "t"), (IDENTITY, "orderId")];
+        assert_eq!(read(&named).unwrap().identity, "orderId");
         let changes = [(RECIPE, "changes"), (PIPELINE, "p"), (BUCKET, "b"), (TOPIC_ARN, "arn")];
         let config = read(&changes).unwrap();
         assert_eq!((&*config.bucket, &*config.topic_arn, &*config.table), ("b", "arn", ""));

@@ -1,8 +1,11 @@
 //! The message for the dead letter queue: a record that can never be processed, with all that is needed to replay it.
 
+use std::fmt::Write as _;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use streamkit_recipes::Rejected;
 
 use crate::record::{Content, IncomingRecord};
@@ -22,6 +25,16 @@ pub struct DeadLetter {
 impl DeadLetter {
     /// Builds the dead letter of a record, with its whole payload.
     pub fn new(pipeline: &str, function: &str, record: &IncomingRecord, rejected: &Rejected) -> Self {
+        Self::build(pipeline, function, record, rejected, true)
+    }
+
+    /// Builds the dead letter of a record that is too large for a message: in place of the payload it says how large that is,
+    /// by which hash it is known, and where it can be read for as long as the stream keeps it.
+    pub fn without_payload(pipeline: &str, function: &str, record: &IncomingRecord, rejected: &Rejected) -> Self {
+        Self::build(pipeline, function, record, rejected, false)
+    }
+
+    fn build(pipeline: &str, function: &str, record: &IncomingRecord, rejected: &Rejected, with_payload: bool) -> Self {
         let event_id = record.event_id.clone();
         let mut body = json!({
             "pipeline": pipeline,
@@ -31,24 +44,36 @@ impl DeadLetter {
             "streamArn": record.source_arn,
             "error": {"code": rejected.code, "message": rejected.message},
         });
+        if let Some(sub) = record.sub_sequence_number {
+            body["subSequenceNumber"] = json!(sub);
+        }
         match &record.content {
-            Content::Stream { shard_id, partition_key, arrival_ms, data } => {
+            Content::Stream { shard_id, partition_key, arrival_ms, data, .. } => {
                 body["shardId"] = json!(shard_id);
                 body["partitionKey"] = json!(partition_key);
                 body["approximateArrivalTimestamp"] = json!(arrival_ms);
-                let (name, payload) = match data {
-                    Ok(data) => match std::str::from_utf8(data) {
-                        Ok(text) => ("payload", text.to_owned()),
-                        Err(_) => ("payloadBase64", STANDARD.encode(data)),
-                    },
-                    Err(not_base64) => ("payload", not_base64.clone()),
-                };
-                body[name] = Value::String(payload);
+                if !with_payload {
+                    let data = data.as_ref().map_or_else(|text| text.as_bytes(), Vec::as_slice);
+                    describe_payload(&mut body, data, json!({ "shardId": shard_id }), record);
+                } else {
+                    let (name, payload) = match data {
+                        Ok(data) => match std::str::from_utf8(data) {
+                            Ok(text) => ("payload", text.to_owned()),
+                            Err(_) => ("payloadBase64", STANDARD.encode(data)),
+                        },
+                        Err(not_base64) => ("payload", not_base64.clone()),
+                    };
+                    body[name] = Value::String(payload);
+                }
             }
             Content::Change { table, event_name, raw, .. } => {
                 body["table"] = json!(table);
                 body["eventName"] = json!(event_name);
-                body["payload"] = json!(raw.get());
+                if with_payload {
+                    body["payload"] = json!(raw.get());
+                } else {
+                    describe_payload(&mut body, raw.get().as_bytes(), json!({}), record);
+                }
             }
         }
         // SQS refuses these two characters in a body; in JSON they can only be within strings.
@@ -62,22 +87,42 @@ impl DeadLetter {
     }
 }
 
+/// What a dead letter says of a payload that it does not hold.
+fn describe_payload(body: &mut Value, payload: &[u8], mut place: Value, record: &IncomingRecord) {
+    let hash = Sha256::digest(payload).iter().fold(String::new(), |mut text, byte| {
+        // Writing into a text can't fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    });
+    place["streamArn"] = json!(record.source_arn);
+    place["sequenceNumber"] = json!(record.sequence_number);
+    body["payloadBytes"] = json!(payload.len());
+    body["payloadSha256"] = json!(hash);
+    body["payloadAt"] = place;
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn dead_letter(data: Result<Vec<u8>, String>) -> Value {
-        let record = IncomingRecord {
+    fn record(data: Result<Vec<u8>, String>) -> IncomingRecord {
+        IncomingRecord {
             event_id: "shardId-000000000001:42".to_owned(),
             sequence_number: "42".to_owned(),
+            sub_sequence_number: None,
             source_arn: "arn:aws:kinesis:eu-west-1:123456789012:stream/s".to_owned(),
             content: Content::Stream {
                 shard_id: "shardId-000000000001".to_owned(),
-                partition_key: "key\u{ffff}".to_owned(),
+                partition_key: Some("key\u{ffff}".to_owned()),
+                own_id: None,
                 arrival_ms: 1_700_000_000_123,
                 data,
             },
-        };
+        }
+    }
+
+    fn dead_letter(data: Result<Vec<u8>, String>) -> Value {
+        let record = record(data);
         let rejected = Rejected { code: "wrong_type", message: "userId: expected a string".to_owned() };
         let letter = DeadLetter::new("retail-events-dev", "retail-events-dev-processor", &record, &rejected);
         assert!(!letter.body.contains(['\u{fffe}', '\u{ffff}']));
@@ -102,6 +147,21 @@ mod tests {
                 "payload": "{\"a\":\"\u{fffe}\"}",
             })
         );
+    }
+
+    #[test]
+    fn a_payload_that_does_not_fit_is_described() {
+        let record = record(Ok(b"abc".to_vec()));
+        let rejected = Rejected { code: "wrong_type", message: "userId: expected a string".to_owned() };
+        let letter = DeadLetter::without_payload("p", "f", &record, &rejected);
+        let body: Value = serde_json::from_str(&letter.body).unwrap();
+        assert_eq!((&body["payload"], &body["payloadBase64"]), (&Value::Null, &Value::Null));
+        assert_eq!(body["payloadBytes"], 3);
+        let hash = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(body["payloadSha256"], hash);
+        let place = json!({"streamArn": "arn:aws:kinesis:eu-west-1:123456789012:stream/s",
+            "shardId": "shardId-000000000001", "sequenceNumber": "42"});
+        assert_eq!((&body["payloadAt"], &body["eventId"]), (&place, &json!("shardId-000000000001:42")));
     }
 
     #[test]

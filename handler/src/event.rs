@@ -57,7 +57,8 @@ pub struct EventRecord {
 impl EventRecord {
     /// True if the partition key, or any part of a change, contains the text.
     pub fn mentions(&self, text: &str) -> bool {
-        self.kinesis.as_ref().is_some_and(|kinesis| kinesis.partition_key.contains(text))
+        let key = self.kinesis.as_ref().and_then(|kinesis| kinesis.partition_key.as_ref());
+        key.is_some_and(|key| key.contains(text))
             || self.dynamodb.as_ref().is_some_and(|change| change.get().contains(text))
     }
 }
@@ -66,9 +67,8 @@ impl EventRecord {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Kinesis {
-    /// The producer's key.
-    #[serde(default)]
-    pub partition_key: String,
+    /// The producer's key; none where the service chooses the shard.
+    pub partition_key: Option<String>,
     /// Unique in the shard.
     pub sequence_number: String,
     /// The payload in base64.

@@ -39,6 +39,7 @@
 //! }
 //! ```
 
+mod aggregated;
 pub mod attribute;
 pub mod aws;
 pub mod batch;

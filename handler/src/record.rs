@@ -8,15 +8,18 @@ use streamkit_recipes::{
     Change, ChangeKind, Item, Recipe, Record, Rejected, SourceKind, StreamRecord, UserIdentity, View,
 };
 
+use crate::aggregated::user_records;
 use crate::event::{Event, EventError, EventRecord, Identity};
 
 /// A record of a batch.
 #[derive(Debug)]
 pub struct IncomingRecord {
-    /// Lambda's identity of the record.
+    /// The record's identity: the event's own id, or else the record's place.
     pub event_id: String,
     /// Unique in the shard.
     pub sequence_number: String,
+    /// Its place among the records that the Kinesis Producer Library put into one of the stream's.
+    pub sub_sequence_number: Option<u64>,
     /// The stream's ARN.
     pub source_arn: String,
     /// Its content.
@@ -30,8 +33,10 @@ pub enum Content {
     Stream {
         /// The shard.
         shard_id: String,
-        /// The producer's key.
-        partition_key: String,
+        /// The producer's key, if it has one.
+        partition_key: Option<String>,
+        /// The event's own id, if it has one.
+        own_id: Option<String>,
         /// When the stream took the record, in milliseconds since the epoch.
         arrival_ms: i64,
         /// The payload, or the text as it was received if that is not base64.
@@ -68,14 +73,16 @@ impl IncomingRecord {
     /// Returns the record as recipes process it, or why it can't be decoded.
     pub fn record(&self) -> Result<Record<'_>, Rejected> {
         match &self.content {
-            Content::Stream { shard_id, partition_key, arrival_ms, data } => {
+            Content::Stream { shard_id, partition_key, own_id, arrival_ms, data } => {
                 let Ok(data) = data else { return Err(Rejected::new("not_base64", "data: not base64")) };
                 Ok(Record::Stream(StreamRecord {
                     shard_id,
                     sequence_number: &self.sequence_number,
-                    partition_key,
+                    partition_key: partition_key.as_deref().unwrap_or_default(),
                     arrival_ms: *arrival_ms,
                     data,
+                    own_id: own_id.as_deref(),
+                    sub_sequence_number: self.sub_sequence_number,
                 }))
             }
             Content::Change { table, change, .. } => {
@@ -121,17 +128,53 @@ struct ChangeBody {
     stream_view_type: String,
 }
 
-/// Decodes a batch, sorts it into the shard's order, and drops duplicates of a record.
-pub fn decode(event: Event, recipe: &dyn Recipe) -> Result<Vec<IncomingRecord>, EventError> {
-    let decode = |record| decode_record(record, recipe);
-    let mut records = event.records.into_iter().map(decode).collect::<Result<Vec<_>, _>>()?;
+/// Decodes a batch, takes aggregated records apart, sorts it into the shard's order, and drops duplicates of a record.
+/// `identity` is the field in which an event has its own id.
+pub fn decode(event: Event, recipe: &dyn Recipe, identity: &str) -> Result<Vec<IncomingRecord>, EventError> {
+    let mut records = Vec::with_capacity(event.records.len());
+    for record in event.records {
+        let record = decode_record(record, recipe)?;
+        take_apart(record, identity, &mut records);
+    }
     // Sequence numbers are decimal: of two, the longer is the greater.
-    records.sort_by(|a, b| {
-        let key = |record: &IncomingRecord| (record.sequence_number.len(), record.sequence_number.clone());
-        key(a).cmp(&key(b))
-    });
-    records.dedup_by(|a, b| a.sequence_number == b.sequence_number && a.event_id == b.event_id);
+    fn place(record: &IncomingRecord) -> (usize, &str, Option<u64>) {
+        (record.sequence_number.len(), &record.sequence_number, record.sub_sequence_number)
+    }
+    records.sort_by(|a, b| place(a).cmp(&place(b)));
+    records.dedup_by(|a, b| place(a) == place(b) && a.event_id == b.event_id);
     Ok(records)
+}
+
+/// Adds the record to the others, or the records that it was aggregated from.
+fn take_apart(mut record: IncomingRecord, identity: &str, into: &mut Vec<IncomingRecord>) {
+    let Content::Stream { shard_id, arrival_ms, data: Ok(data), own_id, .. } = &mut record.content else {
+        into.push(record);
+        return;
+    };
+    let Some(user_records) = user_records(data) else {
+        *own_id = streamkit_recipes::own_id(data, identity);
+        if let Some(own_id) = own_id {
+            record.event_id.clone_from(own_id);
+        }
+        into.push(record);
+        return;
+    };
+    into.extend(user_records.into_iter().zip(0..).map(|(user, sub)| {
+        let own_id = streamkit_recipes::own_id(&user.data, identity);
+        IncomingRecord {
+            event_id: own_id.clone().unwrap_or_else(|| format!("{}:{sub}", record.event_id)),
+            sequence_number: record.sequence_number.clone(),
+            sub_sequence_number: Some(sub),
+            source_arn: record.source_arn.clone(),
+            content: Content::Stream {
+                shard_id: shard_id.clone(),
+                partition_key: Some(user.partition_key),
+                own_id,
+                arrival_ms: *arrival_ms,
+                data: Ok(user.data),
+            },
+        }
+    }));
 }
 
 fn decode_record(record: EventRecord, recipe: &dyn Recipe) -> Result<IncomingRecord, EventError> {
@@ -151,11 +194,13 @@ fn decode_record(record: EventRecord, recipe: &dyn Recipe) -> Result<IncomingRec
                 content: Content::Stream {
                     shard_id: shard_id.to_owned(),
                     partition_key: kinesis.partition_key,
+                    own_id: None,
                     arrival_ms: millis(kinesis.approximate_arrival_timestamp),
                     data: STANDARD.decode(&kinesis.data).map_err(|_| kinesis.data),
                 },
                 event_id: record.event_id,
                 sequence_number: kinesis.sequence_number,
+                sub_sequence_number: None,
                 source_arn: record.source_arn,
             })
         }
@@ -167,6 +212,7 @@ fn decode_record(record: EventRecord, recipe: &dyn Recipe) -> Result<IncomingRec
             Ok(IncomingRecord {
                 event_id: record.event_id,
                 sequence_number: head.sequence_number,
+                sub_sequence_number: None,
                 source_arn: record.source_arn,
                 content: Content::Change { table, event_name: record.event_name, raw, change: change.map(Box::new) },
             })
@@ -214,18 +260,21 @@ fn millis(seconds: f64) -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use streamkit_recipes::IDENTITY_FIELD;
+
     use super::*;
+    use crate::aggregated::aggregate;
 
     fn parse(json: &str) -> Event {
         serde_json::from_str(json).unwrap()
     }
 
     fn kinesis(event: &str) -> Result<Vec<IncomingRecord>, EventError> {
-        decode(parse(event), streamkit_recipes::find("retail").unwrap())
+        decode(parse(event), streamkit_recipes::find("retail").unwrap(), IDENTITY_FIELD)
     }
 
     fn dynamodb(event: &str) -> Result<Vec<IncomingRecord>, EventError> {
-        decode(parse(event), streamkit_recipes::find("changes").unwrap())
+        decode(parse(event), streamkit_recipes::find("changes").unwrap(), IDENTITY_FIELD)
     }
 
     #[test]
@@ -279,6 +328,68 @@ mod tests {
         let event = format!(r#"{{"Records":[{}]}}"#, ["10", "9", "100", "9"].map(record).join(","));
         let sequences: Vec<_> = kinesis(&event).unwrap().into_iter().map(|r| r.sequence_number).collect();
         assert_eq!(sequences, ["9", "10", "100"]);
+    }
+
+    fn stream_event(records: &[(&str, Option<&str>, &[u8])]) -> String {
+        let record = |(sequence, key, data): &(&str, Option<&str>, &[u8])| {
+            serde_json::json!({"eventSource": "aws:kinesis", "eventID": format!("shardId-000000000000:{sequence}"),
+                "kinesis": {"sequenceNumber": sequence, "partitionKey": key, "data": STANDARD.encode(data)}})
+        };
+        serde_json::json!({ "Records": records.iter().map(record).collect::<Vec<_>>() }).to_string()
+    }
+
+    #[test]
+    fn decode_takes_aggregated_records_apart() {
+        let whole = aggregate(&[("a", b"one"), ("b", br#"{"eventId":"e-2"}"#), ("a", b"three")]);
+        let records = kinesis(&stream_event(&[("9", Some("x"), b"after"), ("8", Some("y"), &whole)])).unwrap();
+        let found: Vec<_> = records
+            .iter()
+            .map(|incoming| {
+                let record = incoming.record().unwrap();
+                let record = *record.stream().unwrap();
+                assert_eq!(record.id(), incoming.event_id);
+                (
+                    record.sequence_number.to_owned(),
+                    record.partition_key.to_owned(),
+                    incoming.event_id.clone(),
+                    record.data.to_vec(),
+                )
+            })
+            .collect();
+        let expected = |sequence: &str, key: &str, id: &str, data: &[u8]| {
+            (sequence.to_owned(), key.to_owned(), id.to_owned(), data.to_vec())
+        };
+        assert_eq!(
+            found,
+            [
+                expected("8", "a", "shardId-000000000000:8:0", b"one"),
+                expected("8", "b", "e-2", br#"{"eventId":"e-2"}"#),
+                expected("8", "a", "shardId-000000000000:8:2", b"three"),
+                expected("9", "x", "shardId-000000000000:9", b"after"),
+            ]
+        );
+    }
+
+    #[test]
+    fn decode_knows_an_event_by_its_own_id_wherever_it_lies() {
+        let data = br#"{"eventId":"e-1","orderId":7}"#;
+        let event = stream_event(&[("1", Some("k"), data), ("2", Some("k"), data)]);
+        let ids = |field: &str| {
+            let records = decode(parse(&event), streamkit_recipes::find("retail").unwrap(), field).unwrap();
+            records.into_iter().map(|record| record.event_id).collect::<Vec<_>>()
+        };
+        assert_eq!(ids("eventId"), ["e-1", "e-1"]);
+        assert_eq!(ids("orderId"), ["7", "7"]);
+        assert_eq!(ids("customer"), ["shardId-000000000000:1", "shardId-000000000000:2"]);
+    }
+
+    #[test]
+    fn decode_takes_records_without_a_partition_key() {
+        let records = kinesis(&stream_event(&[("1", None, b"{}")])).unwrap();
+        let record = records[0].record().unwrap();
+        assert_eq!(record.stream().unwrap().partition_key, "");
+        let Content::Stream { partition_key, .. } = &records[0].content else { panic!("a stream's record") };
+        assert_eq!(*partition_key, None);
     }
 
     #[test]

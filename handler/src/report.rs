@@ -46,6 +46,9 @@ pub fn write(
                 line["eventName"] = json!(event_name);
             }
         }
+        if let Some(sub) = record.sub_sequence_number {
+            line["subSequenceNumber"] = json!(sub);
+        }
         if let Some(reason) = &failure.reason {
             line["reason"] = json!(reason);
         }
@@ -148,6 +151,7 @@ mod tests {
             bucket: String::new(),
             topic_arn: String::new(),
             dead_letter_queue_url: None,
+            identity: "eventId".to_owned(),
             fail_on: None,
         }
     }
@@ -156,10 +160,12 @@ mod tests {
         IncomingRecord {
             event_id: format!("shardId-000000000000:{sequence}"),
             sequence_number: sequence.to_owned(),
+            sub_sequence_number: None,
             source_arn: "arn:aws:kinesis:eu-west-1:123456789012:stream/s".to_owned(),
             content: Content::Stream {
                 shard_id: "shardId-000000000000".to_owned(),
-                partition_key: "k".to_owned(),
+                partition_key: Some("k".to_owned()),
+                own_id: None,
                 arrival_ms: 0,
                 data: Ok(b"secret".to_vec()),
             },
@@ -222,6 +228,7 @@ mod tests {
         let change = IncomingRecord {
             event_id: "e".to_owned(),
             sequence_number: "7".to_owned(),
+            sub_sequence_number: None,
             source_arn: "arn".to_owned(),
             content: Content::Change {
                 table: "activities".to_owned(),

@@ -80,7 +80,7 @@ async fn serve_batch(config: &Config, aws: &Aws, mut event: LambdaEvent<Event>) 
     {
         return Err(format!("{} makes the function fail on records with `{text}` in their key", config::FAIL_ON).into());
     }
-    let records = decode(event.payload, config.recipe)?;
+    let records = decode(event.payload, config.recipe, &config.identity)?;
     let job = Job {
         config,
         function: &context.env_config.function_name,

@@ -70,7 +70,7 @@ mod tests {
     fn updated(recipe: &str, mut event: Event, mut outcome: Outcome) -> Outcome {
         let recipe = streamkit_recipes::find(recipe).unwrap();
         let window = Window::of(&mut event).unwrap();
-        window.update(recipe, &decode(event, recipe).unwrap(), &mut outcome);
+        window.update(recipe, &decode(event, recipe, "eventId").unwrap(), &mut outcome);
         outcome
     }
 

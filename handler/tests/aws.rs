@@ -52,6 +52,7 @@ impl Server {
             bucket: "audit".to_owned(),
             topic_arn: "arn:aws:sns:eu-west-1:123456789012:news".to_owned(),
             dead_letter_queue_url: Some(format!("{}/queue/dlq", self.endpoint)),
+            identity: "eventId".to_owned(),
             fail_on: None,
         };
         Aws::new(&config, |name| match name {

@@ -34,6 +34,8 @@ mod subscriptions;
 mod table_rates;
 #[path = "gateway/table_streams.rs"]
 mod table_streams;
+#[path = "gateway/tagging.rs"]
+mod tagging;
 #[path = "gateway/topics.rs"]
 mod topics;
 #[path = "gateway/watching.rs"]

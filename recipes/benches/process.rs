@@ -56,6 +56,7 @@ fn record(event: &Event) -> Record<'_> {
         partition_key: &event.partition_key,
         arrival_ms: NOW_MS,
         data: &event.data,
+        ..StreamRecord::default()
     })
 }
 

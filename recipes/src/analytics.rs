@@ -73,6 +73,10 @@ impl Recipe for Analytics {
         "EventsFailed"
     }
 
+    fn metrics(&self) -> &'static [(&'static str, &'static [&'static str])] {
+        &[(EVENTS, &["EventType", "DeviceType"]), ("PurchaseAmount", &["Currency"])]
+    }
+
     fn volatile(&self) -> &'static [&'static str] {
         &["processedAt"]
     }

@@ -64,6 +64,10 @@ impl Recipe for Changes {
         "ChangeCapture"
     }
 
+    fn metrics(&self) -> &'static [(&'static str, &'static [&'static str])] {
+        &[("Changes", &["EventName"]), ("Expiries", &[]), ("ReplicatedChanges", &[])]
+    }
+
     fn process(&self, record: &Record<'_>, _now_ms: i64) -> Result<Effects, Rejected> {
         let change = record.change()?;
         check_images(change)?;

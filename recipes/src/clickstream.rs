@@ -47,6 +47,10 @@ impl Recipe for Clickstream {
         "ClickstreamProcessing"
     }
 
+    fn metrics(&self) -> &'static [(&'static str, &'static [&'static str])] {
+        &[("Events", &["EventType"]), ("PurchaseAmount", &[])]
+    }
+
     fn volatile(&self) -> &'static [&'static str] {
         &["processed_at"]
     }
@@ -61,9 +65,10 @@ impl Recipe for Clickstream {
         let mut item = Item::new();
         let mut set = |name: &str, value| item.insert(name.to_owned(), value);
         set("user_id", Attribute::S(fields.required("user_id", USER_ID_MAX_BYTES)?));
-        set("sequence", Attribute::S(place(record)));
         set("event_type", Attribute::S(optional(&fields, "event_type")?.unwrap_or_else(|| "unknown".to_owned())));
-        set("occurred_at", Attribute::N(occurred_ms(&fields, record)?.to_string()));
+        let occurred_ms = occurred_ms(&fields, record)?;
+        set("sequence", Attribute::S(sequence(record, occurred_ms)));
+        set("occurred_at", Attribute::N(occurred_ms.to_string()));
         set("processed_at", Attribute::N(now_ms.to_string()));
         set("record_id", Attribute::S(record.id()));
         let route = Route::of(optional(&fields, "event_type")?.as_deref());
@@ -124,9 +129,18 @@ impl Route {
 }
 
 /// The record's place in the stream as a text that sorts like its sequence number, and that no other record has: sequence
-/// numbers have no fixed length, and are unique only in their shard.
-fn place(record: &StreamRecord<'_>) -> String {
-    format!("{:03}-{}-{}", record.sequence_number.len(), record.sequence_number, record.shard_id)
+/// numbers have no fixed length, and are unique only in their shard. An event with an id of its own may be in several places:
+/// its time and its id stand for it, so that it sorts like its time.
+fn sequence(record: &StreamRecord<'_>, occurred_ms: i64) -> String {
+    if record.own_id.is_some() {
+        return format!("at-{occurred_ms:015}-{}", record.digits());
+    }
+    let place = format!("{:03}-{}-{}", record.sequence_number.len(), record.sequence_number, record.shard_id);
+    match record.sub_sequence_number {
+        None => place,
+        // Behind the number of the stream's record, before the next one's.
+        Some(sub) => format!("{place}-{sub:06}"),
+    }
 }
 
 /// When the event happened: seconds since the epoch, or a date and time as ISO 8601 has them, in UTC unless they say

@@ -9,6 +9,7 @@ mod changes;
 mod clickstream;
 mod decimal;
 mod effects;
+mod identity;
 mod json;
 mod needs;
 mod recipe;
@@ -20,6 +21,7 @@ mod zipf;
 
 pub use attribute::{Attribute, Item};
 pub use effects::{Aggregation, Count, Effects, Notification, Object, Unit};
+pub use identity::{IDENTITY_FIELD, own_id};
 pub use needs::{Images, KeyAttribute, KeyKind, Needs, SourceKind, TableKey, View};
 pub use recipe::{Recipe, Rejected};
 pub use record::{Change, ChangeKind, Record, StreamRecord, UserIdentity};

@@ -47,6 +47,11 @@ pub trait Recipe: Sync {
         "FailedEvents"
     }
 
+    /// The metrics that it counts besides these two, each with the names of its dimensions.
+    fn metrics(&self) -> &'static [(&'static str, &'static [&'static str])] {
+        &[]
+    }
+
     /// The attributes of items that hold processing time and so differ between two deliveries of one record.
     fn volatile(&self) -> &'static [&'static str] {
         &[]

@@ -30,7 +30,7 @@ impl<'a> Record<'a> {
 }
 
 /// A record of a Kinesis data stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StreamRecord<'a> {
     /// The shard's identifier, such as `shardId-000000000000`.
     pub shard_id: &'a str,
@@ -42,6 +42,10 @@ pub struct StreamRecord<'a> {
     pub arrival_ms: i64,
     /// The payload, decoded.
     pub data: &'a [u8],
+    /// The event's own id, where it has one.
+    pub own_id: Option<&'a str>,
+    /// Its place among the records that the Kinesis Producer Library put into one of the stream's.
+    pub sub_sequence_number: Option<u64>,
 }
 
 /// A change of a DynamoDB table's item.
@@ -125,17 +129,24 @@ pub struct UserIdentity<'a> {
 }
 
 impl StreamRecord<'_> {
-    /// Returns the record's identity, `<shard>:<sequence number>`: the `eventID` that Lambda gives to a Kinesis record.
+    /// Returns the record's identity: the event's own id, which it keeps when its producer sends it twice, or else its place.
     pub fn id(&self) -> String {
-        format!("{}:{}", self.shard_id, self.sequence_number)
+        self.own_id.map_or_else(|| self.place(), str::to_owned)
+    }
+
+    /// Returns the record's place, `<shard>:<sequence number>`: the `eventID` that Lambda gives to a Kinesis record. That of an
+    /// aggregated record is followed by `:` and its place among the others.
+    pub fn place(&self) -> String {
+        match self.sub_sequence_number {
+            None => format!("{}:{}", self.shard_id, self.sequence_number),
+            Some(sub) => format!("{}:{}:{sub}", self.shard_id, self.sequence_number),
+        }
     }
 
     /// Returns 20 decimal digits that depend on nothing but the record's identity, for keys that must differ between
     /// records and stay the same when one record is delivered again.
     pub(crate) fn digits(&self) -> String {
-        let parts = [self.shard_id, ":", self.sequence_number];
-        let hash = fnv1a_128(parts.iter().flat_map(|part| part.bytes()));
-        format!("{:020}", hash % 10_u128.pow(20))
+        format!("{:020}", fnv1a_128(self.id().bytes()) % 10_u128.pow(20))
     }
 }
 
@@ -170,11 +181,17 @@ mod tests {
                     partition_key: "p",
                     arrival_ms: 1,
                     data: b"",
+                    own_id: None,
+                    sub_sequence_number: None,
                 };
                 let later = StreamRecord { arrival_ms: 2, partition_key: "q", data: b"x", ..record };
                 assert_eq!(record.digits(), later.digits());
                 assert_eq!(record.digits().len(), 20);
                 assert!(seen.insert(record.digits()));
+                // An event that is in the stream twice.
+                let twice = [record, StreamRecord { shard_id: "elsewhere", sequence_number: "1", ..record }];
+                let [one, two] = twice.map(|record| StreamRecord { own_id: Some("e-1"), ..record }.digits());
+                assert_eq!(one, two);
             }
         }
     }

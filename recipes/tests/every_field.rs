@@ -147,6 +147,7 @@ fn process(recipe: &str, data: &[u8]) -> Result<Effects, Rejected> {
         partition_key: "p",
         arrival_ms: 1_700_000_000_555,
         data,
+        ..StreamRecord::default()
     };
     find(recipe).unwrap().process(&Record::Stream(record), 1_700_000_009_999)
 }

@@ -24,6 +24,7 @@ fn process(recipe: &dyn Sampled, event: &Event, now_ms: i64) -> Result<Effects, 
         partition_key: &event.partition_key,
         arrival_ms: NOW_MS,
         data: &event.data,
+        ..StreamRecord::default()
     };
     recipe.process(&Record::Stream(record), now_ms)
 }
@@ -57,6 +58,9 @@ fn assert_fits(recipe: &dyn Sampled, effects: &Effects) {
         assert!(!notification.attributes.is_empty() && notification.attributes.values().all(|value| !value.is_empty()));
     }
     for count in &effects.counts {
+        let dimensions: Vec<&str> = count.dimensions.iter().map(|(name, _)| *name).collect();
+        let declared = recipe.metrics().iter().any(|(name, of)| (*name, *of) == (count.metric, &dimensions[..]));
+        assert!(declared, "{}: {} by {dimensions:?} is not among `metrics`", recipe.name(), count.metric);
         for (_, value) in &count.dimensions {
             assert!((1..=255).contains(&value.len()) && value.bytes().all(|byte| byte.is_ascii_graphic()), "{value}");
         }

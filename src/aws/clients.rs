@@ -4,8 +4,11 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use aws_config::BehaviorVersion;
+use aws_config::profile::load;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
+use aws_runtime::env_config::file::EnvConfigFiles;
+use aws_types::os_shim_internal::{Env, Fs};
 use aws_types::region::Region;
 
 use super::arn::Arn;
@@ -60,6 +63,14 @@ pub(crate) struct Clients {
 /// Five tries: one more than the default, since one lost call should not fail a run of fifty.
 const ATTEMPTS: u32 = 5;
 const CALL_LIMIT: Duration = Duration::from_secs(60);
+/// What the slowest line carries that a package is uploaded through: a megabit a second.
+const UPLOAD_BYTES_PER_SECOND: u64 = 125_000;
+
+/// How long an attempt of a call may take that carries so many bytes, as base64.
+pub(crate) fn upload_limit(bytes: usize) -> Duration {
+    let carried = u64::try_from(bytes).unwrap_or(u64::MAX).saturating_mul(4) / 3;
+    CALL_LIMIT + Duration::from_secs(carried / UPLOAD_BYTES_PER_SECOND)
+}
 
 /// A client of one service, with the settings that it alone has. It is watched if somebody reads the log.
 ///
@@ -81,8 +92,12 @@ impl Clients {
         let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
             .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
             .timeout_config(TimeoutConfig::builder().operation_attempt_timeout(CALL_LIMIT).build());
-        if let Some(region) = &connection.region {
-            loader = loader.region(Region::new(region.clone()));
+        let from_environment = || default_region(|name| std::env::var(name).ok());
+        if let Some(region) = connection.region.clone().or_else(from_environment) {
+            loader = loader.region(Region::new(region));
+        }
+        if connection.credentials == Credentials::Chain {
+            check_profile(connection.profile.as_deref()).await?;
         }
         if let Some(profile) = &connection.profile {
             loader = loader.profile_name(profile);
@@ -163,6 +178,13 @@ impl Clients {
     }
 }
 
+/// The region that `AWS_DEFAULT_REGION` names, which the SDK does not read and all of AWS's other tools do: it counts where
+/// `AWS_REGION` names none, before the profile.
+fn default_region(variable: impl Fn(&str) -> Option<String>) -> Option<String> {
+    let named = |name: &str| variable(name).filter(|region| !region.is_empty());
+    if named("AWS_REGION").is_some() { None } else { named("AWS_DEFAULT_REGION") }
+}
+
 /// <https://docs.aws.amazon.com/whitepapers/latest/aws-fault-isolation-boundaries/partitions.html>
 fn partition_of(region: &str) -> &'static str {
     if region.starts_with("cn-") {
@@ -174,7 +196,50 @@ fn partition_of(region: &str) -> &'static str {
     }
 }
 
+/// The chosen profile is in none of the configuration files. The SDK passes over such a one, and looks for credentials elsewhere.
+#[derive(Debug, thiserror::Error)]
+#[error("there is no AWS profile `{profile}`")]
+pub(crate) struct NoProfile {
+    profile: String,
+    /// Those that there are.
+    pub(crate) known: Vec<String>,
+}
+
+/// Looks for the profile of the command line or environment.
+async fn check_profile(chosen: Option<&str>) -> anyhow::Result<()> {
+    let of_environment = || std::env::var("AWS_PROFILE").ok().filter(|profile| !profile.is_empty());
+    let Some(profile) = chosen.map(str::to_owned).or_else(of_environment) else { return Ok(()) };
+    let files = load(&Fs::real(), &Env::real(), &EnvConfigFiles::default(), None).await;
+    let files = files.context("reading the AWS configuration files")?;
+    if files.get_profile(&profile).is_some() {
+        return Ok(());
+    }
+    Err(NoProfile { profile, known: files.profiles().map(str::to_owned).collect() }.into())
+}
+
 /// Neither the command line nor the environment nor the profile names a region.
 #[derive(Debug, thiserror::Error)]
 #[error("no AWS region is set")]
 pub(crate) struct NoRegion;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_region_counts_where_no_other_is_set() {
+        let region = |pairs: &[(&str, &str)]| {
+            default_region(|name| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()))
+        };
+        assert_eq!(region(&[("AWS_DEFAULT_REGION", "eu-west-1")]).as_deref(), Some("eu-west-1"));
+        assert_eq!(region(&[("AWS_REGION", ""), ("AWS_DEFAULT_REGION", "eu-west-1")]).as_deref(), Some("eu-west-1"));
+        assert_eq!(region(&[("AWS_REGION", "us-east-1"), ("AWS_DEFAULT_REGION", "eu-west-1")]), None);
+        assert_eq!(region(&[("AWS_DEFAULT_REGION", "")]), None);
+    }
+
+    #[test]
+    fn a_large_upload_may_take_as_long_as_a_slow_line_needs() {
+        assert_eq!(upload_limit(0), CALL_LIMIT);
+        assert_eq!(upload_limit(50 << 20), Duration::from_secs(60 + 559));
+    }
+}

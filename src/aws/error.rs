@@ -84,6 +84,8 @@ impl AwsError {
             "DeleteConflict",
             "ConcurrentModificationException",
             "ConcurrentUpdateException",
+            // A table's backups can't be changed for a while after its creation.
+            "ContinuousBackupsUnavailableException",
         ]) && !exists
             || self.is(&["ResourceInUseException", "LimitExceededException"])
                 && ["in use", "being created", "being updated", "being deleted", "simultaneous", "UPDATING", "CREATING"]
@@ -200,6 +202,8 @@ pub(crate) fn hint(error: &AwsError) -> Option<String> {
         "the endpoint did not answer: check the address, the region's name and the network"
     } else if error.is(&["ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded"]) {
         "AWS is throttling: run the same command again, or lower --parallelism"
+    } else if error.message.contains("modified multiple times") {
+        "AWS takes one change of a table's TTL an hour: run the same command again when the hour is over"
     } else if error.is_unreadable() {
         "the endpoint does not speak this service's protocol; some emulators lack CloudWatch's CBOR: take the alarms out of the spec there"
     } else {

@@ -1,5 +1,6 @@
 //! What every resource needs of AWS: clients, error classes, retries, waits, tags and policies.
 
+mod answer_date;
 mod arn;
 mod backoff;
 mod call_log;
@@ -11,12 +12,15 @@ mod retry;
 mod tags;
 mod wait;
 
+pub(crate) use answer_date::AnswerDate;
 pub(crate) use arn::Arn;
 pub(crate) use backoff::Backoff;
-pub(crate) use clients::{Clients, Connection, Credentials, NoRegion};
+pub(crate) use clients::{Clients, Connection, Credentials, NoProfile, NoRegion, upload_limit};
 pub(crate) use error::{AwsError, answered, aws_error, existing, hint};
 pub(crate) use pages::{all, all_pages};
 pub(crate) use policy::{Policy, Statement, assume_role_policy, canonical};
 pub(crate) use retry::{BUSY, NOT_KNOWN, PROPAGATION, retry};
-pub(crate) use tags::{CODE_TAG, KEYS_TAG, NODE_TAG, Owner, PIPELINE_TAG, PROTECT_TAG, RESUME_TAG, Tags, tag_changes};
+pub(crate) use tags::{
+    CODE_TAG, KEYS_TAG, NODE_TAG, Owner, PIPELINE_TAG, PROTECT_TAG, RESUME_TAG, TTL_TAG, Tags, tag_changes,
+};
 pub(crate) use wait::{Look, Wait, until_seen, wait};

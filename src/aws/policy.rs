@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 /// One statement: exact actions on exact resources.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Statement {
-    pub(crate) actions: Vec<&'static str>,
+    pub(crate) actions: Vec<String>,
     pub(crate) resources: Vec<String>,
     pub(crate) condition: Option<Value>,
 }
@@ -14,21 +14,21 @@ pub(crate) struct Statement {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Policy(pub(crate) Vec<Statement>);
 
+impl Statement {
+    /// The statement as documents have it.
+    pub(crate) fn json(&self) -> Value {
+        let mut json = json!({ "Effect": "Allow", "Action": self.actions, "Resource": self.resources });
+        if let Some(condition) = &self.condition {
+            json["Condition"] = condition.clone();
+        }
+        json
+    }
+}
+
 impl Policy {
     /// The document, in canonical form.
     pub(crate) fn document(&self) -> Value {
-        let statements: Vec<Value> = self
-            .0
-            .iter()
-            .map(|statement| {
-                let mut json =
-                    json!({ "Effect": "Allow", "Action": statement.actions, "Resource": statement.resources });
-                if let Some(condition) = &statement.condition {
-                    json["Condition"] = condition.clone();
-                }
-                json
-            })
-            .collect();
+        let statements: Vec<Value> = self.0.iter().map(Statement::json).collect();
         canonical(&json!({ "Version": "2012-10-17", "Statement": statements }))
     }
 }

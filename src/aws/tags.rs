@@ -22,6 +22,9 @@ pub(crate) const RESUME_TAG: &str = "streamkit:resume";
 /// with its sources, and the second with what Lambda has.
 pub(crate) const CODE_TAG: &str = "streamkit:code";
 
+/// On tables: when streamkit last changed the time to live, which AWS lets be changed once an hour.
+pub(crate) const TTL_TAG: &str = "streamkit:ttl-changed";
+
 /// The keys of the spec's `[tags]` that the resource was given, so that one that leaves the spec can be removed again.
 pub(crate) const KEYS_TAG: &str = "streamkit:tags";
 
@@ -87,8 +90,8 @@ fn joined_keys(tags: &Tags) -> String {
 pub(crate) fn tag_changes(has: &Tags, wants: &Tags) -> (Tags, Vec<String>) {
     let set = wants.iter().filter(|(key, value)| has.get(*key) != Some(value));
     let named_once = |key: &str| has.get(KEYS_TAG).is_some_and(|keys| keys.split(' ').any(|named| named == key));
-    // The function itself and the replacement of its mapping look after these.
-    let is_own = |key: &str| key.starts_with(OWN) && ![RESUME_TAG, CODE_TAG].contains(&key);
+    // The function itself, the replacement of its mapping and the table look after these.
+    let is_own = |key: &str| key.starts_with(OWN) && ![RESUME_TAG, CODE_TAG, TTL_TAG].contains(&key);
     let remove = has.keys().filter(|key| !wants.contains_key(*key) && (is_own(key) || named_once(key)));
     (set.map(|(key, value)| (key.clone(), value.clone())).collect(), remove.cloned().collect())
 }

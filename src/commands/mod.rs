@@ -5,6 +5,8 @@ pub(crate) mod check;
 pub(crate) mod down;
 pub(crate) mod init;
 pub(crate) mod local;
+mod origin;
+pub(crate) mod package;
 pub(crate) mod plan;
 pub(crate) mod policy;
 mod rehearse;

@@ -1,13 +1,18 @@
 //! `streamkit plan`: what `up` would do.
 
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use super::session::{CodeArgument, Session, SpecArgument};
+use super::session::{CodeArgument, Input, Packaging, Session, SpecArgument};
 use crate::daemon::Start;
 use crate::observe::{Allowed, observe};
 use crate::options::Global;
-use crate::report::{Reporter, exit_code, run_report};
+use crate::plan::{Action, Plan, ResourceKind};
+use crate::report::{Reporter, RunReport, exit_code, run_report};
+use crate::resources::{self, Attachment, Cx};
+use crate::saved_plan::{PlanOptions, SavedPlan, SpecFile};
 
 /// Show what `up` would create, change, replace and delete, field by field
 ///
@@ -19,6 +24,9 @@ pub(crate) struct Args {
     spec: SpecArgument,
     #[command(flatten)]
     code: CodeArgument,
+    /// Write the plan to this file, for `up --plan FILE`; it holds no secrets
+    #[arg(short, long, value_name = "FILE")]
+    out: Option<PathBuf>,
     /// Exit with 3 when there is something to do
     #[arg(long)]
     exit_code: bool,
@@ -35,22 +43,58 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: &Args, global: &Global, reporter: &Reporter) -> anyhow::Result<ExitCode> {
     let started = Instant::now();
-    let session = Session::open(&args.spec.spec, &args.code, global, reporter, Start::IfNeeded).await?;
+    let input = Input::new(&args.spec, &args.code, global)?;
+    let session = Session::open(&input, global, reporter, Start::IfNeeded).await?;
     reporter.advice(&session.advices);
     let cx = session.cx.clone().adopting(args.adopt);
     let allowed = Allowed { replace: args.allow_replace.clone(), delete: args.allow_delete.clone() };
     let plan = observe(&cx, &session.pipeline, &allowed, reporter.waiting()).await?.plan;
-    reporter.plan(&plan);
+    let place = session.place();
+    reporter.plan(&plan, &place);
     for (_, refusal) in plan.refusals() {
         reporter.refusal(refusal);
     }
+    let attached = attached(&cx, &session, &plan).await;
+    reporter.attached(&attached);
     let refused = plan.refusals().next().is_some();
     let changes = !plan.is_empty();
-    let naming = &session.pipeline.naming;
-    let report = run_report(&naming.pipeline, naming.stage.as_deref(), plan, None, started.elapsed().as_secs_f64());
-    reporter.document(&report.warned(session.advices.warnings()))?;
+    if let Some(path) = &args.out {
+        if refused {
+            reporter.note(&format!("{} was not written: `up` would refuse this plan", path.display()));
+        } else {
+            save(args, &input, &session, &plan, path)?;
+            reporter.note(&format!("the plan is in {0}; carry it out with `streamkit up --plan {0}`", path.display()));
+        }
+    }
+    let report = run_report(&place, plan, None, started.elapsed().as_secs_f64());
+    let report = RunReport { attached, ..report.warned(session.advices.warnings()) };
+    reporter.document(&report)?;
     if refused {
         return Ok(ExitCode::from(exit_code::FAILED));
     }
     Ok(if args.exit_code && changes { ExitCode::from(exit_code::CHANGES) } else { exit_code::DONE })
+}
+
+/// What others have attached to those resources of the pipeline that exist.
+async fn attached(cx: &Cx, session: &Session, plan: &Plan) -> Vec<Attachment> {
+    let steps = session.pipeline.nodes.iter().zip(&plan.steps);
+    let there = steps.filter(|(_, step)| step.action != Action::Create && step.refused.is_none());
+    let nodes: Vec<_> = there.map(|(node, _)| (node.id.as_str(), &node.resource)).collect();
+    let own: BTreeSet<(ResourceKind, &str)> = plan.steps.iter().map(|step| (step.kind, step.name.as_str())).collect();
+    resources::attached(cx, &nodes, &own).await
+}
+
+fn save(args: &Args, input: &Input, session: &Session, plan: &Plan, path: &Path) -> anyhow::Result<()> {
+    let options = PlanOptions {
+        adopt: args.adopt,
+        allow_replace: args.allow_replace.clone(),
+        allow_delete: args.allow_delete.clone(),
+        package: match &input.packaging {
+            Packaging::File(file) => Some(file.clone()),
+            _ => None,
+        },
+        build_package: input.packaging == Packaging::Built,
+    };
+    let spec = SpecFile::read(&input.spec)?;
+    SavedPlan::new(plan, &session.place(), spec, options, session.code_hashes()?).write(path)
 }

@@ -5,13 +5,14 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use super::session::{CodeArgument, Session, SpecArgument};
+use super::session::{Input, Session, SpecArgument};
 use crate::daemon::Start;
 use crate::options::Global;
-use crate::pipeline::Pipeline;
+use crate::pipeline::{Pipeline, use_key};
 use crate::plan::ResourceKind;
 use crate::report::{Reporter, exit_code};
 use crate::resources::{Any, actions};
+use crate::spec::Encryption;
 
 /// The most characters that an IAM managed policy may have, without white space.
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html>
@@ -57,15 +58,8 @@ fn account(text: &str) -> Result<String, String> {
 }
 
 pub(crate) async fn run(args: &Args, global: &Global, reporter: &Reporter) -> anyhow::Result<ExitCode> {
-    let session = Session::open_in(
-        &args.spec.spec,
-        &CodeArgument::default(),
-        global,
-        reporter,
-        Start::Never,
-        args.account.clone(),
-    )
-    .await?;
+    let input = Input::spec(&args.spec);
+    let session = Session::open_in(&input, global, reporter, Start::Never, args.account.clone()).await?;
     if args.functions {
         let document = of_functions(&session);
         reporter.text(&format!("{}\n", serde_json::to_string_pretty(&document)?));
@@ -156,10 +150,40 @@ fn policy(session: &Session, scope: Scope) -> Value {
             "Condition": { "StringEquals": { "iam:AWSServiceName": "dynamodb.application-autoscaling.amazonaws.com" } },
         }));
     }
+    statements.extend(keys(session, scope));
     if !account.is_empty() {
         statements.push(json!({ "Sid": "Account", "Effect": "Allow", "Action": account, "Resource": "*" }));
     }
     json!({ "Version": "2012-10-17", "Statement": statements })
+}
+
+/// What the caller does with the customer's own keys, one statement for each.
+///
+/// <https://docs.aws.amazon.com/streams/latest/dev/permissions-user-key-KMS.html>
+fn keys(session: &Session, scope: Scope) -> Vec<Value> {
+    let (deploys, runs) = (scope != Scope::Run, scope != Scope::Deploy);
+    let mut wanted: BTreeMap<&str, BTreeSet<&'static str>> = BTreeMap::new();
+    for node in &session.pipeline.nodes {
+        // What is published to a topic is encrypted for the function or the alarm, whose rights these are.
+        let (encryption, deploying, running): (_, &[&'static str], &[&'static str]) = match &node.resource {
+            Any::Stream(stream) => {
+                (Some(&stream.encryption), &["kms:DescribeKey"], &["kms:Decrypt", "kms:GenerateDataKey"])
+            }
+            Any::Bucket(bucket) => (bucket.encryption.as_ref(), &[], &["kms:Decrypt"]),
+            _ => (None, &[], &[]),
+        };
+        let Some(Encryption::Key(key)) = encryption else { continue };
+        let actions = wanted.entry(key).or_default();
+        actions.extend(deploying.iter().filter(|_| deploys));
+        actions.extend(running.iter().filter(|_| runs));
+    }
+    let statement = |(number, (key, actions)): (usize, (&str, BTreeSet<&'static str>))| {
+        let actions: Vec<_> = actions.into_iter().collect();
+        let mut statement = use_key(&session.aws, key, &actions).json();
+        statement["Sid"] = json!(format!("Key{}", number + 1));
+        statement
+    };
+    wanted.into_iter().filter(|(_, actions)| !actions.is_empty()).enumerate().map(statement).collect()
 }
 
 fn is_read(action: &str) -> bool {

@@ -21,7 +21,7 @@ use self::share::Share;
 use self::source::Source;
 use self::stream::StreamSender;
 use self::summary::{ChangeCounts, Summary};
-use super::session::{CodeArgument, Session, SpecArgument};
+use super::session::{Input, Session, SpecArgument};
 use crate::aws::AwsError;
 use crate::daemon::Start;
 use crate::failure::{Hint, Interrupted, Shown, Usage};
@@ -96,8 +96,8 @@ pub(crate) async fn run(
     if let Some(file) = &args.from {
         check_file(file)?;
     }
-    let code = CodeArgument::default();
-    let opened = Box::pin(Session::open(&args.spec.spec, &code, global, reporter, Start::Never));
+    let input = Input::spec(&args.spec);
+    let opened = Box::pin(Session::open(&input, global, reporter, Start::Never));
     let session = interrupt.unless(opened).await?;
     let flow = session.flow(args.function.as_deref())?;
     let recipe = flow.recipe()?;
@@ -112,7 +112,7 @@ pub(crate) async fn run(
     } else {
         let seed = args.seed.unwrap_or_else(|| fastrand::u64(..1 << 32));
         summary.seed = Some(seed);
-        Source::generator(samples, seed, args.poison)
+        Source::generator(samples, seed, args.poison, &flow.identity)
     };
     let count = args.count();
     let started = Instant::now();

@@ -1,8 +1,13 @@
 //! What most commands start with: the spec, a connection, and the pipeline that follows from both.
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use clap::builder::{OsStringValueParser, TypedValueParser as _};
+
+use super::origin::Origins;
 use crate::aws::{Clients, Connection, Credentials, Owner};
 use crate::daemon;
 use crate::failure::{Hint, Usage};
@@ -10,27 +15,115 @@ use crate::home::Home;
 use crate::options::Global;
 use crate::package::{Architecture, Code, Origin, Target};
 use crate::pipeline::{Flow, Pipeline};
+use crate::plan::Place;
 use crate::report::Reporter;
-use crate::resources::Cx;
-use crate::spec::{self, Advices, Naming, Spec};
+use crate::resources::{Any, Cx};
+use crate::spec::{self, Advices, Loaded, Naming, StageChoice};
 
 /// The region of the embedded AWS when none is given.
 const LOCAL_REGION: &str = "us-east-1";
 
+/// What to do where there is no spec.
+pub(super) const NAME_A_SPEC: &str = "name a pipeline file, or make one with `streamkit init`";
+
+/// The spec where none is named.
+const SPEC: &str = "streamkit.toml";
+
 /// The argument that names the spec.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct SpecArgument {
-    /// The pipeline file
-    #[arg(value_name = "SPEC", default_value = "streamkit.toml")]
-    pub(crate) spec: PathBuf,
+    /// The pipeline file [default: streamkit.toml]
+    #[arg(value_name = "SPEC")]
+    pub(crate) spec: Option<PathBuf>,
 }
 
-/// What functions with a recipe run.
+impl SpecArgument {
+    pub(crate) fn path(&self) -> PathBuf {
+        self.spec.clone().unwrap_or_else(|| SPEC.into())
+    }
+}
+
+/// What functions run.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct CodeArgument {
-    /// With --local: build and run the very package that AWS would get, not the handler that is linked into streamkit
-    #[arg(long, requires = "local")]
-    package: bool,
+    /// Take the code from this zip file, which `streamkit package` wrote. Without a file, and with --local: build and run the
+    /// very package that AWS would get, not the handler that is linked into streamkit
+    #[arg(
+        long,
+        value_name = "FILE.zip",
+        num_args = 0..=1,
+        default_missing_value = "",
+        value_parser = OsStringValueParser::new().map(PackageValue::from)
+    )]
+    package: Option<PackageValue>,
+}
+
+/// What follows `--package`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum PackageValue {
+    Nothing,
+    File(PathBuf),
+}
+
+impl From<OsString> for PackageValue {
+    fn from(value: OsString) -> Self {
+        if value.is_empty() { Self::Nothing } else { Self::File(value.into()) }
+    }
+}
+
+/// Where functions get their code from.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) enum Packaging {
+    /// What fits: the linked handler with `--local`, else a package that is built when it is to be uploaded.
+    #[default]
+    Fitting,
+    /// A package that is built, with `--local` too.
+    Built,
+    /// The zip file that is there.
+    File(PathBuf),
+}
+
+/// A spec, and where its functions get their code from.
+#[derive(Debug, Clone)]
+pub(crate) struct Input {
+    pub(crate) spec: PathBuf,
+    pub(crate) packaging: Packaging,
+}
+
+impl Input {
+    /// The spec, with code as fits.
+    pub(crate) fn spec(spec: &SpecArgument) -> Self {
+        Self { spec: spec.path(), packaging: Packaging::Fitting }
+    }
+
+    /// What the arguments say. A value of `--package` that does not end in `.zip` is the spec, as in
+    /// `--local --package retail.toml`.
+    ///
+    /// # Errors
+    /// `--package` without a file and without `--local`.
+    pub(crate) fn new(spec: &SpecArgument, code: &CodeArgument, global: &Global) -> anyhow::Result<Self> {
+        let input = match &code.package {
+            None => return Ok(Self::spec(spec)),
+            Some(PackageValue::File(file)) if spec::is_zip(file) => {
+                Self { spec: spec.path(), packaging: Packaging::File(file.clone()) }
+            }
+            Some(PackageValue::File(file)) if spec.spec.is_some() => {
+                return Err(Hint::usage(
+                    format!("`--package {}` names no zip file", file.display()),
+                    "name a file that `streamkit package --output FILE.zip` wrote",
+                ));
+            }
+            Some(PackageValue::File(file)) => Self { spec: file.clone(), packaging: Packaging::Built },
+            Some(PackageValue::Nothing) => Self { spec: spec.path(), packaging: Packaging::Built },
+        };
+        if input.packaging == Packaging::Built && !global.local {
+            return Err(Hint::usage(
+                "`--package` without a zip file is for --local: AWS always gets the package that is built",
+                "name the zip file, as in `--package FILE.zip`, or leave it out",
+            ));
+        }
+        Ok(input)
+    }
 }
 
 /// A checked spec, connected.
@@ -45,36 +138,35 @@ pub(crate) struct Session {
 impl Session {
     /// Checks the spec first, and only then connects: a bad spec never reaches AWS.
     pub(crate) async fn open(
-        spec: &Path,
-        code: &CodeArgument,
+        input: &Input,
         global: &Global,
         reporter: &Reporter,
         start: daemon::Start,
     ) -> anyhow::Result<Self> {
-        Self::open_in(spec, code, global, reporter, start, None).await
+        Self::open_in(input, global, reporter, start, None).await
     }
 
     /// [`open`](Self::open) for an account that is known, so that AWS need not be asked.
     pub(crate) async fn open_in(
-        spec: &Path,
-        code: &CodeArgument,
+        input: &Input,
         global: &Global,
         reporter: &Reporter,
         start: daemon::Start,
         account: Option<String>,
     ) -> anyhow::Result<Self> {
         let stage = checked_stage(global)?;
-        let folder = spec.parent().unwrap_or(Path::new(""));
-        let (spec, advices) =
-            load_spec(spec, stage.as_deref(), "name a pipeline file, or make one with `streamkit init`")?;
+        let folder = input.spec.parent().unwrap_or(Path::new(""));
+        let choice = StageChoice { name: stage.as_deref(), required: true };
+        let Loaded { spec, advices, pins, secrets } = load_spec(&input.spec, choice, NAME_A_SPEC)?;
+        let origins = Origins::new(&spec, folder, &input.packaging, global.local)?;
         let naming = Naming { pipeline: spec.name.get_ref().clone(), stage };
         let aws = connect_to(global, reporter, start, account).await?;
+        pins.map_or(Ok(()), |pins| pins.check(&aws.account, &aws.region))?;
         let home = Home::find()?;
         let codes = Mutex::new(Vec::<(Origin, Architecture, Arc<Code>)>::new());
-        let linked = global.local && !code.package;
         let code = |function: &spec::Function, architecture: Architecture| {
             let target = if global.local { Target::Host } else { Target::Lambda(architecture) };
-            let origin = origin(function, folder, linked);
+            let origin = origins.of(function);
             let mut codes = codes.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some((_, _, code)) = codes.iter().find(|(of, on, _)| *of == origin && *on == architecture) {
                 return Arc::clone(code);
@@ -84,9 +176,27 @@ impl Session {
             code
         };
         let architecture = if global.local { Architecture::host() } else { None };
-        let pipeline = Pipeline::build(&spec, &naming, &aws, architecture, &code);
+        let mut pipeline = Pipeline::build(&spec, &naming, &aws, architecture, &code);
+        pipeline.secrets = secrets;
         let cx = Cx::new(Arc::clone(&aws), owner(&naming));
         Ok(Self { pipeline, aws, cx, advices })
+    }
+
+    /// For each function what its code is made from.
+    ///
+    /// # Errors
+    /// The code can't be read.
+    pub(crate) fn code_hashes(&self) -> anyhow::Result<BTreeMap<String, String>> {
+        let functions = self.pipeline.nodes.iter().filter_map(|node| match &node.resource {
+            Any::Function(function) => Some((node.id.clone(), function)),
+            _ => None,
+        });
+        functions.map(|(node, function)| Ok((node, function.code.hash()?.to_owned()))).collect()
+    }
+
+    /// Whose plan this session makes, and where.
+    pub(crate) fn place(&self) -> Place {
+        place(&self.pipeline.naming, Some(&self.aws))
     }
 
     /// The only flow, or the one through the named function.
@@ -107,18 +217,18 @@ impl Session {
     }
 }
 
-/// Where the function's program comes from.
-fn origin(function: &spec::Function, folder: &Path, linked: bool) -> Origin {
-    match function.code.as_ref().map(|code| folder.join(code.get_ref())) {
-        None if linked => Origin::Linked,
-        None => Origin::Bundled,
-        Some(path) if spec::is_zip(&path) => Origin::Zip(path),
-        Some(path) => Origin::Crate(path),
+/// The pipeline, and where it stands if that is known.
+pub(crate) fn place(naming: &Naming, aws: Option<&Clients>) -> Place {
+    Place {
+        pipeline: naming.pipeline.clone(),
+        stage: naming.stage.clone(),
+        account: aws.map(|aws| aws.account.clone()),
+        region: aws.map(|aws| aws.region.clone()),
     }
 }
 
 /// The checked spec; `hint` says what to do when there is no such file.
-pub(crate) fn load_spec(path: &Path, stage: Option<&str>, hint: &str) -> anyhow::Result<(Spec, Advices)> {
+pub(crate) fn load_spec(path: &Path, stage: StageChoice<'_>, hint: &str) -> anyhow::Result<Loaded> {
     if !path.exists() {
         return Err(Hint::usage(format!("there is no spec {}", path.display()), hint));
     }

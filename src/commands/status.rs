@@ -9,14 +9,14 @@ use aws_sdk_sqs::types::QueueAttributeName;
 use futures_util::future::try_join_all;
 use serde::Serialize;
 
-use super::session::{CodeArgument, Session, SpecArgument};
+use super::session::{CodeArgument, Input, Session, SpecArgument};
 use crate::aws::{all, answered};
 use crate::daemon::Start;
 use crate::observe::{Allowed, observe};
 use crate::options::Global;
 use crate::pipeline::Flow;
-use crate::plan::{Action, ResourceKind, Step};
-use crate::report::{Paint, Reporter, duration_text, exit_code, value_text};
+use crate::plan::{Action, ResourceKind, Step, Warning};
+use crate::report::{Paint, Reporter, change_lines, duration_text, exit_code, value_text};
 use crate::resources::{Cx, record_ages};
 
 /// Show each resource's state, the lag, the dead letters and the alarms
@@ -41,7 +41,13 @@ struct Report {
     resources: Vec<NodeReport>,
     functions: Vec<FlowReport>,
     alarms: Vec<AlarmReport>,
+    /// Such as a subscriber that is told nothing yet, or a change that has to wait.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<Warning>,
 }
+
+/// What a plan warns of that is so whether or not anything is changed.
+const STANDING: [&str; 2] = ["unconfirmed-subscriber", "postponed"];
 
 #[derive(Debug, Serialize)]
 struct NodeReport {
@@ -79,8 +85,11 @@ const ALARM_NAMES: usize = 100;
 const LOOK_BACK: Duration = Duration::from_secs(5 * 60);
 
 pub(crate) async fn run(args: &Args, global: &Global, reporter: &Reporter) -> anyhow::Result<ExitCode> {
-    let session = Session::open(&args.spec.spec, &args.code, global, reporter, Start::Never).await?;
+    let input = Input::new(&args.spec, &args.code, global)?;
+    let session = Session::open(&input, global, reporter, Start::Never).await?;
     let observation = observe(&session.cx, &session.pipeline, &Allowed::default(), reporter.waiting()).await?;
+    let mut warnings = observation.plan.warnings;
+    warnings.retain(|warning| STANDING.contains(&warning.rule));
     let resources: Vec<_> = observation.plan.steps.into_iter().map(node_report).collect();
     let there = |kind: &str, name: &str| {
         resources.iter().any(|node| node.kind == kind && node.name == name && node.state != "missing")
@@ -100,8 +109,14 @@ pub(crate) async fn run(args: &Args, global: &Global, reporter: &Reporter) -> an
         resources.iter().filter(|node| node.kind == ResourceKind::Alarm.text()).map(|node| node.name.clone()).collect();
     let (functions, alarms) = tokio::try_join!(functions, alarms(&session.cx, names))?;
     let naming = &session.pipeline.naming;
-    let report =
-        Report { pipeline: naming.pipeline.clone(), stage: naming.stage.clone(), resources, functions, alarms };
+    let report = Report {
+        pipeline: naming.pipeline.clone(),
+        stage: naming.stage.clone(),
+        resources,
+        functions,
+        alarms,
+        warnings,
+    };
     reporter.text(&text(&report, reporter.paint()));
     reporter.document(&report)?;
     let fine = report.resources.iter().all(|node| matches!(node.state, "ok" | "changing"));
@@ -117,7 +132,9 @@ fn node_report(step: Step) -> NodeReport {
         (Action::Delete, _) => "not in the spec",
         (Action::Update | Action::Replace, _) => "different",
     };
-    NodeReport { node: step.node, kind: step.kind.text(), name: step.name, arn: step.arn, state, changes: step.changes }
+    // What is missing differs in everything.
+    let changes = if step.action == Action::Create { Vec::new() } else { step.changes };
+    NodeReport { node: step.node, kind: step.kind.text(), name: step.name, arn: step.arn, state, changes }
 }
 
 /// Milliseconds; `None` where nothing was read lately.
@@ -187,6 +204,9 @@ fn text(report: &Report, paint: Paint) -> String {
                 Some("added") => writeln!(text, "    {}: is missing", change.field),
                 Some("removed") => writeln!(text, "    {}: is not in the spec", change.field),
                 Some(_) => writeln!(text, "    {}: has another value than in the spec", change.field),
+                None if change.from.is_object() || change.from.is_array() => {
+                    change_lines(change, false).iter().try_for_each(|line| writeln!(text, "    {line}"))
+                }
                 None => writeln!(text, "    {}: is {from}, should be {to}", change.field),
             };
         }
@@ -198,6 +218,9 @@ fn text(report: &Report, paint: Paint) -> String {
     }
     for alarm in &report.alarms {
         let _ = writeln!(text, "alarm {}: {}", alarm.name, alarm_state(&alarm.state, paint));
+    }
+    for warning in &report.warnings {
+        let _ = writeln!(text, "\n{}", paint.changed(&warning.message));
     }
     text
 }

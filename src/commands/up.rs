@@ -1,6 +1,7 @@
 //! `streamkit up`: makes AWS match the spec.
 
 use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::Ordering;
 use std::sync::{Mutex, PoisonError};
@@ -8,7 +9,7 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 
-use super::session::{CodeArgument, Session, SpecArgument};
+use super::session::{CodeArgument, Input, Packaging, Session, SpecArgument};
 use crate::apply::{self, Ended, Outcome, Task, Work};
 use crate::aws::until_seen;
 use crate::daemon::Start;
@@ -16,11 +17,13 @@ use crate::deletion_order;
 use crate::failure::{Hint, Interrupted, Shown};
 use crate::graph::{Need, Until};
 use crate::interrupt::Interrupt;
+use crate::narrowing;
 use crate::observe::{Allowed, Observation, observe};
 use crate::options::Global;
 use crate::plan::{Action, Plan, ResourceKind};
-use crate::report::{Reporter, exit_code, run_report};
+use crate::report::{Reporter, RunReport, exit_code, run_report};
 use crate::resources::{Any, Function, OwnedResource, owned_resources};
+use crate::saved_plan::{PlanOptions, SavedPlan, SpecFile};
 
 /// Create or change everything that the spec says, and nothing else
 ///
@@ -35,6 +38,9 @@ pub(crate) struct Args {
     spec: SpecArgument,
     #[command(flatten)]
     code: CodeArgument,
+    /// Carry out this plan, which `plan --out FILE` wrote, without asking; refused where anything has changed since
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["adopt", "allow_replace", "allow_delete", "package"])]
+    plan: Option<PathBuf>,
     /// Don't ask
     #[arg(short, long)]
     yes: bool,
@@ -60,31 +66,55 @@ pub(crate) async fn run(
     mut interrupt: Interrupt,
 ) -> anyhow::Result<ExitCode> {
     let started = Instant::now();
-    let session =
-        interrupt.unless(Session::open(&args.spec.spec, &args.code, global, reporter, Start::IfNeeded)).await?;
+    let saved = args.plan.as_deref().map(SavedPlan::read).transpose()?;
+    let (input, options) = what(args, saved.as_ref(), global)?;
+    let session = interrupt.unless(Session::open(&input, global, reporter, Start::IfNeeded)).await?;
     reporter.advice(&session.advices);
     let warnings = session.advices.warnings();
-    let cx = session.cx.clone().adopting(args.adopt).stopped_by(&interrupt);
-    let allowed = Allowed { replace: args.allow_replace.clone(), delete: args.allow_delete.clone() };
+    let place = session.place();
+    let refuse = |plan: Plan, moved: Vec<String>| {
+        let report = run_report(&place, plan, None, started.elapsed().as_secs_f64());
+        reporter.document(&RunReport { moved: moved.clone(), ..report })?;
+        Err(moved_error(args, &moved))
+    };
+    let files = match &saved {
+        Some(saved) => {
+            let files = (SpecFile::read(&input.spec)?, session.code_hashes()?);
+            let moved = [saved.moved_place(&place), saved.moved_files(&files.0, &files.1)].concat();
+            if !moved.is_empty() {
+                return refuse(Plan::default(), moved);
+            }
+            Some((saved, files))
+        }
+        None => None,
+    };
+    let cx = session.cx.clone().adopting(options.adopt).stopped_by(&interrupt);
+    let allowed = Allowed { replace: options.allow_replace, delete: options.allow_delete };
     let reading = observe(&cx, &session.pipeline, &allowed, reporter.waiting());
     let Observation { plan, orphans } = interrupt.unless(reading).await?;
-    reporter.plan(&plan);
-    let naming = &session.pipeline.naming;
-    let (pipeline, stage) = (naming.pipeline.clone(), naming.stage.clone());
+    reporter.plan(&plan, &place);
+    if let Some((saved, (spec, code))) = files {
+        let moved = saved.moved(&saved.again(&plan, &place, spec, code));
+        if !moved.is_empty() {
+            return refuse(plan, moved);
+        }
+    }
     if show_refusals(&plan, reporter) {
-        let report = run_report(&pipeline, stage.as_deref(), plan, None, started.elapsed().as_secs_f64());
+        let report = run_report(&place, plan, None, started.elapsed().as_secs_f64());
         reporter.document(&report.warned(warnings))?;
         return Err(Shown.into());
     }
     let unsettled = plan.steps.iter().any(|step| step.unsettled);
     if plan.is_empty() && !unsettled {
-        let report = run_report(&pipeline, stage.as_deref(), plan, None, started.elapsed().as_secs_f64());
+        let report = run_report(&place, plan, None, started.elapsed().as_secs_f64());
         reporter.document(&report.warned(warnings))?;
         return Ok(exit_code::DONE);
     }
     let question = format!("make these changes in account {}, {}?", cx.aws.account, cx.aws.region);
     let asked = Instant::now();
-    if !plan.is_empty() && !args.yes && !reporter.confirm(&question, &mut interrupt).await? {
+    // Who wrote a plan to a file has read it.
+    let agreed = args.yes || args.plan.is_some();
+    if !plan.is_empty() && !agreed && !reporter.confirm(&question, &mut interrupt).await? {
         reporter.note("nothing was changed");
         return Ok(ExitCode::from(exit_code::FAILED));
     }
@@ -101,12 +131,16 @@ pub(crate) async fn run(
     }
     // A program that does not compile must not leave half a pipeline behind.
     interrupt.unless(build(&session, &plan, reporter)).await?;
-    let tasks = tasks(&session, &plan, &orphans);
+    let nodes = &session.pipeline.nodes;
+    let mut tasks = tasks(&session, &plan, &orphans);
+    tasks.extend(narrowing::tasks(nodes, &plan));
     let mut progress = reporter.progress(tasks.iter().map(|task| task.node.as_str()));
-    let ended =
+    let mut ended =
         apply::run(&tasks, &cx, usize::from(global.parallelism), &mut interrupt, &mut |event| progress.show(&event))
             .await;
     drop(progress);
+    let waited_for = apply::critical_path(&tasks, &ended);
+    narrowing::conclude(nodes, &plan, &mut ended);
     let failed = ended.iter().any(|end| matches!(end.outcome, Outcome::Failed(_)));
     let undone = if args.rollback && failed && !interrupt.is_set() {
         let made = made_here(&plan, &ended);
@@ -114,9 +148,8 @@ pub(crate) async fn run(
     } else {
         None
     };
-    let mut report = run_report(&pipeline, stage.as_deref(), plan, Some(&ended), started.elapsed().as_secs_f64())
-        .warned(warnings)
-        .waited_for(apply::critical_path(&tasks, &ended));
+    let mut report =
+        run_report(&place, plan, Some(&ended), started.elapsed().as_secs_f64()).warned(warnings).waited_for(waited_for);
     if let Some(Ok(undone)) = &undone {
         report.rolled_back.clone_from(undone);
     }
@@ -125,6 +158,35 @@ pub(crate) async fn run(
         reporter.error(error);
     }
     conclude(&ended, &interrupt, reporter)
+}
+
+/// What to bring up, and how: as the saved plan says where there is one.
+fn what(args: &Args, saved: Option<&SavedPlan>, global: &Global) -> anyhow::Result<(Input, PlanOptions)> {
+    let Some(saved) = saved else {
+        let options = PlanOptions {
+            adopt: args.adopt,
+            allow_replace: args.allow_replace.clone(),
+            allow_delete: args.allow_delete.clone(),
+            ..PlanOptions::default()
+        };
+        return Ok((Input::new(&args.spec, &args.code, global)?, options));
+    };
+    let spec = args.spec.spec.clone().unwrap_or_else(|| saved.spec.path.clone());
+    let packaging = match &saved.options.package {
+        Some(file) => Packaging::File(file.clone()),
+        None if saved.options.build_package => Packaging::Built,
+        None => Packaging::Fitting,
+    };
+    Ok((Input { spec, packaging }, saved.options.clone()))
+}
+
+/// The refusal of a saved plan.
+fn moved_error(args: &Args, moved: &[String]) -> anyhow::Error {
+    let file = args.plan.as_deref().unwrap_or(Path::new("")).display();
+    Hint::error(
+        format!("nothing was changed, since this is not what {file} was made for any more:\n  {}", moved.join("\n  ")),
+        format!("make the plan again with `streamkit plan --out {file}`, and read it"),
+    )
 }
 
 /// Builds the packages that the plan uploads, before anything is changed.

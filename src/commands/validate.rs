@@ -7,9 +7,11 @@ mod dead_letter_queue;
 mod events;
 mod failure;
 mod items;
+mod passing;
 mod poison;
 mod queries;
 mod resources;
+mod siblings;
 mod stream_run;
 mod table;
 mod telemetry;
@@ -26,7 +28,7 @@ use self::failure::FailureInjection;
 use self::stream_run::{Poison, StreamRun};
 use self::telemetry::Growth;
 use self::validation::{Validation, not_up};
-use super::session::{CodeArgument, Session, SpecArgument};
+use super::session::{CodeArgument, Input, Session, SpecArgument};
 use crate::daemon::Start;
 use crate::failure::{Interrupted, Usage};
 use crate::interrupt::Interrupt;
@@ -80,12 +82,13 @@ pub(crate) async fn run(
         return Err(Usage("--timeout 0s leaves no time to wait for anything".to_owned()).into());
     }
     let started = Instant::now();
-    let opened = Box::pin(Session::open(&args.spec.spec, &args.code, global, reporter, Start::Never));
+    let input = Input::new(&args.spec, &args.code, global)?;
+    let opened = Box::pin(Session::open(&input, global, reporter, Start::Never));
     let session = interrupt.unless(opened).await?;
     let flow = session.flow(args.function.as_deref())?;
     let recipe = flow.recipe()?;
     let limit = Duration::from_secs(args.timeout.0);
-    let injection = if args.breaks { Some(FailureInjection::new(&session, flow)?) } else { None };
+    let injection = if args.breaks { Some(FailureInjection::new(&session, flow, limit)?) } else { None };
     let validation = Validation::new(&session, flow, recipe, limit, global.local);
     let mut checks = Checks::new(reporter);
     let (latencies, mut stopped) = match recipe.samples() {
@@ -124,7 +127,7 @@ async fn validate_stream(
     interrupt: &mut Interrupt,
 ) -> Option<anyhow::Error> {
     let stopped = tokio::select! {
-        result = try_all(run, checks) => result.err(),
+        result = try_all(run, checks, reporter) => result.err(),
         () = interrupt.changed() => {
             reporter.note("cleaning up; Ctrl-C again stops at once");
             None
@@ -141,8 +144,14 @@ async fn validate_stream(
 ///
 /// # Errors
 /// Only when nothing more can be tried; a check that fails is in the report.
-async fn try_all(run: &mut StreamRun<'_>, checks: &mut Checks<'_>) -> anyhow::Result<()> {
+async fn try_all(run: &mut StreamRun<'_>, checks: &mut Checks<'_>, reporter: &Reporter) -> anyhow::Result<()> {
     let limit = run.validation.limit + GRACE;
+    run.events.check(&run.validation.flow.key)?;
+    for function in siblings::unknown(&run.validation) {
+        reporter.note(&format!(
+            "{function} reads the same stream with code of its own: what it makes of the run's events is for you to delete"
+        ));
+    }
     let before = begin(&run.validation, checks, run.metrics()).await?;
 
     let shown = checks.under_way("flow: waiting for a canary");
@@ -153,13 +162,13 @@ async fn try_all(run: &mut StreamRun<'_>, checks: &mut Checks<'_>) -> anyhow::Re
     }
 
     let shown = checks.under_way("items");
-    let count = run.samples.marked(&run.validation.run_id, 0).len() * events::rounds(run.samples);
+    let count = run.events.marked("").len() * events::rounds(&run.events);
     let expected = format!("the effects of {count} events, attribute by attribute as the recipe says");
     let done = check("items", expected, limit, events::items(run)).await;
     drop(shown);
     checks.add(done);
 
-    let twins = events::twins(run.samples);
+    let twins = events::twins(&run.events);
     if twins > 0 {
         let expected = format!("an item for each event of {twins} users with equal events in one millisecond");
         let done = check("identity", expected, limit, events::identity(run)).await;
@@ -178,10 +187,13 @@ async fn try_all(run: &mut StreamRun<'_>, checks: &mut Checks<'_>) -> anyhow::Re
         checks.add(done);
     }
 
-    if run.dead_letter_queue.is_some() {
+    let poison = run.events.poison().len();
+    if let Some(queue) = run.dead_letter_queue.as_mut().filter(|_| poison > 0) {
+        if let Some(others) = queue.others().await? {
+            reporter.note(&others);
+        }
         let shown = checks.under_way("poison: waiting for dead letters");
-        let count = run.samples.marked_poison(&run.validation.run_id).len();
-        let expected = format!("{count} dead letters with payload, error, shard and sequence number, and no item");
+        let expected = format!("{poison} dead letters with payload, error, shard and sequence number, and no item");
         let done = check("poison", expected, limit, poison::check(run)).await;
         drop(shown);
         checks.add(done);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Builder;
 use crate::resources::{Alarm, AlarmMetric, Any};
-use crate::spec::{self, Threshold, named};
+use crate::spec::{self, Dimension, Threshold, named};
 
 impl Builder<'_> {
     pub(super) fn alarms(&mut self) {
@@ -40,8 +40,14 @@ impl Builder<'_> {
     fn alarm_metric(&self, alarm: &spec::Alarm) -> (AlarmMetric, spec::Statistic, f64) {
         let given = alarm.statistic.as_ref().map(|statistic| *statistic.get_ref());
         let threshold = *alarm.threshold.get_ref();
-        if let Some((reference, metric)) = alarm.watch.as_ref().and_then(|watch| spec::watched(watch.get_ref()).ok()) {
-            let dimensions = BTreeMap::from([(metric.dimension.to_owned(), self.naming.physical(&reference.name))]);
+        let watch = alarm.watch.as_ref().and_then(|watch| spec::watched(watch.get_ref(), self.spec).ok());
+        if let Some((reference, metric)) = watch {
+            let own = match metric.dimension {
+                Dimension::Resource(name) => (name.to_owned(), self.physical(&reference)),
+                Dimension::Pipeline => ("Pipeline".to_owned(), self.naming.prefix()),
+            };
+            let mut dimensions = BTreeMap::from([own]);
+            dimensions.extend(alarm.dimensions.clone());
             let watched =
                 AlarmMetric { namespace: metric.namespace.to_owned(), name: metric.name.to_owned(), dimensions };
             let threshold = match threshold {

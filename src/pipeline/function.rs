@@ -3,12 +3,19 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
+use streamkit_recipes::IDENTITY_FIELD;
+
 use super::{Builder, Flow, FlowSource, ReplacedWith};
 use crate::graph::{Need, Until};
 use crate::package::{Architecture, Code};
 use crate::plan::Concurrency;
-use crate::resources::{Any, Consumer, Function, LogGroup, Mapping, MappingSource, Resource as _, Role};
+use crate::resources::{Any, Consumer, Function, LogGroup, Mapping, MappingSource, Role, RoleArn};
 use crate::spec::{self, Reference, Seconds, SectionKind, StreamMode, named};
+
+/// The field in which an event has its own id, where the spec names one.
+fn identity(function: &spec::Function) -> Option<&str> {
+    function.identity.as_ref().map(|field| field.get_ref().as_str())
+}
 
 /// The names of what the function's events become.
 struct Sinks {
@@ -28,8 +35,9 @@ impl Builder<'_> {
     ) {
         let id = format!("function.{key}");
         let name = self.naming.physical(key);
-        let role = Role { name: self.naming.role(key, &self.aws.region), policy: self.policy(&name, function) };
-        let role_arn = role.arn(self.aws);
+        let role_name = self.naming.role(key, &self.aws.region);
+        let role_arn = RoleArn::new(self.aws, &role_name);
+        let role = Role { name: role_name, policy: self.policy(&name, function), arn: role_arn.clone() };
         let role = self.push(format!("{id}.role"), Any::Role(role), Vec::new(), false);
         let group = LogGroup { name: format!("/aws/lambda/{name}"), retention: *function.log_retention.get_ref() };
         let log_group = group.name.clone();
@@ -60,6 +68,8 @@ impl Builder<'_> {
             key: key.to_owned(),
             recipe: function.recipe.as_ref().map(|recipe| recipe.get_ref().clone()),
             source,
+            filter: function.source.get_ref().filter.iter().map(|pattern| pattern.get_ref().0.clone()).collect(),
+            identity: identity(function).unwrap_or(IDENTITY_FIELD).to_owned(),
             function: name,
             log_group,
             table: sinks.table,
@@ -86,6 +96,7 @@ impl Builder<'_> {
             function: function_name.to_owned(),
             source_arn: Arc::new(Mutex::new(reads.known_arn())),
             source: reads,
+            renamed_from: function.renamed_from.as_ref().map(|old| self.naming.physical(&old.get_ref().name)),
             batch_size: *source.batch_size.get_ref(),
             batch_window: *source.batch_window.get_ref(),
             starting_position: source.starting_position.as_ref().map(|position| *position.get_ref()),
@@ -104,6 +115,7 @@ impl Builder<'_> {
         let mut needs = vec![Need { node, until: Until::Exists }, self.need(from, Until::Ready)];
         let sinks =
             function.writes.iter().chain(&function.publishes).chain(&function.dead_letters).chain(&source.on_failure);
+        let sinks = sinks.chain(&function.reads);
         needs.extend(sinks.map(|sink| self.need(sink.get_ref(), Until::Ready)));
         needs.extend(consumer.map(|node| Need { node, until: Until::Ready }));
         let mapping = self.push(format!("{id}.source"), Any::Mapping(mapping), needs, false);
@@ -154,6 +166,7 @@ impl Builder<'_> {
         };
         set("RECIPE", function.recipe.as_ref().map(|recipe| recipe.get_ref().clone()));
         set("PIPELINE", Some(self.naming.prefix()));
+        set("IDENTITY", identity(function).map(str::to_owned));
         set("TABLE", sinks.table.clone());
         set("BUCKET", sinks.bucket.clone());
         set("TOPIC_ARN", sinks.topic.as_ref().map(|topic| self.aws.arn("sns", topic)));

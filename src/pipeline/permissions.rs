@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::Builder;
-use crate::aws::{Policy, Statement};
+use crate::aws::{Clients, Policy, Statement};
 use crate::spec::{self, Encryption, Reference, SectionKind, named};
 
 const READ_STREAM: [&str; 5] = [
@@ -16,8 +16,16 @@ const READ_STREAM: [&str; 5] = [
 const READ_TABLE_STREAM: [&str; 4] =
     ["dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator", "dynamodb:ListStreams"];
 
-fn allow(actions: &[&'static str], resources: Vec<String>) -> Statement {
-    Statement { actions: actions.to_vec(), resources, condition: None }
+/// What code of one's own does with a table, and with a bucket and its objects, that it reads.
+const READ_TABLE: [&str; 5] =
+    ["dynamodb:BatchGetItem", "dynamodb:DescribeTable", "dynamodb:GetItem", "dynamodb:Query", "dynamodb:Scan"];
+
+fn allow(actions: &[&str], resources: Vec<String>) -> Statement {
+    Statement { actions: owned(actions), resources, condition: None }
+}
+
+fn owned(actions: &[&str]) -> Vec<String> {
+    actions.iter().map(|action| (*action).to_owned()).collect()
 }
 
 impl Builder<'_> {
@@ -31,6 +39,8 @@ impl Builder<'_> {
         }
         statements.extend(self.writes(function));
         statements.extend(self.sends(function));
+        statements.extend(self.reads_besides(function));
+        statements.extend(function.allow.iter().map(|allowed| self.allowed(allowed.get_ref())));
         // Without logs:CreateLogGroup: Lambda would make the group again after it was deleted.
         let group = self.aws.arn("logs", &format!("log-group:/aws/lambda/{name}:*"));
         statements.push(allow(&["logs:CreateLogStream", "logs:PutLogEvents"], vec![group]));
@@ -48,9 +58,53 @@ impl Builder<'_> {
         }
         let mut statements = vec![allow(&READ_STREAM, vec![self.arn(from)])];
         if let Some(Encryption::Key(key)) = named(&self.spec.stream, &from.name).map(|stream| &stream.encryption) {
-            statements.push(self.use_key(key, &["kms:Decrypt"]));
+            statements.push(use_key(self.aws, key, &["kms:Decrypt"]));
         }
         statements
+    }
+
+    /// What code of one's own reads beside its source.
+    fn reads_besides(&self, function: &spec::Function) -> Vec<Statement> {
+        let mut statements = Vec::new();
+        for read in function.reads.iter().map(toml::Spanned::get_ref) {
+            let arn = self.arn(read);
+            match read.kind {
+                SectionKind::Table => {
+                    let indexes = format!("{arn}/index/*");
+                    statements.push(allow(&READ_TABLE, vec![arn, indexes]));
+                }
+                _ => {
+                    statements.push(allow(&["s3:GetObject"], vec![format!("{arn}/*")]));
+                    statements.push(allow(&["s3:ListBucket"], vec![arn]));
+                    statements.extend(self.encrypts(read));
+                }
+            }
+        }
+        statements
+    }
+
+    /// What the spec allows by itself, on what it names and what lies in that.
+    fn allowed(&self, allowed: &spec::Allow) -> Statement {
+        let resources = allowed.on.iter().flat_map(|on| match on.get_ref() {
+            spec::Target::Arn(arn) => vec![arn.clone()],
+            spec::Target::Section(section) => {
+                // Functions come after their roles.
+                let arn = match section.kind {
+                    SectionKind::Function => {
+                        self.aws.arn("lambda", &format!("function:{}", self.naming.physical(&section.name)))
+                    }
+                    _ => self.arn(section),
+                };
+                let within = match section.kind {
+                    SectionKind::Table => Some(format!("{arn}/index/*")),
+                    SectionKind::Bucket => Some(format!("{arn}/*")),
+                    _ => None,
+                };
+                std::iter::once(arn).chain(within).collect()
+            }
+        });
+        let actions = allowed.actions.iter().map(|action| action.get_ref().clone()).collect();
+        Statement { actions, resources: resources.collect(), condition: None }
     }
 
     fn writes(&self, function: &spec::Function) -> Vec<Statement> {
@@ -117,21 +171,21 @@ impl Builder<'_> {
             _ => return None,
         };
         match encryption {
-            Encryption::Key(key) => Some(self.use_key(key, &["kms:Decrypt", "kms:GenerateDataKey"])),
+            Encryption::Key(key) => Some(use_key(self.aws, key, &["kms:Decrypt", "kms:GenerateDataKey"])),
             _ => None,
         }
     }
+}
 
-    /// A policy can't name a key by its alias as a resource, only in a condition.
-    fn use_key(&self, key: &str, actions: &[&'static str]) -> Statement {
-        let alias = key.find("alias/").map(|start| &key[start..]);
-        let (resource, condition) = match alias {
-            None => (key.to_owned(), None),
-            Some(alias) => {
-                let condition = serde_json::json!({ "ForAnyValue:StringEquals": { "kms:ResourceAliases": alias } });
-                (self.aws.arn("kms", "key/*"), Some(condition))
-            }
-        };
-        Statement { actions: actions.to_vec(), resources: vec![resource], condition }
-    }
+/// A policy can't name a key by its alias as a resource, only in a condition.
+pub(crate) fn use_key(aws: &Clients, key: &str, actions: &[&str]) -> Statement {
+    let alias = key.find("alias/").map(|start| &key[start..]);
+    let (resource, condition) = match alias {
+        None => (key.to_owned(), None),
+        Some(alias) => {
+            let condition = serde_json::json!({ "ForAnyValue:StringEquals": { "kms:ResourceAliases": alias } });
+            (aws.arn("kms", "key/*"), Some(condition))
+        }
+    };
+    Statement { actions: owned(actions), resources: vec![resource], condition }
 }

@@ -2,14 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// A resource's settings in the spec's own units and words: what plans show is what is compared.
 pub(crate) type Fields = BTreeMap<&'static str, Value>;
 
 /// One field that differs.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Change {
     pub(crate) field: String,
     /// What AWS has; null when nothing.
@@ -23,7 +24,40 @@ const HIDDEN: &str = "(hidden)";
 /// The variables whose values streamkit makes itself.
 const OWN_VARIABLES: &str = "STREAMKIT_";
 
+/// Values of the environment that must not be shown.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Secrets {
+    /// Hidden wherever they stand.
+    pub(crate) values: Vec<String>,
+    /// Of addresses that begin like this the rest is hidden, an earlier one too.
+    pub(crate) addresses: Vec<String>,
+}
+
+impl Secrets {
+    /// The text without them.
+    pub(crate) fn hide(&self, text: &str) -> String {
+        if let Some(start) = self.addresses.iter().find(|start| text.starts_with(start.as_str())) {
+            return format!("{start}{HIDDEN}");
+        }
+        self.values.iter().fold(text.to_owned(), |text, secret| text.replace(secret, HIDDEN))
+    }
+
+    fn hide_in(&self, value: &Value) -> Value {
+        match value {
+            Value::String(text) => Value::String(self.hide(text)),
+            Value::Array(list) => list.iter().map(|value| self.hide_in(value)).collect(),
+            Value::Object(map) => map.iter().map(|(key, value)| (key.clone(), self.hide_in(value))).collect(),
+            other => other.clone(),
+        }
+    }
+}
+
 impl Change {
+    /// The change with its secrets hidden.
+    pub(crate) fn without(&self, secrets: &Secrets) -> Self {
+        Self { field: self.field.clone(), from: secrets.hide_in(&self.from), to: secrets.hide_in(&self.to) }
+    }
+
     /// The change as plans, results and reports show it: of an environment each variable by itself, without its value, which
     /// may be a secret.
     pub(crate) fn shown(self) -> Vec<Self> {
@@ -47,6 +81,11 @@ impl Change {
         names.into_iter().filter(differs).map(change).collect()
     }
 
+    /// True for a variable that streamkit sets itself.
+    pub(crate) fn is_own_variable(&self) -> bool {
+        self.field.strip_prefix("environment.").is_some_and(|name| name.starts_with(OWN_VARIABLES))
+    }
+
     /// How a hidden value changes; `None` for one that may be read.
     pub(crate) fn hidden(&self) -> Option<&'static str> {
         // Two hashes say nothing.
@@ -58,6 +97,8 @@ impl Change {
             (true, true) => Some("changed"),
             (false, true) => Some("added"),
             (true, false) => Some("removed"),
+            // A secret was all that differs.
+            (false, false) if self.from == self.to && !self.from.is_null() => Some("changed"),
             (false, false) => None,
         }
     }

@@ -43,6 +43,11 @@ impl ResourceKind {
         format!("{} ({name})", self.text())
     }
 
+    /// False for what has the owner of its parent, and no tags of its own.
+    pub(crate) fn has_tags(self) -> bool {
+        self != Self::Mapping
+    }
+
     /// True for what people would miss: `down --keep-data` leaves these.
     pub(crate) fn is_data(self) -> bool {
         matches!(self, Self::Queue | Self::Bucket | Self::Table)

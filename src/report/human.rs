@@ -2,28 +2,13 @@
 
 use std::fmt::Write as _;
 
-use serde_json::Value;
-
+use super::changes;
 use super::json::RunReport;
 use super::paint::Paint;
 use crate::critical_path::Link;
 use crate::graph::Until;
-use crate::plan::{Action, Concurrency, Plan, ResourceKind, Step};
-
-/// A field's value in one line; long ones are cut.
-pub(crate) fn value_text(value: &Value) -> String {
-    const LONGEST: usize = 160;
-    let text = match value {
-        Value::Null => "none".to_owned(),
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    };
-    if text.chars().count() <= LONGEST {
-        return text;
-    }
-    let cut: String = text.chars().take(LONGEST - 1).collect();
-    format!("{cut}…")
-}
+use crate::plan::{Action, Change, Concurrency, Place, Plan, ResourceKind, Step};
+use crate::resources::Attachment;
 
 /// How many invocations run at a time, and why.
 fn concurrency_text(concurrency: &Concurrency) -> String {
@@ -47,12 +32,38 @@ fn concurrency_text(concurrency: &Concurrency) -> String {
     }
 }
 
-/// The plan: each step, and field by field what changes.
-pub(super) fn plan(plan: &Plan, paint: Paint) -> String {
-    let mut text = String::new();
+/// Whose plan it is, and where it is carried out.
+fn place_text(place: &Place) -> String {
+    let part = |word: &str, part: &Option<String>| part.as_ref().map(|part| format!("{word} {part}"));
+    let parts = [
+        Some(format!("pipeline {}", place.pipeline)),
+        part("stage", &place.stage),
+        part("account", &place.account),
+        part("region", &place.region),
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+/// The spec's tags, which all that is created gets.
+fn tags_text(plan: &Plan) -> Option<String> {
+    let first = plan.steps.iter().find(|step| step.action == Action::Create)?;
+    let tag = |change: &Change| {
+        let key = change.field.strip_prefix("tags.").filter(|key| !key.starts_with("streamkit:"))?;
+        Some(format!("{key} = {}", changes::value_text(&change.to)))
+    };
+    let tags: Vec<_> = first.changes.iter().filter_map(tag).collect();
+    (!tags.is_empty()).then(|| format!("tags of all of them: {}", tags.join(", ")))
+}
+
+/// The plan: where it is carried out, each step, and field by field what changes.
+pub(super) fn plan(plan: &Plan, place: &Place, paint: Paint) -> String {
+    let mut text = format!("{}\n", place_text(place));
     let width = plan.steps.iter().map(|step| step.node.len()).max().unwrap_or(0);
     for step in plan.steps.iter().filter(|step| step.action != Action::Unchanged || step.refused.is_some()) {
         line(&mut text, step, width, paint);
+    }
+    if let Some(tags) = tags_text(plan) {
+        let _ = writeln!(text, "{tags}");
     }
     for concurrency in plan.concurrency.iter().filter(|concurrency| is_news(concurrency, plan)) {
         let _ = writeln!(text, "{}", concurrency_text(concurrency));
@@ -79,6 +90,15 @@ pub(super) fn plan(plan: &Plan, paint: Paint) -> String {
     text
 }
 
+/// What others have attached to the pipeline's resources.
+pub(super) fn attached(attached: &[Attachment]) -> String {
+    let mut text = String::new();
+    for Attachment { node, kind, name, arn } in attached {
+        let _ = writeln!(text, "{node}: somebody else has attached the {kind} {name} ({arn}); it is left alone");
+    }
+    text
+}
+
 /// Whether anything about a function's concurrency changes: the function, its mapping, or the shards that are read.
 fn is_news(concurrency: &Concurrency, plan: &Plan) -> bool {
     const FIELDS: [&str; 5] = ["shards", "mode", "parallelization_factor", "reserved_concurrency", "source"];
@@ -93,11 +113,11 @@ fn is_news(concurrency: &Concurrency, plan: &Plan) -> bool {
 fn line(text: &mut String, step: &Step, width: usize, paint: Paint) {
     let mark = if step.refused.is_some() { paint.bad("!") } else { paint.mark(step.action) };
     let _ = writeln!(text, "{mark} {:width$}  {} {}", step.node, step.kind.text(), step.name);
-    for change in &step.changes {
-        let _ = match change.hidden() {
-            Some(how) => writeln!(text, "    {}: {how}", change.field),
-            None => writeln!(text, "    {}: {} → {}", change.field, value_text(&change.from), value_text(&change.to)),
-        };
+    let creating = step.action == Action::Create;
+    for change in step.changes.iter().filter(|change| !step.defaults.contains(&change.field)) {
+        for line in changes::lines(change, creating) {
+            let _ = writeln!(text, "    {line}");
+        }
     }
     // A refusal for what is lost says so itself.
     let told = |loses: &String| step.refused.as_ref().is_some_and(|refusal| refusal.why.contains(loses));
@@ -161,10 +181,12 @@ pub(super) fn summary(report: &RunReport, paint: Paint) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use std::collections::BTreeSet;
+
+    use serde_json::{Value, json};
 
     use super::*;
-    use crate::plan::{Change, Refusal};
+    use crate::plan::Refusal;
 
     const PLAIN: Paint = Paint::NONE;
 
@@ -176,11 +198,20 @@ mod tests {
             arn: String::new(),
             action,
             changes: Vec::new(),
+            defaults: BTreeSet::new(),
             loses: None,
             continuity: None,
             refused: None,
             unsettled: false,
+            wanted: Value::Null,
+            seen: Value::Null,
         }
+    }
+
+    fn place(stage: Option<&str>) -> Place {
+        let some = |text: &str| Some(text.to_owned());
+        let (account, region) = (some("123456789012"), some("eu-west-1"));
+        Place { pipeline: "orders".to_owned(), stage: stage.map(str::to_owned), account, region }
     }
 
     fn changed(node: &str, kind: ResourceKind, field: &str) -> Step {
@@ -192,7 +223,7 @@ mod tests {
     fn concurrency_is_told_only_when_something_about_it_changes() {
         let told = |step: Step| {
             let concurrency = vec![Concurrency::new("function.f".to_owned(), Some(2), 3, None)];
-            super::plan(&Plan { steps: vec![step], concurrency, ..Plan::default() }, PLAIN)
+            super::plan(&Plan { steps: vec![step], concurrency, ..Plan::default() }, &place(None), PLAIN)
                 .contains("up to 6 invocations")
         };
         assert!(told(step("function.f", ResourceKind::Function, Action::Create)));
@@ -205,7 +236,7 @@ mod tests {
 
     #[test]
     fn loss_of_data_is_told_once() {
-        let told = |step: Step| super::plan(&Plan { steps: vec![step], ..Plan::default() }, PLAIN);
+        let told = |step: Step| super::plan(&Plan { steps: vec![step], ..Plan::default() }, &place(None), PLAIN);
         let lost =
             |action| Step { loses: Some("all items".to_owned()), ..step("table.t", ResourceKind::Table, action) };
         assert!(told(lost(Action::Replace)).contains("    loses all items\n"));
@@ -218,8 +249,28 @@ mod tests {
     }
 
     #[test]
+    fn a_plan_says_where_and_a_creation_shows_what_differs_from_the_defaults() {
+        let new = |field: &str, to| Change { field: field.to_owned(), from: Value::Null, to };
+        let created = Step {
+            changes: vec![
+                new("retention", json!("24h")),
+                new("shards", json!(8)),
+                new("tags.Team", json!("shop")),
+                new("tags.streamkit:pipeline", json!("orders")),
+            ],
+            defaults: ["retention", "tags.Team", "tags.streamkit:pipeline"].map(str::to_owned).into(),
+            ..step("stream.s", ResourceKind::Stream, Action::Create)
+        };
+        let told = super::plan(&Plan { steps: vec![created], ..Plan::default() }, &place(Some("dev")), PLAIN);
+        let expected = "pipeline orders, stage dev, account 123456789012, region eu-west-1\n\
+                        + stream.s  Kinesis stream orders-stream.s\n    shards: 8\n\
+                        tags of all of them: Team = shop\n\n1 to create, 0 unchanged\n";
+        assert_eq!(told, expected);
+    }
+
+    #[test]
     fn summary_names_the_stage() {
-        let report = |stage| super::super::json::run_report("orders", stage, Plan::default(), None, 1.0);
+        let report = |stage| super::super::json::run_report(&place(stage), Plan::default(), None, 1.0);
         assert_eq!(summary(&report(Some("dev")), PLAIN), "orders (stage dev): nothing to do in 1.0 s\n");
         assert_eq!(summary(&report(None), PLAIN), "orders: nothing to do in 1.0 s\n");
     }

@@ -4,16 +4,26 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use super::changes::elements;
 use crate::apply::{Ended, Outcome};
 use crate::critical_path::Link;
-use crate::plan::{Action, Change, Concurrency, Plan, Warning};
+use crate::plan::{Action, Change, Concurrency, Place, Plan, Warning};
+use crate::resources::Attachment;
 use crate::spec::Findings;
+
+/// The version of the documents of `plan`, `up` and `down`: `schemas/plan.json` describes them.
+const VERSION: u32 = 1;
 
 /// What a run did, or would do.
 #[derive(Debug, Serialize)]
 pub(crate) struct RunReport {
+    /// Of this document; a larger one may lack what an earlier one has.
+    pub(crate) version: u32,
     pub(crate) pipeline: String,
     pub(crate) stage: Option<String>,
+    /// Null where nobody was asked, as is the region.
+    pub(crate) account: Option<String>,
+    pub(crate) region: Option<String>,
     pub(crate) summary: Summary,
     pub(crate) resources: Vec<ResourceReport>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -21,6 +31,12 @@ pub(crate) struct RunReport {
     /// What one should know although nothing is wrong.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) warnings: Vec<Warning>,
+    /// What others have attached to the pipeline's resources; only `plan` looks for it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) attached: Vec<Attachment>,
+    /// What has changed since the plan was saved that was to be carried out.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) moved: Vec<String>,
     /// What the run waited for, in the order of time; empty when nothing was done.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) critical_path: Vec<Link>,
@@ -53,7 +69,7 @@ pub(crate) struct ResourceReport {
     pub(crate) arn: String,
     pub(crate) action: Action,
     pub(crate) seconds: f64,
-    pub(crate) changes: Vec<Change>,
+    pub(crate) changes: Vec<ChangeReport>,
     /// What a replacement or deletion loses.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) loses: Option<String>,
@@ -65,14 +81,24 @@ pub(crate) struct ResourceReport {
     pub(crate) error: Option<String>,
 }
 
+/// One field that changes, or that a new resource gets.
+#[derive(Debug, Serialize)]
+pub(crate) struct ChangeReport {
+    #[serde(flatten)]
+    change: Change,
+    /// For policies and lists what goes (`- …`) and what comes (`+ …`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    diff: Option<Vec<String>>,
+}
+
+impl From<Change> for ChangeReport {
+    fn from(change: Change) -> Self {
+        Self { diff: elements(&change), change }
+    }
+}
+
 /// The report of a plan, and of how it was carried out when `ended` is given (one for each step, in order).
-pub(crate) fn run_report(
-    pipeline: &str,
-    stage: Option<&str>,
-    plan: Plan,
-    ended: Option<&[Ended]>,
-    seconds: f64,
-) -> RunReport {
+pub(crate) fn run_report(place: &Place, plan: Plan, ended: Option<&[Ended]>, seconds: f64) -> RunReport {
     let mut summary = Summary::default();
     let mut resources = Vec::new();
     for (index, step) in plan.steps.into_iter().enumerate() {
@@ -112,19 +138,24 @@ pub(crate) fn run_report(
             arn: step.arn,
             action: step.action,
             seconds: end.map_or(0.0, |end| round(end.seconds())),
-            changes: step.changes,
+            changes: step.changes.into_iter().map(ChangeReport::from).collect(),
             loses: step.loses,
             continuity: step.continuity,
             error,
         });
     }
     RunReport {
-        pipeline: pipeline.to_owned(),
-        stage: stage.map(str::to_owned),
+        version: VERSION,
+        pipeline: place.pipeline.clone(),
+        stage: place.stage.clone(),
+        account: place.account.clone(),
+        region: place.region.clone(),
         summary,
         resources,
         concurrency: plan.concurrency,
         warnings: plan.warnings,
+        attached: Vec::new(),
+        moved: Vec::new(),
         critical_path: Vec::new(),
         rolled_back: Vec::new(),
         seconds: round(seconds),

@@ -1,5 +1,6 @@
 //! The only place that prints: plans, progress, results and errors, for people and for scripts.
 
+mod changes;
 pub(crate) mod exit_code;
 mod findings;
 mod human;
@@ -10,8 +11,8 @@ mod progress;
 mod reporter;
 mod units;
 
-pub(crate) use human::value_text;
-pub(crate) use json::run_report;
+pub(crate) use changes::{lines as change_lines, value_text};
+pub(crate) use json::{RunReport, run_report};
 pub(crate) use log::LOG_VARIABLE;
 pub(crate) use paint::{Paint, choose_colours};
 pub(crate) use reporter::{Bar, Reporter, arguments_ended, hint_for};

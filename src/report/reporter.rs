@@ -17,10 +17,11 @@ use super::log;
 use super::paint::Paint;
 use super::progress::Progress;
 use super::units::rate_text;
-use crate::aws::{NoRegion, aws_error, hint};
+use crate::aws::{NoProfile, NoRegion, aws_error, hint};
 use crate::failure::{Hint, Interrupted, Shown, Usage};
 use crate::interrupt::Interrupt;
-use crate::plan::{Plan, Refusal};
+use crate::plan::{Place, Plan, Refusal};
+use crate::resources::Attachment;
 use crate::spec::{Advices, Findings};
 
 /// A counting progress bar.
@@ -97,8 +98,8 @@ impl Reporter {
     }
 
     /// The plan, as data when nothing follows it.
-    pub(crate) fn plan(&self, plan: &Plan) {
-        self.text(&human::plan(plan, self.data));
+    pub(crate) fn plan(&self, plan: &Plan, place: &Place) {
+        self.text(&human::plan(plan, place, self.data));
         let word = self.talk.warning();
         for warning in &plan.warnings {
             err(&format!("{word}[{}]: {}\n", warning.rule, warning.message));
@@ -106,6 +107,11 @@ impl Reporter {
                 self.hint(help);
             }
         }
+    }
+
+    /// What others have attached to the pipeline's resources.
+    pub(crate) fn attached(&self, attached: &[Attachment]) {
+        self.text(&human::attached(attached));
     }
 
     /// What `plan` says of a step that `up` would refuse.
@@ -254,7 +260,12 @@ pub(crate) fn hint_for(error: &anyhow::Error) -> Option<String> {
     let own = error.chain().find_map(|cause| cause.downcast_ref::<Hint>()).map(|hint| hint.advice.clone());
     let region = error.chain().any(<dyn std::error::Error>::is::<NoRegion>);
     let region = region.then(|| "pass --region, or set AWS_REGION or the profile's region".to_owned());
-    own.or(region).or_else(|| aws_error(error).and_then(hint))
+    let profile =
+        error.chain().find_map(|cause| cause.downcast_ref::<NoProfile>()).map(|error| match &error.known[..] {
+            [] => "the AWS configuration files have none; `aws configure --profile NAME` makes one".to_owned(),
+            known => format!("the AWS configuration files have {}", known.join(", ")),
+        });
+    own.or(profile).or(region).or_else(|| aws_error(error).and_then(hint))
 }
 
 /// Shows help, version or a mistake in the arguments, and gives the exit code.

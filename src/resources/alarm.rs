@@ -113,6 +113,17 @@ impl Resource for Alarm {
         ])
     }
 
+    fn defaults(&self) -> Fields {
+        Fields::from([
+            ("period", json!(duration_text(60))),
+            ("comparison", json!(operator(Comparison::Greater))),
+            ("evaluation_periods", json!(1)),
+            ("datapoints", json!(self.evaluation_periods)),
+            ("missing_data", json!(missing_text(MissingData::NotBreaching))),
+            ("notify", json!([])),
+        ])
+    }
+
     async fn read(&self, cx: &Cx) -> anyhow::Result<Option<Observed>> {
         let Some(alarm) = self.description(cx).await? else { return Ok(None) };
         let arn = alarm.alarm_arn.unwrap_or_else(|| self.arn(&cx.aws));

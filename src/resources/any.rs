@@ -78,11 +78,17 @@ impl Resource for Any {
     fn desired(&self) -> Fields {
         each!(self, resource => resource.desired())
     }
+    fn defaults(&self) -> Fields {
+        each!(self, resource => resource.defaults())
+    }
     fn replacing(&self, field: &str) -> Option<&'static str> {
         each!(self, resource => resource.replacing(field))
     }
     fn continuity(&self, seen: &Observed) -> Option<&'static str> {
         each!(self, resource => resource.continuity(seen))
+    }
+    fn postponed(&self, field: &str, seen: &Observed) -> Option<String> {
+        each!(self, resource => resource.postponed(field, seen))
     }
     async fn prepare(&self, cx: &Cx) -> anyhow::Result<()> {
         each!(self, resource => resource.prepare(cx).await)
@@ -108,6 +114,9 @@ impl Resource for Any {
     async fn change(&self, cx: &Cx, seen: &Observed, changes: &[Change]) -> anyhow::Result<()> {
         each!(self, resource => resource.change(cx, seen, changes).await)
             .with_context(|| format!("changing {}", self.label()))
+    }
+    async fn narrow(&self, cx: &Cx) -> anyhow::Result<()> {
+        each!(self, resource => resource.narrow(cx).await).with_context(|| format!("narrowing {}", self.label()))
     }
     async fn tag(&self, cx: &Cx, set: &Tags, remove: &[String]) -> anyhow::Result<()> {
         each!(self, resource => resource.tag(cx, set, remove).await)

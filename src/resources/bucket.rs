@@ -85,7 +85,7 @@ impl Bucket {
     }
 
     async fn public_access(&self, cx: &Cx) -> Result<&'static str, AwsError> {
-        let call = cx.aws.s3.get_public_access_block().bucket(&self.name);
+        let call = cx.aws.s3.get_public_access_block().bucket(&self.name).expected_bucket_owner(&cx.aws.account);
         let block = unset(answered(call.send().await), &["NoSuchPublicAccessBlockConfiguration"])?
             .and_then(|answer| answer.public_access_block_configuration);
         let blocked = block.is_some_and(|block| {
@@ -101,7 +101,7 @@ impl Bucket {
     }
 
     async fn ownership(&self, cx: &Cx) -> Result<Option<String>, AwsError> {
-        let call = cx.aws.s3.get_bucket_ownership_controls().bucket(&self.name);
+        let call = cx.aws.s3.get_bucket_ownership_controls().bucket(&self.name).expected_bucket_owner(&cx.aws.account);
         let rules = unset(answered(call.send().await), &["OwnershipControlsNotFoundError"])?
             .and_then(|answer| answer.ownership_controls)
             .map(|controls| controls.rules)
@@ -110,7 +110,7 @@ impl Bucket {
     }
 
     async fn encryption(&self, cx: &Cx) -> Result<String, AwsError> {
-        let call = cx.aws.s3.get_bucket_encryption().bucket(&self.name);
+        let call = cx.aws.s3.get_bucket_encryption().bucket(&self.name).expected_bucket_owner(&cx.aws.account);
         let default = unset(answered(call.send().await), &["ServerSideEncryptionConfigurationNotFoundError"])?
             .and_then(|answer| answer.server_side_encryption_configuration)
             .and_then(|configuration| configuration.rules.into_iter().next())
@@ -124,7 +124,7 @@ impl Bucket {
     }
 
     async fn tls_policy(&self, cx: &Cx) -> anyhow::Result<Value> {
-        let call = cx.aws.s3.get_bucket_policy().bucket(&self.name);
+        let call = cx.aws.s3.get_bucket_policy().bucket(&self.name).expected_bucket_owner(&cx.aws.account);
         let text = unset(answered(call.send().await), &["NoSuchBucketPolicy"])?.and_then(|answer| answer.policy);
         // Some emulators give an empty text when there is no policy.
         Ok(match text.filter(|text| !text.is_empty()) {
@@ -134,7 +134,9 @@ impl Bucket {
     }
 
     async fn versioning(&self, cx: &Cx) -> Result<bool, AwsError> {
-        match answered(cx.aws.s3.get_bucket_versioning().bucket(&self.name).send().await) {
+        match answered(
+            cx.aws.s3.get_bucket_versioning().bucket(&self.name).expected_bucket_owner(&cx.aws.account).send().await,
+        ) {
             Ok(answer) => Ok(answer.status == Some(BucketVersioningStatus::Enabled)),
             // The root element of moto's answer is not the one of S3's.
             Err(error) if error.is_unreadable() && cx.aws.endpoint.is_some() => Ok(false),
@@ -170,14 +172,18 @@ impl Bucket {
                     .ignore_public_acls(true)
                     .block_public_policy(true)
                     .restrict_public_buckets(true);
-                let call = s3.put_public_access_block().bucket(&self.name);
+                let call = s3.put_public_access_block().bucket(&self.name).expected_bucket_owner(&cx.aws.account);
                 let call = call.public_access_block_configuration(block.build());
                 cx.retry_until_known(|| call.clone().send()).await?;
             }
             "ownership" => {
                 let rule = OwnershipControlsRule::builder().object_ownership(ObjectOwnership::BucketOwnerEnforced);
                 let controls = OwnershipControls::builder().rules(rule.build()?).build()?;
-                let call = s3.put_bucket_ownership_controls().bucket(&self.name).ownership_controls(controls);
+                let call = s3
+                    .put_bucket_ownership_controls()
+                    .bucket(&self.name)
+                    .expected_bucket_owner(&cx.aws.account)
+                    .ownership_controls(controls);
                 cx.retry_until_known(|| call.clone().send()).await?;
             }
             "encryption" => {
@@ -194,12 +200,16 @@ impl Bucket {
                     .apply_server_side_encryption_by_default(default.build()?)
                     .bucket_key_enabled(bucket_key);
                 let configuration = ServerSideEncryptionConfiguration::builder().rules(rule.build()).build()?;
-                let call = s3.put_bucket_encryption().bucket(&self.name);
+                let call = s3.put_bucket_encryption().bucket(&self.name).expected_bucket_owner(&cx.aws.account);
                 let call = call.server_side_encryption_configuration(configuration);
                 cx.retry_until_known(|| call.clone().send()).await?;
             }
             "policy" => {
-                let call = s3.put_bucket_policy().bucket(&self.name).policy(self.policy().to_string());
+                let call = s3
+                    .put_bucket_policy()
+                    .bucket(&self.name)
+                    .expected_bucket_owner(&cx.aws.account)
+                    .policy(self.policy().to_string());
                 cx.retry_until_known(|| call.clone().send()).await?;
             }
             "versioning" => {
@@ -207,7 +217,11 @@ impl Bucket {
                 let status =
                     if self.versioning { BucketVersioningStatus::Enabled } else { BucketVersioningStatus::Suspended };
                 let configuration = VersioningConfiguration::builder().status(status).build();
-                let call = s3.put_bucket_versioning().bucket(&self.name).versioning_configuration(configuration);
+                let call = s3
+                    .put_bucket_versioning()
+                    .bucket(&self.name)
+                    .expected_bucket_owner(&cx.aws.account)
+                    .versioning_configuration(configuration);
                 cx.retry_until_known(|| call.clone().send()).await?;
             }
             _ => {}
@@ -218,7 +232,7 @@ impl Bucket {
 
 /// The tags; `None` when there is no such bucket.
 pub(super) async fn tags(cx: &Cx, name: &str) -> Result<Option<Tags>, AwsError> {
-    match answered(cx.aws.s3.get_bucket_tagging().bucket(name).send().await) {
+    match answered(cx.aws.s3.get_bucket_tagging().bucket(name).expected_bucket_owner(&cx.aws.account).send().await) {
         Err(error) if error.is(&["NoSuchTagSet", "NoSuchTagSetError"]) => Ok(Some(Tags::new())),
         answer => {
             Ok(existing(answer)?.map(|answer| answer.tag_set.into_iter().map(|tag| (tag.key, tag.value)).collect()))
@@ -254,6 +268,13 @@ impl Resource for Bucket {
             ("versioning", json!(self.versioning)),
         ]);
         fields
+    }
+
+    fn defaults(&self) -> Fields {
+        let mut always = self.desired();
+        always.retain(|field, _| matches!(*field, "public_access" | "ownership" | "policy" | "other_rules"));
+        always.extend([("encryption", json!(S3_MANAGED)), ("versioning", json!(false))]);
+        always
     }
 
     async fn read(&self, cx: &Cx) -> anyhow::Result<Option<Observed>> {
@@ -301,7 +322,13 @@ impl Resource for Bucket {
         for (key, value) in tags {
             tagging = tagging.tag_set(Tag::builder().key(key).value(value).build()?);
         }
-        let call = cx.aws.s3.put_bucket_tagging().bucket(&self.name).tagging(tagging.build()?);
+        let call = cx
+            .aws
+            .s3
+            .put_bucket_tagging()
+            .bucket(&self.name)
+            .expected_bucket_owner(&cx.aws.account)
+            .tagging(tagging.build()?);
         cx.retry_until_known(|| call.clone().send()).await?;
         Ok(())
     }

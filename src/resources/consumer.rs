@@ -73,7 +73,7 @@ async fn look(cx: &Cx, stream: &str, name: &str) -> anyhow::Result<Look> {
 
 async fn until_gone(cx: &Cx, stream: &str, name: &str) -> anyhow::Result<()> {
     let what = format!("stream consumer ({name})");
-    let gone = Wait { what: &what, pending: &["DELETING", "ACTIVE"], target: &["gone"], limit: LIMIT };
+    let gone = Wait { what: &what, pending: &["DELETING", "CREATING", "ACTIVE"], target: &["gone"], limit: LIMIT };
     wait(&gone, async || look(cx, stream, name).await, cx.noting()).await
 }
 

@@ -52,6 +52,11 @@ impl Resource for Dashboard {
         Fields::from([("body", self.body.clone())])
     }
 
+    fn defaults(&self) -> Fields {
+        // It follows from the other sections.
+        self.desired()
+    }
+
     async fn read(&self, cx: &Cx) -> anyhow::Result<Option<Observed>> {
         let call = cx.aws.cloudwatch.get_dashboard().dashboard_name(&self.name);
         let Some(answer) = existing(answered(call.send().await))? else { return Ok(None) };

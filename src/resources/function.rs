@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use aws_sdk_lambda::config::timeout::TimeoutConfig;
 use aws_sdk_lambda::operation::get_function::GetFunctionOutput;
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::{Environment, FunctionCode, Runtime, TracingConfig, TracingMode};
@@ -12,7 +13,8 @@ use serde_json::json;
 
 use super::context::Cx;
 use super::resource::{Actions, Observed, Resource};
-use crate::aws::{AwsError, CODE_TAG, Clients, Look, Tags, Wait, answered, existing, wait};
+use super::role::RoleArn;
+use crate::aws::{AwsError, CODE_TAG, Clients, Look, Tags, Wait, answered, existing, upload_limit, wait};
 use crate::package::{Architecture, Built, Code};
 use crate::plan::{Action, Change, Fields};
 use crate::spec::{Seconds, duration_text};
@@ -44,8 +46,7 @@ pub(super) const ACTIONS: Actions = Actions {
 #[derive(Debug)]
 pub(crate) struct Function {
     pub(crate) name: String,
-    /// ARN of its role.
-    pub(crate) role: String,
+    pub(crate) role: RoleArn,
     /// Megabytes.
     pub(crate) memory: i64,
     pub(crate) timeout: Seconds,
@@ -126,6 +127,12 @@ impl Function {
     }
 }
 
+/// The time that an attempt may take follows from what it uploads.
+fn patient(bytes: usize) -> aws_sdk_lambda::config::Builder {
+    let timeouts = TimeoutConfig::builder().operation_attempt_timeout(upload_limit(bytes)).build();
+    aws_sdk_lambda::config::Builder::new().timeout_config(timeouts)
+}
+
 /// The value of [`CODE_TAG`] for a package.
 fn code_tag(built: &Built) -> String {
     format!("{}:{}", built.hash, built.package.sha256)
@@ -148,7 +155,7 @@ impl Resource for Function {
 
     fn desired(&self) -> Fields {
         let mut fields = Fields::from([
-            ("role", json!(self.role)),
+            ("role", json!(self.role.get())),
             ("runtime", json!(Runtime::Providedal2023.as_str())),
             ("memory", json!(self.memory)),
             ("timeout", json!(duration_text(self.timeout.0))),
@@ -161,6 +168,18 @@ impl Resource for Function {
             fields.insert("code", json!(hash));
         }
         fields
+    }
+
+    fn defaults(&self) -> Fields {
+        Fields::from([
+            ("role", json!(self.role.get())),
+            ("runtime", json!(Runtime::Providedal2023.as_str())),
+            ("memory", json!(256)),
+            ("timeout", json!(duration_text(60))),
+            ("tracing", json!(false)),
+            ("architecture", json!(aws_sdk_lambda::types::Architecture::X8664.as_str())),
+            ("code", json!(self.code.known_hash())),
+        ])
     }
 
     async fn prepare(&self, _cx: &Cx) -> anyhow::Result<()> {
@@ -213,7 +232,7 @@ impl Resource for Function {
             .description("Made by streamkit")
             .runtime(Runtime::Providedal2023)
             .handler(HANDLER)
-            .role(&self.role)
+            .role(self.role.get())
             .memory_size(i32::try_from(self.memory)?)
             .timeout(self.timeout.as_i32())
             .tracing_config(self.tracing_mode())
@@ -222,7 +241,8 @@ impl Resource for Function {
             .code(FunctionCode::builder().zip_file(Blob::new(built.package.zip.clone())).build())
             .set_tags(Some(tags.clone().into_iter().collect()))
             .tags(CODE_TAG, code_tag(&built));
-        match cx.retry_until_propagated(|| call.clone().send()).await {
+        let upload = || call.clone().customize().config_override(patient(built.package.zip.len())).send();
+        match cx.retry_until_propagated(upload).await {
             Err(error) if !(error.is(&["ResourceConflictException"]) && error.message.contains("already exist")) => {
                 Err(error)?
             }
@@ -245,7 +265,7 @@ impl Resource for Function {
                 .update_function_configuration()
                 .function_name(&self.name)
                 .runtime(Runtime::Providedal2023)
-                .role(&self.role)
+                .role(self.role.get())
                 .memory_size(i32::try_from(self.memory)?)
                 .timeout(self.timeout.as_i32())
                 .tracing_config(self.tracing_mode())
@@ -259,7 +279,8 @@ impl Resource for Function {
             let call =
                 cx.aws.lambda.update_function_code().function_name(&self.name).architectures(self.architecture());
             let call = call.zip_file(Blob::new(built.package.zip.clone()));
-            cx.retry_until_known(|| call.clone().send()).await?;
+            let upload = || call.clone().customize().config_override(patient(built.package.zip.len())).send();
+            cx.retry_until_known(upload).await?;
             // After the upload: a run that ends in between uploads again, and never takes old code for new.
             let tag = Tags::from([(CODE_TAG.to_owned(), code_tag(&built))]);
             self.tag(cx, &tag, &[]).await?;

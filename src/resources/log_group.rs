@@ -77,6 +77,10 @@ impl Resource for LogGroup {
         Fields::from([("retention", json!(duration_text(self.retention.0)))])
     }
 
+    fn defaults(&self) -> Fields {
+        Fields::from([("retention", json!(duration_text(14 * 24 * 3600)))])
+    }
+
     async fn read(&self, cx: &Cx) -> anyhow::Result<Option<Observed>> {
         let Some(group) = description(cx, &self.name).await? else { return Ok(None) };
         let days = group.retention_in_days.map(u64::try_from).transpose().context("a negative retentionInDays")?;

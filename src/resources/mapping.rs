@@ -1,5 +1,6 @@
 //! Event source mappings: what connects a stream to a function.
 
+mod renamed;
 mod resume;
 mod source;
 
@@ -20,12 +21,15 @@ pub(crate) use source::MappingSource;
 
 use super::context::Cx;
 use super::resource::{Actions, Observed, Resource};
-use crate::aws::{AwsError, Clients, Look, Tags, Wait, all, answered, existing, until_seen, wait};
+use crate::aws::{AnswerDate, AwsError, Clients, Look, Tags, Wait, all, answered, existing, until_seen, wait};
 use crate::plan::{Change, Fields};
 use crate::spec::{Pattern, Seconds, StartingPosition, duration_text};
 
 /// A new mapping takes up to a minute, and longer behind a busy function.
 const LIMIT: Duration = Duration::from_secs(5 * 60);
+
+/// How far before its creation a mapping starts: the clocks of AWS's hosts differ, too.
+const START_MARGIN: Duration = Duration::from_secs(10);
 
 /// What the caller must be allowed to do.
 pub(super) const ACTIONS: Actions = Actions {
@@ -38,6 +42,8 @@ pub(super) const ACTIONS: Actions = Actions {
 pub(crate) struct Mapping {
     pub(crate) function: String,
     pub(crate) source: MappingSource,
+    /// The function that this one was until it got another name: its mapping's place in the source is taken over.
+    pub(crate) renamed_from: Option<String>,
     /// The source's ARN; `None` until it has been looked up.
     pub(crate) source_arn: Arc<Mutex<Option<String>>>,
     pub(crate) batch_size: i64,
@@ -88,6 +94,23 @@ impl Mapping {
             mapping.event_source_arn.as_deref().is_some_and(|arn| arn != now && self.source.is(arn))
         };
         all.iter().filter(earlier).filter_map(|mapping| mapping.uuid.clone()).collect()
+    }
+
+    /// The stream of the table of this name, if that is what the mapping reads.
+    pub(super) fn stream_of_table(&self, table: &str) -> Option<String> {
+        self.source_arn().filter(|_| self.source.is_table(table))
+    }
+
+    /// Source and ARN of each mapping of the function that is none of this one's, now or at an earlier time.
+    pub(super) async fn foreign(&self, cx: &Cx) -> anyhow::Result<Vec<(String, String)>> {
+        let all = mappings_of(cx, &self.function).await?;
+        let chosen = self.choose(all.clone()).and_then(|mapping| mapping.uuid);
+        let others = all.into_iter().filter(|mapping| mapping.uuid != chosen);
+        let named = others.filter_map(|mapping| {
+            let source = mapping.event_source_arn?;
+            Some((source, mapping.event_source_mapping_arn.or(mapping.uuid)?))
+        });
+        Ok(named.filter(|(source, _)| !self.source.is(source)).collect())
     }
 
     fn source_arn(&self) -> Option<String> {
@@ -141,12 +164,33 @@ pub(super) async fn mappings_of(cx: &Cx, function: &str) -> Result<Vec<EventSour
     Ok(existing(all(call.into_paginator().items().send()).await)?.unwrap_or_default())
 }
 
+/// A moment before now by AWS's clock: this machine's may be ahead, and what lies in the future is refused, or behind, and what
+/// was put since then would be skipped.
+async fn just_before_now(cx: &Cx, function: &str) -> SystemTime {
+    let date = AnswerDate::default();
+    let call = cx.aws.lambda.get_function().function_name(function).customize().interceptor(date.clone());
+    // Whatever it answers, it has a date.
+    drop(answered(call.send().await));
+    let now = date.get().unwrap_or_else(SystemTime::now);
+    now.checked_sub(START_MARGIN).unwrap_or(now)
+}
+
+/// The wait for a mapping that is being enabled or disabled. Lambda may show the state before that for a while.
+fn changed(what: &str, enabled: bool) -> Wait<'_> {
+    let (pending, target): (&[&str], &[&str]) = if enabled {
+        (&["Creating", "Enabling", "Updating", "Disabling", "Disabled"], &["Enabled"])
+    } else {
+        (&["Creating", "Enabling", "Updating", "Disabling", "Enabled"], &["Disabled"])
+    };
+    Wait { what, pending, target, limit: LIMIT }
+}
+
 /// Deletes one mapping of a function and waits until it is gone.
 async fn delete_mapping(cx: &Cx, function: &str, uuid: &str) -> anyhow::Result<()> {
     let call = cx.aws.lambda.delete_event_source_mapping().uuid(uuid);
     existing(cx.retry_while_busy(|| call.clone().send()).await)?;
     let what = format!("event source mapping ({uuid})");
-    let pending = ["Deleting", "Enabled", "Disabled", "Disabling"];
+    let pending = ["Deleting", "Creating", "Enabling", "Enabled", "Updating", "Disabling", "Disabled"];
     let gone = Wait { what: &what, pending: &pending, target: &["gone"], limit: LIMIT };
     wait(&gone, async || state(cx, uuid).await, cx.noting()).await?;
     // By the list alone mappings are found again.
@@ -155,6 +199,15 @@ async fn delete_mapping(cx: &Cx, function: &str, uuid: &str) -> anyhow::Result<(
         Ok((!all.iter().any(|mapping| mapping.uuid.as_deref() == Some(uuid))).then_some(()))
     };
     until_seen(unlisted, cx.noting()).await.map(drop)
+}
+
+/// Disables a mapping and waits until it reads no more.
+async fn stop(cx: &Cx, uuid: &str) -> anyhow::Result<()> {
+    cx.note("stopping the old mapping");
+    let call = cx.aws.lambda.update_event_source_mapping().uuid(uuid).enabled(false);
+    cx.retry_until_known(|| call.clone().send()).await?;
+    let what = format!("event source mapping ({uuid})");
+    wait(&changed(&what, false), async || state(cx, uuid).await, cx.noting()).await
 }
 
 async fn state(cx: &Cx, uuid: &str) -> anyhow::Result<Look> {
@@ -197,6 +250,22 @@ impl Resource for Mapping {
             fields.insert("starting_position", json!(position_text(&event_source_position(position))));
         }
         fields
+    }
+
+    fn defaults(&self) -> Fields {
+        Fields::from([
+            ("batch_size", json!(100)),
+            ("batch_window", json!(duration_text(0))),
+            ("parallelization_factor", json!(1)),
+            ("bisect_on_error", json!(false)),
+            ("max_retries", json!(-1)),
+            ("partial_batch_responses", json!(true)),
+            ("event_count_metrics", json!(true)),
+            ("filter", json!([])),
+            ("tumbling_window", json!(duration_text(0))),
+            ("enabled", json!(true)),
+            ("mappings_of_expired_streams", json!(0)),
+        ])
     }
 
     fn replacing(&self, field: &str) -> Option<&'static str> {
@@ -315,6 +384,10 @@ impl Resource for Mapping {
         } else {
             None
         };
+        let saved = match (&self.renamed_from, saved) {
+            (Some(old), None) => self.take_over(cx, old).await?,
+            (_, saved) => saved,
+        };
         // Polling starts up to minutes after this call: with LATEST, what is put in between would never be seen.
         call = match self.starting_position {
             _ if let Some(Position::At(at)) = saved => call
@@ -326,9 +399,9 @@ impl Resource for Mapping {
             None if !self.source.has_timestamps() || self.source_is_new.load(Ordering::Relaxed) => {
                 call.starting_position(EventSourcePosition::TrimHorizon)
             }
-            None => call
-                .starting_position(EventSourcePosition::AtTimestamp)
-                .starting_position_timestamp(aws_smithy_types::DateTime::from(SystemTime::now())),
+            None => call.starting_position(EventSourcePosition::AtTimestamp).starting_position_timestamp(
+                aws_smithy_types::DateTime::from(just_before_now(cx, &self.function).await),
+            ),
         };
         match cx.retry_until_propagated(|| call.clone().send()).await {
             Err(error) if !(error.is(&["ResourceConflictException"]) && error.message.contains("already exists")) => {
@@ -377,10 +450,7 @@ impl Resource for Mapping {
     async fn ready(&self, cx: &Cx) -> anyhow::Result<()> {
         let uuid = self.uuid(cx).await?;
         let what = format!("event source mapping ({})", self.function);
-        let pending = ["Creating", "Enabling", "Updating", "Disabling"];
-        let target = if self.enabled { ["Enabled"] } else { ["Disabled"] };
-        let enabled = Wait { what: &what, pending: &pending, target: &target, limit: LIMIT };
-        wait(&enabled, async || state(cx, &uuid).await, cx.noting()).await
+        wait(&changed(&what, self.enabled), async || state(cx, &uuid).await, cx.noting()).await
     }
 
     /// Disables the old mapping and saves its position in a tag of the function; the mapping of an earlier stream of the
@@ -400,13 +470,7 @@ impl Resource for Mapping {
         if !self.source.is_same_stream(arn) {
             return self.delete(cx).await;
         }
-        cx.note("stopping the old mapping");
-        let call = cx.aws.lambda.update_event_source_mapping().uuid(uuid).enabled(false);
-        cx.retry_until_known(|| call.clone().send()).await?;
-        let what = format!("event source mapping ({uuid})");
-        let pending = ["Creating", "Enabling", "Updating", "Enabled", "Disabling"];
-        let stopped = Wait { what: &what, pending: &pending, target: &["Disabled"], limit: LIMIT };
-        wait(&stopped, async || state(cx, uuid).await, cx.noting()).await?;
+        stop(cx, uuid).await?;
         let position = resume::position_after(cx, &self.function, &old).await?;
         resume::save(cx, &self.function, position).await?;
         cx.note(&format!("the new mapping resumes from {}", position.text()));
@@ -445,4 +509,21 @@ fn event_source_position(position: StartingPosition) -> EventSourcePosition {
 
 fn position_text(position: &EventSourcePosition) -> Value {
     json!(position.as_str().to_lowercase().replace('_', "-"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_state_before_a_change_is_waited_through() {
+        for (enabled, states) in
+            [(false, ["Enabled", "Disabling", "Disabled"]), (true, ["Disabled", "Enabling", "Enabled"])]
+        {
+            let mut states = states.into_iter();
+            let look = async || Ok(Look::State(states.next().expect("it ends at the target").to_owned()));
+            wait(&changed("mapping (a)", enabled), look, |_| {}).await.unwrap();
+            assert_eq!(states.next(), None);
+        }
+    }
 }

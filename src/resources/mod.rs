@@ -2,6 +2,7 @@
 
 mod alarm;
 mod any;
+mod attached;
 mod bucket;
 mod cloudwatch_tags;
 mod consumer;
@@ -21,6 +22,7 @@ mod topic;
 
 pub(crate) use alarm::{Alarm, AlarmMetric};
 pub(crate) use any::{Any, actions};
+pub(crate) use attached::{Attachment, attached};
 pub(crate) use bucket::Bucket;
 pub(crate) use consumer::Consumer;
 pub(crate) use context::Cx;
@@ -31,7 +33,7 @@ pub(crate) use mapping::{Mapping, MappingSource, record_ages};
 pub(crate) use owned::{OwnedResource, Search, UnreadableResource, owned_resources};
 pub(crate) use queue::{Queue, Redrive};
 pub(crate) use resource::{Observed, Resource};
-pub(crate) use role::Role;
+pub(crate) use role::{INLINE_POLICY, Role, RoleArn};
 pub(crate) use stream::{Stream, shard_steps};
 pub(crate) use sync::sync;
 pub(crate) use table::Table;

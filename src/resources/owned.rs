@@ -11,6 +11,8 @@ use std::collections::BTreeSet;
 use anyhow::Context as _;
 use futures_util::future::{join_all, try_join_all};
 
+pub(super) use names::consumers as stream_consumers;
+
 use super::consumer;
 use super::context::Cx;
 use super::mapping::mappings_of;
@@ -30,6 +32,8 @@ pub(crate) struct OwnedResource {
     pub(crate) protected: bool,
     /// What is deleted with it, such as a table's items; `None` when it holds nothing.
     pub(crate) contents: Option<String>,
+    /// What a mapping reads from.
+    pub(crate) source: Option<String>,
 }
 
 impl OwnedResource {
@@ -42,7 +46,7 @@ impl OwnedResource {
 
     /// A resource that has the owner of its parent.
     fn untagged(kind: ResourceKind, name: &str, arn: String, node: String) -> Self {
-        Self { kind, name: name.to_owned(), arn, node, protected: false, contents: None }
+        Self { kind, name: name.to_owned(), arn, node, protected: false, contents: None, source: None }
     }
 
     /// `Kinesis stream (retail-events)`, as errors name it.
@@ -193,7 +197,8 @@ async fn mappings(
         let node = format!("function.{}.source", function.strip_prefix(start).unwrap_or(function));
         anyhow::Ok(all.into_iter().next().map(|first| {
             let arn = first.event_source_mapping_arn.unwrap_or_default();
-            OwnedResource::untagged(ResourceKind::Mapping, function, arn, node)
+            let source = first.event_source_arn;
+            OwnedResource { source, ..OwnedResource::untagged(ResourceKind::Mapping, function, arn, node) }
         }))
     }))
     .await?;

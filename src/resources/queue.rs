@@ -133,6 +133,16 @@ impl Resource for Queue {
         ])
     }
 
+    fn defaults(&self) -> Fields {
+        Fields::from([
+            ("retention", json!(duration_text(4 * 24 * 3600))),
+            ("visibility", json!(duration_text(30))),
+            ("encryption", json!("sqs-managed")),
+            ("max_receives", json!(5)),
+            ("fed_by", json!([])),
+        ])
+    }
+
     async fn read(&self, cx: &Cx) -> anyhow::Result<Option<Observed>> {
         let Some(url) = url(cx, &self.name).await? else { return Ok(None) };
         let (attributes, tags) = tokio::join!(

@@ -34,12 +34,21 @@ pub(crate) trait Resource {
     fn arn(&self, aws: &Clients) -> String;
     /// The fields as the spec wants them.
     fn desired(&self) -> Fields;
+    /// Values of [`desired`](Self::desired) that go without saying when the resource is created: what the spec leaves out, and
+    /// what follows from the rest.
+    fn defaults(&self) -> Fields {
+        Fields::new()
+    }
     /// What a change of this field loses, when the field can't be changed in place; `None` when it can.
     fn replacing(&self, _field: &str) -> Option<&'static str> {
         None
     }
     /// How the replacement continues where this resource ended; `None` when it can't, and something is lost.
     fn continuity(&self, _seen: &Observed) -> Option<&'static str> {
+        None
+    }
+    /// Why a change of this field has to wait for a later run; `None` when it can be made now.
+    fn postponed(&self, _field: &str, _seen: &Observed) -> Option<String> {
         None
     }
     /// Looks up or builds what `desired` needs to be complete.
@@ -50,6 +59,10 @@ pub(crate) trait Resource {
     async fn create(&self, cx: &Cx, tags: &Tags) -> anyhow::Result<()>;
     /// Makes the given changes in place.
     async fn change(&self, cx: &Cx, seen: &Observed, changes: &[Change]) -> anyhow::Result<()>;
+    /// Takes back what a change has left to those that still used it, now that they don't.
+    async fn narrow(&self, _cx: &Cx) -> anyhow::Result<()> {
+        Ok(())
+    }
     async fn tag(&self, cx: &Cx, set: &Tags, remove: &[String]) -> anyhow::Result<()>;
     /// Waits until the resource can be used.
     async fn ready(&self, cx: &Cx) -> anyhow::Result<()>;

@@ -1,5 +1,7 @@
 //! The IAM role of a function, with one inline policy that is derived from the spec.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use anyhow::Context as _;
 use aws_sdk_iam::types::Tag;
 use percent_encoding::percent_decode_str;
@@ -14,6 +16,9 @@ use crate::plan::{Change, Fields};
 pub(crate) const PATH: &str = "/streamkit/";
 /// The name of the inline policy.
 const POLICY: &str = "streamkit";
+/// The most characters that the inline policies of a role may have together.
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html>
+pub(crate) const INLINE_POLICY: usize = 10_240;
 
 /// What the caller must be allowed to do.
 pub(super) const ACTIONS: Actions = Actions {
@@ -40,6 +45,53 @@ pub(super) const ACTIONS: Actions = Actions {
 pub(crate) struct Role {
     pub(crate) name: String,
     pub(crate) policy: Policy,
+    pub(crate) arn: RoleArn,
+}
+
+/// The ARN of a role, which its function shares: one that was adopted may have another path than those that streamkit makes.
+#[derive(Debug, Clone)]
+pub(crate) struct RoleArn(Arc<Mutex<String>>);
+
+impl RoleArn {
+    /// The ARN that the role has when streamkit makes it.
+    pub(crate) fn new(aws: &Clients, name: &str) -> Self {
+        Self(Arc::new(Mutex::new(arn(aws, name))))
+    }
+
+    pub(crate) fn get(&self) -> String {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes the ARN that IAM tells. Right after creation that may be an `AROA…` id.
+    fn see(&self, arn: &str) {
+        if arn.starts_with("arn:") {
+            arn.clone_into(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        }
+    }
+}
+
+impl Role {
+    async fn put_policy(&self, cx: &Cx, document: &Value) -> anyhow::Result<()> {
+        let call = cx.aws.iam.put_role_policy().role_name(&self.name).policy_name(POLICY);
+        let call = call.policy_document(document.to_string());
+        cx.retry_until_known(|| call.clone().send()).await?;
+        Ok(())
+    }
+}
+
+/// A policy with the statements of both; that of `wants` where there is none yet.
+fn union(has: &Value, wants: &Value) -> Value {
+    let statements = |policy: &Value| match &policy["Statement"] {
+        Value::Array(statements) => statements.clone(),
+        Value::Null => Vec::new(),
+        one => vec![one.clone()],
+    };
+    let mut all = statements(wants);
+    let lost: Vec<_> = statements(has).into_iter().filter(|statement| !all.contains(statement)).collect();
+    all.extend(lost);
+    let mut policy = wants.clone();
+    policy["Statement"] = Value::Array(all);
+    canonical(&policy)
 }
 
 /// The inline policy that streamkit writes; null when there is none.
@@ -85,22 +137,26 @@ impl Resource for Role {
         &self.name
     }
 
-    fn arn(&self, aws: &Clients) -> String {
-        arn(aws, &self.name)
+    fn arn(&self, _aws: &Clients) -> String {
+        self.arn.get()
     }
 
     fn desired(&self) -> Fields {
         Fields::from([("trust", assume_role_policy()), ("policy", self.policy.document())])
     }
 
+    fn defaults(&self) -> Fields {
+        Fields::from([("trust", assume_role_policy())])
+    }
+
     async fn read(&self, cx: &Cx) -> anyhow::Result<Option<Observed>> {
         let (role, policy) = tokio::join!(get(cx, &self.name), inline_policy(cx, &self.name));
         let Some(role) = role? else { return Ok(None) };
+        self.arn.see(&role.arn);
         let tags = tags_of(&role);
         let trust = role.assume_role_policy_document.as_deref().map_or(Ok(Value::Null), document)?;
         let fields = Fields::from([("trust", trust), ("policy", policy?)]);
-        // The ARN is computed: right after creation IAM may show an `AROA…` id in its place.
-        Ok(Some(Observed { arn: self.arn(&cx.aws), fields, tags: Some(tags), parent_tags: None, settled: true }))
+        Ok(Some(Observed { arn: self.arn.get(), fields, tags: Some(tags), parent_tags: None, settled: true }))
     }
 
     async fn create(&self, cx: &Cx, tags: &Tags) -> anyhow::Result<()> {
@@ -128,10 +184,22 @@ impl Resource for Role {
                 let call = call.policy_document(assume_role_policy().to_string());
                 cx.retry_until_known(|| call.clone().send()).await?;
             } else {
-                let call = cx.aws.iam.put_role_policy().role_name(&self.name).policy_name(POLICY);
-                let call = call.policy_document(self.policy.document().to_string());
-                cx.retry_until_known(|| call.clone().send()).await?;
+                // What the function uses until it has moved stays: `narrow` takes it back.
+                let both = union(&change.from, &self.policy.document());
+                let fits = both.to_string().len() <= INLINE_POLICY;
+                let widened = if fits { both } else { self.policy.document() };
+                if widened != change.from {
+                    self.put_policy(cx, &widened).await?;
+                }
             }
+        }
+        Ok(())
+    }
+
+    async fn narrow(&self, cx: &Cx) -> anyhow::Result<()> {
+        let wanted = self.policy.document();
+        if inline_policy(cx, &self.name).await? != wanted {
+            self.put_policy(cx, &wanted).await?;
         }
         Ok(())
     }
@@ -186,4 +254,23 @@ pub(super) fn arn(aws: &Clients, name: &str) -> String {
 fn document(text: &str) -> anyhow::Result<Value> {
     let text = percent_decode_str(text).decode_utf8().context("a policy that is not UTF-8")?;
     Ok(canonical(&json!(serde_json::from_str::<Value>(&text).context("a policy that is not JSON")?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_role_keeps_its_rights_beside_the_new_ones() {
+        let policy = |statements: &[Value]| canonical(&json!({ "Version": "2012-10-17", "Statement": statements }));
+        let allow = |action: &str, on: &str| json!({ "Effect": "Allow", "Action": [action], "Resource": [on] });
+        let (logs, old, new) =
+            (allow("logs:PutLogEvents", "g"), allow("dynamodb:PutItem", "a"), allow("dynamodb:PutItem", "b"));
+        let (has, wants) = (policy(&[logs.clone(), old.clone()]), policy(&[logs.clone(), new.clone()]));
+        assert_eq!(union(&has, &wants), policy(&[logs.clone(), new, old]));
+        // Rights that are only added, or only lost.
+        assert_eq!(union(&policy(&[logs.clone()]), &wants), wants);
+        assert_eq!(union(&wants, &policy(&[logs])), wants);
+        assert_eq!(union(&Value::Null, &wants), wants);
+    }
 }

@@ -10,7 +10,7 @@ use super::context::Cx;
 use super::resource::{Actions, Observed, Resource};
 use crate::aws::{AwsError, Clients, Look, Tags, Wait, all_pages, answered, existing, wait};
 use crate::plan::{Change, Fields};
-use crate::spec::{Encryption, Seconds, StreamMode, duration_text};
+use crate::spec::{Encryption, MebiBytes, Seconds, StreamMode, duration_text};
 
 /// The alias of the key that AWS keeps for Kinesis.
 const AWS_MANAGED_KEY: &str = "alias/aws/kinesis";
@@ -32,6 +32,7 @@ pub(super) const ACTIONS: Actions = Actions {
         "kinesis:StopStreamEncryption",
         "kinesis:UpdateShardCount",
         "kinesis:UpdateStreamMode",
+        "kinesis:UpdateMaxRecordSize",
         "kinesis:DeleteStream",
         // The search for orphans lists the consumers of each stream.
         "kinesis:ListStreamConsumers",
@@ -48,6 +49,7 @@ pub(crate) struct Stream {
     pub(crate) shards: i64,
     pub(crate) retention: Seconds,
     pub(crate) encryption: Encryption,
+    pub(crate) max_record_size: MebiBytes,
 }
 
 impl Stream {
@@ -113,11 +115,21 @@ impl Resource for Stream {
             ("mode", json!(mode_text(self.mode))),
             ("retention", json!(duration_text(self.retention.0))),
             ("encryption", json!(self.encryption.to_string())),
+            ("max_record_size", json!(self.max_record_size.to_string())),
         ]);
         if self.mode == StreamMode::Provisioned {
             fields.insert("shards", json!(self.shards));
         }
         fields
+    }
+
+    fn defaults(&self) -> Fields {
+        Fields::from([
+            ("mode", json!(mode_text(StreamMode::Provisioned))),
+            ("shards", json!(1)),
+            ("retention", json!(duration_text(24 * 3600))),
+            ("encryption", json!(Encryption::AwsManaged.to_string())),
+        ])
     }
 
     async fn read(&self, cx: &Cx) -> anyhow::Result<Option<Observed>> {
@@ -142,6 +154,7 @@ impl Resource for Stream {
             ("mode", json!(mode_text(if on_demand { StreamMode::OnDemand } else { StreamMode::Provisioned }))),
             ("retention", json!(duration_text(hours * HOUR))),
             ("encryption", json!(encryption)),
+            ("max_record_size", json!(size_text(summary.max_record_size_in_kib))),
         ]);
         fields.insert("shards", json!(summary.open_shard_count));
         let Some(tags) = tags(cx, &self.name).await? else { return Ok(None) };
@@ -151,6 +164,9 @@ impl Resource for Stream {
 
     async fn create(&self, cx: &Cx, tags: &Tags) -> anyhow::Result<()> {
         let mut call = cx.aws.kinesis.create_stream().stream_name(&self.name).stream_mode_details(self.mode_details()?);
+        if self.max_record_size != MebiBytes(1) {
+            call = call.max_record_size_in_kib(self.max_record_size.kib());
+        }
         if self.mode == StreamMode::Provisioned {
             call = call.shard_count(i32::try_from(self.shards)?);
         }
@@ -167,7 +183,8 @@ impl Resource for Stream {
     }
 
     async fn change(&self, cx: &Cx, seen: &Observed, changes: &[Change]) -> anyhow::Result<()> {
-        // Kinesis takes one change at a time, and the shard count counts only in provisioned mode: mode first.
+        // Kinesis takes one change at a time, and the shard count counts only in provisioned mode: mode first. It may still
+        // show the stream as ACTIVE while it refuses the next change, so each is sent again while the stream is busy.
         let of = |field: &str| changes.iter().find(|change| change.field == field);
         if of("mode").is_some() {
             self.until_active(cx).await?;
@@ -197,6 +214,12 @@ impl Resource for Stream {
         }
         if of("encryption").is_some() {
             self.encrypt(cx, seen).await?;
+        }
+        if of("max_record_size").is_some() {
+            self.until_active(cx).await?;
+            let call = cx.aws.kinesis.update_max_record_size().stream_arn(&seen.arn);
+            let call = call.max_record_size_in_kib(self.max_record_size.kib());
+            cx.retry_while_busy(|| call.clone().send()).await?;
         }
         Ok(())
     }
@@ -252,10 +275,11 @@ pub(super) async fn tags(cx: &Cx, name: &str) -> Result<Option<Tags>, AwsError> 
     Ok(tags.map(|tags| tags.into_iter().map(|tag| (tag.key, tag.value.unwrap_or_default())).collect()))
 }
 
-/// Deletes the stream with its consumers. One that is being deleted already is waited for.
+/// Deletes the stream with its consumers. One that is still being made or changed is waited for, and so is one that is being
+/// deleted already.
 pub(super) async fn delete(cx: &Cx, name: &str) -> anyhow::Result<()> {
     let call = cx.aws.kinesis.delete_stream().stream_name(name).enforce_consumer_deletion(true);
-    if let Err(error) = existing(answered(call.send().await)) {
+    if let Err(error) = existing(cx.retry_while_busy(|| call.clone().send()).await) {
         let is_deleting = error.is(&["ResourceInUseException"])
             && summary(cx, name).await?.is_some_and(|summary| summary.stream_status.as_str() == "DELETING");
         if !is_deleting {
@@ -276,9 +300,17 @@ pub(super) async fn contents(cx: &Cx, name: &str) -> Result<Option<String>, AwsE
 
 async fn until_gone(cx: &Cx, name: &str) -> anyhow::Result<()> {
     let what = format!("Kinesis stream ({name})");
-    let gone =
-        Wait { what: &what, pending: &["CREATING", "DELETING", "ACTIVE", "UPDATING"], target: &["gone"], limit: LIMIT };
+    let pending = ["DELETING", "ACTIVE", "CREATING", "UPDATING"];
+    let gone = Wait { what: &what, pending: &pending, target: &["gone"], limit: LIMIT };
     wait(&gone, async || look(cx, name).await, cx.noting()).await
+}
+
+/// The largest record, as AWS tells it: one mebibyte where it does not.
+fn size_text(kib: Option<i32>) -> String {
+    match kib.unwrap_or(1024) {
+        kib if kib % 1024 == 0 => MebiBytes(i64::from(kib) / 1024).to_string(),
+        kib => format!("{kib} KiB"),
+    }
 }
 
 fn mode_text(mode: StreamMode) -> &'static str {

@@ -42,7 +42,8 @@ pub(crate) async fn sync(resource: &Any, tags: &Tags, cx: &Cx, exists: impl FnOn
         tag().await?;
     }
     resource.prepare(cx).await?;
-    let changes = differences(&seen.fields, &resource.desired());
+    let mut changes = differences(&seen.fields, &resource.desired());
+    changes.retain(|change| resource.postponed(&change.field, &seen).is_none());
     if !changes.is_empty() {
         if !seen.settled {
             resource.ready(cx).await?;

@@ -10,16 +10,19 @@ use aws_sdk_dynamodb::types::{
     ProvisionedThroughput, ScalarAttributeType, StreamSpecification, StreamViewType, TableDescription, TableStatus,
     Tag, TimeToLiveSpecification, TimeToLiveStatus,
 };
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use self::scaling::Scaling;
 use super::context::Cx;
 use super::resource::{Actions, Observed, Resource};
-use crate::aws::{AwsError, Clients, Look, Tags, Wait, all_pages, answered, existing, wait};
+use crate::aws::{AwsError, Clients, Look, TTL_TAG, Tags, Wait, all_pages, answered, existing, wait};
 use crate::plan::{Change, Fields};
 use crate::spec::{AttributeType, Billing, Key, ViewType};
 
 const LIMIT: Duration = Duration::from_secs(15 * 60);
+/// AWS takes one UpdateTimeToLive of a table within an hour.
+const TTL_PAUSE: Duration = Duration::from_secs(60 * 60);
 
 /// What the caller must be allowed to do.
 pub(super) const ACTIONS: Actions = Actions {
@@ -140,22 +143,20 @@ impl Table {
         Ok(())
     }
 
+    /// Ends the expiry by the old attribute, or where there is none, begins that by the new one: AWS takes one of the two an
+    /// hour, so the other is left to a later run.
     async fn set_ttl(&self, cx: &Cx, had: &Value) -> anyhow::Result<()> {
-        let update = async |attribute: &str, enabled: bool| -> anyhow::Result<()> {
-            let specification =
-                TimeToLiveSpecification::builder().attribute_name(attribute).enabled(enabled).build()?;
-            let call =
-                cx.aws.dynamodb.update_time_to_live().table_name(&self.name).time_to_live_specification(specification);
-            cx.retry_until_known(|| call.clone().send()).await?;
-            Ok(())
+        let (attribute, enabled) = match (had.as_str(), &self.ttl) {
+            (Some(old), _) => (old, false),
+            (None, Some(new)) => (new.as_str(), true),
+            (None, None) => return Ok(()),
         };
-        if let Some(old) = had.as_str() {
-            update(old, false).await?;
-        }
-        if let Some(new) = &self.ttl {
-            update(new, true).await?;
-        }
-        Ok(())
+        let specification = TimeToLiveSpecification::builder().attribute_name(attribute).enabled(enabled).build()?;
+        let call =
+            cx.aws.dynamodb.update_time_to_live().table_name(&self.name).time_to_live_specification(specification);
+        cx.retry_until_known(|| call.clone().send()).await?;
+        let changed = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+        self.tag(cx, &Tags::from([(TTL_TAG.to_owned(), changed)]), &[]).await
     }
 }
 
@@ -182,8 +183,30 @@ impl Resource for Table {
         ])
     }
 
+    fn defaults(&self) -> Fields {
+        Fields::from([
+            ("billing", json!(Billing::OnDemand.to_string())),
+            ("point_in_time_recovery", json!(false)),
+            ("protect", json!(false)),
+        ])
+    }
+
     fn replacing(&self, field: &str) -> Option<&'static str> {
         (field == "keys").then_some("all items of the table")
+    }
+
+    fn postponed(&self, field: &str, seen: &Observed) -> Option<String> {
+        let changed = seen.tags.as_ref()?.get(TTL_TAG).filter(|_| field == "ttl")?;
+        let next = next_ttl_change(changed, Timestamp::now())?;
+        let now = match seen.fields.get("ttl").and_then(Value::as_str) {
+            Some(attribute) => format!("items expire by `{attribute}`"),
+            None => "no item expires".to_owned(),
+        };
+        Some(format!(
+            "the TTL of {} was changed less than an hour ago, and AWS takes the next change at {}: until then {now}",
+            self.name,
+            next.strftime("%H:%M:%S UTC")
+        ))
     }
 
     async fn read(&self, cx: &Cx) -> anyhow::Result<Option<Observed>> {
@@ -336,6 +359,14 @@ pub(super) fn arn(aws: &Clients, name: &str) -> String {
     aws.arn("dynamodb", &format!("table/{name}"))
 }
 
+/// When the TTL can be changed again; `None` when it can be now, or when [`TTL_TAG`] is not one of ours.
+///
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_UpdateTimeToLive.html>
+fn next_ttl_change(changed: &str, now: Timestamp) -> Option<Timestamp> {
+    let next = changed.parse::<Timestamp>().ok()?.checked_add(TTL_PAUSE).ok()?;
+    (now < next).then_some(next)
+}
+
 async fn description(cx: &Cx, name: &str) -> Result<Option<TableDescription>, AwsError> {
     let answer = existing(answered(cx.aws.dynamodb.describe_table().table_name(name).send().await))?;
     Ok(answer.and_then(|answer| answer.table))
@@ -385,8 +416,8 @@ pub(super) async fn contents(cx: &Cx, name: &str) -> Result<Option<String>, AwsE
 
 async fn until_gone(cx: &Cx, name: &str) -> anyhow::Result<()> {
     let what = format!("DynamoDB table ({name})");
-    let gone =
-        Wait { what: &what, pending: &["CREATING", "DELETING", "ACTIVE", "UPDATING"], target: &["gone"], limit: LIMIT };
+    let pending = ["DELETING", "ACTIVE", "CREATING", "UPDATING"];
+    let gone = Wait { what: &what, pending: &pending, target: &["gone"], limit: LIMIT };
     wait(&gone, async || look(cx, name).await, cx.noting()).await
 }
 
@@ -413,5 +444,19 @@ fn view_type(view: ViewType) -> StreamViewType {
         ViewType::NewImage => StreamViewType::NewImage,
         ViewType::OldImage => StreamViewType::OldImage,
         ViewType::NewAndOldImages => StreamViewType::NewAndOldImages,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ttl_can_be_changed_an_hour_after_its_last_change() {
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let next = |now: &str| next_ttl_change("2026-05-04T09:00:00Z", at(now));
+        assert_eq!(next("2026-05-04T09:59:59Z"), Some(at("2026-05-04T10:00:00Z")));
+        assert_eq!(next("2026-05-04T10:00:00Z"), None);
+        assert_eq!(next_ttl_change("yesterday", at("2026-05-04T09:00:01Z")), None);
     }
 }

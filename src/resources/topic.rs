@@ -13,6 +13,9 @@ use crate::aws::{AwsError, Clients, Tags, answered, existing};
 use crate::plan::{Change, Fields};
 use crate::spec::Encryption;
 
+/// The field with what is observed and not the spec's business.
+const UNCONFIRMED: &str = "unconfirmed";
+
 /// The alias of the key that AWS keeps for SNS.
 const AWS_MANAGED_KEY: &str = "alias/aws/sns";
 
@@ -50,6 +53,24 @@ impl Topic {
     }
 }
 
+impl Topic {
+    /// The addresses that hear nothing until their owners follow the link that AWS sends them: those that have not done so yet,
+    /// and those that are new to the topic.
+    pub(crate) fn unconfirmed(&self, seen: Option<&Observed>) -> Vec<String> {
+        let list = |field: &str| seen.and_then(|seen| seen.fields.get(field)).and_then(Value::as_array);
+        let pending = list(UNCONFIRMED).into_iter().flatten().filter_map(Value::as_str).map(str::to_owned);
+        let mut all: Vec<String> = pending.collect();
+        let is_there = |subscriber: &Subscription| {
+            let address = subscriber.address();
+            let is_it = |shown: &Value| shown == address.as_str() || shown["to"] == address.as_str();
+            list("subscribers").is_some_and(|there| there.iter().any(is_it))
+        };
+        let new = self.subscribers.iter().filter(|subscriber| subscriber.has_to_confirm() && !is_there(subscriber));
+        all.extend(new.map(Subscription::address));
+        all
+    }
+}
+
 impl Resource for Topic {
     fn name(&self) -> &str {
         &self.name
@@ -64,6 +85,11 @@ impl Resource for Topic {
             ("subscribers", sorted(self.subscribers.iter().map(Subscription::shown).collect())),
             ("encryption", json!(self.encryption.to_string())),
         ])
+    }
+
+    fn defaults(&self) -> Fields {
+        let encryption = json!(Encryption::AwsManaged.to_string());
+        Fields::from([("subscribers", json!([])), ("encryption", encryption)])
     }
 
     async fn read(&self, cx: &Cx) -> anyhow::Result<Option<Observed>> {
@@ -81,8 +107,14 @@ impl Resource for Topic {
             Some(AWS_MANAGED_KEY) => "aws-managed",
             Some(key) => key,
         };
-        let shown = subscription::shown(&subscriptions?, &self.subscribers);
-        let fields = Fields::from([("subscribers", sorted(shown)), ("encryption", json!(encryption))]);
+        let subscriptions = subscriptions?;
+        let shown = subscription::shown(&subscriptions, &self.subscribers);
+        let unconfirmed = subscription::unconfirmed(&subscriptions, &self.subscribers);
+        let fields = Fields::from([
+            ("subscribers", sorted(shown)),
+            ("encryption", json!(encryption)),
+            (UNCONFIRMED, json!(unconfirmed)),
+        ]);
         Ok(Some(Observed { arn, fields, tags: Some(tags), parent_tags: None, settled: true }))
     }
 

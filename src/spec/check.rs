@@ -3,6 +3,8 @@
 mod alarm;
 mod function;
 mod messages;
+mod renamed;
+mod tags;
 mod view;
 
 pub(super) use view::image_not_carried;
@@ -43,21 +45,11 @@ impl Checker<'_> {
 
     fn all(&mut self) {
         let spec = self.spec;
+        self.renamed();
         if self.present.is_empty() {
             self.say(spec.name.span(), "this pipeline has nothing in it", "start from `streamkit init retail`");
         }
-        for (key, value) in &spec.tags {
-            if key.get_ref().starts_with("aws:") || key.get_ref().starts_with("streamkit:") {
-                self.say(
-                    key.span(),
-                    format!("the tag `{}` uses a reserved prefix", key.get_ref()),
-                    "choose another name",
-                );
-            }
-            if key.get_ref().len() > 128 || value.get_ref().len() > 256 {
-                self.say(key.span(), "this tag is too long", "a tag's key has at most 128 characters, its value 256");
-            }
-        }
+        self.tags();
         for stream in spec.stream.values() {
             self.stream(stream);
         }
@@ -141,6 +133,11 @@ impl Checker<'_> {
         self.duration(&stream.retention, DAY..=365 * DAY, "a stream keeps records");
         if !stream.retention.get_ref().0.is_multiple_of(HOUR) {
             self.say(stream.retention.span(), "a stream's retention is counted in whole hours", "write \"24h\", say");
+        }
+        let size = stream.max_record_size.get_ref().0;
+        if !(1..=10).contains(&size) {
+            let message = format!("a stream's records may have 1MiB to 10MiB, not {size}MiB");
+            self.findings.push(Finding::new(stream.max_record_size.span(), message));
         }
         if let Some(shards) = &stream.shards {
             if stream.mode() == StreamMode::OnDemand {

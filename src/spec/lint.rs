@@ -8,15 +8,22 @@ mod watching;
 use std::ops::Range;
 use std::path::PathBuf;
 
+use streamkit_recipes::{Record, Sampled, Samples, StreamRecord};
 use toml::Spanned;
 
 pub(crate) use rule::Rule;
 
 use super::finding::{Finding, did_you_mean};
 use super::reference::{Reference, SectionKind};
-use super::types::{Queue, Spec, Stream, Topic};
+use super::types::{Queue, Spec, Stream, Table, Topic};
 use super::values::Encryption;
 use crate::plan::Warning;
+
+/// Enough that an event of every kind is among them.
+const SAMPLES: usize = 100;
+
+/// In mebibytes: four of them are 5.6 million characters of base64.
+const LARGEST_RECORD: i64 = 4;
 
 /// One piece of advice.
 #[derive(Debug, Clone)]
@@ -55,12 +62,17 @@ pub(super) fn lint(spec: &Spec) -> Vec<Advice> {
     let mut linter = Linter { spec, all: Vec::new() };
     for (name, stream) in &spec.stream {
         linter.stream(name, stream);
+        linter.record_size(name, stream);
     }
     for (name, queue) in &spec.queue {
         linter.queue(name, queue);
     }
+    for (name, table) in &spec.table {
+        linter.expiry(name.get_ref(), table);
+    }
     for (name, topic) in &spec.topic {
         linter.topic(name, topic);
+        linter.subscribers(name, topic);
     }
     for (name, function) in &spec.function {
         linter.function(name.get_ref(), function);
@@ -69,6 +81,18 @@ pub(super) fn lint(spec: &Spec) -> Vec<Advice> {
         linter.alarm(name, alarm);
     }
     linter.without_what_is_allowed()
+}
+
+/// True where an item of the recipe's samples has the attribute, or none can be made here.
+fn sets(recipe: &dyn Sampled, attribute: &str) -> bool {
+    let Samples::Stream(samples) = recipe.samples() else { return true };
+    let mut generator = samples.generator(0);
+    (0..SAMPLES).any(|_| {
+        let event = generator.next(0);
+        let record = StreamRecord { partition_key: &event.partition_key, data: &event.data, ..StreamRecord::default() };
+        let effects = recipe.process(&Record::Stream(record), 0);
+        effects.is_ok_and(|effects| effects.items.iter().any(|item| item.contains_key(attribute)))
+    })
 }
 
 struct Linter<'a> {
@@ -100,6 +124,22 @@ impl Linter<'_> {
         }
     }
 
+    /// A record comes to a function in base64, which is a third longer, within an event of at most 6 MB.
+    fn record_size(&mut self, name: &Spanned<String>, stream: &Stream) {
+        let section = Reference::new(SectionKind::Stream, name.get_ref());
+        let is_read = |function: &super::Function| *function.source.get_ref().from.get_ref() == section;
+        if stream.max_record_size.get_ref().0 <= LARGEST_RECORD || !self.spec.function.values().any(is_read) {
+            return;
+        }
+        self.say(
+            Rule::RecordTooLargeForLambda,
+            section.clone(),
+            stream.max_record_size.span(),
+            "Lambda takes events of 6 MB, in which a record is a third larger: the largest of this stream never reach their function",
+            format!("write at most max_record_size = \"{LARGEST_RECORD}MiB\", and let producers put larger payloads into a bucket"),
+        );
+    }
+
     fn topic(&mut self, name: &Spanned<String>, topic: &Topic) {
         let Some(encryption) = &topic.encryption else { return };
         if *encryption.get_ref() == Encryption::None && !self.spec.has_alarm_that_notifies(name.get_ref()) {
@@ -111,6 +151,47 @@ impl Linter<'_> {
                 "remove `encryption`",
             );
         }
+    }
+
+    /// A topic that tells of alarms, and nobody listens.
+    fn subscribers(&mut self, name: &Spanned<String>, topic: &Topic) {
+        let own = Reference::new(SectionKind::Topic, name.get_ref());
+        let notifies = |alarm: &&super::Alarm| alarm.notify.0.iter().any(|target| *target.get_ref() == own);
+        let alarms = self.spec.alarm.values().filter(notifies).count();
+        if topic.subscribers.is_empty() && alarms > 0 {
+            let alarms = if alarms == 1 { "an alarm notifies".to_owned() } else { format!("{alarms} alarms notify") };
+            self.say(
+                Rule::NobodySubscribed,
+                own,
+                name.span(),
+                format!("{alarms} this topic, and nobody is subscribed to it"),
+                "write subscribers = [\"email:you@example.com\"], say, with an address that somebody reads",
+            );
+        }
+    }
+
+    /// Items expire by an attribute that nothing sets, as far as can be seen.
+    fn expiry(&mut self, name: &str, table: &Table) {
+        let Some(ttl) = &table.ttl else { return };
+        let own = Reference::new(SectionKind::Table, name);
+        let is_written = |function: &&super::Function| function.writes.iter().any(|sink| *sink.get_ref() == own);
+        let mut writers = self.spec.function.values().filter(is_written).peekable();
+        // What code of one's own writes is not known, nor what else writes to a table that no function does.
+        if writers.peek().is_none()
+            || writers.any(|function| function.recipe().is_none_or(|recipe| sets(recipe, ttl.get_ref())))
+        {
+            return;
+        }
+        self.say(
+            Rule::NothingExpires,
+            own,
+            ttl.span(),
+            format!(
+                "no item expires by `{}`: the recipe that writes to this table sets no such attribute",
+                ttl.get_ref()
+            ),
+            "remove `ttl`, or name an attribute that items have",
+        );
     }
 
     fn queue(&mut self, name: &Spanned<String>, queue: &Queue) {

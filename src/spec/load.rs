@@ -13,25 +13,41 @@ use toml::de::{DeTable, DeValue};
 
 use super::file::{Unreadable, read_text};
 use super::finding::{Finding, Findings, did_you_mean};
-use super::lint::{Advices, lint};
+use super::lint::{Advice, Advices, lint};
 use super::reference::{Reference, SectionKind};
+use super::stage::{self, Pins, Stage, StageChoice};
 use super::types::Spec;
+use super::variables::{self, Substitution};
 use super::{check, names};
 use crate::failure::Hint;
+use crate::plan::Secrets;
 
-/// Reads and checks the spec at `path`, for the given stage, and gives advice on it.
+/// A checked spec, and what is to be said of it.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    pub(crate) spec: Spec,
+    pub(crate) advices: Advices,
+    /// Where the stage may be; anywhere when absent.
+    pub(crate) pins: Option<Pins>,
+    /// Values of the environment that must not be shown.
+    pub(crate) secrets: Secrets,
+}
+
+/// Reads and checks the spec at `path`, for the given stage, and gives advice on it. Mistakes of all stages are reported.
 ///
 /// # Errors
-/// [`Findings`] when the file is not a correct spec; an I/O error with its path when it cannot be read.
-pub(crate) fn load(path: &Path, stage: Option<&str>) -> anyhow::Result<(Spec, Advices)> {
+/// [`Findings`] when the file is not a correct spec; an I/O error with its path when it cannot be read; bad usage when the file
+/// has stages, and the chosen one is none of them.
+pub(crate) fn load(path: &Path, stage: StageChoice<'_>) -> anyhow::Result<Loaded> {
     let text = read_text(path).map_err(|why| unreadable(path, why))?;
     let folder = path.parent().unwrap_or(Path::new(""));
-    match parse(&text, folder, stage) {
-        Ok(spec) => {
-            let all = lint(&spec);
-            Ok((spec, Advices { path: path.to_owned(), text, all }))
+    match parse(&text, folder, stage, &|name| std::env::var(name).ok()) {
+        Ok(Parsed { spec, advice, pins, secrets }) => {
+            let advices = Advices { path: path.to_owned(), text, all: advice };
+            Ok(Loaded { spec, advices, pins, secrets })
         }
-        Err(all) => Err(Findings { path: path.to_owned(), text, all }.into()),
+        Err(Wrong::Findings(all)) => Err(Findings { path: path.to_owned(), text, all }.into()),
+        Err(Wrong::Stage(error)) => Err(error),
     }
 }
 
@@ -44,18 +60,93 @@ fn unreadable(path: &Path, why: Unreadable) -> anyhow::Error {
     }
 }
 
+struct Parsed {
+    spec: Spec,
+    advice: Vec<Advice>,
+    pins: Option<Pins>,
+    secrets: Secrets,
+}
+
+/// Why a text is no spec for a stage.
+#[derive(Debug)]
+enum Wrong {
+    Findings(Vec<Finding>),
+    /// The stage is none of the file's.
+    Stage(anyhow::Error),
+}
+
 /// Reads and checks the text of a spec that lies in `folder`.
-fn parse(text: &str, folder: &Path, stage: Option<&str>) -> Result<Spec, Vec<Finding>> {
-    let (document, errors) = DeTable::parse_recoverable(text);
+fn parse(
+    text: &str,
+    folder: &Path,
+    choice: StageChoice<'_>,
+    variable: &dyn Fn(&str) -> Option<String>,
+) -> Result<Parsed, Wrong> {
+    let (mut document, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
-        let end = text.len();
-        let finding = |error: toml::de::Error| {
-            Finding::new(error.span().unwrap_or(end..end), format!("this is not TOML: {}", error.message()))
-                .id("not-toml")
-        };
-        let mut findings: Vec<_> = errors.into_iter().map(finding).collect();
-        findings.sort_by_key(|finding| finding.span.start);
-        return Err(findings);
+        return Err(Wrong::Findings(syntax_findings(errors, text.len())));
+    }
+    let mut all = Vec::new();
+    let stages = stage::take(document.get_mut(), &mut all);
+    let chosen = stage::choose(&stages, choice).map_err(Wrong::Stage)?;
+    if stages.is_empty() {
+        let read = read(document, None, text, folder, choice.name, variable);
+        return finished(vec![read], all);
+    }
+    // A mistake in one stage must not wait until that stage is brought up.
+    let mut reads: Vec<Read> = Vec::new();
+    for (index, stage) in stages.iter().enumerate() {
+        let mut merged = document.clone();
+        stage.merge_into(merged.get_mut(), &mut all);
+        let mut read = read(merged, Some(stage), text, folder, Some(&stage.name), variable);
+        if chosen.is_some_and(|chosen| chosen != index) {
+            // What that stage needs of the environment need not be there now.
+            if read.unset.is_empty() {
+                all.append(&mut read.findings);
+            }
+        } else {
+            reads.push(read);
+        }
+    }
+    // Where no stage is chosen, one that lacks nothing speaks for all of them.
+    if chosen.is_none() && reads.iter().any(|read| read.unset.is_empty()) {
+        reads.retain(|read| read.unset.is_empty());
+    }
+    finished(reads, all)
+}
+
+fn syntax_findings(errors: Vec<toml::de::Error>, end: usize) -> Vec<Finding> {
+    let finding = |error: toml::de::Error| {
+        Finding::new(error.span().unwrap_or(end..end), format!("this is not TOML: {}", error.message())).id("not-toml")
+    };
+    let mut findings: Vec<_> = errors.into_iter().map(finding).collect();
+    findings.sort_by_key(|finding| finding.span.start);
+    findings
+}
+
+/// What became of the file for one stage.
+struct Read {
+    spec: Option<Spec>,
+    findings: Vec<Finding>,
+    /// Variables of the environment that it lacks.
+    unset: Vec<Finding>,
+    pins: Option<Pins>,
+    secrets: Secrets,
+}
+
+fn read(
+    mut document: Spanned<DeTable<'_>>,
+    stage: Option<&Stage<'_>>,
+    text: &str,
+    folder: &Path,
+    name: Option<&str>,
+    variable: &dyn Fn(&str) -> Option<String>,
+) -> Read {
+    let Substitution { wrong, unset, secrets } = variables::substitute(document.get_mut(), variable);
+    let pins = stage.map(|stage| stage.pins.clone());
+    if !wrong.is_empty() || !unset.is_empty() {
+        // With holes in it, what else is wrong can't be told.
+        return Read { spec: None, findings: wrong, unset, pins, secrets };
     }
     let mut reader =
         Reader { present: sections_of(document.get_ref()), findings: Vec::new(), taken_out: BTreeSet::new(), text };
@@ -63,13 +154,33 @@ fn parse(text: &str, folder: &Path, stage: Option<&str>) -> Result<Spec, Vec<Fin
     let mut findings = reader.findings;
     if let Some(spec) = &spec {
         findings.extend(check::check(spec, &reader.present));
-        findings.extend(names::check(spec, stage));
+        findings.extend(names::check(spec, name));
         findings.extend(missing_code(spec, folder));
     }
+    for finding in &mut findings {
+        finding.message = secrets.hide(&finding.message);
+    }
+    Read { spec, findings, unset, pins, secrets }
+}
+
+/// The first of what was read, with the advice on all of it; or all that is wrong.
+fn finished(reads: Vec<Read>, mut findings: Vec<Finding>) -> Result<Parsed, Wrong> {
+    let (mut first, mut advice): (Option<Parsed>, Vec<Advice>) = (None, Vec::new());
+    for read in reads {
+        findings.extend(read.findings);
+        findings.extend(read.unset);
+        let Some(spec) = read.spec else { continue };
+        advice.extend(lint(&spec));
+        first.get_or_insert(Parsed { spec, advice: Vec::new(), pins: read.pins, secrets: read.secrets });
+    }
     findings.sort_by_key(|finding| (finding.span.start, finding.span.end));
-    match spec {
-        Some(spec) if findings.is_empty() => Ok(spec),
-        _ => Err(findings),
+    // What several stages have in common is wrong once.
+    findings.dedup_by(|a, b| a.span == b.span && a.message == b.message);
+    advice.sort_by_key(|advice| advice.finding.span.start);
+    advice.dedup_by(|a, b| a.rule == b.rule && a.finding == b.finding);
+    match first {
+        Some(parsed) if findings.is_empty() => Ok(Parsed { advice, ..parsed }),
+        _ => Err(Wrong::Findings(findings)),
     }
 }
 
@@ -140,7 +251,11 @@ impl Reader<'_> {
         let mut words = message.split('`').skip(1).step_by(2);
         if message.starts_with("unknown field") {
             let word = words.next().unwrap_or_default();
-            let known: Vec<&str> = words.collect();
+            let mut known: Vec<&str> = words.collect();
+            // Stages have been taken out of the document by now.
+            if known.contains(&"dashboard") {
+                known.push("stage");
+            }
             let help = match did_you_mean(word, known.iter().copied()) {
                 Some(meant) => format!("did you mean `{meant}`?"),
                 None => format!("known keys here: {}", known.join(", ")),
@@ -213,31 +328,4 @@ fn take_out(table: &mut DeTable<'_>, span: &Range<usize>) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn messages(text: &str) -> Vec<String> {
-        parse(text, Path::new(""), None).unwrap_err().into_iter().map(|finding| finding.message).collect()
-    }
-
-    #[test]
-    fn mistakes_in_several_sections_are_reported_together() {
-        let text = "name = 5\n[stream.a]\nshard = 2\nretention = \"1 eon\"\n[queue.b]\nretention = 3\n[table.t]\nbilling = \"free\"\n[topic.x]\n";
-        let found = messages(text);
-        assert!(found.iter().any(|m| m.contains("unknown key `shard`")), "{found:#?}");
-        assert!(found.iter().any(|m| m.contains("`1 eon` is not a duration")), "{found:#?}");
-        assert!(found.iter().any(|m| m.contains("wrong type: integer `3`")), "{found:#?}");
-        assert!(found.iter().any(|m| m.contains("`free` is not a billing")), "{found:#?}");
-        assert!(found.iter().any(|m| m.contains("`partition_key` is missing")), "{found:#?}");
-        assert!(found.iter().any(|m| m.contains("wrong type: integer `5`")), "{found:#?}");
-        assert!(!found.iter().any(|m| m.contains("`name` is missing")), "{found:#?}");
-    }
-
-    #[test]
-    fn an_unknown_key_gets_a_suggestion() {
-        let text = "name = \"a\"\n[stream.a]\nshard = 2\n";
-        let findings = parse(text, Path::new(""), None).unwrap_err();
-        assert_eq!(findings[0].help.as_deref(), Some("did you mean `shards`?"));
-        assert_eq!(findings[0].span, 22..27);
-    }
-}
+mod tests;

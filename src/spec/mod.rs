@@ -8,24 +8,27 @@ mod load;
 mod names;
 mod pattern;
 mod reference;
+mod stage;
 mod subscriber;
 mod types;
 mod units;
 mod values;
+mod variables;
 mod watch;
 
 pub(crate) use file::read_text;
 pub(crate) use finding::{Finding, Findings, did_you_mean};
 pub(crate) use lint::Advices;
-pub(crate) use load::{is_zip, load};
+pub(crate) use load::{Loaded, is_zip, load};
 pub(crate) use names::{Naming, mistake_in_name};
 pub(crate) use pattern::Pattern;
 pub(crate) use reference::{Reference, SectionKind};
+pub(crate) use stage::{Pins, StageChoice};
 pub(crate) use subscriber::{FilterOn, Recipient};
 pub(crate) use types::{
-    Alarm, Architecture, AttributeType, Comparison, Consumer, Function, Key, MissingData, Queue, Spec,
+    Alarm, Allow, Architecture, AttributeType, Comparison, Consumer, Function, Key, MissingData, Queue, Spec,
     StartingPosition, Statistic, StorageClass, Stream, StreamMode, Topic, Transition, ViewType, named,
 };
-pub(crate) use units::{Seconds, duration_text};
-pub(crate) use values::{Autoscaling, Billing, Encryption, Threshold};
-pub(crate) use watch::{Measures, watched};
+pub(crate) use units::{MebiBytes, Seconds, duration_text};
+pub(crate) use values::{Autoscaling, Billing, Encryption, Target, Threshold};
+pub(crate) use watch::{Dimension, Measures, watched};

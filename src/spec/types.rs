@@ -11,8 +11,8 @@ use toml::Spanned;
 use super::pattern::Pattern;
 use super::reference::{Reference, SectionKind};
 use super::subscriber::Subscriber;
-use super::units::Seconds;
-use super::values::{Billing, Encryption, OneOrMany, Threshold};
+use super::units::{MebiBytes, Seconds};
+use super::values::{Billing, Encryption, OneOrMany, Target, Threshold};
 
 /// A section table: name → section, each name with its place in the file.
 pub(crate) type Sections<T> = BTreeMap<Spanned<String>, T>;
@@ -67,9 +67,14 @@ pub(crate) struct Stream {
     pub(crate) retention: Spanned<Seconds>,
     #[serde(default = "aws_managed")]
     pub(crate) encryption: Encryption,
+    /// The largest record that producers may put, payload and key together.
+    #[serde(default = "one_mebibyte")]
+    pub(crate) max_record_size: Spanned<MebiBytes>,
     /// Refuses deletion and replacement.
     #[serde(default)]
     pub(crate) protect: bool,
+    /// The section that it was until it got this name.
+    pub(crate) renamed_from: Option<Spanned<Reference>>,
 }
 
 /// How a stream's capacity is paid for.
@@ -96,6 +101,8 @@ pub(crate) struct Table {
     pub(crate) point_in_time_recovery: bool,
     #[serde(default)]
     pub(crate) protect: bool,
+    /// The section that it was until it got this name.
+    pub(crate) renamed_from: Option<Spanned<Reference>>,
 }
 
 /// One key attribute of a table.
@@ -161,6 +168,8 @@ pub(crate) struct Queue {
     pub(crate) max_receives: Option<Spanned<i64>>,
     #[serde(default)]
     pub(crate) protect: bool,
+    /// The section that it was until it got this name.
+    pub(crate) renamed_from: Option<Spanned<Reference>>,
 }
 
 /// `[bucket.NAME]`: an S3 bucket: private, encrypted, reached through TLS only.
@@ -178,6 +187,8 @@ pub(crate) struct Bucket {
     pub(crate) transition: Option<Spanned<Transition>>,
     #[serde(default)]
     pub(crate) protect: bool,
+    /// The section that it was until it got this name.
+    pub(crate) renamed_from: Option<Spanned<Reference>>,
 }
 
 /// When a bucket's objects move, and where to.
@@ -225,10 +236,29 @@ pub(crate) struct Function {
     pub(crate) environment: BTreeMap<Spanned<String>, String>,
     #[serde(default)]
     pub(crate) writes: Vec<Spanned<Reference>>,
+    /// Tables and buckets that code of one's own reads, beside its source.
+    #[serde(default)]
+    pub(crate) reads: Vec<Spanned<Reference>>,
+    /// What else code of one's own may do.
+    #[serde(default)]
+    pub(crate) allow: Vec<Spanned<Allow>>,
     /// The topic that the recipe's notifications go to.
     pub(crate) publishes: Option<Spanned<Reference>>,
     pub(crate) dead_letters: Option<Spanned<Reference>>,
+    /// The field of a payload in which an event has its own id; `eventId` when absent.
+    pub(crate) identity: Option<Spanned<String>>,
     pub(crate) source: Spanned<Source>,
+    /// The section that it was until it got this name.
+    pub(crate) renamed_from: Option<Spanned<Reference>>,
+}
+
+/// Actions that a function's role allows on some resources.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Allow {
+    /// IAM's names, such as `dynamodb:UpdateItem`.
+    pub(crate) actions: Vec<Spanned<String>>,
+    pub(crate) on: Vec<Spanned<Target>>,
 }
 
 /// The instruction set that the function runs on in AWS.
@@ -300,6 +330,8 @@ pub(crate) struct Topic {
     pub(crate) subscribers: Vec<Spanned<Subscriber>>,
     /// `"aws-managed"` when absent, except for topics that alarms notify: CloudWatch may not use that key.
     pub(crate) encryption: Option<Spanned<Encryption>>,
+    /// The section that it was until it got this name.
+    pub(crate) renamed_from: Option<Spanned<Reference>>,
 }
 
 /// `[alarm.NAME]`: a CloudWatch alarm on a metric, or on something in this file.
@@ -415,6 +447,9 @@ fn on_demand() -> Spanned<Billing> {
 }
 fn aws_managed() -> Encryption {
     Encryption::AwsManaged
+}
+fn one_mebibyte() -> Spanned<MebiBytes> {
+    spanned(MebiBytes(1))
 }
 fn yes() -> bool {
     true

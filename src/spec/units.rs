@@ -65,6 +65,35 @@ impl<'de> Deserialize<'de> for Seconds {
     }
 }
 
+/// A size in mebibytes, written `"4MiB"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct MebiBytes(pub(crate) i64);
+
+impl MebiBytes {
+    /// As Kinesis counts it.
+    pub(crate) fn kib(self) -> i32 {
+        i32::try_from(self.0.saturating_mul(1024)).unwrap_or(i32::MAX)
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let number = text.strip_suffix("MiB").or_else(|| text.strip_suffix("MB")).map(str::trim);
+        let number = number.and_then(|number| number.parse().ok()).filter(|number| *number > 0);
+        number.map(Self).ok_or_else(|| format!("`{text}` is not a size in whole mebibytes: write \"4MiB\", say"))
+    }
+}
+
+impl fmt::Display for MebiBytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}MiB", self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for MebiBytes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        text(deserializer, "a size such as \"4MiB\"", Self::parse)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

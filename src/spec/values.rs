@@ -185,6 +185,24 @@ impl<'de> Deserialize<'de> for OneOrMany {
     }
 }
 
+/// What an action is allowed on: something in the file, or an ARN.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Target {
+    Section(Reference),
+    Arn(String),
+}
+
+impl<'de> Deserialize<'de> for Target {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        text(deserializer, "a reference such as \"table.results\", or an ARN", |text| {
+            if text == "*" || text.starts_with("arn:") {
+                return Ok(Self::Arn(text.to_owned()));
+            }
+            Reference::parse(text).map(Self::Section)
+        })
+    }
+}
+
 enum Either {
     One(Reference),
     Many(Vec<Spanned<Reference>>),

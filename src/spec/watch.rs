@@ -1,7 +1,11 @@
-//! What an alarm's `watch` may name: the metrics that AWS publishes for the things in a spec.
+//! What an alarm's `watch` may name: the metrics that AWS publishes for the things in a spec, and those of recipes.
+
+use std::borrow::Cow;
+
+use streamkit_recipes::{Recipe, Windowed};
 
 use super::reference::{Reference, SectionKind};
-use super::types::Statistic;
+use super::types::{Function, Spec, Statistic, named};
 use super::values::Threshold;
 
 /// What a metric's numbers measure, for thresholds written as durations.
@@ -24,16 +28,26 @@ impl Measures {
     }
 }
 
-/// A metric that AWS publishes without being asked.
-#[derive(Debug, Clone, Copy)]
+/// The dimension that binds a metric to what is watched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Dimension {
+    /// Its value is the resource's name.
+    Resource(&'static str),
+    /// `Pipeline`, whose value is the pipeline's name with its stage.
+    Pipeline,
+}
+
+/// A metric that AWS publishes without being asked, or that a recipe counts.
+#[derive(Debug, Clone)]
 pub(crate) struct Metric {
     pub(crate) kind: SectionKind,
     /// The last word of a `watch`.
-    pub(crate) word: &'static str,
+    pub(crate) word: Cow<'static, str>,
     pub(crate) namespace: &'static str,
     pub(crate) name: &'static str,
-    /// The dimension whose value is the resource's name.
-    pub(crate) dimension: &'static str,
+    pub(crate) dimension: Dimension,
+    /// The further dimensions with which it is published: an alarm names a value for each of one of these lists.
+    pub(crate) further: Vec<&'static [&'static str]>,
     pub(crate) statistic: Statistic,
     pub(crate) measures: Measures,
 }
@@ -45,14 +59,15 @@ const fn metric(
     statistic: Statistic,
     measures: Measures,
 ) -> Metric {
-    Metric { kind, word, namespace, name, dimension, statistic, measures }
+    let (word, dimension) = (Cow::Borrowed(word), Dimension::Resource(dimension));
+    Metric { kind, word, namespace, name, dimension, further: Vec::new(), statistic, measures }
 }
 
 /// The word for the invocations of a function that run at the same time.
 pub(crate) const CONCURRENCY: &str = "concurrent-executions";
 
 /// <https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html> and its siblings for Kinesis, DynamoDB and SQS.
-pub(crate) const METRICS: [Metric; 14] = [
+pub(crate) static METRICS: [Metric; 14] = [
     metric(SectionKind::Function, "errors", ("AWS/Lambda", "Errors", "FunctionName"), Statistic::Sum, Measures::Count),
     metric(
         SectionKind::Function,
@@ -147,11 +162,55 @@ pub(crate) const METRICS: [Metric; 14] = [
     ),
 ];
 
+/// The metrics of a function's recipe, each with the lists of dimensions by which it is published besides `Pipeline`.
+pub(crate) fn recipe_metrics(function: &Function) -> Vec<(&'static str, Vec<&'static [&'static str]>)> {
+    let Some(recipe) = function.recipe() else { return Vec::new() };
+    let none: &'static [&'static str] = &[];
+    let kept = [recipe.processed_metric(), recipe.failed_metric()].map(|name| (name, none));
+    let windowed = recipe.windowed().filter(|_| function.source.get_ref().tumbling_window.is_some());
+    let of_windows = windowed.into_iter().flat_map(Windowed::metrics).map(|name| (*name, none));
+    let mut metrics: Vec<(&str, Vec<&[&str]>)> = Vec::new();
+    for (name, dimensions) in kept.into_iter().chain(Recipe::metrics(recipe).iter().copied()).chain(of_windows) {
+        match metrics.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, lists)) => lists.push(dimensions),
+            None => metrics.push((name, vec![dimensions])),
+        }
+    }
+    metrics
+}
+
+/// `FailedEvents` as a `watch` has it: `failed-events`.
+pub(crate) fn word(metric: &str) -> String {
+    let mut word = String::new();
+    for c in metric.chars() {
+        if c.is_ascii_uppercase() && !word.is_empty() {
+            word.push('-');
+        }
+        word.push(c.to_ascii_lowercase());
+    }
+    word
+}
+
+/// What a recipe counts, as something to watch.
+fn of_recipe(function: &Function) -> impl Iterator<Item = Metric> + '_ {
+    let namespace = function.recipe().map_or("", Recipe::namespace);
+    recipe_metrics(function).into_iter().map(move |(name, further)| Metric {
+        kind: SectionKind::Function,
+        word: Cow::Owned(word(name)),
+        namespace,
+        name,
+        dimension: Dimension::Pipeline,
+        further,
+        statistic: Statistic::Sum,
+        measures: Measures::Count,
+    })
+}
+
 /// Splits `kind.name.metric` and finds its metric.
 ///
 /// # Errors
 /// Says what is wrong and what can be watched.
-pub(crate) fn watched(text: &str) -> Result<(Reference, Metric), String> {
+pub(crate) fn watched(text: &str, spec: &Spec) -> Result<(Reference, Metric), String> {
     let mistake = || {
         format!(
             "`{text}` is not something to watch: write kind, name and metric, such as \"function.processor.errors\""
@@ -162,11 +221,23 @@ pub(crate) fn watched(text: &str) -> Result<(Reference, Metric), String> {
         return Err(mistake());
     }
     let reference = Reference::parse(reference)?;
-    let of_kind = || METRICS.iter().filter(|metric| metric.kind == reference.kind);
-    if let Some(metric) = of_kind().find(|metric| metric.word == word) {
-        Ok((reference, *metric))
-    } else {
-        let words: Vec<_> = of_kind().map(|metric| metric.word).collect();
-        Err(format!("a {} has no metric `{word}`: write one of {}", reference.kind.word(), words.join(", ")))
+    let function = named(&spec.function, &reference.name).filter(|_| reference.kind == SectionKind::Function);
+    let of_kind = METRICS.iter().filter(|metric| metric.kind == reference.kind).cloned();
+    let metrics: Vec<Metric> = of_kind.chain(function.into_iter().flat_map(of_recipe)).collect();
+    if let Some(metric) = metrics.iter().find(|metric| metric.word == word) {
+        return Ok((reference, metric.clone()));
+    }
+    let words: Vec<_> = metrics.iter().map(|metric| &*metric.word).collect();
+    let what = if function.is_some() { format!("`{reference}`") } else { format!("a {}", reference.kind.word()) };
+    Err(format!("{what} has no metric `{word}`: write one of {}", words.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metrics_of_recipes_have_words_like_those_of_aws() {
+        assert_eq!(["FailedEvents", "Events"].map(word), ["failed-events", "events"]);
     }
 }

@@ -6,12 +6,11 @@ use crate::harness::{Home, Output, pipeline, runtime, sdk};
 
 /// Each field of the retail pipeline that can be changed in place: what it is in the file, what it becomes, and the fields of
 /// the plan that this shows in.
-const CHANGES: [ChangeCase; 28] = [
+const CHANGES: [ChangeCase; 27] = [
     ("shards = 1  ", "shards = 3  ", "stream.events", &["shards"]),
     ("retention = \"24h\"", "retention = \"48h\"", "stream.events", &["retention"]),
     ("encryption = \"aws-managed\"", "encryption = \"none\"", "stream.events", &["encryption"]),
     ("billing = \"on-demand\"", "billing = { read = 5, write = 5 }", "table.results", &["billing"]),
-    ("billing = \"on-demand\"", "billing = \"on-demand\"\nttl = \"expiresAt\"", "table.results", &["ttl"]),
     ("billing = \"on-demand\"", "billing = \"on-demand\"\nstream = \"new-image\"", "table.results", &["stream"]),
     (
         "billing = \"on-demand\"",
@@ -123,6 +122,13 @@ fn subscribers_are_added_and_unconfirmed_ones_left_to_expire() {
     let with = home.retail(&[("subscribers = []", "subscribers = [\"email:ops@example.com\"]")]);
     let up = home.local("up", &with, &["--yes"]);
     assert_eq!(changed_fields(&up, "topic.alerts"), ["subscribers"]);
+    // Nobody has followed the link yet: each command says so.
+    for command in ["plan", "status"] {
+        let report = home.local(command, &with, &[]);
+        let warnings = report["warnings"].as_array().unwrap();
+        let message = warnings.iter().find(|at| at["rule"] == "unconfirmed-subscriber").unwrap()["message"].as_str();
+        assert!(message.unwrap().starts_with("email:ops@example.com of topic.alerts is not confirmed"), "{report:#}");
+    }
     assert_eq!(home.local("plan", &with, &[])["summary"]["update"], 0);
     // AWS has no call that removes what was never confirmed, so there is nothing to plan.
     let before = home.calls().len();

@@ -53,6 +53,26 @@ fn missing_credentials_and_regions_are_explained() {
         output.stderr.contains("no AWS region is set") && output.stderr.contains("hint: pass --region"),
         "{output:#?}"
     );
+    let keys = [("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test")];
+    for (arguments, variables) in [
+        (vec!["--profile", "nosuch"], &keys[..]),
+        (vec![], &[("AWS_PROFILE", "nosuch"), ("AWS_REGION", "eu-west-1")][..]),
+    ] {
+        let run = |home: &Home| home.run_with(&[&["plan", spec], &arguments[..]].concat(), variables).expect(1);
+        let output = run(&home);
+        assert!(
+            output
+                .stderr
+                .contains("error: there is no AWS profile `nosuch`\nhint: the AWS configuration files have none"),
+            "{output:#?}"
+        );
+        let other = Home::new();
+        std::fs::create_dir(other.path().join(".aws")).unwrap();
+        other.write(".aws/config", "[profile work]\nregion = eu-west-1\n");
+        other.write(".aws/credentials", "[private]\n");
+        let output = run(&other);
+        assert!(output.stderr.contains("hint: the AWS configuration files have private, work"), "{output:#?}");
+    }
     let output = home.run(&["plan", spec, "--region", "eu-central-1"]).expect(1);
     assert!(output.stderr.contains("hint: no AWS credentials were found"), "{output:#?}");
     let keys = [("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test")];

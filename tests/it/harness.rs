@@ -155,6 +155,13 @@ impl Home {
         }));
     }
 
+    /// The same with AWS's words, and status 400.
+    pub(crate) fn fault_saying(&self, service: &str, operation: &str, times: u32, code: &str, message: &str) {
+        self.arm(&serde_json::json!({
+            "service": service, "operation": operation, "times": times, "status": 400, "code": code, "message": message,
+        }));
+    }
+
     /// Breaks the connection of the next call of an operation, after the call took effect.
     pub(crate) fn lose_answer(&self, service: &str, operation: &str) {
         self.arm(&serde_json::json!({ "service": service, "operation": operation, "fault": "lost-answer" }));

@@ -10,23 +10,26 @@ const LAYERS: &[&[&str]] = &[
     &["commands"],
     &["options", "daemon"],
     &["report"],
-    &["observe", "deletion_order", "table_writer"],
+    &["observe", "deletion_order", "narrowing", "saved_plan", "table_writer"],
     &["apply", "preflight", "producer"],
     &["critical_path", "pipeline"],
     &["resources"],
-    &["interrupt", "package", "spec"],
+    &["package"],
+    &["interrupt", "spec"],
     &["aws", "failure", "graph", "home", "plan"],
 ];
 
 /// The same within `resources/`: the contract knows no noun, and no noun knows the list of them.
 const RESOURCES: &[&[&str]] = &[
     &["mod"],
+    &["attached"],
     &["owned", "sync"],
     &["any"],
     // What has the owner of another noun, or is made from one, asks it.
     &["mapping"],
     &["consumer", "log_group"],
-    &["alarm", "bucket", "dashboard", "function", "queue", "role", "stream", "table", "topic"],
+    &["function"],
+    &["alarm", "bucket", "dashboard", "queue", "role", "stream", "table", "topic"],
     &["cloudwatch_tags", "resource"],
     &["context"],
 ];

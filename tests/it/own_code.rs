@@ -144,7 +144,7 @@ fn a_crate_of_ones_own_is_built_and_deployed() {
     assert_nothing_is_left(&home);
 }
 
-fn write_zip(home: &Home, name: &str, program: &[u8], mode: u32) {
+pub(crate) fn write_zip(home: &Home, name: &str, program: &[u8], mode: u32) {
     let file = std::fs::File::create(home.path().join("own.zip")).unwrap();
     let mut zip = zip::ZipWriter::new(file);
     zip.start_file(name, SimpleFileOptions::default().unix_permissions(mode)).unwrap();

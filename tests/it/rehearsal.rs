@@ -1,6 +1,7 @@
 //! Rehearsals: `up`, `send` and `down` against an embedded AWS that takes its time and fails, as AWS does.
 
 use std::collections::BTreeSet;
+use std::process::Stdio;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -150,6 +151,24 @@ fn a_queue_just_deleted_is_made_again_as_soon_as_its_name_is_free() {
     let up = home.local("up", &spec, &["--yes"]);
     assert_eq!(up["summary"]["create"], 1, "{up:#}");
     assert!(home.seen(|call| call["operation"] == "CreateQueue" && call["error_code"] == "QueueDeletedRecently"));
+}
+
+#[test]
+fn what_a_killed_up_was_still_making_is_taken_down() {
+    let home = Home::new();
+    let times = home.write("times.toml", "[changes]\nstream-create = \"3s\"\ntable-create = \"3s\"\n");
+    home.rehearse(&["--latency", times.to_str().unwrap()]);
+    let spec = pipeline("retail-events.toml");
+    let arguments = ["up", spec.to_str().unwrap(), "--local", "--yes"];
+    let mut up = home.command().args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let made = |operation: &str| home.seen(|call| call["operation"] == operation);
+    until("stream and table", Duration::from_secs(60), || (made("CreateStream") && made("CreateTable")).then_some(()));
+    up.kill().unwrap();
+    up.wait().unwrap();
+    let down = home.local("down", &spec, &["--yes"]);
+    assert_eq!(down["summary"]["failed"], 0, "{down:#}");
+    assert_nothing_is_left(&home);
+    assert!(home.seen(|call| call["operation"] == "DeleteStream" && call["error_code"] == "ResourceInUseException"));
 }
 
 #[test]

@@ -292,6 +292,100 @@ fn a_policy_is_written_without_asking_aws() {
 }
 
 #[test]
+fn a_policy_names_the_customers_keys() {
+    let home = Home::new();
+    let key = "arn:aws:kms:eu-west-1:123456789012:key/0b1c2d3e-0000-4000-8000-000000000000";
+    let spec = home.write(
+        "keys.toml",
+        &format!(
+            "name = \"keys\"\n[stream.events]\nencryption = \"{key}\"\n[bucket.kept]\nencryption = \"alias/kept\"\n"
+        ),
+    );
+    let policy = |what: &str| {
+        let place = ["--account", "123456789012", "--region", "eu-west-1", "--for", what];
+        let policy = home.run(&[&["policy", spec.to_str().unwrap()][..], &place].concat()).expect(0).json();
+        let statements = policy["Statement"].as_array().unwrap().clone();
+        let of_kms = |statement: &Value| statement["Action"].to_string().contains("kms:");
+        statements.into_iter().filter(of_kms).collect::<Vec<_>>()
+    };
+    let allow = |sid: &str, actions: &[&str], on: &str| json!({ "Sid": sid, "Effect": "Allow", "Action": actions, "Resource": [on] });
+    let any = "arn:aws:kms:eu-west-1:123456789012:key/*";
+    let of_alias = |mut statement: Value| {
+        statement["Condition"] = json!({ "ForAnyValue:StringEquals": { "kms:ResourceAliases": "alias/kept" } });
+        statement
+    };
+    assert_eq!(policy("deploy"), [allow("Key1", &["kms:DescribeKey"], key)]);
+    let reads_and_writes = ["kms:Decrypt", "kms:GenerateDataKey"];
+    assert_eq!(policy("run"), [of_alias(allow("Key1", &["kms:Decrypt"], any)), allow("Key2", &reads_and_writes, key)]);
+    assert_eq!(policy("all").len(), 2);
+}
+
+#[test]
+fn what_functions_and_roles_can_not_hold_is_a_mistake_before_aws_is_asked() {
+    let home = Home::new();
+    let long = "x".repeat(4_000);
+    let spec = home.retail(&[("tracing = true", &format!("tracing = true\nenvironment = {{ LONG = \"{long}\" }}"))]);
+    let refused = home.run(&["check", spec.to_str().unwrap()]).expect(2);
+    assert!(refused.stderr.contains("and Lambda takes 4096"), "{refused:#?}");
+
+    std::fs::create_dir(home.path().join("crate")).unwrap();
+    std::fs::write(home.path().join("crate/Cargo.toml"), "[package]\nname = \"bootstrap\"\nversion = \"0.1.0\"\n")
+        .unwrap();
+    let tables: Vec<String> = (0..150).map(|n| format!("table.results-of-a-long-name-{n}")).collect();
+    let mut text = format!(
+        "name = \"wide\"\n[stream.events]\n[function.f]\ncode = \"crate\"\nwrites = {tables:?}\nsource = {{ from = \"stream.events\" }}\n"
+    );
+    for table in &tables {
+        text += &format!("[{table}]\npartition_key = {{ name = \"id\", type = \"S\" }}\n");
+    }
+    let wide = home.write("wide.toml", &text);
+    let refused = home.run(&["check", wide.to_str().unwrap()]).expect(2);
+    assert!(refused.stderr.contains("IAM takes 10240 in a role's own policies"), "{refused:#?}");
+    assert!(!home.path().join("state").exists());
+    let refused = home.local_output("up", &spec, &["--yes"]).expect(1);
+    assert!(refused.stderr.contains("and Lambda takes 4096"), "{refused:#?}");
+    assert_eq!(home.mutating_calls(0), Vec::<String>::new());
+}
+
+#[test]
+fn what_a_recipe_counts_can_be_watched_in_each_stage() {
+    let home = Home::new();
+    let spec = home.write(
+        "watched.toml",
+        &format!(
+            "{}\n[alarm.rejected]\nwatch = \"function.processor.events-failed\"\nthreshold = 0\nnotify = \"topic.alerts\"\n\
+             [alarm.views]\nwatch = \"function.processor.events-processed\"\ncomparison = \"<\"\nthreshold = 1\nnotify = \"topic.alerts\"\n\
+             dimensions = {{ EventType = \"page_view\", DeviceType = \"mobile\" }}\n",
+            std::fs::read_to_string(pipeline("streaming-analytics.toml")).unwrap()
+        ),
+    );
+    home.run(&["check", spec.to_str().unwrap(), "--strict"]).expect(0);
+    home.local("up", &spec, &["--yes", "--stage", "dev"]);
+    let config = sdk(&home.endpoint());
+    let alarms = aws_sdk_cloudwatch::Client::new(&config).describe_alarms();
+    let alarms = runtime().block_on(alarms.send()).unwrap().metric_alarms.unwrap();
+    let dimensions = |name: &str| {
+        let alarm = alarms.iter().find(|alarm| alarm.alarm_name() == Some(&format!("streaming-analytics-dev-{name}")));
+        let dimensions = alarm.unwrap().dimensions().iter();
+        dimensions.map(|at| format!("{}={}", at.name().unwrap(), at.value().unwrap())).collect::<BTreeSet<_>>()
+    };
+    let of_stage = "Pipeline=streaming-analytics-dev".to_owned();
+    assert_eq!(dimensions("no-events"), BTreeSet::from([of_stage.clone()]));
+    assert_eq!(dimensions("rejected"), BTreeSet::from([of_stage.clone()]));
+    let by_type = ["DeviceType=mobile", "EventType=page_view"].map(str::to_owned);
+    assert_eq!(dimensions("views"), BTreeSet::from_iter(by_type.into_iter().chain([of_stage])));
+
+    // It goes off when the recipe counts.
+    home.local("send", &spec, &["--stage", "dev", "--count", "20", "--poison", "100"]);
+    until("the alarm on rejected events", Duration::from_secs(150), || {
+        let status = home.local_output("status", &spec, &["--stage", "dev"]).json();
+        let alarm = status["alarms"].as_array()?.iter().find(|at| at["name"] == "streaming-analytics-dev-rejected")?;
+        (alarm["state"] == "ALARM").then_some(())
+    });
+    home.local("down", &spec, &["--yes", "--stage", "dev"]);
+}
+
+#[test]
 fn a_mapping_that_is_made_anew_goes_on_where_the_old_one_was() {
     let home = Home::new();
     let usual = ("", "");

@@ -194,3 +194,27 @@ fn a_batch_of_changes_delivered_twice_leaves_each_audit_object_once() {
     let get = dynamodb.get_item().table_name("change-capture-activities").set_key(Some(key));
     assert!(runtime().block_on(get.send()).unwrap().item.is_none(), "the function never writes to its source");
 }
+
+#[test]
+fn an_answer_that_is_lost_leaves_no_event_twice() {
+    let home = Home::new();
+    let spec = home.retail(&[("batch_window = \"5s\"", "batch_window = \"0s\"")]);
+    home.local("up", &spec, &["--yes"]);
+    let config = sdk(&home.endpoint());
+    home.lose_answer("kinesis", "PutRecords");
+    let sent = home.local("send", &spec, &["--count", "100", "--seed", "3"]);
+    assert_eq!((&sent["sent"], sent["retried"].as_u64().unwrap() > 0), (&json!(100), true), "{sent:#}");
+    until("all items", LIMIT, || (crate::flow::count_items(&config) == 100).then_some(()));
+    // Every record has been read when the function has counted them: more than there are events.
+    let records = 100 + sent["retried"].as_u64().unwrap();
+    #[expect(clippy::cast_precision_loss, reason = "a few hundred")]
+    counted(&config, "RetailEventProcessing", "ProcessedEvents", "retail-events", records as f64);
+    assert_eq!(crate::flow::count_items(&config), 100);
+
+    // The same events without ids of their own are told apart by their places.
+    let twice = "{\"userId\":\"u-1\",\"eventType\":\"view\",\"timestamp\":1}\n".repeat(2);
+    let with_id = "{\"eventId\":\"e-1\",\"userId\":\"u-1\",\"eventType\":\"view\",\"timestamp\":1}\n".repeat(2);
+    let file = home.write("events.jsonl", &format!("{twice}{with_id}"));
+    home.local("send", &spec, &["--from", file.to_str().unwrap()]);
+    until("three items more", LIMIT, || (crate::flow::count_items(&config) == 103).then_some(()));
+}

@@ -98,6 +98,7 @@ mod tests {
             partition_key: "p",
             arrival_ms: 1_700_000_000_000,
             data: data.as_bytes(),
+            ..StreamRecord::default()
         };
         Temperatures.process(&Record::Stream(record), 0)
     }

@@ -20,10 +20,12 @@ fn incoming(sequence: usize, data: Result<Vec<u8>, String>) -> IncomingRecord {
     IncomingRecord {
         event_id: format!("shardId-000000000000:{sequence}"),
         sequence_number: sequence.to_string(),
+        sub_sequence_number: None,
         source_arn: "arn".to_owned(),
         content: Content::Stream {
             shard_id: "shardId-000000000000".to_owned(),
-            partition_key: "k".to_owned(),
+            partition_key: Some("k".to_owned()),
+            own_id: None,
             arrival_ms: 1_700_000_000_000,
             data,
         },
@@ -41,7 +43,7 @@ fn changes(numbers: std::ops::Range<usize>) -> Vec<IncomingRecord> {
     };
     let event = json!({"Records": numbers.map(record).collect::<Vec<_>>()});
     let event: Event = serde_json::from_str(&event.to_string()).unwrap();
-    decode(event, changes_config().recipe).unwrap()
+    decode(event, changes_config().recipe, "eventId").unwrap()
 }
 
 /// A change whose parts are not what they should be.
@@ -78,6 +80,7 @@ fn config() -> Config {
         bucket: "b".to_owned(),
         topic_arn: "arn".to_owned(),
         dead_letter_queue_url: Some("http://queue".to_owned()),
+        identity: "eventId".to_owned(),
         fail_on: None,
     }
 }
@@ -296,12 +299,63 @@ async fn dead_letters_too_long_together_are_sent_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn record_too_long_for_a_dead_letter_is_reported_as_failed() {
+async fn record_too_long_for_a_dead_letter_leaves_one_that_says_where_it_lies() {
     let sink = FakeSink::default();
     let outcome = run(&sink, &[bad(1), record(2, vec![0xff; 1024 * 1024]), bad(3)]).await;
-    assert_eq!((outcome.failed, failures(&outcome)), (1, vec!["2"]));
-    assert_eq!(outcome.failures[1].code, "DeadLetterTooLong");
-    assert_eq!(sink.dead_letters(), ["1"]);
+    assert_eq!((outcome.failed, failures(&outcome)), (3, vec![]));
+    assert_eq!(sink.dead_letters(), ["1", "2", "3"]);
+    let letter = sink.queue.borrow()[1].clone();
+    assert_eq!((&letter["payloadBytes"], &letter["payloadAt"]["sequenceNumber"]), (&json!(1024 * 1024), &json!("2")));
+    assert_eq!((&letter["error"]["code"], &letter["payloadBase64"]), (&json!("not_utf8"), &Value::Null));
+}
+
+/// The record of this number as its `sub`th part, when the Kinesis Producer Library has aggregated it.
+fn part(sequence: usize, sub: u64, data: Value) -> IncomingRecord {
+    let mut part = record(sequence, data.to_string());
+    part.sub_sequence_number = Some(sub);
+    part.event_id = format!("{}:{sub}", part.event_id);
+    part
+}
+
+#[tokio::test(start_paused = true)]
+async fn aggregated_records_are_delivered_again_together() {
+    let view = |user: &str| json!({"userId": user, "eventType": "view"});
+    let records =
+        [good(1, "a"), part(2, 0, view("b")), part(2, 1, view("late")), part(2, 2, view("late")), good(3, "c")];
+    let sink = FakeSink::writing(|items| {
+        let late = |item: &&Item| item["userId"] == streamkit_recipes::Attribute::S("late".to_owned());
+        if items.iter().any(|item| late(item)) { Err(sink_error(false, "Throttled")) } else { Ok(vec![]) }
+    });
+    let outcome = run(&sink, &records).await;
+    // Lambda is told the stream's record, once, and nothing of it counts yet.
+    assert_eq!(failures(&outcome), ["1", "2", "3"][..outcome.response.batch_item_failures.len()].to_vec());
+    assert_eq!((outcome.processed, outcome.retry), (0, records.len()));
+
+    let sink = FakeSink::default();
+    let outcome = run(&sink, &[part(2, 0, view("b")), part(2, 1, json!({})), part(2, 2, view("b"))]).await;
+    assert_eq!((outcome.processed, outcome.failed, failures(&outcome)), (2, 1, vec![]));
+    let letter = sink.queue.borrow()[0].clone();
+    assert_eq!((&letter["sequenceNumber"], &letter["subSequenceNumber"]), (&json!("2"), &json!(1)));
+    assert_eq!(sink.table.borrow().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_that_is_in_the_stream_twice_is_one_item() {
+    let event = |n: usize| {
+        let data = json!({"eventId": "e-1", "userId": "u", "eventType": "view", "timestamp": 7}).to_string();
+        let mut record = record(n, data);
+        if let Content::Stream { own_id, .. } = &mut record.content {
+            *own_id = Some("e-1".to_owned());
+        }
+        record.event_id = "e-1".to_owned();
+        record
+    };
+    let sink = FakeSink::default();
+    run(&sink, &[event(1), event(2)]).await;
+    run(&sink, &[event(3)]).await;
+    assert_eq!(sink.table.borrow().len(), 1);
+    assert_eq!(run(&sink, &[good(4, "u"), good(5, "u")]).await.processed, 2);
+    assert_eq!(sink.table.borrow().len(), 3, "without an id of its own each record is an event");
 }
 
 #[tokio::test(start_paused = true)]

@@ -65,6 +65,7 @@ pub(super) fn needed(services: &Services, call: &Call, request: &Request<Bytes>)
         Service::CloudWatch => cloudwatch(&place, operation, &body()),
         Service::Iam => vec![iam(services, operation, &body())],
         Service::Kms => vec![kms(&place, operation, &body())],
+        Service::Tagging => vec![Needed::new(format!("tag:{operation}"), "*")],
         Service::ApplicationAutoScaling | Service::Other(_) => {
             vec![Needed::new(format!("{}:{operation}", call.service.name()), "*")]
         }

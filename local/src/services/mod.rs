@@ -17,6 +17,7 @@ mod service;
 mod sns;
 mod sqs;
 mod sts;
+mod tagging;
 mod winterbaume;
 
 pub(crate) use regions::{Region, Regions, RegionsConfig};

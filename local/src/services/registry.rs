@@ -22,6 +22,7 @@ use super::service::{AwsService, BoxFuture};
 use super::sns::{Receivers, Sns};
 use super::sqs::Sqs;
 use super::sts::Sts;
+use super::tagging::Tagging;
 use super::winterbaume;
 use crate::Strictness;
 use crate::rehearsal::{FailedEntries, SeededTimes};
@@ -109,7 +110,7 @@ impl Services {
         let logs = Logs::new(region, account, cloudwatch.clone(), kinesis.clone(), global.receivers.clone());
         let sqs = Arc::new(Sqs::new(region, account, *address, times.clone()));
         let sns = Arc::new(Sns::new(region, account, global.receivers.clone()));
-        let all: Vec<(Service, Arc<dyn AwsService>)> = vec![
+        let mut all: Vec<(Service, Arc<dyn AwsService>)> = vec![
             (Service::ApplicationAutoScaling, Arc::new(autoscaling(region))),
             (Service::CloudWatch, cloudwatch.clone()),
             (Service::DynamoDb, Arc::new(Published::new(dynamodb.clone(), counter.clone()))),
@@ -124,6 +125,8 @@ impl Services {
             (Service::Sqs, sqs.clone()),
             (Service::Sts, global.sts.clone()),
         ];
+        let tagging = Tagging::new(region, account, &all);
+        all.push((Service::Tagging, Arc::new(tagging)));
         Ok(Arc::new(Self {
             region: region.to_owned(),
             account: account.clone(),
@@ -151,8 +154,7 @@ impl Services {
         }
     }
 
-    /// Answers a call of which some entries fail. A call without entries is answered as always, and so is one in Kinesis's
-    /// older CBOR.
+    /// Answers a call of which some entries fail. A call without entries is answered as always.
     pub(crate) async fn answer_with_failures(&self, call: &Call, request: Request<Bytes>, seed: u64) -> Response {
         let Some(service) = self.service(&call.service) else { return protocol::error_response(call, &unknown(call)) };
         let Ok(mut input) = protocol::decode(call, &protocol::query_bytes(&request)) else {

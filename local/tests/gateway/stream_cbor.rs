@@ -124,3 +124,25 @@ async fn errors_are_in_cbor_too() {
     assert_eq!((status, get(&error, "__type").as_text()), (400, Some("SerializationException")));
     aws.stop().await;
 }
+
+#[tokio::test]
+async fn faults_and_failed_entries_are_in_cbor_too() {
+    let aws = Aws::start().await;
+    aws.stream("s", 1).await;
+    let fault = |fault: &str| json!({"service": "kinesis", "operation": "PutRecords", "fault": fault}).to_string();
+    let record = map([("PartitionKey", "k".into()), ("Data", Value::Bytes(vec![0xff]))]);
+    let put = map([("StreamName", "s".into()), ("Records", Value::Array(vec![record; 10]))]);
+    assert_eq!(aws.send("POST", "/_streamkit/faults", &[], fault("throttle").as_bytes()).await.status, 202);
+    let (status, error) = aws.cbor("PutRecords", &put).await;
+    assert_eq!((status, get(&error, "__type").as_text()), (400, Some("ProvisionedThroughputExceededException")));
+    assert_eq!(aws.send("POST", "/_streamkit/faults", &[], fault("failed-entries").as_bytes()).await.status, 202);
+    let answer = aws.cbor_ok("PutRecords", put).await;
+    let failed = i128::from(get(&answer, "FailedRecordCount").as_integer().expect("a number"));
+    assert!((1..=10).contains(&failed), "{answer:?}");
+    let calls = aws.send("GET", "/_streamkit/calls?since=0", &[], b"").await.json();
+    let calls = calls["calls"].as_array().expect("calls");
+    let puts: Vec<_> = calls.iter().filter(|call| call["operation"] == "PutRecords").collect();
+    assert_eq!(puts.len(), 2);
+    assert!(puts.iter().all(|call| call["resource"] == "s"), "{puts:?}");
+    aws.stop().await;
+}

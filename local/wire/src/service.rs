@@ -81,6 +81,8 @@ services! {
         xml_namespace: "http://queue.amazonaws.com/doc/2012-11-05/",
         query_error_header: true,
     }
+    /// The Resource Groups Tagging API.
+    Tagging { name: "tagging", target: "ResourceGroupsTaggingAPI_20170126", json_version: "1.1" }
     /// STS.
     Sts { name: "sts", query_version: "2011-06-15", xml_namespace: "https://sts.amazonaws.com/doc/2011-06-15/" }
 }

@@ -12,6 +12,7 @@ fn effects(data: impl AsRef<[u8]>) -> Result<Effects, Rejected> {
         partition_key: "p",
         arrival_ms: ARRIVAL_MS,
         data: data.as_ref(),
+        ..StreamRecord::default()
     };
     Analytics.process(&Record::Stream(record), 1_700_000_009_999)
 }

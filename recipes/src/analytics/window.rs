@@ -105,6 +105,7 @@ mod tests {
             partition_key: "p",
             arrival_ms: 1,
             data: event,
+            ..StreamRecord::default()
         };
         let records: Vec<_> = events.iter().map(|event| Record::Stream(of(event.as_bytes()))).collect();
         let counts = Analytics.windowed().unwrap().add(state, &records);

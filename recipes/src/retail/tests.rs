@@ -7,7 +7,14 @@ use super::*;
 const SHARD: &str = "shardId-000000000000";
 
 fn record<'a>(sequence_number: &'a str, data: &'a [u8]) -> StreamRecord<'a> {
-    StreamRecord { shard_id: SHARD, sequence_number, partition_key: "p", arrival_ms: 1_700_000_000_555, data }
+    StreamRecord {
+        shard_id: SHARD,
+        sequence_number,
+        partition_key: "p",
+        arrival_ms: 1_700_000_000_555,
+        data,
+        ..StreamRecord::default()
+    }
 }
 
 fn process(data: impl AsRef<[u8]>) -> Result<Item, Rejected> {

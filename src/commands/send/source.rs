@@ -20,7 +20,7 @@ const READ_BUFFER: usize = 256 << 10;
 
 /// An endless or finite source of events.
 pub(super) enum Source {
-    Generator { generator: Box<dyn Generator + Send>, poison: Option<Share>, made: u64 },
+    Generator { generator: Box<dyn Generator + Send>, poison: Option<Share>, made: u64, ids: Ids },
     Lines { recipe: &'static dyn Recipe, partition_field: &'static str, lines: mpsc::Receiver<io::Result<Line>> },
 }
 
@@ -41,8 +41,9 @@ pub(super) enum Next {
 }
 
 impl Source {
-    pub(super) fn generator(samples: &dyn StreamSamples, seed: u64, poison: Option<Share>) -> Self {
-        Self::Generator { generator: samples.generator(seed), poison, made: 0 }
+    /// Generated events get ids of their own, in this field of their payload.
+    pub(super) fn generator(samples: &dyn StreamSamples, seed: u64, poison: Option<Share>, identity: &str) -> Self {
+        Self::Generator { generator: samples.generator(seed), poison, made: 0, ids: Ids::new(identity) }
     }
 
     /// Opens the file, or standard input for `-`.
@@ -58,10 +59,11 @@ impl Source {
     /// The next event. Dropping the future loses nothing.
     pub(super) async fn next(&mut self) -> io::Result<Next> {
         match self {
-            Self::Generator { generator, poison, made } => {
+            Self::Generator { generator, poison, made, ids } => {
                 let poison = poison.is_some_and(|share| share.holds(*made));
                 *made += 1;
                 let event = if poison { generator.poison() } else { generator.next(now_ms()) };
+                let event = ids.give(event, *made);
                 Ok(Next::Event { event, poison, json: true })
             }
             Self::Lines { recipe, partition_field, lines } => match lines.recv().await {
@@ -69,6 +71,29 @@ impl Source {
                 Some(line) => Ok(from_line(*recipe, partition_field, line?)),
             },
         }
+    }
+}
+
+/// The ids that a run gives to its events, so that each is known for itself wherever the stream has it.
+pub(super) struct Ids {
+    field: String,
+    /// No other run's.
+    run: String,
+}
+
+impl Ids {
+    fn new(field: &str) -> Self {
+        Self { field: field.to_owned(), run: format!("{:016x}", fastrand::u64(..)) }
+    }
+
+    /// The event with an id. One that has its field already, or that is no JSON object, stays as it is.
+    fn give(&self, event: Event, number: u64) -> Event {
+        let Ok(serde_json::Value::Object(mut payload)) = serde_json::from_slice(&event.data) else { return event };
+        if payload.contains_key(&self.field) {
+            return event;
+        }
+        payload.insert(self.field.clone(), format!("{}-{number}", self.run).into());
+        Event { data: serde_json::Value::Object(payload).to_string().into_bytes(), ..event }
     }
 }
 
@@ -115,6 +140,7 @@ fn from_line(recipe: &dyn Recipe, partition_field: &str, line: Line) -> Next {
         partition_key: &event.partition_key,
         arrival_ms: now_ms,
         data: &event.data,
+        ..StreamRecord::default()
     });
     let poison = recipe.process(&record, now_ms).is_err();
     Next::Event { event, poison, json: json.is_some() }
@@ -170,6 +196,26 @@ mod tests {
             assert_eq!((is_poison, is_json), (poison, json));
         }
         assert_eq!(digest(b"abc"), "ba7816bf8f01cfea");
+    }
+
+    #[tokio::test]
+    async fn generated_events_have_ids_of_their_own_and_are_the_same_otherwise() {
+        let recipe = streamkit_recipes::find("retail").unwrap();
+        let streamkit_recipes::Samples::Stream(samples) = recipe.samples() else { panic!("retail reads a stream") };
+        let mut ids = std::collections::BTreeSet::new();
+        for (field, run) in [("eventId", 0), ("eventId", 1), ("orderId", 2)] {
+            let mut source = Source::generator(samples, 7, None, field);
+            for _ in 0..20 {
+                let Next::Event { event, .. } = source.next().await.unwrap() else { panic!("it is endless") };
+                ids.insert((run, streamkit_recipes::own_id(&event.data, field).unwrap()));
+            }
+        }
+        assert_eq!(ids.iter().map(|(_, id)| id).collect::<std::collections::BTreeSet<_>>().len(), 60);
+        let ids = Ids::new("userId");
+        let event = |data: &[u8]| Event { partition_key: "k".to_owned(), data: data.to_vec() };
+        for data in [&br#"{"userId":"u1"}"#[..], b"not JSON", b"\xff", b"[1]"] {
+            assert_eq!(ids.give(event(data), 1), event(data));
+        }
     }
 
     #[test]

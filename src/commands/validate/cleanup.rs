@@ -12,11 +12,17 @@ use super::validation::LATE_EFFECTS;
 /// Between two looks. The last one must find nothing: an event may be delivered again at any time.
 const PAUSE: Duration = Duration::from_millis(300);
 
+/// For how long other functions that read the same stream may still work on the run's events.
+const SIBLINGS: Duration = Duration::from_secs(6);
+
 pub(super) async fn check(run: &mut StreamRun<'_>) -> anyhow::Result<Verdict> {
     let result = clean(run).await;
     // Whatever has happened: nobody else's messages stay hidden.
     if let Some(queue) = &mut run.dead_letter_queue {
         queue.put_back().await?;
+    }
+    for sibling in &mut run.siblings {
+        sibling.put_back().await?;
     }
     result
 }
@@ -30,22 +36,29 @@ async fn clean(run: &mut StreamRun<'_>) -> anyhow::Result<Verdict> {
     let mut items = 0;
     let mut left = 0;
     let mut quiet = false;
-    while !quiet {
+    // Those of other functions are nobody's to wait for: a filter may keep the events from them.
+    let settled = Instant::now() + if run.siblings.is_empty() { Duration::ZERO } else { SIBLINGS };
+    while !quiet || Instant::now() < settled {
         run.look().await?;
         let keys = run.table.keys(&run.partitions.union(&run.poison_partitions).cloned().collect()).await?;
         run.table.delete(&keys).await?;
         left = keys.len();
         items += left;
+        let mut of_siblings = 0;
+        for sibling in &mut run.siblings {
+            of_siblings += sibling.clean(&run.validation.run_id).await?;
+        }
+        items += of_siblings;
         let mut dead_letters = 0;
         while run.dead_letter_queue.is_some() && !run.poison_partitions.is_empty() && poison::receive(run).await? {
             dead_letters += 1;
         }
         let waiting = !run.gave_up && under_way(run) > 0;
-        quiet = keys.is_empty() && dead_letters == 0 && !waiting;
+        quiet = keys.is_empty() && of_siblings == 0 && dead_letters == 0 && !waiting;
         if Instant::now() >= deadline {
             break;
         }
-        if !quiet {
+        if !quiet || Instant::now() < settled {
             sleep(PAUSE).await;
         }
     }

@@ -1,16 +1,17 @@
 //! The checks on good events of a stream: they flow, each one has its items, and equal events have items of their own.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::SystemTime;
 
-use streamkit_recipes::{Attribute, Event, StreamSamples};
+use anyhow::Context as _;
+use streamkit_recipes::{Attribute, Event};
 use tokio::time::{Instant, sleep};
 
 use super::canary::{self, CanaryRun, ROUND_INTERVAL};
 use super::check::{Verdict, counted, listed};
 use super::items::differences;
+use super::passing::PassingEvents;
 use super::stream_run::StreamRun;
-use super::validation::{Validation, epoch_ms};
+use super::validation::Validation;
 
 impl CanaryRun for StreamRun<'_> {
     const DONE: &'static str = "sent";
@@ -20,7 +21,7 @@ impl CanaryRun for StreamRun<'_> {
     }
 
     async fn send_canary(&mut self, number: usize) -> anyhow::Result<()> {
-        let canary = self.samples.canary(&self.validation.run_id, number, epoch_ms(SystemTime::now()));
+        let canary = self.events.canary(number).context("the function's filter lets no canary through")?;
         self.put(vec![canary], true).await
     }
 
@@ -42,21 +43,20 @@ impl CanaryRun for StreamRun<'_> {
 }
 
 /// How often the marked events are sent: often enough to measure, and at least once.
-pub(super) fn rounds(samples: &dyn StreamSamples) -> usize {
-    canary::rounds(samples.marked("", 0).len())
+pub(super) fn rounds(events: &PassingEvents) -> usize {
+    canary::rounds(events.marked("").len())
 }
 
 /// Sends the marked events, waits for each one's items, and compares them with what the recipe says.
 pub(super) async fn items(run: &mut StreamRun<'_>) -> anyhow::Result<Verdict> {
     let deadline = run.validation.deadline();
-    let rounds = rounds(run.samples);
+    let rounds = rounds(&run.events);
     let mut round = 0;
     let mut next = Instant::now();
     while round < rounds || run.good.iter().any(|good| !good.canary && good.seen().is_none()) {
         if round < rounds && Instant::now() >= next {
             // Each round has users of its own, so that the items of one can be counted.
-            let marked = run.samples.marked(&format!("{}-{round}", run.validation.run_id), epoch_ms(SystemTime::now()));
-            run.put(marked, false).await?;
+            run.put(run.events.marked(&format!("-{round}")), false).await?;
             round += 1;
             next = Instant::now() + ROUND_INTERVAL;
         }
@@ -93,8 +93,8 @@ pub(super) async fn items(run: &mut StreamRun<'_>) -> anyhow::Result<Verdict> {
 }
 
 /// How many times equal events are among the marked ones: the same key, payload and so millisecond.
-pub(super) fn twins(samples: &dyn StreamSamples) -> usize {
-    equal(&samples.marked("", 0)).len() * rounds(samples)
+pub(super) fn twins(events: &PassingEvents) -> usize {
+    equal(&events.marked("")).len() * rounds(events)
 }
 
 fn equal(events: &[Event]) -> Vec<&Event> {
@@ -162,7 +162,7 @@ mod tests {
         for recipe in streamkit_recipes::all() {
             let streamkit_recipes::Samples::Stream(samples) = recipe.samples() else { continue };
             let marked = samples.marked("run", 0).len();
-            assert!(marked > 0 && rounds(samples) * marked >= MEASURED_EVENTS, "{}", recipe.name());
+            assert!(marked > 0 && canary::rounds(marked) * marked >= MEASURED_EVENTS, "{}", recipe.name());
         }
     }
 }

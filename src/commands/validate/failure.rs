@@ -45,8 +45,8 @@ pub(super) struct FailureInjection<'a> {
 
 impl<'a> FailureInjection<'a> {
     /// # Errors
-    /// The function's mapping never gives an event up, or says so to nobody.
-    pub(super) fn new(session: &'a Session, flow: &Flow) -> anyhow::Result<Self> {
+    /// The function's mapping never gives an event up, says so to nobody, or gives others' events up with it.
+    pub(super) fn new(session: &'a Session, flow: &Flow, limit: Duration) -> anyhow::Result<Self> {
         let resources = || session.pipeline.nodes.iter().map(|node| &node.resource);
         let function = resources().find_map(|resource| match resource {
             Any::Function(function) if function.name == flow.function => Some(function),
@@ -80,7 +80,17 @@ impl<'a> FailureInjection<'a> {
                 "write max_retries = 3 there, say, and run `streamkit up`",
             ));
         }
-        Ok(Self { cx: &session.cx, function, mapping, queue: DeadLetterQueue::new(&session.aws, queue), before: None })
+        if !mapping.bisect_on_error && mapping.batch_size != 1 {
+            return Err(Hint::usage(
+                format!(
+                    "--break makes a whole batch fail until it is given up, and {source} does not split batches: records of \
+                     others in it would be lost"
+                ),
+                "write bisect_on_error = true there, or batch_size = 1, and run `streamkit up`",
+            ));
+        }
+        let queue = DeadLetterQueue::new(&session.aws, queue, limit);
+        Ok(Self { cx: &session.cx, function, mapping, queue, before: None })
     }
 
     /// How often the function is called before an event is given up.
@@ -177,7 +187,7 @@ impl<'a> Events<'a> {
     async fn send(&mut self) -> anyhow::Result<()> {
         let now = epoch_ms(SystemTime::now());
         match self {
-            Self::Stream(run) => run.put(vec![run.samples.canary(&run.validation.run_id, NUMBER, now)], true).await,
+            Self::Stream(run) => run.put(run.events.canary(NUMBER).into_iter().collect(), true).await,
             Self::Table(run) => {
                 // If it is processed after all, its notification is needed for the clean-up.
                 run.notification_queue.open().await?;

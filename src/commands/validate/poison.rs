@@ -9,14 +9,14 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use super::check::{Verdict, counted, listed};
-use super::stream_run::{Poison, StreamRun};
+use super::stream_run::{Poison, StreamRun, identity};
 
 /// Some queues answer at once that they are empty.
 const PAUSE: Duration = Duration::from_millis(100);
 
 pub(super) async fn check(run: &mut StreamRun<'_>) -> anyhow::Result<Verdict> {
     let deadline = run.validation.deadline();
-    run.put(run.samples.marked_poison(&run.validation.run_id), false).await?;
+    run.put(run.events.poison(), false).await?;
     while run.poison.iter().any(|poison| poison.dead_letter.is_none()) {
         if !receive(run).await? {
             sleep(PAUSE).await;
@@ -42,7 +42,9 @@ pub(super) async fn check(run: &mut StreamRun<'_>) -> anyhow::Result<Verdict> {
                 ));
             }
             Some(dead_letter) => {
-                let different = differences(dead_letter, poison, &pipeline, &run.validation.flow.function);
+                let flow = run.validation.flow;
+                let identity = identity(&poison.event, &poison.position, &flow.identity);
+                let different = differences(dead_letter, poison, &identity, (&pipeline, &flow.function));
                 if !different.is_empty() {
                     wrong.push(format!("the dead letter of {what}: {}", different.join(", ")));
                 }
@@ -62,7 +64,10 @@ pub(super) async fn check(run: &mut StreamRun<'_>) -> anyhow::Result<Verdict> {
 pub(super) async fn receive(run: &mut StreamRun<'_>) -> anyhow::Result<bool> {
     let queue = run.dead_letter_queue.as_mut().context("the function has no dead letter queue")?;
     let Some(bodies) = queue.take(&run.validation.run_id).await? else { return Ok(false) };
-    for body in bodies {
+    // Another function that reads the same stream may send its own dead letters of the run's events here.
+    let function = run.validation.flow.function.as_str();
+    let own = |body: &Value| body.get("function").and_then(Value::as_str).is_none_or(|sender| sender == function);
+    for body in bodies.into_iter().filter(own) {
         let number = body.get("sequenceNumber").and_then(Value::as_str);
         if let Some(poison) =
             run.poison.iter_mut().find(|poison| number == Some(poison.position.sequence_number.as_str()))
@@ -74,12 +79,17 @@ pub(super) async fn receive(run: &mut StreamRun<'_>) -> anyhow::Result<bool> {
 }
 
 /// The differences between a dead letter and the record that it must describe.
-fn differences(dead_letter: &Value, poison: &Poison, pipeline: &str, function: &str) -> Vec<String> {
+fn differences(
+    dead_letter: &Value,
+    poison: &Poison,
+    identity: &str,
+    (pipeline, function): (&str, &str),
+) -> Vec<String> {
     let Poison { event, position, rejected, .. } = poison;
     let wanted = [
         ("pipeline", json!(pipeline)),
         ("function", json!(function)),
-        ("eventId", json!(format!("{}:{}", position.shard_id, position.sequence_number))),
+        ("eventId", json!(identity)),
         ("shardId", json!(position.shard_id)),
         ("sequenceNumber", json!(position.sequence_number)),
         ("partitionKey", json!(event.partition_key)),
@@ -123,16 +133,22 @@ mod tests {
             "partitionKey": "key", "error": {"code": "invalid_json", "message": "payload: JSON is not valid"},
             "payload": "not JSON", "approximateArrivalTimestamp": 1,
         });
-        assert_eq!(differences(&dead_letter, &poison, "p", "p-f"), [""; 0]);
-        assert_eq!(differences(&dead_letter, &poison, "p", "other"), [r#"function is "p-f", expected "other""#]);
+        assert_eq!(differences(&dead_letter, &poison, "shardId-1:42", ("p", "p-f")), [""; 0]);
+        assert_eq!(
+            differences(&dead_letter, &poison, "shardId-1:42", ("p", "other")),
+            [r#"function is "p-f", expected "other""#]
+        );
         dead_letter["error"]["code"] = json!("wrong_type");
-        assert_eq!(differences(&dead_letter, &poison, "p", "p-f").len(), 1);
+        assert_eq!(differences(&dead_letter, &poison, "shardId-1:42", ("p", "p-f")).len(), 1);
         dead_letter["error"]["code"] = json!("invalid_json");
         poison.event.data = b"\xff".to_vec();
-        assert_eq!(differences(&dead_letter, &poison, "p", "p-f"), ["its payload is not what was sent"]);
+        assert_eq!(
+            differences(&dead_letter, &poison, "shardId-1:42", ("p", "p-f")),
+            ["its payload is not what was sent"]
+        );
         dead_letter["payload"] = Value::Null;
         dead_letter["payloadBase64"] = json!("/w==");
-        assert_eq!(differences(&dead_letter, &poison, "p", "p-f"), [""; 0]);
-        assert!(!differences(&json!("no object"), &poison, "p", "p-f").is_empty());
+        assert_eq!(differences(&dead_letter, &poison, "shardId-1:42", ("p", "p-f")), [""; 0]);
+        assert!(!differences(&json!("no object"), &poison, "shardId-1:42", ("p", "p-f")).is_empty());
     }
 }

@@ -6,12 +6,14 @@ use std::time::Duration;
 use anyhow::Context as _;
 use serde_json::Value;
 use streamkit_recipes::{
-    Attribute, Count, Effects, Event, Item, Recipe, Record, Rejected, StreamRecord, StreamSamples,
+    Attribute, Count, Effects, Event, Item, Recipe, Record, Rejected, StreamRecord, StreamSamples, own_id,
 };
 use tokio::time::Instant;
 
 use super::dead_letter_queue::DeadLetterQueue;
 use super::items::Table;
+use super::passing::PassingEvents;
+use super::siblings::Sibling;
 use super::telemetry::Growth;
 use super::validation::Validation;
 use crate::producer::{Position, Producer, batches};
@@ -21,6 +23,10 @@ use crate::table_writer::StoredItem;
 pub(super) struct StreamRun<'a> {
     pub(super) validation: Validation<'a>,
     pub(super) samples: &'static dyn StreamSamples,
+    /// What the run sends.
+    pub(super) events: PassingEvents,
+    /// Other functions that read the same stream.
+    pub(super) siblings: Vec<Sibling>,
     pub(super) table: Table,
     pub(super) dead_letter_queue: Option<DeadLetterQueue>,
     pub(super) good: Vec<Good>,
@@ -74,11 +80,13 @@ impl Good {
 
 impl<'a> StreamRun<'a> {
     pub(super) fn new(validation: Validation<'a>, samples: &'static dyn StreamSamples) -> Self {
-        let (aws, flow) = (&validation.session.aws, validation.flow);
+        let (aws, flow, limit) = (&validation.session.aws, validation.flow, validation.limit);
         Self {
             samples,
+            events: PassingEvents::new(&validation, samples),
+            siblings: Sibling::all(&validation),
             table: Table::new(aws, flow.table.as_deref().unwrap_or_default(), validation.recipe),
-            dead_letter_queue: flow.dead_letters.as_deref().map(|queue| DeadLetterQueue::new(aws, queue)),
+            dead_letter_queue: flow.dead_letters.as_deref().map(|queue| DeadLetterQueue::new(aws, queue, limit)),
             good: Vec::new(),
             poison: Vec::new(),
             partitions: BTreeSet::new(),
@@ -118,7 +126,7 @@ impl<'a> StreamRun<'a> {
         let nowhere = Position { shard_id: String::new(), sequence_number: "0".to_owned(), at: Instant::now() };
         // What cleaning up deletes goes by this: only what bears the run's name is the run's.
         let own = |partition: &Attribute| contains(partition, &self.validation.run_id);
-        if let Ok(effects) = process(self.validation.recipe, event, &nowhere, 0) {
+        if let Ok(effects) = process(self.validation.meaning(), event, &nowhere, 0) {
             let partitions = effects.items.iter().filter_map(|item| self.table.partition(item));
             self.partitions.extend(partitions.filter(own));
         } else {
@@ -130,9 +138,12 @@ impl<'a> StreamRun<'a> {
     }
 
     fn note_placed(&mut self, event: Event, position: Position, canary: bool) {
+        for sibling in &mut self.siblings {
+            sibling.note(&event, &position, &self.validation.run_id);
+        }
         // An item whose key is the record's identity is the run's too.
         let own = |partition: &Attribute| contains(partition, &position.sequence_number);
-        match process(self.validation.recipe, &event, &position, 0) {
+        match process(self.validation.meaning(), &event, &position, 0) {
             Ok(effects) => {
                 let partitions = effects.items.iter().filter_map(|item| self.table.partition(item));
                 self.partitions.extend(partitions.filter(own));
@@ -140,7 +151,7 @@ impl<'a> StreamRun<'a> {
                 self.good.push(Good { canary, event, position, wanted, counts: effects.counts });
             }
             Err(rejected) => {
-                let identity = format!("{}:{}", position.shard_id, position.sequence_number);
+                let identity = identity(&event, &position, self.validation.meaning().1);
                 self.poison_partitions.insert(Attribute::S(identity));
                 self.poison.push(Poison { event, position, rejected, dead_letter: None });
             }
@@ -160,13 +171,13 @@ impl<'a> StreamRun<'a> {
         };
         let now = Instant::now();
         let mut found = found.into_iter();
-        let recipe = self.validation.recipe;
+        let meaning = self.validation.meaning();
         for good in &mut self.good {
             for (place, wanted) in good.wanted.iter_mut().enumerate().filter(|(_, wanted)| wanted.found.is_none()) {
                 let Some(item) = found.next().flatten() else { continue };
                 // Only AWS knows when the record arrived: the item's own word on that is taken, and the rest has to fit.
                 if let Some(arrival_ms) = arrival.and_then(|name| item.get(name)?.as_n().ok()?.parse().ok())
-                    && let Ok(mut effects) = process(recipe, &good.event, &good.position, arrival_ms)
+                    && let Ok(mut effects) = process(meaning, &good.event, &good.position, arrival_ms)
                     && place < effects.items.len()
                 {
                     wanted.item = effects.items.swap_remove(place);
@@ -208,9 +219,8 @@ impl<'a> StreamRun<'a> {
     pub(super) fn metrics(&self) -> Growth {
         let mut growth = Growth::default();
         let nowhere = Position { shard_id: String::new(), sequence_number: "0".to_owned(), at: Instant::now() };
-        let marked = self.samples.marked(&self.validation.run_id, 0);
-        for event in marked.iter().chain([&self.samples.canary(&self.validation.run_id, 0, 0)]) {
-            if let Ok(effects) = process(self.validation.recipe, event, &nowhere, 0) {
+        for event in self.events.marked("").iter().chain(&self.events.canary(0)) {
+            if let Ok(effects) = process(self.validation.meaning(), event, &nowhere, 0) {
                 growth.add(self.validation.recipe.processed_metric(), &effects.counts);
             }
         }
@@ -220,17 +230,35 @@ impl<'a> StreamRun<'a> {
 }
 
 /// What the recipe says of an event in its place.
-fn process(recipe: &dyn Recipe, event: &Event, position: &Position, arrival_ms: i64) -> Result<Effects, Rejected> {
-    let record = Record::Stream(StreamRecord {
+pub(super) fn process(
+    (recipe, identity): Meaning<'_>,
+    event: &Event,
+    position: &Position,
+    arrival_ms: i64,
+) -> Result<Effects, Rejected> {
+    let own_id = own_id(&event.data, identity);
+    let record = StreamRecord {
         shard_id: &position.shard_id,
         sequence_number: &position.sequence_number,
         partition_key: &event.partition_key,
         arrival_ms,
         data: &event.data,
-    });
-    recipe.process(&record, 0)
+        own_id: own_id.as_deref(),
+        ..StreamRecord::default()
+    };
+    recipe.process(&Record::Stream(record), 0)
 }
 
-fn contains(partition: &Attribute, part: &str) -> bool {
+/// What becomes of a flow's events: its recipe, and the field in which an event has its own id.
+pub(super) type Meaning<'a> = (&'static dyn Recipe, &'a str);
+
+/// The identity of an event in its place.
+pub(super) fn identity(event: &Event, position: &Position, field: &str) -> String {
+    let own_id = own_id(&event.data, field);
+    let (shard_id, sequence_number) = (position.shard_id.as_str(), position.sequence_number.as_str());
+    StreamRecord { shard_id, sequence_number, own_id: own_id.as_deref(), ..StreamRecord::default() }.id()
+}
+
+pub(super) fn contains(partition: &Attribute, part: &str) -> bool {
     matches!(partition, Attribute::S(text) if text.contains(part))
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 use streamkit_recipes::Recipe;
 use tokio::time::Instant;
 
+use super::stream_run::Meaning;
 use crate::commands::session::Session;
 use crate::failure::Hint;
 use crate::pipeline::Flow;
@@ -38,6 +39,11 @@ impl<'a> Validation<'a> {
     ) -> Self {
         let run_id = format!("{:012x}", fastrand::u64(..1 << 48));
         Self { session, flow, recipe, run_id, local, limit, started: SystemTime::now() }
+    }
+
+    /// What becomes of the flow's events.
+    pub(super) fn meaning(&self) -> Meaning<'a> {
+        (self.recipe, &self.flow.identity)
     }
 
     /// When a check that starts now stops waiting.

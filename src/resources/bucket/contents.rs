@@ -18,7 +18,8 @@ const LIMIT: Duration = Duration::from_secs(60 * 60);
 
 /// How much is in the bucket, from one call; `None` when there is no such bucket.
 pub(in crate::resources) async fn contents(cx: &Cx, bucket: &str) -> anyhow::Result<Option<String>> {
-    let page = existing(answered(cx.aws.s3.list_object_versions().bucket(bucket).send().await));
+    let call = cx.aws.s3.list_object_versions().bucket(bucket).expected_bucket_owner(&cx.aws.account);
+    let page = existing(answered(call.send().await));
     let Some(page) = page.context("listing the bucket's objects")? else { return Ok(None) };
     let count = page.versions().len() + page.delete_markers().len();
     Ok(Some(match count {
@@ -35,7 +36,7 @@ pub(in crate::resources) async fn delete(cx: &Cx, bucket: &str) -> anyhow::Resul
         if !empty(cx, bucket, deadline).await? {
             return Ok(());
         }
-        let call = cx.aws.s3.delete_bucket().bucket(bucket);
+        let call = cx.aws.s3.delete_bucket().bucket(bucket).expected_bucket_owner(&cx.aws.account);
         match cx.retry_while_busy(|| call.clone().send()).await {
             // An object was written in between, or the deletions are not visible everywhere yet.
             Err(error) if error.is(&["BucketNotEmpty"]) => {}
@@ -51,7 +52,9 @@ async fn empty(cx: &Cx, bucket: &str, deadline: Instant) -> anyhow::Result<bool>
     let mut deleted = 0;
     loop {
         // Always the first page: what was listed is gone the next time.
-        let page = existing(answered(cx.aws.s3.list_object_versions().bucket(bucket).send().await));
+        let page = existing(answered(
+            cx.aws.s3.list_object_versions().bucket(bucket).expected_bucket_owner(&cx.aws.account).send().await,
+        ));
         let Some(page) = page.context("listing the bucket's objects")? else { return Ok(false) };
         let versions = page.versions().iter().map(|version| (version.key.clone(), version.version_id.clone()));
         let markers = page.delete_markers().iter().map(|marker| (marker.key.clone(), marker.version_id.clone()));
@@ -68,8 +71,17 @@ async fn empty(cx: &Cx, bucket: &str, deadline: Instant) -> anyhow::Result<bool>
         }
         let count = objects.len();
         let delete = Delete::builder().set_objects(Some(objects)).quiet(true).build()?;
-        let answer = answered(cx.aws.s3.delete_objects().bucket(bucket).delete(delete).send().await)
-            .context("deleting the bucket's objects")?;
+        let answer = answered(
+            cx.aws
+                .s3
+                .delete_objects()
+                .bucket(bucket)
+                .expected_bucket_owner(&cx.aws.account)
+                .delete(delete)
+                .send()
+                .await,
+        )
+        .context("deleting the bucket's objects")?;
         if let Some(error) = answer.errors().first() {
             bail!(
                 "deleting the object {}: {}: {}",

@@ -35,7 +35,7 @@ pub(super) fn desired(bucket: &Bucket) -> Fields {
 }
 
 pub(super) async fn read(cx: &Cx, bucket: &str) -> Result<Fields, AwsError> {
-    let call = cx.aws.s3.get_bucket_lifecycle_configuration().bucket(bucket);
+    let call = cx.aws.s3.get_bucket_lifecycle_configuration().bucket(bucket).expected_bucket_owner(&cx.aws.account);
     let rules = unset(answered(call.send().await), &["NoSuchLifecycleConfiguration"])?
         .and_then(|answer| answer.rules)
         .unwrap_or_default();
@@ -63,7 +63,7 @@ pub(super) async fn read(cx: &Cx, bucket: &str) -> Result<Fields, AwsError> {
 /// Replaces all rules with streamkit's.
 pub(super) async fn put(cx: &Cx, bucket: &Bucket) -> anyhow::Result<()> {
     if bucket.expire.is_none() && bucket.transition.is_none() {
-        let call = cx.aws.s3.delete_bucket_lifecycle().bucket(&bucket.name);
+        let call = cx.aws.s3.delete_bucket_lifecycle().bucket(&bucket.name).expected_bucket_owner(&cx.aws.account);
         cx.retry_until_known(|| call.clone().send()).await?;
         return Ok(());
     }
@@ -85,7 +85,8 @@ pub(super) async fn put(cx: &Cx, bucket: &Bucket) -> anyhow::Result<()> {
         );
     }
     let configuration = BucketLifecycleConfiguration::builder().rules(rule.build()?).build()?;
-    let call = cx.aws.s3.put_bucket_lifecycle_configuration().bucket(&bucket.name);
+    let call =
+        cx.aws.s3.put_bucket_lifecycle_configuration().bucket(&bucket.name).expected_bucket_owner(&cx.aws.account);
     let call = call.lifecycle_configuration(configuration);
     cx.retry_until_known(|| call.clone().send()).await?;
     Ok(())

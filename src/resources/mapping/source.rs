@@ -37,6 +37,11 @@ impl MappingSource {
         Self::TableStream { prefix: aws.arn("dynamodb", &format!("table/{table}/stream/")), table }
     }
 
+    /// True for the changes of the table of this name.
+    pub(super) fn is_table(&self, name: &str) -> bool {
+        matches!(self, Self::TableStream { table, .. } if table == name)
+    }
+
     /// The ARN, if it follows from the name.
     pub(crate) fn known_arn(&self) -> Option<String> {
         match self {

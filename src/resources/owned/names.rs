@@ -38,7 +38,21 @@ pub(super) async fn starting_with(cx: &Cx, start: &str) -> anyhow::Result<BTreeS
         names.extend(listed.into_iter().filter(|name| name.starts_with(start)).map(|name| (kind, name)));
     }
     names.extend(log_groups.into_iter().map(|name| (ResourceKind::LogGroup, name)));
+    // Roles that were adopted may have any path.
+    let roles: Vec<_> =
+        names.iter().filter_map(|(kind, name)| Some((ResourceKind::Role, role_of(cx, *kind, name)?))).collect();
+    names.extend(roles);
     Ok(names)
+}
+
+/// The name that the role of this function, or of the function of this log group, has if there is one.
+fn role_of(cx: &Cx, kind: ResourceKind, name: &str) -> Option<String> {
+    let function = match kind {
+        ResourceKind::Function => name,
+        ResourceKind::LogGroup => name.strip_prefix("/aws/lambda/")?,
+        _ => return None,
+    };
+    Some(format!("{function}-{}", cx.aws.region))
 }
 
 /// Where a page of streams starts: some endpoints give no token, as Kinesis itself did before there were any.
@@ -64,7 +78,7 @@ async fn streams(cx: &Cx) -> anyhow::Result<Vec<String>> {
 }
 
 /// Names and ARNs of a stream's consumers; none when there is no such stream.
-pub(super) async fn consumers(cx: &Cx, stream: &str, start: &str) -> anyhow::Result<Vec<(String, String)>> {
+pub(in super::super) async fn consumers(cx: &Cx, stream: &str, start: &str) -> anyhow::Result<Vec<(String, String)>> {
     let call = cx.aws.kinesis.list_stream_consumers().stream_arn(stream);
     let pages = match all(call.into_paginator().send()).await {
         Err(error) if error.is_missing() => return Ok(Vec::new()),

@@ -33,7 +33,12 @@ impl Subscription {
         self.protocol == other.protocol && self.endpoint == other.endpoint
     }
 
-    fn address(&self) -> String {
+    /// SNS asks whoever has this address before it sends anything else.
+    pub(super) fn has_to_confirm(&self) -> bool {
+        ["email", "http", "https"].contains(&self.protocol.as_str())
+    }
+
+    pub(super) fn address(&self) -> String {
         if self.protocol == "https" { self.endpoint.clone() } else { format!("{}:{}", self.protocol, self.endpoint) }
     }
 
@@ -117,6 +122,13 @@ pub(super) fn shown(present: &[Present], wanted: &[Subscription]) -> Vec<Value> 
             (None, None) => None,
         })
         .collect()
+}
+
+/// The addresses of the spec's subscribers that have not confirmed yet.
+pub(super) fn unconfirmed(present: &[Present], wanted: &[Subscription]) -> Vec<String> {
+    let pending = present.iter().filter(|present| present.arn.is_none());
+    let pending = pending.filter(|present| wanted.iter().any(|wanted| wanted.is_of(&present.settings)));
+    pending.map(|present| present.settings.address()).collect()
 }
 
 /// Adds the subscriptions that are missing, changes those that differ, and removes those that are not in the spec.

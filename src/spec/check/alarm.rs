@@ -2,10 +2,11 @@
 
 use toml::Spanned;
 
-use super::{Checker, DAY, MINUTE};
+use super::{Checker, DAY, HOUR, MINUTE};
 use crate::spec::finding::Finding;
 use crate::spec::reference::{Reference, SectionKind};
 use crate::spec::types::{Alarm, named};
+use crate::spec::units::Seconds;
 use crate::spec::values::Threshold;
 use crate::spec::watch::{CONCURRENCY, Measures, Metric, watched};
 
@@ -17,6 +18,7 @@ impl Checker<'_> {
             self.say(alarm.period.span(), "an alarm's period is 10s, 30s or whole minutes", "write \"1m\", say");
         }
         self.number(&alarm.evaluation_periods, 1..=100, "an alarm's evaluation periods");
+        self.looks_back(alarm);
         if let Some(datapoints) = &alarm.datapoints {
             self.number(
                 datapoints,
@@ -41,10 +43,37 @@ impl Checker<'_> {
         }
     }
 
+    /// CloudWatch looks back a day, or a week in periods of an hour and more.
+    ///
+    /// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html>
+    fn looks_back(&mut self, alarm: &Alarm) {
+        let (period, periods) = (alarm.period.get_ref().0, *alarm.evaluation_periods.get_ref());
+        let longest = if period >= HOUR { 7 * DAY } else { DAY };
+        let Some(most) =
+            longest.checked_div(period).filter(|most| u64::try_from(periods).is_ok_and(|periods| periods > *most))
+        else {
+            return;
+        };
+        let help = if period >= HOUR {
+            String::new()
+        } else {
+            "; periods of an hour and more may look back a week".to_owned()
+        };
+        self.say(
+            alarm.evaluation_periods.span(),
+            format!(
+                "{periods} periods of {} are more than an alarm looks back: {}",
+                alarm.period.get_ref(),
+                Seconds(longest)
+            ),
+            format!("write at most {most}{help}"),
+        );
+    }
+
     /// A share is one of a function's reserved concurrency: of nothing else is it known here how much there is.
     fn share(&mut self, reference: &Reference, metric: &Metric, alarm: &Alarm) {
         let span = alarm.threshold.span();
-        if (metric.kind, metric.word) != (SectionKind::Function, CONCURRENCY) {
+        if (metric.kind, &*metric.word) != (SectionKind::Function, CONCURRENCY) {
             let message = format!("there is no limit of `{}` that a share could be of", metric.word);
             self.say(span, message, "write the threshold as a number or a duration");
         } else if named(&self.spec.function, &reference.name)
@@ -82,14 +111,36 @@ impl Checker<'_> {
         }
     }
 
+    /// `dimensions` beside `watch` are for metrics that a recipe counts by them.
+    fn further_dimensions(&mut self, watch: &Spanned<String>, metric: &Metric, alarm: &Alarm) {
+        let named: Vec<&str> = alarm.dimensions.keys().map(String::as_str).collect();
+        let same = |list: &&[&str]| list.len() == named.len() && list.iter().all(|name| named.contains(name));
+        if metric.further.iter().any(same) || (metric.further.is_empty() && named.is_empty()) {
+            return;
+        }
+        let text = |list: &&[&str]| match list {
+            [] => "no `dimensions`".to_owned(),
+            names => {
+                let values: Vec<_> = names.iter().map(|name| format!("{name} = \"…\"")).collect();
+                format!("`dimensions = {{ {} }}`", values.join(", "))
+            }
+        };
+        let help = match metric.further.iter().map(text).collect::<Vec<_>>() {
+            lists if lists.is_empty() => "remove `dimensions`: `watch` says whose metric it is".to_owned(),
+            lists => format!("write {}", lists.join(", or ")),
+        };
+        self.say(watch.span(), format!("`{}` is not published by these dimensions", metric.word), help);
+    }
+
     fn watch(&mut self, watch: &Spanned<String>, alarm: &Alarm) {
-        match watched(watch.get_ref()) {
+        match watched(watch.get_ref(), self.spec) {
             Err(message) => match message.split_once(": write ") {
                 Some((what, rest)) => self.say(watch.span(), what, format!("write {rest}")),
                 None => self.findings.push(Finding::new(watch.span(), message)),
             },
             Ok((reference, metric)) => {
                 self.exists(&reference, watch.span());
+                self.further_dimensions(watch, &metric, alarm);
                 match (metric.measures, alarm.threshold.get_ref()) {
                     (_, Threshold::Share(_)) => self.share(&reference, &metric, alarm),
                     (Measures::Count, Threshold::Duration(_)) => {

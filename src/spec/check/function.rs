@@ -9,12 +9,16 @@ use toml::Spanned;
 use super::{Checker, DAY, MINUTE, view};
 use crate::spec::finding::did_you_mean;
 use crate::spec::reference::{Reference, SectionKind};
-use crate::spec::types::{AttributeType, Consumer, Function, Key, Source, Table, named};
+use crate::spec::types::{Allow, AttributeType, Consumer, Function, Key, Source, Table, named};
+use crate::spec::values::Target;
 
 /// The only retentions that CloudWatch Logs takes, in days.
 /// <https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutRetentionPolicy.html>
 const LOG_RETENTION_DAYS: [u64; 22] =
     [1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653];
+
+/// What Lambda sets itself, besides all that begins with `AWS_`.
+const RESERVED_VARIABLES: [&str; 4] = ["_HANDLER", "_X_AMZN_TRACE_ID", "LAMBDA_TASK_ROOT", "LAMBDA_RUNTIME_DIR"];
 
 /// As many as a quota can be raised to; five without asking AWS.
 const FILTERS: usize = 10;
@@ -40,18 +44,42 @@ impl Checker<'_> {
             self.say(function.log_retention.span(), message, format!("write one of {}", days.join(", ")));
         }
         for name in function.environment.keys() {
-            if name.get_ref().starts_with("STREAMKIT_") || name.get_ref().starts_with("AWS_") {
-                self.say(
-                    name.span(),
-                    format!("`{}` is set by streamkit or Lambda itself", name.get_ref()),
-                    "choose another name",
-                );
+            self.variable(name);
+        }
+        if let Some(identity) = &function.identity {
+            let of_table = function.source.get_ref().from.get_ref().kind == SectionKind::Table;
+            if of_table {
+                let message = "a table's changes have an identity of their own, which DynamoDB gives them";
+                self.say(identity.span(), message, "remove `identity`");
+            } else if identity.get_ref().is_empty() {
+                let message = "an event's own id is in a field of its payload";
+                self.say(identity.span(), message, "name that field, such as \"orderId\"");
             }
         }
         self.sinks(function);
+        self.rights(function);
         self.source(function.source.get_ref());
         if let (Some(recipe), Some(written)) = (function.recipe(), &function.recipe) {
             self.needs(function, recipe, written.span());
+        }
+    }
+
+    /// <https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html>
+    fn variable(&mut self, name: &Spanned<String>) {
+        let text = name.get_ref();
+        if text.starts_with("STREAMKIT_") || text.starts_with("AWS_") || RESERVED_VARIABLES.contains(&text.as_str()) {
+            let message = format!("`{text}` is set by streamkit or Lambda itself");
+            self.say(name.span(), message, "choose another name");
+            return;
+        }
+        let begins_with_a_letter = text.starts_with(|c: char| c.is_ascii_alphabetic());
+        let is_word = text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        if !(begins_with_a_letter && is_word && text.len() >= 2) {
+            self.say(
+                name.span(),
+                format!("Lambda takes no variable of the name `{text}`"),
+                "a name has two or more letters, digits and underscores, and begins with a letter",
+            );
         }
     }
 
@@ -100,6 +128,51 @@ impl Checker<'_> {
         }
         if let Some(queue) = &function.dead_letters {
             self.refers(queue, &[SectionKind::Queue], "dead letters go to a queue");
+        }
+    }
+
+    /// What only code of one's own may need: a recipe's rights follow from what it does.
+    fn rights(&mut self, function: &Function) {
+        if function.recipe.is_some() {
+            let spans = function.reads.iter().map(Spanned::span).chain(function.allow.iter().map(Spanned::span));
+            for span in spans.collect::<Vec<_>>() {
+                self.say(span, "a recipe needs no more rights than follow from its sinks", "remove it, or use `code`");
+            }
+            return;
+        }
+        for read in &function.reads {
+            self.refers(read, &[SectionKind::Table, SectionKind::Bucket], "a function reads tables and buckets");
+        }
+        for allowed in &function.allow {
+            let Allow { actions, on } = allowed.get_ref();
+            if actions.is_empty() || on.is_empty() {
+                let help = "write { actions = [\"dynamodb:UpdateItem\"], on = [\"table.results\"] }, say";
+                self.say(allowed.span(), "this allows nothing", help);
+            }
+            for action in actions {
+                let is_name = |text: &str| {
+                    !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "-*".contains(c))
+                };
+                let named = action.get_ref().split_once(':');
+                if !named.is_some_and(|(service, name)| is_name(service) && !service.contains('*') && is_name(name)) {
+                    let message = format!("`{}` is not an action of IAM", action.get_ref());
+                    self.say(action.span(), message, "write service and action, such as \"dynamodb:UpdateItem\"");
+                }
+            }
+            for target in on {
+                if let Target::Section(section) = target.get_ref() {
+                    if section.kind == SectionKind::Alarm {
+                        let message = format!("`{section}` is nothing that a function acts on");
+                        self.say(
+                            target.span(),
+                            message,
+                            "name a stream, table, queue, bucket, topic or function, or an ARN",
+                        );
+                    } else {
+                        self.exists(section, target.span());
+                    }
+                }
+            }
         }
     }
 

@@ -15,14 +15,18 @@ pub(crate) enum Rule {
     DeadLettersExpireFirst,
     UnwatchedDeadLetters,
     AlarmNotifiesNobody,
+    NobodySubscribed,
+    NothingExpires,
     AlarmPeriodTooShort,
     UnknownMetric,
+    DimensionWithoutStage,
+    RecordTooLargeForLambda,
     Unencrypted,
     UnusedAllow,
 }
 
 impl Rule {
-    pub(crate) const ALL: [Self; 16] = [
+    pub(crate) const ALL: [Self; 20] = [
         Self::UnlimitedRetries,
         Self::NoOnFailure,
         Self::NoDeadLetters,
@@ -35,8 +39,12 @@ impl Rule {
         Self::DeadLettersExpireFirst,
         Self::UnwatchedDeadLetters,
         Self::AlarmNotifiesNobody,
+        Self::NobodySubscribed,
+        Self::NothingExpires,
         Self::AlarmPeriodTooShort,
         Self::UnknownMetric,
+        Self::DimensionWithoutStage,
+        Self::RecordTooLargeForLambda,
         Self::Unencrypted,
         Self::UnusedAllow,
     ];
@@ -56,8 +64,12 @@ impl Rule {
             Self::DeadLettersExpireFirst => "dead-letters-expire-first",
             Self::UnwatchedDeadLetters => "unwatched-dead-letters",
             Self::AlarmNotifiesNobody => "alarm-notifies-nobody",
+            Self::NobodySubscribed => "nobody-subscribed",
+            Self::NothingExpires => "nothing-expires",
             Self::AlarmPeriodTooShort => "alarm-period-too-short",
             Self::UnknownMetric => "unknown-metric",
+            Self::DimensionWithoutStage => "dimension-without-stage",
+            Self::RecordTooLargeForLambda => "record-too-large-for-lambda",
             Self::Unencrypted => "unencrypted",
             Self::UnusedAllow => "unused-allow",
         }

@@ -2,18 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use streamkit_recipes::{Record, Sampled, Samples, StreamRecord, Windowed};
 use toml::Spanned;
 
 use super::{Linter, Rule};
 use crate::spec::finding::did_you_mean;
 use crate::spec::reference::{Reference, SectionKind};
 use crate::spec::types::{Alarm, Function};
-use crate::spec::watch::watched;
+use crate::spec::watch::{METRICS, recipe_metrics, watched, word};
 
 const MINUTE: u64 = 60;
-/// Enough that an event of every kind is among them.
-const SAMPLES: usize = 500;
 
 /// The metrics that AWS publishes for what a spec can hold.
 /// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/aws-services-cloudwatch-metrics.html>
@@ -175,8 +172,49 @@ impl Linter<'_> {
             );
         }
         if let Some(metric) = &alarm.metric {
-            self.metric(section, metric);
+            self.metric(section.clone(), metric);
+            self.stages(section, metric, alarm);
         }
+    }
+
+    /// A dimension that names this pipeline or a resource of it as they are called without a stage.
+    fn stages(&mut self, section: Reference, metric: &Spanned<String>, alarm: &Alarm) {
+        let pipeline = self.spec.name.get_ref();
+        let is_fixed = |value: &String| {
+            value.strip_prefix(pipeline.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+        };
+        let Some((name, value)) = alarm.dimensions.iter().find(|(_, value)| is_fixed(value)) else { return };
+        let published = metric.get_ref().rsplit_once('/');
+        let meant = published.and_then(|(namespace, name)| self.watch_for(namespace, name, value));
+        self.say(
+            Rule::DimensionWithoutStage,
+            section,
+            metric.span(),
+            format!(
+                "with --stage this alarm goes on watching {name} = \"{value}\", where nothing of the stage is published"
+            ),
+            match meant {
+                Some(watch) => format!("write watch = \"{watch}\" in place of `metric` and this dimension"),
+                None => "write `watch` in place of `metric` where there is one: it follows the stage".to_owned(),
+            },
+        );
+    }
+
+    /// The `watch` for a metric of something in this file.
+    fn watch_for(&self, namespace: &str, name: &str, value: &str) -> Option<String> {
+        let functions = || self.spec.function.iter().map(|(key, function)| (key.get_ref(), function));
+        let recipe = functions().find(|(_, function)| {
+            function.recipe().is_some_and(|recipe| recipe.namespace() == namespace)
+                && recipe_metrics(function).iter().any(|(known, _)| *known == name)
+        });
+        if let Some((key, _)) = recipe {
+            return Some(format!("function.{key}.{}", word(name)));
+        }
+        let metric = METRICS.iter().find(|metric| (metric.namespace, metric.name) == (namespace, name))?;
+        let key = value.strip_prefix(self.spec.name.get_ref().as_str())?.strip_prefix('-')?;
+        let reference = Reference::new(metric.kind, key);
+        let sections = self.spec.sections();
+        sections.iter().any(|(section, _)| *section == reference).then(|| format!("{reference}.{}", metric.word))
     }
 
     /// A metric that nobody publishes, as far as can be known here.
@@ -185,13 +223,9 @@ impl Linter<'_> {
         let of_aws = PUBLISHED.iter().find(|(aws, _)| *aws == namespace).map(|(_, names)| names.to_vec());
         let of_recipe = || {
             let is_of = |function: &&Function| function.recipe().is_some_and(|recipe| recipe.namespace() == namespace);
-            let mut functions = self.spec.function.values().filter(is_of);
-            let recipe = functions.clone().find_map(Function::recipe)?;
-            let mut names = metrics_of(recipe)?;
-            if functions.any(|function| function.source.get_ref().tumbling_window.is_some()) {
-                names.extend(recipe.windowed().into_iter().flat_map(Windowed::metrics));
-            }
-            Some(names)
+            let functions = self.spec.function.values().filter(is_of);
+            let names: BTreeSet<_> = functions.flat_map(recipe_metrics).map(|(name, _)| name).collect();
+            (!names.is_empty()).then(|| names.into_iter().collect::<Vec<_>>())
         };
         let Some(names) = of_aws.or_else(of_recipe) else { return };
         if names.contains(&name) {
@@ -207,29 +241,9 @@ impl Linter<'_> {
 
     pub(super) fn is_watched(&self, queue: &Reference) -> bool {
         self.spec.alarm.values().any(|alarm| {
-            alarm.watch.as_ref().and_then(|watch| watched(watch.get_ref()).ok()).is_some_and(|(seen, _)| seen == *queue)
+            let watch = alarm.watch.as_ref().and_then(|watch| watched(watch.get_ref(), self.spec).ok());
+            watch.is_some_and(|(seen, _)| seen == *queue)
                 || alarm.metric.as_ref().is_some_and(|metric| metric.get_ref().starts_with("AWS/SQS/"))
         })
     }
-}
-
-/// The names of all metrics that a recipe is seen to publish; `None` where they can't be seen without a table.
-fn metrics_of(recipe: &dyn Sampled) -> Option<Vec<&'static str>> {
-    let Samples::Stream(samples) = recipe.samples() else { return None };
-    let mut names = BTreeSet::from([recipe.processed_metric(), recipe.failed_metric()]);
-    let mut generator = samples.generator(0);
-    for _ in 0..SAMPLES {
-        let event = generator.next(0);
-        let record = Record::Stream(StreamRecord {
-            shard_id: "shardId-000000000000",
-            sequence_number: "1",
-            partition_key: &event.partition_key,
-            arrival_ms: 0,
-            data: &event.data,
-        });
-        if let Ok(effects) = recipe.process(&record, 0) {
-            names.extend(effects.counts.iter().map(|count| count.metric));
-        }
-    }
-    Some(names.into_iter().collect())
 }

@@ -205,7 +205,8 @@ impl Reader for ShardReader {
 impl ShardReader {
     fn record(&self, given: &Value) -> Option<Record> {
         let sequence = given["SequenceNumber"].as_str()?;
-        let partition_key = given["PartitionKey"].as_str()?;
+        // Null where the service chose the shard.
+        let partition_key = given["PartitionKey"].as_str();
         let arrival = given["ApproximateArrivalTimestamp"].as_f64()?;
         let event = Event {
             kinesis: Data {
@@ -269,7 +270,7 @@ struct Data<'a> {
     #[serde(rename = "kinesisSchemaVersion")]
     schema_version: &'a str,
     #[serde(rename = "partitionKey")]
-    partition_key: &'a str,
+    partition_key: Option<&'a str>,
     #[serde(rename = "sequenceNumber")]
     sequence: &'a str,
     #[serde(rename = "data")]

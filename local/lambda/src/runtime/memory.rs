@@ -15,8 +15,8 @@ const MAX_PROCESSES: usize = 64;
 ///
 /// What counts is the memory that is theirs alone: pages of the program's file, which AWS counts where they are read first, are
 /// shared here with all other processes of the same program.
-pub(super) async fn exceeded(pid: i32, limit_mb: u64, mut working: watch::Receiver<bool>) {
-    let limit_kb = limit_mb * 1024;
+pub(super) async fn exceeded(pid: i32, megabytes: u64, mut working: watch::Receiver<bool>) {
+    let most = megabytes * 1024;
     loop {
         tokio::time::sleep(WORKING).await;
         let abandoned = async { working.wait_for(|working| *working).await.is_err() };
@@ -28,7 +28,7 @@ pub(super) async fn exceeded(pid: i32, limit_mb: u64, mut working: watch::Receiv
         let taken =
             |member: &str, file: &str| group.iter().filter_map(|pid| kilobytes(*pid, file, member)).sum::<u64>();
         // Children share pages with their parents until one of them writes: the exact share is dearer to find, and rarely needed.
-        if taken("RssAnon:", "status") > limit_kb && taken("Pss_Anon:", "smaps_rollup") > limit_kb {
+        if taken("RssAnon:", "status") > most && taken("Pss_Anon:", "smaps_rollup") > most {
             return;
         }
     }

@@ -165,7 +165,7 @@ impl Asking<'_> {
             return answer;
         }
         for (kind, _) in self.of_part(|part| part == Part::List) {
-            let Some(mut list) = List::read(&answer.body) else { return answer };
+            let Some(mut list) = List::read(self.call, &answer.body) else { return answer };
             let unsettled = self.consistency.unsettled(kind, self.region.name());
             let known: Vec<(Thing, Known)> = unsettled
                 .into_iter()

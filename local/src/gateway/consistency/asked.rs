@@ -28,7 +28,7 @@ pub(super) struct Asked {
 impl Asked {
     pub(super) fn of(call: &Call, request: &Request<Bytes>) -> Self {
         let form = protocol::query_bytes(request);
-        let members = protocol::decode(call, &form).or_else(|_| protocol::decode_as(true, &form));
+        let members = protocol::decode(call, &form);
         let mut hasher = DefaultHasher::new();
         (call.operation.as_str(), request.method(), request.uri(), request.body(), access_key(request))
             .hash(&mut hasher);

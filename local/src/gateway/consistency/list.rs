@@ -1,8 +1,7 @@
 //! The elements of a list's answer, in JSON, CBOR or XML: left out, replaced and added.
 
 use serde_json::Value;
-use streamkit_wire::arn;
-use streamkit_wire::protocol;
+use streamkit_wire::{Call, Protocol, arn, protocol};
 
 /// One element of a list.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,25 +19,23 @@ pub(super) enum Edit {
 
 /// The body of a list's answer.
 pub(super) enum List {
-    Json(Value),
-    Cbor(Value),
+    Tree(Protocol, Value),
     Xml(String),
 }
 
 impl List {
-    pub(super) fn read(body: &[u8]) -> Option<Self> {
-        match body.first()? {
-            b'{' => serde_json::from_slice(body).ok().map(Self::Json),
-            b'<' => Some(Self::Xml(String::from_utf8_lossy(body).into_owned())),
-            _ => protocol::decode_as(true, body).ok().map(Self::Cbor),
+    /// Reads an answer to this call.
+    pub(super) fn read(call: &Call, body: &[u8]) -> Option<Self> {
+        if body.first()? == &b'<' {
+            return Some(Self::Xml(String::from_utf8_lossy(body).into_owned()));
         }
+        protocol::decode(call, body).ok().map(|tree| Self::Tree(call.protocol, tree))
     }
 
     pub(super) fn write(self) -> Vec<u8> {
         match self {
-            Self::Json(tree) => tree.to_string().into_bytes(),
             // What was decoded can be encoded.
-            Self::Cbor(tree) => protocol::encode_as(true, &tree).unwrap_or_default(),
+            Self::Tree(protocol, tree) => protocol::encode_tree(protocol, &tree).unwrap_or_default(),
             Self::Xml(text) => text.into_bytes(),
         }
     }
@@ -52,7 +49,7 @@ impl List {
         added: Vec<Element>,
     ) {
         let elements: Vec<Element> = match self {
-            Self::Json(tree) | Self::Cbor(tree) => {
+            Self::Tree(_, tree) => {
                 let elements = tree[container].as_array().cloned().unwrap_or_default();
                 elements.into_iter().map(Element::Tree).collect()
             }
@@ -68,7 +65,7 @@ impl List {
         });
         let edited: Vec<Element> = edited.chain(added).collect();
         match self {
-            Self::Json(tree) | Self::Cbor(tree) => {
+            Self::Tree(_, tree) => {
                 let trees = edited.into_iter().filter_map(|element| match element {
                     Element::Tree(tree) => Some(tree),
                     Element::Xml(_) => None,
@@ -145,27 +142,32 @@ fn items(content: &str) -> Vec<&str> {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use streamkit_wire::Service;
 
     use super::*;
 
-    fn edited(body: &[u8], container: &str, member: Option<&str>, added: Vec<Element>) -> Vec<u8> {
-        let mut list = List::read(body).unwrap();
+    fn edited(call: &Call, body: &[u8], container: &str, member: Option<&str>, added: Vec<Element>) -> Vec<u8> {
+        let mut list = List::read(call, body).unwrap();
         let decide = |name: &str, _: &Element| if name == "new" { Edit::Drop } else { Edit::Keep };
         list.edit(container, member, decide, added);
         list.write()
+    }
+
+    fn call(protocol: Protocol) -> Call {
+        Call { service: Service::Kinesis, operation: "ListStreams".to_owned(), protocol }
     }
 
     #[test]
     fn elements_leave_and_join_lists_of_json_and_cbor() {
         let names = json!({"StreamNames": ["a", "new"], "HasMoreStreams": false});
         let expected = json!({"StreamNames": ["a", "old"], "HasMoreStreams": false});
-        let added = || vec![Element::Tree(json!("old"))];
-        let json = edited(names.to_string().as_bytes(), "StreamNames", None, added());
-        assert_eq!(serde_json::from_slice::<Value>(&json).unwrap(), expected);
-        let cbor = edited(&protocol::encode_as(true, &names).unwrap(), "StreamNames", None, added());
-        assert_eq!(protocol::decode_as(true, &cbor).unwrap(), expected);
+        for protocol in [Protocol::Json, Protocol::AwsCbor, Protocol::Cbor] {
+            let body = protocol::encode_tree(protocol, &names).unwrap();
+            let edited = edited(&call(protocol), &body, "StreamNames", None, vec![Element::Tree(json!("old"))]);
+            assert_eq!(protocol::decode(&call(protocol), &edited).unwrap(), expected, "{protocol:?}");
+        }
         let arns = json!({"Topics": [{"TopicArn": "arn:aws:sns:r:1:new"}]});
-        let left = edited(arns.to_string().as_bytes(), "Topics", Some("TopicArn"), Vec::new());
+        let left = edited(&call(Protocol::Json), arns.to_string().as_bytes(), "Topics", Some("TopicArn"), Vec::new());
         assert_eq!(serde_json::from_slice::<Value>(&left).unwrap(), json!({"Topics": []}));
     }
 
@@ -179,9 +181,10 @@ mod tests {
             format!("<R><Roles>{roles}</Roles><IsTruncated>false</IsTruncated></R>")
         };
         let added = vec![Element::Xml(role("old"))];
-        let left = edited(list(&["a", "new", "b"]).as_bytes(), "Roles", Some("RoleName"), added);
+        let left =
+            edited(&call(Protocol::Query), list(&["a", "new", "b"]).as_bytes(), "Roles", Some("RoleName"), added);
         assert_eq!(String::from_utf8(left).unwrap(), list(&["a", "b", "old"]));
-        let empty = edited(b"<R><Roles></Roles></R>", "Roles", Some("RoleName"), Vec::new());
+        let empty = edited(&call(Protocol::Query), b"<R><Roles></Roles></R>", "Roles", Some("RoleName"), Vec::new());
         assert_eq!(empty, b"<R><Roles></Roles></R>");
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
 use axum::response::Response;
-use http::{Request, header};
+use http::Request;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use streamkit_wire::input::{list, text, time_ms};
@@ -71,16 +71,14 @@ impl AwsService for Published {
             if !is_counted(call) {
                 return self.service.answer(call, request).await;
             }
-            let cbor =
-                request.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().ends_with(b"cbor-1.1"));
-            let asked = protocol::decode_as(cbor, request.body()).map(|input| Asked::of(call, &input));
+            let asked = protocol::decode(call, request.body()).map(|input| Asked::of(call, &input));
             let answer = self.service.answer(call, request).await;
             let Ok(asked) = asked else { return answer };
             let (parts, body) = answer.into_parts();
             match protocol::body_of(Response::new(body)).await {
                 Ok(body) => {
                     let outcome = if parts.status.is_success() {
-                        protocol::decode_as(cbor, &body)
+                        protocol::decode(call, &body)
                     } else {
                         Err(protocol::error_of(parts.status.as_u16(), &parts.headers, &body))
                     };

@@ -10,6 +10,5 @@ mod states;
 mod subscription;
 mod tags;
 mod validation;
-mod wire;
 
 pub(crate) use service::Kinesis;

@@ -9,7 +9,7 @@ use ferrokinesis::actions::{Operation, dispatch};
 use ferrokinesis::error::KinesisErrorResponse;
 use ferrokinesis::store::{Store, StoreOptions};
 use http::Request;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use streamkit_wire::input::integer;
 use streamkit_wire::{Call, CallError, clock, protocol};
 use tokio::sync::RwLock;
@@ -18,7 +18,7 @@ use super::lineage::is_closed;
 use super::rates::{self, Rates};
 use super::records::{Records, Throughput};
 use super::subscription::Subscriptions;
-use super::{requests, states, tags, validation, wire};
+use super::{requests, states, tags, validation};
 use crate::Strictness;
 use crate::rehearsal::SeededTimes;
 use crate::services::passing_states::PassingStates;
@@ -93,17 +93,20 @@ impl Kinesis {
         }
     }
 
-    /// The wire protocol, JSON or CBOR; `SubscribeToShard` streams.
+    /// A request of a client; `SubscribeToShard` streams.
     async fn http(&self, call: &Call, request: Request<Bytes>) -> Response {
-        let cbor = wire::is_cbor(&request);
-        let input = match protocol::decode_as(cbor, request.body()) {
+        let input = match protocol::decode(call, request.body()) {
             Ok(input) => input,
-            Err(error) => return wire::answer(cbor, &Err(error)),
+            Err(error) => return protocol::error_response(call, &error),
         };
         if call.operation == "SubscribeToShard" {
-            return self.subscribe(cbor, &input).await.unwrap_or_else(|error| wire::answer(cbor, &Err(error)));
+            let subscribed = self.subscribe(&input).await;
+            return subscribed.unwrap_or_else(|error| protocol::error_response(call, &error));
         }
-        wire::answer(cbor, &self.call(&call.operation, input, Caller::Outside).await)
+        match self.call(&call.operation, input, Caller::Outside).await {
+            Ok(answer) if answer.as_object().is_some_and(Map::is_empty) => protocol::empty(call),
+            outcome => protocol::encode(call, outcome),
+        }
     }
 
     /// An operation, which streams on their way to another state may refuse, or which sets one on its way.

@@ -17,7 +17,7 @@ use http::{HeaderValue, header};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use streamkit_wire::input::text;
-use streamkit_wire::{CallError, clock, protocol};
+use streamkit_wire::{CallError, clock};
 use tokio::time::Instant;
 
 use super::lineage::{self, is_closed};
@@ -69,7 +69,7 @@ impl Subscriptions {
 }
 
 impl Kinesis {
-    pub(super) async fn subscribe(&self, cbor: bool, input: &Value) -> Result<Response, CallError> {
+    pub(super) async fn subscribe(&self, input: &Value) -> Result<Response, CallError> {
         validation::check(Operation::SubscribeToShard, input)?;
         let consumer = text(input, "ConsumerARN").unwrap_or_default();
         let (stream, shard) = (super::states::stream(input), text(input, "ShardId").unwrap_or_default());
@@ -97,7 +97,6 @@ impl Kinesis {
             stream,
             shard: shard.to_owned(),
             from,
-            cbor,
             ends: Instant::now() + LIFE,
             throughput: self.strict_rates.then(|| ConsumerThroughput::new(clock::now_ms())),
             next: Next::Greeting,
@@ -149,7 +148,6 @@ struct Subscription {
     stream: String,
     shard: String,
     from: String,
-    cbor: bool,
     ends: Instant,
     /// What it may still be sent this second, where that is limited.
     throughput: Option<ConsumerThroughput>,
@@ -207,9 +205,9 @@ impl Subscription {
                 event["ChildShards"] = lineage::children(&stream.shards, shard);
                 self.next = Next::End;
             }
-            let payload = protocol::encode_as(self.cbor, &event).ok()?;
-            let kind = if self.cbor { "application/x-amz-cbor-1.1" } else { "application/json" };
-            return Some(encode_subscribe_event(&payload, kind).into());
+            // Events are JSON, whatever the request was in: so the Java SDKs read them, too.
+            let payload = event.to_string();
+            return Some(encode_subscribe_event(payload.as_bytes(), "application/json").into());
         }
     }
 }

@@ -14,25 +14,19 @@ use crate::request::{Call, Protocol};
 /// The largest body that the gateway takes: a 50 MB zip in base64 with room to spare.
 pub const MAX_BODY: usize = 100 * 1024 * 1024;
 
-/// The input of an operation as one tree; members are named as in AWS's API model.
+/// The input of an operation, or its answer, as one tree; members are named as in AWS's API model.
 pub fn decode(call: &Call, body: &[u8]) -> Result<Value, CallError> {
     Ok(match call.protocol {
         Protocol::Json | Protocol::RestJson if body.is_empty() => json!({}),
-        Protocol::Json | Protocol::RestJson => decode_as(false, body)?,
+        Protocol::Json | Protocol::RestJson => object(
+            serde_json::from_slice(body)
+                .map_err(|error| CallError::bad("SerializationException", error.to_string()))?,
+        )?,
+        Protocol::AwsCbor => object(cbor::decode(Dialect::Kinesis, body)?)?,
         Protocol::Cbor => object(cbor::decode(Dialect::Smithy, body)?)?,
         Protocol::Query => form_tree(body),
         Protocol::RestXml => return Err(CallError::internal("XML bodies are read by the S3 engine")),
     })
-}
-
-/// Kinesis's body, which is JSON or CBOR.
-pub fn decode_as(cbor: bool, body: &[u8]) -> Result<Value, CallError> {
-    let tree = if cbor {
-        cbor::decode(Dialect::Kinesis, body)?
-    } else {
-        serde_json::from_slice(body).map_err(|error| CallError::bad("SerializationException", error.to_string()))?
-    };
-    object(tree)
 }
 
 fn object(tree: Value) -> Result<Value, CallError> {

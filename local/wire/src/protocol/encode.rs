@@ -13,11 +13,6 @@ use crate::error::CallError;
 use crate::request::{Call, Protocol};
 use crate::service::Service;
 
-/// The reverse of [`decode_as`].
-pub fn encode_as(cbor: bool, tree: &Value) -> Result<Vec<u8>, CallError> {
-    if cbor { cbor::encode(Dialect::Kinesis, tree) } else { Ok(tree.to_string().into_bytes()) }
-}
-
 /// The answer to a call in its own protocol.
 pub fn encode(call: &Call, outcome: Result<Value, CallError>) -> Response {
     match outcome {
@@ -26,12 +21,25 @@ pub fn encode(call: &Call, outcome: Result<Value, CallError>) -> Response {
             Protocol::Json | Protocol::RestJson | Protocol::RestXml => {
                 response(200, &content_type(call), tree.to_string().into_bytes())
             }
+            Protocol::AwsCbor => match cbor::encode(Dialect::Kinesis, &tree) {
+                Ok(body) => response(200, &content_type(call), body),
+                Err(error) => error_response(call, &error),
+            },
             Protocol::Cbor => match cbor::encode(Dialect::Smithy, &tree) {
                 Ok(body) => with_header(response(200, &content_type(call), body), "smithy-protocol", "rpc-v2-cbor"),
                 Err(error) => error_response(call, &error),
             },
             Protocol::Query => response(200, &content_type(call), xml::document(call, &tree).into_bytes()),
         },
+    }
+}
+
+/// A tree in one of the protocols whose bodies are trees: JSON, or its dialect of CBOR.
+pub fn encode_tree(protocol: Protocol, tree: &Value) -> Result<Vec<u8>, CallError> {
+    match protocol {
+        Protocol::AwsCbor => cbor::encode(Dialect::Kinesis, tree),
+        Protocol::Cbor => cbor::encode(Dialect::Smithy, tree),
+        _ => Ok(tree.to_string().into_bytes()),
     }
 }
 
@@ -44,6 +52,10 @@ pub fn error_response(call: &Call, error: &CallError) -> Response {
             let body = json!({"__type": code, "message": message, "Message": message});
             let answer = response(*status, &content_type(call), body.to_string().into_bytes());
             with_header(with_query_code(answer, call, code, kind), "x-amzn-errortype", code)
+        }
+        Protocol::AwsCbor => {
+            let body = cbor::encode(Dialect::Kinesis, &json!({"__type": code, "message": message})).unwrap_or_default();
+            with_header(response(*status, &content_type(call), body), "x-amzn-errortype", code)
         }
         Protocol::Cbor => {
             let body = cbor::encode(Dialect::Smithy, &json!({"__type": code, "message": message})).unwrap_or_default();
@@ -72,6 +84,11 @@ pub fn error_response(call: &Call, error: &CallError) -> Response {
     }
 }
 
+/// The answer of an operation that has nothing to say, not even an empty object.
+pub fn empty(call: &Call) -> Response {
+    response(200, &content_type(call), Vec::new())
+}
+
 /// A response with a request id.
 pub fn response(status: u16, content_type: &str, body: Vec<u8>) -> Response {
     let mut response = Response::new(Body::from(body));
@@ -84,6 +101,7 @@ fn content_type(call: &Call) -> String {
     match call.protocol {
         Protocol::Json => format!("application/x-amz-json-{}", call.service.json_version()),
         Protocol::RestJson => "application/json".to_owned(),
+        Protocol::AwsCbor => "application/x-amz-cbor-1.1".to_owned(),
         Protocol::Cbor => "application/cbor".to_owned(),
         Protocol::Query => "text/xml".to_owned(),
         Protocol::RestXml => "application/xml".to_owned(),

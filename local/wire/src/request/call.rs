@@ -11,6 +11,8 @@ use crate::service::Service;
 pub enum Protocol {
     /// `X-Amz-Target` and a JSON body.
     Json,
+    /// `X-Amz-Target` and a body of `application/x-amz-cbor-1.1`: what the Java SDKs send to Kinesis.
+    AwsCbor,
     /// Smithy `rpc-v2-cbor`.
     Cbor,
     /// A form in, XML out.
@@ -42,7 +44,9 @@ impl Call {
         if let Some(target) = header(request.headers(), "x-amz-target") {
             let (prefix, operation) = target.rsplit_once('.')?;
             let service = Service::of_target(prefix).or_else(|| signed_service(request))?;
-            return Some(Self { service, operation: operation.to_owned(), protocol: Protocol::Json });
+            let is_cbor = header(request.headers(), "content-type").is_some_and(|kind| kind.ends_with("cbor-1.1"));
+            let protocol = if is_cbor { Protocol::AwsCbor } else { Protocol::Json };
+            return Some(Self { service, operation: operation.to_owned(), protocol });
         }
         if lambda::is_path(path) {
             return Some(Self {

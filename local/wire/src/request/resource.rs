@@ -44,12 +44,12 @@ const LARGEST_CBOR: usize = 16 * 1024;
 /// The name of what the call is about, if the request says it where it is cheap to find.
 pub fn resource_name(call: &Call, request: &Request<Bytes>) -> Option<String> {
     let found = match call.protocol {
-        Protocol::Json if request.body().first() == Some(&b'{') => in_json(request.body()),
-        Protocol::Json | Protocol::Cbor if request.body().len() <= LARGEST_CBOR => {
-            let tree = protocol::decode_as(true, request.body()).ok()?;
+        Protocol::Json => in_json(request.body()),
+        Protocol::AwsCbor | Protocol::Cbor if request.body().len() <= LARGEST_CBOR => {
+            let tree = protocol::decode(call, request.body()).ok()?;
             MEMBERS.iter().find_map(|member| tree[*member].as_str()).map(str::to_owned)
         }
-        Protocol::Json | Protocol::Cbor => None,
+        Protocol::AwsCbor | Protocol::Cbor => None,
         Protocol::Query => in_form(&protocol::query_bytes(request)),
         Protocol::RestXml => Some(decoded(request.uri().path().trim_matches('/'))),
         Protocol::RestJson => in_lambda_path(request.uri().path()).or_else(|| in_json(request.body())),

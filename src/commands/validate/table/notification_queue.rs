@@ -4,7 +4,7 @@ use anyhow::Context as _;
 use aws_sdk_sqs::types::QueueAttributeName;
 use serde_json::json;
 
-use crate::aws::{AwsError, NOT_KNOWN, Tags, answered, retry};
+use crate::aws::{AwsError, NOT_KNOWN, Tags, all, answered, retry};
 use crate::commands::validate::validation::Validation;
 
 /// The node that the queue's tag names. No spec can have it, so a queue that is left behind by a killed run is one that
@@ -41,6 +41,24 @@ impl NotificationQueue {
             url: None,
             subscription: None,
         }
+    }
+
+    /// Everybody else who is told of what is published to the topic.
+    pub(super) async fn other_subscribers(&self) -> anyhow::Result<Vec<String>> {
+        let call = self.sns.list_subscriptions_by_topic().topic_arn(&self.topic_arn);
+        let all = match all(call.into_paginator().items().send()).await {
+            // Its own check says that it is missing.
+            Err(error) if error.is_missing() => Vec::new(),
+            answer => answer.context("listing the topic's subscribers")?,
+        };
+        // One that has not confirmed is told nothing.
+        let confirmed = |arn: &str| arn.starts_with("arn:");
+        let others = all.into_iter().filter(|at| at.subscription_arn().is_some_and(confirmed));
+        let name = |protocol: &str, endpoint: &str| match protocol {
+            "sqs" | "lambda" => endpoint.rsplit(':').next().unwrap_or(endpoint).to_owned(),
+            _ => format!("{protocol}:{endpoint}"),
+        };
+        Ok(others.map(|at| name(at.protocol().unwrap_or_default(), at.endpoint().unwrap_or_default())).collect())
     }
 
     /// Creates the queue and subscribes it, unless that is done.

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
-use serde_json::Value;
+use serde_json::{Value, json};
+use streamkit_local::pattern_matches;
 use streamkit_recipes::{
     Change, ChangeKind, Effects, Item, NotifiedChange, Object, Recipe, Record, TableKey, TableSamples, View, Write,
 };
@@ -14,6 +15,7 @@ use super::notification_queue::NotificationQueue;
 use crate::aws::{AwsError, answered};
 use crate::commands::validate::telemetry::Growth;
 use crate::commands::validate::validation::{Validation, not_up};
+use crate::failure::Hint;
 use crate::table_writer::{self, TableSchema, TableWriter};
 
 /// Everything that the checks share. It outlives a check that is interrupted, so that cleaning up knows what to look for.
@@ -24,6 +26,8 @@ pub(in crate::commands::validate) struct TableRun<'a> {
     pub(in crate::commands::validate) notification_queue: NotificationQueue,
     /// All changes, in the order in which they were made.
     pub(in crate::commands::validate) made: Vec<MadeChange>,
+    /// Others are told of the changes, too.
+    pub(in crate::commands::validate) is_overheard: bool,
     /// The run's items that are there.
     items: BTreeMap<Item, Item>,
     writer: TableWriter,
@@ -76,6 +80,7 @@ impl<'a> TableRun<'a> {
             source,
             notification_queue: NotificationQueue::new(&validation, topic),
             made: Vec::new(),
+            is_overheard: false,
             items: BTreeMap::new(),
             writer: TableWriter::new(&validation.session.aws, table),
             bucket: validation.flow.bucket.clone(),
@@ -103,12 +108,47 @@ impl<'a> TableRun<'a> {
                 (Some(_), Some(_)) => ChangeKind::Modify,
                 (Some(_), None) => ChangeKind::Remove,
             };
+            // What the filter keeps from the function has no effects.
+            let passes = self.passes(kind, &keys, old.as_ref(), new.as_ref());
             let at_time = SystemTime::now();
             let what = || format!("changing an item of DynamoDB table ({})", self.validation.flow.source.name());
             self.writer.write(&write).await.with_context(what)?;
-            self.made.push(MadeChange { canary, kind, keys, old, new, at: Instant::now(), at_time, notified: None });
+            if passes {
+                let (at, notified) = (Instant::now(), None);
+                self.made.push(MadeChange { canary, kind, keys, old, new, at, at_time, notified });
+            }
         }
         Ok(())
+    }
+
+    fn passes(&self, kind: ChangeKind, keys: &Item, old: Option<&Item>, new: Option<&Item>) -> bool {
+        let filter = &self.validation.flow.filter;
+        let carried = self.source.view.images();
+        let mut change = json!({ "Keys": keys });
+        for (name, image) in [("OldImage", old.filter(|_| carried.old)), ("NewImage", new.filter(|_| carried.new))] {
+            if let Some(image) = image {
+                change[name] = json!(image);
+            }
+        }
+        let record = json!({ "eventName": kind.name(), "dynamodb": change });
+        filter.is_empty() || filter.iter().any(|pattern| pattern_matches(pattern, &record) == Ok(true))
+    }
+
+    /// # Errors
+    /// The function's filter lets no new item through, so no canary has an effect.
+    pub(super) fn check_filter(&self) -> anyhow::Result<()> {
+        let canary = self.samples.canary(&self.validation.run_id, 0, 0, self.key());
+        let (keys, new) = (canary.key(self.key()), canary.apply(None));
+        if self.passes(ChangeKind::Insert, &keys, None, new.as_ref()) {
+            return Ok(());
+        }
+        Err(Hint::error(
+            format!(
+                "the filter of [function.{}.source] lets no new item of `validate` through",
+                self.validation.flow.key
+            ),
+            "let it pass what the recipe takes, or choose another function with --function",
+        ))
     }
 
     /// True if the run has items in the table.
@@ -178,9 +218,9 @@ impl<'a> TableRun<'a> {
     /// Reads an object; none if there is no such object.
     pub(in crate::commands::validate) async fn read(&self, key: &str) -> anyhow::Result<Option<Value>> {
         let Some(bucket) = &self.bucket else { return Ok(None) };
-        let s3 = &self.validation.session.aws.s3;
+        let (s3, owner) = (&self.validation.session.aws.s3, &self.validation.session.aws.account);
         let what = || format!("reading the object {key} of bucket {bucket}");
-        let answer = match answered(s3.get_object().bucket(bucket).key(key).send().await) {
+        let answer = match answered(s3.get_object().bucket(bucket).expected_bucket_owner(owner).key(key).send().await) {
             Err(error) if error.is(&["NoSuchKey"]) => return Ok(None),
             answer => answer.with_context(what)?,
         };
@@ -191,8 +231,8 @@ impl<'a> TableRun<'a> {
     /// Lists the keys of the bucket that begin so.
     pub(in crate::commands::validate) async fn list(&self, prefix: &str) -> anyhow::Result<Vec<String>> {
         let Some(bucket) = &self.bucket else { return Ok(Vec::new()) };
-        let s3 = &self.validation.session.aws.s3;
-        let call = s3.list_objects_v2().bucket(bucket).prefix(prefix).send().await;
+        let (s3, owner) = (&self.validation.session.aws.s3, &self.validation.session.aws.account);
+        let call = s3.list_objects_v2().bucket(bucket).expected_bucket_owner(owner).prefix(prefix).send().await;
         let answer = answered(call).with_context(|| format!("listing the bucket {bucket} below {prefix}"))?;
         Ok(answer.contents.unwrap_or_default().into_iter().filter_map(|object| object.key).collect())
     }
@@ -202,7 +242,8 @@ impl<'a> TableRun<'a> {
         let Some(bucket) = &self.bucket else { return Ok(0) };
         let mut count = 0;
         for object in self.objects() {
-            let call = self.validation.session.aws.s3.delete_object().bucket(bucket).key(&object.key);
+            let aws = &self.validation.session.aws;
+            let call = aws.s3.delete_object().bucket(bucket).expected_bucket_owner(&aws.account).key(&object.key);
             answered(call.send().await)
                 .with_context(|| format!("deleting the object {} of bucket {bucket}", object.key))?;
             count += 1;

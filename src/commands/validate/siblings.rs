@@ -1,0 +1,89 @@
+//! The other functions that read the run's stream: what they make of its events is taken away with the rest.
+
+use std::collections::BTreeSet;
+
+use streamkit_recipes::{Attribute, Event, Recipe};
+
+use super::dead_letter_queue::DeadLetterQueue;
+use super::items::Table;
+use super::stream_run::{contains, process};
+use super::validation::Validation;
+use crate::pipeline::Flow;
+use crate::producer::Position;
+
+/// Another function with a recipe.
+pub(super) struct Sibling {
+    recipe: &'static dyn Recipe,
+    /// The field in which an event has its own id.
+    identity: String,
+    table: Option<Table>,
+    /// Not the one of the function that is validated, which is searched anyway.
+    queue: Option<DeadLetterQueue>,
+    /// The partition keys of all items that the run's events can have made.
+    partitions: BTreeSet<Attribute>,
+}
+
+/// The flows of other functions through the same source.
+fn others<'a>(validation: &Validation<'a>) -> impl Iterator<Item = &'a Flow> {
+    let own = validation.flow;
+    validation.session.pipeline.flows.iter().filter(move |flow| flow.key != own.key && flow.source == own.source)
+}
+
+/// The names of the functions whose effects nobody but they know.
+pub(super) fn unknown(validation: &Validation<'_>) -> Vec<String> {
+    others(validation).filter(|flow| flow.recipe().is_err()).map(|flow| flow.function.clone()).collect()
+}
+
+impl Sibling {
+    pub(super) fn all(validation: &Validation<'_>) -> Vec<Self> {
+        let aws = &validation.session.aws;
+        let own_queue = validation.flow.dead_letters.as_ref();
+        let sibling = |flow: &Flow| {
+            let recipe = flow.recipe().ok()?;
+            Some(Self {
+                recipe,
+                identity: flow.identity.clone(),
+                table: flow.table.as_deref().map(|table| Table::new(aws, table, recipe)),
+                queue: flow
+                    .dead_letters
+                    .as_ref()
+                    .filter(|queue| Some(*queue) != own_queue)
+                    .map(|queue| DeadLetterQueue::new(aws, queue, validation.limit)),
+                partitions: BTreeSet::new(),
+            })
+        };
+        others(validation).filter_map(sibling).collect()
+    }
+
+    /// Notes what an event in its place can have made.
+    pub(super) fn note(&mut self, event: &Event, position: &Position, run_id: &str) {
+        let Some(table) = &self.table else { return };
+        let Ok(effects) = process((self.recipe, &self.identity), event, position, 0) else { return };
+        // What cleaning up deletes goes by this: only what bears the run's name, or a record's place, is the run's.
+        let own = |partition: &Attribute| contains(partition, run_id) || contains(partition, &position.sequence_number);
+        self.partitions.extend(effects.items.iter().filter_map(|item| table.partition(item)).filter(own));
+    }
+
+    /// Deletes what there is. Gives the number of items and messages.
+    pub(super) async fn clean(&mut self, run_id: &str) -> anyhow::Result<usize> {
+        let mut deleted = 0;
+        if let Some(table) = &self.table {
+            let keys = table.keys(&self.partitions).await?;
+            table.delete(&keys).await?;
+            deleted += keys.len();
+        }
+        if let Some(queue) = &mut self.queue {
+            while let Some(messages) = queue.take(run_id).await? {
+                deleted += messages.len();
+            }
+        }
+        Ok(deleted)
+    }
+
+    pub(super) async fn put_back(&mut self) -> anyhow::Result<()> {
+        match &mut self.queue {
+            Some(queue) => queue.put_back().await,
+            None => Ok(()),
+        }
+    }
+}
