@@ -1,6 +1,7 @@
 //! The sink that calls AWS: DynamoDB, S3, SNS and SQS through the SDK.
 
 use std::collections::HashMap;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use aws_credential_types::Credentials;
@@ -31,11 +32,20 @@ pub struct Aws {
     sqs: aws_sdk_sqs::Client,
     table: String,
     bucket: String,
+    /// The account that must own the bucket: the function's. None until the first invocation.
+    account: OnceLock<String>,
     topic_arn: String,
     dead_letter_queue_url: String,
 }
 
 impl Aws {
+    /// Notes whose function this is, from its ARN.
+    pub fn runs_as(&self, function_arn: &str) {
+        if let Some(account) = function_arn.split(':').nth(4).filter(|account| !account.is_empty()) {
+            self.account.get_or_init(|| account.to_owned());
+        }
+    }
+
     /// Creates the clients from the variables that Lambda sets for every function: `AWS_REGION`, the credentials of its role,
     /// and `AWS_ENDPOINT_URL` for another endpoint than AWS.
     pub fn new(config: &Config, variable: impl Fn(&str) -> Option<String>) -> Self {
@@ -79,6 +89,7 @@ impl Aws {
             sqs: aws_sdk_sqs::Client::from_conf(settings!(aws_sdk_sqs).build()),
             table: config.table.clone(),
             bucket: config.bucket.clone(),
+            account: OnceLock::new(),
             topic_arn: config.topic_arn.clone(),
             dead_letter_queue_url: config.dead_letter_queue_url.clone().unwrap_or_default(),
         }
@@ -122,6 +133,8 @@ impl Sink for Aws {
         self.s3
             .put_object()
             .bucket(&self.bucket)
+            // The name of a bucket that was deleted is anybody's.
+            .set_expected_bucket_owner(self.account.get().cloned())
             .key(&object.key)
             .content_type(object.content_type)
             .body(object.body.clone().into_bytes().into())

@@ -52,10 +52,7 @@ impl DeadLetter {
                 body["shardId"] = json!(shard_id);
                 body["partitionKey"] = json!(partition_key);
                 body["approximateArrivalTimestamp"] = json!(arrival_ms);
-                if !with_payload {
-                    let data = data.as_ref().map_or_else(|text| text.as_bytes(), Vec::as_slice);
-                    describe_payload(&mut body, data, json!({ "shardId": shard_id }), record);
-                } else {
+                if with_payload {
                     let (name, payload) = match data {
                         Ok(data) => match std::str::from_utf8(data) {
                             Ok(text) => ("payload", text.to_owned()),
@@ -64,6 +61,9 @@ impl DeadLetter {
                         Err(not_base64) => ("payload", not_base64.clone()),
                     };
                     body[name] = Value::String(payload);
+                } else {
+                    let data = data.as_ref().map_or_else(|text| text.as_bytes(), Vec::as_slice);
+                    describe_payload(&mut body, data, json!({ "shardId": shard_id }), record);
                 }
             }
             Content::Change { table, event_name, raw, .. } => {

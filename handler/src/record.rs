@@ -136,13 +136,14 @@ pub fn decode(event: Event, recipe: &dyn Recipe, identity: &str) -> Result<Vec<I
         let record = decode_record(record, recipe)?;
         take_apart(record, identity, &mut records);
     }
-    // Sequence numbers are decimal: of two, the longer is the greater.
-    fn place(record: &IncomingRecord) -> (usize, &str, Option<u64>) {
-        (record.sequence_number.len(), &record.sequence_number, record.sub_sequence_number)
-    }
     records.sort_by(|a, b| place(a).cmp(&place(b)));
     records.dedup_by(|a, b| place(a) == place(b) && a.event_id == b.event_id);
     Ok(records)
+}
+
+/// What a record's place goes by. Sequence numbers are decimal: of two, the longer is the greater.
+fn place(record: &IncomingRecord) -> (usize, &str, Option<u64>) {
+    (record.sequence_number.len(), &record.sequence_number, record.sub_sequence_number)
 }
 
 /// Adds the record to the others, or the records that it was aggregated from.

@@ -74,6 +74,7 @@ async fn serve_batch(config: &Config, aws: &Aws, mut event: LambdaEvent<Event>) 
     let (started, now) = (Instant::now(), SystemTime::now());
     let context = event.context;
     let now_ms = now.duration_since(SystemTime::UNIX_EPOCH)?.as_millis().try_into()?;
+    aws.runs_as(&context.invoked_function_arn);
     let window = Window::of(&mut event.payload);
     if let Some(text) = &config.fail_on
         && event.payload.records.iter().any(|record| record.mentions(text))

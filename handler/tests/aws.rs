@@ -91,7 +91,8 @@ fn read(stream: &TcpStream) -> Option<(String, Value)> {
     let start = start.rsplit_once(' ').map_or(start.as_str(), |(start, _)| start);
     let operation = headers.get("x-amz-target").map_or(start, String::as_str);
     let body = serde_json::from_slice(&body).unwrap_or_else(|_| json!(String::from_utf8_lossy(&body)));
-    Some((operation.to_owned(), body))
+    let owner = headers.get("x-amz-expected-bucket-owner");
+    Some((owner.map_or_else(|| operation.to_owned(), |owner| format!("{operation} of {owner}")), body))
 }
 
 fn item(user: &str) -> Item {
@@ -200,11 +201,13 @@ async fn put_stores_an_object_and_tells_errors_apart() {
     };
     let sink_error =
         |permanent, code: &str| Err(SinkError { permanent, code: code.to_owned(), message: "m".to_owned() });
+    sink.runs_as("arn:aws:lambda:eu-west-1:123456789012:function:f");
     assert_eq!(sink.put(&object).await, Ok(()));
     assert_eq!(sink.put(&object).await, sink_error(true, "KeyTooLongError"));
     assert_eq!(sink.put(&object).await, sink_error(false, "AccessDenied"));
     let (operation, body) = &server.requests()[0];
     assert!(operation.starts_with("PUT /audit/audit-logs/2026/01/02/03/7-e.json"), "{operation}");
+    assert!(operation.ends_with(" of 123456789012"), "{operation}");
     assert_eq!(*body, json!({"eventId": "e"}));
 }
 

@@ -68,16 +68,13 @@ impl Builder<'_> {
         let mut statements = Vec::new();
         for read in function.reads.iter().map(toml::Spanned::get_ref) {
             let arn = self.arn(read);
-            match read.kind {
-                SectionKind::Table => {
-                    let indexes = format!("{arn}/index/*");
-                    statements.push(allow(&READ_TABLE, vec![arn, indexes]));
-                }
-                _ => {
-                    statements.push(allow(&["s3:GetObject"], vec![format!("{arn}/*")]));
-                    statements.push(allow(&["s3:ListBucket"], vec![arn]));
-                    statements.extend(self.encrypts(read));
-                }
+            if read.kind == SectionKind::Table {
+                let indexes = format!("{arn}/index/*");
+                statements.push(allow(&READ_TABLE, vec![arn, indexes]));
+            } else {
+                statements.push(allow(&["s3:GetObject"], vec![format!("{arn}/*")]));
+                statements.push(allow(&["s3:ListBucket"], vec![arn]));
+                statements.extend(self.encrypts(read));
             }
         }
         statements

@@ -269,7 +269,7 @@ mod tests {
         let (has, wants) = (policy(&[logs.clone(), old.clone()]), policy(&[logs.clone(), new.clone()]));
         assert_eq!(union(&has, &wants), policy(&[logs.clone(), new, old]));
         // Rights that are only added, or only lost.
-        assert_eq!(union(&policy(&[logs.clone()]), &wants), wants);
+        assert_eq!(union(&policy(std::slice::from_ref(&logs)), &wants), wants);
         assert_eq!(union(&wants, &policy(&[logs])), wants);
         assert_eq!(union(&Value::Null, &wants), wants);
     }

@@ -33,7 +33,7 @@ const SETTINGS: [(&str, &[&str]); 22] = [
     ("MEMORY", &["memory = 256", "memory = 512"]),
     ("TIMEOUT", &["timeout = \"1m\"", "timeout = \"90s\""]),
     ("TRACING", &["", "tracing = true"]),
-    ("ENVIRONMENT", &["", "environment = { A = \"1\" }", "environment = { B = \"2\" }"]),
+    ("ENVIRONMENT", &["", "environment = { FIRST = \"1\" }", "environment = { SECOND = \"2\" }"]),
     ("CONCURRENCY", &["", "reserved_concurrency = 5"]),
     ("LOGS", &["log_retention = \"14d\"", "log_retention = \"30d\""]),
     (

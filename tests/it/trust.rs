@@ -335,9 +335,8 @@ fn what_functions_and_roles_can_not_hold_is_a_mistake_before_aws_is_asked() {
     let mut text = format!(
         "name = \"wide\"\n[stream.events]\n[function.f]\ncode = \"crate\"\nwrites = {tables:?}\nsource = {{ from = \"stream.events\" }}\n"
     );
-    for table in &tables {
-        text += &format!("[{table}]\npartition_key = {{ name = \"id\", type = \"S\" }}\n");
-    }
+    let sections = tables.iter().map(|table| format!("[{table}]\npartition_key = {{ name = \"id\", type = \"S\" }}\n"));
+    text.extend(sections);
     let wide = home.write("wide.toml", &text);
     let refused = home.run(&["check", wide.to_str().unwrap()]).expect(2);
     assert!(refused.stderr.contains("IAM takes 10240 in a role's own policies"), "{refused:#?}");
@@ -373,7 +372,7 @@ fn what_a_recipe_counts_can_be_watched_in_each_stage() {
     assert_eq!(dimensions("no-events"), BTreeSet::from([of_stage.clone()]));
     assert_eq!(dimensions("rejected"), BTreeSet::from([of_stage.clone()]));
     let by_type = ["DeviceType=mobile", "EventType=page_view"].map(str::to_owned);
-    assert_eq!(dimensions("views"), BTreeSet::from_iter(by_type.into_iter().chain([of_stage])));
+    assert_eq!(dimensions("views"), by_type.into_iter().chain([of_stage]).collect());
 
     // It goes off when the recipe counts.
     home.local("send", &spec, &["--stage", "dev", "--count", "20", "--poison", "100"]);

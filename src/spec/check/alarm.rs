@@ -113,9 +113,9 @@ impl Checker<'_> {
 
     /// `dimensions` beside `watch` are for metrics that a recipe counts by them.
     fn further_dimensions(&mut self, watch: &Spanned<String>, metric: &Metric, alarm: &Alarm) {
-        let named: Vec<&str> = alarm.dimensions.keys().map(String::as_str).collect();
-        let same = |list: &&[&str]| list.len() == named.len() && list.iter().all(|name| named.contains(name));
-        if metric.further.iter().any(same) || (metric.further.is_empty() && named.is_empty()) {
+        let given: Vec<&str> = alarm.dimensions.keys().map(String::as_str).collect();
+        let same = |list: &&[&str]| list.len() == given.len() && list.iter().all(|name| given.contains(name));
+        if metric.further.iter().any(same) || (metric.further.is_empty() && given.is_empty()) {
             return;
         }
         let text = |list: &&[&str]| match list {
