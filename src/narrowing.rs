@@ -4,14 +4,14 @@ use crate::apply::{Ended, Outcome, Task, Work};
 use crate::graph::{Need, Until};
 use crate::pipeline::Node;
 use crate::plan::{Action, Plan};
-use crate::resources::Any;
+use crate::resources::{Any, Resource as _};
 
 /// The roles whose policy the plan changes, by their places in it.
 fn changed_roles<'a>(nodes: &'a [Node], plan: &'a Plan) -> impl Iterator<Item = usize> + 'a {
     let changes_policy = |(node, step): (&Node, &crate::plan::Step)| {
         matches!(node.resource, Any::Role(_))
             && step.action == Action::Update
-            && step.changes.iter().any(|change| change.field == "policy")
+            && step.changes.iter().any(|change| node.resource.until_narrowed(change).is_some())
     };
     nodes.iter().zip(&plan.steps).enumerate().filter(move |(_, pair)| changes_policy(*pair)).map(|(index, _)| index)
 }

@@ -89,6 +89,9 @@ async fn read(cx: &Cx, pipeline: &Pipeline, allowed: &Allowed) -> anyhow::Result
     for step in &mut plan.steps {
         step.changes = step.changes.iter().map(|change| change.without(&pipeline.secrets)).collect();
     }
+    for warning in &mut plan.warnings {
+        warning.message = pipeline.secrets.hide(&warning.message);
+    }
     Ok(Observation { plan, orphans })
 }
 

@@ -25,7 +25,7 @@ const LONGEST: Duration = Duration::from_secs(3);
 
 /// Looks at what a plan is going to do: adds to its warnings, and refuses steps that AWS would refuse.
 ///
-/// A limit that can't be read, because the caller may not or the endpoint has no such call, or no answer in time, is passed over.
+/// A limit that can't be read stops nothing: what the caller may not read is a warning; that an endpoint has no such call is none.
 pub(crate) async fn preflight(cx: &Cx, pipeline: &Pipeline, plan: &mut Plan) {
     let steps: Vec<(&Node, usize)> = pipeline.nodes.iter().zip(0..).collect();
     for (node, index) in &steps {
@@ -50,19 +50,30 @@ pub(crate) async fn preflight(cx: &Cx, pipeline: &Pipeline, plan: &mut Plan) {
     );
     // Other endpoints lack some of these calls; AWS has them all, and then one should know.
     if cx.aws.endpoint.is_none() && (shards.is_err() || concurrency.is_err() || missing.is_err()) {
-        plan.warnings.push(Warning {
-            rule: "not-checked",
-            node: String::new(),
-            line: None,
-            message: format!("limits and permissions were not all read within {} s", LONGEST.as_secs()),
-            help: Some("nothing is wrong with the plan; what is missing shows when it is carried out".to_owned()),
-        });
+        let message = format!("limits and permissions were not all read within {} s", LONGEST.as_secs());
+        plan.warnings.push(not_checked(message));
     }
     plan.warnings.extend(missing.unwrap_or_default());
-    for (index, refusal) in shards.unwrap_or_default().into_iter().chain(concurrency.unwrap_or_default()) {
-        let step = &mut plan.steps[index];
-        step.refused = step.refused.take().or(Some(refusal));
+    for checked in [shards, concurrency].into_iter().flatten() {
+        match checked {
+            Ok(refused) => {
+                for (index, refusal) in refused {
+                    let step = &mut plan.steps[index];
+                    step.refused = step.refused.take().or(Some(refusal));
+                }
+            }
+            Err(error) if error.is_denied() => {
+                plan.warnings.push(not_checked(format!("a limit of the account was not read: {error}")));
+            }
+            // Limits are read to help; that they can't be read must not stand in the way.
+            Err(_) => {}
+        }
     }
+}
+
+fn not_checked(message: String) -> Warning {
+    let help = "nothing is wrong with the plan; what is missing shows when it is carried out".to_owned();
+    Warning { rule: "not-checked", node: String::new(), line: None, message, help: Some(help) }
 }
 
 /// A table's stream that is switched off and on again, or off for good.
@@ -149,7 +160,7 @@ fn resharding(step: &Step, provisioned: bool) -> (Vec<Warning>, Option<Refusal>)
 }
 
 /// The account's shards and on-demand streams in the region, against what the plan adds.
-async fn shards(cx: &Cx, pipeline: &Pipeline, plan: &Plan) -> Vec<(usize, Refusal)> {
+async fn shards(cx: &Cx, pipeline: &Pipeline, plan: &Plan) -> Result<Vec<(usize, Refusal)>, AwsError> {
     let mut added: BTreeMap<usize, i64> = BTreeMap::new();
     let mut on_demand = Vec::new();
     for (index, (node, step)) in pipeline.nodes.iter().zip(&plan.steps).enumerate() {
@@ -171,9 +182,9 @@ async fn shards(cx: &Cx, pipeline: &Pipeline, plan: &Plan) -> Vec<(usize, Refusa
         }
     }
     if added.is_empty() && on_demand.is_empty() {
-        return Vec::new();
+        return Ok(Vec::new());
     }
-    let Some(limits) = known(answered(cx.aws.kinesis.describe_limits().send().await)) else { return Vec::new() };
+    let limits = answered(cx.aws.kinesis.describe_limits().send().await)?;
     let mut refused = Vec::new();
     let (open, limit) = (i64::from(limits.open_shard_count), i64::from(limits.shard_limit));
     let wanted: i64 = added.values().sum();
@@ -207,11 +218,11 @@ async fn shards(cx: &Cx, pipeline: &Pipeline, plan: &Plan) -> Vec<(usize, Refusa
             },
         ));
     }
-    refused
+    Ok(refused)
 }
 
 /// What functions reserve, against what Lambda keeps free.
-async fn concurrency(cx: &Cx, pipeline: &Pipeline, plan: &Plan) -> Vec<(usize, Refusal)> {
+async fn concurrency(cx: &Cx, pipeline: &Pipeline, plan: &Plan) -> Result<Vec<(usize, Refusal)>, AwsError> {
     let mut added = 0;
     let mut first = None;
     for (index, (node, step)) in pipeline.nodes.iter().zip(&plan.steps).enumerate() {
@@ -228,14 +239,14 @@ async fn concurrency(cx: &Cx, pipeline: &Pipeline, plan: &Plan) -> Vec<(usize, R
         }
         added += more;
     }
-    let Some(index) = first else { return Vec::new() };
-    let Some(settings) = known(answered(cx.aws.lambda.get_account_settings().send().await)) else { return Vec::new() };
+    let Some(index) = first else { return Ok(Vec::new()) };
+    let settings = answered(cx.aws.lambda.get_account_settings().send().await)?;
     let Some(free) = settings.account_limit.and_then(|limit| limit.unreserved_concurrent_executions) else {
-        return Vec::new();
+        return Ok(Vec::new());
     };
     let free = i64::from(free);
     if free - added >= UNRESERVED {
-        return Vec::new();
+        return Ok(Vec::new());
     }
     let refusal = Refusal {
         why: format!(
@@ -244,12 +255,7 @@ async fn concurrency(cx: &Cx, pipeline: &Pipeline, plan: &Plan) -> Vec<(usize, R
         ),
         hint: "reserve less, or ask AWS for more (Service Quotas, Lambda, \"Concurrent executions\")".to_owned(),
     };
-    vec![(index, refusal)]
-}
-
-/// Limits are read to help; that they can't be read must not stand in the way.
-fn known<T>(answer: Result<T, AwsError>) -> Option<T> {
-    answer.ok()
+    Ok(vec![(index, refusal)])
 }
 
 #[cfg(test)]

@@ -214,7 +214,9 @@ async fn check_profile(chosen: Option<&str>) -> anyhow::Result<()> {
     if files.get_profile(&profile).is_some() {
         return Ok(());
     }
-    Err(NoProfile { profile, known: files.profiles().map(str::to_owned).collect() }.into())
+    let mut known: Vec<_> = files.profiles().map(str::to_owned).collect();
+    known.sort();
+    Err(NoProfile { profile, known }.into())
 }
 
 /// Neither the command line nor the environment nor the profile names a region.

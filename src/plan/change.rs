@@ -36,10 +36,8 @@ pub(crate) struct Secrets {
 impl Secrets {
     /// The text without them.
     pub(crate) fn hide(&self, text: &str) -> String {
-        if let Some(start) = self.addresses.iter().find(|start| text.starts_with(start.as_str())) {
-            return format!("{start}{HIDDEN}");
-        }
-        self.values.iter().fold(text.to_owned(), |text, secret| text.replace(secret, HIDDEN))
+        let text = self.addresses.iter().fold(text.to_owned(), |text, start| without_what_follows(&text, start));
+        self.values.iter().fold(text, |text, secret| text.replace(secret, HIDDEN))
     }
 
     fn hide_in(&self, value: &Value) -> Value {
@@ -50,6 +48,16 @@ impl Secrets {
             other => other.clone(),
         }
     }
+}
+
+/// The text without what follows each `start` in it, up to the end of the address.
+fn without_what_follows(text: &str, start: &str) -> String {
+    let mut parts = text.split(start);
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |shown, rest| {
+        let end = rest.find(|letter: char| letter.is_whitespace() || ",\"'".contains(letter)).unwrap_or(rest.len());
+        format!("{shown}{start}{HIDDEN}{}", &rest[end..])
+    })
 }
 
 impl Change {

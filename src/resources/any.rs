@@ -1,6 +1,7 @@
 //! The enum of all resources: one variant for each AWS noun, and the trait's calls dispatched to them.
 
 use anyhow::Context as _;
+use serde_json::Value;
 
 use super::context::Cx;
 use super::resource::{Actions, Observed, Resource};
@@ -114,6 +115,9 @@ impl Resource for Any {
     async fn change(&self, cx: &Cx, seen: &Observed, changes: &[Change]) -> anyhow::Result<()> {
         each!(self, resource => resource.change(cx, seen, changes).await)
             .with_context(|| format!("changing {}", self.label()))
+    }
+    fn until_narrowed(&self, change: &Change) -> Option<Value> {
+        each!(self, resource => resource.until_narrowed(change))
     }
     async fn narrow(&self, cx: &Cx) -> anyhow::Result<()> {
         each!(self, resource => resource.narrow(cx).await).with_context(|| format!("narrowing {}", self.label()))

@@ -4,6 +4,7 @@ mod others;
 mod renamed;
 mod resume;
 mod source;
+mod transitions;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,19 +17,16 @@ use aws_sdk_lambda::types::{
 };
 use serde_json::{Value, json};
 
-use renamed::stop;
 use resume::Position;
 pub(crate) use resume::record_ages;
 pub(crate) use source::MappingSource;
+use transitions::{changed, delete_mapping, state, stop};
 
 use super::context::Cx;
 use super::resource::{Actions, Observed, Resource};
-use crate::aws::{AnswerDate, AwsError, Clients, Look, Tags, Wait, all, answered, existing, until_seen, wait};
+use crate::aws::{AnswerDate, AwsError, Clients, Tags, all, answered, existing, wait};
 use crate::plan::{Change, Fields};
 use crate::spec::{Pattern, Seconds, StartingPosition, duration_text};
-
-/// A new mapping takes up to a minute, and longer behind a busy function.
-const LIMIT: Duration = Duration::from_secs(5 * 60);
 
 /// How far before its creation a mapping starts: the clocks of AWS's hosts differ, too.
 const START_MARGIN: Duration = Duration::from_secs(10);
@@ -158,38 +156,6 @@ async fn just_before_now(cx: &Cx, function: &str) -> SystemTime {
     drop(answered(call.send().await));
     let now = date.get().unwrap_or_else(SystemTime::now);
     now.checked_sub(START_MARGIN).unwrap_or(now)
-}
-
-/// The wait for a mapping that is being enabled or disabled. Lambda may show the state before that for a while.
-fn changed(what: &str, enabled: bool) -> Wait<'_> {
-    let (pending, target): (&[&str], &[&str]) = if enabled {
-        (&["Creating", "Enabling", "Updating", "Disabling", "Disabled"], &["Enabled"])
-    } else {
-        (&["Creating", "Enabling", "Updating", "Disabling", "Enabled"], &["Disabled"])
-    };
-    Wait { what, pending, target, limit: LIMIT }
-}
-
-/// Deletes one mapping of a function and waits until it is gone.
-async fn delete_mapping(cx: &Cx, function: &str, uuid: &str) -> anyhow::Result<()> {
-    let call = cx.aws.lambda.delete_event_source_mapping().uuid(uuid);
-    existing(cx.retry_while_busy(|| call.clone().send()).await)?;
-    let what = format!("event source mapping ({uuid})");
-    let pending = ["Deleting", "Creating", "Enabling", "Enabled", "Updating", "Disabling", "Disabled"];
-    let gone = Wait { what: &what, pending: &pending, target: &["gone"], limit: LIMIT };
-    wait(&gone, async || state(cx, uuid).await, cx.noting()).await?;
-    // By the list alone mappings are found again.
-    let unlisted = async || {
-        let all = mappings_of(cx, function).await?;
-        Ok((!all.iter().any(|mapping| mapping.uuid.as_deref() == Some(uuid))).then_some(()))
-    };
-    until_seen(unlisted, cx.noting()).await.map(drop)
-}
-
-async fn state(cx: &Cx, uuid: &str) -> anyhow::Result<Look> {
-    let mapping = existing(answered(cx.aws.lambda.get_event_source_mapping().uuid(uuid).send().await))?;
-    let Some(mapping) = mapping else { return Ok(Look::Gone) };
-    Ok(Look::State(mapping.state.context("GetEventSourceMapping answered without a State")?))
 }
 
 impl Resource for Mapping {
@@ -485,21 +451,4 @@ fn event_source_position(position: StartingPosition) -> EventSourcePosition {
 
 fn position_text(position: &EventSourcePosition) -> Value {
     json!(position.as_str().to_lowercase().replace('_', "-"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn the_state_before_a_change_is_waited_through() {
-        for (enabled, states) in
-            [(false, ["Enabled", "Disabling", "Disabled"]), (true, ["Disabled", "Enabling", "Enabled"])]
-        {
-            let mut states = states.into_iter();
-            let look = async || Ok(Look::State(states.next().expect("it ends at the target").to_owned()));
-            wait(&changed("mapping (a)", enabled), look, |_| {}).await.unwrap();
-            assert_eq!(states.next(), None);
-        }
-    }
 }

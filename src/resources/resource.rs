@@ -1,5 +1,7 @@
 //! The trait that each AWS noun implements, and a resource as it was observed.
 
+use serde_json::Value;
+
 use super::context::Cx;
 use crate::aws::{Clients, Parent, Tags};
 use crate::plan::{Change, Fields};
@@ -65,6 +67,10 @@ pub(crate) trait Resource {
     async fn create(&self, cx: &Cx, tags: &Tags) -> anyhow::Result<()>;
     /// Makes the given changes in place.
     async fn change(&self, cx: &Cx, seen: &Observed, changes: &[Change]) -> anyhow::Result<()>;
+    /// What a change leaves in its field until [`narrow`](Self::narrow) takes the rest back; `None` where nothing has to be.
+    fn until_narrowed(&self, _change: &Change) -> Option<Value> {
+        None
+    }
     /// Takes back what a change has left to those that still used it, now that they don't.
     async fn narrow(&self, _cx: &Cx) -> anyhow::Result<()> {
         Ok(())

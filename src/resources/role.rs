@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::context::Cx;
 use super::resource::{Actions, Observed, Resource};
-use crate::aws::{AwsError, Clients, Policy, Tags, all, answered, assume_role_policy, canonical, existing};
+use crate::aws::{AwsError, Clients, Policy, Tags, all, answered, assume_role_policy, canonical, existing, until_seen};
 use crate::plan::{Change, Fields};
 
 /// All roles are under this path, so that an operator's own policy can name them.
@@ -184,16 +184,21 @@ impl Resource for Role {
                 let call = call.policy_document(assume_role_policy().to_string());
                 cx.retry_until_known(|| call.clone().send()).await?;
             } else {
-                // What the function uses until it has moved stays: `narrow` takes it back.
-                let both = union(&change.from, &self.policy.document());
-                let fits = both.to_string().len() <= INLINE_POLICY;
-                let widened = if fits { both } else { self.policy.document() };
-                if widened != change.from {
-                    self.put_policy(cx, &widened).await?;
+                let policy = self.until_narrowed(change).unwrap_or_else(|| self.policy.document());
+                if policy != change.from {
+                    self.put_policy(cx, &policy).await?;
                 }
             }
         }
         Ok(())
+    }
+
+    fn until_narrowed(&self, change: &Change) -> Option<Value> {
+        // What the function uses until it has moved stays.
+        let wanted = self.policy.document();
+        let widened = union(&change.from, &wanted);
+        let fits = widened.to_string().len() <= INLINE_POLICY;
+        (change.field == "policy" && fits && widened != wanted).then_some(widened)
     }
 
     async fn narrow(&self, cx: &Cx) -> anyhow::Result<()> {
@@ -201,7 +206,8 @@ impl Resource for Role {
         if inline_policy(cx, &self.name).await? != wanted {
             self.put_policy(cx, &wanted).await?;
         }
-        Ok(())
+        let narrowed = async || Ok((inline_policy(cx, &self.name).await? == wanted).then_some(()));
+        until_seen(narrowed, cx.noting()).await.map(drop)
     }
 
     async fn tag(&self, cx: &Cx, set: &Tags, remove: &[String]) -> anyhow::Result<()> {

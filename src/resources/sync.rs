@@ -7,7 +7,7 @@ use super::context::Cx;
 use super::resource::{Observed, Resource as _};
 use crate::aws::{Tags, tag_changes, until_seen};
 use crate::failure::Hint;
-use crate::plan::differences;
+use crate::plan::{Change, differences};
 
 /// Brings one resource in line with the spec: observe, ensure that it exists, sync each aspect, wait.
 ///
@@ -59,17 +59,26 @@ pub(crate) async fn sync(resource: &Any, tags: &Tags, cx: &Cx, exists: impl FnOn
     if retag || !changes.is_empty() {
         // What AWS still shows as it was, the next run would take for drift. Some endpoints never show some settings, so
         // the wait has no other end than the next plan.
-        until_seen(async || Ok(resource.read(cx).await?.filter(|seen| is_in_line(seen, resource, tags))), cx.noting())
-            .await?;
+        until_seen(
+            async || Ok(resource.read(cx).await?.filter(|seen| is_in_line(seen, resource, tags, &changes))),
+            cx.noting(),
+        )
+        .await?;
     }
     Ok(())
 }
 
-/// Whether AWS shows the resource as the spec has it.
-fn is_in_line(seen: &Observed, resource: &Any, tags: &Tags) -> bool {
+/// Whether AWS shows the resource as the spec has it, after these changes.
+fn is_in_line(seen: &Observed, resource: &Any, tags: &Tags, changes: &[Change]) -> bool {
     let tagged = seen.tags.as_ref().is_none_or(|has| {
         let (set, remove) = tag_changes(has, tags);
         set.is_empty() && remove.is_empty()
     });
-    tagged && differences(&seen.fields, &resource.desired()).is_empty()
+    // What a later step of this run takes back, and what a later run changes, is not waited for.
+    let left = |difference: &Change| {
+        let change = changes.iter().find(|change| change.field == difference.field);
+        change.and_then(|change| resource.until_narrowed(change)).is_some_and(|left| left == difference.from)
+            || resource.postponed(&difference.field, seen).is_some()
+    };
+    tagged && differences(&seen.fields, &resource.desired()).iter().all(left)
 }

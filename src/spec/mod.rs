@@ -8,6 +8,7 @@ mod load;
 mod names;
 mod pattern;
 mod reference;
+mod sections;
 mod stage;
 mod subscriber;
 mod types;

@@ -9,7 +9,7 @@ use streamkit_recipes::{Sampled, View};
 use toml::Spanned;
 
 use super::pattern::Pattern;
-use super::reference::{Reference, SectionKind};
+use super::reference::Reference;
 use super::subscriber::Subscriber;
 use super::units::{MebiBytes, Seconds};
 use super::values::{Billing, Encryption, OneOrMany, Target, Threshold};
@@ -471,31 +471,5 @@ impl Stream {
     /// Open shards of a provisioned stream.
     pub(crate) fn shards(&self) -> i64 {
         self.shards.as_ref().map_or(1, |shards| *shards.get_ref())
-    }
-}
-
-impl Spec {
-    /// True when an alarm publishes to the topic of this name.
-    pub(crate) fn has_alarm_that_notifies(&self, topic: &str) -> bool {
-        let topic = Reference::new(SectionKind::Topic, topic);
-        self.alarm.values().any(|alarm| alarm.notify.0.iter().any(|target| *target.get_ref() == topic))
-    }
-
-    /// Every section that can be referred to, with the place of its name.
-    pub(crate) fn sections(&self) -> Vec<(Reference, std::ops::Range<usize>)> {
-        fn named<T>(
-            kind: SectionKind,
-            sections: &Sections<T>,
-        ) -> impl Iterator<Item = (Reference, std::ops::Range<usize>)> + '_ {
-            sections.keys().map(move |name| (Reference::new(kind, name.get_ref()), name.span()))
-        }
-        named(SectionKind::Stream, &self.stream)
-            .chain(named(SectionKind::Table, &self.table))
-            .chain(named(SectionKind::Queue, &self.queue))
-            .chain(named(SectionKind::Bucket, &self.bucket))
-            .chain(named(SectionKind::Function, &self.function))
-            .chain(named(SectionKind::Topic, &self.topic))
-            .chain(named(SectionKind::Alarm, &self.alarm))
-            .collect()
     }
 }

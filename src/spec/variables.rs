@@ -126,6 +126,11 @@ mod tests {
         assert_eq!(result.secrets.values, ["hunter2"]);
         let (_, result) = substituted("to = \"https://example.com/${env:PART}\"\n");
         assert_eq!(result.secrets.hide("https://example.com/an-earlier-one"), "https://example.com/(hidden)");
+        let said = "email:a, https://example.com/one, https://example.com/two of topic.t";
+        assert_eq!(
+            result.secrets.hide(said),
+            "email:a, https://example.com/(hidden), https://example.com/(hidden) of topic.t"
+        );
         let (document, result) = substituted("a = \"${aws:x} $env ${x}\"\n");
         assert!(document.contains("${aws:x} $env ${x}") && result.wrong.is_empty(), "{document}");
     }

@@ -3,8 +3,9 @@
 use super::super::context::Cx;
 use super::super::function;
 use super::resume::{self, Position};
-use super::{Mapping, changed, mappings_of, state};
-use crate::aws::{Parent, wait};
+use super::transitions::stop;
+use super::{Mapping, mappings_of};
+use crate::aws::Parent;
 
 impl Mapping {
     /// True when the ARN is that of this mapping's source, now, at an earlier time, or read another way.
@@ -37,13 +38,4 @@ impl Mapping {
         cx.note(&format!("the new mapping resumes from {}", position.text()));
         Ok(Some(position))
     }
-}
-
-/// Disables a mapping and waits until it reads no more.
-pub(super) async fn stop(cx: &Cx, uuid: &str) -> anyhow::Result<()> {
-    cx.note("stopping the old mapping");
-    let call = cx.aws.lambda.update_event_source_mapping().uuid(uuid).enabled(false);
-    cx.retry_until_known(|| call.clone().send()).await?;
-    let what = format!("event source mapping ({uuid})");
-    wait(&changed(&what, false), async || state(cx, uuid).await, cx.noting()).await
 }
