@@ -159,6 +159,10 @@ mod tests {
         let mut function = function_of(&folder);
         // A killed process lets go of its locks and removes nothing.
         drop(killed.lock.lock().take());
+        // A process that another test starts just now has this one's files until it runs its own program.
+        let lock = File::open(killed.lock_file()).unwrap();
+        lock.lock().unwrap();
+        drop(lock);
         let next = RunFolder::new(&all);
         assert!(!function.wait().unwrap().success(), "the function is killed");
         assert!(!folder.exists());
