@@ -53,7 +53,7 @@ impl S3 {
         let closed = match call.operation.as_str() {
             "DeleteBucket" => match self.objects.close(&bucket_path) {
                 Ok(closed) => closed,
-                Err(not_empty) => return not_empty,
+                Err(not_empty) => return *not_empty,
             },
             _ => None,
         };

@@ -70,8 +70,8 @@ impl Objects {
     }
 
     /// Takes out a bucket that is to be deleted, if it is empty.
-    pub(in crate::services::s3) fn close(&self, path: &str) -> Result<Option<Bucket>, Response> {
-        self.store.close(&bucket(path)).map_err(|refusal| refusal.answer(false))
+    pub(in crate::services::s3) fn close(&self, path: &str) -> Result<Option<Bucket>, Box<Response>> {
+        self.store.close(&bucket(path)).map_err(|refusal| Box::new(refusal.answer(false)))
     }
 
     /// Puts back a bucket that was not deleted after all.

@@ -13,40 +13,40 @@ pub(super) enum Read {
     NotModified,
 }
 
-/// The names of the four conditions.
+/// The headers of the four conditions, and how errors spell them: the ETag is this one or another, the object newer or older.
 pub(super) struct Names {
-    if_match: (&'static str, &'static str),
-    if_none_match: (&'static str, &'static str),
-    if_modified: (&'static str, &'static str),
-    if_unmodified: (&'static str, &'static str),
+    same: (&'static str, &'static str),
+    other: (&'static str, &'static str),
+    newer: (&'static str, &'static str),
+    older: (&'static str, &'static str),
 }
 
 pub(super) const OF_READ: Names = Names {
-    if_match: ("if-match", "If-Match"),
-    if_none_match: ("if-none-match", "If-None-Match"),
-    if_modified: ("if-modified-since", "If-Modified-Since"),
-    if_unmodified: ("if-unmodified-since", "If-Unmodified-Since"),
+    same: ("if-match", "If-Match"),
+    other: ("if-none-match", "If-None-Match"),
+    newer: ("if-modified-since", "If-Modified-Since"),
+    older: ("if-unmodified-since", "If-Unmodified-Since"),
 };
 pub(super) const OF_SOURCE: Names = Names {
-    if_match: ("x-amz-copy-source-if-match", "x-amz-copy-source-If-Match"),
-    if_none_match: ("x-amz-copy-source-if-none-match", "x-amz-copy-source-If-None-Match"),
-    if_modified: ("x-amz-copy-source-if-modified-since", "x-amz-copy-source-If-Modified-Since"),
-    if_unmodified: ("x-amz-copy-source-if-unmodified-since", "x-amz-copy-source-If-Unmodified-Since"),
+    same: ("x-amz-copy-source-if-match", "x-amz-copy-source-If-Match"),
+    other: ("x-amz-copy-source-if-none-match", "x-amz-copy-source-If-None-Match"),
+    newer: ("x-amz-copy-source-if-modified-since", "x-amz-copy-source-If-Modified-Since"),
+    older: ("x-amz-copy-source-if-unmodified-since", "x-amz-copy-source-If-Unmodified-Since"),
 };
 
 /// The conditions of a read. One on the ETag overrides one on the time.
 pub(super) fn read(asked: &Asked, names: &Names, object: &Object, modified_ms: i64) -> Result<Read, Refusal> {
     let since = |name: &str| asked.header(name).and_then(parse_http_date);
-    if let Some(wanted) = asked.header(names.if_match.0) {
+    if let Some(wanted) = asked.header(names.same.0) {
         if !matches(wanted, &object.etag) {
-            return Err(Refusal::precondition_failed(names.if_match.1));
+            return Err(Refusal::precondition_failed(names.same.1));
         }
-    } else if since(names.if_unmodified.0).is_some_and(|since| modified_ms > since) {
-        return Err(Refusal::precondition_failed(names.if_unmodified.1));
+    } else if since(names.older.0).is_some_and(|since| modified_ms > since) {
+        return Err(Refusal::precondition_failed(names.older.1));
     }
-    let same = match asked.header(names.if_none_match.0) {
+    let same = match asked.header(names.other.0) {
         Some(known) => matches(known, &object.etag),
-        None => since(names.if_modified.0).is_some_and(|since| modified_ms <= since),
+        None => since(names.newer.0).is_some_and(|since| modified_ms <= since),
     };
     Ok(if same { Read::NotModified } else { Read::Content })
 }
@@ -55,10 +55,10 @@ pub(super) fn read(asked: &Asked, names: &Names, object: &Object, modified_ms: i
 pub(super) fn source(asked: &Asked, object: &Object, modified_ms: i64) -> Result<(), Refusal> {
     match read(asked, &OF_SOURCE, object, modified_ms)? {
         Read::Content => Ok(()),
-        Read::NotModified if asked.header(OF_SOURCE.if_none_match.0).is_some() => {
-            Err(Refusal::precondition_failed(OF_SOURCE.if_none_match.1))
+        Read::NotModified if asked.header(OF_SOURCE.other.0).is_some() => {
+            Err(Refusal::precondition_failed(OF_SOURCE.other.1))
         }
-        Read::NotModified => Err(Refusal::precondition_failed(OF_SOURCE.if_modified.1)),
+        Read::NotModified => Err(Refusal::precondition_failed(OF_SOURCE.newer.1)),
     }
 }
 

@@ -26,13 +26,12 @@ pub(super) struct Found {
 pub(super) fn found(bucket: &mut Bucket, key: &str, id: Option<&str>) -> Result<Found, Refusal> {
     let version = bucket.version(key, id)?;
     let Some(object) = version.object.clone() else {
-        let refusal = match id {
-            None => Refusal::no_such_key(key),
-            Some(_) => {
-                let message = "The specified method is not allowed against this resource.";
-                let refusal = Refusal::new(405, "MethodNotAllowed", message).with("ResourceType", "DeleteMarker");
-                refusal.with_header("allow", "DELETE").with_header("last-modified", &http_date(version.modified_ms))
-            }
+        let refusal = if id.is_none() {
+            Refusal::no_such_key(key)
+        } else {
+            let message = "The specified method is not allowed against this resource.";
+            let refusal = Refusal::new(405, "MethodNotAllowed", message).with("ResourceType", "DeleteMarker");
+            refusal.with_header("allow", "DELETE").with_header("last-modified", &http_date(version.modified_ms))
         };
         return Err(refusal.with_header("x-amz-delete-marker", "true").with_header("x-amz-version-id", &version.id));
     };

@@ -46,13 +46,13 @@ pub(super) fn copy(store: &Store, asked: &Asked) -> Result<Response, Refusal> {
     let source = copy::source(store, asked)?;
     let whole = &source.found.object.content;
     let content = match asked.header("x-amz-copy-source-range") {
-        Some(text) => match get::range(text, whole.len())? {
-            Some(range) => whole.slice(range),
-            None => {
+        Some(text) => {
+            let range = get::range(text, whole.len())?.ok_or_else(|| {
                 let message = "The x-amz-copy-source-range value must be of the form bytes=first-last where first and last are the zero-based offsets of the first and last bytes to copy";
-                return Err(Refusal::invalid_argument(message, "x-amz-copy-source-range", text));
-            }
-        },
+                Refusal::invalid_argument(message, "x-amz-copy-source-range", text)
+            })?;
+            whole.slice(range)
+        }
         None => whole.clone(),
     };
     let md5 = headers::md5(&content);

@@ -2,6 +2,8 @@
 //!
 //! <https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html>
 
+use std::fmt::Display;
+
 use axum::response::Response;
 use http::{HeaderName, HeaderValue};
 
@@ -23,7 +25,7 @@ impl Refusal {
         Self { status, code, message: message.into(), details: Vec::new(), headers: Vec::new() }
     }
 
-    pub(super) fn with(mut self, name: &'static str, value: impl ToString) -> Self {
+    pub(super) fn with(mut self, name: &'static str, value: impl Display) -> Self {
         self.details.push((name, value.to_string()));
         self
     }
