@@ -313,7 +313,8 @@ async fn tags_of_objects_are_replaced_and_deleted() {
 async fn uploads_in_parts_become_one_object() {
     let aws = with_bucket().await;
     let begin = async |key: &str| {
-        let begun = ask(&aws, "POST", &format!("/bucket/{key}?uploads"), &[("x-amz-meta-a", "b")], b"").await;
+        let said = [("x-amz-meta-a", "b"), ("content-encoding", "gzip")];
+        let begun = ask(&aws, "POST", &format!("/bucket/{key}?uploads"), &said, b"").await;
         begun.text("UploadId").expect("an id").to_owned()
     };
     let id = begin("key").await;
@@ -347,6 +348,7 @@ async fn uploads_in_parts_become_one_object() {
     complete(&[(1, &first)]).await.refused(404, "NoSuchUpload");
     let whole = get(&aws, "/bucket/key").await;
     assert_eq!((whole.body.len(), whole.header("x-amz-meta-a")), ((5 << 20) + 3, Some("b")));
+    assert_eq!(whole.header("content-encoding"), Some("gzip"));
     let last = get(&aws, "/bucket/key?partNumber=2").await;
     assert_eq!((last.status, &*last.body, last.header("x-amz-mp-parts-count")), (206, "end", Some("2")));
     let said = [("x-amz-object-attributes", "ETag,ObjectSize,ObjectParts")];

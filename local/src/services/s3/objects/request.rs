@@ -80,7 +80,7 @@ impl Asked {
 
 /// Bucket and key of `/BUCKET/KEY`, percent-encoded.
 pub(super) fn split(path: &str) -> Result<(String, String), Refusal> {
-    let decoded = percent_decode_str(path.strip_prefix('/').unwrap_or(path)).decode_utf8();
+    let decoded = percent_decode_str(path.trim_start_matches('/')).decode_utf8();
     let decoded = decoded.map_err(|_| Refusal::new(400, "InvalidURI", "Couldn't parse the specified URI."))?;
     let (bucket, key) = decoded.split_once('/').unwrap_or((&*decoded, ""));
     if key.len() > LONGEST_KEY {
