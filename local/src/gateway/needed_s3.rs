@@ -5,6 +5,7 @@
 use axum::body::Bytes;
 use http::Request;
 use percent_encoding::percent_decode_str;
+use streamkit_wire::protocol::{elements, unescape};
 
 use super::authorize::header_text;
 use super::needed::Needed;
@@ -23,7 +24,9 @@ pub(super) fn needed(operation: &str, request: &Request<Bytes>) -> Vec<Needed> {
     }
     let resource = if key.is_empty() { of_bucket } else { format!("{of_bucket}/{key}") };
     let mut needed = vec![Needed::new(format!("s3:{names}"), resource)];
-    if let (Some(source), "CopyObject") = (header_text(request.headers(), "x-amz-copy-source"), operation) {
+    if let (Some(source), "CopyObject" | "UploadPartCopy") =
+        (header_text(request.headers(), "x-amz-copy-source"), operation)
+    {
         let source = percent_decode_str(source.trim_start_matches('/')).decode_utf8_lossy();
         let source = source.split('?').next().unwrap_or_default();
         needed.push(Needed::new("s3:GetObject", format!("arn:aws:s3:::{source}")));
@@ -33,15 +36,11 @@ pub(super) fn needed(operation: &str, request: &Request<Bytes>) -> Vec<Needed> {
 
 /// Each object of a `DeleteObjects`.
 fn deleted(body: &str, bucket: &str) -> Vec<Needed> {
-    let between = |text: &str, tag: &str| -> Option<String> {
-        let (_, rest) = text.split_once(&format!("<{tag}>"))?;
-        Some(rest.split_once(&format!("</{tag}>"))?.0.to_owned())
-    };
-    body.split("<Object>")
-        .skip(1)
+    let text = |object: &str, name: &str| elements(object, name).next().map(unescape);
+    elements(body, "Object")
         .filter_map(|object| {
-            let key = between(object, "Key")?.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&");
-            let action = match between(object, "VersionId") {
+            let key = text(object, "Key")?;
+            let action = match text(object, "VersionId") {
                 Some(_) => "s3:DeleteObjectVersion",
                 None => "s3:DeleteObject",
             };
@@ -54,10 +53,18 @@ fn action(operation: &str, versioned: bool) -> &str {
     match operation {
         "ListObjects" | "ListObjectsV2" | "HeadBucket" => "ListBucket",
         "ListObjectVersions" => "ListBucketVersions",
+        "ListMultipartUploads" => "ListBucketMultipartUploads",
+        "ListParts" => "ListMultipartUploadParts",
+        "GetObjectAttributes" if versioned => "GetObjectVersionAttributes",
+        "GetObjectTagging" if versioned => "GetObjectVersionTagging",
+        "PutObjectTagging" if versioned => "PutObjectVersionTagging",
+        "DeleteObjectTagging" if versioned => "DeleteObjectVersionTagging",
         "GetObject" | "HeadObject" if versioned => "GetObjectVersion",
         "HeadObject" => "GetObject",
         "DeleteObject" if versioned => "DeleteObjectVersion",
-        "CopyObject" | "CreateMultipartUpload" | "UploadPart" | "CompleteMultipartUpload" => "PutObject",
+        "CopyObject" | "CreateMultipartUpload" | "UploadPart" | "UploadPartCopy" | "CompleteMultipartUpload" => {
+            "PutObject"
+        }
         "GetPublicAccessBlock" => "GetBucketPublicAccessBlock",
         "PutPublicAccessBlock" | "DeletePublicAccessBlock" => "PutBucketPublicAccessBlock",
         "GetBucketEncryption" => "GetEncryptionConfiguration",

@@ -172,10 +172,11 @@ enum Unpacked {
     TooLarge(Parts),
 }
 
-/// SDKs compress large `PutMetricData` bodies. S3 keeps what it is given, encoding and all.
+/// SDKs compress large `PutMetricData` bodies. S3 keeps what it is given, encoding and all; where an upload in parts begins, the encoding
+/// is that of parts to come.
 fn unpacked(request: http::Request<Bytes>, limit: usize) -> std::io::Result<Unpacked> {
     let gzip = request.headers().get(header::CONTENT_ENCODING).is_some_and(|value| value == "gzip");
-    if !gzip || request.method() == http::Method::PUT {
+    if !gzip || request.method() == http::Method::PUT || request.body().is_empty() {
         return Ok(Unpacked::Request(request));
     }
     let (mut parts, body) = request.into_parts();

@@ -2,16 +2,22 @@
 
 use axum::body::Bytes;
 use axum::response::Response;
-use http::{Request, Uri, header};
+use http::uri::PathAndQuery;
+use http::{Request, header};
 use serde_json::Value;
 use streamkit_wire::{Call, CallError, Protocol, protocol};
-use winterbaume_core::{MockRequest, MockService, set_default_account_id};
+use winterbaume_core::{MockRequest, MockService, default_account_id, set_default_account_id};
 
 use super::service::{AwsService, BoxFuture};
 
 /// Says whose account it is. A setting of the whole process in these crates: the first embedded AWS of a process decides.
 pub(super) fn set_account(account: &str) {
     set_default_account_id(account);
+}
+
+/// Whose account it is.
+pub(super) fn account() -> &'static str {
+    default_account_id()
 }
 
 /// A service with such an engine.
@@ -35,7 +41,8 @@ impl<E: MockService> Winterbaume<E> {
         let mut headers = request.headers().clone();
         // S3 would otherwise keep one world per region that a request is signed for.
         headers.remove(header::AUTHORIZATION);
-        let path = changed.path.map_or_else(|| path_without_encoding(request.uri()), str::to_owned);
+        let path = request.uri().path_and_query().map_or("/", PathAndQuery::as_str);
+        let path = changed.path.unwrap_or(path);
         let answer = self
             .engine
             .handle(MockRequest {
@@ -51,7 +58,7 @@ impl<E: MockService> Winterbaume<E> {
             response.headers_mut().insert(name.clone(), value.clone());
         }
         let xml = answer.headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().ends_with(b"xml"));
-        let mangled = call.protocol == Protocol::Query || (xml && call.operation != "GetObject");
+        let mangled = call.protocol == Protocol::Query || xml;
         let body = if mangled { utf8_again(answer.body) } else { answer.body };
         *response.body_mut() = body.into();
         response
@@ -74,14 +81,6 @@ impl<E: MockService> AwsService for Winterbaume<E> {
     fn answer<'a>(&'a self, call: &'a Call, request: Request<Bytes>) -> BoxFuture<'a, Response> {
         Box::pin(async move { self.forward(call, &request, Changed::default()).await })
     }
-}
-
-/// S3 confirms `encoding-type=url` without encoding; without the wish its keys are right.
-pub(super) fn path_without_encoding(uri: &Uri) -> String {
-    let query = uri.query().unwrap_or_default();
-    let kept: Vec<&str> =
-        query.split('&').filter(|part| !part.is_empty() && !part.starts_with("encoding-type=")).collect();
-    if kept.is_empty() { uri.path().to_owned() } else { format!("{}?{}", uri.path(), kept.join("&")) }
 }
 
 /// The crates percent-decode byte by byte, so that `é` comes back as the two letters `Ã©`. Undoes that where the whole

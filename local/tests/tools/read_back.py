@@ -8,6 +8,7 @@ import zipfile
 
 import boto3
 from botocore.config import Config
+from botocore.exceptions import ClientError
 
 ACCOUNT = "000000000000"
 CONFIG = Config(retries={"max_attempts": 1}, s3={"addressing_style": "path"})
@@ -103,6 +104,9 @@ def sqs_and_sns():
     )["SubscriptionArn"]
     seen = sns.get_subscription_attributes(SubscriptionArn=subscription)["Attributes"]
     same((json.loads(seen["FilterPolicy"]), seen["PendingConfirmation"]), ({"kind": ["a"]}, "false"))
+    allow = {"Effect": "Allow", "Principal": {"Service": "sns.amazonaws.com"}, "Action": "sqs:SendMessage", "Resource": "*"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [allow]})
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy})
     for kind in ("a", "b"):
         attributes = {"kind": {"DataType": "String", "StringValue": kind}}
         sns.publish(TopicArn=topic, Message=kind, Subject="s", MessageAttributes=attributes)
@@ -197,6 +201,14 @@ def cloudwatch_and_logs():
     same(logs.list_tags_for_resource(resourceArn=arn("logs", "log-group:back"))["tags"], {"a": "b"})
 
 
+def refusal(call):
+    try:
+        call()
+    except ClientError as refused:
+        return refused.response["Error"]
+    raise AssertionError("it was not refused")
+
+
 @check
 def s3():
     s3 = client("s3")
@@ -208,6 +220,13 @@ def s3():
     same(keys, ["p/ü 0", "p/ü 1", "p/ü 2"])
     s3.upload_fileobj(io.BytesIO(b"z" * (9 << 20)), "back", "big")
     same(s3.head_object(Bucket="back", Key="big")["ContentLength"], 9 << 20)
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket="back", PaginationConfig={"PageSize": 1})
+    same([item["Key"] for page in pages for item in page["Contents"]], ["big", *keys])
+    same(s3.list_objects_v2(Bucket="back", Delimiter="/")["CommonPrefixes"], [{"Prefix": "p/"}])
+    s3.copy({"Bucket": "back", "Key": "p/ü 0"}, "back", "p/ü 1")
+    same(len(s3.list_object_versions(Bucket="back", Prefix="p/ü 1")["Versions"]), 2)
+    same(refusal(lambda: s3.put_object(Bucket="back", Key="big", Body=b"x", IfNoneMatch="*"))["Code"], "PreconditionFailed")
+    same(refusal(lambda: s3.get_object(Bucket="back", Key="none"))["Key"], "none")
     same(s3.delete_object(Bucket="back", Key="big")["DeleteMarker"], True)
     same([marker["Key"] for marker in s3.list_object_versions(Bucket="back")["DeleteMarkers"]], ["big"])
     s3.put_bucket_tagging(Bucket="back", Tagging={"TagSet": [{"Key": "a", "Value": "b"}]})

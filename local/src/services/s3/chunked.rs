@@ -1,25 +1,33 @@
-//! Bodies that SDKs send in chunks (`aws-chunked`), each with its size and its signature in front: the engine keeps what it is sent.
+//! Bodies that SDKs send in chunks (`aws-chunked`), each with its size and its signature in front, and their checksum behind.
 //!
 //! <https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-streaming.html>
 
 use axum::body::Bytes;
-use http::{HeaderMap, HeaderValue, Request, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, header};
 use streamkit_wire::CallError;
 
 const PAYLOAD: &str = "x-amz-content-sha256";
 const LENGTH: &str = "x-amz-decoded-content-length";
 const CODING: &str = "aws-chunked";
+const CHECKSUM: &str = "x-amz-checksum-";
 
-/// The request with its content in one piece. What its trailer says is not checked.
+/// The request with its content in one piece, and the checksums of its trailer among its headers.
 pub(super) fn whole(request: Request<Bytes>) -> Result<Request<Bytes>, CallError> {
     let (mut head, body) = request.into_parts();
     let streams = text(&head.headers, PAYLOAD).is_some_and(|payload| payload.starts_with("STREAMING-"));
     if !streams {
         return Ok(Request::from_parts(head, body));
     }
-    let content = content(&body).ok_or_else(incomplete)?;
+    let (content, trailer) = content(&body).ok_or_else(incomplete)?;
     if text(&head.headers, LENGTH).is_some_and(|length| length.parse() != Ok(content.len())) {
         return Err(incomplete());
+    }
+    for (name, value) in trailer.lines().filter_map(|line| line.split_once(':')) {
+        let name =
+            HeaderName::from_bytes(name.trim().as_bytes()).ok().filter(|name| name.as_str().starts_with(CHECKSUM));
+        if let (Some(name), Ok(value)) = (name, HeaderValue::from_str(value.trim())) {
+            head.headers.insert(name, value);
+        }
     }
     head.headers.remove(LENGTH);
     head.headers.insert(PAYLOAD, HeaderValue::from_static("UNSIGNED-PAYLOAD"));
@@ -34,8 +42,8 @@ pub(super) fn whole(request: Request<Bytes>) -> Result<Request<Bytes>, CallError
     Ok(Request::from_parts(head, content.into()))
 }
 
-/// `SIZE[;EXTENSION]\r\nCONTENT\r\n`, again and again; the last has no content.
-fn content(mut body: &[u8]) -> Option<Vec<u8>> {
+/// `SIZE[;EXTENSION]\r\nCONTENT\r\n`, again and again; the last has no content, but the trailer may follow it.
+fn content(mut body: &[u8]) -> Option<(Vec<u8>, &str)> {
     let mut content = Vec::with_capacity(body.len());
     loop {
         let end = body.windows(2).position(|pair| pair == b"\r\n")?;
@@ -45,7 +53,7 @@ fn content(mut body: &[u8]) -> Option<Vec<u8>> {
         let size = usize::from_str_radix(digits, 16).ok().filter(|_| !digits.starts_with('+'))?;
         body = &body[end + 2..];
         if size == 0 {
-            return Some(content);
+            return Some((content, std::str::from_utf8(body).unwrap_or_default()));
         }
         let (chunk, rest) = body.split_at_checked(size)?;
         content.extend_from_slice(chunk);
@@ -92,6 +100,7 @@ mod tests {
             (&"gzip".parse().unwrap(), &"6".parse().unwrap())
         );
         assert!(!whole.headers().contains_key(LENGTH));
+        assert_eq!(whole.headers()["x-amz-checksum-crc32"], "AAAAAA==");
     }
 
     #[test]
@@ -136,7 +145,7 @@ mod tests {
                 body.extend(b"\r\n");
             }
             body.extend(b"0\r\n\r\n");
-            prop_assert_eq!(content(&body), Some(chunks.concat()));
+            prop_assert_eq!(content(&body), Some((chunks.concat(), "\r\n")));
         }
     }
 }

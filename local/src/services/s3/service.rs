@@ -1,4 +1,4 @@
-//! Amazon S3: the `winterbaume` engine, and around it what it lacks.
+//! Amazon S3: the `winterbaume` engine for buckets and their settings, around it what it lacks, and beside it the objects.
 
 use axum::body::Bytes;
 use axum::response::Response;
@@ -9,13 +9,15 @@ use winterbaume_s3::S3Service;
 
 use super::buckets::{Buckets, check_location, tagging, wanted_location};
 use super::chunked;
+use super::objects::Objects;
 use crate::services::service::{AwsService, BoxFuture};
-use crate::services::winterbaume::{Changed, Winterbaume, path_without_encoding};
+use crate::services::winterbaume::{Changed, Winterbaume};
 
-/// All buckets.
+/// All buckets and their objects.
 pub(crate) struct S3 {
     engine: Winterbaume<S3Service>,
     buckets: Buckets,
+    objects: Objects,
     /// Where unsigned requests make buckets that they name no region for.
     region: String,
 }
@@ -25,6 +27,7 @@ impl S3 {
         Self {
             engine: Winterbaume::new(S3Service::new(), region),
             buckets: Buckets::default(),
+            objects: Objects::default(),
             region: region.to_owned(),
         }
     }
@@ -35,6 +38,9 @@ impl S3 {
             Err(error) => return protocol::error_response(call, &error),
         };
         let bucket_path = request.uri().path().to_owned();
+        if Objects::own(&call.operation, &bucket_path) {
+            return self.objects.answer(&call.operation, request);
+        }
         if let Some(error) = self.buckets.refuse(call, &bucket_path) {
             return protocol::error_response(call, &error);
         }
@@ -44,19 +50,31 @@ impl S3 {
         if creates && let Some(Err(error)) = signed.as_deref().map(|region| check_location(region, wanted.as_deref())) {
             return protocol::error_response(call, &error);
         }
-        // Keys in a body must be spelt as the engine spells those in a path.
-        let body = (call.operation == "DeleteObjects").then(|| bytes_as_letters(request.body()));
+        let closed = match call.operation.as_str() {
+            "DeleteBucket" => match self.objects.close(&bucket_path) {
+                Ok(closed) => closed,
+                Err(not_empty) => return *not_empty,
+            },
+            _ => None,
+        };
         // A bucket that is there already keeps its tags.
         let tags = if creates { tagging(request.body()) } else { None };
         let head = Changed { method: Some("HEAD"), body: Some(Bytes::new()), ..Changed::default() };
         let there = tags.is_some() && self.engine.forward(call, &request, head).await.status().as_u16() < 300;
-        let mut response = self.engine.forward(call, &request, Changed { body, ..Changed::default() }).await;
-        if creates && response.status().as_u16() < 300 {
+        let mut response = self.engine.forward(call, &request, Changed::default()).await;
+        let done = response.status().is_success();
+        if let Some(closed) = closed.filter(|_| !done) {
+            self.objects.reopen(&bucket_path, closed);
+        }
+        if done {
+            self.objects.note(&call.operation, &bucket_path, request.body());
+        }
+        if creates && done {
+            self.objects.open(&bucket_path);
             self.buckets.created(&bucket_path, &wanted.or(signed).unwrap_or_else(|| self.region.clone()));
         }
-        if let Some(tags) = tags.filter(|_| !there && response.status().as_u16() < 300) {
-            let path = path_without_encoding(request.uri());
-            let path = format!("{}?tagging", path.split('?').next().unwrap_or_default());
+        if let Some(tags) = tags.filter(|_| !there && done) {
+            let path = format!("{bucket_path}?tagging");
             let put = Changed { method: Some("PUT"), path: Some(&path), body: Some(tags.into()) };
             self.engine.forward(call, &request, put).await;
         }
@@ -73,12 +91,4 @@ impl AwsService for S3 {
     fn answer<'a>(&'a self, call: &'a Call, request: Request<Bytes>) -> BoxFuture<'a, Response> {
         Box::pin(self.http(call, request))
     }
-}
-
-/// One letter for each byte beyond ASCII: what the engine makes of a percent-encoded path.
-fn bytes_as_letters(body: &Bytes) -> Bytes {
-    if body.is_ascii() {
-        return body.clone();
-    }
-    body.iter().map(|byte| char::from(*byte)).collect::<String>().into()
 }

@@ -9,4 +9,4 @@ mod xml;
 pub use decode::{MAX_BODY, body_of, decode, error_of, query_bytes};
 pub use encode::{empty, encode, encode_tree, error_response, response};
 pub use query::form_tree;
-pub use xml::escape;
+pub use xml::{elements, escape, unescape};

@@ -52,14 +52,65 @@ pub(super) fn text_of(xml: &str, element: &str) -> Option<String> {
     let open = format!("<{element}>");
     let start = xml.find(&open)? + open.len();
     let end = start + xml[start..].find("</")?;
-    let text = &xml[start..end];
-    Some(
-        text.replace("&lt;", "<")
-            .replace("&gt;", ">")
-            .replace("&quot;", "\"")
-            .replace("&apos;", "'")
-            .replace("&amp;", "&"),
-    )
+    Some(unescape(&xml[start..end]))
+}
+
+/// Text out of XML. A reference to what is no letter stays as it is.
+pub fn unescape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('&') {
+        out.push_str(before);
+        let referred = after.split_once(';').and_then(|(name, after)| Some((letter(name)?, after)));
+        let (letter, after) = referred.unwrap_or(('&', after));
+        out.push(letter);
+        rest = after;
+    }
+    out + rest
+}
+
+fn letter(name: &str) -> Option<char> {
+    match name {
+        "lt" => Some('<'),
+        "gt" => Some('>'),
+        "amp" => Some('&'),
+        "quot" => Some('"'),
+        "apos" => Some('\''),
+        _ => {
+            let number = name.strip_prefix('#')?;
+            let code = match number.strip_prefix(['x', 'X']) {
+                Some(hex) => u32::from_str_radix(hex, 16),
+                None => number.parse(),
+            };
+            char::from_u32(code.ok()?)
+        }
+    }
+}
+
+/// What is in each element of this name, one after the other. Elements of one name must not be within each other.
+pub fn elements<'a>(text: &'a str, name: &'a str) -> impl Iterator<Item = &'a str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        loop {
+            let (_, tag) = rest.split_once('<')?;
+            rest = tag;
+            let Some(after) = tag.strip_prefix(name) else { continue };
+            if !after.starts_with(['>', '/', ' ', '\t', '\r', '\n']) {
+                continue;
+            }
+            let (attributes, inner) = after.split_once('>')?;
+            if attributes.ends_with('/') {
+                rest = inner;
+                return Some("");
+            }
+            let end = inner.match_indices("</").find(|(at, _)| {
+                inner[at + 2..].strip_prefix(name).is_some_and(|after| after.trim_start().starts_with('>'))
+            });
+            let (end, _) = end?;
+            rest = &inner[end..];
+            return Some(&inner[..end]);
+        }
+    })
 }
 
 fn members(out: &mut String, tree: &Value, flat: bool) {
@@ -111,5 +162,21 @@ fn content(out: &mut String, name: &str, value: &Value, flat: bool) {
             }
         }
         Value::Object(_) => members(out, value, flat),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn elements_are_found_by_name_and_their_text_is_unescaped() {
+        let body = "<Delete xmlns=\"x\"><Object><Key>a &amp;lt; &#xE9;&#13;</Key></Object>\n<Object><Key/></Object ><Objects></Objects></Delete>";
+        let keys: Vec<_> =
+            elements(body, "Object").map(|object| elements(object, "Key").next().map(unescape)).collect();
+        assert_eq!(keys, [Some("a &lt; \u{e9}\r".to_owned()), Some(String::new())]);
+        for broken in ["<Object", "<Object>", "<Object><", "</Object>", "<Object/", ""] {
+            assert_eq!(elements(broken, "Object").count(), 0, "{broken}");
+        }
     }
 }
