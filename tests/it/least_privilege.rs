@@ -211,7 +211,7 @@ fn an_action_that_is_not_allowed_is_named() {
 }
 
 #[test]
-#[ignore = "takes each action of two policies away in turn, which takes minutes; `.ci/run` asks for it"]
+#[ignore = "takes each action of two policies away in turn, which takes minutes; `.ci/tools` asks for it"]
 fn every_printed_action_is_missed() {
     for name in ["retail-events", "change-capture"] {
         assert_eq!(unmissed(name, |_| true), Vec::<String>::new(), "{name}");
