@@ -189,7 +189,8 @@ fn unmissed(name: &str, chosen: impl Fn(usize) -> bool) -> Vec<String> {
         caller.give(&policies.iter().map(|policy| without(policy, action)).collect::<Vec<_>>());
         let says = |output: Output| named(&output, action);
         let deploys = actions(&policies[0]).any(|one| one == action);
-        let mut life: Vec<(&str, &[&str])> = vec![("up", &["--yes"]), ("up", &["--yes"]), ("status", &[])];
+        let mut life: Vec<(&str, &[&str])> =
+            vec![("plan", &[]), ("up", &["--yes"]), ("up", &["--yes"]), ("status", &[])];
         if !deploys {
             life.extend([("send", ["--count", "10"].as_slice()), ("validate", &[]), ("validate", &["--break"])]);
         }
