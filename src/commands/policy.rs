@@ -18,6 +18,9 @@ use crate::spec::Encryption;
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html>
 const MANAGED_POLICY: usize = 6_144;
 
+/// What reads the account's limits.
+const LIMITS: [&str; 2] = ["kinesis:DescribeLimits", "lambda:GetAccountSettings"];
+
 /// Print the IAM policy that whoever runs streamkit on this pipeline needs
 ///
 /// What it allows is bound to the pipeline's names in this account and region. `--for deploy` neither
@@ -100,8 +103,9 @@ fn policy(session: &Session, scope: Scope) -> Value {
     // `validate` begins with a look at everything, as `plan` does.
     let wanted = |action: &&&str| scope != Scope::Run || is_read(action);
     for &kind in ResourceKind::ALL {
-        // The search for orphans lists all kinds.
-        account.extend(actions(kind).account.iter().filter(wanted));
+        // The search for orphans lists all kinds; limits matter for what the pipeline has.
+        let matters = |action: &&&str| kinds.contains(&kind) || !LIMITS.contains(*action);
+        account.extend(actions(kind).account.iter().filter(wanted).filter(matters));
         if kinds.contains(&kind) {
             own.entry(kind).or_default().extend(actions(kind).own.iter().filter(wanted));
         }
@@ -228,7 +232,6 @@ fn running(kind: ResourceKind, pipeline: &Pipeline) -> (&'static [&'static str],
         ),
         ResourceKind::Table if reads_table => (
             &[
-                "dynamodb:BatchWriteItem",
                 "dynamodb:DeleteItem",
                 "dynamodb:DescribeTable",
                 "dynamodb:GetRecords",
