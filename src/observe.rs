@@ -98,19 +98,9 @@ async fn read(cx: &Cx, pipeline: &Pipeline, allowed: &Allowed) -> anyhow::Result
 fn step(cx: &Cx, node: &Node, seen: Option<&Observed>, allowed: &Allowed) -> Step {
     let resource = &node.resource;
     let mut step = Step {
-        node: node.id.clone(),
-        kind: resource.kind(),
-        name: resource.name().to_owned(),
         arn: seen.map_or_else(|| resource.arn(&cx.aws), |seen| seen.arn.clone()),
-        action: Action::Create,
-        changes: Vec::new(),
-        defaults: BTreeSet::new(),
-        loses: None,
-        continuity: None,
-        refused: None,
-        unsettled: false,
         wanted: wanted(node),
-        seen: Value::Null,
+        ..Step::new(&node.id, resource.kind(), resource.name(), Action::Create)
     };
     let Some(seen) = seen else { return creation(step, node) };
     step.unsettled = !seen.settled;
@@ -341,21 +331,13 @@ fn orphan_deletion(orphan: &OwnedResource, allowed: &Allowed) -> Step {
 /// The step that deletes what is the pipeline's.
 pub(crate) fn deletion(owned: &OwnedResource) -> Step {
     Step {
-        node: owned.node.clone(),
-        kind: owned.kind,
-        name: owned.name.clone(),
         arn: owned.arn.clone(),
-        action: Action::Delete,
-        changes: Vec::new(),
-        defaults: BTreeSet::new(),
         loses: owned.contents.clone(),
-        continuity: None,
         refused: owned.protected.then(|| Refusal {
             why: format!("{} is protected", owned.label()),
             hint: format!("set `protect = false` for {} and run `streamkit up` first", owned.node),
         }),
-        unsettled: false,
-        wanted: Value::Null,
         seen: json!([owned.arn, owned.protected]),
+        ..Step::new(&owned.node, owned.kind, &owned.name, Action::Delete)
     }
 }

@@ -57,6 +57,27 @@ pub(crate) struct Step {
     pub(crate) seen: Value,
 }
 
+impl Step {
+    /// A step that changes no field, loses nothing and is not refused.
+    pub(crate) fn new(node: &str, kind: ResourceKind, name: &str, action: Action) -> Self {
+        Self {
+            node: node.to_owned(),
+            kind,
+            name: name.to_owned(),
+            arn: String::new(),
+            action,
+            changes: Vec::new(),
+            defaults: BTreeSet::new(),
+            loses: None,
+            continuity: None,
+            refused: None,
+            unsettled: false,
+            wanted: Value::Null,
+            seen: Value::Null,
+        }
+    }
+}
+
 /// Why a step may not be taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Refusal {

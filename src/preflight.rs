@@ -260,8 +260,6 @@ async fn concurrency(cx: &Cx, pipeline: &Pipeline, plan: &Plan) -> Result<Vec<(u
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use serde_json::{Value, json};
 
     use super::*;
@@ -270,19 +268,8 @@ mod tests {
 
     fn step(field: &str, from: Value, to: Value) -> Step {
         Step {
-            node: "stream.events".to_owned(),
-            kind: ResourceKind::Stream,
-            name: "a-events".to_owned(),
-            arn: String::new(),
-            action: Action::Update,
             changes: vec![Change { field: field.to_owned(), from, to }],
-            defaults: BTreeSet::new(),
-            loses: None,
-            continuity: None,
-            refused: None,
-            unsettled: false,
-            wanted: Value::Null,
-            seen: Value::Null,
+            ..Step::new("stream.events", ResourceKind::Stream, "a-events", Action::Update)
         }
     }
 

@@ -181,8 +181,6 @@ pub(super) fn summary(report: &RunReport, paint: Paint) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use serde_json::{Value, json};
 
     use super::*;
@@ -191,21 +189,7 @@ mod tests {
     const PLAIN: Paint = Paint::NONE;
 
     fn step(node: &str, kind: ResourceKind, action: Action) -> Step {
-        Step {
-            node: node.to_owned(),
-            kind,
-            name: format!("orders-{node}"),
-            arn: String::new(),
-            action,
-            changes: Vec::new(),
-            defaults: BTreeSet::new(),
-            loses: None,
-            continuity: None,
-            refused: None,
-            unsettled: false,
-            wanted: Value::Null,
-            seen: Value::Null,
-        }
+        Step::new(node, kind, &format!("orders-{node}"), action)
     }
 
     fn place(stage: Option<&str>) -> Place {
