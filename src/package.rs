@@ -188,11 +188,7 @@ fn key(sources: &Sources, target: Target, toolchain: &Toolchain) -> String {
         hash.update(part.len().to_le_bytes());
         hash.update(part);
     }
-    hex(&hash.finalize()[..16])
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+    hex::encode(&hash.finalize()[..16])
 }
 
 /// Waits until no other process builds.

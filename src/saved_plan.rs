@@ -43,7 +43,7 @@ impl SpecFile {
     /// The file can't be read.
     pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
         let text = read_text(path).with_context(|| format!("reading the spec {}", path.display()))?;
-        Ok(Self { path: path.to_owned(), sha256: hex(&Sha256::digest(text)) })
+        Ok(Self { path: path.to_owned(), sha256: hex::encode(Sha256::digest(text)) })
     }
 }
 
@@ -92,7 +92,7 @@ impl SavedPlan {
         code: BTreeMap<String, String>,
     ) -> Self {
         let salt: [u8; 16] = std::array::from_fn(|_| fastrand::u8(..));
-        Self::salted(plan, place, spec, options, code, hex(&salt))
+        Self::salted(plan, place, spec, options, code, hex::encode(salt))
     }
 
     /// The same as this one, made again from what is so now.
@@ -274,17 +274,11 @@ fn digest(salt: &str, value: &Value) -> String {
     hash.update(salt);
     // Keys are sorted, so that equal values have equal texts.
     hash.update(value.to_string());
-    hex(&hash.finalize())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+    hex::encode(hash.finalize())
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use serde_json::json;
 
     use super::*;
@@ -297,19 +291,9 @@ mod tests {
 
     fn step(action: Action, wanted: &Value, seen: &Value) -> Step {
         Step {
-            node: "stream.events".to_owned(),
-            kind: ResourceKind::Stream,
-            name: "shop-events".to_owned(),
-            arn: String::new(),
-            action,
-            changes: Vec::new(),
-            defaults: BTreeSet::new(),
-            loses: None,
-            continuity: None,
-            refused: None,
-            unsettled: false,
             wanted: wanted.clone(),
             seen: seen.clone(),
+            ..Step::new("stream.events", ResourceKind::Stream, "shop-events", action)
         }
     }
 

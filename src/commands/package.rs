@@ -60,7 +60,7 @@ pub(crate) async fn run(args: &Args, global: &Global, reporter: &Reporter) -> an
     };
     let (zip, code_sha256) = (&built.package.zip, &built.package.sha256);
     write(&args.output, zip).with_context(|| format!("writing the package to {}", args.output.display()))?;
-    let sha256 = STANDARD.decode(code_sha256)?.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
+    let sha256 = hex::encode(STANDARD.decode(code_sha256)?);
     reporter.text(&format!(
         "{}: the code of {}, {} bytes, SHA-256 {sha256}\n",
         args.output.display(),

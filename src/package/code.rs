@@ -8,7 +8,7 @@ use tokio::sync::OnceCell;
 
 use super::crate_sources::Lock;
 use super::source::Sources;
-use super::{Origin, Package, Target, build, cargo, crate_sources, hex, linked, own};
+use super::{Origin, Package, Target, build, cargo, crate_sources, linked, own};
 
 /// One handler for one target.
 #[derive(Debug)]
@@ -57,7 +57,7 @@ impl Code {
         if matches!(self.origin, Origin::Bundled | Origin::Crate(_)) {
             hash.update(cargo::settings(self.target));
         }
-        Ok(hex(&hash.finalize()[..16]))
+        Ok(hex::encode(&hash.finalize()[..16]))
     }
 
     /// [`hash`](Self::hash), if somebody has asked for it already.

@@ -12,7 +12,7 @@ use zip::ZipArchive;
 
 use super::cargo::{Cargo, Toolchain};
 use super::elf::Misfit;
-use super::{Architecture, Package, Target, archive, elf, for_lambda, hex, lock};
+use super::{Architecture, Package, Target, archive, elf, for_lambda, lock};
 use crate::failure::Hint;
 
 /// What Lambda takes in one call.
@@ -32,7 +32,7 @@ pub(super) async fn from_crate(
     let folder = folder.canonicalize().with_context(|| format!("looking for the crate {}", folder.display()))?;
     fs::create_dir_all(cache).with_context(|| format!("creating cache folder ({})", cache.display()))?;
     // A folder for each crate: all of them make a program of the same name.
-    let name = hex(&Sha256::digest(folder.as_os_str().as_encoded_bytes())[..8]);
+    let name = hex::encode(&Sha256::digest(folder.as_os_str().as_encoded_bytes())[..8]);
     let _lock = lock(cache.join(format!("crate-{name}.lock")), note).await?;
     let target_dir = cache.join("crate-target").join(name);
     let cargo = Cargo::new(toolchain, &folder, &target_dir, note);

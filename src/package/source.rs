@@ -9,7 +9,7 @@ use include_dir::{Dir, DirEntry, include_dir};
 use sha2::{Digest as _, Sha256};
 use toml::{Table, Value};
 
-use super::{hex, write_atomically};
+use super::write_atomically;
 
 static RECIPES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/recipes");
 static HANDLER: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/handler");
@@ -56,7 +56,7 @@ impl Sources {
                 hash.update(part);
             }
         }
-        Ok(Self { files, hash: hex(&hash.finalize()[..16]) })
+        Ok(Self { files, hash: hex::encode(&hash.finalize()[..16]) })
     }
 
     /// Names these sources and no others.

@@ -143,7 +143,7 @@ impl Function {
     /// The ARN of the version of a runtime: the same for all functions that have the runtime.
     fn runtime_version(&self, runtime: &str) -> String {
         let region = self.arn.split(':').nth(3).unwrap_or_default();
-        let digest = Sha256::digest(runtime).iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
+        let digest = hex::encode(Sha256::digest(runtime));
         format!("arn:aws:lambda:{region}::runtime:{digest}")
     }
 

@@ -148,11 +148,7 @@ fn from_line(recipe: &dyn Recipe, partition_field: &str, line: Line) -> Next {
 
 /// The same for the same line on every machine, so that a file that is sent twice goes to the same shards.
 fn digest(data: &[u8]) -> String {
-    use std::fmt::Write as _;
-    Sha256::digest(data).iter().take(8).fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    hex::encode(&Sha256::digest(data)[..8])
 }
 
 /// The time in milliseconds since the epoch.

@@ -1,7 +1,6 @@
 //! Deduplication in FIFO queues and topics: what was sent with which id in the last five minutes.
 
 use std::collections::{HashMap, VecDeque};
-use std::fmt::Write as _;
 
 /// Sent within this time, a message with the same deduplication id is the same message.
 const WINDOW_MS: i64 = 5 * 60 * 1000;
@@ -40,12 +39,7 @@ impl<T: Clone> Deduplication<T> {
 /// What a message with content-based deduplication is known by.
 pub(crate) fn deduplication_id(body: &str) -> String {
     // `md5` and `sha2` are of different generations of the same traits.
-    let hash = <sha2::Sha256 as sha2::Digest>::digest(body);
-    hash.iter().fold(String::new(), |mut hex, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
+    hex::encode(<sha2::Sha256 as sha2::Digest>::digest(body))
 }
 
 #[cfg(test)]

@@ -1,7 +1,5 @@
 //! The headers of objects: which a put keeps, what is checked of them, and what an answer says.
 
-use std::fmt::Write as _;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use chrono::{DateTime, Utc};
@@ -154,10 +152,7 @@ pub(super) fn md5(content: &[u8]) -> [u8; 16] {
 
 /// The quoted ETag of a digest.
 pub(super) fn etag(md5: &[u8], parts: Option<usize>) -> String {
-    let hex = md5.iter().fold(String::with_capacity(32), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    });
+    let hex = hex::encode(md5);
     parts.map_or_else(|| format!("\"{hex}\""), |parts| format!("\"{hex}-{parts}\""))
 }
 
