@@ -68,9 +68,9 @@ async fn read(cx: &Cx, pipeline: &Pipeline, allowed: &Allowed) -> anyhow::Result
     })?;
     // Compared only now: a function refers to its role by what was read of the role.
     let compared = pipeline.nodes.iter().zip(&seen).map(|(node, seen)| step(cx, node, seen.as_ref(), allowed));
-    let mut steps: Vec<_> = compared.collect();
+    let (mut steps, later): (Vec<_>, Vec<_>) = compared.unzip();
     replace_dependents(pipeline, &mut steps, &seen, allowed);
-    let mut warnings = postponed(pipeline, &steps, &seen);
+    let mut warnings = postponed(&steps, later);
     warnings.extend(unconfirmed(pipeline, &steps, &seen));
     let mut plan = Plan { steps, concurrency: pipeline.concurrency.clone(), warnings };
     Box::pin(preflight(cx, pipeline, &mut plan)).await;
@@ -95,14 +95,15 @@ async fn read(cx: &Cx, pipeline: &Pipeline, allowed: &Allowed) -> anyhow::Result
     Ok(Observation { plan, orphans })
 }
 
-fn step(cx: &Cx, node: &Node, seen: Option<&Observed>, allowed: &Allowed) -> Step {
+/// The step of a node, and why changes of it have to wait for a later run.
+fn step(cx: &Cx, node: &Node, seen: Option<&Observed>, allowed: &Allowed) -> (Step, Vec<String>) {
     let resource = &node.resource;
     let mut step = Step {
         arn: seen.map_or_else(|| resource.arn(&cx.aws), |seen| seen.arn.clone()),
         wanted: wanted(node),
         ..Step::new(&node.id, resource.kind(), resource.name(), Action::Create)
     };
-    let Some(seen) = seen else { return creation(step, node) };
+    let Some(seen) = seen else { return (creation(step, node), Vec::new()) };
     step.unsettled = !seen.settled;
     if !seen.may_be_changed(cx) {
         step.action = Action::Unchanged;
@@ -113,10 +114,17 @@ fn step(cx: &Cx, node: &Node, seen: Option<&Observed>, allowed: &Allowed) -> Ste
                 "rename the pipeline or use --stage; or take it over with --adopt, which changes its settings and tags"
                     .to_owned(),
         });
-        return step;
+        return (step, Vec::new());
     }
     step.changes = differences(&seen.fields, &resource.desired());
-    step.changes.retain(|change| resource.postponed(&change.field, seen).is_none());
+    let mut later = Vec::new();
+    step.changes.retain(|change| match resource.postponed(&change.field, seen) {
+        Some(why) => {
+            later.push(why);
+            false
+        }
+        None => true,
+    });
     let of_tags = seen.tags.as_ref().map(|tags| tag_differences(tags, &node.tags)).unwrap_or_default();
     // What differs tells, beside what is wanted, all of what is there that the spec is about.
     step.seen = json!([step.changes, of_tags]);
@@ -135,21 +143,17 @@ fn step(cx: &Cx, node: &Node, seen: Option<&Observed>, allowed: &Allowed) -> Ste
             step.refused = replacement_refusal(node, &field, loses, allowed);
         }
     }
-    step
+    (step, later)
 }
 
 /// Warns of the changes that no run can make before some time is over.
-fn postponed(pipeline: &Pipeline, steps: &[Step], seen: &[Option<Observed>]) -> Vec<Warning> {
-    let mut warnings = Vec::new();
-    for ((node, step), seen) in pipeline.nodes.iter().zip(steps).zip(seen) {
-        let Some(seen) = seen.as_ref().filter(|_| step.refused.is_none()) else { continue };
-        for change in differences(&seen.fields, &node.resource.desired()) {
-            let Some(message) = node.resource.postponed(&change.field, seen) else { continue };
-            let help = Some("run `streamkit up` again then".to_owned());
-            warnings.push(Warning { rule: "postponed", node: node.id.clone(), line: None, message, help });
-        }
-    }
-    warnings
+fn postponed(steps: &[Step], later: Vec<Vec<String>>) -> Vec<Warning> {
+    let taken = steps.iter().zip(later).filter(|(step, _)| step.refused.is_none());
+    let warning = |node: &str, message: String| {
+        let help = Some("run `streamkit up` again then".to_owned());
+        Warning { rule: "postponed", node: node.to_owned(), line: None, message, help }
+    };
+    taken.flat_map(|(step, later)| later.into_iter().map(|why| warning(&step.node, why))).collect()
 }
 
 /// Warns of subscribers that are told nothing yet.

@@ -139,10 +139,13 @@ pub(crate) async fn run(
 /// What is left, or appears only now, of what was not found before. A list may show for a while what is gone.
 async fn left_over(look: &impl AsyncFn() -> anyhow::Result<Search>, found: &[OwnedResource]) -> anyhow::Result<Search> {
     let is_news = |left: &Search| left.owned.is_empty() || left.owned.iter().any(|left| !left.is_among(found));
-    match until_seen(async || Ok(Some(look().await?).filter(is_news)), |_| {}).await? {
-        Some(left) => Ok(left),
-        None => look().await,
-    }
+    let mut last = Search::default();
+    let news = async || {
+        last = look().await?;
+        Ok(is_news(&last).then_some(()))
+    };
+    until_seen(news, |_| {}).await?;
+    Ok(last)
 }
 
 /// The error for resources that may be the pipeline's: they were left alone, since their tags could not be read.

@@ -242,12 +242,15 @@ async fn roll_back(
         }
     }
     // A list may show for a while what is gone.
-    let clean = async || Ok(look().await?.is_empty().then_some(()));
-    let is_clean = until_seen(clean, |_| {}).await.context("looking whether all is rolled back")?.is_some();
-    if is_clean {
+    let mut left = Vec::new();
+    let clean = async || {
+        left = look().await?;
+        Ok(left.is_empty().then_some(()))
+    };
+    until_seen(clean, |_| {}).await.context("looking whether all is rolled back")?;
+    if left.is_empty() {
         return Ok(found.into_iter().map(|resource| resource.node).collect());
     }
-    let left = look().await.context("looking what is left")?;
     let labels: Vec<_> = left.iter().map(OwnedResource::label).collect();
     Err(Hint::error(
         format!("not rolled back: {}", labels.join(", ")),

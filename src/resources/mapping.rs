@@ -136,6 +136,13 @@ impl Mapping {
         wants.is_some_and(|wants| wants.as_str() != has)
     }
 
+    /// Looks the source up again: the table may have a new stream since the plan was made.
+    async fn look_up_source(&self, cx: &Cx) -> anyhow::Result<()> {
+        let arn = self.source.arn(cx).await?;
+        *self.source_arn.lock().unwrap_or_else(PoisonError::into_inner) = arn;
+        Ok(())
+    }
+
     fn max_record_age(&self) -> i32 {
         self.max_record_age.map_or(-1, Seconds::as_i32)
     }
@@ -231,18 +238,11 @@ impl Resource for Mapping {
         )
     }
 
-    /// Looks the source up again: the table may have a new stream since the plan was made.
-    async fn prepare(&self, cx: &Cx) -> anyhow::Result<()> {
-        let arn = self.source.arn(cx).await?;
-        *self.source_arn.lock().unwrap_or_else(PoisonError::into_inner) = arn;
-        Ok(())
-    }
-
     async fn read(&self, cx: &Cx) -> anyhow::Result<Option<Observed>> {
         let all = mappings_of(cx, &self.function).await?;
         if !all.is_empty() {
             // Of several mappings the one whose source is the current stream counts.
-            self.prepare(cx).await?;
+            self.look_up_source(cx).await?;
         }
         let expired = self.expired(&all).len();
         let Some(mapping) = self.choose(all) else { return Ok(None) };
@@ -398,7 +398,7 @@ impl Resource for Mapping {
     /// Disables the old mapping and saves its position in a tag of the function; the mapping of an earlier stream of the
     /// table stays instead, to read that stream to its end.
     async fn prepare_replacement(&self, cx: &Cx) -> anyhow::Result<()> {
-        self.prepare(cx).await?;
+        self.look_up_source(cx).await?;
         let Some(old) = self.find(cx).await? else { return Ok(()) };
         let (Some(uuid), Some(arn)) = (&old.uuid, &old.event_source_arn) else { return self.delete(cx).await };
         let position = self.position_seen(old.starting_position.as_ref());

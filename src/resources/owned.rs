@@ -86,7 +86,7 @@ impl UnreadableResource {
 }
 
 /// What a search for the pipeline's resources found.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Search {
     /// In the order of their deletion.
     pub(crate) owned: Vec<OwnedResource>,

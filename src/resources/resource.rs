@@ -59,7 +59,7 @@ pub(crate) trait Resource {
     fn postponed(&self, _field: &str, _seen: &Observed) -> Option<String> {
         None
     }
-    /// Looks up or builds what `desired` needs to be complete.
+    /// Computes what `desired` needs to be complete, where that takes long.
     async fn prepare(&self, _cx: &Cx) -> anyhow::Result<()> {
         Ok(())
     }
