@@ -21,6 +21,19 @@ pub(crate) enum Action {
     Unchanged,
 }
 
+impl Action {
+    /// What has been done when it is over.
+    pub(crate) fn done(self) -> &'static str {
+        match self {
+            Self::Create => "created",
+            Self::Update => "changed",
+            Self::Replace => "replaced",
+            Self::Delete => "deleted",
+            Self::Unchanged => "left as it is",
+        }
+    }
+}
+
 /// Which pipeline a plan is of, and where it stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Place {

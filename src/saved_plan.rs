@@ -232,7 +232,7 @@ impl SavedPlan {
                     _ => format!("{label} has changed in AWS: {}", fields.join(", ")),
                 });
             } else if was.wanted == is.wanted && was.action != is.action {
-                moved.push(format!("{label} was to be {}, and now is to be {}", done(was.action), done(is.action)));
+                moved.push(format!("{label} was to be {}, and now is to be {}", was.action.done(), is.action.done()));
             }
         }
         let new = now.resources.iter().filter(|step| self.step(step).is_none());
@@ -256,16 +256,6 @@ impl SavedStep {
             wanted: digest(salt, &step.wanted),
             seen: digest(salt, &step.seen),
         }
-    }
-}
-
-fn done(action: Action) -> &'static str {
-    match action {
-        Action::Create => "created",
-        Action::Update => "changed",
-        Action::Replace => "replaced",
-        Action::Delete => "deleted",
-        Action::Unchanged => "left as it is",
     }
 }
 

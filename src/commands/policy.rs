@@ -11,8 +11,8 @@ use crate::options::Global;
 use crate::pipeline::{Pipeline, use_key};
 use crate::plan::ResourceKind;
 use crate::report::{Reporter, exit_code};
-use crate::resources::{Any, actions};
-use crate::spec::Encryption;
+use crate::resources::{Any, OF_FUNCTIONS, ROLE_PATH, actions};
+use crate::spec::{Encryption, is_account};
 
 /// The most characters that an IAM managed policy may have, without white space.
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html>
@@ -54,10 +54,7 @@ enum Scope {
 }
 
 fn account(text: &str) -> Result<String, String> {
-    if text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Ok(text.to_owned());
-    }
-    Err("an AWS account has 12 digits".to_owned())
+    if is_account(text) { Ok(text.to_owned()) } else { Err("an AWS account has 12 digits".to_owned()) }
 }
 
 pub(crate) async fn run(args: &Args, global: &Global, reporter: &Reporter) -> anyhow::Result<ExitCode> {
@@ -211,8 +208,8 @@ fn arns(session: &Session, kind: ResourceKind) -> Value {
         ResourceKind::Topic => json!(aws.arn("sns", &format!("{prefix}-*"))),
         ResourceKind::Function => json!(aws.arn("lambda", &format!("function:{prefix}-*"))),
         ResourceKind::Mapping => json!("*"),
-        ResourceKind::Role => json!(aws.global_arn("iam", &format!("role/streamkit/{prefix}-*"))),
-        ResourceKind::LogGroup => json!(aws.arn("logs", &format!("log-group:/aws/lambda/{prefix}-*"))),
+        ResourceKind::Role => json!(aws.global_arn("iam", &format!("role{ROLE_PATH}{prefix}-*"))),
+        ResourceKind::LogGroup => json!(aws.arn("logs", &format!("log-group:{OF_FUNCTIONS}{prefix}-*"))),
         ResourceKind::Alarm => json!(aws.arn("cloudwatch", &format!("alarm:{prefix}-*"))),
         ResourceKind::Dashboard => json!(aws.global_arn("cloudwatch", &format!("dashboard/{prefix}-*"))),
         ResourceKind::Bucket => {

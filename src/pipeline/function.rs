@@ -9,7 +9,7 @@ use super::{Builder, Flow, FlowSource, ReplacedWith};
 use crate::graph::{Need, Until};
 use crate::package::{Architecture, Code};
 use crate::plan::Concurrency;
-use crate::resources::{Any, Consumer, Function, LogGroup, Mapping, MappingSource, Role, RoleArn};
+use crate::resources::{Any, Consumer, Function, LogGroup, Mapping, MappingSource, OF_FUNCTIONS, Role, RoleArn};
 use crate::spec::{self, Reference, Seconds, SectionKind, StreamMode, named};
 
 /// The field in which an event has its own id, where the spec names one.
@@ -39,7 +39,7 @@ impl Builder<'_> {
         let role_arn = RoleArn::new(self.aws, &role_name);
         let role = Role { name: role_name, policy: self.policy(&name, function), arn: role_arn.clone() };
         let role = self.push(format!("{id}.role"), Any::Role(role), Vec::new(), false);
-        let group = LogGroup { name: format!("/aws/lambda/{name}"), retention: *function.log_retention.get_ref() };
+        let group = LogGroup { name: format!("{OF_FUNCTIONS}{name}"), retention: *function.log_retention.get_ref() };
         let log_group = group.name.clone();
         let group = self.push(format!("{id}.logs"), Any::LogGroup(group), Vec::new(), false);
         let sinks = self.sinks(function);

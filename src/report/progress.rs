@@ -119,11 +119,5 @@ impl Progress {
 }
 
 fn done_word(action: Action) -> &'static str {
-    match action {
-        Action::Create => "created",
-        Action::Update => "changed",
-        Action::Replace => "replaced",
-        Action::Delete => "deleted",
-        Action::Unchanged => "ready",
-    }
+    if action == Action::Unchanged { "ready" } else { action.done() }
 }

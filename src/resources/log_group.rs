@@ -13,7 +13,7 @@ use crate::spec::{Seconds, duration_text};
 
 const DAY: u64 = 86_400;
 /// The prefix of the names of functions' log groups.
-const OF_FUNCTIONS: &str = "/aws/lambda/";
+pub(crate) const OF_FUNCTIONS: &str = "/aws/lambda/";
 
 /// What the caller must be allowed to do.
 pub(super) const ACTIONS: Actions = Actions {

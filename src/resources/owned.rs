@@ -15,6 +15,7 @@ pub(super) use names::consumers as stream_consumers;
 
 use super::consumer;
 use super::context::Cx;
+use super::log_group::OF_FUNCTIONS;
 use super::mapping::mappings_of;
 use super::role::{function_of, is_of_region};
 use crate::aws::{AwsError, NODE_TAG, PROTECT_TAG, Parent, Tags, until_seen};
@@ -172,7 +173,7 @@ fn untagged_log_groups(
     functions: &BTreeSet<String>,
 ) -> Vec<OwnedResource> {
     let is_of_function =
-        |name: &str| name.strip_prefix("/aws/lambda/").is_some_and(|function| functions.contains(function));
+        |name: &str| name.strip_prefix(OF_FUNCTIONS).is_some_and(|function| functions.contains(function));
     let parent = |name: &str| if is_of_function(name) { Parent::Owned } else { Parent::None };
     let by_parent =
         |name: &str, tags: &Tags| cx.owner.owns(Some(tags), parent(name)) && !cx.owner.owns(Some(tags), Parent::None);

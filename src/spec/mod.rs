@@ -24,7 +24,7 @@ pub(crate) use load::{Loaded, is_zip, load};
 pub(crate) use names::{Naming, mistake_in_name};
 pub(crate) use pattern::Pattern;
 pub(crate) use reference::{Reference, SectionKind};
-pub(crate) use stage::{Pins, StageChoice};
+pub(crate) use stage::{Pins, StageChoice, is_account};
 pub(crate) use subscriber::{FilterOn, Recipient};
 pub(crate) use types::{
     Alarm, Allow, Architecture, AttributeType, Comparison, Consumer, Function, Key, MissingData, Queue, Spec,

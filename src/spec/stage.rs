@@ -208,9 +208,13 @@ fn merge_value<'t>(into: &mut DeTable<'t>, key: &Spanned<std::borrow::Cow<'t, st
     into.insert(key.clone(), value.clone());
 }
 
+/// Whether a text is the ID of an AWS account.
+pub(crate) fn is_account(text: &str) -> bool {
+    text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
 fn account(value: &Spanned<DeValue<'_>>, findings: &mut Vec<Finding>) -> Option<String> {
-    let text =
-        value.get_ref().as_str().filter(|text| text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit()));
+    let text = value.get_ref().as_str().filter(|text| is_account(text));
     if text.is_none() {
         findings.push(
             Finding::new(value.span(), "this is no AWS account")

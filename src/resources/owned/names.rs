@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use anyhow::Context as _;
 
 use super::super::context::Cx;
+use super::super::log_group::OF_FUNCTIONS;
 use super::super::role::PATH;
 use crate::aws::{Arn, AwsError, all, all_pages, answered};
 use crate::plan::ResourceKind;
@@ -49,7 +50,7 @@ pub(super) async fn starting_with(cx: &Cx, start: &str) -> anyhow::Result<BTreeS
 fn role_of(cx: &Cx, kind: ResourceKind, name: &str) -> Option<String> {
     let function = match kind {
         ResourceKind::Function => name,
-        ResourceKind::LogGroup => name.strip_prefix("/aws/lambda/")?,
+        ResourceKind::LogGroup => name.strip_prefix(OF_FUNCTIONS)?,
         _ => return None,
     };
     Some(format!("{function}-{}", cx.aws.region))
@@ -116,7 +117,7 @@ async fn roles(cx: &Cx) -> anyhow::Result<Vec<String>> {
 }
 
 async fn log_groups(cx: &Cx, start: &str) -> anyhow::Result<Vec<String>> {
-    let call = cx.aws.logs.describe_log_groups().log_group_name_prefix(format!("/aws/lambda/{start}"));
+    let call = cx.aws.logs.describe_log_groups().log_group_name_prefix(format!("{OF_FUNCTIONS}{start}"));
     let groups = all(call.into_paginator().items().send()).await.context("listing log groups")?;
     Ok(groups.into_iter().filter_map(|group| group.log_group_name).collect())
 }
