@@ -6,6 +6,8 @@ mod access;
 mod consistency;
 #[path = "gateway/hostile.rs"]
 mod hostile;
+#[path = "gateway/keys_and_users.rs"]
+mod keys_and_users;
 #[path = "gateway/logs.rs"]
 mod logs;
 #[path = "gateway/move_tasks.rs"]

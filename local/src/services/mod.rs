@@ -18,7 +18,6 @@ mod sns;
 mod sqs;
 mod sts;
 mod tagging;
-mod winterbaume;
 
 pub(crate) use regions::{Region, Regions, RegionsConfig};
 pub(crate) use registry::Services;

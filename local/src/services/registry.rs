@@ -9,12 +9,12 @@ use http::Request;
 use serde_json::Value;
 use streamkit_wire::{Call, CallError, Protocol, Service, clock, protocol};
 
-use super::autoscaling::autoscaling;
+use super::autoscaling::AutoScaling;
 use super::cloudwatch::{CallCounter, CloudWatch, Published};
 use super::dynamodb::DynamoDb;
 use super::iam::{Access, Iam, Roles};
 use super::kinesis::Kinesis;
-use super::kms::kms;
+use super::kms::Kms;
 use super::lambda::Lambda;
 use super::logs::Logs;
 use super::s3::S3;
@@ -23,7 +23,6 @@ use super::sns::{Receivers, Sns};
 use super::sqs::Sqs;
 use super::sts::Sts;
 use super::tagging::Tagging;
-use super::winterbaume;
 use crate::Strictness;
 use crate::rehearsal::{FailedEntries, SeededTimes};
 
@@ -45,7 +44,7 @@ pub(crate) struct Global {
 }
 
 impl Global {
-    /// `region` is the one that S3's engine takes buckets to be in.
+    /// `region` is where buckets are made that nobody names a region for.
     pub(crate) fn new(
         account: &str,
         region: &str,
@@ -54,7 +53,6 @@ impl Global {
         strict: Strictness,
         receivers: Arc<dyn Receivers>,
     ) -> Self {
-        winterbaume::set_account(account);
         let roles = Arc::new(Roles::new(account, times.clone()));
         let access = Arc::new(Access::new(account, roles.clone()));
         Self {
@@ -63,11 +61,11 @@ impl Global {
             times,
             strict,
             receivers,
-            iam: Arc::new(Iam::new(region, roles.clone(), access.clone())),
+            iam: Arc::new(Iam::new(roles.clone(), access.clone())),
             sts: Arc::new(Sts::new(account, region, roles.clone(), access.clone())),
             roles,
             access,
-            s3: Arc::new(S3::new(region)),
+            s3: Arc::new(S3::new(account, region)),
         }
     }
 
@@ -111,13 +109,13 @@ impl Services {
         let sqs = Arc::new(Sqs::new(region, account, *address, times.clone()));
         let sns = Arc::new(Sns::new(region, account, global.receivers.clone()));
         let mut all: Vec<(Service, Arc<dyn AwsService>)> = vec![
-            (Service::ApplicationAutoScaling, Arc::new(autoscaling(region))),
+            (Service::ApplicationAutoScaling, Arc::new(AutoScaling::new(region, account))),
             (Service::CloudWatch, cloudwatch.clone()),
             (Service::DynamoDb, Arc::new(Published::new(dynamodb.clone(), counter.clone()))),
             (Service::DynamoDbStreams, dynamodb),
             (Service::Iam, global.iam.clone()),
             (Service::Kinesis, kinesis),
-            (Service::Kms, Arc::new(kms(region))),
+            (Service::Kms, Arc::new(Kms::new(region, account))),
             (Service::Lambda, lambda.clone()),
             (Service::Logs, Arc::new(logs)),
             (Service::S3, global.s3.clone()),

@@ -1,5 +1,5 @@
-//! Application Auto Scaling: `winterbaume-applicationautoscaling`.
+//! Application Auto Scaling: targets and policies are kept and given back; nothing is scaled.
 
 mod service;
 
-pub(crate) use service::autoscaling;
+pub(crate) use service::AutoScaling;

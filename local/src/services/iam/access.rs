@@ -44,7 +44,7 @@ pub(crate) struct Access {
 
 impl Access {
     pub(crate) fn new(account: &str, roles: Arc<Roles>) -> Self {
-        Self { account: account.to_owned(), roles, directory: Directory::default(), sessions: Mutex::default() }
+        Self { account: account.to_owned(), roles, directory: Directory::new(account), sessions: Mutex::default() }
     }
 
     /// Whose key it is. A key that IAM and STS did not make is the account's own: newcomers need nothing.
@@ -184,7 +184,7 @@ impl Access {
             Identity::Root | Identity::Federated { user: None, .. } => (None, None),
             Identity::User(name) | Identity::Federated { user: Some(name), .. } => match self.directory.user(name) {
                 Some(user) => {
-                    let (identity, boundary) = self.directory.policies(user);
+                    let (identity, boundary) = self.directory.policies(name, &user);
                     (Some(identity), boundary)
                 }
                 None => (Some(Policies::new()), None),
@@ -271,7 +271,7 @@ impl Access {
             return Some(self.roles.granted(name, &self.directory).0);
         }
         let user = self.directory.user(name).filter(|user| user.arn == arn)?;
-        Some(self.directory.policies(user).0)
+        Some(self.directory.policies(name, &user).0)
     }
 }
 

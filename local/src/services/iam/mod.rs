@@ -1,17 +1,21 @@
-//! AWS IAM: roles are ours, because the embeddable engine gives them back without description, tags and boundary; users and
-//! managed policies are answered by `winterbaume-iam`. Who calls and what policies let that caller do is judged here, too.
+//! AWS IAM: roles, users, groups, policies and keys. Who calls and what policies let that caller do is judged here, too.
 
 mod access;
 mod caller;
 mod condition;
 mod directory;
+mod entity;
+mod grants;
+mod groups;
 mod managed;
+mod managed_policies;
 mod pattern;
 mod policy;
 mod principal;
 mod roles;
 mod service;
 mod simulate;
+mod users;
 
 pub(crate) use access::{Access, Credentials};
 pub(crate) use caller::{Caller, Denial, Identity};

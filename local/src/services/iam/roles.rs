@@ -1,20 +1,19 @@
-//! IAM roles. Ours, because the embedded engine gives a role back without its description, tags and boundary. Users, groups
-//! and managed policies are the engine's.
+//! IAM roles, and when other services know of them.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
 
 use parking_lot::{Mutex, MutexGuard};
 use serde_json::{Value, json};
-use streamkit_wire::input::{integer, list, required, tag_pairs, text};
-use streamkit_wire::{CallError, clock};
-use uuid::Uuid;
+use streamkit_wire::clock;
+use streamkit_wire::input::{integer, required, tag_pairs, text};
 
 use super::directory::{Directory, Policies, parsed_document};
+use super::entity::{self, Answer, Tags, encoded, exists, missing, new_name, paged, pairs, policy, tagging, unique_id};
+use super::grants::Grants;
 use super::policy::one_or_more;
 use crate::rehearsal::{SeededTimes, StateChange};
 
-const PAGE: usize = 100;
 const DEFAULT_SESSION_SECONDS: i64 = 3600;
 
 /// All roles of the account.
@@ -33,16 +32,13 @@ struct Role {
     description: Option<String>,
     session_seconds: i64,
     boundary: Option<String>,
-    tags: BTreeMap<String, String>,
-    inline: BTreeMap<String, String>,
-    attached: Vec<String>,
+    tags: Tags,
+    grants: Grants,
     /// When other services know the role and its trust policy.
     trusted_from: Instant,
     /// When other services know what the role may do.
     permitted_from: Instant,
 }
-
-type Answer = Result<Value, CallError>;
 
 impl Roles {
     pub(crate) fn new(account: &str, times: SeededTimes) -> Self {
@@ -65,7 +61,12 @@ impl Roles {
                 shown["RoleLastUsed"] = json!({});
                 Ok(json!({"Role": shown}))
             }),
-            "ListRoles" => Ok(self.list(input)),
+            "ListRoles" => {
+                let prefix = text(input, "PathPrefix").unwrap_or("/");
+                let roles = self.roles();
+                let found = roles.iter().filter(|(_, role)| role.path.starts_with(prefix));
+                Ok(paged("Roles", input, found.map(|(name, role)| (name.clone(), role.shown(name)))))
+            }
             "DeleteRole" => self.delete(input),
             "UpdateRole" | "UpdateRoleDescription" => self.with(input, |name, role| {
                 if let Some(description) = input["Description"].as_str() {
@@ -84,17 +85,9 @@ impl Roles {
                     Ok(json!({}))
                 })
             }
-            "TagRole" => self.with(input, |_, role| {
-                role.tags.extend(tag_pairs(&input["Tags"]));
-                Ok(json!({}))
-            }),
-            "UntagRole" => self.with(input, |_, role| {
-                list(&input["TagKeys"]).iter().filter_map(Value::as_str).for_each(|key| {
-                    role.tags.remove(key);
-                });
-                Ok(json!({}))
-            }),
-            "ListRoleTags" => self.with(input, |_, role| Ok(json!({"Tags": pairs(&role.tags), "IsTruncated": false}))),
+            "TagRole" | "UntagRole" | "ListRoleTags" => {
+                self.with(input, |_, role| Ok(tagging(&mut role.tags, operation, input)))
+            }
             "PutRolePermissionsBoundary" => {
                 let arn = required(input, "PermissionsBoundary")?.to_owned();
                 self.with(input, |_, role| {
@@ -109,72 +102,24 @@ impl Roles {
             "ListInstanceProfilesForRole" => {
                 self.with(input, |_, _| Ok(json!({"InstanceProfiles": [], "IsTruncated": false})))
             }
-            _ => self.policies(operation, input),
-        }
-    }
-
-    fn policies(&self, operation: &str, input: &Value) -> Answer {
-        match operation {
-            "PutRolePolicy" => {
-                let name = required(input, "PolicyName")?.to_owned();
-                let document = policy(input, "PolicyDocument")?;
-                self.with(input, |role_name, role| {
-                    role.permitted_from = self.propagated(role_name);
-                    role.inline.insert(name, document);
-                    Ok(json!({}))
-                })
-            }
-            "GetRolePolicy" => {
-                let name = required(input, "PolicyName")?;
-                self.with(input, |role_name, role| {
-                    let document = role.inline.get(name).ok_or_else(|| no_policy(name))?;
-                    Ok(json!({"RoleName": role_name, "PolicyName": name, "PolicyDocument": encoded(document)}))
-                })
-            }
-            "DeleteRolePolicy" => {
-                let name = required(input, "PolicyName")?;
-                self.with(input, |_, role| role.inline.remove(name).map(|_| json!({})).ok_or_else(|| no_policy(name)))
-            }
-            "ListRolePolicies" => self.with(input, |_, role| {
-                Ok(json!({"PolicyNames": role.inline.keys().collect::<Vec<_>>(), "IsTruncated": false}))
+            _ => self.with(input, |name, role| {
+                let before = role.grants.attached.len();
+                let answer = role.grants.call("Role", name, operation, input)?;
+                // What is taken away counts at once.
+                if operation == "PutRolePolicy" || role.grants.attached.len() > before {
+                    role.permitted_from = self.propagated(name);
+                }
+                Ok(answer)
             }),
-            "AttachRolePolicy" => {
-                let arn = required(input, "PolicyArn")?.to_owned();
-                self.with(input, |name, role| {
-                    if !role.attached.contains(&arn) {
-                        role.permitted_from = self.propagated(name);
-                        role.attached.push(arn);
-                    }
-                    Ok(json!({}))
-                })
-            }
-            "DetachRolePolicy" => {
-                let arn = required(input, "PolicyArn")?;
-                self.with(input, |_, role| {
-                    let before = role.attached.len();
-                    role.attached.retain(|attached| attached != arn);
-                    if role.attached.len() < before { Ok(json!({})) } else { Err(no_policy(arn)) }
-                })
-            }
-            "ListAttachedRolePolicies" => self.with(input, |_, role| {
-                let attached: Vec<Value> = role
-                    .attached
-                    .iter()
-                    .map(|arn| json!({"PolicyName": arn.rsplit('/').next(), "PolicyArn": arn}))
-                    .collect();
-                Ok(json!({"AttachedPolicies": attached, "IsTruncated": false}))
-            }),
-            _ => Err(CallError::unknown_operation("iam", operation)),
         }
     }
 
     /// What a role is allowed and denied by its own policies, and its permissions boundary. A role that is gone has neither.
     pub(super) fn granted(&self, name: &str, directory: &Directory) -> (Policies, Option<Policies>) {
-        let roles = self.roles();
-        let Some(role) = roles.get(name) else { return (Policies::new(), None) };
-        let inline = role.inline.values().map(|document| parsed_document(document)).collect();
-        let boundary = role.boundary.as_ref().map(|arn| directory.managed(arn).into_iter().collect());
-        (directory.with_managed(inline, &role.attached), boundary)
+        let found = self.roles().get(name).map(|role| (role.grants.clone(), role.boundary.clone()));
+        // From here on without the lock: who changes managed policies asks for it, too.
+        let Some((grants, boundary)) = found else { return (Policies::new(), None) };
+        (directory.granted(&grants), boundary.map(|arn| directory.managed(&arn).into_iter().collect()))
     }
 
     pub(super) fn id(&self, name: &str) -> Option<String> {
@@ -195,9 +140,9 @@ impl Roles {
         self.roles().get(name).map(|role| role.session_seconds)
     }
 
-    /// Whether a managed policy is attached to a role.
-    pub(super) fn uses(&self, policy_arn: &str) -> bool {
-        self.roles().values().any(|role| role.attached.iter().any(|arn| arn == policy_arn))
+    /// How many roles a managed policy is attached to.
+    pub(super) fn with_policy(&self, policy_arn: &str) -> usize {
+        self.roles().values().filter(|role| role.grants.attached.iter().any(|arn| arn == policy_arn)).count()
     }
 
     /// When a change of this role, made now, is known to the other services.
@@ -224,27 +169,13 @@ impl Roles {
 
     fn with(&self, input: &Value, act: impl FnOnce(&str, &mut Role) -> Answer) -> Answer {
         let name = required(input, "RoleName")?;
-        act(name, self.roles().get_mut(name).ok_or_else(|| no_role(name))?)
+        act(name, self.roles().get_mut(name).ok_or_else(|| missing("role", name))?)
     }
 
     fn create(&self, input: &Value) -> Answer {
-        let name = required(input, "RoleName")?;
-        let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"_+=,.@-".contains(&byte);
-        if name.len() > 64 || !name.bytes().all(legal) {
-            return Err(CallError::bad(
-                "ValidationError",
-                "The specified value for roleName is invalid. It must contain only alphanumeric characters and/or the following: +=,.@_- and have at most 64 characters",
-            ));
-        }
-        let path = text(input, "Path").unwrap_or("/");
-        if !path.starts_with('/') || !path.ends_with('/') {
-            return Err(CallError::bad(
-                "ValidationError",
-                "The specified value for path is invalid. It must begin and end with /",
-            ));
-        }
+        let (name, path) = new_name(input, "RoleName", 64)?;
         let role = Role {
-            id: format!("AROA{}", &Uuid::new_v4().simple().to_string().to_uppercase()[..17]),
+            id: unique_id("AROA"),
             path: path.to_owned(),
             arn: format!("arn:aws:iam::{}:role{path}{name}", self.account),
             created_ms: clock::now_ms(),
@@ -253,14 +184,13 @@ impl Roles {
             session_seconds: integer(&input["MaxSessionDuration"]).unwrap_or(DEFAULT_SESSION_SECONDS),
             boundary: text(input, "PermissionsBoundary").map(str::to_owned),
             tags: tag_pairs(&input["Tags"]).collect(),
-            inline: BTreeMap::new(),
-            attached: Vec::new(),
+            grants: Grants::default(),
             trusted_from: self.propagated(name),
             permitted_from: self.propagated(name),
         };
         let mut roles = self.roles();
         if roles.contains_key(name) {
-            return Err(CallError::new(409, "EntityAlreadyExists", format!("Role with name {name} already exists.")));
+            return Err(exists("Role", name));
         }
         let mut shown = role.shown(name);
         shown["Tags"] = pairs(&role.tags);
@@ -271,28 +201,9 @@ impl Roles {
     fn delete(&self, input: &Value) -> Answer {
         let name = required(input, "RoleName")?;
         let mut roles = self.roles();
-        let role = roles.get(name).ok_or_else(|| no_role(name))?;
-        if !role.inline.is_empty() || !role.attached.is_empty() {
-            let first = if role.inline.is_empty() { "detach all policies" } else { "delete policies" };
-            return Err(CallError::new(409, "DeleteConflict", format!("Cannot delete entity, must {first} first.")));
-        }
+        roles.get(name).ok_or_else(|| missing("role", name))?.grants.none_left()?;
         roles.remove(name);
         Ok(json!({}))
-    }
-
-    fn list(&self, input: &Value) -> Value {
-        let prefix = text(input, "PathPrefix").unwrap_or("/");
-        let after = text(input, "Marker").unwrap_or_default();
-        let size = integer(&input["MaxItems"]).and_then(|size| usize::try_from(size).ok()).unwrap_or(PAGE);
-        let roles = self.roles();
-        let mut found =
-            roles.iter().filter(|(name, role)| role.path.starts_with(prefix) && name.as_str() > after).peekable();
-        let shown: Vec<(&String, Value)> =
-            found.by_ref().take(size).map(|(name, role)| (name, role.shown(name))).collect();
-        let more = found.peek().is_some();
-        let marker = shown.last().filter(|_| more).map(|(name, _)| (*name).clone());
-        let roles: Vec<Value> = shown.into_iter().map(|(_, role)| role).collect();
-        json!({"Roles": roles, "IsTruncated": more, "Marker": marker})
     }
 }
 
@@ -307,9 +218,7 @@ impl Role {
             "AssumeRolePolicyDocument": encoded(&self.trust),
             "Description": self.description,
             "MaxSessionDuration": self.session_seconds,
-            "PermissionsBoundary": self.boundary.as_ref().map(|arn| {
-                json!({"PermissionsBoundaryType": "Policy", "PermissionsBoundaryArn": arn})
-            }),
+            "PermissionsBoundary": entity::boundary(self.boundary.as_ref()),
         })
     }
 }
@@ -325,34 +234,6 @@ fn trusts(policy: &str, service: &str) -> bool {
             && has(&statement["Action"], &["sts:AssumeRole", "sts:*", "*"])
             && has(&statement["Principal"]["Service"], &[service])
     })
-}
-
-fn pairs(tags: &BTreeMap<String, String>) -> Value {
-    tags.iter().map(|(key, value)| json!({"Key": key, "Value": value})).collect()
-}
-
-/// IAM gives policy documents back percent-encoded.
-fn encoded(document: &str) -> String {
-    form_urlencoded::byte_serialize(document.as_bytes()).collect::<String>().replace('+', "%20")
-}
-
-fn policy(input: &Value, member: &str) -> Result<String, CallError> {
-    let document = required(input, member)?;
-    let tree = serde_json::from_str(document)
-        .ok()
-        .filter(|tree: &Value| tree["Statement"].is_array() || tree["Statement"].is_object());
-    if tree.is_none() {
-        return Err(CallError::bad("MalformedPolicyDocument", "Syntax errors in policy."));
-    }
-    Ok(document.to_owned())
-}
-
-fn no_role(name: &str) -> CallError {
-    CallError::new(404, "NoSuchEntity", format!("The role with name {name} cannot be found."))
-}
-
-fn no_policy(name: &str) -> CallError {
-    CallError::new(404, "NoSuchEntity", format!("The role policy with name {name} cannot be found."))
 }
 
 #[cfg(test)]

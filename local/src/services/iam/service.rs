@@ -1,4 +1,4 @@
-//! Which of IAM's operations are about roles, and which go to the engine.
+//! Which of IAM's operations are about roles, which about users, groups and managed policies, and which need all of them.
 
 use std::sync::Arc;
 
@@ -6,42 +6,41 @@ use axum::body::Bytes;
 use axum::response::Response;
 use http::Request;
 use serde_json::{Value, json};
-use streamkit_wire::input::required;
+use streamkit_wire::input::{required, text};
 use streamkit_wire::{Call, CallError, Service, protocol};
-use winterbaume_core::{StatefulService as _, default_account_id};
-use winterbaume_iam::IamService;
 
-use super::{Access, Roles, managed, simulate};
+use super::{Access, Identity, Roles, simulate};
 use crate::services::service::{AwsService, BoxFuture};
-use crate::services::winterbaume::Winterbaume;
 
 /// All roles, users and policies of the account.
 pub(crate) struct Iam {
-    region: String,
     roles: Arc<Roles>,
     access: Arc<Access>,
-    engine: Winterbaume<IamService>,
 }
 
 impl Iam {
-    pub(crate) fn new(region: &str, roles: Arc<Roles>, access: Arc<Access>) -> Self {
-        Self { region: region.to_owned(), roles, access, engine: Winterbaume::new(IamService::new(), region) }
+    pub(crate) fn new(roles: Arc<Roles>, access: Arc<Access>) -> Self {
+        Self { roles, access }
     }
 
-    /// What is answered here, of roles or of more than the engine knows; `None` for what is the engine's.
-    fn call(&self, operation: &str, input: &Value) -> Option<Result<Value, CallError>> {
+    fn call(&self, operation: &str, input: &Value) -> Result<Value, CallError> {
         match operation {
-            "SimulatePrincipalPolicy" => Some(self.simulate(input)),
-            "AttachRolePolicy" => {
-                let checked = required(input, "PolicyArn").and_then(|arn| self.check_attachable(arn));
-                Some(checked.and_then(|()| self.roles.call(operation, input)))
+            "SimulatePrincipalPolicy" => return self.simulate(input),
+            "ListAccountAliases" => return Ok(json!({ "AccountAliases": [], "IsTruncated": false })),
+            "AttachRolePolicy" | "AttachUserPolicy" | "AttachGroupPolicy" => {
+                self.check_attachable(required(input, "PolicyArn")?)?;
             }
-            "DeletePolicy" if input["PolicyArn"].as_str().is_some_and(|arn| self.roles.uses(arn)) => {
-                Some(Err(CallError::new(409, "DeleteConflict", "Cannot delete a policy attached to entities.")))
+            "PutUserPermissionsBoundary" | "PutRolePermissionsBoundary" => {
+                self.check_attachable(required(input, "PermissionsBoundary")?)?;
             }
-            _ if Roles::owns(operation) => Some(self.roles.call(operation, input)),
-            _ => None,
+            _ => {}
         }
+        if Roles::owns(operation) {
+            return self.roles.call(operation, input);
+        }
+        let of_roles = |arn: &str| self.roles.with_policy(arn);
+        let unknown = || CallError::unknown_operation(Service::Iam.name(), operation);
+        self.access.directory.call(operation, input, &of_roles).ok_or_else(unknown)?
     }
 
     fn check_attachable(&self, arn: &str) -> Result<(), CallError> {
@@ -65,72 +64,32 @@ impl Iam {
         Ok(json!({"EvaluationResults": simulate::results(&policies, input), "IsTruncated": false}))
     }
 
-    /// The engine attaches only policies that it has: those of AWS are made for it when they are first needed.
-    async fn make_managed(&self, input: &Value) {
-        let Some(arn) = input["PolicyArn"].as_str().or_else(|| input["PermissionsBoundary"].as_str()) else { return };
-        let Some(document) = managed::document(arn) else { return };
-        let account = default_account_id();
-        let mut view = self.engine.engine().snapshot(account, &self.region).await;
-        if view.policies.contains_key(arn) {
+    /// The user's name, where a user asks about itself without saying it.
+    fn of_caller(&self, operation: &str, request: &Request<Bytes>, input: &mut Value) {
+        const ABOUT_ONESELF: [&str; 5] =
+            ["GetUser", "CreateAccessKey", "ListAccessKeys", "UpdateAccessKey", "DeleteAccessKey"];
+        if !ABOUT_ONESELF.contains(&operation) || text(input, "UserName").is_some() {
             return;
         }
-        let name = arn.rsplit('/').next().unwrap_or(arn).to_owned();
-        let path = arn.trim_start_matches("arn:aws:iam::aws:policy").trim_end_matches(&name).to_owned();
-        let policy = json!({
-            "policy_name": name,
-            "policy_id": format!("ANPA{:0<17}", name.to_uppercase().chars().take(17).collect::<String>()),
-            "arn": arn,
-            "path": path,
-            "default_version_id": "v1",
-            "description": "",
-            "create_date": "2015-02-06T18:39:46+00:00",
-            "update_date": "2015-02-06T18:39:46+00:00",
-            "is_attachable": true,
-            "document": document.to_string(),
-            "versions": [{
-                "version_id": "v1",
-                "document": document.to_string(),
-                "is_default_version": true,
-                "create_date": "2015-02-06T18:39:46+00:00",
-            }],
-            "attachment_count": 0,
-        });
-        if let Ok(policy) = serde_json::from_value(policy) {
-            view.policies.insert(arn.to_owned(), policy);
-            // Only a view with a date that cannot be read is refused.
-            drop(self.engine.engine().restore(account, &self.region, view).await);
+        if let Ok(Identity::User(name)) = self.access.caller_of(request).map(|caller| caller.identity) {
+            input["UserName"] = json!(name);
         }
-    }
-
-    async fn forward(&self, call: &Call, request: Request<Bytes>, input: &Value) -> Response {
-        self.make_managed(input).await;
-        let response = self.engine.answer(call, request).await;
-        if call.mutating() && response.status().is_success() {
-            let view = self.engine.engine().snapshot(default_account_id(), &self.region).await;
-            self.access.directory.update(view);
-        }
-        response
     }
 }
 
 impl AwsService for Iam {
     fn run<'a>(&'a self, call: &'a Call, input: Value) -> BoxFuture<'a, Result<Value, CallError>> {
-        Box::pin(async move {
-            let unknown = || CallError::unknown_operation(Service::Iam.name(), &call.operation);
-            self.call(&call.operation, &input).ok_or_else(unknown)?
-        })
+        Box::pin(async move { self.call(&call.operation, &input) })
     }
 
     fn answer<'a>(&'a self, call: &'a Call, request: Request<Bytes>) -> BoxFuture<'a, Response> {
         Box::pin(async move {
-            let input = match protocol::decode(call, &protocol::query_bytes(&request)) {
+            let mut input = match protocol::decode(call, &protocol::query_bytes(&request)) {
                 Ok(input) => input,
                 Err(error) => return protocol::error_response(call, &error),
             };
-            match self.call(&call.operation, &input) {
-                Some(outcome) => protocol::encode(call, outcome),
-                None => self.forward(call, request, &input).await,
-            }
+            self.of_caller(&call.operation, &request, &mut input);
+            protocol::encode(call, self.call(&call.operation, &input))
         })
     }
 }

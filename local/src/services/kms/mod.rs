@@ -1,5 +1,7 @@
-//! AWS KMS: `winterbaume-kms`.
+//! AWS KMS: symmetric keys that really encrypt, their aliases, policies and tags.
 
+mod cipher;
+mod key;
 mod service;
 
-pub(crate) use service::kms;
+pub(crate) use service::Kms;

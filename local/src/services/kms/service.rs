@@ -1,11 +1,306 @@
-//! The keys, of which only descriptions matter here: nothing is encrypted.
+//! The operations on keys and aliases.
+//!
+//! <https://docs.aws.amazon.com/kms/latest/APIReference/API_Operations.html>
 
-use winterbaume_kms::KmsService;
+use std::collections::BTreeMap;
 
-use crate::services::service::AwsService;
-use crate::services::winterbaume::Winterbaume;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+use streamkit_wire::input::{integer, list, required, text};
+use streamkit_wire::{Call, CallError, Service, clock};
+use uuid::Uuid;
 
-/// All keys.
-pub(crate) fn kms(region: &str) -> impl AwsService + use<> {
-    Winterbaume::new(KmsService::new(), region)
+use super::cipher;
+use super::key::{Key, tags};
+use crate::services::service::{AwsService, BoxFuture};
+
+/// Aliases of the keys that AWS makes when one of its services first needs them.
+const OF_AWS: &str = "alias/aws/";
+const PAGE: usize = 100;
+/// Longer plaintexts are refused; they are for data keys.
+const LONGEST_PLAINTEXT: usize = 4096;
+
+type Answer = Result<Value, CallError>;
+
+/// All keys of a region.
+pub(crate) struct Kms {
+    region: String,
+    account: String,
+    keys: Mutex<Keys>,
+}
+
+#[derive(Default)]
+struct Keys {
+    all: BTreeMap<Uuid, Key>,
+    /// With `alias/`.
+    aliases: BTreeMap<String, Uuid>,
+}
+
+impl Kms {
+    pub(crate) fn new(region: &str, account: &str) -> Self {
+        Self { region: region.to_owned(), account: account.to_owned(), keys: Mutex::default() }
+    }
+
+    fn call(&self, operation: &str, input: &Value) -> Answer {
+        match operation {
+            "CreateKey" => {
+                let key = Key::new(&self.region, &self.account, input)?;
+                let shown = key.shown(&self.account);
+                self.keys.lock().all.insert(key.id, key);
+                Ok(json!({ "KeyMetadata": shown }))
+            }
+            "DescribeKey" => self.with(input, |key| Ok(json!({ "KeyMetadata": key.shown(&self.account) }))),
+            "ListKeys" => {
+                let keys = self.keys.lock();
+                let shown = keys
+                    .all
+                    .values()
+                    .map(|key| (key.id.to_string(), json!({ "KeyId": key.id.to_string(), "KeyArn": key.arn })));
+                Ok(paged("Keys", input, shown))
+            }
+            "EnableKey" | "DisableKey" => self.with(input, |key| {
+                key.check_kept()?;
+                key.enabled = operation == "EnableKey";
+                Ok(json!({}))
+            }),
+            "UpdateKeyDescription" => self.with(input, |key| {
+                text(input, "Description").unwrap_or_default().clone_into(&mut key.description);
+                Ok(json!({}))
+            }),
+            "ScheduleKeyDeletion" => self.with(input, |key| {
+                key.check_kept()?;
+                let days = integer(&input["PendingWindowInDays"]).unwrap_or(30);
+                if !(7..=30).contains(&days) {
+                    return Err(invalid("PendingWindowInDays must be between 7 and 30."));
+                }
+                let at = clock::seconds(key.delete_in(days));
+                let state = key.state();
+                Ok(json!({ "KeyId": key.arn, "DeletionDate": at, "KeyState": state, "PendingWindowInDays": days }))
+            }),
+            "CancelKeyDeletion" => self.with(input, |key| {
+                (key.deletion_ms, key.enabled) = (None, false);
+                Ok(json!({ "KeyId": key.arn }))
+            }),
+            "GetKeyPolicy" => self.with(input, |key| Ok(json!({ "Policy": key.policy, "PolicyName": "default" }))),
+            "PutKeyPolicy" => self.with(input, |key| {
+                required(input, "Policy")?.clone_into(&mut key.policy);
+                Ok(json!({}))
+            }),
+            "ListKeyPolicies" => self.with(input, |_| Ok(json!({ "PolicyNames": ["default"], "Truncated": false }))),
+            "EnableKeyRotation" | "DisableKeyRotation" => self.with(input, |key| {
+                key.check_usable()?;
+                key.rotation = operation == "EnableKeyRotation";
+                Ok(json!({}))
+            }),
+            "GetKeyRotationStatus" => self.with(input, |key| Ok(json!({ "KeyRotationEnabled": key.rotation }))),
+            "ListGrants" => self.with(input, |_| Ok(json!({ "Grants": [], "Truncated": false }))),
+            "TagResource" => self.with(input, |key| {
+                key.tags.extend(tags(&input["Tags"]));
+                Ok(json!({}))
+            }),
+            "UntagResource" => self.with(input, |key| {
+                list(&input["TagKeys"]).iter().filter_map(Value::as_str).for_each(|name| drop(key.tags.remove(name)));
+                Ok(json!({}))
+            }),
+            "ListResourceTags" => self.with(input, |key| {
+                let tags = key.tags.iter().map(|(name, value)| json!({ "TagKey": name, "TagValue": value }));
+                Ok(json!({ "Tags": tags.collect::<Vec<_>>(), "Truncated": false }))
+            }),
+            "CreateAlias" | "UpdateAlias" | "DeleteAlias" | "ListAliases" => self.of_aliases(operation, input),
+            _ => self.encryption(operation, input),
+        }
+    }
+
+    fn of_aliases(&self, operation: &str, input: &Value) -> Answer {
+        let arn = |alias: &str| format!("arn:aws:kms:{}:{}:{alias}", self.region, self.account);
+        if operation == "ListAliases" {
+            let of = text(input, "KeyId").map(|_| self.with(input, |key| Ok(json!(key.id.to_string())))).transpose()?;
+            let keys = self.keys.lock();
+            let found = keys.aliases.iter().filter(|(_, id)| of.as_ref().is_none_or(|of| json!(id.to_string()) == *of));
+            let shown = found.map(|(alias, id)| {
+                (alias.clone(), json!({ "AliasName": alias, "AliasArn": arn(alias), "TargetKeyId": id.to_string() }))
+            });
+            return Ok(paged("Aliases", input, shown));
+        }
+        let alias = required(input, "AliasName")?;
+        if alias.strip_prefix("alias/").is_none_or(str::is_empty) {
+            return Err(invalid("Alias must start with the prefix \"alias/\"."));
+        }
+        if alias.starts_with(OF_AWS) {
+            return Err(CallError::bad("NotAuthorizedException", "Aliases that begin with alias/aws/ are AWS's own."));
+        }
+        let mut keys = self.keys.lock();
+        let there = keys.aliases.contains_key(alias);
+        match operation {
+            "CreateAlias" if there => {
+                let message = format!("An alias with the name {} already exists", arn(alias));
+                return Err(CallError::bad("AlreadyExistsException", message));
+            }
+            "UpdateAlias" | "DeleteAlias" if !there => {
+                return Err(missing(&format!("Alias {} is not found.", arn(alias))));
+            }
+            "DeleteAlias" => {
+                keys.aliases.remove(alias);
+            }
+            _ => {
+                let target = required(input, "TargetKeyId")?;
+                let id = self.find(&mut keys, target)?.id;
+                keys.aliases.insert(alias.to_owned(), id);
+            }
+        }
+        Ok(json!({}))
+    }
+
+    fn encryption(&self, operation: &str, input: &Value) -> Answer {
+        let context = cipher::context(&input["EncryptionContext"]);
+        match operation {
+            "GenerateRandom" => {
+                let count = integer(&input["NumberOfBytes"]).and_then(|count| usize::try_from(count).ok());
+                let count = count.filter(|count| (1..=1024).contains(count));
+                let count = count.ok_or_else(|| invalid("NumberOfBytes must be between 1 and 1024."))?;
+                Ok(json!({ "Plaintext": STANDARD.encode(cipher::random(count)?) }))
+            }
+            "GenerateDataKey" | "GenerateDataKeyWithoutPlaintext" => {
+                let spec = match (text(input, "KeySpec"), integer(&input["NumberOfBytes"])) {
+                    (Some("AES_256"), None) => Some(32),
+                    (Some("AES_128"), None) => Some(16),
+                    (None, Some(count)) => usize::try_from(count).ok().filter(|count| (1..=1024).contains(count)),
+                    _ => None,
+                };
+                let spec = spec.ok_or_else(|| invalid("Please specify either number of bytes or key spec."))?;
+                let data_key = cipher::random(spec)?;
+                let mut answer = self.encrypted(input, &data_key, &context)?;
+                if operation == "GenerateDataKey" {
+                    answer["Plaintext"] = json!(STANDARD.encode(data_key));
+                }
+                Ok(answer)
+            }
+            "Encrypt" => {
+                let plaintext = bytes(input, "Plaintext")?;
+                if plaintext.is_empty() || plaintext.len() > LONGEST_PLAINTEXT {
+                    return Err(invalid(
+                        "1 validation error detected: Value at 'plaintext' failed to satisfy constraint: Member must have length between 1 and 4096",
+                    ));
+                }
+                let mut answer = self.encrypted(input, &plaintext, &context)?;
+                answer["EncryptionAlgorithm"] = json!("SYMMETRIC_DEFAULT");
+                Ok(answer)
+            }
+            "Decrypt" => {
+                let (plaintext, arn) = self.decrypted(input, "KeyId", &context)?;
+                Ok(json!({
+                    "Plaintext": STANDARD.encode(plaintext),
+                    "KeyId": arn,
+                    "EncryptionAlgorithm": "SYMMETRIC_DEFAULT",
+                }))
+            }
+            "ReEncrypt" => {
+                let before = cipher::context(&input["SourceEncryptionContext"]);
+                let (plaintext, source) = self.decrypted(input, "SourceKeyId", &before)?;
+                let after = cipher::context(&input["DestinationEncryptionContext"]);
+                let to = json!({ "KeyId": input["DestinationKeyId"] });
+                let mut answer = self.encrypted(&to, &plaintext, &after)?;
+                answer["SourceKeyId"] = json!(source);
+                Ok(answer)
+            }
+            _ => Err(CallError::unknown_operation(Service::Kms.name(), operation)),
+        }
+    }
+
+    fn encrypted(&self, input: &Value, plaintext: &[u8], context: &[u8]) -> Answer {
+        self.with(input, |key| {
+            key.check_usable()?;
+            let blob = cipher::encrypt(key.id, &key.material, plaintext, context)?;
+            Ok(json!({ "CiphertextBlob": STANDARD.encode(blob), "KeyId": key.arn }))
+        })
+    }
+
+    /// The plaintext of a ciphertext, and the ARN of its key, which must be the one in `member` if that is given.
+    fn decrypted(&self, input: &Value, member: &str, context: &[u8]) -> Result<(Vec<u8>, String), CallError> {
+        let blob = bytes(input, "CiphertextBlob")?;
+        let id = cipher::key_of(&blob)?;
+        let mut keys = self.keys.lock();
+        if let Some(named) = text(input, member)
+            && self.find(&mut keys, named)?.id != id
+        {
+            let message = "The key ID in the request does not identify a CMK that can perform this operation.";
+            return Err(CallError::bad("IncorrectKeyException", message));
+        }
+        let key = keys.all.get(&id).ok_or_else(cipher::invalid)?;
+        key.check_usable()?;
+        Ok((cipher::decrypt(&key.material, &blob, context)?, key.arn.clone()))
+    }
+
+    fn with(&self, input: &Value, act: impl FnOnce(&mut Key) -> Answer) -> Answer {
+        let named = required(input, "KeyId")?;
+        act(self.find(&mut self.keys.lock(), named)?)
+    }
+
+    /// The key of an id, an alias, or the ARN of either.
+    fn find<'a>(&self, keys: &'a mut Keys, named: &str) -> Result<&'a mut Key, CallError> {
+        let name = named.rsplit_once(':').map_or(named, |(_, resource)| resource);
+        if name.starts_with(OF_AWS) && !keys.aliases.contains_key(name) {
+            let mut key = Key::new(&self.region, &self.account, &json!({}))?;
+            key.of_aws = true;
+            key.description = format!("Default key that protects what {} keeps", &name[OF_AWS.len()..]);
+            keys.aliases.insert(name.to_owned(), key.id);
+            keys.all.insert(key.id, key);
+        }
+        let arn = format!("arn:aws:kms:{}:{}", self.region, self.account);
+        let id = if name.starts_with("alias/") {
+            let found = keys.aliases.get(name).copied();
+            found.ok_or_else(|| missing(&format!("Alias {arn}:{name} is not found.")))?
+        } else {
+            name.trim_start_matches("key/").parse().unwrap_or_default()
+        };
+        let gone = || missing(&format!("Key '{arn}:key/{}' does not exist", name.trim_start_matches("key/")));
+        keys.all.get_mut(&id).ok_or_else(gone)
+    }
+}
+
+impl AwsService for Kms {
+    fn run<'a>(&'a self, call: &'a Call, input: Value) -> BoxFuture<'a, Result<Value, CallError>> {
+        Box::pin(async move { self.call(&call.operation, &input) })
+    }
+
+    /// Deletes the keys whose time has come.
+    fn housekeeping(&self) -> BoxFuture<'_, ()> {
+        let now = clock::now_ms();
+        let mut keys = self.keys.lock();
+        keys.all.retain(|_, key| key.deletion_ms.is_none_or(|at| at > now));
+        let Keys { all, aliases } = &mut *keys;
+        aliases.retain(|_, id| all.contains_key(id));
+        Box::pin(async {})
+    }
+}
+
+/// Base64 in a member.
+fn bytes(input: &Value, member: &str) -> Result<Vec<u8>, CallError> {
+    STANDARD.decode(required(input, member)?).map_err(|_| invalid(&format!("{member} is not Base64.")))
+}
+
+/// The page of a list that is asked for; the elements come in the order of their names.
+fn paged(member: &str, input: &Value, elements: impl Iterator<Item = (String, Value)>) -> Value {
+    let after = text(input, "Marker").unwrap_or_default();
+    let size = integer(&input["Limit"]).and_then(|size| usize::try_from(size).ok()).unwrap_or(PAGE).max(1);
+    let mut found: Vec<_> = elements.filter(|(name, _)| name.as_str() > after).take(size + 1).collect();
+    let more = found.len() > size;
+    found.truncate(size);
+    let marker = found.last().filter(|_| more).map(|(name, _)| name.clone());
+    let mut page = json!({ "Truncated": more });
+    if let Some(marker) = marker {
+        page["NextMarker"] = json!(marker);
+    }
+    page[member] = found.into_iter().map(|(_, shown)| shown).collect();
+    page
+}
+
+fn invalid(message: &str) -> CallError {
+    CallError::bad("ValidationException", message)
+}
+
+fn missing(message: &str) -> CallError {
+    CallError::bad("NotFoundException", message)
 }

@@ -1,36 +1,212 @@
-//! What the gateway adds around the embedded S3: the regions of buckets, ownership controls that were deleted, the storage class
-//! rule that lifecycle answers carry, and the tags that a bucket is made with.
+//! The buckets of the account: where they are, since when, and their settings.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use axum::response::Response;
 use http::HeaderValue;
 use parking_lot::Mutex;
-use streamkit_wire::{Call, CallError, protocol};
+use streamkit_wire::clock;
+use streamkit_wire::protocol::elements;
+
+use super::refusal::Refusal;
+use super::request::Asked;
+use super::settings::Settings;
+use super::xml::{Xml, response, text_of};
+
+/// The region that has no location constraint.
+const GLOBAL: &str = "us-east-1";
 
 /// AWS's default since 2024; Terraform waits until it reads it back.
 const SIZE_RULE: (&str, HeaderValue) =
     ("x-amz-transition-default-minimum-object-size", HeaderValue::from_static("all_storage_classes_128K"));
 
-/// What the engine does not remember of its buckets.
-#[derive(Default)]
+/// All buckets.
 pub(super) struct Buckets {
-    /// Those whose ownership controls were deleted: the engine would answer with the default of a new bucket.
-    without_ownership: Mutex<BTreeSet<String>>,
-    /// The region of each bucket, which the engine takes to be its own.
-    regions: Mutex<BTreeMap<String, String>>,
+    account: String,
+    /// Where unsigned requests make buckets that they name no region for.
+    region: String,
+    all: Mutex<BTreeMap<String, Bucket>>,
+}
+
+struct Bucket {
+    region: String,
+    created_ms: i64,
+    settings: Settings,
+}
+
+type Answer = Result<Response, Refusal>;
+
+impl Buckets {
+    pub(super) fn new(account: &str, region: &str) -> Self {
+        Self { account: account.to_owned(), region: region.to_owned(), all: Mutex::default() }
+    }
+
+    /// Makes a bucket. `signed` is the region that the request is signed for.
+    /// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucket.html>
+    pub(super) fn create(&self, asked: &Asked, signed: Option<&str>) -> Answer {
+        let name = &asked.bucket;
+        let body = asked.body_text()?;
+        let wanted = text_of(body, "LocationConstraint").map(|wanted| wanted.trim().to_owned());
+        let wanted = wanted.filter(|wanted| !wanted.is_empty());
+        check_location(signed, wanted.as_deref())?;
+        if !is_bucket_name(name) {
+            return Err(
+                Refusal::new(400, "InvalidBucketName", "The specified bucket is not valid.").with("BucketName", name)
+            );
+        }
+        let region = wanted.as_deref().or(signed).unwrap_or(&self.region);
+        let mut all = self.all.lock();
+        if let Some(there) = all.get(name) {
+            // Only us-east-1 has kept what it always did: it answers as if the bucket were new.
+            if there.region != GLOBAL || region != GLOBAL {
+                let message = "Your previous request to create the named bucket succeeded and you already own it.";
+                return Err(Refusal::new(409, "BucketAlreadyOwnedByYou", message).with("BucketName", name));
+            }
+        } else {
+            let mut settings = Settings::new();
+            if let Some(tags) = elements(body, "Tags").next().filter(|tags| !tags.is_empty()) {
+                settings.set("BucketTagging", &format!("<TagSet>{tags}</TagSet>"));
+            }
+            if let Some(ownership) = asked.header("x-amz-object-ownership") {
+                settings.set(
+                    "BucketOwnershipControls",
+                    &format!("<Rule><ObjectOwnership>{ownership}</ObjectOwnership></Rule>"),
+                );
+            }
+            if asked.header("x-amz-bucket-object-lock-enabled").is_some_and(|locks| locks.eq_ignore_ascii_case("true"))
+            {
+                settings.set("BucketVersioning", "<Status>Enabled</Status>");
+                settings.set("ObjectLockConfiguration", "<ObjectLockEnabled>Enabled</ObjectLockEnabled>");
+            }
+            let bucket = Bucket { region: region.to_owned(), created_ms: clock::now_ms(), settings };
+            all.insert(name.clone(), bucket);
+        }
+        let mut answer = response(200, axum::body::Bytes::new());
+        if let Ok(location) = HeaderValue::from_str(&format!("/{name}")) {
+            answer.headers_mut().insert(http::header::LOCATION, location);
+        }
+        Ok(answer)
+    }
+
+    /// Runs an operation on a bucket that is there, other than its deletion, or lists them all.
+    pub(super) fn run(&self, operation: &str, asked: &Asked) -> Answer {
+        if operation == "ListBuckets" {
+            return Ok(self.list(asked));
+        }
+        self.with(&asked.bucket, |bucket| match operation {
+            "HeadBucket" => {
+                let mut answer = response(200, axum::body::Bytes::new());
+                if let Ok(region) = HeaderValue::from_str(&bucket.region) {
+                    answer.headers_mut().insert("x-amz-bucket-region", region);
+                }
+                answer.headers_mut().insert("x-amz-access-point-alias", HeaderValue::from_static("false"));
+                Ok(answer)
+            }
+            "GetBucketLocation" => {
+                let region = if bucket.region == GLOBAL { "" } else { &bucket.region };
+                Ok(Xml::new("LocationConstraint").content(region).answer())
+            }
+            "GetBucketAcl" => Ok(self.acl()),
+            "PutBucketAcl" => put_acl(asked),
+            _ => setting(bucket, operation, asked),
+        })
+    }
+
+    /// Forgets a bucket.
+    pub(super) fn delete(&self, name: &str) -> Answer {
+        self.all.lock().remove(name).ok_or_else(|| Refusal::no_such_bucket(name))?;
+        Ok(response(204, axum::body::Bytes::new()))
+    }
+
+    /// What is in a setting's document, or an error.
+    pub(super) fn setting(&self, name: &str, operation: &str, body: &str) -> Result<String, Refusal> {
+        self.with(name, |bucket| {
+            let called = bucket.settings.call(operation, body.as_bytes());
+            called.unwrap_or_else(|| Err(not_implemented(operation)))
+        })
+    }
+
+    fn with<T>(&self, name: &str, act: impl FnOnce(&mut Bucket) -> Result<T, Refusal>) -> Result<T, Refusal> {
+        act(self.all.lock().get_mut(name).ok_or_else(|| Refusal::no_such_bucket(name))?)
+    }
+
+    fn list(&self, asked: &Asked) -> Response {
+        let (prefix, region) = (asked.said("prefix").unwrap_or_default(), asked.said("bucket-region"));
+        let after = asked.said("continuation-token").unwrap_or_default();
+        let size = asked.said("max-buckets").and_then(|size| size.parse().ok()).unwrap_or(10_000);
+        let all = self.all.lock();
+        let mut found = all.iter().filter(|(name, bucket)| {
+            name.starts_with(prefix) && name.as_str() > after && region.is_none_or(|region| region == bucket.region)
+        });
+        let shown: Vec<_> = found.by_ref().take(size).collect();
+        let more = found.next().is_some();
+        let mut xml = Xml::new("ListAllMyBucketsResult");
+        xml.nested("Owner", |xml| {
+            xml.text("ID", &self.account);
+        });
+        xml.nested("Buckets", |xml| {
+            for (name, bucket) in &shown {
+                xml.nested("Bucket", |xml| {
+                    xml.text("Name", name).text("CreationDate", &clock::iso(bucket.created_ms));
+                    xml.text("BucketRegion", &bucket.region);
+                });
+            }
+        });
+        xml.some("Prefix", asked.said("prefix"));
+        if let Some((last, _)) = shown.last().filter(|_| more) {
+            xml.text("ContinuationToken", last);
+        }
+        xml.answer()
+    }
+
+    /// All is the owner's, which is all that buckets say whose ACLs are switched off.
+    fn acl(&self) -> Response {
+        let mut xml = Xml::new("AccessControlPolicy");
+        xml.nested("Owner", |xml| {
+            xml.text("ID", &self.account);
+        });
+        let grantee = "<Grantee xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\" xsi:type=\"CanonicalUser\">";
+        let grant = format!(
+            "<AccessControlList><Grant>{grantee}<ID>{}</ID></Grantee><Permission>FULL_CONTROL</Permission></Grant></AccessControlList>",
+            self.account
+        );
+        xml.elements(&grant).answer()
+    }
+}
+
+fn setting(bucket: &mut Bucket, operation: &str, asked: &Asked) -> Answer {
+    let called = bucket.settings.call(operation, &asked.body).ok_or_else(|| not_implemented(operation))?;
+    let document = called?;
+    let deletes = operation.starts_with("Delete") || operation == "PutBucketPolicy";
+    let mut answer = response(if deletes { 204 } else { 200 }, document.clone().into());
+    if !document.is_empty() {
+        let kind = if document.starts_with('{') { "application/json" } else { "application/xml" };
+        answer.headers_mut().insert(http::header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    }
+    if operation.ends_with("BucketLifecycleConfiguration") {
+        answer.headers_mut().insert(SIZE_RULE.0, SIZE_RULE.1);
+    }
+    Ok(answer)
+}
+
+/// Since ACLs are switched off for new buckets, there is none to put but the owner's own.
+fn put_acl(asked: &Asked) -> Answer {
+    if matches!(asked.header("x-amz-acl"), Some("private" | "bucket-owner-full-control")) {
+        return Ok(response(200, axum::body::Bytes::new()));
+    }
+    Err(Refusal::new(400, "AccessControlListNotSupported", "The bucket does not allow ACLs"))
 }
 
 /// A new bucket must be wanted where the request is sent to; only us-east-1 makes buckets of any region.
-/// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucket.html>
-pub(super) fn check_location(region: &str, wanted: Option<&str>) -> Result<(), CallError> {
-    match (region, wanted) {
+fn check_location(signed: Option<&str>, wanted: Option<&str>) -> Result<(), Refusal> {
+    match (signed, wanted) {
         (_, Some(GLOBAL)) => {
-            Err(CallError::bad("InvalidLocationConstraint", "The specified location-constraint is not valid"))
+            Err(Refusal::new(400, "InvalidLocationConstraint", "The specified location-constraint is not valid"))
         }
-        (GLOBAL, _) => Ok(()),
-        (region, Some(wanted)) if region == wanted => Ok(()),
-        (_, wanted) => Err(CallError::bad(
+        (None | Some(GLOBAL), _) => Ok(()),
+        (Some(signed), Some(wanted)) if signed == wanted => Ok(()),
+        (_, wanted) => Err(Refusal::new(
+            400,
             "IllegalLocationConstraintException",
             format!(
                 "The {} location constraint is incompatible for the region specific endpoint this request was sent to.",
@@ -40,81 +216,45 @@ pub(super) fn check_location(region: &str, wanted: Option<&str>) -> Result<(), C
     }
 }
 
-/// The region that a CreateBucket asks for.
-pub(super) fn wanted_location(create: &[u8]) -> Option<&str> {
-    let body = std::str::from_utf8(create).ok()?;
-    let wanted = body.split_once("<LocationConstraint>")?.1.split_once('<')?.0.trim();
-    (!wanted.is_empty()).then_some(wanted)
+/// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html>
+fn is_bucket_name(name: &str) -> bool {
+    let legal = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".-".contains(&byte);
+    let end = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
+    let bytes = name.as_bytes();
+    (3..=63).contains(&bytes.len())
+        && bytes.iter().copied().all(legal)
+        && end(bytes.first())
+        && end(bytes.last())
+        && !name.contains("..")
+        && name.parse::<std::net::Ipv4Addr>().is_err()
+        && !name.starts_with("xn--")
 }
 
-/// The region that has no location constraint.
-const GLOBAL: &str = "us-east-1";
-
-impl Buckets {
-    /// The error that the engine would not give.
-    pub(super) fn refuse(&self, call: &Call, path: &str) -> Option<CallError> {
-        let without = self.without_ownership.lock();
-        let missing = call.operation == "GetBucketOwnershipControls" && without.contains(bucket(path));
-        missing.then(|| {
-            CallError::new(404, "OwnershipControlsNotFoundError", "The bucket ownership controls were not found")
-        })
-    }
-
-    /// Notes where a bucket is; one that is there already stays where it is.
-    pub(super) fn created(&self, path: &str, region: &str) {
-        self.regions.lock().entry(bucket(path).to_owned()).or_insert_with(|| region.to_owned());
-    }
-
-    /// The answer to a GetBucketLocation that the engine has found the bucket of.
-    fn location(&self, path: &str) -> Response {
-        let regions = self.regions.lock();
-        let region = regions.get(bucket(path)).filter(|region| *region != GLOBAL);
-        let body = format!(
-            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<LocationConstraint \
-             xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">{}</LocationConstraint>",
-            region.map_or_else(String::new, |region| protocol::escape(region))
-        );
-        protocol::response(200, "application/xml", body.into_bytes())
-    }
-
-    /// Notes what the call did, and completes its answer.
-    pub(super) fn complete(&self, call: &Call, path: &str, answer: &mut Response) {
-        if !answer.status().is_success() {
-            return;
-        }
-        let mut without = self.without_ownership.lock();
-        if call.operation == "DeleteBucket" {
-            self.regions.lock().remove(bucket(path));
-        }
-        match call.operation.as_str() {
-            "DeleteBucketOwnershipControls" => {
-                without.insert(bucket(path).to_owned());
-            }
-            "GetBucketLocation" => *answer = self.location(path),
-            "HeadBucket" => {
-                let region = self.regions.lock().get(bucket(path)).and_then(|region| region.parse().ok());
-                if let Some(region) = region {
-                    answer.headers_mut().insert("x-amz-bucket-region", region);
-                }
-            }
-            "PutBucketOwnershipControls" | "DeleteBucket" => {
-                without.remove(bucket(path));
-            }
-            "PutBucketLifecycleConfiguration" | "GetBucketLifecycleConfiguration" => {
-                answer.headers_mut().insert(SIZE_RULE.0, SIZE_RULE.1);
-            }
-            _ => {}
-        }
-    }
+fn not_implemented(operation: &str) -> Refusal {
+    let message = format!("The embedded AWS does not implement S3 {operation} on buckets");
+    Refusal::new(501, "NotImplemented", message)
 }
 
-/// The body of a PutBucketTagging with the tags that a CreateBucket asks for, which the engine does not read.
-pub(super) fn tagging(create: &[u8]) -> Option<String> {
-    let body = std::str::from_utf8(create).ok()?;
-    let tags = body.split_once("<Tags>")?.1.split_once("</Tags>")?.0;
-    Some(format!("<Tagging xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><TagSet>{tags}</TagSet></Tagging>"))
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn bucket(path: &str) -> &str {
-    path.trim_start_matches('/').split('/').next().unwrap_or_default()
+    #[test]
+    fn bucket_names_are_those_that_dns_has() {
+        for (name, is_one) in [
+            ("abc", true),
+            ("shop-audit-000000000000-eu-west-1", true),
+            ("a.b.c", true),
+            ("ab", false),
+            ("Shop", false),
+            ("shop_audit", false),
+            ("-shop", false),
+            ("shop-", false),
+            ("a..b", false),
+            ("192.168.5.4", false),
+            ("xn--shop", false),
+        ] {
+            assert_eq!(is_bucket_name(name), is_one, "{name}");
+        }
+    }
 }

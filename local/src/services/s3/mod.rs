@@ -1,8 +1,13 @@
-//! Amazon S3: `winterbaume-s3` for buckets, what the gateway adds around it, and objects of our own.
+//! Amazon S3: buckets with their settings, and objects.
 
 mod buckets;
 mod chunked;
+mod control;
 mod objects;
+mod refusal;
+mod request;
 mod service;
+mod settings;
+mod xml;
 
 pub(crate) use service::S3;

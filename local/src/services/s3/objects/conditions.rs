@@ -2,9 +2,9 @@
 //!
 //! <https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-requests.html>
 
+use super::super::refusal::Refusal;
+use super::super::request::Asked;
 use super::headers::parse_http_date;
-use super::refusal::Refusal;
-use super::request::Asked;
 use super::store::{Object, Version};
 
 /// Whether a read is to be answered with the content.

@@ -3,13 +3,13 @@
 use axum::response::Response;
 use streamkit_wire::clock;
 
+use super::super::refusal::Refusal;
+use super::super::request::{Asked, split};
+use super::super::xml::Xml;
 use super::get::{Found, found};
 use super::headers::{self, Kept};
 use super::put::{self, New};
-use super::refusal::Refusal;
-use super::request::{Asked, split};
 use super::store::Store;
-use super::xml::Xml;
 use super::{conditions, tagging};
 
 /// What a header names as the source: `BUCKET/KEY[?versionId=ID]`, percent-encoded, with or without a slash before it.

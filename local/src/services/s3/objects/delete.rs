@@ -4,12 +4,12 @@ use axum::body::Bytes;
 use axum::response::Response;
 use streamkit_wire::protocol::elements;
 
+use super::super::refusal::Refusal;
+use super::super::request::Asked;
+use super::super::xml::{self, Xml, text_of};
 use super::conditions;
 use super::headers;
-use super::refusal::Refusal;
-use super::request::Asked;
 use super::store::{Bucket, NULL, Store, Versioning};
-use super::xml::{self, Xml, text_of};
 
 /// What one request may delete.
 const MAX_KEYS: usize = 1000;

@@ -7,12 +7,12 @@ use axum::body::Bytes;
 use axum::response::Response;
 use http::HeaderMap;
 
+use super::super::refusal::Refusal;
+use super::super::request::Asked;
+use super::super::xml::{self, Xml};
 use super::conditions::{self, Read};
 use super::headers::{self, STORAGE_CLASS, http_date};
-use super::refusal::Refusal;
-use super::request::Asked;
 use super::store::{Bucket, Object, Store};
-use super::xml::{self, Xml};
 
 /// An object as it was when it was asked for.
 pub(super) struct Found {

@@ -6,8 +6,8 @@ use chrono::{DateTime, Utc};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use md5::{Digest as _, Md5};
 
-use super::refusal::Refusal;
-use super::request::Asked;
+use super::super::refusal::Refusal;
+use super::super::request::Asked;
 use super::store::Encryption;
 
 pub(super) const STORAGE_CLASS: &str = "x-amz-storage-class";

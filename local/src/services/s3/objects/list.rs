@@ -9,13 +9,12 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use streamkit_wire::clock;
 
+use super::super::refusal::Refusal;
+use super::super::request::Asked;
+use super::super::xml::Xml;
 use super::headers::{self, STORAGE_CLASS};
 use super::pages::{Page, Wanted, page};
-use super::refusal::Refusal;
-use super::request::Asked;
 use super::store::{Object, Store, Version};
-use super::xml::Xml;
-use crate::services::winterbaume::account;
 
 /// What stays as it is in keys that are asked for with `encoding-type=url`.
 const ENCODED: &AsciiSet =
@@ -42,21 +41,21 @@ impl Listed {
         }
     }
 
-    fn write(&self, xml: &mut Xml, owner: bool) {
+    fn write(&self, xml: &mut Xml, owner: Option<&str>) {
         xml.text("LastModified", &clock::iso(self.modified_ms));
         if let Some(object) = &self.object {
             xml.text("ETag", &object.etag).number("Size", object.content.len());
             xml.text("StorageClass", headers::value(&object.headers, STORAGE_CLASS).unwrap_or("STANDARD"));
         }
-        if owner {
-            write_owner(xml, "Owner");
+        if let Some(owner) = owner {
+            write_owner(xml, "Owner", owner);
         }
     }
 }
 
-pub(super) fn write_owner(xml: &mut Xml, name: &str) {
+pub(super) fn write_owner(xml: &mut Xml, name: &str, account: &str) {
     xml.nested(name, |xml| {
-        xml.text("ID", account());
+        xml.text("ID", account);
     });
 }
 
@@ -127,7 +126,7 @@ pub(super) fn objects(store: &Store, asked: &Asked) -> Result<Response, Refusal>
     keys.write_some(&mut xml, "Delimiter", asked.said("delimiter"));
     keys.write_type(&mut xml);
     xml.truth("IsTruncated", next.is_some());
-    write_contents(&mut xml, &keys, &page, true);
+    write_contents(&mut xml, &keys, &page, Some(&store.account));
     Ok(xml.answer())
 }
 
@@ -152,7 +151,8 @@ pub(super) fn objects_v2(store: &Store, asked: &Asked) -> Result<Response, Refus
     keys.write_some(&mut xml, "Delimiter", asked.said("delimiter"));
     keys.write_type(&mut xml);
     xml.truth("IsTruncated", page.next.is_some());
-    write_contents(&mut xml, &keys, &page, asked.query("fetch-owner") == Some("true"));
+    let owner = (asked.query("fetch-owner") == Some("true")).then_some(store.account.as_str());
+    write_contents(&mut xml, &keys, &page, owner);
     Ok(xml.answer())
 }
 
@@ -160,7 +160,7 @@ fn key_of(token: &str) -> Option<String> {
     String::from_utf8(BASE64.decode(token).ok()?).ok().filter(|key| !key.is_empty())
 }
 
-fn write_contents(xml: &mut Xml, keys: &Keys<'_>, page: &Page<Listed>, owner: bool) {
+fn write_contents(xml: &mut Xml, keys: &Keys<'_>, page: &Page<Listed>, owner: Option<&str>) {
     for listed in &page.items {
         xml.nested("Contents", |xml| {
             keys.write(xml, "Key", &listed.key);
@@ -199,7 +199,7 @@ pub(super) fn versions(store: &Store, asked: &Asked) -> Result<Response, Refusal
         xml.nested(if listed.object.is_some() { "Version" } else { "DeleteMarker" }, |xml| {
             keys.write(xml, "Key", &listed.key);
             xml.text("VersionId", &listed.id).truth("IsLatest", listed.is_latest);
-            listed.write(xml, true);
+            listed.write(xml, Some(&store.account));
         });
     }
     keys.write_prefixes(&mut xml, &page.prefixes);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::refusal::Refusal;
+use super::super::refusal::Refusal;
 
 /// What all objects together may take.
 const MAX_BYTES: usize = 4 << 30;

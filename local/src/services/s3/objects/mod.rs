@@ -1,5 +1,4 @@
-//! Objects and their versions: kept here and not by the engine, which copies what it knows of every object after each change and
-//! so takes the longer for one the more there are.
+//! Objects and their versions.
 
 mod answer;
 mod conditions;
@@ -13,10 +12,7 @@ mod multipart;
 mod pages;
 mod parts;
 mod put;
-mod refusal;
-mod request;
 mod store;
 mod tagging;
-mod xml;
 
 pub(super) use answer::Objects;

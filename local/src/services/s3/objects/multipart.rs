@@ -8,15 +8,15 @@ use streamkit_wire::clock;
 use streamkit_wire::protocol::elements;
 use uuid::Uuid;
 
+use super::super::refusal::Refusal;
+use super::super::request::Asked;
+use super::super::xml::{self, Xml, text_of};
 use super::headers::{self, Kept, STORAGE_CLASS};
 use super::list::{Keys, wanted, write_owner};
 use super::pages::{Wanted, page};
 use super::parts::Part;
 use super::put::{self, New};
-use super::refusal::Refusal;
-use super::request::Asked;
 use super::store::{Bucket, Store};
-use super::xml::{self, Xml, text_of};
 use super::{conditions, tagging};
 
 /// All parts but the last have at least so many bytes.
@@ -184,8 +184,8 @@ pub(super) fn list(store: &Store, asked: &Asked) -> Result<Response, Refusal> {
         xml.nested("Upload", |xml| {
             keys.write(xml, "Key", key);
             xml.text("UploadId", id);
-            write_owner(xml, "Initiator");
-            write_owner(xml, "Owner");
+            write_owner(xml, "Initiator", &store.account);
+            write_owner(xml, "Owner", &store.account);
             xml.text("StorageClass", class).text("Initiated", &clock::iso(*initiated_ms));
         });
     }

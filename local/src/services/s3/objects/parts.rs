@@ -4,13 +4,13 @@ use axum::body::Bytes;
 use axum::response::Response;
 use streamkit_wire::clock;
 
+use super::super::refusal::Refusal;
+use super::super::request::Asked;
+use super::super::xml::{self, Xml};
 use super::headers::{self, CHECKSUMS, Kept};
 use super::list::write_owner;
 use super::memory::Room;
-use super::refusal::Refusal;
-use super::request::Asked;
 use super::store::Store;
-use super::xml::{self, Xml};
 use super::{copy, get};
 
 const LAST_PART: u16 = 10_000;
@@ -110,8 +110,8 @@ pub(super) fn list(store: &Store, asked: &Asked) -> Result<Response, Refusal> {
         if more {
             xml.number("NextPartNumberMarker", usize::from(last));
         }
-        write_owner(&mut xml, "Initiator");
-        write_owner(&mut xml, "Owner");
+        write_owner(&mut xml, "Initiator", &store.account);
+        write_owner(&mut xml, "Owner", &store.account);
         xml.text("StorageClass", upload.storage_class());
         Ok(xml.answer())
     })

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use axum::body::Bytes;
 use axum::response::Response;
 
+use super::super::refusal::Refusal;
+use super::super::request::Asked;
+use super::super::xml;
 use super::headers::{self, Kept};
-use super::refusal::Refusal;
-use super::request::Asked;
 use super::store::{Object, Store};
-use super::{conditions, tagging, xml};
+use super::{conditions, tagging};
 
 /// PutObject.
 pub(super) fn object(store: &Store, asked: &Asked) -> Result<Response, Refusal> {

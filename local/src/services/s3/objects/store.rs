@@ -9,9 +9,9 @@ use parking_lot::Mutex;
 use streamkit_wire::clock;
 use uuid::Uuid;
 
+use super::super::refusal::Refusal;
 use super::memory::{Memory, Room};
 use super::multipart::Upload;
-use super::refusal::Refusal;
 
 /// The id of versions that were written while their bucket had no versioning.
 pub(super) const NULL: &str = "null";
@@ -73,13 +73,18 @@ pub(in crate::services::s3) struct Bucket {
 }
 
 /// All buckets.
-#[derive(Default)]
 pub(super) struct Store {
+    /// Whose they are.
+    pub(super) account: String,
     pub(super) memory: Memory,
     buckets: Mutex<BTreeMap<String, Bucket>>,
 }
 
 impl Store {
+    pub(super) fn new(account: &str) -> Self {
+        Self { account: account.to_owned(), memory: Memory::default(), buckets: Mutex::default() }
+    }
+
     /// Does something with a bucket.
     pub(super) fn with<T>(
         &self,
@@ -96,18 +101,14 @@ impl Store {
     }
 
     /// Takes out an empty bucket: from now on nothing is written to it.
-    pub(super) fn close(&self, name: &str) -> Result<Option<Bucket>, Refusal> {
+    pub(super) fn close(&self, name: &str) -> Result<(), Refusal> {
         let mut buckets = self.buckets.lock();
         if buckets.get(name).is_some_and(|bucket| !bucket.keys.is_empty()) {
             let message = "The bucket you tried to delete is not empty";
             return Err(Refusal::new(409, "BucketNotEmpty", message).with("BucketName", name));
         }
-        Ok(buckets.remove(name))
-    }
-
-    /// Puts back a bucket that was not deleted after all.
-    pub(super) fn reopen(&self, name: &str, bucket: Bucket) {
-        self.buckets.lock().entry(name.to_owned()).or_insert(bucket);
+        buckets.remove(name);
+        Ok(())
     }
 }
 

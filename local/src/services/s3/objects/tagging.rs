@@ -4,12 +4,12 @@ use axum::body::Bytes;
 use axum::response::Response;
 use streamkit_wire::protocol::elements;
 
+use super::super::refusal::Refusal;
+use super::super::request::Asked;
+use super::super::xml::{self, Xml, text_of};
 use super::get::found;
 use super::headers;
-use super::refusal::Refusal;
-use super::request::Asked;
 use super::store::Store;
-use super::xml::{self, Xml, text_of};
 
 type Tags = Vec<(String, String)>;
 

@@ -49,6 +49,18 @@ impl Xml {
         self
     }
 
+    /// Text of the root element itself.
+    pub(super) fn content(&mut self, text: &str) -> &mut Self {
+        self.text.push_str(&escape(text));
+        self
+    }
+
+    /// Elements that are written already.
+    pub(super) fn elements(&mut self, elements: &str) -> &mut Self {
+        self.text.push_str(elements);
+        self
+    }
+
     /// An element with elements in it.
     pub(super) fn nested(&mut self, name: &str, fill: impl FnOnce(&mut Self)) -> &mut Self {
         let _ = write!(self.text, "<{name}>");

@@ -1,4 +1,4 @@
-//! A request for objects: its bucket, key, query and headers as text.
+//! A request: its bucket, key, query and headers as text.
 
 use axum::body::Bytes;
 use http::{HeaderMap, Method, Request};
