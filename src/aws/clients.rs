@@ -14,6 +14,7 @@ use aws_types::region::Region;
 use super::arn::Arn;
 use super::call_log::{self, CallLog};
 use super::error::answered;
+use super::https::https;
 
 /// Where to connect, from the command line.
 #[derive(Debug, Clone, Default)]
@@ -90,6 +91,7 @@ impl Clients {
     /// No region; no credentials; the endpoint does not answer.
     pub(crate) async fn connect(connection: &Connection) -> anyhow::Result<Self> {
         let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
+            .http_client(https())
             .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
             .timeout_config(TimeoutConfig::builder().operation_attempt_timeout(CALL_LIMIT).build());
         let from_environment = || default_region(|name| std::env::var(name).ok());

@@ -6,6 +6,7 @@ mod backoff;
 mod call_log;
 mod clients;
 mod error;
+mod https;
 mod pages;
 mod policy;
 mod retry;

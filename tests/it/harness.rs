@@ -251,6 +251,7 @@ pub(crate) fn http(endpoint: &str, method: &str, path: &str, body: &str) -> (u16
 pub(crate) fn sdk(endpoint: &str) -> aws_config::SdkConfig {
     runtime().block_on(
         aws_config::defaults(aws_config::BehaviorVersion::v2026_01_12())
+            .http_client(aws_smithy_http_client::Builder::new().build_http())
             .endpoint_url(endpoint)
             // Looking must not fail under rehearsed faults.
             .retry_config(aws_config::retry::RetryConfig::standard().with_max_attempts(10))

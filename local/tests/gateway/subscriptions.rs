@@ -28,6 +28,7 @@ impl Consumer {
     async fn register(aws: &Aws, shards: u32) -> Self {
         let stream = aws.stream("s", shards).await;
         let config = aws_sdk_kinesis::Config::builder()
+            .http_client(aws_smithy_http_client::Builder::new().build_http())
             .behavior_version(BehaviorVersion::v2026_01_12())
             .region(Region::new("eu-west-1"))
             .credentials_provider(Credentials::new("a", "b", None, None, "test"))
