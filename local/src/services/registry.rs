@@ -196,7 +196,7 @@ impl Services {
         match self.records.read_for_service(iterator, limit).await {
             Ok(read) => {
                 let (stream, traffic) = read.traffic();
-                self.counter.count_get(stream, Ok(traffic));
+                self.counter.count_get(stream, Ok(&traffic));
                 Ok(read.each(see))
             }
             Err(error) => {

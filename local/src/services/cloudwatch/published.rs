@@ -219,7 +219,7 @@ impl CallCounter {
                 let age_ms = age.map_or(0, |arrived| (clock::now_ms() - arrived).max(0));
                 GetTraffic { records: records.len(), bytes: records.iter().map(record_size).sum(), age_ms }
             });
-            return self.count_get(&stream, read);
+            return self.count_get(&stream, read.as_ref().map_err(|error| *error));
         }
         let results = outcome.map(|answer| list(&answer["Records"])).unwrap_or_default();
         let throttled = match outcome {
@@ -251,16 +251,16 @@ impl CallCounter {
     }
 
     /// A `GetRecords`.
-    pub(crate) fn count_get(&self, stream: &str, outcome: Result<GetTraffic, &CallError>) {
+    pub(crate) fn count_get(&self, stream: &str, outcome: Result<&GetTraffic, &CallError>) {
         let publish = |metric: &str, value: f64, unit: &str| {
             self.cloudwatch.observe("AWS/Kinesis", metric, ("StreamName", stream), value, unit);
         };
         match outcome {
             Ok(GetTraffic { records, bytes, age_ms }) => {
-                let age_ms = real(usize::try_from(age_ms).unwrap_or(0));
+                let age_ms = real(usize::try_from(*age_ms).unwrap_or(0));
                 publish("GetRecords.IteratorAgeMilliseconds", age_ms, "Milliseconds");
-                publish("GetRecords.Records", real(records), "Count");
-                publish("GetRecords.Bytes", real(bytes), "Bytes");
+                publish("GetRecords.Records", real(*records), "Count");
+                publish("GetRecords.Bytes", real(*bytes), "Bytes");
                 publish("GetRecords.Success", 1.0, "Count");
                 publish("ReadProvisionedThroughputExceeded", 0.0, "Count");
             }

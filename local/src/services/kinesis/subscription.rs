@@ -22,7 +22,7 @@ use tokio::time::Instant;
 
 use super::layout::Layouts;
 use super::lineage::{self, is_closed};
-use super::records::{ConsumerThroughput, MAX_PAGE_BYTES, Number, PageLimit, Records, after, kept_since};
+use super::records::{ConsumerThroughput, MAX_PAGE_BYTES, Number, PageLimit, Record, Records, after, kept_since};
 use super::service::{Kinesis, failed};
 use super::validation;
 
@@ -199,12 +199,12 @@ impl Subscription {
                 self.from = Number::parse(&after(last.number).ok()?)?;
             }
             if let Some(left) = &mut self.throughput {
-                left.sent(page.records.iter().map(|record| record.size()).sum());
+                left.sent(page.records.iter().map(Record::size).sum());
             }
             let newest = page.records.last().filter(|_| !page.at_end);
             let behind_ms = newest.map_or(0, |newest| (clock::now_ms() - newest.arrived_ms).max(0));
             let mut event = json!({
-                "Records": page.records.iter().map(|record| record.to_json()).collect::<Vec<_>>(),
+                "Records": page.records.iter().map(Record::to_json).collect::<Vec<_>>(),
                 "ContinuationSequenceNumber": self.from.to_string(),
                 "MillisBehindLatest": behind_ms,
             });

@@ -70,7 +70,6 @@ fn write_limb(digits: &mut [u8], mut limb: u64) {
     for pair in digits.rchunks_mut(2) {
         let two = limb % 100;
         limb /= 100;
-        #[expect(clippy::cast_possible_truncation, reason = "below 100")]
         let two = two as u8;
         if let [tens, ones] = pair {
             (*tens, *ones) = (b'0' + two / 10, b'0' + two % 10);

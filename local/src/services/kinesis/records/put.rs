@@ -135,12 +135,12 @@ impl Kinesis {
         let answers: Vec<Value> = put
             .placed
             .iter()
-            .map(|Placed { shard, number }| match number {
-                Some(number) => position(shard, *number),
-                None => {
+            .map(|Placed { shard, number }| {
+                let refused = || {
                     let CallError { code, message, .. } = self.rate_exceeded(&put.stream, shard);
                     json!({"ErrorCode": code, "ErrorMessage": message})
-                }
+                };
+                number.map_or_else(refused, |number| position(shard, number))
             })
             .collect();
         Ok(json!({"FailedRecordCount": put.traffic.throttled, "Records": answers}))
