@@ -52,8 +52,7 @@ pub(crate) fn byte_rate_text(per_second: f64) -> String {
         value /= 1024.0;
         unit = larger;
     }
-    let digits = if unit == "B" || value >= 99.95 { 0 } else { 1 };
-    format!("{value:.digits$} {unit}/s")
+    if unit == "B" || value >= 99.95 { format!("{value:.0} {unit}/s") } else { format!("{value:.1} {unit}/s") }
 }
 
 #[cfg(test)]
