@@ -1,9 +1,13 @@
-//! Measures how many small records per second a Kinesis mapping carries to a function that does nothing.
+//! Measures how many small records per second the embedded AWS takes with `PutRecords`, and carries through a Kinesis mapping to a
+//! function that takes each batch and does nothing with it.
 //!
-//! `cargo run --release -p streamkit-local --example mapping_throughput [RECORDS] [BATCH_SIZE] [WRITERS]`, after
-//! `cargo build --release -p streamkit-local --example test_bootstrap`. For the number of one core, which engine, function and
-//! this client then share, put `taskset --cpu-list 0` before the built example. With `BEHIND=1` all records are put before the
-//! mapping begins, so that the growth of the memory after that is the mapping's own.
+//! `cargo run --release -p streamkit-local --example mapping_throughput [put|live|backlog] [RECORDS] [BATCH_SIZE] [WRITERS] [LANES]`,
+//! after `cargo build --release -p streamkit-local --example test_bootstrap`. `put` has no mapping, `live` puts while the mapping
+//! reads, `backlog` puts all before the mapping begins, whose rate is then that of the mapping alone.
+//!
+//! For the numbers of one core, which engine, function and this client then share, put `taskset --cpu-list 0` before the built
+//! example. Where others use the machine, the processor time says more than the clock: it is that of all three, with the kernel's
+//! on their behalf. The client writes bodies with little more than a copy, so what is measured is the engine.
 #![expect(clippy::print_stdout, reason = "the numbers are what it is for")]
 
 use std::io::{Cursor, Write as _};
@@ -21,11 +25,24 @@ use tokio::sync::oneshot;
 
 const PER_PUT: usize = 500;
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Put,
+    Live,
+    Backlog,
+}
+
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let mut arguments = std::env::args().skip(1).map(|argument| argument.parse::<usize>());
-    let mut next = |default| arguments.next().unwrap_or(Ok(default));
-    let (records, batch_size, writers) = (next(100_000)?, next(1000)?, next(4)?);
+    let mut arguments = std::env::args().skip(1).peekable();
+    let mode = match arguments.next_if(|argument| argument.parse::<usize>().is_err()).as_deref() {
+        Some("put") => Mode::Put,
+        Some("live") | None => Mode::Live,
+        Some("backlog") => Mode::Backlog,
+        Some(other) => anyhow::bail!("{other}: it is put, live or backlog"),
+    };
+    let mut next = |default| arguments.next().map_or(Ok(default), |argument| argument.parse::<usize>());
+    let (records, batch_size, writers, lanes) = (next(1_000_000)?, next(1000)?, next(4)?, next(1)?);
     let state_dir = std::env::temp_dir().join(format!("streamkit-throughput-{}", std::process::id()));
     let (ready, address) = oneshot::channel();
     let (stop, stopped) = oneshot::channel::<()>();
@@ -51,6 +68,7 @@ async fn main() -> anyhow::Result<()> {
         "Handler": "bootstrap",
         "Role": "arn:aws:iam::000000000000:role/r",
         "Timeout": 60,
+        "Environment": { "Variables": { "UNREAD": "yes" } },
         "Code": { "ZipFile": BASE64.encode(zip.finish()?.into_inner()) },
     });
     let trust =
@@ -64,29 +82,28 @@ async fn main() -> anyhow::Result<()> {
     client.kinesis("CreateStream", &json!({ "StreamName": "s", "ShardCount": 1 })).await?;
     tokio::time::sleep(Duration::from_millis(500)).await;
 
-    let started = Instant::now();
+    let (started, processor_before) = (Instant::now(), processor_seconds()?);
     let mut putting = Vec::new();
     for writer in 0..writers {
         let mut own = Client::connect(client.address).await?;
         putting.push(tokio::spawn(async move {
             for put in (writer..records / PER_PUT).step_by(writers) {
-                let records: Vec<Value> = (0..PER_PUT)
-                    .map(|at| json!({ "Data": BASE64.encode(format!("record {put} {at}")), "PartitionKey": at.to_string() }))
-                    .collect();
-                let body = json!({ "StreamName": "s", "Records": records });
-                own.kinesis("PutRecords", &body).await?;
+                let entries: Vec<String> = (0..PER_PUT).map(|at| entry(put, at)).collect();
+                let body = format!(r#"{{"StreamName":"s","Records":[{}]}}"#, entries.join(","));
+                let answer = own.raw("POST", "/", &PUT_RECORDS, &body).await?;
+                ensure!(answer.starts_with(br#"{"FailedRecordCount":0,"#), "some records were refused");
             }
             anyhow::Ok(())
         }));
-        if writer == 0 {
+        if writer == 0 && mode != Mode::Put {
             let mapping = json!({
                 "FunctionName": "nothing",
                 "EventSourceArn": "arn:aws:kinesis:us-east-1:000000000000:stream/s",
                 "StartingPosition": "TRIM_HORIZON",
                 "BatchSize": batch_size,
+                "ParallelizationFactor": lanes,
                 "MetricsConfig": { "Metrics": ["EventCount"] },
-                // Measured from a full stream when all is put before; here it also shows what concurrent writers do.
-                "Enabled": std::env::var_os("BEHIND").is_none(),
+                "Enabled": mode == Mode::Live,
             });
             client.lambda("event-source-mappings", &mapping).await?;
         }
@@ -94,23 +111,25 @@ async fn main() -> anyhow::Result<()> {
     for put in putting {
         put.await??;
     }
-    let put_seconds = started.elapsed().as_secs_f64();
-    println!("put       {records} records in {put_seconds:.2} s: {:.0}/s", per_second(records, put_seconds));
+    report("put", records, started, processor_seconds()? - processor_before);
     println!("resident  {} MiB, of which the stream holds its records", resident_mib("VmRSS")?);
+    if mode == Mode::Put {
+        drop(stop);
+        return server.await?;
+    }
 
-    let mut began = started;
-    if std::env::var_os("BEHIND").is_some() {
+    let (mut began, mut processor) = (started, processor_before);
+    if mode == Mode::Backlog {
         let listed = client.call("GET", "/2015-03-31/event-source-mappings", &[], "").await?;
         let uuid = listed["EventSourceMappings"][0]["UUID"].as_str().context("no mapping")?.to_owned();
-        began = Instant::now();
+        (began, processor) = (Instant::now(), processor_seconds()?);
         client.call("PUT", &format!("/2015-03-31/event-source-mappings/{uuid}"), &[], r#"{"Enabled":true}"#).await?;
     }
     let deadline = Instant::now() + Duration::from_mins(2);
     loop {
         let invoked = client.invoked().await?;
-        let seconds = began.elapsed().as_secs_f64();
         if invoked >= records || Instant::now() > deadline {
-            println!("delivered {invoked} records in {seconds:.2} s: {:.0}/s", per_second(invoked, seconds));
+            report("delivered", invoked, began, processor_seconds()? - processor);
             println!("resident  {} MiB at most", resident_mib("VmHWM")?);
             ensure!(invoked == records, "{invoked} of {records} records were delivered");
             break;
@@ -121,6 +140,43 @@ async fn main() -> anyhow::Result<()> {
     server.await??;
     std::fs::remove_dir_all(state_dir)?;
     Ok(())
+}
+
+const PUT_RECORDS: [(&str, &str); 2] =
+    [("X-Amz-Target", "Kinesis_20131202.PutRecords"), ("Content-Type", "application/x-amz-json-1.1")];
+
+/// One entry of a `PutRecords`.
+fn entry(put: usize, at: usize) -> String {
+    format!(r#"{{"Data":"{}","PartitionKey":"{at}"}}"#, BASE64.encode(format!("record {put} {at}")))
+}
+
+fn report(what: &str, count: usize, began: Instant, processor: f64) {
+    let seconds = began.elapsed().as_secs_f64();
+    println!(
+        "{what:9} {count} records in {seconds:.2} s: {:.0}/s; {processor:.2} s of processor time: {:.0}/s",
+        per_second(count, seconds),
+        per_second(count, processor)
+    );
+}
+
+/// Processor time of this process and of the functions that run.
+fn processor_seconds() -> anyhow::Result<f64> {
+    let own = std::process::id().to_string();
+    let mut ticks = 0;
+    for entry in std::fs::read_dir("/proc")?.flatten() {
+        // Processes come and go.
+        let Ok(stat) = std::fs::read_to_string(entry.path().join("stat")) else { continue };
+        // After the name, in parentheses: state, parent, …, and as the 12th and 13th the times.
+        let Some((_, rest)) = stat.rsplit_once(')') else { continue };
+        let fields: Vec<&str> = rest.split_whitespace().collect();
+        if entry.file_name().to_str() == Some(&own) || fields.get(1) == Some(&own.as_str()) {
+            for field in fields.get(11..13).context("no times")? {
+                ticks += field.parse::<u32>()?;
+            }
+        }
+    }
+    // Linux tells programs of 100 ticks a second, whatever its own are.
+    Ok(f64::from(ticks) / 100.0)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a rate for people to read")]

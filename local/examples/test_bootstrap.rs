@@ -2,7 +2,7 @@
 //!
 //! Told by the environment: `INIT` (`exit:N`, `hang`, `error`), `ON_POISON` (`throw` or `report`) for stream records whose
 //! data contains "poison", `SLOW_MS` for those that contain "slow", `ANSWER` (sent as it is), `TRACE` (a file that gets a
-//! line for each delivered record). Told by the payload: `{"do": "fail" | "crash" | "hang" | …}`. Told by the records
+//! line for each delivered record), `UNREAD` (answers `null` without a look at the event). Told by the payload: `{"do": "fail" | "crash" | "hang" | …}`. Told by the records
 //! themselves, for random tests: see [`planned_outcome`].
 
 use std::collections::{BTreeMap, HashMap};
@@ -36,10 +36,15 @@ fn main() -> io::Result<()> {
         _ => {}
     }
     let mut invocations = 0;
+    let unread = env::var_os("UNREAD").is_some();
     loop {
         let (headers, body) = runtime.call("GET", "invocation/next", b"")?;
         let Some(id) = headers.get("lambda-runtime-aws-request-id") else { return Ok(()) };
         invocations += 1;
+        if unread {
+            runtime.call("POST", &format!("invocation/{id}/response"), b"null")?;
+            continue;
+        }
         let event: Value = serde_json::from_slice(&body).unwrap_or_default();
         let (path, answer) = match answer(&event, &headers, invocations) {
             Ok(answer) => ("response", answer),

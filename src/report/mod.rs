@@ -16,4 +16,4 @@ pub(crate) use json::{RunReport, run_report};
 pub(crate) use log::LOG_VARIABLE;
 pub(crate) use paint::{Paint, choose_colours};
 pub(crate) use reporter::{Bar, Reporter, arguments_ended, hint_for};
-pub(crate) use units::{duration_text, rate_text};
+pub(crate) use units::{byte_rate_text, duration_text, rate_of};

@@ -24,9 +24,35 @@ pub(crate) fn duration_text(seconds: f64) -> String {
     }
 }
 
-/// How many a second, such as `70,513/s`; slow rates with what is behind the point.
+/// How many a second, such as `70,500/s`: three digits say it, slow rates have what is behind the point.
 pub(crate) fn rate_text(per_second: f64) -> String {
-    if per_second < 9.95 { format!("{per_second:.1}/s") } else { format!("{:.0}/s", HumanFloatCount(per_second)) }
+    rate_of(per_second, "")
+}
+
+/// The same of something, such as `70,500 records/s`.
+pub(crate) fn rate_of(per_second: f64, what: &str) -> String {
+    let gap = if what.is_empty() { "" } else { " " };
+    if per_second < 9.95 {
+        return format!("{per_second:.1}{gap}{what}/s");
+    }
+    let mut step = 1.0;
+    while per_second / step >= 999.5 {
+        step *= 10.0;
+    }
+    format!("{:.0}{gap}{what}/s", HumanFloatCount((per_second / step).round() * step))
+}
+
+/// Bytes a second in the unit that fits them, such as `12.3 MiB/s`.
+pub(crate) fn byte_rate_text(per_second: f64) -> String {
+    let (mut value, mut unit) = (per_second, "B");
+    for larger in ["KiB", "MiB", "GiB"] {
+        if value < 999.5 {
+            break;
+        }
+        value /= 1024.0;
+        unit = larger;
+    }
+    if unit == "B" || value >= 99.95 { format!("{value:.0} {unit}/s") } else { format!("{value:.1} {unit}/s") }
 }
 
 #[cfg(test)]
@@ -54,6 +80,15 @@ mod tests {
 
     #[test]
     fn rates_are_grouped_and_whole_unless_they_are_slow() {
-        assert_eq!([70_513.472_1, 12.4, 0.5].map(rate_text), ["70,513/s", "12/s", "0.5/s"]);
+        let rates = [1_234_567.0, 70_513.472_1, 999.6, 999.4, 12.4, 0.5];
+        assert_eq!(rates.map(rate_text), ["1,230,000/s", "70,500/s", "1,000/s", "999/s", "12/s", "0.5/s"]);
+        assert_eq!(rate_of(70_513.5, "records"), "70,500 records/s");
+    }
+
+    #[test]
+    fn byte_rates_have_the_unit_that_fits_them() {
+        let rates = [0.0, 512.4, 1_000.0, 12_900_000.0, 204_800_000.0, 5_368_709_120.0];
+        let texts = ["0 B/s", "512 B/s", "1.0 KiB/s", "12.3 MiB/s", "195 MiB/s", "5.0 GiB/s"];
+        assert_eq!(rates.map(byte_rate_text), texts);
     }
 }

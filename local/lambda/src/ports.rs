@@ -6,8 +6,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use streamkit_wire::CallError;
+use streamkit_wire::input::{list, time_ms};
 
 /// The answer to a call on another service, when it comes.
 pub type Reply<'a, T> = Pin<Box<dyn Future<Output = Result<T, CallError>> + Send + 'a>>;
@@ -49,12 +50,53 @@ impl Default for Ports {
     }
 }
 
+/// A record of a Kinesis stream.
+#[derive(Debug, Clone, Copy)]
+pub struct KinesisRecord<'a> {
+    /// Decimal digits.
+    pub sequence_number: &'a str,
+    /// None where the service chose the shard.
+    pub partition_key: Option<&'a str>,
+    /// In base64.
+    pub data: &'a str,
+    /// Milliseconds since 1970.
+    pub arrived_ms: i64,
+}
+
+impl<'a> KinesisRecord<'a> {
+    /// Reads one of an answer of `GetRecords`; `None` if it lacks a member.
+    fn of(record: &'a Value) -> Option<Self> {
+        Some(Self {
+            sequence_number: record["SequenceNumber"].as_str()?,
+            partition_key: record["PartitionKey"].as_str(),
+            data: record["Data"].as_str()?,
+            arrived_ms: time_ms(&record["ApproximateArrivalTimestamp"])?,
+        })
+    }
+}
+
 /// Streams that mappings read. Input and answer of an operation are those of its JSON protocol.
 pub trait Streams: Send + Sync {
     /// Runs an operation of Kinesis Data Streams: `ListShards`, `DescribeStreamSummary`, `DescribeStreamConsumer`,
     /// `GetShardIterator` or `GetRecords`.
     fn kinesis<'a>(&'a self, operation: &'a str, _input: Value) -> Reply<'a, Value> {
         absent("kinesis", operation)
+    }
+
+    /// Runs `GetRecords` of Kinesis Data Streams: shows each record, and gives `NextShardIterator`. Streams that have their records at
+    /// hand show them as they are, without an answer in JSON.
+    fn kinesis_records<'a>(
+        &'a self,
+        iterator: &'a str,
+        limit: usize,
+        see: &'a mut (dyn FnMut(KinesisRecord<'_>) + Send),
+    ) -> Reply<'a, Option<String>> {
+        let read = self.kinesis("GetRecords", json!({ "ShardIterator": iterator, "Limit": limit }));
+        Box::pin(async move {
+            let read = read.await?;
+            list(&read["Records"]).iter().filter_map(KinesisRecord::of).for_each(see);
+            Ok(read["NextShardIterator"].as_str().map(str::to_owned))
+        })
     }
 
     /// Runs an operation of DynamoDB Streams: `DescribeStream`, `GetShardIterator` or `GetRecords`.

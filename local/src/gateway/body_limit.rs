@@ -1,8 +1,6 @@
 //! How large the body of a request may be, by the service that it is for.
 
-use axum::body::Bytes;
 use axum::response::Response;
-use http::Request;
 use http::request::Parts;
 use streamkit_wire::protocol::{self, MAX_BODY};
 use streamkit_wire::{Call, CallError, Service};
@@ -17,8 +15,7 @@ const LAMBDA: usize = 70_167_211;
 
 /// The most bytes that the body of a request with this head may have, packed and unpacked.
 pub(super) fn of(head: &Parts) -> usize {
-    let call = Call::of(&Request::from_parts(head.clone(), Bytes::new()));
-    match call.map(|call| call.service) {
+    match Call::of_head(head).map(|call| call.service) {
         Some(Service::Lambda) => LAMBDA,
         // Parts of objects may have 5 GiB in AWS; here they are in memory. Unsigned forms are read as S3's at first.
         Some(Service::S3) => MAX_BODY,
@@ -27,9 +24,8 @@ pub(super) fn of(head: &Parts) -> usize {
 }
 
 /// The refusal of a body that is cut short or over the limit.
-pub(super) fn refused(head: Parts, limit: usize) -> Response {
-    let request = Request::from_parts(head, Bytes::new());
-    let call = Call::of(&request);
+pub(super) fn refused(head: &Parts, limit: usize) -> Response {
+    let call = Call::of_head(head);
     let error = match call.as_ref().map(|call| &call.service) {
         Some(Service::S3) => CallError::bad("EntityTooLarge", "Your proposed upload exceeds the maximum allowed size"),
         Some(Service::Lambda) => CallError::new(
@@ -54,6 +50,8 @@ pub(super) fn refused(head: Parts, limit: usize) -> Response {
 
 #[cfg(test)]
 mod tests {
+    use http::Request;
+
     use super::*;
 
     fn head(service: &str, path: &str) -> Parts {
@@ -75,7 +73,7 @@ mod tests {
         for (service, path, status) in
             [("lambda", "/2015-03-31/functions", 413), ("s3", "/bucket/key", 400), ("sqs", "/", 413)]
         {
-            assert_eq!(refused(head(service, path), MOST).status(), status, "{service}");
+            assert_eq!(refused(&head(service, path), MOST).status(), status, "{service}");
         }
     }
 }

@@ -55,10 +55,10 @@ impl Gateway {
         }
         let control = parts.uri.path().starts_with(control::PREFIX);
         let limit = body_limit::of(&parts);
-        let Ok(body) = to_bytes(body, limit).await else { return body_limit::refused(parts, limit) };
+        let Ok(body) = to_bytes(body, limit).await else { return body_limit::refused(&parts, limit) };
         let request = match unpacked(http::Request::from_parts(parts, body), limit) {
             Ok(Unpacked::Request(request)) => request,
-            Ok(Unpacked::TooLarge(head)) => return body_limit::refused(head, limit),
+            Ok(Unpacked::TooLarge(head)) => return body_limit::refused(&head, limit),
             Err(_) => return refused(400, "the request body is not the gzip that its Content-Encoding says it is"),
         };
         if control {

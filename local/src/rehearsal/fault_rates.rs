@@ -100,11 +100,11 @@ impl FaultRates {
     /// What happens to one call.
     pub(super) fn fault_of(&self, service: &str, operation: &str, draw: &SeededRandom) -> Option<Fault> {
         let rate = self.calls.of(service, operation);
-        let fits = |kind: &&Fault| **kind != Fault::FailedEntries || has_entries(service, operation);
-        let kinds: Vec<Fault> = rate.kinds.iter().filter(fits).copied().collect();
         if draw.0[0] * 100.0 >= rate.percent {
             return None;
         }
+        let fits = |kind: &&Fault| **kind != Fault::FailedEntries || has_entries(service, operation);
+        let kinds: Vec<Fault> = rate.kinds.iter().filter(fits).copied().collect();
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,

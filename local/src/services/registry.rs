@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use axum::body::Bytes;
 use axum::response::Response;
+use ferrokinesis::shard_iterator::decode_shard_iterator;
 use http::Request;
 use serde_json::Value;
+use streamkit_lambda::ports::KinesisRecord;
 use streamkit_wire::{Call, CallError, Protocol, Service, clock, protocol};
 
 use super::autoscaling::AutoScaling;
@@ -90,6 +92,8 @@ pub(crate) struct Services {
     pub(crate) access: Arc<Access>,
     cloudwatch: Arc<CloudWatch>,
     counter: Arc<CallCounter>,
+    /// Whose records mappings read as they are kept.
+    records: Arc<Kinesis>,
     sns: Arc<Sns>,
     pub(crate) sqs: Arc<Sqs>,
     all: Vec<(Service, Arc<dyn AwsService>)>,
@@ -103,6 +107,7 @@ impl Services {
         let counter = Arc::new(CallCounter::new(cloudwatch.clone()));
         let dynamodb = Arc::new(DynamoDb::open(region, account, times.clone(), global.strict)?);
         let kinesis = Arc::new(Kinesis::start(region, account, times.clone(), global.strict));
+        let records = Arc::clone(&kinesis);
         let kinesis: Arc<dyn AwsService> = Arc::new(Published::new(kinesis, counter.clone()));
         let lambda = Arc::new(Lambda::default());
         let logs = Logs::new(region, account, cloudwatch.clone(), kinesis.clone(), global.receivers.clone());
@@ -134,6 +139,7 @@ impl Services {
             access: global.access.clone(),
             cloudwatch,
             counter,
+            records,
             sns,
             sqs,
             all,
@@ -175,6 +181,28 @@ impl Services {
         match self.service(&call.service) {
             Some(service) => service.run(&call, input).await,
             None => Err(unknown(&call)),
+        }
+    }
+
+    /// `GetRecords` of a mapping: shows the records of a Kinesis stream from an iterator on, and gives the iterator to go on with.
+    pub(crate) async fn read_stream(
+        &self,
+        iterator: &str,
+        limit: usize,
+        see: &mut (dyn FnMut(KinesisRecord<'_>) + Send),
+    ) -> Result<Option<String>, CallError> {
+        match self.records.read_for_service(iterator, limit).await {
+            Ok(read) => {
+                let (stream, traffic) = read.traffic();
+                self.counter.count_get(stream, Ok(&traffic));
+                Ok(read.each(see))
+            }
+            Err(error) => {
+                if let Ok((_, stream, _, _)) = decode_shard_iterator(iterator) {
+                    self.counter.count_get(&stream, Err(&error));
+                }
+                Err(error)
+            }
         }
     }
 

@@ -1,10 +1,12 @@
 //! Where events come from: a recipe's generator, or lines of a file.
 
-use std::io;
+use std::borrow::Cow;
 use std::path::Path;
 use std::time::SystemTime;
+use std::{fmt, io};
 
 use anyhow::Context as _;
+use serde::de::{Deserializer as _, IgnoredAny, MapAccess, Visitor};
 use sha2::{Digest as _, Sha256};
 use streamkit_recipes::{Event, Generator, Recipe, Record, StreamRecord, StreamSamples};
 use tokio::io::{AsyncRead, BufReader};
@@ -56,16 +58,27 @@ impl Source {
         Ok(Self::Lines { recipe, partition_field: samples.partition_field(), lines })
     }
 
-    /// The next event. Dropping the future loses nothing.
-    pub(super) async fn next(&mut self) -> io::Result<Next> {
+    /// The next event, if there is one without waiting.
+    pub(super) fn ready(&mut self) -> Option<io::Result<Next>> {
         match self {
             Self::Generator { generator, poison, made, ids } => {
                 let poison = poison.is_some_and(|share| share.holds(*made));
                 *made += 1;
                 let event = if poison { generator.poison() } else { generator.next(now_ms()) };
                 let event = ids.give(event, *made);
-                Ok(Next::Event { event, poison, json: true })
+                Some(Ok(Next::Event { event, poison, json: true }))
             }
+            Self::Lines { recipe, partition_field, lines } => {
+                let line = lines.try_recv().ok()?;
+                Some(line.map(|line| from_line(*recipe, partition_field, line)))
+            }
+        }
+    }
+
+    /// The next event. Dropping the future loses nothing.
+    pub(super) async fn next(&mut self) -> io::Result<Next> {
+        match self {
+            Self::Generator { .. } => self.ready().unwrap_or(Ok(Next::End)),
             Self::Lines { recipe, partition_field, lines } => match lines.recv().await {
                 None => Ok(Next::End),
                 Some(line) => Ok(from_line(*recipe, partition_field, line?)),
@@ -77,23 +90,65 @@ impl Source {
 /// The ids that a run gives to its events, so that each is known for itself wherever the stream has it.
 pub(super) struct Ids {
     field: String,
-    /// No other run's.
-    run: String,
+    /// The member that an event gets, up to the number within the run: with the field's name, and a text that no other run has.
+    member: String,
 }
 
 impl Ids {
     fn new(field: &str) -> Self {
-        Self { field: field.to_owned(), run: format!("{:016x}", fastrand::u64(..)) }
+        let member = format!(r#"{}:"{:016x}-"#, serde_json::Value::from(field), fastrand::u64(..));
+        Self { field: field.to_owned(), member }
     }
 
     /// The event with an id. One that has its field already, or that is no JSON object, stays as it is.
     fn give(&self, event: Event, number: u64) -> Event {
-        let Ok(serde_json::Value::Object(mut payload)) = serde_json::from_slice(&event.data) else { return event };
-        if payload.contains_key(&self.field) {
+        let Some(members) = members(&event.data, &self.field) else { return event };
+        if members.has_field {
             return event;
         }
-        payload.insert(self.field.clone(), format!("{}-{number}", self.run).into());
-        Event { data: serde_json::Value::Object(payload).to_string().into_bytes(), ..event }
+        let Event { partition_key, mut data } = event;
+        // Behind the last member; a tree of all of them would cost more than to generate the event.
+        data.truncate(data.trim_ascii_end().len().saturating_sub(1));
+        let comma = if members.count > 0 { "," } else { "" };
+        let mut text = [comma, &self.member].concat();
+        text.push_str(&number.to_string());
+        text.push_str("\"}");
+        data.extend_from_slice(text.as_bytes());
+        Event { partition_key, data }
+    }
+}
+
+/// What is to be known of an object's members.
+struct Members {
+    count: usize,
+    has_field: bool,
+}
+
+/// Looks through the members of a JSON object; `None` for anything else.
+fn members(data: &[u8], field: &str) -> Option<Members> {
+    let mut json = serde_json::Deserializer::from_slice(data);
+    let members = json.deserialize_map(Look(field)).ok()?;
+    json.end().ok()?;
+    Some(members)
+}
+
+struct Look<'a>(&'a str);
+
+impl<'de> Visitor<'de> for Look<'_> {
+    type Value = Members;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
+        let mut members = Members { count: 0, has_field: false };
+        while let Some(name) = map.next_key::<Cow<'de, str>>()? {
+            members.count += 1;
+            members.has_field |= name == self.0;
+            map.next_value::<IgnoredAny>()?;
+        }
+        Ok(members)
     }
 }
 
@@ -209,6 +264,7 @@ mod tests {
         assert_eq!(ids.iter().map(|(_, id)| id).collect::<std::collections::BTreeSet<_>>().len(), 60);
         let ids = Ids::new("userId");
         let event = |data: &[u8]| Event { partition_key: "k".to_owned(), data: data.to_vec() };
+        assert_eq!(String::from_utf8(ids.give(event(b"{ } "), 1).data).unwrap(), format!("{{ {}1\"}}", ids.member));
         for data in [&br#"{"userId":"u1"}"#[..], b"not JSON", b"\xff", b"[1]"] {
             assert_eq!(ids.give(event(data), 1), event(data));
         }

@@ -118,15 +118,29 @@ impl<'a> StreamSender<'a> {
                 () = interrupt.changed(), if open => open = false,
                 () = sleep_until(end.unwrap_or(self.flush)), if open && end.is_some() => open = false,
                 () = sleep_until(self.flush), if makes && !self.batch.is_empty() => self.close_batch(),
-                next = next(self.pace.as_ref(), &mut self.source), if makes => match next {
-                    Ok(next) => open = self.take(next),
-                    Err(error) => {
-                        result = Err(error);
-                        open = false;
-                    }
-                },
+                next = next(self.pace.as_ref(), &mut self.source), if makes => {
+                    let taken = next.and_then(|next| self.take_all(next));
+                    open = *taken.as_ref().unwrap_or(&false);
+                    result = taken.map(drop);
+                }
             }
         }
+    }
+
+    /// Takes an event, and those that are there already, up to the end of their batch: calls that are under way go on meanwhile. False
+    /// at the source's end.
+    fn take_all(&mut self, first: Next) -> std::io::Result<bool> {
+        let mut open = self.take(first);
+        while open && self.waiting.is_none() && self.left != Some(0) {
+            if self.pace.as_ref().is_some_and(|pace| pace.due() > Instant::now()) {
+                break;
+            }
+            match self.source.ready() {
+                Some(next) => open = self.take(next?),
+                None => break,
+            }
+        }
+        Ok(open)
     }
 
     /// False at the source's end.

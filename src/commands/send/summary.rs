@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::report::rate_text;
+use crate::report::{byte_rate_text, rate_of};
 
 /// The document of `send --json`.
 #[derive(Debug, Default, Serialize)]
@@ -49,7 +49,10 @@ impl Summary {
     /// The line for people; `name` is the stream's or the table's.
     pub(super) fn text(&self, name: &str) -> String {
         let Self { sent, failed, retried, poison, bytes, seconds, records_per_second, .. } = self;
-        let mut parts = vec![rate_text(*records_per_second), format!("{} KB", bytes.div_ceil(1_000))];
+        #[expect(clippy::cast_precision_loss, reason = "a rate for people to read")]
+        let bytes_per_second = *bytes as f64 / seconds.max(0.001);
+        let of = if self.changes.is_some() { "changes" } else { "records" };
+        let mut parts = vec![rate_of(*records_per_second, of), byte_rate_text(bytes_per_second)];
         let what = if let Some(ChangeCounts { puts, updates, deletes }) = &self.changes {
             parts.push(format!("{puts} items put, {updates} changed, {deletes} deleted"));
             "changes"

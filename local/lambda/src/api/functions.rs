@@ -26,11 +26,6 @@ impl Engine {
         self.functions.lock()
     }
 
-    /// The function that a request names, by any form of its name; what the name is qualified with must exist too.
-    pub(crate) fn function(&self, text: &str, query: &Query) -> Result<Arc<Function>, ApiError> {
-        Ok(self.target(text, query)?.function)
-    }
-
     fn check_role(&self, settings: &Settings) -> Result<(), ApiError> {
         if self.ports.roles.is_assumable(&settings.role) {
             return Ok(());
@@ -240,7 +235,7 @@ impl Engine {
         if let Some((_, uuid)) = arn.split_once(":event-source-mapping:") {
             return then(&mut self.mapping(uuid)?.tags());
         }
-        let function = self.function(arn, &Query::default())?;
+        let function = self.named(arn)?.function;
         then(&mut function.tags())
     }
 }

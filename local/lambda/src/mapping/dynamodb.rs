@@ -1,14 +1,12 @@
 //! DynamoDB streams as a source.
 
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 use streamkit_wire::{CallError, clock};
 
 use super::filters::Filters;
-use super::kinesis::to_ms;
-use super::source::{Page, Position, Reader, Record, Shard, Source, missing};
+use super::source::{Page, Part, Position, Reader, Record, Shard, Source, missing};
 use crate::ports::Ports;
 
 /// Most records of one `GetRecords`.
@@ -80,8 +78,8 @@ impl Source for DynamoDb {
         Ok(RETENTION_MS)
     }
 
-    fn reader(&self, shard: &str, from: Position) -> ShardReader {
-        ShardReader { stream: self.clone(), shard: shard.to_owned(), position: from, iterator: None }
+    fn reader(&self, shard: &str, part: Part, from: Position) -> ShardReader {
+        ShardReader { stream: self.clone(), shard: shard.to_owned(), part, position: from, iterator: None }
     }
 }
 
@@ -89,6 +87,7 @@ impl Source for DynamoDb {
 pub(crate) struct ShardReader {
     stream: DynamoDb,
     shard: String,
+    part: Part,
     position: Position,
     iterator: Option<String>,
 }
@@ -141,23 +140,29 @@ impl Reader for ShardReader {
         }
         let finished = next.is_none();
         self.iterator = next;
-        let records = given.into_iter().filter_map(|record| event(&self.stream, record)).collect();
+        let records = given.into_iter().filter_map(|record| event(&self.stream, self.part, record)).collect();
         Ok(Page { records, through: last, finished, ..Page::default() })
     }
 }
 
-/// A change as the function sees it: the record of `GetRecords`, with times in seconds and the stream's ARN.
+#[expect(clippy::cast_possible_truncation, reason = "a conversion from float saturates, and no arrival time is near")]
+fn to_ms(seconds: f64) -> i64 {
+    (seconds * 1000.0).round() as i64
+}
+
+/// A change as the function sees it, if it is of this part: the record of `GetRecords`, with times in seconds and the stream's ARN.
 ///
 /// See <https://docs.aws.amazon.com/lambda/latest/dg/with-ddb.html>.
-fn event(stream: &DynamoDb, mut record: Value) -> Option<Record> {
+fn event(stream: &DynamoDb, part: Part, mut record: Value) -> Option<Record> {
     let change = &record["dynamodb"];
     let sequence = change["SequenceNumber"].as_str()?.to_owned();
     let arrival_ms = to_ms(change["ApproximateCreationDateTime"].as_f64()?);
-    let mut hasher = DefaultHasher::new();
     // Members of an object come in the order of their names, so one item always has the same text.
-    change["Keys"].to_string().hash(&mut hasher);
+    if !part.has(change["Keys"].to_string()) {
+        return None;
+    }
     record["eventSourceARN"] = json!(stream.arn);
     let passes = stream.filters.pass(|| record.clone());
     let json = if passes { record.to_string() } else { String::new() };
-    Some(Record { sequence, arrival_ms, key_hash: hasher.finish(), json, filtered: !passes })
+    Some(Record { sequence, arrival_ms, json, filtered: !passes })
 }

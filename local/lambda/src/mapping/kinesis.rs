@@ -1,18 +1,17 @@
 //! Kinesis data streams as a source.
 
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Serialize;
 use serde_json::{Value, json};
 use streamkit_wire::{CallError, clock};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::filters::{Filters, base64_payload};
-use super::source::{Page, Position, Reader, Record, Shard, Source, missing};
-use crate::ports::Ports;
+use super::filters::Filters;
+use super::kinesis_event::KinesisEvents;
+use super::source::{Page, Part, Position, Reader, Shard, Source, missing};
+use crate::ports::{KinesisRecord, Ports};
 
 /// Iterators live for five minutes; one is made anew in good time.
 const ITERATOR_LIFE: Duration = Duration::from_mins(4);
@@ -146,12 +145,13 @@ impl Source for Kinesis {
         hours.map(|hours| hours * 3_600_000).ok_or_else(|| missing("RetentionPeriodHours"))
     }
 
-    fn reader(&self, shard: &str, from: Position) -> ShardReader {
+    fn reader(&self, shard: &str, part: Part, from: Position) -> ShardReader {
         let iterator = match &from {
             Position::End { iterator, .. } => Some((iterator.clone(), Instant::now())),
             _ => None,
         };
-        ShardReader { stream: Arc::clone(&self.0), shard: shard.to_owned(), position: from, iterator }
+        let events = KinesisEvents::new(shard, &self.0.role, &self.0.region, &self.0.arn);
+        ShardReader { stream: Arc::clone(&self.0), shard: shard.to_owned(), part, position: from, iterator, events }
     }
 }
 
@@ -162,8 +162,10 @@ impl Source for Kinesis {
 pub(crate) struct ShardReader {
     stream: Arc<Stream>,
     shard: String,
+    part: Part,
     position: Position,
     iterator: Option<(String, Instant)>,
+    events: KinesisEvents,
 }
 
 impl Reader for ShardReader {
@@ -178,105 +180,33 @@ impl Reader for ShardReader {
                 iterator
             }
         };
-        let body = json!({ "ShardIterator": iterator, "Limit": limit.clamp(1, MAX_RECORDS) });
-        let mut read = match self.stream.call("GetRecords", body).await {
-            Ok(read) => read,
+        let (mut records, mut last) = (Vec::new(), String::new());
+        let mut see = |given: KinesisRecord<'_>| {
+            given.sequence_number.clone_into(&mut last);
+            if self.part.has(given.partition_key) {
+                records.push(self.events.record(&self.stream.filters, &given));
+            }
+        };
+        let limit = limit.clamp(1, MAX_RECORDS);
+        let read = match self.stream.check_role("GetRecords") {
+            Ok(()) => self.stream.ports.streams.kinesis_records(&iterator, limit, &mut see).await,
+            Err(error) => Err(error),
+        };
+        let next = match read {
+            Ok(next) => next,
             Err(error) => {
                 // An iterator that expired or became invalid is made anew from the position.
                 self.iterator = None;
                 return Err(error);
             }
         };
-        let next = read["NextShardIterator"].as_str().map(str::to_owned);
-        let given = match read["Records"].take() {
-            Value::Array(records) => records,
-            _ => Vec::new(),
-        };
-        let Some(last) = given.last().and_then(|record| record["SequenceNumber"].as_str()).map(str::to_owned) else {
+        if last.is_empty() {
             return Ok(Page { finished: next.is_none() || closed, ..Page::default() });
-        };
-        let records = given.into_iter().filter_map(|record| self.record(&record)).collect();
+        }
         self.position = Position::After(last.clone());
         self.iterator = next.map(|next| (next, Instant::now()));
         Ok(Page { records, through: Some(last), ..Page::default() })
     }
-}
-
-impl ShardReader {
-    fn record(&self, given: &Value) -> Option<Record> {
-        let sequence = given["SequenceNumber"].as_str()?;
-        // Null where the service chose the shard.
-        let partition_key = given["PartitionKey"].as_str();
-        let arrival = given["ApproximateArrivalTimestamp"].as_f64()?;
-        let event = Event {
-            kinesis: Data {
-                schema_version: "1.0",
-                partition_key,
-                sequence,
-                base64: given["Data"].as_str()?,
-                arrival_seconds: arrival,
-            },
-            source: "aws:kinesis",
-            version: "1.0",
-            id: format!("{}:{sequence}", self.shard),
-            name: "aws:kinesis:record",
-            role: &self.stream.role,
-            region: &self.stream.region,
-            source_arn: &self.stream.arn,
-        };
-        let passes = self.stream.filters.pass(|| {
-            json!({
-                "kinesisSchemaVersion": event.kinesis.schema_version,
-                "partitionKey": partition_key,
-                "sequenceNumber": sequence,
-                "data": base64_payload(event.kinesis.base64),
-                "approximateArrivalTimestamp": arrival,
-            })
-        });
-        let mut hasher = DefaultHasher::new();
-        partition_key.hash(&mut hasher);
-        Some(Record {
-            sequence: sequence.to_owned(),
-            arrival_ms: to_ms(arrival),
-            key_hash: hasher.finish(),
-            json: if passes { serde_json::to_string(&event).ok()? } else { String::new() },
-            filtered: !passes,
-        })
-    }
-}
-
-/// One record as a function sees it.
-#[derive(Serialize)]
-struct Event<'a> {
-    kinesis: Data<'a>,
-    #[serde(rename = "eventSource")]
-    source: &'a str,
-    #[serde(rename = "eventVersion")]
-    version: &'a str,
-    #[serde(rename = "eventID")]
-    id: String,
-    #[serde(rename = "eventName")]
-    name: &'a str,
-    #[serde(rename = "invokeIdentityArn")]
-    role: &'a str,
-    #[serde(rename = "awsRegion")]
-    region: &'a str,
-    #[serde(rename = "eventSourceARN")]
-    source_arn: &'a str,
-}
-
-#[derive(Serialize)]
-struct Data<'a> {
-    #[serde(rename = "kinesisSchemaVersion")]
-    schema_version: &'a str,
-    #[serde(rename = "partitionKey")]
-    partition_key: Option<&'a str>,
-    #[serde(rename = "sequenceNumber")]
-    sequence: &'a str,
-    #[serde(rename = "data")]
-    base64: &'a str,
-    #[serde(rename = "approximateArrivalTimestamp")]
-    arrival_seconds: f64,
 }
 
 /// Reads the list of shards.
@@ -317,11 +247,6 @@ fn shards(listed: &[Value]) -> Vec<Shard> {
             closed: shard.closed,
         })
         .collect()
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "a conversion from float saturates, and no arrival time is near")]
-pub(super) fn to_ms(seconds: f64) -> i64 {
-    (seconds * 1000.0).round() as i64
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ mod dynamodb;
 mod filters;
 mod kind;
 mod kinesis;
+mod kinesis_event;
 mod on_failure;
 mod partial;
 mod poller;

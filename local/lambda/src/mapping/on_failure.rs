@@ -128,7 +128,6 @@ mod tests {
             .map(|sequence| Record {
                 sequence: sequence.into(),
                 arrival_ms: 1_700_000_000_123,
-                key_hash: 0,
                 json: format!("{{\"n\":{sequence}}}"),
                 filtered: false,
             })

@@ -12,7 +12,7 @@ use tokio::task::{Id, JoinSet};
 use super::checkpoints::WorkerId;
 use super::settings::Start;
 use super::shard_worker::{ShardWorker, Shared};
-use super::source::{Position, Shard, Source};
+use super::source::{Part, Position, Shard, Source};
 use crate::ports::Transition;
 
 /// How often the stream is looked at for new shards.
@@ -38,7 +38,8 @@ pub(crate) async fn run<S: Source>(shared: Arc<Shared>, source: S, ready: onesho
                         continue;
                     }
                     let from = shared.mapping.checkpoints().position(&id);
-                    let reader = source.reader(&id.0, from);
+                    let part = Part { index: id.1, of: shared.settings.parallelization };
+                    let reader = source.reader(&id.0, part, from);
                     let shared = Arc::clone(&shared);
                     let worker = workers.spawn(ShardWorker::run(shared, id.clone(), reader));
                     running.insert(id, worker.id());

@@ -63,8 +63,7 @@ impl ShardWorker {
         // One page ahead of the one that is worked on, and no more: memory stays bounded.
         let (sender, pages) = mpsc::channel(1);
         // It ends with this worker, even if that panics.
-        let _reading =
-            AbortOnDropHandle::new(tokio::spawn(read_ahead(Arc::clone(&shared), id.clone(), reader, sender)));
+        let _reading = AbortOnDropHandle::new(tokio::spawn(read_ahead(Arc::clone(&shared), reader, sender)));
         let mut worker = Self { shared, id, pages, waiting: VecDeque::new(), through: None, finished: false };
         loop {
             let Some(records) = worker.next_batch().await else {
@@ -263,13 +262,12 @@ impl ShardWorker {
             mapping: &mapping.uuid,
             kind: settings.kind,
         };
-        let delivered = match &settings.on_failure {
-            Some(destination) if discard.condition != Condition::Expired => {
-                on_failure::send(engine, destination, &about, discard, records, delivery).await
-            }
-            _ => false,
+        let destination = settings.on_failure.as_ref().filter(|_| discard.condition != Condition::Expired);
+        let delivered = match destination {
+            Some(destination) => on_failure::send(engine, destination, &about, discard, records, delivery).await,
+            None => false,
         };
-        if !delivered && settings.on_failure.is_some() && discard.condition != Condition::Expired {
+        if !delivered && destination.is_some() {
             engine.metrics.function(&settings.function, "DestinationDeliveryFailures", "Count", 1.0);
         }
         let count = if delivered { "OnFailureDestinationDeliveredEventCount" } else { "DroppedEventCount" };
@@ -380,14 +378,12 @@ impl Shared {
 }
 
 /// Reads page after page for one worker.
-async fn read_ahead(shared: Arc<Shared>, id: WorkerId, mut reader: impl Reader, pages: mpsc::Sender<Page>) {
-    let workers = u64::from(shared.settings.parallelization);
+async fn read_ahead(shared: Arc<Shared>, mut reader: impl Reader, pages: mpsc::Sender<Page>) {
     let limit = shared.settings.batch_size.max(LEAST_READ);
     let mut pause = MIN_IDLE_PAUSE;
     while let Ok(room) = pages.reserve().await {
         match reader.read(limit).await {
             Ok(mut page) if !page.records.is_empty() || page.through.is_some() || page.finished => {
-                page.records.retain(|record| record.key_hash % workers == u64::from(id.1));
                 let all = page.records.len();
                 page.records.retain(|record| !record.filtered);
                 page.filtered_out = all - page.records.len();

@@ -13,7 +13,7 @@ use crate::mapping::filters::Filters;
 use crate::mapping::kind::SourceKind;
 use crate::mapping::poller;
 use crate::mapping::settings::Start;
-use crate::mapping::source::{Position, Shard, Source};
+use crate::mapping::source::{Part, Position, Shard, Source};
 use crate::ports::{Ports, Queues, Reply};
 
 const HOUR_MS: i64 = 3_600_000;
@@ -60,7 +60,7 @@ fn shared(ports: Ports, change: impl FnOnce(&mut Settings)) -> Arc<Shared> {
 }
 
 fn record(sequence: usize, arrival_ms: i64) -> Record {
-    Record { sequence: sequence.to_string(), arrival_ms, key_hash: 0, json: "{}".into(), filtered: false }
+    Record { sequence: sequence.to_string(), arrival_ms, json: "{}".into(), filtered: false }
 }
 
 fn worker() -> WorkerId {
@@ -181,7 +181,7 @@ impl Source for OneShard {
         Ok(24 * HOUR_MS)
     }
 
-    fn reader(&self, _: &str, from: Position) -> OldRecord {
+    fn reader(&self, _: &str, _: Part, from: Position) -> OldRecord {
         OldRecord { panics: self.0.fetch_add(1, Relaxed) == 0, left: from == Position::TrimHorizon }
     }
 }

@@ -1,6 +1,7 @@
 //! What a poller needs from a stream: its shards, and the records of a shard from a position on.
 
 use std::future::Future;
+use std::hash::{DefaultHasher, Hash, Hasher as _};
 
 use streamkit_wire::CallError;
 
@@ -12,6 +13,25 @@ pub(crate) struct Shard {
     pub(crate) parents: Vec<String>,
     /// Whether nothing can be written to it any more.
     pub(crate) closed: bool,
+}
+
+/// A parallel part of a shard: records with the same key are in the same one, and stay in order among each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Part {
+    pub(crate) index: u32,
+    pub(crate) of: u32,
+}
+
+impl Part {
+    /// Whether a record with this key is of this part.
+    pub(crate) fn has(self, key: impl Hash) -> bool {
+        if self.of == 1 {
+            return true;
+        }
+        let mut hasher = DefaultHasher::new();
+        key.hash(&mut hasher);
+        hasher.finish() % u64::from(self.of) == u64::from(self.index)
+    }
 }
 
 /// Where reading a shard begins.
@@ -32,8 +52,6 @@ pub(crate) enum Position {
 pub(crate) struct Record {
     pub(crate) sequence: String,
     pub(crate) arrival_ms: i64,
-    /// Records with the same key hash stay in order among each other.
-    pub(crate) key_hash: u64,
     /// The JSON object that goes into `Records`; empty if the record is filtered out.
     pub(crate) json: String,
     /// Whether the mapping's filters keep it from the function.
@@ -66,13 +84,13 @@ pub(crate) trait Source: Send + Sync + 'static {
     /// How long the stream keeps its records, in milliseconds.
     fn retention_ms(&self) -> impl Future<Output = Result<i64, CallError>> + Send;
 
-    /// Begins to read a shard.
-    fn reader(&self, shard: &str, from: Position) -> Self::Reader;
+    /// Begins to read a shard, or one parallel part of it.
+    fn reader(&self, shard: &str, part: Part, from: Position) -> Self::Reader;
 }
 
-/// Reads one shard.
+/// Reads one shard, or one parallel part of it.
 pub(crate) trait Reader: Send + 'static {
-    /// The next records, at most so many; none when there are none yet.
+    /// Those of the next records, at most so many, that are of its part; none when there are none yet.
     fn read(&mut self, limit: usize) -> impl Future<Output = Result<Page, CallError>> + Send;
 }
 

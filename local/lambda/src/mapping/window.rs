@@ -131,13 +131,7 @@ mod tests {
 
     #[test]
     fn batches_end_where_their_window_ends() {
-        let record = |arrival_ms| Record {
-            sequence: String::new(),
-            arrival_ms,
-            key_hash: 0,
-            json: String::new(),
-            filtered: false,
-        };
+        let record = |arrival_ms| Record { sequence: String::new(), arrival_ms, json: String::new(), filtered: false };
         let records = [9_000, 9_999, 10_000, 10_001].map(record);
         assert_eq!(in_same_window(records.iter(), 10_000), 2);
         assert_eq!(in_same_window(records[2..].iter(), 10_000), 2);

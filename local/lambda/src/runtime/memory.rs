@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::proc_file;
+
 /// How often a process that works is looked at, and one that waits for work: on AWS it would be frozen.
 const WORKING: Duration = Duration::from_millis(50);
 const WAITING: Duration = Duration::from_secs(1);
@@ -28,7 +30,7 @@ pub(super) async fn exceeded(pid: i32, megabytes: u64, mut working: watch::Recei
         let taken =
             |member: &str, file: &str| group.iter().filter_map(|pid| kilobytes(*pid, file, member)).sum::<u64>();
         // Children share pages with their parents until one of them writes: the exact share is dearer to find, and rarely needed.
-        if taken("RssAnon:", "status") > most && taken("Pss_Anon:", "smaps_rollup") > most {
+        if taken("RssAnon", "status") > most && taken("Pss_Anon", "smaps_rollup") > most {
             return;
         }
     }
@@ -52,9 +54,7 @@ fn with_children(pid: i32) -> Vec<i32> {
 
 /// A member of one of a process's files in `/proc`.
 fn kilobytes(pid: i32, file: &str, member: &str) -> Option<u64> {
-    let text = fs::read_to_string(format!("/proc/{pid}/{file}")).ok()?;
-    let value = text.lines().find_map(|line| line.strip_prefix(member))?;
-    value.trim().strip_suffix("kB")?.trim().parse().ok()
+    proc_file::kilobytes(&fs::read_to_string(format!("/proc/{pid}/{file}")).ok()?, member)
 }
 
 #[cfg(test)]
@@ -65,13 +65,13 @@ mod tests {
     #[test]
     fn memory_of_a_process_and_its_children_is_known() {
         let own = i32::try_from(std::process::id()).unwrap();
-        let before = kilobytes(own, "status", "RssAnon:").unwrap();
+        let before = kilobytes(own, "status", "RssAnon").unwrap();
         let filled = vec![1_u8; 64 * 1024 * 1024];
-        let after = kilobytes(own, "status", "RssAnon:").unwrap();
+        let after = kilobytes(own, "status", "RssAnon").unwrap();
         assert!(after >= before + 60 * 1024, "{before} {after} {}", filled.len());
-        assert!(kilobytes(own, "smaps_rollup", "Pss_Anon:").unwrap() >= 60 * 1024);
+        assert!(kilobytes(own, "smaps_rollup", "Pss_Anon").unwrap() >= 60 * 1024);
         let parent = i32::try_from(std::os::unix::process::parent_id()).unwrap();
         assert!(with_children(parent).contains(&own));
-        assert_eq!(kilobytes(i32::MAX, "status", "RssAnon:"), None);
+        assert_eq!(kilobytes(i32::MAX, "status", "RssAnon"), None);
     }
 }

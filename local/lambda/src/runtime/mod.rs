@@ -4,6 +4,7 @@ pub(crate) mod code;
 pub(crate) mod managed;
 mod memory;
 pub(crate) mod pool;
+mod proc_file;
 pub(crate) mod process;
 pub(crate) mod process_limit;
 mod run_folder;

@@ -22,6 +22,7 @@ use crate::function::version::Version;
 use crate::ports::Roles;
 use crate::runtime::managed::{self, Interpreters};
 use crate::runtime::memory;
+use crate::runtime::proc_file;
 use crate::runtime::process_limit::Slot;
 use crate::runtime::runtime_api::{Answer, RuntimeApi, Work};
 use crate::telemetry::log_writer::{LogStream, LogWriter};
@@ -206,35 +207,24 @@ impl Process {
             let pid = pid.ok_or(RuntimeFailure::Stopped)?;
             let output = Output::follow(reader, to.clone(), Arc::clone(context.logs), Arc::clone(context.metrics));
             let working = watch::Sender::new(true);
-            let out_of_memory = Arc::new(AtomicBool::new(false));
+            let ran_out_of_memory = Arc::new(AtomicBool::new(false));
             let watched = Watched {
                 child,
                 pid,
                 memory_mb: version.settings.memory_mb.into(),
                 working: working.subscribe(),
-                ran_out_of_memory: Arc::clone(&out_of_memory),
+                ran_out_of_memory: Arc::clone(&ran_out_of_memory),
             };
-            let exit = watched.watch_over(kill.clone(), context.tasks, slot);
-            Ok((runtime_api, output.map_err(internal)?, pid, exit, working, out_of_memory))
+            let (exit, kill) = (watched.watch_over(kill.clone(), context.tasks, slot), kill.clone());
+            let (output, served) = (output.map_err(internal)?, AtomicU64::new(0));
+            let version = Arc::clone(&version);
+            Ok(Process { version, output, pid, runtime_api, exit, kill, served, started, working, ran_out_of_memory })
         };
-        match attempt.await {
-            Ok((runtime_api, output, pid, exit, working, ran_out_of_memory)) => Ok(Process {
-                version,
-                output,
-                pid,
-                runtime_api,
-                exit,
-                kill,
-                served: AtomicU64::new(0),
-                started,
-                working,
-                ran_out_of_memory,
-            }),
-            Err(failure) => {
-                kill.cancel();
-                Err(failure)
-            }
+        let started = attempt.await;
+        if started.is_err() {
+            kill.cancel();
         }
+        started
     }
 
     /// Waits until the process asks for work that it has not had yet.
@@ -294,9 +284,7 @@ impl Process {
             return Some(most);
         }
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid.as_raw_nonzero())).ok()?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-        let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-        Some(kib.div_ceil(1024).min(most))
+        Some(proc_file::kilobytes(&status, "VmHWM")?.div_ceil(1024).min(most))
     }
 
     fn ended(&self, status: Option<ExitStatus>) -> RuntimeFailure {

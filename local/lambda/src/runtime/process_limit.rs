@@ -4,6 +4,8 @@ use std::sync::{Arc, OnceLock};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::proc_file;
+
 /// The least memory that a process needs, in MiB: a small handler takes about as much.
 const LEAST_MB: usize = 32;
 /// However much memory there is: as many as an account of AWS runs at the same time.
@@ -38,9 +40,7 @@ fn most(memory_mb: usize) -> usize {
 }
 
 fn total_mb(meminfo: &str) -> Option<usize> {
-    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
-    let kib: usize = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kib / 1024)
+    usize::try_from(proc_file::kilobytes(meminfo, "MemTotal")? / 1024).ok()
 }
 
 #[cfg(test)]

@@ -169,8 +169,10 @@ impl Asking<'_> {
             let unsettled = self.consistency.unsettled(kind, self.region.name());
             let known: Vec<(Thing, Known)> = unsettled
                 .into_iter()
-                .map(|thing| (self.consistency.known(&self.call.operation, &thing), thing))
-                .map(|(known, thing)| (thing, known))
+                .map(|thing| {
+                    let known = self.consistency.known(&self.call.operation, &thing);
+                    (thing, known)
+                })
                 .collect();
             for (container, member) in self.consistency.kind(kind).elements(&self.call.operation) {
                 self.edit(&mut list, kind, (container, member), &known);

@@ -108,7 +108,8 @@ struct File {
 /// All kinds, and what each operation is to them.
 pub(super) struct Table {
     pub(super) kinds: Vec<Kind>,
-    parts: HashMap<(String, String), Vec<(usize, Part)>>,
+    /// By service and operation.
+    parts: HashMap<String, HashMap<String, Vec<(usize, Part)>>>,
 }
 
 impl Table {
@@ -118,10 +119,11 @@ impl Table {
     /// Never: what it reads is part of the program, and tested.
     pub(super) fn read() -> Self {
         let File { kind: kinds } = toml::from_str(TABLE).expect("the table is a correct file");
-        let mut parts: HashMap<_, Vec<_>> = HashMap::new();
+        let mut parts: HashMap<String, HashMap<String, Vec<_>>> = HashMap::new();
         for (place, kind) in kinds.iter().enumerate() {
+            let of_service = parts.entry(kind.service.clone()).or_default();
             for (operation, part) in kind.operations() {
-                parts.entry((kind.service.clone(), operation.to_owned())).or_default().push((place, part));
+                of_service.entry(operation.to_owned()).or_default().push((place, part));
             }
         }
         Self { kinds, parts }
@@ -129,7 +131,7 @@ impl Table {
 
     /// What an operation is to which kinds, by their place in the table.
     pub(super) fn parts(&self, service: &str, operation: &str) -> &[(usize, Part)] {
-        self.parts.get(&(service.to_owned(), operation.to_owned())).map_or(&[], Vec::as_slice)
+        self.parts.get(service).and_then(|of_service| of_service.get(operation)).map_or(&[], Vec::as_slice)
     }
 }
 

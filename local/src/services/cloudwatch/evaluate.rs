@@ -74,11 +74,7 @@ pub(super) fn points(rule: &Rule, metrics: &Metrics, now_ms: i64) -> Vec<Point> 
 fn computed(queries: &Queries, metrics: &Metrics, start_ms: i64, end_ms: i64) -> BTreeMap<i64, f64> {
     let id = queries.returned().next().map(|query| query.id.as_str()).unwrap_or_default();
     let value = queries.evaluate(metrics, start_ms, end_ms).ok().and_then(|mut values| values.remove(id));
-    match value {
-        Some(math::Value::Series(series)) => series.points,
-        Some(math::Value::Many(mut all)) if all.len() == 1 => all.remove(0).points,
-        _ => BTreeMap::new(),
-    }
+    value.and_then(|value| math::single(value).ok()).map(|series| series.points).unwrap_or_default()
 }
 
 /// The new state; `None` keeps the present one.

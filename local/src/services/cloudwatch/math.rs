@@ -6,6 +6,7 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Datelike as _, Timelike as _};
+use streamkit_wire::clock::seconds;
 
 use super::expression::{Expression, Operator};
 
@@ -364,7 +365,8 @@ impl Surroundings<'_> {
 }
 
 /// A value as time series; a number is none.
-fn series_of(value: Value) -> Option<Vec<TimeSeries>> {
+/// The series of a value; none of a number.
+pub(super) fn series_of(value: Value) -> Option<Vec<TimeSeries>> {
     match value {
         Value::Scalar(_) => None,
         Value::Series(series) => Some(vec![series]),
@@ -372,7 +374,7 @@ fn series_of(value: Value) -> Option<Vec<TimeSeries>> {
     }
 }
 
-fn single(value: Value) -> Result<TimeSeries, Failure> {
+pub(super) fn single(value: Value) -> Result<TimeSeries, Failure> {
     match value {
         Value::Series(series) => Ok(series),
         Value::Many(mut all) if all.len() == 1 => Ok(all.remove(0)),
@@ -433,12 +435,7 @@ fn part_of_time(name: &str, at_ms: i64) -> f64 {
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "times and counts are far below 2^52")]
-fn seconds(ms: i64) -> f64 {
-    ms as f64 / 1000.0
-}
-
-#[expect(clippy::cast_precision_loss, reason = "times and counts are far below 2^52")]
+#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
 fn count(of: usize) -> f64 {
     of as f64
 }

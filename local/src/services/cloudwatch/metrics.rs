@@ -194,12 +194,7 @@ impl Metrics {
         let mut values = queries.evaluate(self, start, end)?;
         let mut results = Vec::new();
         for query in queries.returned() {
-            let all = match values.remove(&query.id) {
-                Some(math::Value::Series(series)) => vec![series],
-                Some(math::Value::Many(all)) => all,
-                Some(math::Value::Scalar(_)) | None => Vec::new(),
-            };
-            for series in all {
+            for series in values.remove(&query.id).and_then(math::series_of).unwrap_or_default() {
                 let mut points: Vec<(Value, Value)> =
                     series.points.iter().map(|(at, value)| (seconds(*at), json!(value))).collect();
                 if !ascending {
@@ -355,9 +350,7 @@ fn value_of(stats: &Stats, name: &str) -> Answer {
 
 /// Epoch seconds, as times are in the tree.
 pub(super) fn seconds(ms: i64) -> Value {
-    #[expect(clippy::cast_precision_loss, reason = "epoch milliseconds are far below 2^52")]
-    let seconds = ms as f64 / 1000.0;
-    json!(seconds)
+    json!(clock::seconds(ms))
 }
 
 #[cfg(test)]

@@ -16,5 +16,5 @@ mod series;
 mod service;
 mod validation;
 
-pub(crate) use published::{CallCounter, Published};
+pub(crate) use published::{CallCounter, GetTraffic, Published, PutTraffic};
 pub(crate) use service::CloudWatch;

@@ -1,21 +1,17 @@
 //! What AWS publishes about streams, tables and topics: a service that counts its calls as they pass, and hands them on.
 
-use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
 use axum::response::Response;
+use ferrokinesis::shard_iterator::decode_shard_iterator;
 use http::Request;
-use parking_lot::Mutex;
 use serde_json::{Value, json};
 use streamkit_wire::input::{list, text, time_ms};
 use streamkit_wire::{Call, CallError, Service, clock, protocol};
 
 use super::service::CloudWatch;
 use crate::services::service::{AwsService, BoxFuture};
-
-/// Iterators do not say which stream they read, so those that are in use are remembered.
-const ITERATORS: usize = 20_000;
 
 /// A service whose calls are counted.
 pub(crate) struct Published {
@@ -26,25 +22,25 @@ pub(crate) struct Published {
 /// Turns calls into metrics.
 pub(crate) struct CallCounter {
     cloudwatch: Arc<CloudWatch>,
-    iterators: Mutex<Iterators>,
 }
 
-#[derive(Default)]
-struct Iterators {
-    streams: HashMap<String, String>,
-    oldest_first: VecDeque<String>,
+/// What became of a `PutRecords` that its service read without a tree: it comes with the answer, so that nobody reads either again.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct PutTraffic {
+    pub(crate) stream: String,
+    /// Records that were stored, and their bytes.
+    pub(crate) records: usize,
+    pub(crate) bytes: usize,
+    /// Records for which their shards had no throughput left.
+    pub(crate) throttled: usize,
 }
 
-impl Iterators {
-    fn remember(&mut self, iterator: &str, stream: &str) {
-        self.oldest_first.push_back(iterator.to_owned());
-        self.streams.insert(iterator.to_owned(), stream.to_owned());
-        if self.oldest_first.len() > ITERATORS
-            && let Some(oldest) = self.oldest_first.pop_front()
-        {
-            self.streams.remove(&oldest);
-        }
-    }
+/// What a `GetRecords` gave.
+pub(crate) struct GetTraffic {
+    pub(crate) records: usize,
+    pub(crate) bytes: usize,
+    /// How long ago the last record arrived.
+    pub(crate) age_ms: i64,
 }
 
 impl Published {
@@ -71,9 +67,13 @@ impl AwsService for Published {
             if !is_counted(call) {
                 return self.service.answer(call, request).await;
             }
-            let asked = protocol::decode(call, request.body()).map(|input| Asked::of(call, &input));
-            let answer = self.service.answer(call, request).await;
-            let Ok(asked) = asked else { return answer };
+            let body = request.body().clone();
+            let mut answer = self.service.answer(call, request).await;
+            if let Some(traffic) = answer.extensions_mut().remove::<PutTraffic>() {
+                self.counter.count_put("PutRecords", &traffic, true);
+                return answer;
+            }
+            let Ok(asked) = protocol::decode(call, &body).map(|input| Asked::of(call, &input)) else { return answer };
             let (parts, body) = answer.into_parts();
             match protocol::body_of(Response::new(body)).await {
                 Ok(body) => {
@@ -98,7 +98,7 @@ impl AwsService for Published {
 fn is_counted(call: &Call) -> bool {
     let operation = call.operation.as_str();
     match call.service {
-        Service::Kinesis => matches!(operation, "PutRecord" | "PutRecords" | "GetRecords" | "GetShardIterator"),
+        Service::Kinesis => matches!(operation, "PutRecord" | "PutRecords" | "GetRecords"),
         Service::DynamoDb => access(operation).is_some(),
         _ => false,
     }
@@ -189,7 +189,7 @@ fn real(count: usize) -> f64 {
 
 impl CallCounter {
     pub(crate) fn new(cloudwatch: Arc<CloudWatch>) -> Self {
-        Self { cloudwatch, iterators: Mutex::default() }
+        Self { cloudwatch }
     }
 
     /// A call that was refused before it reached its service, as a rehearsal's throttles are.
@@ -210,60 +210,64 @@ impl CallCounter {
     }
 
     fn count_stream(&self, operation: &str, asked: &Asked, outcome: Result<&Value, &CallError>) {
-        let by_iterator = || Some(self.iterators.lock().streams.get(asked.iterator.as_ref()?)?.clone());
-        let Some(stream) = asked.names.first().cloned().or_else(by_iterator) else { return };
-        let publish = |metric: &str, value: f64, unit: &str| {
-            self.cloudwatch.observe("AWS/Kinesis", metric, ("StreamName", &stream), value, unit);
-        };
-        match (operation, outcome) {
-            ("GetShardIterator", Ok(answer)) => {
-                if let Some(iterator) = text(answer, "ShardIterator") {
-                    self.iterators.lock().remember(iterator, &stream);
-                }
-            }
-            ("GetRecords", Ok(answer)) => {
-                if let Some(next) = text(answer, "NextShardIterator") {
-                    self.iterators.lock().remember(next, &stream);
-                }
+        let of_iterator = || decode_shard_iterator(asked.iterator.as_ref()?).ok().map(|(_, stream, _, _)| stream);
+        let Some(stream) = asked.names.first().cloned().or_else(of_iterator) else { return };
+        if operation == "GetRecords" {
+            let read = outcome.map(|answer| {
                 let records = list(&answer["Records"]);
                 let age = records.last().and_then(|record| time_ms(&record["ApproximateArrivalTimestamp"]));
-                let age = age.map_or(0, |arrived| (clock::now_ms() - arrived).max(0));
-                publish("GetRecords.IteratorAgeMilliseconds", real(usize::try_from(age).unwrap_or(0)), "Milliseconds");
-                publish("GetRecords.Records", real(records.len()), "Count");
-                publish("GetRecords.Bytes", real(records.iter().map(record_size).sum()), "Bytes");
+                let age_ms = age.map_or(0, |arrived| (clock::now_ms() - arrived).max(0));
+                GetTraffic { records: records.len(), bytes: records.iter().map(record_size).sum(), age_ms }
+            });
+            return self.count_get(&stream, read.as_ref().map_err(|error| *error));
+        }
+        let results = outcome.map(|answer| list(&answer["Records"])).unwrap_or_default();
+        let throttled = match outcome {
+            Ok(_) => results
+                .iter()
+                .filter(|result| result["ErrorCode"] == json!("ProvisionedThroughputExceededException"))
+                .count(),
+            Err(error) if is_throttle(error) => asked.records.len(),
+            Err(_) => 0,
+        };
+        let failed = |at: usize| results.get(at).is_some_and(|result| result["ErrorCode"].is_string());
+        let stored: Vec<usize> =
+            asked.records.iter().enumerate().filter(|(at, _)| !failed(*at)).map(|(_, size)| *size).collect();
+        let traffic = PutTraffic { stream, records: stored.len(), bytes: stored.iter().sum(), throttled };
+        self.count_put(operation, &traffic, outcome.is_ok());
+    }
+
+    /// A `PutRecord` or `PutRecords`.
+    fn count_put(&self, operation: &str, traffic: &PutTraffic, succeeded: bool) {
+        let publish = |metric: &str, value: f64, unit: &str| {
+            self.cloudwatch.observe("AWS/Kinesis", metric, ("StreamName", &traffic.stream), value, unit);
+        };
+        publish("WriteProvisionedThroughputExceeded", real(traffic.throttled), "Count");
+        publish(&format!("{operation}.Success"), f64::from(u8::from(succeeded)), "Count");
+        if succeeded {
+            publish("IncomingRecords", real(traffic.records), "Count");
+            publish("IncomingBytes", real(traffic.bytes), "Bytes");
+        }
+    }
+
+    /// A `GetRecords`.
+    pub(crate) fn count_get(&self, stream: &str, outcome: Result<&GetTraffic, &CallError>) {
+        let publish = |metric: &str, value: f64, unit: &str| {
+            self.cloudwatch.observe("AWS/Kinesis", metric, ("StreamName", stream), value, unit);
+        };
+        match outcome {
+            Ok(GetTraffic { records, bytes, age_ms }) => {
+                let age_ms = real(usize::try_from(*age_ms).unwrap_or(0));
+                publish("GetRecords.IteratorAgeMilliseconds", age_ms, "Milliseconds");
+                publish("GetRecords.Records", real(*records), "Count");
+                publish("GetRecords.Bytes", real(*bytes), "Bytes");
                 publish("GetRecords.Success", 1.0, "Count");
                 publish("ReadProvisionedThroughputExceeded", 0.0, "Count");
             }
-            ("GetRecords", Err(error)) => {
+            Err(error) => {
                 publish("GetRecords.Success", 0.0, "Count");
                 publish("ReadProvisionedThroughputExceeded", f64::from(u8::from(is_throttle(error))), "Count");
             }
-            ("PutRecord" | "PutRecords", _) => {
-                let results = outcome.map(|answer| list(&answer["Records"])).unwrap_or_default();
-                let throttled = match outcome {
-                    Ok(_) => results
-                        .iter()
-                        .filter(|result| result["ErrorCode"] == json!("ProvisionedThroughputExceededException"))
-                        .count(),
-                    Err(error) if is_throttle(error) => asked.records.len(),
-                    Err(_) => 0,
-                };
-                publish("WriteProvisionedThroughputExceeded", real(throttled), "Count");
-                publish(&format!("{operation}.Success"), f64::from(u8::from(outcome.is_ok())), "Count");
-                if outcome.is_ok() {
-                    let failed = |at: usize| results.get(at).is_some_and(|result| result["ErrorCode"].is_string());
-                    let stored: Vec<usize> = asked
-                        .records
-                        .iter()
-                        .enumerate()
-                        .filter(|(at, _)| !failed(*at))
-                        .map(|(_, size)| *size)
-                        .collect();
-                    publish("IncomingRecords", real(stored.len()), "Count");
-                    publish("IncomingBytes", real(stored.iter().sum()), "Bytes");
-                }
-            }
-            _ => {}
         }
     }
 

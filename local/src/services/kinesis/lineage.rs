@@ -13,8 +13,8 @@ pub(super) fn parents(all: &[Shard], of: &Shard) -> Vec<String> {
     }
     let mut parents: Vec<&Shard> = Vec::new();
     // Identifiers grow with time: the youngest come first, and hide those that they were made of.
-    for other in all.iter().rev().filter(|other| other.shard_id < of.shard_id && overlap(other, of)) {
-        if is_closed(other) && !parents.iter().any(|parent| overlap(parent, other)) {
+    for other in all.iter().rev().filter(|other| other.shard_id < of.shard_id && is_closed(other)) {
+        if overlap(other, of) && !parents.iter().any(|parent| overlap(parent, other)) {
             parents.push(other);
         }
     }

@@ -12,11 +12,11 @@ use http::Request;
 use serde_json::{Map, Value, json};
 use streamkit_wire::input::integer;
 use streamkit_wire::{Call, CallError, clock, protocol};
-use tokio::sync::RwLock;
 
+use super::layout::Layouts;
 use super::lineage::is_closed;
 use super::rates::{self, Rates};
-use super::records::{Records, Throughput};
+use super::records::{Read, Records, Throughput};
 use super::subscription::Subscriptions;
 use super::{requests, states, tags, validation};
 use crate::Strictness;
@@ -41,9 +41,7 @@ pub(super) enum Caller {
 pub(crate) struct Kinesis {
     pub(super) store: Store,
     pub(super) records: Arc<Records>,
-    /// The engine numbers records before they are stored: with two writers at once, a reader could pass a record that is still
-    /// to come, and lose it.
-    pub(super) order: RwLock<()>,
+    pub(super) layouts: Arc<Layouts>,
     pub(super) throughput: Throughput,
     pub(super) subscriptions: Arc<Subscriptions>,
     /// Whether shards take and give no more than AWS's.
@@ -82,7 +80,7 @@ impl Kinesis {
         Self {
             store,
             records: Arc::default(),
-            order: RwLock::default(),
+            layouts: Arc::default(),
             throughput: Throughput::default(),
             subscriptions: Arc::default(),
             strict_rates: strict.rates,
@@ -95,6 +93,9 @@ impl Kinesis {
 
     /// A request of a client; `SubscribeToShard` streams.
     async fn http(&self, call: &Call, request: Request<Bytes>) -> Response {
+        if let Some(answer) = self.put_records_plainly(call, request.body()).await {
+            return answer;
+        }
         let input = match protocol::decode(call, request.body()) {
             Ok(input) => input,
             Err(error) => return protocol::error_response(call, &error),
@@ -107,6 +108,14 @@ impl Kinesis {
             Ok(answer) if answer.as_object().is_some_and(Map::is_empty) => protocol::empty(call),
             outcome => protocol::encode(call, outcome),
         }
+    }
+
+    /// `GetRecords` for another service: the records as they are kept.
+    pub(crate) async fn read_for_service(&self, iterator: &str, limit: usize) -> Result<Read, CallError> {
+        if self.has_states("GetRecords") {
+            self.settle().await;
+        }
+        self.read(iterator, limit, Caller::Service).await
     }
 
     /// An operation, which streams on their way to another state may refuse, or which sets one on its way.
@@ -129,6 +138,7 @@ impl Kinesis {
     /// The same, as if nothing took time.
     pub(super) async fn at_once(&self, operation: &str, mut input: Value, caller: Caller) -> Result<Value, CallError> {
         requests::prepare(operation, &mut input)?;
+        let _change = may_change(operation).then(|| self.layouts.change());
         if tags::owns(operation) {
             return tags::change(&self.store, operation, &input).await;
         }
@@ -160,6 +170,8 @@ impl Kinesis {
         let mut answer = self.engine(operation, input.clone()).await?;
         self.rates.note(operation, &stream, clock::now_ms());
         if operation == "DeleteStream" {
+            // Who began to put before has put by then.
+            self.records.puts_ended().await;
             self.forget(&stream);
         }
         self.complete(operation, &input, &mut answer).await;
@@ -245,6 +257,11 @@ impl Kinesis {
         }
         Ok(answer)
     }
+}
+
+/// Whether an operation may change a stream.
+fn may_change(operation: &str) -> bool {
+    !["Put", "Get", "List", "Describe", "Subscribe"].iter().any(|verb| operation.starts_with(verb))
 }
 
 fn known(operation: &str) -> Result<Operation, CallError> {

@@ -20,8 +20,9 @@ use streamkit_wire::input::text;
 use streamkit_wire::{CallError, clock};
 use tokio::time::Instant;
 
+use super::layout::Layouts;
 use super::lineage::{self, is_closed};
-use super::records::{ConsumerThroughput, MAX_PAGE_BYTES, PageLimit, Records, after, kept_since};
+use super::records::{ConsumerThroughput, MAX_PAGE_BYTES, Number, PageLimit, Record, Records, after, kept_since};
 use super::service::{Kinesis, failed};
 use super::validation;
 
@@ -90,6 +91,7 @@ impl Kinesis {
         let number = self.subscriptions.begin(consumer, shard, clock::now_ms(), self.strict_rates)?;
         let subscription = Subscription {
             store: self.store.clone(),
+            layouts: Arc::clone(&self.layouts),
             records: Arc::clone(&self.records),
             subscriptions: Arc::clone(&self.subscriptions),
             consumer: consumer.to_owned(),
@@ -115,7 +117,7 @@ impl Kinesis {
     }
 
     /// The number that a subscription begins with.
-    async fn starting(&self, stream: &str, shard: &str, position: &Value) -> Result<String, CallError> {
+    async fn starting(&self, stream: &str, shard: &str, position: &Value) -> Result<Number, CallError> {
         let mut input = json!({"StreamName": stream, "ShardId": shard, "ShardIteratorType": position["Type"]});
         for (member, of_iterator) in [("SequenceNumber", "StartingSequenceNumber"), ("Timestamp", "Timestamp")] {
             if !position[member].is_null() {
@@ -124,8 +126,9 @@ impl Kinesis {
         }
         validation::check(Operation::GetShardIterator, &input)?;
         let answer = self.shard_iterator(input).await?;
-        let place = decode_shard_iterator(text(&answer, "ShardIterator").unwrap_or_default());
-        place.map(|(_, _, _, from)| from).map_err(CallError::internal)
+        let (_, _, _, from) =
+            decode_shard_iterator(text(&answer, "ShardIterator").unwrap_or_default()).map_err(CallError::internal)?;
+        Number::parse(&from).ok_or_else(|| CallError::internal("the iterator has no number"))
     }
 }
 
@@ -141,13 +144,14 @@ enum Next {
 /// One subscription on its way.
 struct Subscription {
     store: Store,
+    layouts: Arc<Layouts>,
     records: Arc<Records>,
     subscriptions: Arc<Subscriptions>,
     consumer: String,
     number: u64,
     stream: String,
     shard: String,
-    from: String,
+    from: Number,
     ends: Instant,
     /// What it may still be sent this second, where that is limited.
     throughput: Option<ConsumerThroughput>,
@@ -171,14 +175,18 @@ impl Subscription {
             // Before looking, so that nothing comes unseen between looking and waiting.
             let records = Arc::clone(&self.records);
             let appended = records.appended.notified();
-            let stream = self.store.get_stream(&self.stream).await.ok()?;
+            let layout = self.layouts.of(&self.store, &self.stream).await.ok()?;
+            let stream = &layout.stream;
             let shard = stream.shards.iter().find(|shard| shard.shard_id == self.shard)?;
             let latest = self.subscriptions.is_latest(&self.consumer, &self.shard, self.number);
             if !latest || self.store.get_consumer(&self.consumer).await.is_none() || Instant::now() >= self.ends {
                 return None;
             }
             let limit = PageLimit { records: if may_send { MAX_RECORDS } else { 0 }, bytes: MAX_PAGE_BYTES };
-            let page = self.records.page(&self.stream, &self.shard, &self.from, kept_since(&stream), limit);
+            if is_closed(shard) {
+                self.records.puts_ended().await;
+            }
+            let page = self.records.page(&self.stream, &self.shard, self.from, kept_since(stream), limit);
             let over = is_closed(shard) && page.at_end;
             let due = matches!(self.next, Next::Event) || Instant::now() >= heartbeat;
             if page.records.is_empty() && !over && !due {
@@ -188,16 +196,16 @@ impl Subscription {
                 continue;
             }
             if let Some(last) = page.records.last() {
-                self.from = after(&last.sequence).ok()?;
+                self.from = Number::parse(&after(last.number).ok()?)?;
             }
             if let Some(left) = &mut self.throughput {
-                left.sent(page.records.iter().map(|record| record.size).sum());
+                left.sent(page.records.iter().map(Record::size).sum());
             }
             let newest = page.records.last().filter(|_| !page.at_end);
             let behind_ms = newest.map_or(0, |newest| (clock::now_ms() - newest.arrived_ms).max(0));
             let mut event = json!({
-                "Records": page.records.iter().map(|record| record.to_json()).collect::<Vec<_>>(),
-                "ContinuationSequenceNumber": self.from,
+                "Records": page.records.iter().map(Record::to_json).collect::<Vec<_>>(),
+                "ContinuationSequenceNumber": self.from.to_string(),
                 "MillisBehindLatest": behind_ms,
             });
             self.next = Next::Records;

@@ -7,8 +7,8 @@ use axum::body::Bytes;
 use http::{Method, Request};
 use serde_json::{Map, Value, json};
 use streamkit_lambda::ports::{
-    Buckets, Credentials, LogEvent, LogGroups, MetricDatum, MetricStore, Ports, Queues, Reply, Roles, Streams, Topics,
-    Transition, TransitionTimes,
+    Buckets, Credentials, KinesisRecord, LogEvent, LogGroups, MetricDatum, MetricStore, Ports, Queues, Reply, Roles,
+    Streams, Topics, Transition, TransitionTimes,
 };
 use streamkit_wire::protocol::{body_of, error_of};
 use streamkit_wire::{Call, CallError, Protocol, Service, clock};
@@ -57,6 +57,15 @@ impl Embedded {
 impl Streams for Embedded {
     fn kinesis<'a>(&'a self, operation: &'a str, input: Value) -> Reply<'a, Value> {
         self.json(Service::Kinesis, operation, input)
+    }
+
+    fn kinesis_records<'a>(
+        &'a self,
+        iterator: &'a str,
+        limit: usize,
+        see: &'a mut (dyn FnMut(KinesisRecord<'_>) + Send),
+    ) -> Reply<'a, Option<String>> {
+        Box::pin(self.0.read_stream(iterator, limit, see))
     }
 
     fn dynamodb<'a>(&'a self, operation: &'a str, input: Value) -> Reply<'a, Value> {

@@ -189,8 +189,7 @@ impl MetricFilter {
         let mut inputs = Vec::new();
         for transformation in &self.transformations {
             let datum = |time_ms: i64, value: f64| {
-                #[expect(clippy::cast_precision_loss, reason = "epoch milliseconds are far below 2^52")]
-                let seconds = time_ms as f64 / 1000.0;
+                let seconds = clock::seconds(time_ms);
                 json!({
                     "MetricName": transformation["metricName"],
                     "Unit": text(transformation, "unit").unwrap_or("None"),

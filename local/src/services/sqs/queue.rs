@@ -278,7 +278,6 @@ impl Queue {
             let Some(message) = self.messages.get(&id) else { continue };
             if most_receives.is_some_and(|most| message.receives_here >= most) {
                 // Already out of the line.
-                self.by_age.remove(&(message.since_ms, id));
                 dead.extend(self.forget(id));
             } else {
                 ids.push(id);
@@ -302,9 +301,7 @@ impl Queue {
     pub(super) fn take_out(&mut self, now: i64) -> Option<Message> {
         self.wake(now);
         let id = self.ready.pop()?;
-        let message = self.forget(id)?;
-        self.by_age.remove(&(message.since_ms, id));
-        Some(message)
+        self.forget(id)
     }
 
     /// Deletes by receipt; an old or already used receipt is no error, except where order depends on it.
@@ -374,14 +371,13 @@ impl Queue {
 
     fn remove(&mut self, id: u64) {
         self.leave(id);
-        if let Some(message) = self.forget(id) {
-            self.by_age.remove(&(message.since_ms, id));
-        }
+        self.forget(id);
     }
 
     /// Lets go of a message that is in no state any more.
     fn forget(&mut self, id: u64) -> Option<Message> {
         let message = self.messages.remove(&id)?;
+        self.by_age.remove(&(message.since_ms, id));
         self.bytes -= message.bytes();
         for receipt in &message.receipts {
             self.receipts.remove(receipt);

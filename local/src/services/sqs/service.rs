@@ -153,10 +153,7 @@ impl Sqs {
     /// `SendMessage` to the queue of this ARN, if its policy lets the service.
     pub(crate) fn deliver(&self, arn: &str, mut request: Value, from: &Deliverer<'_>) -> Result<(), CallError> {
         let name = arn.rsplit(':').next().unwrap_or(arn);
-        let policy = {
-            let queues = self.queues();
-            queues.get(name).filter(|queue| queue.arn == arn).ok_or_else(missing)?.policy()
-        };
+        let policy = queue_of(&self.queues(), arn).ok_or_else(missing)?.policy();
         if !from.may("sqs:SendMessage", arn, policy.as_ref()) {
             return Err(CallError::new(403, "AccessDenied", format!("Access to the resource {arn} is denied.")));
         }

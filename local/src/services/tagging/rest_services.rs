@@ -5,7 +5,7 @@ use http::{Method, Request};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 use streamkit_wire::input::{list, texts};
-use streamkit_wire::protocol::{self, escape};
+use streamkit_wire::protocol::{self, elements, escape, unescape};
 use streamkit_wire::{Call, CallError, Protocol, Service};
 
 use super::resource::{Resource, Tags, map};
@@ -65,9 +65,9 @@ async fn lambda(tagging: &Tagging, method: Method, path: &str, body: &Value) -> 
 pub(super) async fn buckets(tagging: &Tagging) -> Result<Vec<Resource>, CallError> {
     let names = s3(tagging, Method::GET, "/", String::new()).await?;
     let mut found = Vec::new();
-    for name in elements(&names, "Name") {
+    for name in texts_in(&names, "Name") {
         let place = s3(tagging, Method::GET, &format!("/{name}?location"), String::new()).await.unwrap_or_default();
-        let region = elements(&place, "LocationConstraint").into_iter().next().filter(|region| !region.is_empty());
+        let region = texts_in(&place, "LocationConstraint").into_iter().next().filter(|region| !region.is_empty());
         if region.as_deref().unwrap_or("us-east-1") != tagging.region {
             continue;
         }
@@ -83,7 +83,7 @@ pub(super) async fn buckets(tagging: &Tagging) -> Result<Vec<Resource>, CallErro
 
 async fn bucket_tags(tagging: &Tagging, arn: &str) -> Result<Tags, CallError> {
     let answer = s3(tagging, Method::GET, &format!("/{}?tagging", bucket(arn)), String::new()).await?;
-    Ok(elements(&answer, "Key").into_iter().zip(elements(&answer, "Value")).collect())
+    Ok(texts_in(&answer, "Key").into_iter().zip(texts_in(&answer, "Value")).collect())
 }
 
 /// S3 replaces all tags at once.
@@ -141,35 +141,7 @@ fn encoded(text: &str) -> String {
     utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
 }
 
-/// The texts of all elements of this name, which may have attributes.
-fn elements(xml: &str, name: &str) -> Vec<String> {
-    let (open, close) = (format!("<{name}"), format!("</{name}>"));
-    let mut texts = Vec::new();
-    let mut rest = xml;
-    while let Some(at) = rest.find(&open) {
-        rest = &rest[at + open.len()..];
-        let Some((head, content)) = rest.split_once('>') else { break };
-        // An element whose name only begins like this, or that is empty.
-        if !(head.is_empty() || head.starts_with(char::is_whitespace)) || head.ends_with('/') {
-            continue;
-        }
-        let Some((text, after)) = content.split_once(&close) else { break };
-        let plain = text.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"").replace("&apos;", "'");
-        texts.push(plain.replace("&amp;", "&"));
-        rest = after;
-    }
-    texts
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn elements_of_a_name_are_found_with_their_texts() {
-        let xml = "<A xmlns=\"x\"><Key>a&amp;lt;</Key><KeyMarker/><Key>&lt;b&gt;</Key><Key/><Value></Value></A>";
-        assert_eq!(elements(xml, "Key"), ["a&lt;", "<b>"]);
-        assert_eq!(elements(xml, "Value"), [""]);
-        assert_eq!(elements("<Key>cut", "Key"), Vec::<String>::new());
-    }
+/// The texts of all elements of this name.
+fn texts_in(xml: &str, name: &str) -> Vec<String> {
+    elements(xml, name).map(unescape).collect()
 }

@@ -7,6 +7,6 @@ mod query;
 mod xml;
 
 pub use decode::{MAX_BODY, body_of, decode, error_of, query_bytes};
-pub use encode::{empty, encode, encode_tree, error_response, response};
+pub use encode::{empty, encode, encode_tree, error_response, json_response, response};
 pub use query::form_tree;
 pub use xml::{elements, escape, unescape};

@@ -1,7 +1,8 @@
 //! Which AWS operation a request is: service, operation and protocol, from what its signature, headers, path and form say.
 
 use axum::body::Bytes;
-use http::{HeaderMap, Method, Request};
+use http::request::Parts;
+use http::{HeaderMap, Method, Request, Uri};
 
 use super::{lambda, s3};
 use crate::service::Service;
@@ -37,27 +38,36 @@ pub struct Call {
 impl Call {
     /// Recognises a request; `None` when nothing in it names a service.
     pub fn of(request: &Request<Bytes>) -> Option<Self> {
-        let path = request.uri().path();
+        Self::recognise(request.method(), request.uri(), request.headers(), request.body())
+    }
+
+    /// Recognises a request whose body is still to come. Unsigned forms are taken for S3's.
+    pub fn of_head(head: &Parts) -> Option<Self> {
+        Self::recognise(&head.method, &head.uri, &head.headers, &[])
+    }
+
+    fn recognise(method: &Method, uri: &Uri, headers: &HeaderMap, body: &[u8]) -> Option<Self> {
+        let path = uri.path();
         if let Some(call) = from_smithy_path(path) {
             return Some(call);
         }
-        if let Some(target) = header(request.headers(), "x-amz-target") {
+        if let Some(target) = header(headers, "x-amz-target") {
             let (prefix, operation) = target.rsplit_once('.')?;
-            let service = Service::of_target(prefix).or_else(|| signed_service(request))?;
-            let is_cbor = header(request.headers(), "content-type").is_some_and(|kind| kind.ends_with("cbor-1.1"));
+            let service = Service::of_target(prefix).or_else(|| signed_service(uri, headers))?;
+            let is_cbor = header(headers, "content-type").is_some_and(|kind| kind.ends_with("cbor-1.1"));
             let protocol = if is_cbor { Protocol::AwsCbor } else { Protocol::Json };
             return Some(Self { service, operation: operation.to_owned(), protocol });
         }
         if lambda::is_path(path) {
             return Some(Self {
                 service: Service::Lambda,
-                operation: lambda::operation_name(request.method(), path).into(),
+                operation: lambda::operation_name(method, path).into(),
                 protocol: Protocol::RestJson,
             });
         }
-        let signed = signed_service(request);
+        let signed = signed_service(uri, headers);
         if signed != Some(Service::S3)
-            && let Some((action, version)) = query_action(request)
+            && let Some((action, version)) = query_action(method, uri, body)
         {
             let service = signed.or_else(|| Service::of_query_version(&version))?;
             return Some(Self { service, operation: action, protocol: Protocol::Query });
@@ -66,13 +76,7 @@ impl Call {
             // S3 is also what an unsigned path-style request is for: no other service reads paths.
             Some(Service::S3) | None => Some(Self {
                 service: Service::S3,
-                operation: s3::operation_name(
-                    request.method(),
-                    path,
-                    request.uri().query().unwrap_or_default(),
-                    request.headers(),
-                )
-                .into(),
+                operation: s3::operation_name(method, path, uri.query().unwrap_or_default(), headers).into(),
                 protocol: Protocol::RestXml,
             }),
             Some(_) => None,
@@ -109,18 +113,22 @@ fn from_smithy_path(path: &str) -> Option<Call> {
 }
 
 /// The service in the `SigV4` credential scope, of the header or of a presigned URL.
-fn signed_service(request: &Request<Bytes>) -> Option<Service> {
-    Some(Service::signed(credential(request)?.rsplit('/').nth(1)?))
+fn signed_service(uri: &Uri, headers: &HeaderMap) -> Option<Service> {
+    Some(Service::signed(credential(uri, headers)?.rsplit('/').nth(1)?))
 }
 
 /// The access key that the request was signed with.
 pub fn access_key(request: &Request<Bytes>) -> Option<String> {
-    credential(request)?.split('/').next().map(str::to_owned)
+    credential(request.uri(), request.headers())?.split('/').next().map(str::to_owned)
 }
 
 /// The region that the request was signed for, of the header or of a presigned URL.
 pub fn signed_region(request: &Request<Bytes>) -> Option<String> {
-    credential(request)?.rsplit('/').nth(2).filter(|region| !region.is_empty()).map(str::to_owned)
+    credential(request.uri(), request.headers())?
+        .rsplit('/')
+        .nth(2)
+        .filter(|region| !region.is_empty())
+        .map(str::to_owned)
 }
 
 /// The session token that goes with a temporary access key.
@@ -134,19 +142,19 @@ pub fn session_token(request: &Request<Bytes>) -> Option<String> {
 }
 
 /// What `SigV4` says of the signature: access key, day, region, service.
-fn credential(request: &Request<Bytes>) -> Option<String> {
-    let from_header = header(request.headers(), "authorization")
+fn credential(uri: &Uri, headers: &HeaderMap) -> Option<String> {
+    let from_header = header(headers, "authorization")
         .and_then(|value| value.split_once("Credential="))
         .map(|(_, rest)| rest.split([',', ' ']).next().unwrap_or_default().to_owned());
     from_header.or_else(|| {
-        form_urlencoded::parse(request.uri().query().unwrap_or_default().as_bytes())
+        form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes())
             .find(|(name, _)| name == "X-Amz-Credential")
             .map(|(_, value)| value.into_owned())
     })
 }
 
-fn query_action(request: &Request<Bytes>) -> Option<(String, String)> {
-    let form: &[u8] = if request.method() == Method::POST { request.body() } else { request.uri().query()?.as_bytes() };
+fn query_action(method: &Method, uri: &Uri, body: &[u8]) -> Option<(String, String)> {
+    let form = if method == Method::POST { body } else { uri.query()?.as_bytes() };
     if !form.windows(7).any(|part| part == b"Action=") {
         return None;
     }

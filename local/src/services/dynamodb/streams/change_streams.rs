@@ -206,8 +206,7 @@ impl ChangeStreams {
         let filter = &input["ShardFilter"];
         let parent = if filter["Type"] == "CHILD_SHARDS" { text(filter, "ShardId") } else { None };
         let (shards, last) = stream.shards.page(text(input, "ExclusiveStartShardId"), parent, limit);
-        #[expect(clippy::cast_precision_loss, reason = "milliseconds since 1970 stay exact in a double")]
-        let made = stream.made_ms as f64 / 1000.0;
+        let made = clock::seconds(stream.made_ms);
         let mut description = json!({
             "StreamArn": arn,
             "StreamLabel": stream.label,

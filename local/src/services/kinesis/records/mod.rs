@@ -3,9 +3,12 @@
 
 mod get;
 mod log;
+mod number;
 mod put;
 mod throughput;
 
+pub(crate) use get::Read;
 pub(super) use get::{MAX_PAGE_BYTES, after, kept_since};
-pub(super) use log::{PageLimit, Records};
+pub(super) use log::{PageLimit, Record, Records};
+pub(super) use number::Number;
 pub(super) use throughput::{ConsumerThroughput, Throughput};

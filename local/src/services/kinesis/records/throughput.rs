@@ -16,7 +16,7 @@ const READS: f64 = 5.0;
 #[derive(Default)]
 pub(in crate::services::kinesis) struct Throughput {
     /// By stream and shard.
-    shards: Mutex<HashMap<(String, String), Shard>>,
+    streams: Mutex<HashMap<String, HashMap<String, Shard>>>,
 }
 
 struct Shard {
@@ -71,12 +71,17 @@ impl Throughput {
 
     /// Forgets the shards of a stream.
     pub(in crate::services::kinesis) fn forget(&self, stream: &str) {
-        self.shards.lock().retain(|(known, _), _| known != stream);
+        self.streams.lock().remove(stream);
     }
 
     fn with<T>(&self, stream: &str, shard: &str, now_ms: i64, run: impl FnOnce(&mut Shard) -> T) -> T {
-        let mut shards = self.shards.lock();
-        run(shards.entry((stream.to_owned(), shard.to_owned())).or_insert_with(|| Shard::new(now_ms)))
+        let mut streams = self.streams.lock();
+        // Names are copied for the first record only.
+        if let Some(left) = streams.get_mut(stream).and_then(|shards| shards.get_mut(shard)) {
+            return run(left);
+        }
+        let shards = streams.entry(stream.to_owned()).or_default();
+        run(shards.entry(shard.to_owned()).or_insert_with(|| Shard::new(now_ms)))
     }
 }
 

@@ -53,7 +53,12 @@ pub(super) fn object(store: &Store, asked: &Asked) -> Result<Response, Refusal> 
         _ => source.found.tags.clone(),
     };
     let original = &source.found.object;
-    let etag = headers::etag(&headers::md5(&original.content), None);
+    // Only that of an object which came in parts is not its content's digest.
+    let etag = if original.parts.is_empty() {
+        original.etag.clone()
+    } else {
+        headers::etag(&headers::md5(&original.content), None)
+    };
     let kept = if replaced { sent } else { copied(&original.headers, sent) };
     let added = put::add(store, asked, New { content: original.content.clone(), etag, kept, parts: Vec::new(), tags })?;
     let mut xml = Xml::new("CopyObjectResult");

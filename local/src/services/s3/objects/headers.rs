@@ -139,8 +139,8 @@ pub(super) fn check_content(asked: &Asked, md5: &[u8]) -> Result<(), Refusal> {
             ));
         }
     }
-    let crc32 = BASE64.encode(crc32fast::hash(&asked.body).to_be_bytes());
-    if asked.header("x-amz-checksum-crc32").is_some_and(|sent| sent != crc32) {
+    let crc32 = || BASE64.encode(crc32fast::hash(&asked.body).to_be_bytes());
+    if asked.header("x-amz-checksum-crc32").is_some_and(|sent| sent != crc32()) {
         return Err(Refusal::new(400, "BadDigest", "The CRC32 you specified did not match the calculated checksum."));
     }
     Ok(())
