@@ -15,7 +15,6 @@ use aws_smithy_http_client::Builder as HttpClient;
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use bytes::Bytes;
-use serde::Serialize;
 use streamkit_recipes::{Item, Notification, Object};
 
 use crate::attribute::attribute_values;
@@ -99,7 +98,7 @@ impl Aws {
 impl Sink for Aws {
     /// Calls `BatchWriteItem`.
     async fn write(&self, items: &[&Item]) -> Result<Vec<usize>, SinkError> {
-        let body = Puts::body(&self.table, items);
+        let body = puts(&self.table, items);
         let output = self
             .dynamodb
             .batch_write_item()
@@ -212,30 +211,20 @@ impl Sink for Aws {
 }
 
 /// The body of a call that puts items into one table.
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct Puts<'a> {
-    request_items: HashMap<&'a str, Vec<Put<'a>>>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct Put<'a> {
-    put_request: PutItem<'a>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct PutItem<'a> {
-    item: &'a Item,
-}
-
-impl<'a> Puts<'a> {
-    fn body(table: &'a str, items: &'a [&Item]) -> Bytes {
-        let puts = items.iter().map(|item| Put { put_request: PutItem { item } }).collect();
-        let puts = Self { request_items: HashMap::from([(table, puts)]) };
-        serde_json::to_vec(&puts).expect("texts, numbers and maps of them always serialize").into()
+fn puts(table: &str, items: &[&Item]) -> Bytes {
+    // Most items are shorter than that.
+    let mut body = Vec::with_capacity(64 + 640 * items.len());
+    let mut add = |value: &dyn Fn(&mut Vec<u8>) -> serde_json::Result<()>, before: &[u8]| {
+        body.extend_from_slice(before);
+        value(&mut body).expect("texts, numbers and maps of them always serialize");
+    };
+    add(&|body| serde_json::to_writer(body, table), b"{\"RequestItems\":{");
+    for (place, item) in items.iter().enumerate() {
+        let before: &[u8] = if place == 0 { b":[{\"PutRequest\":{\"Item\":" } else { b"}},{\"PutRequest\":{\"Item\":" };
+        add(&|body| serde_json::to_writer(body, item), before);
     }
+    body.extend_from_slice(b"}}]}}");
+    body.into()
 }
 
 /// A failed entry in the response of a batch call.

@@ -1,7 +1,11 @@
 //! Lambda's JSON: the event with a batch of a Kinesis or DynamoDB stream, and the partial batch response.
 
-use serde::de::IgnoredAny;
-use serde::{Deserialize, Serialize};
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::de::{self, IgnoredAny, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -71,12 +75,35 @@ pub struct Kinesis {
     pub partition_key: Option<String>,
     /// Unique in the shard.
     pub sequence_number: String,
-    /// The payload in base64.
-    #[serde(default)]
-    pub data: String,
+    /// The payload, decoded; or the text as it was received, if that is not base64.
+    #[serde(default = "no_payload", deserialize_with = "payload")]
+    pub data: Result<Vec<u8>, String>,
     /// Seconds since the epoch, with milliseconds as a fraction.
     #[serde(default)]
     pub approximate_arrival_timestamp: f64,
+}
+
+fn no_payload() -> Result<Vec<u8>, String> {
+    Ok(Vec::new())
+}
+
+/// Decodes a payload as it is read: most of an event is payloads.
+fn payload<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Result<Vec<u8>, String>, D::Error> {
+    struct Base64;
+
+    impl Visitor<'_> for Base64 {
+        type Value = Result<Vec<u8>, String>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a string")
+        }
+
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+            Ok(STANDARD.decode(text).map_err(|_| text.to_owned()))
+        }
+    }
+
+    deserializer.deserialize_str(Base64)
 }
 
 /// Who made a change.

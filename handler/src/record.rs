@@ -1,7 +1,5 @@
 //! The records of a batch, decoded from Lambda's JSON into what recipes process.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use streamkit_recipes::{
@@ -197,7 +195,7 @@ fn decode_record(record: EventRecord, recipe: &dyn Recipe) -> Result<IncomingRec
                     partition_key: kinesis.partition_key,
                     own_id: None,
                     arrival_ms: millis(kinesis.approximate_arrival_timestamp),
-                    data: STANDARD.decode(&kinesis.data).map_err(|_| kinesis.data),
+                    data: kinesis.data,
                 },
                 event_id: record.event_id,
                 sequence_number: kinesis.sequence_number,
@@ -261,6 +259,8 @@ fn millis(seconds: f64) -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
     use streamkit_recipes::IDENTITY_FIELD;
 
     use super::*;

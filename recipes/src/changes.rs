@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize, de};
 
+use crate::time::iso_8601;
 use crate::{
     Attribute, Change, ChangeKind, Count, Effects, Images, Item, Needs, Notification, NotifiedChange, Object, Recipe,
     Record, Rejected, Sampled, Samples, SourceKind, TableKey, TableSamples, Write, Writer,
@@ -73,15 +74,16 @@ impl Recipe for Changes {
         check_images(change)?;
         let audit = Audit::of(change)?;
         let key = object_key(change, &audit.changed_at);
-        let notification = notification(change, &audit, &key);
+        let (body, origin) = (json(&audit), audit.origin);
+        let notification = notification(change, audit, &body, &key);
         let mut effects = Effects::new()
-            .object(Object { key, body: json(&audit), content_type: "application/json" })
+            .object(Object { key, body, content_type: "application/json" })
             .notification(notification)
             .count(Count::one("Changes").of("EventName", change.kind.name()));
         if change.is_expiry() {
             effects = effects.count(Count::one("Expiries"));
         }
-        if audit.origin == Origin::Replicated {
+        if origin == Origin::Replicated {
             effects = effects.count(Count::one("ReplicatedChanges"));
         }
         Ok(effects)
@@ -89,7 +91,7 @@ impl Recipe for Changes {
 }
 
 /// The audit object of a change.
-#[derive(Clone, Serialize)]
+#[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Audit<'a> {
     event_id: &'a str,
@@ -171,8 +173,9 @@ fn check_images(change: &Change<'_>) -> Result<(), Rejected> {
 
 impl<'a> Audit<'a> {
     fn of(change: &Change<'a>) -> Result<Self, Rejected> {
-        let time = jiff::Timestamp::from_millisecond(change.created_ms);
-        let time = time.map_err(|_| Rejected::new("out_of_range", "ApproximateCreationDateTime: no such time"))?;
+        let changed_at = iso_8601(change.created_ms);
+        let changed_at =
+            changed_at.ok_or_else(|| Rejected::new("out_of_range", "ApproximateCreationDateTime: no such time"))?;
         let (has, carried) = (images(change.kind), change.view.images());
         let lacking = [("oldImage", has.old && !carried.old), ("newImage", has.new && !carried.new)];
         Ok(Self {
@@ -181,7 +184,7 @@ impl<'a> Audit<'a> {
             sequence_number: change.sequence_number,
             table: change.table,
             aws_region: change.region,
-            changed_at: format!("{time:.3}"),
+            changed_at,
             stream_view_type: change.view.name(),
             size_bytes: change.size_bytes,
             origin: Origin::of(change),
@@ -201,14 +204,22 @@ fn changed_attributes<'a>(change: &Change<'a>) -> Option<Vec<&'a str>> {
     if !images(change.kind).are_in(change.view.images()) {
         return None;
     }
-    let nothing = &BTreeMap::new();
-    let (old, new) = (change.old.unwrap_or(nothing), change.new.unwrap_or(nothing));
-    // A new item differs in its key too.
-    let is_own = |name: &&String| !name.starts_with(REPLICATION);
-    let names = change.old.into_iter().chain(change.new).flat_map(Item::keys).filter(is_own);
-    let mut changed: Vec<&str> = names.filter(|name| old.get(*name) != new.get(*name)).map(String::as_str).collect();
-    changed.sort_unstable();
-    changed.dedup();
+    let attributes = |image: Option<&'a Item>| image.into_iter().flat_map(Item::iter).peekable();
+    let (mut old, mut new) = (attributes(change.old), attributes(change.new));
+    // Both are in the order of their names.
+    let mut changed = Vec::new();
+    loop {
+        let name = match (old.peek(), new.peek()) {
+            (None, None) => break,
+            (Some((old, _)), Some((new, _))) => *old.min(new),
+            (Some((name, _)), None) | (None, Some((name, _))) => *name,
+        };
+        let value = old.next_if(|(old, _)| *old == name);
+        // A new item differs in its key too.
+        if value != new.next_if(|(new, _)| *new == name) && !name.starts_with(REPLICATION) {
+            changed.push(name);
+        }
+    }
     Some(changed)
 }
 
@@ -220,10 +231,10 @@ fn object_key(change: &Change<'_>, changed_at: &str) -> String {
     format!("{PREFIX}{hour}/{}-{}.json", change.sequence_number, change.event_id)
 }
 
-/// The body of a notification.
+/// The body of a notification, but for the change itself.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct MessageBody<'a> {
+struct MessageHead<'a> {
     message: String,
     /// The key of the audit object.
     audit_object: &'a str,
@@ -231,39 +242,47 @@ struct MessageBody<'a> {
     images_omitted: bool,
     /// How many names of changed attributes are left out here.
     attributes_omitted: usize,
-    change: Audit<'a>,
 }
 
-fn notification(change: &Change<'_>, audit: &Audit<'_>, object_key: &str) -> Notification {
+impl MessageHead<'_> {
+    /// The whole body, with the change as its last field: JSON that is there already.
+    fn with(&self, change: &str) -> String {
+        let mut body = json(self);
+        body.pop();
+        [&body, ",\"change\":", change, "}"].concat()
+    }
+}
+
+/// `audit` as JSON is `audit_json`.
+fn notification(change: &Change<'_>, mut audit: Audit<'_>, audit_json: &str, object_key: &str) -> Notification {
     let done = match (change.kind, audit.deleted_by) {
         (ChangeKind::Insert, _) => "was created",
         (ChangeKind::Modify, _) => "was changed",
         (ChangeKind::Remove, Some("ttl")) => "expired",
         (ChangeKind::Remove, _) => "was deleted",
     };
-    let mut body = MessageBody {
+    let mut head = MessageHead {
         message: format!("The item {} of table {} {done}", described(change.keys), change.table),
         audit_object: object_key,
         images_omitted: false,
         attributes_omitted: 0,
-        change: audit.clone(),
     };
-    let mut message = json(&body);
+    let mut message = head.with(audit_json);
     if message.len() > MESSAGE_MAX_BYTES {
-        body.images_omitted = true;
-        body.change.old_image = None;
-        body.change.new_image = None;
-        if let Some(names) = &mut body.change.changed_attributes {
+        head.images_omitted = true;
+        audit.old_image = None;
+        audit.new_image = None;
+        if let Some(names) = &mut audit.changed_attributes {
             let mut bytes = 0;
             let fitting = names.iter().take_while(|name| {
                 bytes += name.len();
                 bytes <= NAMES_MAX_BYTES
             });
             let fitting = fitting.count();
-            body.attributes_omitted = names.len() - fitting;
+            head.attributes_omitted = names.len() - fitting;
             names.truncate(fitting);
         }
-        message = json(&body);
+        message = head.with(&json(&audit));
     }
     let mut attributes = BTreeMap::from([
         ("eventId", change.event_id.to_owned()),
@@ -283,11 +302,19 @@ fn notification(change: &Change<'_>, audit: &Audit<'_>, object_key: &str) -> Not
 
 /// A key as text, such as `UserId=user-0001, ActivityId=activity-7`.
 fn described(keys: &Item) -> String {
-    let parts = keys.iter().map(|(name, value)| match value {
-        Attribute::S(text) | Attribute::N(text) => format!("{name}={text}"),
-        other => format!("{name}={}", json(other)),
-    });
-    parts.collect::<Vec<_>>().join(", ")
+    let mut text = String::new();
+    for (name, value) in keys.iter() {
+        if !text.is_empty() {
+            text.push_str(", ");
+        }
+        text.push_str(name);
+        text.push('=');
+        match value {
+            Attribute::S(value) | Attribute::N(value) => text.push_str(value),
+            other => text.push_str(&json(other)),
+        }
+    }
+    text
 }
 
 /// An body as a subscriber reads it.
@@ -313,7 +340,10 @@ fn timestamp<'de, D: Deserializer<'de>>(deserializer: D) -> Result<jiff::Timesta
 }
 
 fn json(value: &impl Serialize) -> String {
-    serde_json::to_string(value).expect("texts, numbers and maps of them always serialize")
+    // Most changes and their notifications are about as long: the text need not grow.
+    let mut text = Vec::with_capacity(1024);
+    serde_json::to_writer(&mut text, value).expect("texts, numbers and maps of them always serialize");
+    String::from_utf8(text).expect("JSON is UTF-8")
 }
 
 impl Sampled for Changes {
