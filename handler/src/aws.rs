@@ -213,17 +213,16 @@ impl Sink for Aws {
 /// The body of a call that puts items into one table.
 fn puts(table: &str, items: &[&Item]) -> Bytes {
     // Most items are shorter than that.
-    let mut body = Vec::with_capacity(64 + 640 * items.len());
-    let mut add = |value: &dyn Fn(&mut Vec<u8>) -> serde_json::Result<()>, before: &[u8]| {
-        body.extend_from_slice(before);
-        value(&mut body).expect("texts, numbers and maps of them always serialize");
-    };
-    add(&|body| serde_json::to_writer(body, table), b"{\"RequestItems\":{");
-    for (place, item) in items.iter().enumerate() {
-        let before: &[u8] = if place == 0 { b":[{\"PutRequest\":{\"Item\":" } else { b"}},{\"PutRequest\":{\"Item\":" };
-        add(&|body| serde_json::to_writer(body, item), before);
+    let mut body = String::with_capacity(64 + 640 * items.len());
+    body.push_str(r#"{"RequestItems":{"#);
+    body.push_str(&serde_json::to_string(table).expect("a text always serializes"));
+    let mut before = r#":[{"PutRequest":{"Item":"#;
+    for item in items {
+        body.push_str(before);
+        item.push_json(&mut body);
+        before = r#"}},{"PutRequest":{"Item":"#;
     }
-    body.extend_from_slice(b"}}]}}");
+    body.push_str("}}]}}");
     body.into()
 }
 

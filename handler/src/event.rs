@@ -1,5 +1,6 @@
 //! Lambda's JSON: the event with a batch of a Kinesis or DynamoDB stream, and the partial batch response.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use base64::Engine as _;
@@ -36,13 +37,13 @@ pub struct Event {
 #[serde(rename_all = "camelCase")]
 pub struct EventRecord {
     /// `aws:kinesis` or `aws:dynamodb`; records of other sources are not supported.
-    pub event_source: String,
+    pub event_source: Name,
     /// `<shard>:<sequence number>` for Kinesis, DynamoDB's own identifier otherwise.
     #[serde(rename = "eventID", default)]
     pub event_id: String,
     /// `INSERT`, `MODIFY` or `REMOVE` for DynamoDB.
     #[serde(default)]
-    pub event_name: String,
+    pub event_name: Name,
     /// The region of the source.
     #[serde(default)]
     pub aws_region: String,
@@ -81,6 +82,33 @@ pub struct Kinesis {
     /// Seconds since the epoch, with milliseconds as a fraction.
     #[serde(default)]
     pub approximate_arrival_timestamp: f64,
+}
+
+/// A name that most records have in common, so that it is not copied for each.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Name(pub Cow<'static, str>);
+
+impl<'de> Deserialize<'de> for Name {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        const COMMON: [&str; 6] = ["aws:kinesis", "aws:kinesis:record", "aws:dynamodb", "INSERT", "MODIFY", "REMOVE"];
+
+        struct Common;
+
+        impl Visitor<'_> for Common {
+            type Value = Name;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+                let common = COMMON.into_iter().find(|common| *common == text);
+                Ok(Name(common.map_or_else(|| Cow::Owned(text.to_owned()), Cow::Borrowed)))
+            }
+        }
+
+        deserializer.deserialize_str(Common)
+    }
 }
 
 fn no_payload() -> Result<Vec<u8>, String> {

@@ -5,10 +5,11 @@
 
 mod traffic;
 
-use std::collections::BTreeMap;
+use std::cmp::Ordering;
 
-use serde::{Deserialize, Deserializer, Serialize, de};
+use serde::{Deserialize, Deserializer, de};
 
+use crate::json::{push_item, push_list, push_text};
 use crate::time::iso_8601;
 use crate::{
     Attribute, Change, ChangeKind, Count, Effects, Images, Item, Needs, Notification, NotifiedChange, Object, Recipe,
@@ -74,7 +75,7 @@ impl Recipe for Changes {
         check_images(change)?;
         let audit = Audit::of(change)?;
         let key = object_key(change, &audit.changed_at);
-        let (body, origin) = (json(&audit), audit.origin);
+        let (body, origin) = (audit.to_json(), audit.origin);
         let notification = notification(change, audit, &body, &key);
         let mut effects = Effects::new()
             .object(Object { key, body, content_type: "application/json" })
@@ -91,8 +92,6 @@ impl Recipe for Changes {
 }
 
 /// The audit object of a change.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
 struct Audit<'a> {
     event_id: &'a str,
     event_name: &'static str,
@@ -104,22 +103,18 @@ struct Audit<'a> {
     size_bytes: u64,
     origin: Origin,
     /// Only for a delete.
-    #[serde(skip_serializing_if = "Option::is_none")]
     deleted_by: Option<&'static str>,
     keys: &'a Item,
-    #[serde(skip_serializing_if = "Option::is_none")]
     old_image: Option<&'a Item>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     new_image: Option<&'a Item>,
     /// Images that the change has, and the stream does not carry.
     not_carried: Vec<&'static str>,
-    /// Null if that takes an image that the stream does not carry.
+    /// `None` (null) if that takes an image that the stream does not carry.
     changed_attributes: Option<Vec<&'a str>>,
 }
 
 /// Where a change was made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Origin {
     /// In the stream's own region.
     Local,
@@ -198,6 +193,51 @@ impl<'a> Audit<'a> {
     }
 }
 
+impl Audit<'_> {
+    fn to_json(&self) -> String {
+        let texts = [
+            ("{\"eventId\":", self.event_id),
+            (",\"eventName\":", self.event_name),
+            (",\"sequenceNumber\":", self.sequence_number),
+            (",\"table\":", self.table),
+            (",\"awsRegion\":", self.aws_region),
+            (",\"changedAt\":", &self.changed_at),
+            (",\"streamViewType\":", self.stream_view_type),
+        ];
+        // Most changes are about as long: the text need not grow.
+        let mut json = String::with_capacity(1024);
+        for (name, text) in texts {
+            json.push_str(name);
+            push_text(&mut json, text);
+        }
+        json.push_str(",\"sizeBytes\":");
+        json.push_str(&self.size_bytes.to_string());
+        json.push_str(",\"origin\":");
+        push_text(&mut json, self.origin.name());
+        if let Some(by) = self.deleted_by {
+            json.push_str(",\"deletedBy\":");
+            push_text(&mut json, by);
+        }
+        json.push_str(",\"keys\":");
+        push_item(&mut json, self.keys);
+        for (name, image) in [(",\"oldImage\":", self.old_image), (",\"newImage\":", self.new_image)] {
+            if let Some(image) = image {
+                json.push_str(name);
+                push_item(&mut json, image);
+            }
+        }
+        json.push_str(",\"notCarried\":");
+        push_list(&mut json, &self.not_carried, |json, name| push_text(json, name));
+        json.push_str(",\"changedAttributes\":");
+        match &self.changed_attributes {
+            None => json.push_str("null"),
+            Some(names) => push_list(&mut json, names, |json, name| push_text(json, name)),
+        }
+        json.push('}');
+        json
+    }
+}
+
 /// The names of attributes that differ, without those of the key and of replication; none known if it takes an image
 /// that the stream does not carry.
 fn changed_attributes<'a>(change: &Change<'a>) -> Option<Vec<&'a str>> {
@@ -209,18 +249,22 @@ fn changed_attributes<'a>(change: &Change<'a>) -> Option<Vec<&'a str>> {
     // Both are in the order of their names.
     let mut changed = Vec::new();
     loop {
-        let name = match (old.peek(), new.peek()) {
-            (None, None) => break,
-            (Some((old, _)), Some((new, _))) => *old.min(new),
-            (Some((name, _)), None) | (None, Some((name, _))) => *name,
+        let order = match (old.peek(), new.peek()) {
+            (None, None) => return Some(changed),
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (Some((old, _)), Some((new, _))) => old.cmp(new),
         };
-        let value = old.next_if(|(old, _)| *old == name);
         // A new item differs in its key too.
-        if value != new.next_if(|(new, _)| *new == name) && !name.starts_with(REPLICATION) {
+        let was = if order.is_le() { old.next() } else { None };
+        let is = if order.is_ge() { new.next() } else { None };
+        if was != is
+            && let Some((name, _)) = was.or(is)
+            && !name.starts_with(REPLICATION)
+        {
             changed.push(name);
         }
     }
-    Some(changed)
 }
 
 /// The object's key: the hour of the change, and its identity. A change that is delivered again gets the same key, and no
@@ -228,12 +272,10 @@ fn changed_attributes<'a>(change: &Change<'a>) -> Option<Vec<&'a str>> {
 fn object_key(change: &Change<'_>, changed_at: &str) -> String {
     // Years, months, days and hours of `2026-01-02T03:04:05.678Z`.
     let hour = changed_at.get(..13).unwrap_or(changed_at).replace(['-', 'T'], "/");
-    format!("{PREFIX}{hour}/{}-{}.json", change.sequence_number, change.event_id)
+    [PREFIX, &hour, "/", change.sequence_number, "-", change.event_id, ".json"].concat()
 }
 
 /// The body of a notification, but for the change itself.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
 struct MessageHead<'a> {
     message: String,
     /// The key of the audit object.
@@ -247,9 +289,19 @@ struct MessageHead<'a> {
 impl MessageHead<'_> {
     /// The whole body, with the change as its last field: JSON that is there already.
     fn with(&self, change: &str) -> String {
-        let mut body = json(self);
-        body.pop();
-        [&body, ",\"change\":", change, "}"].concat()
+        let mut json = String::with_capacity(change.len() + 512);
+        json.push_str("{\"message\":");
+        push_text(&mut json, &self.message);
+        json.push_str(",\"auditObject\":");
+        push_text(&mut json, self.audit_object);
+        json.push_str(",\"imagesOmitted\":");
+        json.push_str(if self.images_omitted { "true" } else { "false" });
+        json.push_str(",\"attributesOmitted\":");
+        json.push_str(&self.attributes_omitted.to_string());
+        json.push_str(",\"change\":");
+        json.push_str(change);
+        json.push('}');
+        json
     }
 }
 
@@ -282,22 +334,23 @@ fn notification(change: &Change<'_>, mut audit: Audit<'_>, audit_json: &str, obj
             head.attributes_omitted = names.len() - fitting;
             names.truncate(fitting);
         }
-        message = head.with(&json(&audit));
+        message = head.with(&audit.to_json());
     }
-    let mut attributes = BTreeMap::from([
-        ("eventId", change.event_id.to_owned()),
-        ("eventName", change.kind.name().to_owned()),
-        ("sequenceNumber", change.sequence_number.to_owned()),
-        ("table", change.table.to_owned()),
-        ("origin", audit.origin.name().to_owned()),
-    ]);
-    if let Some(by) = audit.deleted_by {
-        attributes.insert("deletedBy", by.to_owned());
-    }
+    let attributes = [
+        ("eventId", change.event_id),
+        ("eventName", change.kind.name()),
+        ("sequenceNumber", change.sequence_number),
+        ("table", change.table),
+        ("origin", audit.origin.name()),
+        ("deletedBy", audit.deleted_by.unwrap_or_default()),
+    ];
     // Subscribers filter by attributes; one that is not there never matches, and an empty one is refused.
-    attributes.retain(|_, value| !value.is_empty());
-    let subject = format!("{} in {}", change.kind.name(), change.table);
-    Notification { subject: subject.chars().take(SUBJECT_MAX_CHARS).collect(), message, attributes }
+    let attributes = attributes.into_iter().filter(|(_, value)| !value.is_empty());
+    let mut subject = [change.kind.name(), " in ", change.table].concat();
+    if let Some((end, _)) = subject.char_indices().nth(SUBJECT_MAX_CHARS) {
+        subject.truncate(end);
+    }
+    Notification { subject, message, attributes: attributes.map(|(name, value)| (name, value.to_owned())).collect() }
 }
 
 /// A key as text, such as `UserId=user-0001, ActivityId=activity-7`.
@@ -311,7 +364,7 @@ fn described(keys: &Item) -> String {
         text.push('=');
         match value {
             Attribute::S(value) | Attribute::N(value) => text.push_str(value),
-            other => text.push_str(&json(other)),
+            other => text.push_str(&serde_json::to_string(other).expect("a value always serializes")),
         }
     }
     text
@@ -337,13 +390,6 @@ struct PublishedChange {
 
 fn timestamp<'de, D: Deserializer<'de>>(deserializer: D) -> Result<jiff::Timestamp, D::Error> {
     String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
-}
-
-fn json(value: &impl Serialize) -> String {
-    // Most changes and their notifications are about as long: the text need not grow.
-    let mut text = Vec::with_capacity(1024);
-    serde_json::to_writer(&mut text, value).expect("texts, numbers and maps of them always serialize");
-    String::from_utf8(text).expect("JSON is UTF-8")
 }
 
 impl Sampled for Changes {

@@ -8,6 +8,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 
 use crate::Attribute;
+use crate::json::push_item;
 
 /// A DynamoDB item, or the key of one: attributes in the order of their names, each name once.
 ///
@@ -43,6 +44,10 @@ impl Item {
 
     /// The attribute of this name, if there is one.
     pub fn get(&self, name: &str) -> Option<&Attribute> {
+        // Most names differ in length already.
+        if self.0.len() <= 16 {
+            return self.0.iter().find(|(other, _)| other == name).map(|(_, value)| value);
+        }
         self.place(name).ok().map(|place| &self.0[place].1)
     }
 
@@ -71,6 +76,18 @@ impl Item {
     /// Keeps only those attributes of which `keep` says so.
     pub fn retain(&mut self, mut keep: impl FnMut(&str, &Attribute) -> bool) {
         self.0.retain(|(name, value)| keep(name, value));
+    }
+
+    /// The item in DynamoDB's JSON, as [`Serialize`] gives it, and quicker.
+    pub fn to_json(&self) -> String {
+        let mut json = String::new();
+        self.push_json(&mut json);
+        json
+    }
+
+    /// Appends the item in DynamoDB's JSON.
+    pub fn push_json(&self, json: &mut String) {
+        push_item(json, self);
     }
 
     /// The number of attributes.

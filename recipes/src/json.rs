@@ -2,6 +2,7 @@
 
 mod members;
 mod shallow;
+mod text;
 
 use std::borrow::Cow;
 
@@ -10,6 +11,7 @@ use serde_json::value::RawValue;
 
 use self::members::Members;
 pub(crate) use self::shallow::{Shallow, ShallowFields};
+pub(crate) use self::text::{push_item, push_list, push_text};
 use crate::decimal::{Decimal, DecimalError};
 use crate::{Attribute, Item, Rejected};
 
