@@ -74,7 +74,9 @@ impl Aws {
                     .credentials_provider(credentials.clone())
                     .http_client(http.clone())
                     .retry_config(retries.clone())
-                    .timeout_config(timeouts.clone());
+                    .timeout_config(timeouts.clone())
+                    // An attempt is over before a stream counts as stalled.
+                    .stalled_stream_protection($service::config::StalledStreamProtectionConfig::disabled());
                 builder.set_endpoint_url(endpoint.clone());
                 builder
             }};

@@ -24,9 +24,11 @@ pub(super) struct Stores {
 }
 
 impl Stores {
-    /// An empty set, for a table with these keys.
-    pub(super) fn new(key: Option<TableKey>) -> Self {
-        Self { key, items: Puts::new(), objects: Puts::new() }
+    /// An empty set, for a table with these keys and as many records.
+    pub(super) fn new(key: Option<TableKey>, records: usize) -> Self {
+        // A recipe that needs a table has an item for about each record.
+        let items = Puts::new(if key.is_some() { records } else { 0 });
+        Self { key, items, objects: Puts::new(0) }
     }
 
     pub(super) fn add_item(&mut self, place: usize, item: Item) {
@@ -62,8 +64,13 @@ struct Puts<T> {
 }
 
 impl<T> Puts<T> {
-    fn new() -> Self {
-        Self { values: Vec::new(), origins: Vec::new(), by_key: HashTable::new(), hasher: RandomState::new() }
+    fn new(expected: usize) -> Self {
+        Self {
+            values: Vec::with_capacity(expected),
+            origins: Vec::with_capacity(expected),
+            by_key: HashTable::with_capacity(expected),
+            hasher: RandomState::new(),
+        }
     }
 
     /// `hash` and `same` look at keys alone.
