@@ -337,12 +337,12 @@ fn notification(change: &Change<'_>, mut audit: Audit<'_>, audit_json: &str, obj
         message = head.with(&audit.to_json());
     }
     let attributes = [
+        ("deletedBy", audit.deleted_by.unwrap_or_default()),
         ("eventId", change.event_id),
         ("eventName", change.kind.name()),
+        ("origin", audit.origin.name()),
         ("sequenceNumber", change.sequence_number),
         ("table", change.table),
-        ("origin", audit.origin.name()),
-        ("deletedBy", audit.deleted_by.unwrap_or_default()),
     ];
     // Subscribers filter by attributes; one that is not there never matches, and an empty one is refused.
     let attributes = attributes.into_iter().filter(|(_, value)| !value.is_empty());

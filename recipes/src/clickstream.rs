@@ -68,15 +68,14 @@ impl Recipe for Clickstream {
         let event_type = optional(&fields, "event_type")?;
         let occurred_ms = occurred_ms(&fields, record)?;
         let route = Route::of(event_type.as_deref());
-        let mut item = Item::from([
-            ("event_type", Attribute::S(event_type.unwrap_or(Cow::Borrowed("unknown")).into_owned())),
-            ("occurred_at", Attribute::N(occurred_ms.to_string())),
-            ("processed_at", Attribute::N(now_ms.to_string())),
-            ("record_id", Attribute::S(record.id())),
-            ("route", Attribute::S(route.name().to_owned())),
-            ("sequence", Attribute::S(sequence(record, occurred_ms))),
-            ("user_id", Attribute::S(user_id.into_owned())),
-        ]);
+        let mut item = Item::with_capacity(9);
+        item.insert("event_type", Attribute::S(event_type.unwrap_or(Cow::Borrowed("unknown")).into_owned()));
+        item.insert("occurred_at", Attribute::N(occurred_ms.to_string()));
+        item.insert("processed_at", Attribute::N(now_ms.to_string()));
+        item.insert("record_id", Attribute::S(record.id()));
+        item.insert("route", Attribute::S(route.name().to_owned()));
+        item.insert("sequence", Attribute::S(sequence(record, occurred_ms)));
+        item.insert("user_id", Attribute::S(user_id.into_owned()));
         let mut effects = Effects::new().count(Count::one("Events").of("EventType", route.name()));
         let texts: &[&'static str] = match route {
             Route::PageView => &["page", "url"],
@@ -139,7 +138,8 @@ fn sequence(record: &StreamRecord<'_>, occurred_ms: i64) -> String {
     if record.own_id.is_some() {
         return format!("at-{occurred_ms:015}-{}", record.digits());
     }
-    let place = format!("{:03}-{}-{}", record.sequence_number.len(), record.sequence_number, record.shard_id);
+    let length = format!("{:03}", record.sequence_number.len());
+    let place = [&length, "-", record.sequence_number, "-", record.shard_id].concat();
     match record.sub_sequence_number {
         None => place,
         // Behind the number of the stream's record, before the next one's.

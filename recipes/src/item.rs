@@ -23,6 +23,11 @@ impl Item {
         Self::default()
     }
 
+    /// An item without attributes, and with room for so many.
+    pub fn with_capacity(attributes: usize) -> Self {
+        Self(Vec::with_capacity(attributes))
+    }
+
     /// Takes attributes in any order; of two with the same name the later one counts.
     fn sorted(mut attributes: Vec<(Cow<'static, str>, Attribute)>) -> Self {
         if !attributes.is_sorted_by(|(one, _), (two, _)| one < two) {
@@ -59,6 +64,11 @@ impl Item {
     /// Sets an attribute, and returns what it was.
     pub fn insert(&mut self, name: impl Into<Cow<'static, str>>, value: Attribute) -> Option<Attribute> {
         let name = name.into();
+        // Who sets them in order need not look.
+        if self.0.last().is_none_or(|(last, _)| *last < name) {
+            self.0.push((name, value));
+            return None;
+        }
         match self.place(&name) {
             Ok(place) => Some(std::mem::replace(&mut self.0[place].1, value)),
             Err(place) => {

@@ -7,15 +7,37 @@ use crate::{Attribute, Item};
 
 /// Appends a text, with quotes and escapes.
 pub(crate) fn push_text(json: &mut String, text: &str) {
-    let has_escapes = |found, byte: &u8| found | (*byte < b' ') | (*byte == b'"') | (*byte == b'\\');
-    // Without a way out of the loop, so that the compiler can look at many bytes at once. Few texts have any.
-    if text.as_bytes().iter().fold(false, has_escapes) {
+    if has_escapes(text.as_bytes()) {
         json.push_str(&serde_json::to_string(text).expect("a text always serializes"));
     } else {
+        json.reserve(text.len() + 2);
         json.push('"');
         json.push_str(text);
         json.push('"');
     }
+}
+
+/// Whether JSON has to write any of these bytes in another way. Few texts have one, so eight are looked at together.
+fn has_escapes(text: &[u8]) -> bool {
+    let (words, rest) = text.as_chunks::<8>();
+    if words.iter().any(|word| is_escaped(*word)) {
+        return true;
+    }
+    match text.last_chunk::<8>() {
+        // Some are looked at twice.
+        Some(last) => is_escaped(*last),
+        None => rest.iter().any(|byte| *byte < b' ' || matches!(byte, b'"' | b'\\')),
+    }
+}
+
+/// Whether there is a control character, a quotation mark or a backslash among eight bytes.
+fn is_escaped(bytes: [u8; 8]) -> bool {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    // Subtracting borrows the highest bit of just those bytes that are less, and of none if there are no such.
+    let less = |word: u64, limit: u8| word.wrapping_sub(EACH * u64::from(limit)) & !word;
+    let word = u64::from_le_bytes(bytes);
+    let equal = |byte: u8| less(word ^ (EACH * u64::from(byte)), 1);
+    (less(word, b' ') | equal(b'"') | equal(b'\\')) & (EACH << 7) != 0
 }
 
 /// Appends an item.
@@ -96,13 +118,16 @@ mod tests {
             r#""j":{"BS":["/wA=",""]},"k\n":{"S":"\u0000 \u001f \u007f é 🛒 \\ / \" \t"},"l":{"M":{}}}"#
         );
         let item: Item = serde_json::from_str(json).unwrap();
-        assert_eq!(item.len(), 13);
+        assert_eq!(item.len(), 12);
         assert_eq!(item.to_json(), serde_json::to_string(&item).unwrap());
-        for code in 0..300 {
-            let text = format!("a{}b", char::from_u32(code).unwrap());
-            let mut json = String::new();
-            push_text(&mut json, &text);
-            assert_eq!(json, serde_json::to_string(&text).unwrap());
+        for (code, length) in (0..300).flat_map(|code| (0..20).map(move |length| (code, length))) {
+            let character = char::from_u32(code).unwrap();
+            for place in 0..=length {
+                let text = format!("{}{character}{}", "ü~ ".repeat(place), "a".repeat(length - place));
+                let mut json = String::new();
+                push_text(&mut json, &text);
+                assert_eq!(json, serde_json::to_string(&text).unwrap());
+            }
         }
     }
 }
