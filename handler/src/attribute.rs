@@ -8,7 +8,7 @@ use streamkit_recipes::{Attribute, Item};
 
 /// Converts an item, or the key of one.
 pub fn attribute_values(item: &Item) -> HashMap<String, AttributeValue> {
-    item.iter().map(|(name, value)| (name.clone(), attribute_value(value))).collect()
+    item.iter().map(|(name, value)| (name.to_owned(), attribute_value(value))).collect()
 }
 
 /// Converts the value of one attribute.

@@ -15,7 +15,6 @@ use aws_smithy_http_client::Builder as HttpClient;
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use bytes::Bytes;
-use serde::Serialize;
 use streamkit_recipes::{Item, Notification, Object};
 
 use crate::attribute::attribute_values;
@@ -75,7 +74,9 @@ impl Aws {
                     .credentials_provider(credentials.clone())
                     .http_client(http.clone())
                     .retry_config(retries.clone())
-                    .timeout_config(timeouts.clone());
+                    .timeout_config(timeouts.clone())
+                    // An attempt is over before a stream counts as stalled.
+                    .stalled_stream_protection($service::config::StalledStreamProtectionConfig::disabled());
                 builder.set_endpoint_url(endpoint.clone());
                 builder
             }};
@@ -99,7 +100,7 @@ impl Aws {
 impl Sink for Aws {
     /// Calls `BatchWriteItem`.
     async fn write(&self, items: &[&Item]) -> Result<Vec<usize>, SinkError> {
-        let body = Puts::body(&self.table, items);
+        let body = puts(&self.table, items);
         let output = self
             .dynamodb
             .batch_write_item()
@@ -212,30 +213,19 @@ impl Sink for Aws {
 }
 
 /// The body of a call that puts items into one table.
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct Puts<'a> {
-    request_items: HashMap<&'a str, Vec<Put<'a>>>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct Put<'a> {
-    put_request: PutItem<'a>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct PutItem<'a> {
-    item: &'a Item,
-}
-
-impl<'a> Puts<'a> {
-    fn body(table: &'a str, items: &'a [&Item]) -> Bytes {
-        let puts = items.iter().map(|item| Put { put_request: PutItem { item } }).collect();
-        let puts = Self { request_items: HashMap::from([(table, puts)]) };
-        serde_json::to_vec(&puts).expect("texts, numbers and maps of them always serialize").into()
+fn puts(table: &str, items: &[&Item]) -> Bytes {
+    // Most items are shorter than that.
+    let mut body = String::with_capacity(64 + 640 * items.len());
+    body.push_str(r#"{"RequestItems":{"#);
+    body.push_str(&serde_json::to_string(table).expect("a text always serializes"));
+    let mut before = r#":[{"PutRequest":{"Item":"#;
+    for item in items {
+        body.push_str(before);
+        item.push_json(&mut body);
+        before = r#"}},{"PutRequest":{"Item":"#;
     }
+    body.push_str("}}]}}");
+    body.into()
 }
 
 /// A failed entry in the response of a batch call.

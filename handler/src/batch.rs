@@ -86,7 +86,6 @@ enum State {
 }
 
 /// The effects of a batch. Places are positions of records in the batch.
-#[derive(Default)]
 struct BatchEffects {
     stores: Stores,
     notifications: Vec<(usize, Notification)>,
@@ -107,8 +106,8 @@ impl<S: Sink> Job<'_, S> {
 
     /// Lets the recipe process every record.
     fn process(&self, records: &[IncomingRecord]) -> (Vec<State>, BatchEffects) {
-        let mut batch =
-            BatchEffects { stores: Stores::new(self.config.recipe.needs().table), ..BatchEffects::default() };
+        let stores = Stores::new(self.config.recipe.needs().table, records.len());
+        let mut batch = BatchEffects { stores, notifications: Vec::new() };
         let mut states = Vec::with_capacity(records.len());
         for (place, record) in records.iter().enumerate() {
             let result = record.record().and_then(|record| self.config.recipe.process(&record, self.now_ms));

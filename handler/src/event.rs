@@ -1,7 +1,12 @@
 //! Lambda's JSON: the event with a batch of a Kinesis or DynamoDB stream, and the partial batch response.
 
-use serde::de::IgnoredAny;
-use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::de::{self, IgnoredAny, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -32,13 +37,13 @@ pub struct Event {
 #[serde(rename_all = "camelCase")]
 pub struct EventRecord {
     /// `aws:kinesis` or `aws:dynamodb`; records of other sources are not supported.
-    pub event_source: String,
+    pub event_source: Name,
     /// `<shard>:<sequence number>` for Kinesis, DynamoDB's own identifier otherwise.
     #[serde(rename = "eventID", default)]
     pub event_id: String,
     /// `INSERT`, `MODIFY` or `REMOVE` for DynamoDB.
     #[serde(default)]
-    pub event_name: String,
+    pub event_name: Name,
     /// The region of the source.
     #[serde(default)]
     pub aws_region: String,
@@ -71,12 +76,62 @@ pub struct Kinesis {
     pub partition_key: Option<String>,
     /// Unique in the shard.
     pub sequence_number: String,
-    /// The payload in base64.
-    #[serde(default)]
-    pub data: String,
+    /// The payload, decoded; or the text as it was received, if that is not base64.
+    #[serde(default = "no_payload", deserialize_with = "payload")]
+    pub data: Result<Vec<u8>, String>,
     /// Seconds since the epoch, with milliseconds as a fraction.
     #[serde(default)]
     pub approximate_arrival_timestamp: f64,
+}
+
+/// A name that most records have in common, so that it is not copied for each.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Name(pub Cow<'static, str>);
+
+impl<'de> Deserialize<'de> for Name {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        const COMMON: [&str; 6] = ["aws:kinesis", "aws:kinesis:record", "aws:dynamodb", "INSERT", "MODIFY", "REMOVE"];
+
+        struct Common;
+
+        impl Visitor<'_> for Common {
+            type Value = Name;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+                let common = COMMON.into_iter().find(|common| *common == text);
+                Ok(Name(common.map_or_else(|| Cow::Owned(text.to_owned()), Cow::Borrowed)))
+            }
+        }
+
+        deserializer.deserialize_str(Common)
+    }
+}
+
+fn no_payload() -> Result<Vec<u8>, String> {
+    Ok(Vec::new())
+}
+
+/// Decodes a payload as it is read: most of an event is payloads.
+fn payload<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Result<Vec<u8>, String>, D::Error> {
+    struct Base64;
+
+    impl Visitor<'_> for Base64 {
+        type Value = Result<Vec<u8>, String>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a string")
+        }
+
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+            Ok(STANDARD.decode(text).map_err(|_| text.to_owned()))
+        }
+    }
+
+    deserializer.deserialize_str(Base64)
 }
 
 /// Who made a change.

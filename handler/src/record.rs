@@ -1,7 +1,5 @@
 //! The records of a batch, decoded from Lambda's JSON into what recipes process.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use streamkit_recipes::{
@@ -183,8 +181,8 @@ fn decode_record(record: EventRecord, recipe: &dyn Recipe) -> Result<IncomingRec
         SourceKind::Stream => ("aws:kinesis", "Kinesis streams"),
         SourceKind::Table => ("aws:dynamodb", "DynamoDB streams"),
     };
-    if record.event_source != source {
-        return Err(EventError::Source { found: record.event_source, recipe: recipe.name(), wanted });
+    if record.event_source.0 != source {
+        return Err(EventError::Source { found: record.event_source.0.into_owned(), recipe: recipe.name(), wanted });
     }
     let incomplete = |part| EventError::Incomplete { id: record.event_id.clone(), part };
     match recipe.source() {
@@ -197,7 +195,7 @@ fn decode_record(record: EventRecord, recipe: &dyn Recipe) -> Result<IncomingRec
                     partition_key: kinesis.partition_key,
                     own_id: None,
                     arrival_ms: millis(kinesis.approximate_arrival_timestamp),
-                    data: STANDARD.decode(&kinesis.data).map_err(|_| kinesis.data),
+                    data: kinesis.data,
                 },
                 event_id: record.event_id,
                 sequence_number: kinesis.sequence_number,
@@ -209,13 +207,18 @@ fn decode_record(record: EventRecord, recipe: &dyn Recipe) -> Result<IncomingRec
             let raw = record.dynamodb.ok_or_else(|| incomplete("dynamodb"))?;
             let head: ChangeHead = serde_json::from_str(raw.get()).map_err(|_| incomplete("dynamodb"))?;
             let table = table_name(&record.source_arn).to_owned();
-            let change = decode_change(&record.event_name, record.aws_region, record.user_identity, &raw);
+            let change = decode_change(&record.event_name.0, record.aws_region, record.user_identity, &raw);
             Ok(IncomingRecord {
                 event_id: record.event_id,
                 sequence_number: head.sequence_number,
                 sub_sequence_number: None,
                 source_arn: record.source_arn,
-                content: Content::Change { table, event_name: record.event_name, raw, change: change.map(Box::new) },
+                content: Content::Change {
+                    table,
+                    event_name: record.event_name.0.into_owned(),
+                    raw,
+                    change: change.map(Box::new),
+                },
             })
         }
     }
@@ -261,6 +264,8 @@ fn millis(seconds: f64) -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
     use streamkit_recipes::IDENTITY_FIELD;
 
     use super::*;

@@ -1,10 +1,14 @@
 //! The function's process: reads the settings, creates the clients, and serves invocations.
 
+use std::cell::Cell;
 use std::io::{Read as _, Write as _};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
-use lambda_runtime::{Diagnostic, Error, LambdaEvent, Runtime, service_fn};
+use bytes::Bytes;
+use lambda_runtime::tower::util::MapRequestLayer;
+use lambda_runtime::{Diagnostic, Error, LambdaEvent, LambdaInvocation, Runtime, service_fn};
+use serde::Deserialize as _;
 use streamkit_recipes::Recipe;
 use tokio::time::Instant;
 
@@ -57,7 +61,29 @@ fn variable(name: &str) -> Option<String> {
 #[tokio::main(flavor = "current_thread")]
 async fn serve(config: &Config) -> Result<(), Error> {
     let aws = Aws::new(config, variable);
-    Runtime::new(service_fn(|event| handle(config, &aws, event))).run().await
+    let parsed = Parsed::default();
+    let handler = service_fn(|LambdaEvent { payload, context }| {
+        let payload = parsed.0.take().unwrap_or(payload);
+        handle(config, &aws, LambdaEvent::new(payload, context))
+    });
+    let parse = MapRequestLayer::new(|invocation| parsed.of(invocation));
+    Runtime::new(handler).layer(parse).run().await
+}
+
+/// The event of the invocation that is served now. The runtime crate notes where in an event it is at each value, to say where
+/// one is wrong, and keeps the text; so events are read before it sees them.
+#[derive(Default)]
+struct Parsed(Cell<Option<Event>>);
+
+impl Parsed {
+    /// Takes the event out of an invocation, if it is one: of what is left the runtime crate says what is wrong.
+    fn of(&self, mut invocation: LambdaInvocation) -> LambdaInvocation {
+        if let Ok(event) = Event::deserialize(&mut serde_json::Deserializer::from_slice(&invocation.body)) {
+            self.0.set(Some(event));
+            invocation.body = Bytes::from_static(br#"{"Records":[]}"#);
+        }
+        invocation
+    }
 }
 
 async fn handle(config: &Config, aws: &Aws, event: LambdaEvent<Event>) -> Result<Response, Diagnostic> {

@@ -96,7 +96,7 @@ fn read(stream: &TcpStream) -> Option<(String, Value)> {
 }
 
 fn item(user: &str) -> Item {
-    BTreeMap::from([
+    Item::from([
         ("userId".to_owned(), Attribute::S(user.to_owned())),
         ("eventTimestamp".to_owned(), Attribute::N("1.5".to_owned())),
         ("odd".to_owned(), Attribute::List(vec![Attribute::Null, Attribute::Bool(true), Attribute::Map(Item::new())])),

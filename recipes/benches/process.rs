@@ -8,6 +8,10 @@ use streamkit_recipes::{
     Write,
 };
 
+/// The function's own allocator.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const NOW_MS: i64 = 1_700_000_000_000;
 
 /// As many records as are processed in turn.

@@ -4,7 +4,7 @@
 mod traffic;
 mod window;
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
 
 use crate::json::{Fields, text, too_long};
 use crate::{
@@ -101,25 +101,27 @@ impl Recipe for Analytics {
             let sample = Count::sample("PurchaseAmount", amount, Unit::None);
             effects = effects.count(sample.of("Currency", known(&CURRENCIES, &currency)));
         }
-        let attributes = [
+        let user_id = optional(&fields, "userId", "anonymous")?;
+        let session_id = optional(&fields, "sessionId", "")?;
+        let location = fields.object("location")?.unwrap_or_default();
+        Ok(effects.item(Item::from([
+            ("deviceType", Attribute::S(device_type.into_owned())),
             ("eventId", Attribute::S(record.id())),
-            ("timestamp", number(record.arrival_ms)),
-            ("processedAt", number(now_ms)),
+            ("eventType", Attribute::S(event_type.into_owned())),
             ("expiresAt", number(record.arrival_ms.div_euclid(1000) + KEPT_SECONDS)),
-            ("eventType", Attribute::S(event_type)),
-            ("userId", Attribute::S(optional(&fields, "userId", "anonymous")?)),
-            ("sessionId", Attribute::S(optional(&fields, "sessionId", "")?)),
-            ("deviceType", Attribute::S(device_type)),
-            ("location", Attribute::Map(fields.object("location")?.unwrap_or_default())),
+            ("location", Attribute::Map(location)),
             ("metrics", Attribute::Map(metrics)),
+            ("processedAt", number(now_ms)),
             ("rawData", Attribute::S(payload.to_owned())),
-        ];
-        Ok(effects.item(attributes.map(|(name, value)| (name.to_owned(), value)).into()))
+            ("sessionId", Attribute::S(session_id.into_owned())),
+            ("timestamp", number(record.arrival_ms)),
+            ("userId", Attribute::S(user_id.into_owned())),
+        ])))
     }
 }
 
 /// What is measured of an event of this type, and the amount and currency of a purchase.
-fn metrics(event_type: &str, fields: &Fields<'_>) -> Result<(Item, Option<(f64, String)>), Rejected> {
+fn metrics<'a>(event_type: &str, fields: &Fields<'a>) -> Result<(Item, Option<(f64, Cow<'a, str>)>), Rejected> {
     let mut purchase = None;
     let metrics = match event_type {
         "page_view" => {
@@ -127,11 +129,11 @@ fn metrics(event_type: &str, fields: &Fields<'_>) -> Result<(Item, Option<(f64, 
             let pages = fields.whole("pagesViewed")?.unwrap_or(1);
             let bounced = pages == 1 && seconds.is_some_and(|seconds| seconds < BOUNCE_SECONDS);
             let load_time = fields.amount("loadTime")?.map_or_else(|| "0".to_owned(), |time| time.to_string());
-            vec![
-                ("pageUrl", Attribute::S(optional(fields, "pageUrl", "")?)),
-                ("loadTime", Attribute::N(load_time)),
+            Item::from([
                 ("bounceRate", number(i64::from(bounced))),
-            ]
+                ("loadTime", Attribute::N(load_time)),
+                ("pageUrl", Attribute::S(optional(fields, "pageUrl", "")?.into_owned())),
+            ])
         }
         "purchase" => {
             let amount = fields.amount("amount")?.ok_or_else(|| Rejected::new("missing_field", "amount: missing"))?;
@@ -140,23 +142,27 @@ fn metrics(event_type: &str, fields: &Fields<'_>) -> Result<(Item, Option<(f64, 
                 return Err(Rejected::new("out_of_range", "currency: not three capital letters, as ISO 4217 has them"));
             }
             purchase = Some((amount.to_f64(), currency.clone()));
-            vec![
+            Item::from([
                 ("amount", Attribute::N(amount.to_string())),
-                ("currency", Attribute::S(currency)),
+                ("currency", Attribute::S(currency.into_owned())),
                 ("itemsCount", Attribute::N(fields.whole("itemsCount")?.unwrap_or(0).to_string())),
-            ]
+            ])
         }
-        "user_signup" => vec![
-            ("signupMethod", Attribute::S(optional(fields, "signupMethod", "email")?)),
-            ("campaignSource", Attribute::S(optional(fields, "campaignSource", "direct")?)),
-        ],
-        _ => Vec::new(),
+        "user_signup" => {
+            let method = optional(fields, "signupMethod", "email")?;
+            let source = optional(fields, "campaignSource", "direct")?;
+            Item::from([
+                ("campaignSource", Attribute::S(source.into_owned())),
+                ("signupMethod", Attribute::S(method.into_owned())),
+            ])
+        }
+        _ => Item::new(),
     };
-    Ok((metrics.into_iter().map(|(name, value)| (name.to_owned(), value)).collect::<BTreeMap<_, _>>(), purchase))
+    Ok((metrics, purchase))
 }
 
-fn optional(fields: &Fields<'_>, name: &str, missing: &str) -> Result<String, Rejected> {
-    Ok(fields.string(name, PAYLOAD_MAX_BYTES)?.unwrap_or_else(|| missing.to_owned()))
+fn optional<'a>(fields: &Fields<'a>, name: &str, missing: &'static str) -> Result<Cow<'a, str>, Rejected> {
+    Ok(fields.string(name, PAYLOAD_MAX_BYTES)?.unwrap_or(Cow::Borrowed(missing)))
 }
 
 /// The value itself if it is a known one. Producers choose it, and each value would be a metric of its own.

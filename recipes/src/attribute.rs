@@ -1,11 +1,11 @@
 //! A DynamoDB attribute value, and its JSON form, in which streams deliver images.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
+use crate::Item;
+
 /// A DynamoDB attribute value. Its JSON form is DynamoDB's own, such as `{"N": "1.5"}`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Attribute {
     /// A string.
     S(String),
@@ -24,7 +24,7 @@ pub enum Attribute {
     List(Vec<Attribute>),
     /// A map.
     #[serde(rename = "M")]
-    Map(BTreeMap<String, Attribute>),
+    Map(Item),
     /// A set of strings.
     #[serde(rename = "SS")]
     Strings(Vec<String>),
@@ -35,9 +35,6 @@ pub enum Attribute {
     #[serde(rename = "BS")]
     Binaries(#[serde(with = "base64_list")] Vec<Vec<u8>>),
 }
-
-/// A DynamoDB item, or the key of one: attributes by name.
-pub type Item = BTreeMap<String, Attribute>;
 
 mod base64_bytes {
     use base64::Engine as _;

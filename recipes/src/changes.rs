@@ -5,10 +5,12 @@
 
 mod traffic;
 
-use std::collections::BTreeMap;
+use std::cmp::Ordering;
 
-use serde::{Deserialize, Deserializer, Serialize, de};
+use serde::{Deserialize, Deserializer, de};
 
+use crate::json::{push_item, push_list, push_text};
+use crate::time::iso_8601;
 use crate::{
     Attribute, Change, ChangeKind, Count, Effects, Images, Item, Needs, Notification, NotifiedChange, Object, Recipe,
     Record, Rejected, Sampled, Samples, SourceKind, TableKey, TableSamples, Write, Writer,
@@ -73,15 +75,16 @@ impl Recipe for Changes {
         check_images(change)?;
         let audit = Audit::of(change)?;
         let key = object_key(change, &audit.changed_at);
-        let notification = notification(change, &audit, &key);
+        let (body, origin) = (audit.to_json(), audit.origin);
+        let notification = notification(change, audit, &body, &key);
         let mut effects = Effects::new()
-            .object(Object { key, body: json(&audit), content_type: "application/json" })
+            .object(Object { key, body, content_type: "application/json" })
             .notification(notification)
             .count(Count::one("Changes").of("EventName", change.kind.name()));
         if change.is_expiry() {
             effects = effects.count(Count::one("Expiries"));
         }
-        if audit.origin == Origin::Replicated {
+        if origin == Origin::Replicated {
             effects = effects.count(Count::one("ReplicatedChanges"));
         }
         Ok(effects)
@@ -89,8 +92,6 @@ impl Recipe for Changes {
 }
 
 /// The audit object of a change.
-#[derive(Clone, Serialize)]
-#[serde(rename_all = "camelCase")]
 struct Audit<'a> {
     event_id: &'a str,
     event_name: &'static str,
@@ -102,22 +103,18 @@ struct Audit<'a> {
     size_bytes: u64,
     origin: Origin,
     /// Only for a delete.
-    #[serde(skip_serializing_if = "Option::is_none")]
     deleted_by: Option<&'static str>,
     keys: &'a Item,
-    #[serde(skip_serializing_if = "Option::is_none")]
     old_image: Option<&'a Item>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     new_image: Option<&'a Item>,
     /// Images that the change has, and the stream does not carry.
     not_carried: Vec<&'static str>,
-    /// Null if that takes an image that the stream does not carry.
+    /// `None` (null) if that takes an image that the stream does not carry.
     changed_attributes: Option<Vec<&'a str>>,
 }
 
 /// Where a change was made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Origin {
     /// In the stream's own region.
     Local,
@@ -171,8 +168,9 @@ fn check_images(change: &Change<'_>) -> Result<(), Rejected> {
 
 impl<'a> Audit<'a> {
     fn of(change: &Change<'a>) -> Result<Self, Rejected> {
-        let time = jiff::Timestamp::from_millisecond(change.created_ms);
-        let time = time.map_err(|_| Rejected::new("out_of_range", "ApproximateCreationDateTime: no such time"))?;
+        let changed_at = iso_8601(change.created_ms);
+        let changed_at =
+            changed_at.ok_or_else(|| Rejected::new("out_of_range", "ApproximateCreationDateTime: no such time"))?;
         let (has, carried) = (images(change.kind), change.view.images());
         let lacking = [("oldImage", has.old && !carried.old), ("newImage", has.new && !carried.new)];
         Ok(Self {
@@ -181,7 +179,7 @@ impl<'a> Audit<'a> {
             sequence_number: change.sequence_number,
             table: change.table,
             aws_region: change.region,
-            changed_at: format!("{time:.3}"),
+            changed_at,
             stream_view_type: change.view.name(),
             size_bytes: change.size_bytes,
             origin: Origin::of(change),
@@ -195,21 +193,78 @@ impl<'a> Audit<'a> {
     }
 }
 
+impl Audit<'_> {
+    fn to_json(&self) -> String {
+        let texts = [
+            ("{\"eventId\":", self.event_id),
+            (",\"eventName\":", self.event_name),
+            (",\"sequenceNumber\":", self.sequence_number),
+            (",\"table\":", self.table),
+            (",\"awsRegion\":", self.aws_region),
+            (",\"changedAt\":", &self.changed_at),
+            (",\"streamViewType\":", self.stream_view_type),
+        ];
+        // Most changes are about as long: the text need not grow.
+        let mut json = String::with_capacity(1024);
+        for (name, text) in texts {
+            json.push_str(name);
+            push_text(&mut json, text);
+        }
+        json.push_str(",\"sizeBytes\":");
+        json.push_str(&self.size_bytes.to_string());
+        json.push_str(",\"origin\":");
+        push_text(&mut json, self.origin.name());
+        if let Some(by) = self.deleted_by {
+            json.push_str(",\"deletedBy\":");
+            push_text(&mut json, by);
+        }
+        json.push_str(",\"keys\":");
+        push_item(&mut json, self.keys);
+        for (name, image) in [(",\"oldImage\":", self.old_image), (",\"newImage\":", self.new_image)] {
+            if let Some(image) = image {
+                json.push_str(name);
+                push_item(&mut json, image);
+            }
+        }
+        json.push_str(",\"notCarried\":");
+        push_list(&mut json, &self.not_carried, |json, name| push_text(json, name));
+        json.push_str(",\"changedAttributes\":");
+        match &self.changed_attributes {
+            None => json.push_str("null"),
+            Some(names) => push_list(&mut json, names, |json, name| push_text(json, name)),
+        }
+        json.push('}');
+        json
+    }
+}
+
 /// The names of attributes that differ, without those of the key and of replication; none known if it takes an image
 /// that the stream does not carry.
 fn changed_attributes<'a>(change: &Change<'a>) -> Option<Vec<&'a str>> {
     if !images(change.kind).are_in(change.view.images()) {
         return None;
     }
-    let nothing = &BTreeMap::new();
-    let (old, new) = (change.old.unwrap_or(nothing), change.new.unwrap_or(nothing));
-    // A new item differs in its key too.
-    let is_own = |name: &&String| !name.starts_with(REPLICATION);
-    let names = change.old.into_iter().chain(change.new).flat_map(Item::keys).filter(is_own);
-    let mut changed: Vec<&str> = names.filter(|name| old.get(*name) != new.get(*name)).map(String::as_str).collect();
-    changed.sort_unstable();
-    changed.dedup();
-    Some(changed)
+    let attributes = |image: Option<&'a Item>| image.into_iter().flat_map(Item::iter).peekable();
+    let (mut old, mut new) = (attributes(change.old), attributes(change.new));
+    // Both are in the order of their names.
+    let mut changed = Vec::new();
+    loop {
+        let order = match (old.peek(), new.peek()) {
+            (None, None) => return Some(changed),
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (Some((old, _)), Some((new, _))) => old.cmp(new),
+        };
+        // A new item differs in its key too.
+        let was = if order.is_le() { old.next() } else { None };
+        let is = if order.is_ge() { new.next() } else { None };
+        if was != is
+            && let Some((name, _)) = was.or(is)
+            && !name.starts_with(REPLICATION)
+        {
+            changed.push(name);
+        }
+    }
 }
 
 /// The object's key: the hour of the change, and its identity. A change that is delivered again gets the same key, and no
@@ -217,13 +272,11 @@ fn changed_attributes<'a>(change: &Change<'a>) -> Option<Vec<&'a str>> {
 fn object_key(change: &Change<'_>, changed_at: &str) -> String {
     // Years, months, days and hours of `2026-01-02T03:04:05.678Z`.
     let hour = changed_at.get(..13).unwrap_or(changed_at).replace(['-', 'T'], "/");
-    format!("{PREFIX}{hour}/{}-{}.json", change.sequence_number, change.event_id)
+    [PREFIX, &hour, "/", change.sequence_number, "-", change.event_id, ".json"].concat()
 }
 
-/// The body of a notification.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct MessageBody<'a> {
+/// The body of a notification, but for the change itself.
+struct MessageHead<'a> {
     message: String,
     /// The key of the audit object.
     audit_object: &'a str,
@@ -231,63 +284,90 @@ struct MessageBody<'a> {
     images_omitted: bool,
     /// How many names of changed attributes are left out here.
     attributes_omitted: usize,
-    change: Audit<'a>,
 }
 
-fn notification(change: &Change<'_>, audit: &Audit<'_>, object_key: &str) -> Notification {
+impl MessageHead<'_> {
+    /// The whole body, with the change as its last field: JSON that is there already.
+    fn with(&self, change: &str) -> String {
+        let mut json = String::with_capacity(change.len() + 512);
+        json.push_str("{\"message\":");
+        push_text(&mut json, &self.message);
+        json.push_str(",\"auditObject\":");
+        push_text(&mut json, self.audit_object);
+        json.push_str(",\"imagesOmitted\":");
+        json.push_str(if self.images_omitted { "true" } else { "false" });
+        json.push_str(",\"attributesOmitted\":");
+        json.push_str(&self.attributes_omitted.to_string());
+        json.push_str(",\"change\":");
+        json.push_str(change);
+        json.push('}');
+        json
+    }
+}
+
+/// `audit` as JSON is `audit_json`.
+fn notification(change: &Change<'_>, mut audit: Audit<'_>, audit_json: &str, object_key: &str) -> Notification {
     let done = match (change.kind, audit.deleted_by) {
         (ChangeKind::Insert, _) => "was created",
         (ChangeKind::Modify, _) => "was changed",
         (ChangeKind::Remove, Some("ttl")) => "expired",
         (ChangeKind::Remove, _) => "was deleted",
     };
-    let mut body = MessageBody {
+    let mut head = MessageHead {
         message: format!("The item {} of table {} {done}", described(change.keys), change.table),
         audit_object: object_key,
         images_omitted: false,
         attributes_omitted: 0,
-        change: audit.clone(),
     };
-    let mut message = json(&body);
+    let mut message = head.with(audit_json);
     if message.len() > MESSAGE_MAX_BYTES {
-        body.images_omitted = true;
-        body.change.old_image = None;
-        body.change.new_image = None;
-        if let Some(names) = &mut body.change.changed_attributes {
+        head.images_omitted = true;
+        audit.old_image = None;
+        audit.new_image = None;
+        if let Some(names) = &mut audit.changed_attributes {
             let mut bytes = 0;
             let fitting = names.iter().take_while(|name| {
                 bytes += name.len();
                 bytes <= NAMES_MAX_BYTES
             });
             let fitting = fitting.count();
-            body.attributes_omitted = names.len() - fitting;
+            head.attributes_omitted = names.len() - fitting;
             names.truncate(fitting);
         }
-        message = json(&body);
+        message = head.with(&audit.to_json());
     }
-    let mut attributes = BTreeMap::from([
-        ("eventId", change.event_id.to_owned()),
-        ("eventName", change.kind.name().to_owned()),
-        ("sequenceNumber", change.sequence_number.to_owned()),
-        ("table", change.table.to_owned()),
-        ("origin", audit.origin.name().to_owned()),
-    ]);
-    if let Some(by) = audit.deleted_by {
-        attributes.insert("deletedBy", by.to_owned());
-    }
+    let attributes = [
+        ("deletedBy", audit.deleted_by.unwrap_or_default()),
+        ("eventId", change.event_id),
+        ("eventName", change.kind.name()),
+        ("origin", audit.origin.name()),
+        ("sequenceNumber", change.sequence_number),
+        ("table", change.table),
+    ];
     // Subscribers filter by attributes; one that is not there never matches, and an empty one is refused.
-    attributes.retain(|_, value| !value.is_empty());
-    let subject = format!("{} in {}", change.kind.name(), change.table);
-    Notification { subject: subject.chars().take(SUBJECT_MAX_CHARS).collect(), message, attributes }
+    let attributes = attributes.into_iter().filter(|(_, value)| !value.is_empty());
+    let mut subject = [change.kind.name(), " in ", change.table].concat();
+    if let Some((end, _)) = subject.char_indices().nth(SUBJECT_MAX_CHARS) {
+        subject.truncate(end);
+    }
+    Notification { subject, message, attributes: attributes.map(|(name, value)| (name, value.to_owned())).collect() }
 }
 
 /// A key as text, such as `UserId=user-0001, ActivityId=activity-7`.
 fn described(keys: &Item) -> String {
-    let parts = keys.iter().map(|(name, value)| match value {
-        Attribute::S(text) | Attribute::N(text) => format!("{name}={text}"),
-        other => format!("{name}={}", json(other)),
-    });
-    parts.collect::<Vec<_>>().join(", ")
+    let mut text = String::new();
+    for (name, value) in keys.iter() {
+        if !text.is_empty() {
+            text.push_str(", ");
+        }
+        text.push_str(name);
+        text.push('=');
+        match value {
+            Attribute::S(value) | Attribute::N(value) => text.push_str(value),
+            other => text.push_str(&serde_json::to_string(other).expect("a value always serializes")),
+        }
+    }
+    text
 }
 
 /// An body as a subscriber reads it.
@@ -310,10 +390,6 @@ struct PublishedChange {
 
 fn timestamp<'de, D: Deserializer<'de>>(deserializer: D) -> Result<jiff::Timestamp, D::Error> {
     String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
-}
-
-fn json(value: &impl Serialize) -> String {
-    serde_json::to_string(value).expect("texts, numbers and maps of them always serialize")
 }
 
 impl Sampled for Changes {

@@ -3,6 +3,8 @@
 
 mod traffic;
 
+use std::borrow::Cow;
+
 use crate::json::{Fields, text, too_long};
 use crate::{
     Attribute, Count, Effects, Event, Generator, Item, KeyAttribute, KeyKind, Needs, Recipe, Record, Rejected, Sampled,
@@ -62,37 +64,38 @@ impl Recipe for Clickstream {
         if payload.len() > PAYLOAD_MAX_BYTES {
             return Err(too_long("payload", payload.len(), PAYLOAD_MAX_BYTES));
         }
-        let mut item = Item::new();
-        let mut set = |name: &str, value| item.insert(name.to_owned(), value);
-        set("user_id", Attribute::S(fields.required("user_id", USER_ID_MAX_BYTES)?));
-        set("event_type", Attribute::S(optional(&fields, "event_type")?.unwrap_or_else(|| "unknown".to_owned())));
+        let user_id = fields.required("user_id", USER_ID_MAX_BYTES)?;
+        let event_type = optional(&fields, "event_type")?;
         let occurred_ms = occurred_ms(&fields, record)?;
-        set("sequence", Attribute::S(sequence(record, occurred_ms)));
-        set("occurred_at", Attribute::N(occurred_ms.to_string()));
-        set("processed_at", Attribute::N(now_ms.to_string()));
-        set("record_id", Attribute::S(record.id()));
-        let route = Route::of(optional(&fields, "event_type")?.as_deref());
-        set("route", Attribute::S(route.name().to_owned()));
+        let route = Route::of(event_type.as_deref());
+        let mut item = Item::with_capacity(9);
+        item.insert("event_type", Attribute::S(event_type.unwrap_or(Cow::Borrowed("unknown")).into_owned()));
+        item.insert("occurred_at", Attribute::N(occurred_ms.to_string()));
+        item.insert("processed_at", Attribute::N(now_ms.to_string()));
+        item.insert("record_id", Attribute::S(record.id()));
+        item.insert("route", Attribute::S(route.name().to_owned()));
+        item.insert("sequence", Attribute::S(sequence(record, occurred_ms)));
+        item.insert("user_id", Attribute::S(user_id.into_owned()));
         let mut effects = Effects::new().count(Count::one("Events").of("EventType", route.name()));
-        let texts: &[&str] = match route {
+        let texts: &[&'static str] = match route {
             Route::PageView => &["page", "url"],
             Route::Click => &["page", "element_id"],
             Route::Purchase => &["page"],
             Route::Unknown => {
-                set("raw", Attribute::S(payload.to_owned()));
+                item.insert("raw", Attribute::S(payload.to_owned()));
                 &[]
             }
         };
-        for name in texts {
+        for &name in texts {
             if let Some(text) = optional(&fields, name)? {
-                set(name, Attribute::S(text));
+                item.insert(name, Attribute::S(text.into_owned()));
             }
         }
         if route == Route::Purchase
             && let Some(amount) = fields.amount("amount")?
         {
             effects = effects.count(Count::sample("PurchaseAmount", amount.to_f64(), Unit::None));
-            set("amount", Attribute::N(amount.to_string()));
+            item.insert("amount", Attribute::N(amount.to_string()));
         }
         Ok(effects.item(item))
     }
@@ -135,7 +138,8 @@ fn sequence(record: &StreamRecord<'_>, occurred_ms: i64) -> String {
     if record.own_id.is_some() {
         return format!("at-{occurred_ms:015}-{}", record.digits());
     }
-    let place = format!("{:03}-{}-{}", record.sequence_number.len(), record.sequence_number, record.shard_id);
+    let length = format!("{:03}", record.sequence_number.len());
+    let place = [&length, "-", record.sequence_number, "-", record.shard_id].concat();
     match record.sub_sequence_number {
         None => place,
         // Behind the number of the stream's record, before the next one's.
@@ -163,7 +167,7 @@ fn occurred_ms(fields: &Fields<'_>, record: &StreamRecord<'_>) -> Result<i64, Re
     if (0..=TIME_MAX_MS).contains(&time) { Ok(time) } else { Err(out_of_range()) }
 }
 
-fn optional(fields: &Fields<'_>, name: &str) -> Result<Option<String>, Rejected> {
+fn optional<'a>(fields: &Fields<'a>, name: &str) -> Result<Option<Cow<'a, str>>, Rejected> {
     fields.string(name, PAYLOAD_MAX_BYTES)
 }
 

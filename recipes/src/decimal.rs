@@ -3,11 +3,12 @@
 /// The most digits that a DynamoDB number has.
 const DIGITS: usize = 38;
 
-/// A decimal number: `digits` × 10^`exponent`, without leading or trailing zeros; zero has no digits.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A decimal number: `digits` × 10^`exponent`, of which the last digit is not zero; zero has the exponent zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Decimal {
     negative: bool,
-    digits: String,
+    /// At most 38 digits, which this type just holds.
+    digits: u128,
     exponent: i64,
 }
 
@@ -42,26 +43,38 @@ impl Decimal {
         if power_digits.is_some_and(|digits| digits.is_empty() || !all_digits(digits)) {
             return Err(DecimalError::NotANumber);
         }
-        let joined = [whole, fraction].concat();
-        let significant = joined.trim_start_matches('0');
-        let digits = significant.trim_end_matches('0');
-        if digits.is_empty() {
-            return Ok(Self { negative: false, digits: String::new(), exponent: 0 });
+        // What zeros behind it add to shows only when another digit follows.
+        let (mut digits, mut count, mut zeros) = (0_u128, 0, 0);
+        for byte in whole.bytes().chain(fraction.bytes()) {
+            match byte {
+                b'0' if count == 0 => {}
+                b'0' => zeros += 1,
+                _ => {
+                    count += zeros + 1;
+                    if count > DIGITS {
+                        return Err(DecimalError::OutOfRange);
+                    }
+                    for _ in 0..std::mem::take(&mut zeros) {
+                        digits *= 10;
+                    }
+                    digits = digits * 10 + u128::from(byte - b'0');
+                }
+            }
         }
-        if digits.len() > DIGITS {
-            return Err(DecimalError::OutOfRange);
+        if digits == 0 {
+            return Ok(Self { negative: false, digits: 0, exponent: 0 });
         }
-        let length = |text: &str| i64::try_from(text.len()).map_err(|_| DecimalError::OutOfRange);
+        let length = |length: usize| i64::try_from(length).map_err(|_| DecimalError::OutOfRange);
         let power: i64 = power.map_or(Ok(0), str::parse).map_err(|_| DecimalError::OutOfRange)?;
-        let dropped = length(significant)? - length(digits)?;
-        let exponent = power.checked_sub(length(fraction)?).and_then(|power| power.checked_add(dropped));
+        let exponent =
+            power.checked_sub(length(fraction.len())?).and_then(|power| power.checked_add(length(zeros).ok()?));
         let exponent = exponent.ok_or(DecimalError::OutOfRange)?;
         // The power of ten of the first digit.
-        let magnitude = exponent.checked_add(length(digits)? - 1).ok_or(DecimalError::OutOfRange)?;
+        let magnitude = exponent.checked_add(length(count)? - 1).ok_or(DecimalError::OutOfRange)?;
         if !(-130..=125).contains(&magnitude) {
             return Err(DecimalError::OutOfRange);
         }
-        Ok(Self { negative, digits: digits.to_owned(), exponent })
+        Ok(Self { negative, digits, exponent })
     }
 
     /// Whether it is less than zero.
@@ -71,13 +84,18 @@ impl Decimal {
 
     /// What stands before the point, if that fits.
     pub(crate) fn whole_part(&self) -> Option<u64> {
-        let text = self.to_string();
-        text.trim_start_matches('-').split('.').next().unwrap_or_default().parse().ok()
+        let power = 10_u128.checked_pow(u32::try_from(self.exponent.unsigned_abs()).ok()?);
+        let whole = match (power, self.exponent >= 0) {
+            (Some(power), true) => self.digits.checked_mul(power)?,
+            (Some(power), false) => self.digits / power,
+            (None, is_multiplied) => return if is_multiplied { None } else { Some(0) },
+        };
+        whole.try_into().ok()
     }
 
     /// How many whole thousandths it is, if that fits.
     pub(crate) fn thousandths(&self) -> Option<i64> {
-        let thousandfold = Self { exponent: self.exponent.checked_add(3)?, ..self.clone() };
+        let thousandfold = Self { exponent: self.exponent.checked_add(3)?, ..*self };
         let whole = i64::try_from(thousandfold.whole_part()?).ok()?;
         Some(if self.negative { -whole } else { whole })
     }
@@ -88,7 +106,7 @@ impl Decimal {
     }
 
     /// The nearest floating-point number.
-    pub(crate) fn to_f64(&self) -> f64 {
+    pub(crate) fn to_f64(self) -> f64 {
         self.to_string().parse().expect("digits with a point are a number")
     }
 }
@@ -96,19 +114,22 @@ impl Decimal {
 impl std::fmt::Display for Decimal {
     /// DynamoDB's canonical form: no exponent, no needless zeros.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if self.digits.is_empty() {
-            return f.write_str("0");
-        }
         if self.negative {
             f.write_str("-")?;
         }
         let shift = usize::try_from(self.exponent.unsigned_abs()).unwrap_or(usize::MAX);
+        let digits = self.digits.to_string();
         if self.exponent >= 0 {
-            return write!(f, "{}{}", self.digits, "0".repeat(shift));
+            f.write_str(&digits)?;
+            return if shift == 0 { Ok(()) } else { f.write_str(&"0".repeat(shift)) };
         }
-        match self.digits.len().checked_sub(shift) {
-            Some(point) if point > 0 => write!(f, "{}.{}", &self.digits[..point], &self.digits[point..]),
-            _ => write!(f, "0.{}{}", "0".repeat(shift - self.digits.len()), self.digits),
+        match digits.len().checked_sub(shift) {
+            Some(point) if point > 0 => {
+                f.write_str(&digits[..point])?;
+                f.write_str(".")?;
+                f.write_str(&digits[point..])
+            }
+            _ => write!(f, "0.{}{digits}", "0".repeat(shift - digits.len())),
         }
     }
 }

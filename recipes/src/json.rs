@@ -1,13 +1,19 @@
 //! JSON payloads: their fields one by one, with errors that name the field and never repeat its value.
 
+mod members;
+mod shallow;
+mod text;
+
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use self::members::Members;
+pub(crate) use self::shallow::{Shallow, ShallowFields};
+pub(crate) use self::text::{push_item, push_list, push_text};
 use crate::decimal::{Decimal, DecimalError};
-use crate::{Attribute, Rejected};
+use crate::{Attribute, Item, Rejected};
 
 /// DynamoDB's limit for how deep lists and maps may nest, less the item itself and the attribute.
 const NESTING: usize = 30;
@@ -64,11 +70,17 @@ fn raw_kind(raw: &RawValue) -> &'static str {
 
 /// The fields of a payload, as they stand there: numbers keep every digit. Of a field that stands there twice the last
 /// one counts, and one that is null counts as absent.
-pub(crate) struct Fields<'a>(BTreeMap<Cow<'a, str>, &'a RawValue>);
+pub(crate) struct Fields<'a>(Members<'a, &'a RawValue>);
 
 impl<'a> Fields<'a> {
     /// Takes a payload apart.
     pub(crate) fn parse(text: &'a str) -> Result<Self, Rejected> {
+        serde_json::from_str(text).map(Self).or_else(|_| Self::parse_in_steps(text))
+    }
+
+    /// Takes a payload apart that has a mistake, so as to say which: one of syntax, or that it is no object, or one within
+    /// a name.
+    fn parse_in_steps(text: &'a str) -> Result<Self, Rejected> {
         let whole: &RawValue = serde_json::from_str(text).map_err(|error| invalid(&error))?;
         match raw_kind(whole) {
             "an object" => serde_json::from_str(whole.get()).map(Self).map_err(|error| invalid(&error)),
@@ -81,17 +93,17 @@ impl<'a> Fields<'a> {
     }
 
     /// A string, if it is there.
-    pub(crate) fn string(&self, name: &str, max_bytes: usize) -> Result<Option<String>, Rejected> {
+    pub(crate) fn string(&self, name: &str, max_bytes: usize) -> Result<Option<Cow<'a, str>>, Rejected> {
         let Some(raw) = self.raw(name) else { return Ok(None) };
         if raw_kind(raw) != "a string" {
             return Err(wrong_type(name, "a string", raw));
         }
-        let text: String = serde_json::from_str(raw.get()).map_err(|_| incomplete(name))?;
+        let text = unquoted(raw).map_err(|_| incomplete(name))?;
         if text.len() > max_bytes { Err(too_long(name, text.len(), max_bytes)) } else { Ok(Some(text)) }
     }
 
     /// A string that has to be there and not to be empty.
-    pub(crate) fn required(&self, name: &str, max_bytes: usize) -> Result<String, Rejected> {
+    pub(crate) fn required(&self, name: &str, max_bytes: usize) -> Result<Cow<'a, str>, Rejected> {
         match self.string(name, max_bytes)? {
             None => Err(Rejected::new("missing_field", format!("{name}: missing"))),
             Some(text) if text.is_empty() => Err(Rejected::new("empty_field", format!("{name}: empty"))),
@@ -106,7 +118,7 @@ impl<'a> Fields<'a> {
         let text = match raw_kind(raw) {
             "a number" => raw.get(),
             "a string" => {
-                quoted = serde_json::from_str::<String>(raw.get()).unwrap_or_default();
+                quoted = unquoted(raw).unwrap_or_default();
                 &quoted
             }
             _ => return Err(wrong_type(name, "a number", raw)),
@@ -141,7 +153,7 @@ impl<'a> Fields<'a> {
     }
 
     /// An object with everything in it, if it is there.
-    pub(crate) fn object(&self, name: &str) -> Result<Option<BTreeMap<String, Attribute>>, Rejected> {
+    pub(crate) fn object(&self, name: &str) -> Result<Option<Item>, Rejected> {
         let Some(raw) = self.raw(name) else { return Ok(None) };
         if raw_kind(raw) == "an object" {
             map(name, raw, NESTING).map(Some)
@@ -155,6 +167,15 @@ fn wrong_type(name: &str, wanted: &str, raw: &RawValue) -> Rejected {
     Rejected::new("wrong_type", format!("{name}: expected {wanted}, got {}", raw_kind(raw)))
 }
 
+/// The text of a string.
+fn unquoted(raw: &RawValue) -> serde_json::Result<Cow<'_, str>> {
+    let text = raw.get();
+    match text.strip_prefix('"').and_then(|text| text.strip_suffix('"')) {
+        Some(text) if !text.as_bytes().contains(&b'\\') => Ok(Cow::Borrowed(text)),
+        _ => serde_json::from_str(text).map(Cow::Owned),
+    }
+}
+
 /// Turns JSON into what DynamoDB keeps, with every digit.
 fn attribute(name: &str, raw: &RawValue, nesting: usize) -> Result<Attribute, Rejected> {
     let text = raw.get();
@@ -165,7 +186,7 @@ fn attribute(name: &str, raw: &RawValue, nesting: usize) -> Result<Attribute, Re
             let elements: Vec<&RawValue> = serde_json::from_str(text).map_err(|_| incomplete(name))?;
             Attribute::List(elements.into_iter().map(|raw| attribute(name, raw, nesting)).collect::<Result<_, _>>()?)
         }
-        "a string" => Attribute::S(serde_json::from_str(text).map_err(|_| incomplete(name))?),
+        "a string" => Attribute::S(unquoted(raw).map_err(|_| incomplete(name))?.into_owned()),
         "a boolean" => Attribute::Bool(text == "true"),
         "null" => Attribute::Null,
         _ => Attribute::N(
@@ -177,13 +198,14 @@ fn attribute(name: &str, raw: &RawValue, nesting: usize) -> Result<Attribute, Re
 }
 
 /// An object with everything in it.
-fn map(name: &str, raw: &RawValue, nesting: usize) -> Result<BTreeMap<String, Attribute>, Rejected> {
+fn map(name: &str, raw: &RawValue, nesting: usize) -> Result<Item, Rejected> {
     let nesting = deeper(name, nesting)?;
-    let fields: BTreeMap<String, &RawValue> = serde_json::from_str(raw.get()).map_err(|_| incomplete(name))?;
-    if fields.contains_key("") {
+    let members: Members<'_, &RawValue> = serde_json::from_str(raw.get()).map_err(|_| incomplete(name))?;
+    if members.get("").is_some() {
         return Err(Rejected::new("empty_field", format!("{name}: a name within is empty")));
     }
-    fields.into_iter().map(|(key, raw)| Ok((key, attribute(name, raw, nesting)?))).collect()
+    let attributes = members.in_order().into_iter();
+    attributes.map(|(key, raw)| Ok((key.into_owned(), attribute(name, raw, nesting)?))).collect()
 }
 
 fn deeper(name: &str, nesting: usize) -> Result<usize, Rejected> {

@@ -138,7 +138,7 @@ impl StreamRecord<'_> {
     /// aggregated record is followed by `:` and its place among the others.
     pub fn place(&self) -> String {
         match self.sub_sequence_number {
-            None => format!("{}:{}", self.shard_id, self.sequence_number),
+            None => [self.shard_id, ":", self.sequence_number].concat(),
             Some(sub) => format!("{}:{}:{sub}", self.shard_id, self.sequence_number),
         }
     }
@@ -146,7 +146,13 @@ impl StreamRecord<'_> {
     /// Returns 20 decimal digits that depend on nothing but the record's identity, for keys that must differ between
     /// records and stay the same when one record is delivered again.
     pub(crate) fn digits(&self) -> String {
-        format!("{:020}", fnv1a_128(self.id().bytes()) % 10_u128.pow(20))
+        // The bytes of `id`, without putting them together.
+        let hash = match (self.own_id, self.sub_sequence_number) {
+            (Some(own_id), _) => fnv1a_128(own_id.bytes()),
+            (None, None) => fnv1a_128(self.shard_id.bytes().chain([b':']).chain(self.sequence_number.bytes())),
+            (None, Some(_)) => fnv1a_128(self.place().bytes()),
+        };
+        format!("{:020}", hash % 10_u128.pow(20))
     }
 }
 

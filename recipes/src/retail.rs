@@ -2,11 +2,7 @@
 
 mod traffic;
 
-use std::collections::BTreeMap;
-
-use serde_json::{Map, Value};
-
-use crate::json::{self, kind};
+use crate::json::{self, Shallow, ShallowFields};
 use crate::{
     Attribute, Effects, Event, Generator, Item, KeyAttribute, KeyKind, Needs, Recipe, Record, Rejected, Sampled,
     Samples, SourceKind, StreamRecord, StreamSamples, TableKey,
@@ -57,8 +53,9 @@ impl Recipe for Retail {
 
     fn process(&self, record: &Record<'_>, now_ms: i64) -> Result<Effects, Rejected> {
         let record = record.stream()?;
-        let event = parse(record)?;
-        Ok(Effects::new().item(item(event, record, now_ms)))
+        let fields = ShallowFields::parse(json::text(record.data)?)?;
+        let event = parse(&fields, record)?;
+        Ok(Effects::new().item(item(&event, record, now_ms)))
     }
 }
 
@@ -91,87 +88,84 @@ impl StreamSamples for Retail {
 }
 
 /// An event that passed every check.
-struct RetailEvent {
-    user_id: String,
-    event_type: String,
-    product_id: String,
+struct RetailEvent<'a> {
+    user_id: &'a str,
+    event_type: &'a str,
+    product_id: &'a str,
     timestamp_ms: u64,
 }
 
 /// Fields that are not listed here are ignored, and a field that is null counts as absent.
-fn parse(record: &StreamRecord<'_>) -> Result<RetailEvent, Rejected> {
-    let value: Value = serde_json::from_str(json::text(record.data)?).map_err(|error| json::invalid(&error))?;
-    let Value::Object(mut fields) = value else {
-        return Err(json::not_an_object(kind(&value)));
-    };
+fn parse<'a>(fields: &'a ShallowFields<'_>, record: &StreamRecord<'_>) -> Result<RetailEvent<'a>, Rejected> {
     Ok(RetailEvent {
-        user_id: required(&mut fields, "userId", USER_ID_MAX_BYTES)?,
-        event_type: required(&mut fields, "eventType", TEXT_MAX_BYTES)?,
-        product_id: string(&mut fields, "productId", TEXT_MAX_BYTES)?.unwrap_or_else(|| "unknown".to_owned()),
-        timestamp_ms: match fields.remove("timestamp") {
+        user_id: required(fields, "userId", USER_ID_MAX_BYTES)?,
+        event_type: required(fields, "eventType", TEXT_MAX_BYTES)?,
+        product_id: string(fields, "productId", TEXT_MAX_BYTES)?.unwrap_or("unknown"),
+        timestamp_ms: match fields.get("timestamp") {
             // The record's own arrival, not the clock: the item must be the same when the record is delivered again.
-            None | Some(Value::Null) => u64::try_from(record.arrival_ms).unwrap_or(0),
-            Some(value) => timestamp(&value)?,
+            None => u64::try_from(record.arrival_ms).unwrap_or(0),
+            Some(value) => timestamp(value)?,
         },
     })
 }
 
-fn required(fields: &mut Map<String, Value>, name: &str, max_bytes: usize) -> Result<String, Rejected> {
+fn required<'a>(fields: &'a ShallowFields<'_>, name: &str, max_bytes: usize) -> Result<&'a str, Rejected> {
     match string(fields, name, max_bytes)? {
         None => Err(Rejected::new("missing_field", format!("{name}: missing"))),
-        Some(text) if text.is_empty() => Err(Rejected::new("empty_field", format!("{name}: empty"))),
+        Some("") => Err(Rejected::new("empty_field", format!("{name}: empty"))),
         Some(text) => Ok(text),
     }
 }
 
-fn string(fields: &mut Map<String, Value>, name: &str, max_bytes: usize) -> Result<Option<String>, Rejected> {
-    match fields.remove(name) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(text)) if text.len() > max_bytes => Err(json::too_long(name, text.len(), max_bytes)),
-        Some(Value::String(text)) => Ok(Some(text)),
-        Some(other) => Err(Rejected::new("wrong_type", format!("{name}: expected a string, got {}", kind(&other)))),
+fn string<'a>(fields: &'a ShallowFields<'_>, name: &str, max_bytes: usize) -> Result<Option<&'a str>, Rejected> {
+    match fields.get(name) {
+        None => Ok(None),
+        Some(Shallow::Text(text)) if text.len() > max_bytes => Err(json::too_long(name, text.len(), max_bytes)),
+        Some(Shallow::Text(text)) => Ok(Some(text)),
+        Some(other) => Err(Rejected::new("wrong_type", format!("{name}: expected a string, got {}", other.kind()))),
     }
 }
 
 /// Reads milliseconds since the epoch from an integer or from a string of digits.
-fn timestamp(value: &Value) -> Result<u64, Rejected> {
+fn timestamp(value: &Shallow<'_>) -> Result<u64, Rejected> {
     let wrong_type = |got: &str| {
         let message = format!("timestamp: expected whole milliseconds since the epoch, got {got}");
         Err(Rejected::new("wrong_type", message))
     };
     let millis = match value {
-        Value::Number(number) => match (number.as_u64(), number.as_f64()) {
+        Shallow::Number(number) => match (number.as_u64(), number.as_f64()) {
             (Some(millis), _) => Some(millis),
             // Negative integers, and integers that are too large for u64 (serde_json makes those floats).
             (None, Some(float)) if !(0.0..1e18).contains(&float) => None,
             (None, _) => return wrong_type("a fraction"),
         },
-        Value::String(text) if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) => text.parse().ok(),
-        Value::String(_) => return wrong_type("a string that is not all digits"),
-        other => return wrong_type(kind(other)),
+        Shallow::Text(text) if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) => text.parse().ok(),
+        Shallow::Text(_) => return wrong_type("a string that is not all digits"),
+        other => return wrong_type(other.kind()),
     };
     millis.filter(|&millis| millis <= TIMESTAMP_MAX).ok_or_else(|| {
         Rejected::new("out_of_range", format!("timestamp: not within 0 to {TIMESTAMP_MAX} (the end of the year 9999)"))
     })
 }
 
-fn item(event: RetailEvent, record: &StreamRecord<'_>, now_ms: i64) -> Item {
-    let (action, score) = match event.event_type.as_str() {
+fn item(event: &RetailEvent<'_>, record: &StreamRecord<'_>, now_ms: i64) -> Item {
+    let RetailEvent { user_id, event_type, product_id, timestamp_ms } = *event;
+    let (action, score) = match event_type {
         "view" => ("viewed", 1),
         "add_to_cart" => ("added to cart", 5),
         "purchase" => ("purchased", 10),
         _ => ("interacted with", 1),
     };
-    let insight = format!("User {} {action} product {}", event.user_id, event.product_id);
-    BTreeMap::from([
-        ("userId".to_owned(), Attribute::S(event.user_id)),
-        ("eventTimestamp".to_owned(), Attribute::N(sort_key(event.timestamp_ms, record))),
-        ("eventType".to_owned(), Attribute::S(event.event_type)),
-        ("productId".to_owned(), Attribute::S(event.product_id)),
-        ("eventScore".to_owned(), Attribute::N(score.to_string())),
-        ("insight".to_owned(), Attribute::S(insight)),
-        ("processedAt".to_owned(), Attribute::N(now_ms.to_string())),
-        ("recordId".to_owned(), Attribute::S(record.id())),
+    let insight = ["User ", user_id, " ", action, " product ", product_id].concat();
+    Item::from([
+        ("eventScore", Attribute::N(score.to_string())),
+        ("eventTimestamp", Attribute::N(sort_key(timestamp_ms, record))),
+        ("eventType", Attribute::S(event_type.to_owned())),
+        ("insight", Attribute::S(insight)),
+        ("processedAt", Attribute::N(now_ms.to_string())),
+        ("productId", Attribute::S(product_id.to_owned())),
+        ("recordId", Attribute::S(record.id())),
+        ("userId", Attribute::S(user_id.to_owned())),
     ])
 }
 
@@ -181,7 +175,7 @@ fn sort_key(timestamp_ms: u64, record: &StreamRecord<'_>) -> String {
     let digits = record.digits();
     match digits.trim_end_matches('0') {
         "" => timestamp_ms.to_string(),
-        fraction => format!("{timestamp_ms}.{fraction}"),
+        fraction => [&timestamp_ms.to_string(), ".", fraction].concat(),
     }
 }
 

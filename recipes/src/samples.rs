@@ -41,7 +41,7 @@ impl Write {
             Self::Put(item) => Some(item.clone()),
             Self::Update { key, set, remove } => {
                 let mut item = before.unwrap_or(key).clone();
-                item.retain(|name, _| !remove.contains(name));
+                item.retain(|name, _| !remove.iter().any(|removed| removed == name));
                 item.extend(set.clone());
                 Some(item)
             }

@@ -1,9 +1,11 @@
 //! Stores items in the table and objects in the bucket. Storing one again has the same result, so no order is kept.
 
-use std::collections::BTreeMap;
+use std::hash::{BuildHasher as _, RandomState};
 
 use futures_util::{StreamExt as _, stream};
-use streamkit_recipes::{Attribute, Item, Object, Rejected, TableKey};
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
+use streamkit_recipes::{Attribute, Item, KeyAttribute, Object, Rejected, TableKey};
 use tokio::time::Instant;
 
 use super::{Job, State, pause, retry, transient, within};
@@ -14,75 +16,119 @@ const WRITES_AT_ONCE: usize = 4;
 /// How many `PutObject` calls run at once: each holds one connection.
 const OBJECTS_AT_ONCE: usize = 16;
 
-/// An item or object to store, with the places of the records that it comes from.
-struct Put<T> {
-    value: T,
-    places: Vec<usize>,
-}
-
-/// The items and objects of a batch, each key once: of two with the same key the later one is kept.
-#[derive(Default)]
+/// The items and objects of a batch.
 pub(super) struct Stores {
     key: Option<TableKey>,
-    items: Vec<Put<Item>>,
-    item_keys: BTreeMap<Vec<Option<Attribute>>, usize>,
-    objects: Vec<Put<Object>>,
-    object_keys: BTreeMap<String, usize>,
+    items: Puts<Item>,
+    objects: Puts<Object>,
 }
 
 impl Stores {
-    /// An empty set, for a table with these keys.
-    pub(super) fn new(key: Option<TableKey>) -> Self {
-        Self { key, ..Self::default() }
+    /// An empty set, for a table with these keys and as many records.
+    pub(super) fn new(key: Option<TableKey>, records: usize) -> Self {
+        // A recipe that needs a table has an item for about each record.
+        let items = Puts::new(if key.is_some() { records } else { 0 });
+        Self { key, items, objects: Puts::new(0) }
     }
 
     pub(super) fn add_item(&mut self, place: usize, item: Item) {
-        let key = self.key.iter().flat_map(TableKey::names).map(|name| item.get(name).cloned()).collect();
-        add(&mut self.items, &mut self.item_keys, key, place, item);
+        let key = self.key.as_ref();
+        let (hash, same) = (
+            |hasher: &RandomState, item: &Item| hasher.hash_one(key_of(key, item)),
+            |one: &Item, two: &Item| key_of(key, one) == key_of(key, two),
+        );
+        self.items.add(place, item, hash, same);
     }
 
     pub(super) fn add_object(&mut self, place: usize, object: Object) {
-        add(&mut self.objects, &mut self.object_keys, object.key.clone(), place, object);
+        let hash = |hasher: &RandomState, object: &Object| hasher.hash_one(&object.key);
+        self.objects.add(place, object, hash, |one, two| one.key == two.key);
     }
 }
 
-fn add<K: Ord, T>(puts: &mut Vec<Put<T>>, keys: &mut BTreeMap<K, usize>, key: K, place: usize, value: T) {
-    let index = *keys.entry(key).or_insert(puts.len());
-    match puts.get_mut(index) {
-        Some(put) => {
-            put.value = value;
-            put.places.push(place);
+/// The values of an item's key attributes.
+fn key_of<'i>(key: Option<&TableKey>, item: &'i Item) -> [Option<&'i Attribute>; 2] {
+    let value = |attribute: &KeyAttribute| item.get(&attribute.name);
+    let sort = key.and_then(|key| key.sort.as_ref());
+    [key.and_then(|key| value(&key.partition)), sort.and_then(value)]
+}
+
+/// What is to be stored, each key once: of two values with the same key the later one is kept.
+struct Puts<T> {
+    values: Vec<T>,
+    /// The places of the records that they come from, each with the place of its value.
+    origins: Vec<(usize, usize)>,
+    /// The places of values, by the hashes of their keys.
+    by_key: HashTable<usize>,
+    hasher: RandomState,
+}
+
+impl<T> Puts<T> {
+    fn new(expected: usize) -> Self {
+        Self {
+            values: Vec::with_capacity(expected),
+            origins: Vec::with_capacity(expected),
+            by_key: HashTable::with_capacity(expected),
+            hasher: RandomState::new(),
         }
-        None => puts.push(Put { value, places: vec![place] }),
+    }
+
+    /// `hash` and `same` look at keys alone.
+    fn add(&mut self, record: usize, value: T, hash: impl Fn(&RandomState, &T) -> u64, same: impl Fn(&T, &T) -> bool) {
+        let Self { values, origins, by_key, hasher } = self;
+        match by_key.entry(hash(hasher, &value), |&at| same(&values[at], &value), |&at| hash(hasher, &values[at])) {
+            Entry::Occupied(known) => {
+                origins.push((record, *known.get()));
+                values[*known.get()] = value;
+            }
+            Entry::Vacant(new) => {
+                new.insert(values.len());
+                origins.push((record, values.len()));
+                values.push(value);
+            }
+        }
+    }
+
+    /// Sets the states of the records whose values could not be stored; there is an error, or none, for each value.
+    fn set_failed(mut self, errors: &[Option<SinkError>], refused: &'static str, states: &mut [State]) {
+        self.origins.sort_by_key(|(_, at)| *at);
+        for (record, at) in self.origins {
+            let Some(error) = &errors[at] else { continue };
+            if !error.permanent {
+                states[record] = retry(error);
+            } else if matches!(states[record], State::Done(_)) {
+                states[record] = State::Rejected(Rejected::new(refused, error.to_string()));
+            }
+        }
     }
 }
 
 impl<S: Sink> Job<'_, S> {
     /// Stores everything, and sets the state of the records for which that failed.
     pub(super) async fn store(&self, stores: Stores, states: &mut [State], until: Instant) {
-        let items = self.store_items(&stores.items, until);
-        let objects = self.store_objects(&stores.objects, until);
+        let items = self.store_items(&stores.items.values, until);
+        let objects = self.store_objects(&stores.objects.values, until);
         let (items, objects) = futures_util::join!(items, objects);
-        set_failed(&stores.items, items, "refused_by_table", states);
-        set_failed(&stores.objects, objects, "refused_by_bucket", states);
+        stores.items.set_failed(&items, "refused_by_table", states);
+        stores.objects.set_failed(&objects, "refused_by_bucket", states);
     }
 
     /// Puts all items into the table; returns the error of each, if any.
-    async fn store_items(&self, puts: &[Put<Item>], until: Instant) -> Vec<Option<SinkError>> {
-        let chunks = puts.chunks(MAX_ITEMS).map(|chunk| self.store_chunk(chunk, until));
+    async fn store_items(&self, items: &[Item], until: Instant) -> Vec<Option<SinkError>> {
+        let chunks = items.chunks(MAX_ITEMS).map(|chunk| self.store_chunk(chunk, until));
         let errors: Vec<Vec<Option<SinkError>>> = stream::iter(chunks).buffered(WRITES_AT_ONCE).collect().await;
         errors.into_iter().flatten().collect()
     }
 
     /// Puts all objects into the bucket; returns the error of each, if any.
-    async fn store_objects(&self, puts: &[Put<Object>], until: Instant) -> Vec<Option<SinkError>> {
-        let calls = puts.iter().map(|put| async { within(until, self.sink.put(&put.value)).await.err() });
+    async fn store_objects(&self, objects: &[Object], until: Instant) -> Vec<Option<SinkError>> {
+        let calls = objects.iter().map(|object| async { within(until, self.sink.put(object)).await.err() });
         stream::iter(calls).buffered(OBJECTS_AT_ONCE).collect().await
     }
 
     /// Puts the items of one call; returns the error of each, if any.
-    async fn store_chunk(&self, puts: &[Put<Item>], until: Instant) -> Vec<Option<SinkError>> {
-        let items: Vec<&Item> = puts.iter().map(|put| &put.value).collect();
+    async fn store_chunk(&self, items: &[Item], until: Instant) -> Vec<Option<SinkError>> {
+        let items: Vec<&Item> = items.iter().collect();
         match self.store_batch(&items, until).await {
             Ok(errors) => errors,
             Err(error) if items.len() == 1 => vec![Some(error)],
@@ -127,18 +173,5 @@ impl<S: Sink> Job<'_, S> {
             }
         }
         Ok(errors)
-    }
-}
-
-fn set_failed<T>(puts: &[Put<T>], errors: Vec<Option<SinkError>>, refused: &'static str, states: &mut [State]) {
-    for (put, error) in puts.iter().zip(errors) {
-        let Some(error) = error else { continue };
-        for &place in &put.places {
-            if !error.permanent {
-                states[place] = retry(&error);
-            } else if matches!(states[place], State::Done(_)) {
-                states[place] = State::Rejected(Rejected::new(refused, error.to_string()));
-            }
-        }
     }
 }

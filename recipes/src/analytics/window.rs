@@ -1,5 +1,6 @@
 //! Aggregation of analytics over a tumbling window: the number of events, and unusual purchases.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -84,7 +85,7 @@ impl Windowed for Analytics {
 }
 
 /// The amount and currency of a purchase, if it is one.
-fn purchase(record: &Record<'_>) -> Result<Option<(f64, String)>, Rejected> {
+fn purchase<'a>(record: &Record<'a>) -> Result<Option<(f64, Cow<'a, str>)>, Rejected> {
     let fields = Fields::parse(text(record.stream()?.data)?)?;
     let event_type = fields.required("eventType", super::PAYLOAD_MAX_BYTES)?;
     Ok(metrics(&event_type, &fields)?.1)

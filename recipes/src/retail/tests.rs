@@ -35,7 +35,7 @@ fn process_gives_the_whole_item() {
     let item =
         process(r#"{"userId":"u1","eventType":"purchase","productId":"P0007","timestamp":1700000000123}"#).unwrap();
     let digits = record("1", b"").digits();
-    let expected = BTreeMap::from(
+    let expected = Item::from(
         [
             ("userId", Attribute::S("u1".into())),
             ("eventTimestamp", Attribute::N(format!("1700000000123.{}", digits.trim_end_matches('0')))),

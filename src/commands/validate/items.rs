@@ -167,10 +167,10 @@ impl Table {
 /// What is not as the recipe says, attribute by attribute. Volatile attributes only have to be there.
 pub(super) fn differences(expected: &Item, found: &StoredItem, volatile: &[&str]) -> Vec<String> {
     let mut all = Vec::new();
-    for (name, wanted) in expected {
+    for (name, wanted) in expected.iter() {
         match found.get(name) {
             None => all.push(format!("{name} is missing")),
-            Some(has) if !volatile.contains(&name.as_str()) && *has != attribute_value(wanted) => {
+            Some(has) if !volatile.contains(&name) && *has != attribute_value(wanted) => {
                 all.push(format!("{name} is {has:?}, expected {wanted:?}"));
             }
             Some(_) => {}
