@@ -96,15 +96,7 @@ async fn main() -> anyhow::Result<()> {
             anyhow::Ok(())
         }));
         if writer == 0 && mode != Mode::Put {
-            let mapping = json!({
-                "FunctionName": "nothing",
-                "EventSourceArn": "arn:aws:kinesis:us-east-1:000000000000:stream/s",
-                "StartingPosition": "TRIM_HORIZON",
-                "BatchSize": batch_size,
-                "ParallelizationFactor": lanes,
-                "MetricsConfig": { "Metrics": ["EventCount"] },
-                "Enabled": mode == Mode::Live,
-            });
+            let mapping = mapping(batch_size, lanes, mode == Mode::Live);
             client.lambda("event-source-mappings", &mapping).await?;
         }
     }
@@ -144,6 +136,19 @@ async fn main() -> anyhow::Result<()> {
 
 const PUT_RECORDS: [(&str, &str); 2] =
     [("X-Amz-Target", "Kinesis_20131202.PutRecords"), ("Content-Type", "application/x-amz-json-1.1")];
+
+/// `CreateEventSourceMapping`.
+fn mapping(batch_size: usize, lanes: usize, enabled: bool) -> Value {
+    json!({
+        "FunctionName": "nothing",
+        "EventSourceArn": "arn:aws:kinesis:us-east-1:000000000000:stream/s",
+        "StartingPosition": "TRIM_HORIZON",
+        "BatchSize": batch_size,
+        "ParallelizationFactor": lanes,
+        "MetricsConfig": { "Metrics": ["EventCount"] },
+        "Enabled": enabled,
+    })
+}
 
 /// One entry of a `PutRecords`.
 fn entry(put: usize, at: usize) -> String {
