@@ -76,9 +76,9 @@ pub struct Kinesis {
     pub partition_key: Option<String>,
     /// Unique in the shard.
     pub sequence_number: String,
-    /// The payload, decoded; or the text as it was received, if that is not base64.
-    #[serde(default = "no_payload", deserialize_with = "payload")]
-    pub data: Result<Vec<u8>, String>,
+    /// The payload.
+    #[serde(default)]
+    pub data: Payload,
     /// Seconds since the epoch, with milliseconds as a fraction.
     #[serde(default)]
     pub approximate_arrival_timestamp: f64,
@@ -111,27 +111,34 @@ impl<'de> Deserialize<'de> for Name {
     }
 }
 
-fn no_payload() -> Result<Vec<u8>, String> {
-    Ok(Vec::new())
+/// A payload, decoded as it is read: most of an event is payloads. Or the text as it was received, if that is not base64.
+#[derive(Debug)]
+pub struct Payload(pub Result<Vec<u8>, String>);
+
+impl Default for Payload {
+    fn default() -> Self {
+        Self(Ok(Vec::new()))
+    }
 }
 
-/// Decodes a payload as it is read: most of an event is payloads.
-fn payload<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Result<Vec<u8>, String>, D::Error> {
-    struct Base64;
+impl<'de> Deserialize<'de> for Payload {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Base64;
 
-    impl Visitor<'_> for Base64 {
-        type Value = Result<Vec<u8>, String>;
+        impl Visitor<'_> for Base64 {
+            type Value = Payload;
 
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a string")
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(Payload(STANDARD.decode(text).map_err(|_| text.to_owned())))
+            }
         }
 
-        fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
-            Ok(STANDARD.decode(text).map_err(|_| text.to_owned()))
-        }
+        deserializer.deserialize_str(Base64)
     }
-
-    deserializer.deserialize_str(Base64)
 }
 
 /// Who made a change.

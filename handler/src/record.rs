@@ -195,7 +195,7 @@ fn decode_record(record: EventRecord, recipe: &dyn Recipe) -> Result<IncomingRec
                     partition_key: kinesis.partition_key,
                     own_id: None,
                     arrival_ms: millis(kinesis.approximate_arrival_timestamp),
-                    data: kinesis.data,
+                    data: kinesis.data.0,
                 },
                 event_id: record.event_id,
                 sequence_number: kinesis.sequence_number,

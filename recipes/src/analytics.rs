@@ -120,8 +120,11 @@ impl Recipe for Analytics {
     }
 }
 
+/// Amount and currency of a purchase.
+type Purchase<'a> = (f64, Cow<'a, str>);
+
 /// What is measured of an event of this type, and the amount and currency of a purchase.
-fn metrics<'a>(event_type: &str, fields: &Fields<'a>) -> Result<(Item, Option<(f64, Cow<'a, str>)>), Rejected> {
+fn metrics<'a>(event_type: &str, fields: &Fields<'a>) -> Result<(Item, Option<Purchase<'a>>), Rejected> {
     let mut purchase = None;
     let metrics = match event_type {
         "page_view" => {

@@ -193,7 +193,7 @@ mod tests {
             let decimal = Decimal::parse(&text).unwrap();
             let expected: f64 = text.parse().unwrap();
             assert!((decimal.to_f64() - expected).abs() <= expected.abs() * 1e-15, "{text}");
-            assert_eq!(Decimal::parse(&decimal.to_string()), Ok(decimal.clone()), "{text}");
+            assert_eq!(Decimal::parse(&decimal.to_string()), Ok(decimal), "{text}");
         }
     }
 }

@@ -34,7 +34,7 @@ fn assert_repeatable(recipe: &dyn Sampled, event: &Event) {
     let (mut one, mut two) = (process(recipe, event, 1).unwrap(), process(recipe, event, 2).unwrap());
     for (one, two) in one.items.iter_mut().zip(&mut two.items) {
         for name in recipe.volatile() {
-            assert_ne!(one.remove(*name), two.remove(*name), "{name}");
+            assert_ne!(one.remove(name), two.remove(name), "{name}");
         }
     }
     assert_eq!(one, two);

@@ -1,12 +1,11 @@
 //! Aggregation of analytics over a tumbling window: the number of events, and unusual purchases.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Analytics, CURRENCIES, known, metrics};
+use super::{Analytics, CURRENCIES, Purchase, known, metrics};
 use crate::json::{Fields, text};
 use crate::{Count, Record, Rejected, Unit, Windowed};
 
@@ -85,7 +84,7 @@ impl Windowed for Analytics {
 }
 
 /// The amount and currency of a purchase, if it is one.
-fn purchase<'a>(record: &Record<'a>) -> Result<Option<(f64, Cow<'a, str>)>, Rejected> {
+fn purchase<'a>(record: &Record<'a>) -> Result<Option<Purchase<'a>>, Rejected> {
     let fields = Fields::parse(text(record.stream()?.data)?)?;
     let event_type = fields.required("eventType", super::PAYLOAD_MAX_BYTES)?;
     Ok(metrics(&event_type, &fields)?.1)

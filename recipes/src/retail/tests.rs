@@ -171,7 +171,7 @@ fn process_gives_one_key_per_record_and_the_same_on_redelivery() {
         let at = |now_ms| Retail.process(&Record::Stream(record(&sequence, data)), now_ms).unwrap().items.remove(0);
         let (mut first, mut second) = (at(1), at(2));
         for name in Retail.volatile() {
-            assert_ne!(first.remove(*name), second.remove(*name));
+            assert_ne!(first.remove(name), second.remove(name));
         }
         assert_eq!(first, second);
         let key = text(&first, "eventTimestamp").to_owned();

@@ -174,7 +174,7 @@ impl<'a> Events<'a> {
             Self::Stream(run) => run.validation.run_id.clone(),
             Self::Table(run) => {
                 let key = run.samples.canary(&run.validation.run_id, NUMBER, 0, run.key()).key(run.key());
-                match key.get(&*run.key().partition.name) {
+                match key.get(&run.key().partition.name) {
                     Some(Attribute::S(text) | Attribute::N(text)) => text.clone(),
                     Some(Attribute::B(bytes)) => STANDARD.encode(bytes),
                     _ => run.validation.run_id.clone(),

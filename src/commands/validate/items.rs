@@ -176,7 +176,7 @@ pub(super) fn differences(expected: &Item, found: &StoredItem, volatile: &[&str]
             Some(_) => {}
         }
     }
-    let mut more: Vec<&String> = found.keys().filter(|name| !expected.contains_key(*name)).collect();
+    let mut more: Vec<&String> = found.keys().filter(|name| !expected.contains_key(name)).collect();
     more.sort();
     all.extend(more.into_iter().map(|name| format!("{name} is too much")));
     all
