@@ -1,5 +1,6 @@
 //! Carries out the tasks of a run in the order of the graph; when one fails, the others go on.
 
+use std::cell::Cell;
 use std::time::Instant;
 
 use futures_util::StreamExt as _;
@@ -11,7 +12,7 @@ use crate::critical_path::{Link, Span, path};
 use crate::graph::{Need, Walk};
 use crate::interrupt::Interrupt;
 use crate::plan::Action;
-use crate::resources::{Any, Cx, OwnedResource, Resource as _, sync};
+use crate::resources::{Any, Cx, OwnedResource, Pending, Planned, Resource as _, Unseen, confirm, sync};
 
 /// What is done to one node.
 pub(crate) struct Task<'a> {
@@ -26,11 +27,15 @@ pub(crate) struct Task<'a> {
 /// What is done to a resource.
 pub(crate) enum Work<'a> {
     /// Brings a resource of the spec in line with it.
-    Sync { resource: &'a Any, tags: &'a Tags },
+    Sync { resource: &'a Any, tags: &'a Tags, planned: Planned<'a> },
     /// Takes back the rights that a role has lost, when nothing uses them any more.
     Narrow(&'a Any),
-    /// Deletes an orphan, or for `down` any resource of the pipeline.
+    /// Deletes an orphan.
     Delete(&'a OwnedResource),
+    /// Asks AWS to delete a resource of a pipeline that goes as a whole.
+    BeginDeletion(&'a OwnedResource),
+    /// Waits until it is gone.
+    UntilGone(&'a OwnedResource),
 }
 
 /// How a task ended.
@@ -88,6 +93,7 @@ pub(crate) async fn run(
     let (notes, mut texts) = mpsc::unbounded_channel::<(String, String)>();
     let (exists, mut there) = mpsc::unbounded_channel::<usize>();
     let mut existed: Vec<Option<f64>> = vec![None; tasks.len()];
+    let mut unseen = Vec::new();
     let mut running = FuturesUnordered::new();
     let began = Instant::now();
     loop {
@@ -104,12 +110,16 @@ pub(crate) async fn run(
             let exists = exists.clone();
             running.push(async move {
                 let start = began.elapsed().as_secs_f64();
+                let existed = Cell::new(None);
                 let result = work(task, &cx, || {
+                    existed.set(Some(tokio::time::Instant::now()));
                     // The receiver lives as long as this loop.
                     let _ = exists.send(index);
                 })
                 .await;
-                (index, result, start, began.elapsed().as_secs_f64())
+                let now = tokio::time::Instant::now();
+                let needed = (cx.needed_until(existed.get().unwrap_or(now)), cx.needed_until(now));
+                (index, result, start, began.elapsed().as_secs_f64(), needed)
             });
         }
         // Nothing runs and nothing more can start: all that is left is done, skipped or interrupted.
@@ -123,10 +133,13 @@ pub(crate) async fn run(
                 existed[index] = Some(began.elapsed().as_secs_f64());
                 walk.exists(index);
             }
-            Some((index, result, start, end)) = running.next() => {
+            Some((index, result, start, end, needed)) = running.next() => {
                 let outcome = match result {
-                    Ok(()) => {
+                    Ok(left) => {
                         walk.ready(index);
+                        if let (Some(left), Work::Sync { resource, tags, .. }) = (left, &tasks[index].work) {
+                            unseen.push(Pending { index, resource, tags, unseen: left });
+                        }
                         Outcome::Done
                     }
                     Err(error) => {
@@ -137,13 +150,22 @@ pub(crate) async fn run(
                         Outcome::Failed(error)
                     }
                 };
-                let end = Ended { outcome, span: Some(Span { start, exists: existed[index], end }) };
-                show(Event::Ended { node: &tasks[index].node, action: tasks[index].action, ended: &end });
+                let end = Ended { outcome, span: Some(Span { start, exists: existed[index], end, needed }) };
+                // What is only being deleted is told of when it is gone.
+                if !(is_waited_for(tasks, index) && matches!(end.outcome, Outcome::Done)) {
+                    show(Event::Ended { node: &tasks[index].node, action: tasks[index].action, ended: &end });
+                }
                 ended[index] = Some(end);
             }
             () = interrupt.changed(), if !interrupt.is_set() => show(Event::Draining { left: running.len() }),
             else => break,
         }
+    }
+    // Who asks to stop does not wait for what changes nothing.
+    let failures = if interrupt.is_set() { Vec::new() } else { confirm(cx, unseen).await };
+    for (index, error) in failures {
+        let span = ended[index].as_ref().and_then(|end| end.span);
+        ended[index] = Some(Ended { outcome: Outcome::Failed(error), span });
     }
     ended.into_iter().map(|end| end.unwrap_or(Ended::idle(Outcome::Interrupted))).collect()
 }
@@ -152,26 +174,45 @@ pub(crate) async fn run(
 pub(crate) fn critical_path(tasks: &[Task<'_>], ended: &[Ended]) -> Vec<Link> {
     let nodes: Vec<_> = tasks.iter().map(|task| (task.node.as_str(), task.needs.as_slice())).collect();
     let spans: Vec<_> = ended.iter().map(|end| end.span).collect();
-    path(&nodes, &spans)
+    let mut links: Vec<Link> = Vec::new();
+    for link in path(&nodes, &spans) {
+        match links.last_mut() {
+            // The beginning of a deletion, and the wait for its end.
+            Some(last) if last.node == link.node => {
+                let (seconds, queued) = (last.seconds + link.seconds, last.queued + link.queued);
+                *last = Link { seconds, queued, aws_seconds: last.aws_seconds + link.aws_seconds, ..link };
+            }
+            _ => links.push(link),
+        }
+    }
+    links
 }
 
-async fn work(task: &Task<'_>, cx: &Cx, exists: impl FnOnce()) -> anyhow::Result<()> {
-    let (resource, tags) = match task.work {
-        Work::Delete(owned) => return owned.delete(cx).await,
+/// True for the beginning of a deletion whose end is waited for by another task.
+fn is_waited_for(tasks: &[Task<'_>], index: usize) -> bool {
+    let Work::BeginDeletion(begun) = tasks[index].work else { return false };
+    tasks.iter().any(|task| matches!(task.work, Work::UntilGone(waited) if std::ptr::eq(begun, waited)))
+}
+
+async fn work(task: &Task<'_>, cx: &Cx, exists: impl FnOnce()) -> anyhow::Result<Option<Unseen>> {
+    let (resource, tags, planned) = match task.work {
+        Work::Delete(owned) => return owned.delete(cx).await.map(|()| None),
+        Work::BeginDeletion(owned) => return owned.begin_deletion(cx).await.map(|()| None),
+        Work::UntilGone(owned) => return owned.until_gone(cx).await.map(|()| None),
         Work::Narrow(resource) => {
             cx.note("narrowing its rights");
-            return resource.narrow(cx).await;
+            return resource.narrow(cx).await.map(|()| None);
         }
-        Work::Sync { resource, tags } => (resource, tags),
+        Work::Sync { resource, tags, planned } => (resource, tags, planned),
     };
     match task.action {
-        Action::Unchanged => resource.ready(cx).await,
-        Action::Delete => resource.delete(cx).await,
+        Action::Unchanged => resource.ready(cx).await.map(|()| None),
+        Action::Delete => resource.delete(cx).await.map(|()| None),
         Action::Replace => {
             cx.note("preparing the replacement");
-            resource.prepare_replacement(cx).await?;
-            sync(resource, tags, cx, exists).await
+            resource.prepare_replacement(&cx.as_of_now()).await?;
+            sync(resource, tags, cx, Planned::Unknown, exists).await
         }
-        Action::Create | Action::Update => sync(resource, tags, cx, exists).await,
+        Action::Create | Action::Update => sync(resource, tags, cx, planned, exists).await,
     }
 }

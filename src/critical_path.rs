@@ -11,6 +11,8 @@ pub(crate) struct Span {
     /// When the resource was there, if it was said before the end.
     pub(crate) exists: Option<f64>,
     pub(crate) end: f64,
+    /// The seconds that AWS needed at least until it was there, and until the end.
+    pub(crate) needed: (f64, f64),
 }
 
 impl Span {
@@ -18,6 +20,13 @@ impl Span {
         match until {
             Until::Exists => self.exists.unwrap_or(self.end),
             Until::Ready => self.end,
+        }
+    }
+
+    fn needed(&self, until: Until) -> f64 {
+        match until {
+            Until::Exists if self.exists.is_some() => self.needed.0,
+            Until::Exists | Until::Ready => self.needed.1,
         }
     }
 }
@@ -30,6 +39,9 @@ pub(crate) struct Link {
     pub(crate) seconds: f64,
     /// How much of `seconds` it stood ready to start while others had all the places that `--parallelism` gives.
     pub(crate) queued: f64,
+    /// How much of `seconds` AWS needed at least, as the states that it showed tell: the rest is calls, pauses and waiting for
+    /// other nodes.
+    pub(crate) aws_seconds: f64,
     /// What the next link waited for.
     pub(crate) until: Until,
 }
@@ -57,6 +69,7 @@ pub(crate) fn path(nodes: &[(&str, &[Need])], spans: &[Option<Span>]) -> Vec<Lin
             node: name.to_owned(),
             seconds: at.reaches(until) - free,
             queued: (at.start - free).max(0.0),
+            aws_seconds: at.needed(until),
             until,
         });
         next = before;
@@ -70,11 +83,14 @@ mod tests {
     use super::*;
 
     fn span(start: f64, exists: Option<f64>, end: f64) -> Span {
-        Span { start, exists, end }
+        Span { start, exists, end, needed: (exists.unwrap_or(end) - start, end - start) }
     }
 
     fn texts(links: &[Link]) -> Vec<String> {
-        links.iter().map(|link| format!("{} {} {}", link.node, link.seconds, link.queued)).collect()
+        links
+            .iter()
+            .map(|link| format!("{} {} {} {}", link.node, link.seconds, link.queued, link.aws_seconds))
+            .collect()
     }
 
     #[test]
@@ -87,10 +103,10 @@ mod tests {
             [("stream", &[]), ("role", &[]), ("function", &on_role), ("mapping", &on_both)];
         // The function exists long before it is ready, and the mapping waits for no more than that.
         let spans = [span(0.0, Some(1.0), 3.0), span(0.0, None, 4.0), span(4.0, Some(5.0), 9.0), span(5.5, None, 11.5)];
-        assert_eq!(texts(&path(&nodes, &spans.map(Some))), ["role 4 0", "function 1 0", "mapping 6.5 0.5"]);
+        assert_eq!(texts(&path(&nodes, &spans.map(Some))), ["role 4 0 4", "function 1 0 1", "mapping 6.5 0.5 6"]);
         // Nothing was to be done for the function and the role, so the stream decided.
         let spans = [Some(span(0.0, Some(1.0), 3.0)), None, None, Some(span(3.0, None, 4.0))];
-        assert_eq!(texts(&path(&nodes, &spans)), ["stream 3 0", "mapping 1 0"]);
+        assert_eq!(texts(&path(&nodes, &spans)), ["stream 3 0 3", "mapping 1 0 1"]);
         assert_eq!(path(&nodes, &[None; 4]), []);
     }
 }

@@ -27,6 +27,8 @@ pub(crate) struct Allowed {
 pub(crate) struct Observation {
     pub(crate) plan: Plan,
     pub(crate) orphans: Vec<OwnedResource>,
+    /// What was seen of each node, in their order.
+    pub(crate) seen: Vec<Option<Observed>>,
 }
 
 /// Reads all nodes and looks for orphans, in parallel, and compares with the spec.
@@ -92,7 +94,7 @@ async fn read(cx: &Cx, pipeline: &Pipeline, allowed: &Allowed) -> anyhow::Result
     for warning in &mut plan.warnings {
         warning.message = pipeline.secrets.hide(&warning.message);
     }
-    Ok(Observation { plan, orphans })
+    Ok(Observation { plan, orphans, seen })
 }
 
 /// The step of a node, and why changes of it have to wait for a later run.

@@ -24,6 +24,8 @@ pub(crate) struct Connection {
     pub(crate) credentials: Credentials,
     /// The account, when it is known without asking STS.
     pub(crate) account: Option<String>,
+    /// The endpoint is the embedded AWS.
+    pub(crate) embedded: bool,
 }
 
 /// Whose credentials to use.
@@ -58,6 +60,7 @@ pub(crate) struct Clients {
     pub(crate) partition: String,
     /// The endpoint of all services, when it is not AWS's own.
     pub(crate) endpoint: Option<String>,
+    embedded: bool,
 }
 
 /// Five tries: one more than the default, since one lost call should not fail a run of fifty.
@@ -139,11 +142,17 @@ impl Clients {
             // Another endpoint than AWS's has one name for all buckets.
             s3: client!(aws_sdk_s3, &config, force_path_style(config.endpoint_url().is_some())),
             endpoint: config.endpoint_url().map(|url| url.trim_end_matches('/').to_owned()),
+            embedded: connection.embedded,
             region,
             account,
             caller,
             partition,
         })
+    }
+
+    /// True where a resource that was made has the tags and settings that it was made with. Some emulators lose some of them.
+    pub(crate) fn keeps_what_it_is_given(&self) -> bool {
+        self.endpoint.is_none() || self.embedded
     }
 
     /// An ARN of this account and region.

@@ -119,6 +119,19 @@ pub(crate) fn existing<T>(answer: Result<T, AwsError>) -> Result<Option<T>, AwsE
     }
 }
 
+/// What must be there, since another call has just shown the resource: else it is not known everywhere yet, or has just gone,
+/// which another look tells.
+pub(crate) fn known<T>(part: Option<T>, what: &str) -> Result<T, AwsError> {
+    part.ok_or_else(|| AwsError {
+        code: NOT_KNOWN_YET.to_owned(),
+        message: format!("{what} are not known everywhere yet"),
+        request_id: None,
+    })
+}
+
+/// The code of [`known`], which counts as missing.
+const NOT_KNOWN_YET: &str = "NotFound";
+
 /// The code for an answer that is not in the service's protocol.
 const UNREADABLE: &str = "UnreadableAnswer";
 

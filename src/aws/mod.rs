@@ -9,6 +9,7 @@ mod error;
 mod pages;
 mod policy;
 mod retry;
+mod shared;
 mod tags;
 mod wait;
 
@@ -16,11 +17,12 @@ pub(crate) use answer_date::AnswerDate;
 pub(crate) use arn::Arn;
 pub(crate) use backoff::Backoff;
 pub(crate) use clients::{Clients, Connection, Credentials, NoProfile, NoRegion, upload_limit};
-pub(crate) use error::{AwsError, answered, aws_error, existing, hint};
+pub(crate) use error::{AwsError, answered, aws_error, existing, hint, known};
 pub(crate) use pages::{all, all_pages};
 pub(crate) use policy::{Policy, Statement, assume_role_policy, canonical};
-pub(crate) use retry::{BUSY, NOT_KNOWN, PROPAGATION, retry};
+pub(crate) use retry::{BUSY, NOT_KNOWN, PROPAGATION, retry, timed_retry};
+pub(crate) use shared::{Joined, Shared, SharedByName};
 pub(crate) use tags::{
     CODE_TAG, KEYS_TAG, NODE_TAG, Owner, PIPELINE_TAG, PROTECT_TAG, Parent, RESUME_TAG, TTL_TAG, Tags, tag_changes,
 };
-pub(crate) use wait::{Look, Wait, until_seen, wait};
+pub(crate) use wait::{LAG, Look, Stay, Times, Wait, until_seen, wait};

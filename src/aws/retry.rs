@@ -8,7 +8,6 @@ use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use tokio::time::Instant;
 
-use super::backoff::Backoff;
 use super::error::{AwsError, answered};
 use super::wait::LAG;
 
@@ -18,6 +17,8 @@ pub(crate) struct Passing {
     includes: fn(&AwsError) -> bool,
     limit: Duration,
     note: &'static str,
+    /// When to try again first, and from when on it passes as a rule.
+    times: (Duration, Duration),
 }
 
 /// A new role is not yet known to Lambda.
@@ -25,22 +26,59 @@ pub(crate) const PROPAGATION: Passing = Passing {
     includes: AwsError::is_propagation,
     limit: Duration::from_secs(120),
     note: "waiting for IAM to propagate the role",
+    times: (Duration::from_millis(1_000), Duration::from_millis(4_500)),
 };
 /// An earlier change of the same resource is still being made.
-pub(crate) const BUSY: Passing =
-    Passing { includes: AwsError::is_busy, limit: Duration::from_secs(300), note: "waiting for an earlier change" };
+pub(crate) const BUSY: Passing = Passing {
+    includes: AwsError::is_busy,
+    limit: Duration::from_secs(300),
+    note: "waiting for an earlier change",
+    times: QUICKLY,
+};
 /// What was just made is not yet known to all that AWS answers from.
-pub(crate) const NOT_KNOWN: Passing =
-    Passing { includes: AwsError::is_missing, limit: LAG, note: "waiting until AWS knows it everywhere" };
+pub(crate) const NOT_KNOWN: Passing = Passing {
+    includes: AwsError::is_missing,
+    limit: LAG,
+    note: "waiting until AWS knows it everywhere",
+    times: QUICKLY,
+};
 
-const BACKOFF: Backoff = Backoff::new(Duration::from_millis(250), 2.0, Duration::from_secs(2));
+const QUICKLY: (Duration, Duration) = (Duration::from_millis(800), Duration::from_millis(800));
+/// Each later try comes after this share of the time that has passed, within these limits.
+const SHARE: f64 = 0.2;
+const STEPS: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(2));
+
+/// The pause after a refusal, when so much time has passed since the first one.
+fn pause_after((first, usual): (Duration, Duration), passed: Duration) -> Duration {
+    let until_first = first.saturating_sub(passed);
+    if !until_first.is_zero() {
+        return until_first;
+    }
+    usual
+        .saturating_sub(passed)
+        .max(passed.mul_f64(SHARE).clamp(STEPS.0, STEPS.1))
+        .mul_f64(0.9 + fastrand::f64() / 10.0)
+}
 
 /// Sends a call again until it ends otherwise than with one of these errors, or the error's time limit is over.
 pub(crate) async fn retry<T, E, F>(
     passing: &[Passing],
-    mut send: impl FnMut() -> F,
+    send: impl FnMut() -> F,
     note: impl FnMut(&str),
 ) -> Result<T, AwsError>
+where
+    E: ProvideErrorMetadata + Error + 'static,
+    F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+{
+    timed_retry(passing, send, note).await.map(|(answer, _)| answer)
+}
+
+/// The same, which also gives the time that AWS needed at least: to the last refusal.
+pub(crate) async fn timed_retry<T, E, F>(
+    passing: &[Passing],
+    mut send: impl FnMut() -> F,
+    note: impl FnMut(&str),
+) -> Result<(T, Duration), AwsError>
 where
     E: ProvideErrorMetadata + Error + 'static,
     F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
@@ -52,16 +90,18 @@ async fn retry_call<T>(
     passing: &[Passing],
     mut call: impl AsyncFnMut() -> Result<T, AwsError>,
     mut note: impl FnMut(&str),
-) -> Result<T, AwsError> {
+) -> Result<(T, Duration), AwsError> {
     let started = Instant::now();
-    let mut backoff = BACKOFF;
+    let mut needed = Duration::ZERO;
     loop {
+        let sent = started.elapsed();
         let error = match call().await {
-            Ok(answer) => return Ok(answer),
+            Ok(answer) => return Ok((answer, needed)),
             Err(error) => error,
         };
-        let pause = backoff.pause();
         let Some(passing) = passing.iter().find(|passing| (passing.includes)(&error)) else { return Err(error) };
+        needed = sent;
+        let pause = pause_after(passing.times, started.elapsed());
         if started.elapsed() + pause >= passing.limit {
             return Err(error);
         }
@@ -95,13 +135,13 @@ mod tests {
             },
             |_| {},
         );
-        assert_eq!(answer.await.unwrap(), 0);
+        assert_eq!(answer.await.unwrap().0, 0);
     }
 
     #[tokio::test(start_paused = true)]
     async fn other_bad_parameters_fail_at_once() {
         let started = Instant::now();
-        let answer: Result<(), _> = retry_call(
+        let answer: Result<((), _), _> = retry_call(
             &[BUSY, PROPAGATION],
             async || Err(error("InvalidParameterValueException", "Unzipped size must be smaller")),
             |_| {},
@@ -114,7 +154,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn propagation_gives_up_after_its_budget_with_the_last_error() {
         let started = Instant::now();
-        let answer: Result<(), _> = retry_call(
+        let answer: Result<((), _), _> = retry_call(
             &[BUSY, PROPAGATION],
             async || Err(error("InvalidParameterValueException", "Please ensure the role can perform the GetRecords")),
             |_| {},

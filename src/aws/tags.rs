@@ -53,6 +53,14 @@ pub(crate) enum Parent<'a> {
 }
 
 impl Owner {
+    /// What the names of all of its resources begin with: `<name>` or `<name>-<stage>`.
+    pub(crate) fn prefix(&self) -> String {
+        match &self.stage {
+            Some(stage) => format!("{}-{stage}", self.pipeline),
+            None => self.pipeline.clone(),
+        }
+    }
+
     /// The rule of ownership, which all that changes or deletes goes by: a resource is the owner's when its own tags name that
     /// one, and where they name none, or its kind has no tags, when its parent is. A name never counts.
     pub(crate) fn owns(&self, tags: Option<&Tags>, parent: Parent<'_>) -> bool {

@@ -13,6 +13,49 @@ pub(crate) struct Wait<'a> {
     pub(crate) pending: &'a [&'a str],
     pub(crate) target: &'a [&'a str],
     pub(crate) limit: Duration,
+    pub(crate) times: Times,
+}
+
+/// How long AWS commonly stays in the states that are waited through.
+pub(crate) type Times = &'static [Stay];
+
+/// How long AWS commonly stays in a state.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Stay {
+    state: &'static str,
+    /// Seconds, at least.
+    least: f64,
+    /// After that each look comes later than the one before by this share of the time that has passed, so that no more than that
+    /// is lost.
+    share: f64,
+    /// Other endpoints may leave the state at once, but not before the first look.
+    is_left_at_once: bool,
+}
+
+impl Stay {
+    pub(crate) const fn new(state: &'static str, least: f64, share: f64) -> Self {
+        Self { state, least, share, is_left_at_once: false }
+    }
+
+    /// A second look comes soon after the first.
+    pub(crate) const fn or_short(self) -> Self {
+        Self { is_left_at_once: true, ..self }
+    }
+}
+
+/// For states that are in no table: those that AWS still shows, although it has left them.
+const OTHERS: Stay = Stay::new("", 1.0, 0.2);
+/// Looks are never closer to each other than this, nor farther apart than that.
+const STEPS: (Duration, Duration) = (Duration::from_millis(300), Duration::from_secs(5));
+
+/// The pause after a look that showed this state, when so much time has passed since the first one.
+fn pause_after(times: Times, state: &str, passed: Duration) -> Duration {
+    let stay = times.iter().find(|stay| stay.state == state).unwrap_or(&OTHERS);
+    if stay.is_left_at_once && passed < STEPS.0 {
+        return STEPS.0;
+    }
+    let left = Duration::from_secs_f64(stay.least).saturating_sub(passed);
+    left.max(passed.mul_f64(stay.share).clamp(STEPS.0, STEPS.1))
 }
 
 /// One look at the resource.
@@ -32,28 +75,31 @@ const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), 1.5, Duration:
 
 /// Looks until the state is one of the targets; an unknown state is an error, and so is the time limit.
 ///
-/// What is waited for exists: while AWS does not find it, it is not known everywhere yet.
+/// What is waited for exists: while AWS does not find it, it is not known everywhere yet. Gives the time that AWS needed at least:
+/// to the last look that did not show the target.
 pub(crate) async fn wait(
     wait: &Wait<'_>,
     mut look: impl AsyncFnMut() -> anyhow::Result<Look>,
     mut note: impl FnMut(&str),
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Duration> {
     let started = Instant::now();
     let deadline = started + wait.limit;
-    let mut backoff = BACKOFF;
+    let mut needed = Duration::ZERO;
     loop {
+        let looked = started.elapsed();
         let state = match look().await? {
             Look::State(state) => state,
             Look::Gone => GONE.to_owned(),
         };
         if wait.target.contains(&state.as_str()) {
-            return Ok(());
+            return Ok(needed);
         }
+        needed = looked;
         let is_lagging = state == GONE && started.elapsed() < LAG;
         if !is_lagging && !wait.pending.contains(&state.as_str()) {
             bail!("{} is in the unexpected state {state}, on its way to {}", wait.what, wait.target.join(" or "));
         }
-        let pause = backoff.pause();
+        let pause = pause_after(wait.times, &state, started.elapsed());
         if Instant::now() + pause > deadline {
             bail!("{} is still {state} after {} s", wait.what, wait.limit.as_secs());
         }
@@ -84,14 +130,35 @@ pub(crate) async fn until_seen<T>(
 mod tests {
     use super::*;
 
-    const ACTIVE: Wait<'_> =
-        Wait { what: "stream (a)", pending: &["CREATING"], target: &["ACTIVE"], limit: Duration::from_secs(60) };
+    const ACTIVE: Wait<'_> = Wait {
+        what: "stream (a)",
+        pending: &["CREATING"],
+        target: &["ACTIVE"],
+        limit: Duration::from_secs(60),
+        times: &[Stay::new("CREATING", 9.0, 0.1)],
+    };
 
     #[tokio::test(start_paused = true)]
     async fn wait_ends_at_the_target() {
         let mut states = ["CREATING", "CREATING", "ACTIVE"].into_iter();
         wait(&ACTIVE, async || Ok(Look::State(states.next().unwrap().to_owned())), |_| {}).await.unwrap();
         assert_eq!(states.next(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn looks_are_few_and_little_time_is_lost() {
+        for seconds in [10.0, 15.0, 30.0] {
+            let (started, mut looks) = (Instant::now(), 0);
+            let look = async || {
+                looks += 1;
+                let state = if started.elapsed().as_secs_f64() < seconds { "CREATING" } else { "ACTIVE" };
+                Ok(Look::State(state.to_owned()))
+            };
+            let needed = wait(&ACTIVE, look, |_| {}).await.unwrap();
+            assert!(needed.as_secs_f64() < seconds && needed.as_secs_f64() > seconds / 1.1 - 0.1, "{needed:?}");
+            assert!(started.elapsed().as_secs_f64() <= seconds * 1.1, "{:?}", started.elapsed());
+            assert!(looks <= 15, "{looks} looks in {seconds} s");
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -8,7 +8,6 @@ use std::time::Instant;
 use super::session::{checked_stage, connect, load_spec, owner, place};
 use super::up::{conclude, show_refusals};
 use crate::apply::{self, Outcome};
-use crate::aws::until_seen;
 use crate::daemon::{self, Start};
 use crate::deletion_order;
 use crate::failure::{Hint, Shown, Usage};
@@ -18,7 +17,7 @@ use crate::observe::deletion;
 use crate::options::Global;
 use crate::plan::Plan;
 use crate::report::{Reporter, exit_code, run_report};
-use crate::resources::{Cx, OwnedResource, Search, UnreadableResource, owned_resources};
+use crate::resources::{Cx, OwnedResource, Search, UnreadableResource, owned_resources, until_unfound};
 use crate::spec::{self, Loaded, Naming, Pins, StageChoice};
 
 /// Delete everything that carries the pipeline's tags, then look again
@@ -63,7 +62,7 @@ pub(crate) async fn run(
     let cx = Cx::new(aws, owner(&naming));
     let prefix = naming.prefix();
     let look = async || {
-        let mut search = owned_resources(&cx, &prefix, &BTreeSet::new()).await?;
+        let mut search = owned_resources(&cx.as_of_now(), &prefix, &BTreeSet::new()).await?;
         search.owned.retain(|resource| !(args.keep_data && resource.kind.is_data()));
         search.unreadable.retain(|resource| !(args.keep_data && resource.kind.is_data()));
         anyhow::Ok(search)
@@ -103,14 +102,15 @@ pub(crate) async fn run(
         let tasks = deletion_order::tasks(found);
         let mut progress = reporter.progress(tasks.iter().map(|task| task.node.as_str()));
         let show = &mut |event: apply::Event<'_>| progress.show(&event);
-        let ended = apply::run(&tasks, &cx, usize::from(global.parallelism), &mut interrupt, show).await;
+        let mut ended = apply::run(&tasks, &cx, usize::from(global.parallelism), &mut interrupt, show).await;
         let critical_path = apply::critical_path(&tasks, &ended);
+        deletion_order::conclude(found, &mut ended);
         (ended, critical_path)
     };
     let (mut ended, critical_path) = delete(&found).await;
     let mut left = None;
     while ended.iter().all(|end| matches!(end.outcome, Outcome::Done)) {
-        let mut search = left_over(&look, &found).await?;
+        let mut search = left_over(&cx, &look, &found).await?;
         let late: Vec<_> = search.owned.extract_if(.., |left| !left.is_among(&found)).collect();
         // What was just made is not in every list yet: now that it is, it goes like the rest.
         if late.is_empty() || !(args.yes || late.iter().all(|late| late.contents.is_none())) {
@@ -137,15 +137,16 @@ pub(crate) async fn run(
 }
 
 /// What is left, or appears only now, of what was not found before. A list may show for a while what is gone.
-async fn left_over(look: &impl AsyncFn() -> anyhow::Result<Search>, found: &[OwnedResource]) -> anyhow::Result<Search> {
-    let is_news = |left: &Search| left.owned.is_empty() || left.owned.iter().any(|left| !left.is_among(found));
-    let mut last = Search::default();
-    let news = async || {
-        last = look().await?;
-        Ok(is_news(&last).then_some(()))
-    };
-    until_seen(news, |_| {}).await?;
-    Ok(last)
+async fn left_over(
+    cx: &Cx,
+    look: &impl AsyncFn() -> anyhow::Result<Search>,
+    found: &[OwnedResource],
+) -> anyhow::Result<Search> {
+    let mut search = look().await?;
+    if search.owned.iter().all(|left| left.is_among(found)) {
+        search.owned = until_unfound(cx, search.owned).await?;
+    }
+    Ok(search)
 }
 
 /// The error for resources that may be the pipeline's: they were left alone, since their tags could not be read.

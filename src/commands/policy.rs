@@ -260,22 +260,14 @@ fn running(kind: ResourceKind, pipeline: &Pipeline) -> (&'static [&'static str],
                 "sqs:DeleteMessage",
                 "sqs:DeleteQueue",
                 "sqs:GetQueueAttributes",
-                "sqs:GetQueueUrl",
                 "sqs:ReceiveMessage",
                 "sqs:SetQueueAttributes",
             ],
             &[],
         ),
-        ResourceKind::Queue => (
-            &[
-                "sqs:ChangeMessageVisibility",
-                "sqs:DeleteMessage",
-                "sqs:GetQueueAttributes",
-                "sqs:GetQueueUrl",
-                "sqs:ReceiveMessage",
-            ],
-            &[],
-        ),
+        ResourceKind::Queue => {
+            (&["sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"], &[])
+        }
         ResourceKind::Topic => (&["sns:GetTopicAttributes", "sns:Subscribe"], &["sns:Unsubscribe"]),
         ResourceKind::Bucket => (&["s3:DeleteObject", "s3:GetObject", "s3:ListBucket"], &[]),
         ResourceKind::LogGroup => (&["logs:FilterLogEvents"], &["logs:DescribeLogGroups"]),

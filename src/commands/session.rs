@@ -270,6 +270,7 @@ async fn connect_to(
         endpoint: global.endpoint_url.clone(),
         credentials: Credentials::Chain,
         account,
+        embedded: global.local,
     };
     if let Some(endpoint) = &global.endpoint_url
         && !(endpoint.starts_with("http://") || endpoint.starts_with("https://"))

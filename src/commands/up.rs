@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::Ordering;
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
@@ -20,10 +20,14 @@ use crate::interrupt::Interrupt;
 use crate::narrowing;
 use crate::observe::{Allowed, Observation, observe};
 use crate::options::Global;
+use crate::pipeline::Node;
 use crate::plan::{Action, Plan, ResourceKind};
 use crate::report::{Reporter, RunReport, exit_code, run_report};
-use crate::resources::{Any, Function, OwnedResource, owned_resources};
+use crate::resources::{Any, Function, Observed, OwnedResource, Planned, owned_resources};
 use crate::saved_plan::{PlanOptions, SavedPlan, SpecFile};
+
+/// For how long what the plan saw is as good as another look, which would be as old by the time that its change is made.
+const FRESH: Duration = Duration::from_secs(60);
 
 /// Create or change everything that the spec says, and nothing else
 ///
@@ -97,7 +101,8 @@ pub(crate) async fn run(
     let cx = session.cx.clone().adopting(options.adopt).stopped_by(&interrupt);
     let allowed = Allowed { replace: options.allow_replace, delete: options.allow_delete };
     let reading = observe(&cx, &session.pipeline, &allowed, reporter.waiting());
-    let Observation { plan, orphans } = interrupt.unless(reading).await?;
+    let Observation { plan, orphans, seen } = interrupt.unless(reading).await?;
+    let observed = Instant::now();
     reporter.plan(&plan, &place);
     if let Some((saved, (spec, code))) = files {
         let moved = saved.moved(&saved.again(&plan, &place, spec, code));
@@ -138,7 +143,8 @@ pub(crate) async fn run(
     // A program that does not compile must not leave half a pipeline behind.
     interrupt.unless(build(&session, &plan, reporter)).await?;
     let nodes = &session.pipeline.nodes;
-    let mut tasks = tasks(&session, &plan, &orphans);
+    let seen = (observed.elapsed() < FRESH).then_some(seen);
+    let mut tasks = tasks(&session, &plan, &orphans, seen.as_deref());
     tasks.extend(narrowing::tasks(nodes, &plan));
     let mut progress = reporter.progress(tasks.iter().map(|task| task.node.as_str()));
     let mut ended =
@@ -227,15 +233,18 @@ async fn roll_back(
     let others = plan.steps.iter().filter(|step| !made.contains(&step.node));
     let known = others.map(|step| (step.kind, step.name.as_str())).collect();
     let naming = &session.pipeline.naming;
-    let look = async || anyhow::Ok(owned_resources(&session.cx, &naming.prefix(), &known).await?.owned);
+    let look = async || anyhow::Ok(owned_resources(&session.cx.as_of_now(), &naming.prefix(), &known).await?.owned);
     let found = look().await.context("looking for what to roll back")?;
     reporter.note(&format!("rolling back what this run created: {} resources", found.len()));
     let tasks = deletion_order::tasks(&found);
     let mut progress = reporter.progress(tasks.iter().map(|task| task.node.as_str()));
-    let ended =
-        apply::run(&tasks, &session.cx, usize::from(global.parallelism), interrupt, &mut |event| progress.show(&event))
-            .await;
+    let mut ended =
+        apply::run(&tasks, &session.cx.as_of_now(), usize::from(global.parallelism), interrupt, &mut |event| {
+            progress.show(&event);
+        })
+        .await;
     drop(progress);
+    deletion_order::conclude(&found, &mut ended);
     for end in &ended {
         if let Outcome::Failed(error) = &end.outcome {
             reporter.error(error);
@@ -259,16 +268,27 @@ async fn roll_back(
 }
 
 /// The nodes' work, and after all of it the deletion of the orphans.
-fn tasks<'a>(session: &'a Session, plan: &Plan, orphans: &'a [OwnedResource]) -> Vec<Task<'a>> {
+fn tasks<'a>(
+    session: &'a Session,
+    plan: &Plan,
+    orphans: &'a [OwnedResource],
+    seen: Option<&'a [Option<Observed>]>,
+) -> Vec<Task<'a>> {
     let nodes = &session.pipeline.nodes;
     let mut tasks: Vec<Task<'a>> = nodes
         .iter()
         .zip(&plan.steps)
-        .map(|(node, step)| Task {
+        .enumerate()
+        .map(|(index, (node, step))| Task {
             node: node.id.clone(),
             action: step.action,
-            work: Work::Sync { resource: &node.resource, tags: &node.tags },
-            needs: node.needs.clone(),
+            work: Work::Sync {
+                resource: &node.resource,
+                tags: &node.tags,
+                planned: seen
+                    .map_or(Planned::Unknown, |seen| seen[index].as_ref().map_or(Planned::Missing, Planned::Seen)),
+            },
+            needs: node.needs.iter().map(|need| need_now(*need, nodes, plan)).collect(),
             unsettled: step.unsettled,
         })
         .collect();
@@ -285,6 +305,16 @@ fn tasks<'a>(session: &'a Session, plan: &Plan, orphans: &'a [OwnedResource]) ->
         });
     }
     tasks
+}
+
+/// What a node needs in this run. Where a role, stream or table is there already and changes, what refers to it waits for that:
+/// rights come before what uses them, and the source of a mapping may become another one.
+fn need_now(need: Need, nodes: &[Node], plan: &Plan) -> Need {
+    let changes = plan.steps[need.node].action == Action::Update;
+    match &nodes[need.node].resource {
+        Any::Role(_) | Any::Stream(_) | Any::Table(_) if changes => Need { until: Until::Ready, ..need },
+        _ => need,
+    }
 }
 
 /// Reports the refused steps; false when there are none.

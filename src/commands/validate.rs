@@ -152,7 +152,7 @@ async fn try_all(run: &mut StreamRun<'_>, checks: &mut Checks<'_>, reporter: &Re
             "{function} reads the same stream with code of its own: what it makes of the run's events is for you to delete"
         ));
     }
-    let before = begin(&run.validation, checks, run.metrics()).await?;
+    let before = Box::pin(begin(&run.validation, checks, run.metrics())).await?;
 
     let shown = checks.under_way("flow: waiting for a canary");
     let done = check("flow", "the item of a canary", limit, canary::flow(run)).await;

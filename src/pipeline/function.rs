@@ -54,10 +54,16 @@ impl Builder<'_> {
             environment: self.environment(function, &sinks),
             code,
         };
-        // Lambda must not make the log group itself, and checks the role when the function is made.
-        let needs = vec![Need { node: role, until: Until::Ready }, Need { node: group, until: Until::Exists }];
+        // Lambda checks the role when the function is made, and is asked again until it knows the role.
+        let needs = vec![Need { node: role, until: Until::Exists }];
         let resource = self.push(id.clone(), Any::Function(resource), needs, false);
-        self.mapping(&id, &name, function, resource);
+        // A mapping can be created while its function is Pending. It uses the role's rights, and Lambda must not make the log group.
+        let needs = vec![
+            Need { node: resource, until: Until::Exists },
+            Need { node: role, until: Until::Ready },
+            Need { node: group, until: Until::Ready },
+        ];
+        self.mapping(&id, &name, function, needs);
         let from = function.source.get_ref().from.get_ref();
         self.concurrency.push(self.concurrency_of(id, function));
         let source = match from.kind {
@@ -79,7 +85,7 @@ impl Builder<'_> {
         });
     }
 
-    fn mapping(&mut self, id: &str, function_name: &str, function: &spec::Function, node: usize) {
+    fn mapping(&mut self, id: &str, function_name: &str, function: &spec::Function, mut needs: Vec<Need>) {
         let source = function.source.get_ref();
         let from = source.from.get_ref();
         let consumer = (*source.consumer.get_ref() == spec::Consumer::EnhancedFanOut)
@@ -111,12 +117,13 @@ impl Builder<'_> {
             beside_earlier_stream: Arc::default(),
             source_is_new,
         };
-        // A mapping can be created while its function is Pending. Events flow as soon as it exists, so the sinks come first.
-        let mut needs = vec![Need { node, until: Until::Exists }, self.need(from, Until::Ready)];
+        needs.push(self.need(from, Until::Exists));
+        // Events flow as soon as the mapping exists, so the sinks come first. A new table takes items before it has all settings.
+        let until = |kind| if kind == SectionKind::Table { Until::Exists } else { Until::Ready };
         let sinks =
             function.writes.iter().chain(&function.publishes).chain(&function.dead_letters).chain(&source.on_failure);
-        let sinks = sinks.chain(&function.reads);
-        needs.extend(sinks.map(|sink| self.need(sink.get_ref(), Until::Ready)));
+        let sinks = sinks.chain(&function.reads).map(toml::Spanned::get_ref);
+        needs.extend(sinks.map(|sink| self.need(sink, until(sink.kind))));
         needs.extend(consumer.map(|node| Need { node, until: Until::Ready }));
         let mapping = self.push(format!("{id}.source"), Any::Mapping(mapping), needs, false);
         if from.kind == SectionKind::Table {
@@ -130,7 +137,7 @@ impl Builder<'_> {
 
     fn consumer(&mut self, id: &str, function_name: &str, stream: &Reference) -> usize {
         let consumer = Consumer { name: function_name.to_owned(), stream: self.arn(stream) };
-        let needs = vec![self.need(stream, Until::Ready)];
+        let needs = vec![self.need(stream, Until::Exists)];
         self.push(format!("{id}.consumer"), Any::Consumer(consumer), needs, false)
     }
 

@@ -175,6 +175,14 @@ pub(super) fn summary(report: &RunReport, paint: Paint) -> String {
     }
     if !report.critical_path.is_empty() {
         let _ = writeln!(text, "critical path: {}", critical_path(&report.critical_path));
+        let (took, needed) = report
+            .critical_path
+            .iter()
+            .fold((0.0, 0.0), |(took, needed), link| (took + link.seconds, needed + link.aws_seconds));
+        // Where AWS has everything at once, there is nothing to compare with.
+        if needed >= 1.0 {
+            let _ = writeln!(text, "of these {took:.1} s AWS needed at least {needed:.1} s");
+        }
     }
     text
 }

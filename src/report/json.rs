@@ -173,7 +173,12 @@ impl RunReport {
     pub(crate) fn waited_for(mut self, path: Vec<Link>) -> Self {
         self.critical_path = path
             .into_iter()
-            .map(|link| Link { seconds: round(link.seconds), queued: round(link.queued), ..link })
+            .map(|link| Link {
+                seconds: round(link.seconds),
+                queued: round(link.queued),
+                aws_seconds: round(link.aws_seconds),
+                ..link
+            })
             .collect();
         self
     }

@@ -1,6 +1,7 @@
 //! CloudWatch metric alarms.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use aws_sdk_cloudwatch::types::{AlarmType, ComparisonOperator, Dimension, MetricAlarm, Tag};
@@ -8,8 +9,8 @@ use serde_json::json;
 
 use super::cloudwatch_tags;
 use super::context::Cx;
-use super::resource::{Actions, Observed, Resource};
-use crate::aws::{AwsError, Clients, Tags, answered, existing};
+use super::resource::{Actions, Created, Observed, Resource, Shown};
+use crate::aws::{AwsError, Clients, Tags, all, answered, existing, known};
 use crate::plan::{Change, Fields};
 use crate::spec::{Comparison, MissingData, Seconds, Statistic, duration_text};
 
@@ -24,6 +25,9 @@ pub(super) const ACTIONS: Actions = Actions {
     ],
     account: &["cloudwatch:DescribeAlarms"],
 };
+
+/// How many alarms DeleteAlarms takes.
+const MOST_AT_A_TIME: usize = 100;
 
 /// A metric with its dimensions.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,8 +56,8 @@ pub(crate) struct Alarm {
 
 impl Alarm {
     async fn description(&self, cx: &Cx) -> Result<Option<MetricAlarm>, AwsError> {
-        let call = cx.aws.cloudwatch.describe_alarms().alarm_names(&self.name).alarm_types(AlarmType::MetricAlarm);
-        Ok(answered(call.send().await)?.metric_alarms.unwrap_or_default().into_iter().next())
+        let all = all_of_pipeline(cx).await?;
+        Ok(all.iter().find(|alarm| alarm.alarm_name.as_ref() == Some(&self.name)).cloned())
     }
 
     /// PutMetricAlarm makes an alarm or overwrites all of its settings.
@@ -127,7 +131,7 @@ impl Resource for Alarm {
     async fn read(&self, cx: &Cx) -> anyhow::Result<Option<Observed>> {
         let Some(alarm) = self.description(cx).await? else { return Ok(None) };
         let arn = alarm.alarm_arn.unwrap_or_else(|| self.arn(&cx.aws));
-        let Some(tags) = cloudwatch_tags::read(cx, &arn).await? else { return Ok(None) };
+        let tags = known(cloudwatch_tags::read(cx, &arn).await?, "the alarm's tags")?;
         let dimensions: BTreeMap<_, _> = alarm
             .dimensions
             .unwrap_or_default()
@@ -157,8 +161,13 @@ impl Resource for Alarm {
         Ok(Some(Observed { arn, fields, tags: Some(tags), parent_tags: None, settled: true }))
     }
 
-    async fn create(&self, cx: &Cx, tags: &Tags) -> anyhow::Result<()> {
-        self.put(cx, Some(tags)).await
+    async fn create(&self, cx: &Cx, tags: &Tags) -> anyhow::Result<Created> {
+        self.put(cx, Some(tags)).await?;
+        Ok(Created::Made { ready: true })
+    }
+
+    async fn shown(&self, cx: &Cx) -> anyhow::Result<Option<Shown>> {
+        Ok(self.description(cx).await?.map(|_| Shown::Wanted))
     }
 
     async fn change(&self, cx: &Cx, _seen: &Observed, _changes: &[Change]) -> anyhow::Result<()> {
@@ -182,13 +191,33 @@ pub(super) fn arn(aws: &Clients, name: &str) -> String {
     aws.arn("cloudwatch", &format!("alarm:{name}"))
 }
 
+/// The alarms whose names begin as the pipeline's do, from one list.
+pub(crate) async fn all_of_pipeline(cx: &Cx) -> Result<Arc<Vec<MetricAlarm>>, AwsError> {
+    let ask = async || {
+        let call =
+            cx.aws.cloudwatch.describe_alarms().alarm_name_prefix(cx.start()).alarm_types(AlarmType::MetricAlarm);
+        let pages = all(call.into_paginator().send()).await?;
+        Ok(pages.into_iter().flat_map(|page| page.metric_alarms.unwrap_or_default()).collect())
+    };
+    cx.answers.alarms.since(cx.since, ask).await
+}
+
 /// The tags; `None` when there is no such alarm.
 pub(super) async fn tags(cx: &Cx, name: &str) -> Result<Option<Tags>, AwsError> {
     cloudwatch_tags::read(cx, &arn(&cx.aws, name)).await
 }
 
+/// Deletes the alarm, in one call with the others that are to go at the same time.
 pub(super) async fn delete(cx: &Cx, name: &str) -> anyhow::Result<()> {
-    existing(answered(cx.aws.cloudwatch.delete_alarms().alarm_names(name).send().await))?;
+    Ok(cx.answers.deleted_alarms.join(name, async |names| delete_all(cx, names).await).await?)
+}
+
+/// Those of a call that exist are deleted, even where one does not.
+async fn delete_all(cx: &Cx, names: Vec<String>) -> Result<(), AwsError> {
+    for some in names.chunks(MOST_AT_A_TIME) {
+        let call = cx.aws.cloudwatch.delete_alarms().set_alarm_names(Some(some.to_vec()));
+        existing(answered(call.send().await))?;
+    }
     Ok(())
 }
 

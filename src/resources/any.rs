@@ -4,7 +4,7 @@ use anyhow::Context as _;
 use serde_json::Value;
 
 use super::context::Cx;
-use super::resource::{Actions, Observed, Resource};
+use super::resource::{Actions, Created, Observed, Resource, Shown};
 use super::{Alarm, Bucket, Consumer, Dashboard, Function, LogGroup, Mapping, Queue, Role, Stream, Table, Topic};
 use crate::aws::{AwsError, Clients, Tags, aws_error, until_seen};
 use crate::plan::{Change, Fields, ResourceKind};
@@ -96,20 +96,38 @@ impl Resource for Any {
     }
     async fn read(&self, cx: &Cx) -> anyhow::Result<Option<Observed>> {
         let mut missing = None;
+        let mut cx = cx.clone();
+        let noted = cx.clone();
         // On the heap: a bucket's many reads would make every future that awaits this one large.
-        let read = async || match each!(self, resource => Box::pin(resource.read(cx)).await) {
+        let read = async || match each!(self, resource => Box::pin(resource.read(&cx)).await) {
             // A part of it is not known everywhere yet, or all of it has just gone, which the next look tells.
             Err(error) if aws_error(&error).is_some_and(AwsError::is_missing) => {
                 missing = Some(error);
+                cx = cx.as_of_now();
                 Ok(None)
             }
             seen => seen.map(Some),
         };
-        let seen = until_seen(read, cx.noting()).await;
+        let seen = until_seen(read, noted.noting()).await;
         let seen = seen.and_then(|seen| seen.map_or_else(|| missing.map_or(Ok(None), Err), Ok));
         seen.with_context(|| format!("reading {}", self.label()))
     }
-    async fn create(&self, cx: &Cx, tags: &Tags) -> anyhow::Result<()> {
+    fn as_made(&self, aws: &Clients, tags: &Tags) -> Observed {
+        each!(self, resource => resource.as_made(aws, tags))
+    }
+    async fn shown(&self, cx: &Cx) -> anyhow::Result<Option<Shown>> {
+        let shown = each!(self, resource => Box::pin(resource.shown(cx)).await);
+        if let Err(error) = &shown
+            && aws_error(error).is_some_and(AwsError::is_missing)
+        {
+            return Ok(None);
+        }
+        shown.with_context(|| format!("reading {}", self.label()))
+    }
+    fn is_seen_when_ready(&self, changed: bool) -> bool {
+        each!(self, resource => resource.is_seen_when_ready(changed))
+    }
+    async fn create(&self, cx: &Cx, tags: &Tags) -> anyhow::Result<Created> {
         each!(self, resource => resource.create(cx, tags).await).with_context(|| format!("creating {}", self.label()))
     }
     async fn change(&self, cx: &Cx, seen: &Observed, changes: &[Change]) -> anyhow::Result<()> {
@@ -128,6 +146,9 @@ impl Resource for Any {
     }
     async fn ready(&self, cx: &Cx) -> anyhow::Result<()> {
         each!(self, resource => resource.ready(cx).await).with_context(|| format!("waiting for {}", self.label()))
+    }
+    async fn settle(&self, cx: &Cx) -> anyhow::Result<()> {
+        each!(self, resource => resource.settle(cx).await).with_context(|| format!("waiting for {}", self.label()))
     }
     async fn delete(&self, cx: &Cx) -> anyhow::Result<()> {
         each!(self, resource => resource.delete(cx).await).with_context(|| format!("deleting {}", self.label()))

@@ -7,9 +7,9 @@ use serde::Serialize;
 
 use super::any::Any;
 use super::context::Cx;
+use super::mapping::{function_of, mappings_from};
 use super::owned::stream_consumers;
 use super::resource::Resource as _;
-use crate::aws::all;
 use crate::plan::ResourceKind;
 
 /// Something of somebody else's at one of the pipeline's resources.
@@ -49,11 +49,8 @@ async fn mappings(cx: &Cx, nodes: &[(&str, &Any)], own: &BTreeSet<(ResourceKind,
     }));
     let sources = nodes.iter().filter_map(|(node, any)| Some((*node, source_arn(cx, nodes, any)?)));
     let readers = join_all(sources.map(async |(node, source)| {
-        let call = cx.aws.lambda.list_event_source_mappings().event_source_arn(&source);
-        let found = all(call.into_paginator().items().send()).await.unwrap_or_default();
-        let others = found.into_iter().filter_map(|mapping| {
-            let function = mapping.function_arn?;
-            let name = function.split(":function:").nth(1)?.split(':').next()?.to_owned();
+        let others = mappings_from(cx, &source).await.unwrap_or_default().into_iter().filter_map(|mapping| {
+            let name = function_of(&mapping)?.to_owned();
             let arn = mapping.event_source_mapping_arn.or(mapping.uuid)?;
             (!own.contains(&(ResourceKind::Function, name.as_str()))).then(|| attachment(node, &source, &name, arn))
         });

@@ -13,7 +13,7 @@ use aws_sdk_s3::types::{
 use serde_json::{Value, json};
 
 use super::context::Cx;
-use super::resource::{Actions, Observed, Resource};
+use super::resource::{Actions, Created, Observed, Resource};
 use crate::aws::{AwsError, Clients, Tags, answered, canonical, existing};
 use crate::failure::Hint;
 use crate::plan::{Change, Fields};
@@ -284,7 +284,7 @@ impl Resource for Bucket {
         Ok(Some(Observed { arn: self.arn.clone(), fields, tags: Some(tags), parent_tags: None, settled: true }))
     }
 
-    async fn create(&self, cx: &Cx, tags: &Tags) -> anyhow::Result<()> {
+    async fn create(&self, cx: &Cx, tags: &Tags) -> anyhow::Result<Created> {
         let mut configuration = CreateBucketConfiguration::builder();
         if cx.aws.region != FIRST_REGION {
             configuration = configuration.location_constraint(BucketLocationConstraint::from(cx.aws.region.as_str()));
@@ -299,7 +299,8 @@ impl Resource for Bucket {
                 "rename the pipeline or this bucket: all accounts share one space of bucket names",
             )),
             Err(error) if !error.is(&["BucketAlreadyOwnedByYou"]) => Err(error.into()),
-            _ => Ok(()),
+            // In the first region that is the answer for a bucket that is there, too.
+            _ => Ok(Created::Found),
         }
     }
 

@@ -1,5 +1,6 @@
 //! Registered consumers of Kinesis streams, for enhanced fan-out: 2 MB/s per shard for each of them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -8,11 +9,13 @@ use serde_json::json;
 
 use super::context::Cx;
 use super::function;
-use super::resource::{Actions, Observed, Resource};
-use crate::aws::{AwsError, Clients, Look, Tags, Wait, answered, existing, wait};
+use super::resource::{Actions, Created, Observed, Resource};
+use crate::aws::{AwsError, Clients, Look, Stay, Tags, Times, Wait, answered, existing, known};
 use crate::plan::{Change, Fields};
 
 const LIMIT: Duration = Duration::from_secs(5 * 60);
+/// What is commonly seen.
+const TIMES: Times = &[Stay::new("CREATING", 2.0, 0.15), Stay::new("DELETING", 2.0, 0.15)];
 
 /// What the caller must be allowed to do.
 pub(super) const ACTIONS: Actions = Actions {
@@ -37,6 +40,12 @@ pub(crate) struct Consumer {
     pub(crate) stream: String,
 }
 
+/// The consumer as it was described last.
+async fn described(cx: &Cx, stream: &str, name: &str) -> Result<Arc<Option<ConsumerDescription>>, AwsError> {
+    let ask = async || description(cx, stream, name).await;
+    cx.answers.consumers.of(&format!("{stream}/{name}")).since(cx.since, ask).await
+}
+
 async fn description(cx: &Cx, stream: &str, name: &str) -> Result<Option<ConsumerDescription>, AwsError> {
     let call = cx.aws.kinesis.describe_stream_consumer().stream_arn(stream).consumer_name(name);
     Ok(existing(answered(call.send().await))?.and_then(|answer| answer.consumer_description))
@@ -44,7 +53,7 @@ async fn description(cx: &Cx, stream: &str, name: &str) -> Result<Option<Consume
 
 /// The ARN, which ends with the time when the consumer was registered; `None` when there is none.
 pub(super) async fn arn(cx: &Cx, stream: &str, name: &str) -> Result<Option<String>, AwsError> {
-    Ok(description(cx, stream, name).await?.map(|consumer| consumer.consumer_arn))
+    Ok(described(cx, stream, name).await?.as_ref().as_ref().map(|consumer| consumer.consumer_arn.clone()))
 }
 
 /// The tags of the consumer with this ARN; `None` when there is none.
@@ -60,10 +69,10 @@ pub(super) fn stream_of(consumer: &str) -> Option<&str> {
 }
 
 /// Deregisters a consumer of the stream, which is named by its ARN.
-pub(super) async fn delete(cx: &Cx, stream: &str, name: &str) -> anyhow::Result<()> {
+pub(super) async fn begin_deletion(cx: &Cx, stream: &str, name: &str) -> anyhow::Result<()> {
     let call = cx.aws.kinesis.deregister_stream_consumer().stream_arn(stream).consumer_name(name);
     existing(cx.retry_while_busy(|| call.clone().send()).await)?;
-    until_gone(cx, stream, name).await
+    Ok(())
 }
 
 async fn look(cx: &Cx, stream: &str, name: &str) -> anyhow::Result<Look> {
@@ -71,10 +80,16 @@ async fn look(cx: &Cx, stream: &str, name: &str) -> anyhow::Result<Look> {
     Ok(state.map_or(Look::Gone, Look::State))
 }
 
-async fn until_gone(cx: &Cx, stream: &str, name: &str) -> anyhow::Result<()> {
+pub(super) async fn until_gone(cx: &Cx, stream: &str, name: &str) -> anyhow::Result<()> {
     let what = format!("stream consumer ({name})");
-    let gone = Wait { what: &what, pending: &["DELETING", "CREATING", "ACTIVE"], target: &["gone"], limit: LIMIT };
-    wait(&gone, async || look(cx, stream, name).await, cx.noting()).await
+    let gone = Wait {
+        what: &what,
+        pending: &["DELETING", "CREATING", "ACTIVE"],
+        target: &["gone"],
+        limit: LIMIT,
+        times: TIMES,
+    };
+    cx.wait(&gone, async || look(cx, stream, name).await).await
 }
 
 impl Resource for Consumer {
@@ -91,7 +106,7 @@ impl Resource for Consumer {
     }
 
     async fn read(&self, cx: &Cx) -> anyhow::Result<Option<Observed>> {
-        let Some(consumer) = description(cx, &self.stream, &self.name).await? else { return Ok(None) };
+        let Some(consumer) = described(cx, &self.stream, &self.name).await?.as_ref().clone() else { return Ok(None) };
         let status = consumer.consumer_status.as_str();
         if status == "DELETING" {
             cx.note("waiting for an earlier deletion");
@@ -99,21 +114,26 @@ impl Resource for Consumer {
             return Ok(None);
         }
         let settled = status == "ACTIVE";
-        let Some(tags) = tags(cx, &consumer.consumer_arn).await? else { return Ok(None) };
+        let tags = known(tags(cx, &consumer.consumer_arn).await?, "the consumer's tags")?;
         // Earlier versions registered consumers without tags: such a one has the owner of its function.
         let parent_tags = if tags.is_empty() { function::tags(cx, &self.name).await? } else { None };
         let fields = Fields::from([("stream", json!(consumer.stream_arn))]);
         Ok(Some(Observed { arn: consumer.consumer_arn, fields, tags: Some(tags), parent_tags, settled }))
     }
 
-    async fn create(&self, cx: &Cx, tags: &Tags) -> anyhow::Result<()> {
+    async fn create(&self, cx: &Cx, tags: &Tags) -> anyhow::Result<Created> {
         let call = cx.aws.kinesis.register_stream_consumer().stream_arn(&self.stream).consumer_name(&self.name);
         let call = call.set_tags(Some(tags.clone().into_iter().collect()));
         match cx.retry_while_busy(|| call.clone().send()).await {
             // Registered already, perhaps by a call whose answer was lost.
-            Err(error) if !error.is(&["ResourceInUseException"]) => Err(error.into()),
-            _ => Ok(()),
+            Err(error) if error.is(&["ResourceInUseException"]) => Ok(Created::Found),
+            Err(error) => Err(error.into()),
+            Ok(_) => Ok(Created::Made { ready: false }),
         }
+    }
+
+    fn is_seen_when_ready(&self, changed: bool) -> bool {
+        !changed
     }
 
     async fn change(&self, _cx: &Cx, _seen: &Observed, _changes: &[Change]) -> anyhow::Result<()> {
@@ -136,11 +156,12 @@ impl Resource for Consumer {
 
     async fn ready(&self, cx: &Cx) -> anyhow::Result<()> {
         let what = format!("stream consumer ({})", self.name);
-        let active = Wait { what: &what, pending: &["CREATING"], target: &["ACTIVE"], limit: LIMIT };
-        wait(&active, async || look(cx, &self.stream, &self.name).await, cx.noting()).await
+        let active = Wait { what: &what, pending: &["CREATING"], target: &["ACTIVE"], limit: LIMIT, times: TIMES };
+        cx.wait(&active, async || look(cx, &self.stream, &self.name).await).await
     }
 
     async fn delete(&self, cx: &Cx) -> anyhow::Result<()> {
-        delete(cx, &self.stream, &self.name).await
+        begin_deletion(cx, &self.stream, &self.name).await?;
+        until_gone(cx, &self.stream, &self.name).await
     }
 }

@@ -1,15 +1,40 @@
 //! The context of a run: its clients, its owner, its options, and who is told of its progress.
 
 use std::error::Error;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use aws_sdk_cloudwatch::types::MetricAlarm;
+use aws_sdk_cloudwatchlogs::types::LogGroup;
+use aws_sdk_dynamodb::types::TableDescription;
+use aws_sdk_kinesis::types::{ConsumerDescription, StreamDescriptionSummary};
+use aws_sdk_lambda::types::EventSourceMappingConfiguration;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::time::Instant;
 
-use crate::aws::{AwsError, BUSY, Clients, NOT_KNOWN, Owner, PROPAGATION, retry};
+use crate::aws::{
+    AwsError, BUSY, Clients, Joined, Look, NOT_KNOWN, Owner, PROPAGATION, Shared, SharedByName, Wait, timed_retry, wait,
+};
 use crate::interrupt::Interrupt;
+
+/// What several resources, or a resource and the search for orphans, are read from.
+#[derive(Debug, Default)]
+pub(crate) struct Answers {
+    /// The alarms whose names begin as the owner's.
+    pub(crate) alarms: Shared<Vec<MetricAlarm>>,
+    /// The log groups of functions whose names begin as the owner's.
+    pub(crate) log_groups: Shared<Vec<LogGroup>>,
+    /// The event source mappings of the region; `None` where they are more than a page.
+    pub(crate) mappings: Shared<Option<Vec<EventSourceMappingConfiguration>>>,
+    pub(crate) streams: SharedByName<Option<StreamDescriptionSummary>>,
+    pub(crate) tables: SharedByName<Option<TableDescription>>,
+    /// By the ARN of the stream and the consumer's name.
+    pub(crate) consumers: SharedByName<Option<ConsumerDescription>>,
+    pub(crate) deleted_alarms: Joined,
+}
 
 /// The context of a run.
 #[derive(Clone)]
@@ -20,11 +45,25 @@ pub(crate) struct Cx {
     /// Set when the user asks to stop; only work that changes nothing in AWS, such as a build, looks at it.
     interrupt: Option<Interrupt>,
     notes: Option<(String, UnboundedSender<(String, String)>)>,
+    pub(crate) answers: Arc<Answers>,
+    /// The waits of a node for AWS: when each ended, and how long AWS needed at least.
+    needed: Arc<Mutex<Vec<(Instant, Duration)>>>,
+    /// Answers that were asked for since then are good enough.
+    pub(crate) since: Instant,
 }
 
 impl Cx {
     pub(crate) fn new(aws: Arc<Clients>, owner: Owner) -> Self {
-        Self { aws, owner, adopt: false, interrupt: None, notes: None }
+        Self {
+            aws,
+            owner,
+            adopt: false,
+            interrupt: None,
+            notes: None,
+            answers: Arc::default(),
+            needed: Arc::default(),
+            since: Instant::now(),
+        }
     }
 
     pub(crate) fn adopting(mut self, adopt: bool) -> Self {
@@ -37,6 +76,16 @@ impl Cx {
         self
     }
 
+    /// The same context after something has happened: what was answered before counts no more.
+    pub(crate) fn as_of_now(&self) -> Self {
+        Self { since: Instant::now(), ..self.clone() }
+    }
+
+    /// What the names of the owner's resources begin with, hyphen included.
+    pub(crate) fn start(&self) -> String {
+        format!("{}-", self.owner.prefix())
+    }
+
     /// Returns when the user asks to stop.
     pub(crate) async fn interrupted(&self) {
         match self.interrupt.clone() {
@@ -47,7 +96,7 @@ impl Cx {
 
     /// The same context for one node, whose notes go to `notes`.
     pub(crate) fn for_node(&self, node: &str, notes: UnboundedSender<(String, String)>) -> Self {
-        Self { notes: Some((node.to_owned(), notes)), ..self.clone() }
+        Self { notes: Some((node.to_owned(), notes)), needed: Arc::default(), ..self.clone() }
     }
 
     /// Reports what the node is doing or waiting for.
@@ -64,7 +113,7 @@ impl Cx {
         E: ProvideErrorMetadata + Error + 'static,
         F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
     {
-        retry(&[BUSY], send, self.noting()).await
+        self.needs(timed_retry(&[BUSY], send, self.noting()).await)
     }
 
     /// Sends a call that changes a resource which exists again while AWS does not find it, as it may be not known everywhere
@@ -74,7 +123,7 @@ impl Cx {
         E: ProvideErrorMetadata + Error + 'static,
         F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
     {
-        retry(&[BUSY, NOT_KNOWN], send, self.noting()).await
+        self.needs(timed_retry(&[BUSY, NOT_KNOWN], send, self.noting()).await)
     }
 
     /// Sends a call again until IAM has told the service of a new role, for two minutes at most, while the resource is busy,
@@ -84,7 +133,31 @@ impl Cx {
         E: ProvideErrorMetadata + Error + 'static,
         F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
     {
-        retry(&[BUSY, PROPAGATION, NOT_KNOWN], send, self.noting()).await
+        self.needs(timed_retry(&[BUSY, PROPAGATION, NOT_KNOWN], send, self.noting()).await)
+    }
+
+    /// Looks until the state is one of the targets.
+    pub(crate) async fn wait(
+        &self,
+        what: &Wait<'_>,
+        look: impl AsyncFnMut() -> anyhow::Result<Look>,
+    ) -> anyhow::Result<()> {
+        self.needs(wait(what, look, self.noting()).await.map(|needed| ((), needed)))
+    }
+
+    /// Notes how long AWS needed.
+    fn needs<T, E>(&self, ended: Result<(T, Duration), E>) -> Result<T, E> {
+        let (answer, needed) = ended?;
+        if !needed.is_zero() {
+            self.needed.lock().unwrap_or_else(PoisonError::into_inner).push((Instant::now(), needed));
+        }
+        Ok(answer)
+    }
+
+    /// How many seconds AWS needed at least in the waits that ended by then.
+    pub(crate) fn needed_until(&self, moment: Instant) -> f64 {
+        let waits = self.needed.lock().unwrap_or_else(PoisonError::into_inner);
+        waits.iter().filter(|(ended, _)| *ended <= moment).map(|(_, needed)| needed.as_secs_f64()).sum()
     }
 
     /// [`note`](Self::note) as a callback.

@@ -4,8 +4,8 @@ use aws_sdk_cloudwatch::types::Tag;
 use serde_json::{Value, json};
 
 use super::context::Cx;
-use super::resource::{Actions, Observed, Resource};
-use crate::aws::{AwsError, Clients, Tags, answered, existing};
+use super::resource::{Actions, Created, Observed, Resource};
+use crate::aws::{AwsError, Clients, Tags, answered, existing, known};
 use crate::plan::{Change, Fields};
 
 /// What the caller must be allowed to do.
@@ -62,7 +62,7 @@ impl Resource for Dashboard {
         let Some(answer) = existing(answered(call.send().await))? else { return Ok(None) };
         let body = answer.dashboard_body.unwrap_or_default();
         let arn = self.arn(&cx.aws);
-        let Some(tags) = tags(cx, &self.name).await? else { return Ok(None) };
+        let tags = known(tags(cx, &self.name).await?, "the dashboard's tags")?;
         // A body that is not JSON differs from the spec's, and is no reason to fail.
         let body = serde_json::from_str(&body).unwrap_or_else(|_| json!(body));
         Ok(Some(Observed {
@@ -74,8 +74,9 @@ impl Resource for Dashboard {
         }))
     }
 
-    async fn create(&self, cx: &Cx, tags: &Tags) -> anyhow::Result<()> {
-        self.put(cx, Some(tags)).await
+    async fn create(&self, cx: &Cx, tags: &Tags) -> anyhow::Result<Created> {
+        self.put(cx, Some(tags)).await?;
+        Ok(Created::Made { ready: true })
     }
 
     async fn change(&self, cx: &Cx, _seen: &Observed, _changes: &[Change]) -> anyhow::Result<()> {

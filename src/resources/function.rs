@@ -9,12 +9,12 @@ use aws_sdk_lambda::config::timeout::TimeoutConfig;
 use aws_sdk_lambda::operation::get_function::GetFunctionOutput;
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::{Environment, FunctionCode, Runtime, TracingConfig, TracingMode};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::context::Cx;
-use super::resource::{Actions, Observed, Resource};
+use super::resource::{Actions, Created, Observed, Resource};
 use super::role::RoleArn;
-use crate::aws::{AwsError, CODE_TAG, Clients, Look, Tags, Wait, answered, existing, upload_limit, wait};
+use crate::aws::{AwsError, CODE_TAG, Clients, Look, Stay, Tags, Times, Wait, answered, existing, upload_limit};
 use crate::package::{Architecture, Built, Code};
 use crate::plan::{Action, Change, Fields};
 use crate::spec::{Seconds, duration_text};
@@ -22,6 +22,8 @@ use crate::spec::{Seconds, duration_text};
 /// `provided` runtimes start the file of this name whatever the handler setting says.
 const HANDLER: &str = "bootstrap";
 const LIMIT: Duration = Duration::from_secs(5 * 60);
+/// What is commonly seen.
+const TIMES: Times = &[Stay::new("Pending", 1.0, 0.5), Stay::new("InProgress", 1.0, 0.2)];
 
 /// What the caller must be allowed to do.
 pub(super) const ACTIONS: Actions = Actions {
@@ -61,8 +63,9 @@ pub(crate) struct Function {
 impl Function {
     async fn until_active(&self, cx: &Cx) -> anyhow::Result<()> {
         let what = format!("Lambda function ({})", self.name);
-        let active = Wait { what: &what, pending: &["Pending", "InProgress"], target: &["Active"], limit: LIMIT };
-        wait(&active, async || look(cx, &self.name).await, cx.noting()).await
+        let active =
+            Wait { what: &what, pending: &["Pending", "InProgress"], target: &["Active"], limit: LIMIT, times: TIMES };
+        cx.wait(&active, async || look(cx, &self.name).await).await
     }
 
     /// The package. A build is cancelled when the user asks to stop: it changes nothing in AWS.
@@ -222,7 +225,7 @@ impl Resource for Function {
         Ok(Some(Observed { arn: self.arn(&cx.aws), fields, tags: Some(tags), parent_tags: None, settled }))
     }
 
-    async fn create(&self, cx: &Cx, tags: &Tags) -> anyhow::Result<()> {
+    async fn create(&self, cx: &Cx, tags: &Tags) -> anyhow::Result<Created> {
         let built = self.package(cx).await?;
         let call = cx
             .aws
@@ -243,11 +246,22 @@ impl Resource for Function {
             .tags(CODE_TAG, code_tag(&built));
         let upload = || call.clone().customize().config_override(patient(built.package.zip.len())).send();
         match cx.retry_until_propagated(upload).await {
-            Err(error) if !(error.is(&["ResourceConflictException"]) && error.message.contains("already exist")) => {
-                Err(error)?
+            Ok(_) => Ok(Created::Made { ready: false }),
+            Err(error) if error.is(&["ResourceConflictException"]) && error.message.contains("already exist") => {
+                Ok(Created::Found)
             }
-            _ => Ok(()),
+            Err(error) => Err(error.into()),
         }
+    }
+
+    fn as_made(&self, aws: &Clients, tags: &Tags) -> Observed {
+        let mut fields = self.desired();
+        fields.insert("reserved_concurrency", Value::Null);
+        Observed { arn: self.arn(aws), fields, tags: Some(tags.clone()), parent_tags: None, settled: true }
+    }
+
+    fn is_seen_when_ready(&self, changed: bool) -> bool {
+        !changed
     }
 
     async fn change(&self, cx: &Cx, _seen: &Observed, changes: &[Change]) -> anyhow::Result<()> {
@@ -307,7 +321,8 @@ impl Resource for Function {
     }
 
     async fn delete(&self, cx: &Cx) -> anyhow::Result<()> {
-        delete(cx, &self.name).await
+        begin_deletion(cx, &self.name).await?;
+        until_gone(cx, &self.name).await
     }
 }
 
@@ -334,13 +349,17 @@ fn tags_of(answer: &GetFunctionOutput) -> Result<Tags, AwsError> {
     Ok(tags.map(|(key, value)| (key.clone(), value.clone())).collect())
 }
 
-pub(super) async fn delete(cx: &Cx, name: &str) -> anyhow::Result<()> {
+pub(super) async fn begin_deletion(cx: &Cx, name: &str) -> anyhow::Result<()> {
     let call = cx.aws.lambda.delete_function().function_name(name);
     existing(cx.retry_while_busy(|| call.clone().send()).await)?;
+    Ok(())
+}
+
+pub(super) async fn until_gone(cx: &Cx, name: &str) -> anyhow::Result<()> {
     let what = format!("Lambda function ({name})");
     let pending = ["Active", "Pending", "InProgress", "Inactive", "Deleting"];
-    let gone = Wait { what: &what, pending: &pending, target: &["gone"], limit: LIMIT };
-    wait(&gone, async || look(cx, name).await, cx.noting()).await
+    let gone = Wait { what: &what, pending: &pending, target: &["gone"], limit: LIMIT, times: TIMES };
+    cx.wait(&gone, async || look(cx, name).await).await
 }
 
 /// `State`, and once that is Active, the state of the last update.

@@ -1,17 +1,21 @@
 //! CloudWatch log groups of functions: created before the function, since Lambda would create one without retention.
 
+use std::sync::Arc;
+
 use anyhow::Context as _;
 use indicatif::HumanBytes;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::context::Cx;
 use super::function;
-use super::resource::{Actions, Observed, Resource};
-use crate::aws::{AwsError, Clients, PIPELINE_TAG, Tags, all, answered, existing};
+use super::resource::{Actions, Created, Observed, Resource, Shown};
+use crate::aws::{AwsError, Clients, PIPELINE_TAG, Tags, all, answered, existing, known};
 use crate::plan::{Change, Fields};
 use crate::spec::{Seconds, duration_text};
 
 const DAY: u64 = 86_400;
+/// How plans name the retention of a group that has none set.
+const UNLIMITED: &str = "never expires";
 /// The prefix of the names of functions' log groups.
 const OF_FUNCTIONS: &str = "/aws/lambda/";
 
@@ -37,9 +41,17 @@ pub(crate) struct LogGroup {
 }
 
 async fn description(cx: &Cx, name: &str) -> Result<Option<aws_sdk_cloudwatchlogs::types::LogGroup>, AwsError> {
-    let call = cx.aws.logs.describe_log_groups().log_group_name_prefix(name);
-    let groups = all(call.into_paginator().items().send()).await?;
-    Ok(groups.into_iter().find(|group| group.log_group_name.as_deref() == Some(name)))
+    let groups = all_of_pipeline(cx).await?;
+    Ok(groups.iter().find(|group| group.log_group_name.as_deref() == Some(name)).cloned())
+}
+
+/// The log groups of functions whose names begin as the pipeline's do, from one list.
+pub(super) async fn all_of_pipeline(cx: &Cx) -> Result<Arc<Vec<aws_sdk_cloudwatchlogs::types::LogGroup>>, AwsError> {
+    let ask = async || {
+        let call = cx.aws.logs.describe_log_groups().log_group_name_prefix(format!("{OF_FUNCTIONS}{}", cx.start()));
+        all(call.into_paginator().items().send()).await
+    };
+    cx.answers.log_groups.since(cx.since, ask).await
 }
 
 pub(super) fn arn(aws: &Clients, name: &str) -> String {
@@ -56,6 +68,11 @@ pub(super) async fn tags(cx: &Cx, name: &str) -> Result<Option<Tags>, AwsError> 
 pub(super) async fn delete(cx: &Cx, name: &str) -> anyhow::Result<()> {
     existing(answered(cx.aws.logs.delete_log_group().log_group_name(name).send().await))?;
     Ok(())
+}
+
+fn retention(group: &aws_sdk_cloudwatchlogs::types::LogGroup) -> anyhow::Result<Value> {
+    let days = group.retention_in_days.map(u64::try_from).transpose().context("a negative retentionInDays")?;
+    Ok(days.map_or_else(|| json!(UNLIMITED), |days| json!(duration_text(days * DAY))))
 }
 
 /// How much has been logged.
@@ -83,13 +100,10 @@ impl Resource for LogGroup {
 
     async fn read(&self, cx: &Cx) -> anyhow::Result<Option<Observed>> {
         let Some(group) = description(cx, &self.name).await? else { return Ok(None) };
-        let days = group.retention_in_days.map(u64::try_from).transpose().context("a negative retentionInDays")?;
+        let retention = retention(&group)?;
         let arn = self.arn(&cx.aws);
-        let Some(tags) = tags(cx, &self.name).await? else { return Ok(None) };
-        let fields = Fields::from([(
-            "retention",
-            days.map_or_else(|| json!("never expires"), |days| json!(duration_text(days * DAY))),
-        )]);
+        let tags = known(tags(cx, &self.name).await?, "the log group's tags")?;
+        let fields = Fields::from([("retention", retention)]);
         // Lambda creates a missing group by itself, without tags: that one has the owner of its function.
         let function = self.name.strip_prefix(OF_FUNCTIONS).filter(|_| !tags.contains_key(PIPELINE_TAG));
         let parent_tags = match function {
@@ -99,7 +113,7 @@ impl Resource for LogGroup {
         Ok(Some(Observed { arn, fields, tags: Some(tags), parent_tags, settled: true }))
     }
 
-    async fn create(&self, cx: &Cx, tags: &Tags) -> anyhow::Result<()> {
+    async fn create(&self, cx: &Cx, tags: &Tags) -> anyhow::Result<Created> {
         let call = cx
             .aws
             .logs
@@ -107,9 +121,20 @@ impl Resource for LogGroup {
             .log_group_name(&self.name)
             .set_tags(Some(tags.clone().into_iter().collect()));
         match answered(call.send().await) {
-            Err(error) if !error.is(&["ResourceAlreadyExistsException"]) => Err(error)?,
-            _ => Ok(()),
+            Ok(_) => Ok(Created::Made { ready: true }),
+            Err(error) if error.is(&["ResourceAlreadyExistsException"]) => Ok(Created::Found),
+            Err(error) => Err(error.into()),
         }
+    }
+
+    async fn shown(&self, cx: &Cx) -> anyhow::Result<Option<Shown>> {
+        let Some(group) = description(cx, &self.name).await? else { return Ok(None) };
+        Ok(Some(Shown::from(self.desired().get("retention") == Some(&retention(&group)?))))
+    }
+
+    fn as_made(&self, aws: &Clients, tags: &Tags) -> Observed {
+        let fields = Fields::from([("retention", json!(UNLIMITED))]);
+        Observed { arn: self.arn(aws), fields, tags: Some(tags.clone()), parent_tags: None, settled: true }
     }
 
     async fn change(&self, cx: &Cx, _seen: &Observed, _changes: &[Change]) -> anyhow::Result<()> {

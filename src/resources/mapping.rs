@@ -1,5 +1,6 @@
 //! Event source mappings: what connects a stream to a function.
 
+mod lists;
 mod others;
 mod renamed;
 mod resume;
@@ -17,14 +18,16 @@ use aws_sdk_lambda::types::{
 };
 use serde_json::{Value, json};
 
+use lists::list;
+pub(super) use lists::{function_of, mappings_from, mappings_of};
 use resume::Position;
 pub(crate) use resume::record_ages;
 pub(crate) use source::MappingSource;
-use transitions::{changed, delete_mapping, state, stop};
+use transitions::{changed, delete_mapping, mapping_gone, stop};
 
 use super::context::Cx;
-use super::resource::{Actions, Observed, Resource};
-use crate::aws::{AnswerDate, AwsError, Clients, Tags, all, answered, existing, wait};
+use super::resource::{Actions, Created, Observed, Resource};
+use crate::aws::{AnswerDate, AwsError, Clients, Look, Tags, answered, existing};
 use crate::plan::{Change, Fields};
 use crate::spec::{Pattern, Seconds, StartingPosition, duration_text};
 
@@ -146,12 +149,6 @@ impl Mapping {
     fn max_record_age(&self) -> i32 {
         self.max_record_age.map_or(-1, Seconds::as_i32)
     }
-}
-
-/// All mappings of a function; none when there is no such function.
-pub(super) async fn mappings_of(cx: &Cx, function: &str) -> Result<Vec<EventSourceMappingConfiguration>, AwsError> {
-    let call = cx.aws.lambda.list_event_source_mappings().function_name(function);
-    Ok(existing(all(call.into_paginator().items().send()).await)?.unwrap_or_default())
 }
 
 /// A moment before now by AWS's clock: this machine's may be ahead, and what lies in the future is refused, or behind, and what
@@ -295,8 +292,9 @@ impl Resource for Mapping {
         }))
     }
 
-    async fn create(&self, cx: &Cx, _tags: &Tags) -> anyhow::Result<()> {
-        let source = self.source.arn(cx).await?.context("the source has no stream to read")?;
+    async fn create(&self, cx: &Cx, _tags: &Tags) -> anyhow::Result<Created> {
+        self.look_up_source(cx).await?;
+        let source = self.source_arn().context("the source has no stream to read")?;
         let mut call = cx
             .aws
             .lambda
@@ -345,16 +343,26 @@ impl Resource for Mapping {
                 aws_smithy_types::DateTime::from(just_before_now(cx, &self.function).await),
             ),
         };
-        match cx.retry_until_propagated(|| call.clone().send()).await {
-            Err(error) if !(error.is(&["ResourceConflictException"]) && error.message.contains("already exists")) => {
-                return Err(error.into());
+        let created = match cx.retry_until_propagated(|| call.clone().send()).await {
+            Ok(_) => Created::Made { ready: false },
+            Err(error) if error.is(&["ResourceConflictException"]) && error.message.contains("already exists") => {
+                Created::Found
             }
-            _ => {}
-        }
+            Err(error) => return Err(error.into()),
+        };
         if saved.is_some() {
             resume::clear(cx, &self.function).await?;
         }
-        Ok(())
+        Ok(created)
+    }
+
+    fn as_made(&self, aws: &Clients, _tags: &Tags) -> Observed {
+        Observed { arn: self.arn(aws), fields: self.desired(), tags: None, parent_tags: None, settled: true }
+    }
+
+    fn is_seen_when_ready(&self, changed: bool) -> bool {
+        // `ready` finds it by the list, as later runs do.
+        !changed
     }
 
     async fn change(&self, cx: &Cx, _seen: &Observed, _changes: &[Change]) -> anyhow::Result<()> {
@@ -390,9 +398,12 @@ impl Resource for Mapping {
     }
 
     async fn ready(&self, cx: &Cx) -> anyhow::Result<()> {
-        let uuid = self.uuid(cx).await?;
         let what = format!("event source mapping ({})", self.function);
-        wait(&changed(&what, self.enabled), async || state(cx, &uuid).await, cx.noting()).await
+        let look = async || {
+            let Some(mapping) = self.choose(list(cx, &self.function).await?) else { return Ok(Look::Gone) };
+            Ok(Look::State(mapping.state.context("ListEventSourceMappings answered without a State")?))
+        };
+        cx.wait(&changed(&what, self.enabled), look).await
     }
 
     /// Disables the old mapping and saves its position in a tag of the function; the mapping of an earlier stream of the
@@ -424,8 +435,25 @@ impl Resource for Mapping {
     }
 }
 
-/// Deletes all mappings of the function.
-pub(super) async fn delete(cx: &Cx, function: &str) -> anyhow::Result<()> {
+/// Asks AWS to delete all mappings of the function.
+pub(super) async fn begin_deletion(cx: &Cx, function: &str) -> anyhow::Result<()> {
+    for mapping in mappings_of(cx, function).await? {
+        let call = cx.aws.lambda.delete_event_source_mapping().set_uuid(mapping.uuid);
+        existing(cx.retry_while_busy(|| call.clone().send()).await)?;
+    }
+    Ok(())
+}
+
+/// Waits until the mappings that the function had are gone, though it is gone itself.
+pub(super) async fn until_gone(cx: &Cx, function: &str) -> anyhow::Result<()> {
+    for mapping in mappings_of(cx, function).await? {
+        mapping_gone(cx, &mapping.uuid.context("a mapping without a UUID")?).await?;
+    }
+    Ok(())
+}
+
+/// Deletes all mappings of the function, and waits until they are gone.
+async fn delete(cx: &Cx, function: &str) -> anyhow::Result<()> {
     for mapping in mappings_of(cx, function).await? {
         delete_mapping(cx, function, &mapping.uuid.context("a mapping without a UUID")?).await?;
     }

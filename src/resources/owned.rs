@@ -59,13 +59,27 @@ impl OwnedResource {
         others.iter().any(|other| (other.kind, &other.name) == (self.kind, &self.name))
     }
 
-    /// Deletes the resource and waits until it is gone; gone already is fine.
+    /// Asks AWS to delete the resource; gone already is fine.
+    pub(crate) async fn begin_deletion(&self, cx: &Cx) -> anyhow::Result<()> {
+        by_kind::delete(cx, self).await.with_context(|| format!("deleting {}", self.label()))
+    }
+
+    /// Waits until the resource is gone, if its deletion takes AWS a while.
+    pub(crate) async fn until_gone(&self, cx: &Cx) -> anyhow::Result<()> {
+        by_kind::until_gone(cx, self).await.with_context(|| format!("deleting {}", self.label()))
+    }
+
+    /// Deletes the resource and waits until no search finds it; gone already is fine.
     pub(crate) async fn delete(&self, cx: &Cx) -> anyhow::Result<()> {
-        by_kind::delete(cx, self).await.with_context(|| format!("deleting {}", self.label()))?;
-        // The next search finds it for as long as AWS shows its tags.
-        let untagged =
-            async || Ok((!matches!(by_kind::tags(cx, self.kind, &self.name).await, Ok(Some(_)))).then_some(()));
-        until_seen(untagged, cx.noting()).await.map(drop)
+        self.begin_deletion(cx).await?;
+        self.until_gone(cx).await?;
+        let unfound = async || Ok((!self.is_found(cx).await).then_some(()));
+        until_seen(unfound, cx.noting()).await.map(drop)
+    }
+
+    /// A search finds it for as long as AWS shows its tags.
+    async fn is_found(&self, cx: &Cx) -> bool {
+        matches!(by_kind::tags(cx, self.kind, &self.name).await, Ok(Some(_)))
     }
 }
 
@@ -243,6 +257,18 @@ async fn consumers(
         }
     }
     Ok((found, unreadable))
+}
+
+/// Waits until a later search does not find these either, as lists may show for a while what is gone; gives what is left.
+pub(crate) async fn until_unfound(cx: &Cx, mut left: Vec<OwnedResource>) -> anyhow::Result<Vec<OwnedResource>> {
+    let unfound = async || {
+        let found = join_all(left.iter().map(|resource| resource.is_found(cx))).await;
+        let mut found = found.into_iter();
+        left.retain(|_| found.next().unwrap_or(true));
+        Ok(left.is_empty().then_some(()))
+    };
+    until_seen(unfound, |_| {}).await?;
+    Ok(left)
 }
 
 async fn measure_contents(cx: &Cx, owned: &mut [OwnedResource]) -> anyhow::Result<()> {

@@ -8,8 +8,8 @@ use aws_sdk_sqs::types::QueueAttributeName;
 use serde_json::{Value, json};
 
 use super::context::Cx;
-use super::resource::{Actions, Observed, Resource};
-use crate::aws::{AwsError, Clients, Look, Tags, Wait, answered, canonical, existing, wait};
+use super::resource::{Actions, Created, Observed, Resource, Shown};
+use crate::aws::{AwsError, Clients, Look, Tags, Times, Wait, answered, canonical, existing, known};
 use crate::plan::{Change, Fields};
 use crate::spec::{Seconds, duration_text};
 
@@ -18,12 +18,13 @@ use crate::spec::{Seconds, duration_text};
 const NAME_BLOCKED: Duration = Duration::from_secs(75);
 /// SQS says that a deletion takes up to 60 seconds.
 const LIMIT: Duration = Duration::from_secs(120);
+/// What is commonly seen.
+const TIMES: Times = &[];
 
 /// What the caller must be allowed to do.
 pub(super) const ACTIONS: Actions = Actions {
     own: &[
         "sqs:CreateQueue",
-        "sqs:GetQueueUrl",
         "sqs:GetQueueAttributes",
         "sqs:SetQueueAttributes",
         "sqs:ListQueueTags",
@@ -69,13 +70,19 @@ impl Queue {
     }
 }
 
-async fn url(cx: &Cx, name: &str) -> Result<Option<String>, AwsError> {
-    let answer = existing(answered(cx.aws.sqs.get_queue_url().queue_name(name).send().await))?;
-    Ok(answer.and_then(|answer| answer.queue_url))
+async fn attributes(
+    cx: &Cx,
+    name: &str,
+    which: Vec<QueueAttributeName>,
+) -> Result<Option<HashMap<QueueAttributeName, String>>, AwsError> {
+    let call = cx.aws.sqs.get_queue_attributes().queue_url(cx.aws.queue_url(name));
+    let answer = existing(answered(call.set_attribute_names(Some(which)).send().await))?;
+    Ok(answer.map(|answer| answer.attributes.unwrap_or_default()))
 }
 
 async fn look(cx: &Cx, name: &str) -> anyhow::Result<Look> {
-    Ok(url(cx, name).await?.map_or(Look::Gone, |_| Look::State("there".to_owned())))
+    let there = attributes(cx, name, vec![QueueAttributeName::QueueArn]).await?;
+    Ok(there.map_or(Look::Gone, |_| Look::State("there".to_owned())))
 }
 
 pub(super) fn arn(aws: &Clients, name: &str) -> String {
@@ -89,11 +96,15 @@ pub(super) async fn tags(cx: &Cx, name: &str) -> Result<Option<Tags>, AwsError> 
     Ok(answer.map(|answer| answer.tags.unwrap_or_default().into_iter().collect()))
 }
 
-pub(super) async fn delete(cx: &Cx, name: &str) -> anyhow::Result<()> {
+pub(super) async fn begin_deletion(cx: &Cx, name: &str) -> anyhow::Result<()> {
     existing(answered(cx.aws.sqs.delete_queue().queue_url(cx.aws.queue_url(name)).send().await))?;
+    Ok(())
+}
+
+pub(super) async fn until_gone(cx: &Cx, name: &str) -> anyhow::Result<()> {
     let what = format!("SQS queue ({name})");
-    let gone = Wait { what: &what, pending: &["there"], target: &["gone"], limit: LIMIT };
-    wait(&gone, async || look(cx, name).await, cx.noting()).await
+    let gone = Wait { what: &what, pending: &["there"], target: &["gone"], limit: LIMIT, times: TIMES };
+    cx.wait(&gone, async || look(cx, name).await).await
 }
 
 /// How many messages are in the queue.
@@ -104,9 +115,7 @@ pub(super) async fn contents(cx: &Cx, name: &str) -> Result<Option<String>, AwsE
         QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
         QueueAttributeName::ApproximateNumberOfMessagesDelayed,
     ];
-    let call = cx.aws.sqs.get_queue_attributes().queue_url(cx.aws.queue_url(name));
-    let answer = existing(answered(call.set_attribute_names(Some(counts.to_vec())).send().await))?;
-    let Some(attributes) = answer.map(|answer| answer.attributes.unwrap_or_default()) else { return Ok(None) };
+    let Some(attributes) = attributes(cx, name, counts.to_vec()).await? else { return Ok(None) };
     let messages: u64 =
         counts.iter().filter_map(|name| attributes.get(name)).filter_map(|text| text.parse::<u64>().ok()).sum();
     Ok(Some(format!("its messages (about {messages})")))
@@ -144,24 +153,10 @@ impl Resource for Queue {
     }
 
     async fn read(&self, cx: &Cx) -> anyhow::Result<Option<Observed>> {
-        let Some(url) = url(cx, &self.name).await? else { return Ok(None) };
-        let (attributes, tags) = tokio::join!(
-            async {
-                answered(
-                    cx.aws
-                        .sqs
-                        .get_queue_attributes()
-                        .queue_url(&url)
-                        .attribute_names(QueueAttributeName::All)
-                        .send()
-                        .await,
-                )
-            },
-            tags(cx, &self.name),
-        );
-        // GetQueueUrl may still answer for a queue that is being deleted.
-        let (Some(attributes), Some(tags)) = (existing(attributes)?, tags?) else { return Ok(None) };
-        let attributes = attributes.attributes.unwrap_or_default();
+        let Some(attributes) = attributes(cx, &self.name, vec![QueueAttributeName::All]).await? else {
+            return Ok(None);
+        };
+        let tags = known(tags(cx, &self.name).await?, "the queue's tags")?;
         let seconds =
             |name: &QueueAttributeName| attributes.get(name).and_then(|text| text.parse().ok()).unwrap_or_default();
         let encryption = match (
@@ -185,7 +180,7 @@ impl Resource for Queue {
         Ok(Some(Observed { arn: self.arn(&cx.aws), fields, tags: Some(tags), parent_tags: None, settled: true }))
     }
 
-    async fn create(&self, cx: &Cx, tags: &Tags) -> anyhow::Result<()> {
+    async fn create(&self, cx: &Cx, tags: &Tags) -> anyhow::Result<Created> {
         let mut attributes = self.attributes(&self.arn(&cx.aws));
         attributes.retain(|_, value| !value.is_empty());
         let call = cx.aws.sqs.create_queue().queue_name(&self.name).set_attributes(Some(attributes));
@@ -198,14 +193,17 @@ impl Resource for Queue {
                     cx.note(&format!("SQS keeps the name of a deleted queue for 60 s; trying for {left} s more"));
                     tokio::time::sleep(Duration::from_secs(1)).await;
                 }
+                Ok(_) => return Ok(Created::Made { ready: true }),
                 // The queue exists with other attributes: `change` sets them next.
-                Err(error) if !error.is(&["QueueNameExists", "QueueAlreadyExists"]) => Err(error)?,
-                _ => break,
+                Err(error) if error.is(&["QueueNameExists", "QueueAlreadyExists"]) => return Ok(Created::Found),
+                Err(error) => return Err(error.into()),
             }
         }
-        let what = format!("SQS queue ({})", self.name);
-        let there = Wait { what: &what, pending: &["gone"], target: &["there"], limit: LIMIT };
-        wait(&there, async || look(cx, &self.name).await, cx.noting()).await
+    }
+
+    async fn shown(&self, cx: &Cx) -> anyhow::Result<Option<Shown>> {
+        let there = attributes(cx, &self.name, vec![QueueAttributeName::QueueArn]).await?;
+        Ok(there.map(|_| Shown::Wanted))
     }
 
     async fn change(&self, cx: &Cx, _seen: &Observed, changes: &[Change]) -> anyhow::Result<()> {
@@ -245,7 +243,8 @@ impl Resource for Queue {
     }
 
     async fn delete(&self, cx: &Cx) -> anyhow::Result<()> {
-        delete(cx, &self.name).await
+        begin_deletion(cx, &self.name).await?;
+        until_gone(cx, &self.name).await
     }
 }
 

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::context::Cx;
 use crate::aws::{Clients, Parent, Tags};
-use crate::plan::{Change, Fields};
+use crate::plan::{Change, Fields, differences};
 
 /// A resource as AWS has it.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,9 +32,33 @@ impl Observed {
     }
 }
 
+/// Which state of a resource AWS shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shown {
+    /// The one before a change.
+    Before,
+    /// The one that the spec has.
+    Wanted,
+}
+
+impl From<bool> for Shown {
+    fn from(is_wanted: bool) -> Self {
+        if is_wanted { Self::Wanted } else { Self::Before }
+    }
+}
+
+/// What a creation has come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Created {
+    /// It made the resource, which has what [`Resource::as_made`] says; `ready` when it has been waited for, too.
+    Made { ready: bool },
+    /// The resource was there already: made by somebody else since it was looked for, or by a call whose answer was lost.
+    Found,
+}
+
 /// A resource of the spec.
 ///
-/// `read` gives `None` for a resource that does not exist; `create` succeeds when it exists already.
+////// `read` gives `None` for a resource that does not exist; `create` succeeds when it exists already.
 pub(crate) trait Resource {
     /// The name in AWS.
     fn name(&self) -> &str;
@@ -64,7 +88,25 @@ pub(crate) trait Resource {
         Ok(())
     }
     async fn read(&self, cx: &Cx) -> anyhow::Result<Option<Observed>>;
-    async fn create(&self, cx: &Cx, tags: &Tags) -> anyhow::Result<()>;
+    async fn create(&self, cx: &Cx, tags: &Tags) -> anyhow::Result<Created>;
+    /// What the resource has when [`create`](Self::create) has made it: fields that the creating call does not take differ from
+    /// [`desired`](Self::desired), and are changed next.
+    fn as_made(&self, aws: &Clients, tags: &Tags) -> Observed {
+        let (arn, fields) = (self.arn(aws), self.desired());
+        Observed { arn, fields, tags: Some(tags.clone()), parent_tags: None, settled: true }
+    }
+    /// Whether AWS shows the resource, which has just been made, to whoever looks for it; and whether with the settings that it was
+    /// given by other calls than the creating one. Its tags and the other settings come with it.
+    async fn shown(&self, cx: &Cx) -> anyhow::Result<Option<Shown>> {
+        let Some(seen) = self.read(cx).await? else { return Ok(None) };
+        let differs = |change: &Change| self.postponed(&change.field, &seen).is_none();
+        Ok(Some(Shown::from(!differences(&seen.fields, &self.desired()).iter().any(differs))))
+    }
+    /// True when [`ready`](Self::ready), or the wait of [`create`](Self::create), looks at all that a later run compares: of a new
+    /// resource, or also of one to which settings were `changed`.
+    fn is_seen_when_ready(&self, _changed: bool) -> bool {
+        false
+    }
     /// Makes the given changes in place.
     async fn change(&self, cx: &Cx, seen: &Observed, changes: &[Change]) -> anyhow::Result<()>;
     /// What a change leaves in its field until [`narrow`](Self::narrow) takes the rest back; `None` where nothing has to be.
@@ -78,6 +120,10 @@ pub(crate) trait Resource {
     async fn tag(&self, cx: &Cx, set: &Tags, remove: &[String]) -> anyhow::Result<()>;
     /// Waits until the resource can be used.
     async fn ready(&self, cx: &Cx) -> anyhow::Result<()>;
+    /// Waits until an earlier change, which is still being made, is over.
+    async fn settle(&self, cx: &Cx) -> anyhow::Result<()> {
+        self.ready(cx).await
+    }
     /// Deletes the resource and waits until it is gone; gone already is fine.
     async fn delete(&self, cx: &Cx) -> anyhow::Result<()>;
     /// Deletes or stops the old one, so that a new one can be created.

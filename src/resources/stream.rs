@@ -1,15 +1,17 @@
 //! Kinesis data streams.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use aws_sdk_kinesis::types::{EncryptionType, ScalingType, StreamDescriptionSummary, StreamModeDetails};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::context::Cx;
-use super::resource::{Actions, Observed, Resource};
-use crate::aws::{AwsError, Clients, Look, Tags, Wait, all_pages, answered, existing, wait};
-use crate::plan::{Change, Fields};
+use super::resource::{Actions, Created, Observed, Resource};
+use crate::aws::{AwsError, Clients, LAG, Look, Stay, Tags, Times, Wait, all_pages, answered, existing, known};
+use crate::plan::{Change, Fields, differences};
 use crate::spec::{Encryption, MebiBytes, Seconds, StreamMode, duration_text};
 
 /// The alias of the key that AWS keeps for Kinesis.
@@ -17,6 +19,9 @@ const AWS_MANAGED_KEY: &str = "alias/aws/kinesis";
 const HOUR: u64 = 3_600;
 /// A stream takes seconds to become ACTIVE; a reshard of many shards takes minutes.
 const LIMIT: Duration = Duration::from_secs(15 * 60);
+/// What is commonly seen.
+const TIMES: Times =
+    &[Stay::new("CREATING", 10.0, 0.1), Stay::new("UPDATING", 5.0, 0.3), Stay::new("DELETING", 10.0, 0.12)];
 
 /// What the caller must be allowed to do.
 pub(super) const ACTIONS: Actions = Actions {
@@ -55,8 +60,30 @@ pub(crate) struct Stream {
 impl Stream {
     async fn until_active(&self, cx: &Cx) -> anyhow::Result<()> {
         let what = format!("Kinesis stream ({})", self.name);
-        let active = Wait { what: &what, pending: &["CREATING", "UPDATING"], target: &["ACTIVE"], limit: LIMIT };
-        wait(&active, async || look(cx, &self.name).await, cx.noting()).await
+        let active =
+            Wait { what: &what, pending: &["CREATING", "UPDATING"], target: &["ACTIVE"], limit: LIMIT, times: TIMES };
+        cx.wait(&active, async || look(cx, &self.name).await).await
+    }
+
+    /// What AWS has, in the fields of the plan.
+    fn fields(summary: &StreamDescriptionSummary) -> anyhow::Result<Fields> {
+        let on_demand = summary
+            .stream_mode_details
+            .as_ref()
+            .is_some_and(|details| details.stream_mode == aws_sdk_kinesis::types::StreamMode::OnDemand);
+        let hours = u64::try_from(summary.retention_period_hours).context("a negative RetentionPeriodHours")?;
+        let encryption = match (&summary.encryption_type, &summary.key_id) {
+            (Some(EncryptionType::Kms), Some(key)) if key.ends_with(AWS_MANAGED_KEY) => "aws-managed",
+            (Some(EncryptionType::Kms), Some(key)) => key,
+            _ => "none",
+        };
+        Ok(Fields::from([
+            ("mode", json!(mode_text(if on_demand { StreamMode::OnDemand } else { StreamMode::Provisioned }))),
+            ("retention", json!(duration_text(hours * HOUR))),
+            ("encryption", json!(encryption)),
+            ("max_record_size", json!(size_text(summary.max_record_size_in_kib))),
+            ("shards", json!(summary.open_shard_count)),
+        ]))
     }
 
     fn mode_details(&self) -> anyhow::Result<StreamModeDetails> {
@@ -81,7 +108,6 @@ impl Stream {
     }
 
     async fn encrypt(&self, cx: &Cx, seen: &Observed) -> anyhow::Result<()> {
-        self.until_active(cx).await?;
         let key = match &self.encryption {
             Encryption::None => {
                 let old = seen.fields.get("encryption").and_then(Value::as_str).unwrap_or_default();
@@ -133,36 +159,20 @@ impl Resource for Stream {
     }
 
     async fn read(&self, cx: &Cx) -> anyhow::Result<Option<Observed>> {
-        let Some(summary) = summary(cx, &self.name).await? else { return Ok(None) };
+        let Some(summary) = described(cx, &self.name).await?.as_ref().clone() else { return Ok(None) };
         if summary.stream_status.as_str() == "DELETING" {
             // Its name can be used again only when it is gone.
             cx.note("waiting for an earlier deletion");
             until_gone(cx, &self.name).await?;
             return Ok(None);
         }
-        let on_demand = summary
-            .stream_mode_details
-            .as_ref()
-            .is_some_and(|details| details.stream_mode == aws_sdk_kinesis::types::StreamMode::OnDemand);
-        let hours = u64::try_from(summary.retention_period_hours).context("a negative RetentionPeriodHours")?;
-        let encryption = match (&summary.encryption_type, &summary.key_id) {
-            (Some(EncryptionType::Kms), Some(key)) if key.ends_with(AWS_MANAGED_KEY) => "aws-managed",
-            (Some(EncryptionType::Kms), Some(key)) => key,
-            _ => "none",
-        };
-        let mut fields = Fields::from([
-            ("mode", json!(mode_text(if on_demand { StreamMode::OnDemand } else { StreamMode::Provisioned }))),
-            ("retention", json!(duration_text(hours * HOUR))),
-            ("encryption", json!(encryption)),
-            ("max_record_size", json!(size_text(summary.max_record_size_in_kib))),
-        ]);
-        fields.insert("shards", json!(summary.open_shard_count));
-        let Some(tags) = tags(cx, &self.name).await? else { return Ok(None) };
+        let fields = Self::fields(&summary)?;
+        let tags = known(tags(cx, &self.name).await?, "the stream's tags")?;
         let settled = summary.stream_status.as_str() == "ACTIVE";
         Ok(Some(Observed { arn: summary.stream_arn, fields, tags: Some(tags), parent_tags: None, settled }))
     }
 
-    async fn create(&self, cx: &Cx, tags: &Tags) -> anyhow::Result<()> {
+    async fn create(&self, cx: &Cx, tags: &Tags) -> anyhow::Result<Created> {
         let mut call = cx.aws.kinesis.create_stream().stream_name(&self.name).stream_mode_details(self.mode_details()?);
         if self.max_record_size != MebiBytes(1) {
             call = call.max_record_size_in_kib(self.max_record_size.kib());
@@ -173,21 +183,39 @@ impl Resource for Stream {
         for (key, value) in tags {
             call = call.tags(key, value);
         }
-        match answered(call.send().await) {
+        let created = match answered(call.send().await) {
+            Ok(_) => Created::Made { ready: true },
             // The stream exists; the SDK's retry of a call that succeeded is answered like this, too.
-            Err(error) if !(error.is(&["ResourceInUseException"]) && error.message.contains("already exists")) => {
-                Err(error)?
+            Err(error) if error.is(&["ResourceInUseException"]) && error.message.contains("already exists") => {
+                Created::Found
             }
-            _ => self.until_active(cx).await,
-        }
+            Err(error) => return Err(error.into()),
+        };
+        self.until_active(cx).await?;
+        Ok(created)
+    }
+
+    fn as_made(&self, aws: &Clients, tags: &Tags) -> Observed {
+        let mut fields = self.desired();
+        fields.extend([
+            ("retention", json!(duration_text(24 * HOUR))),
+            ("encryption", json!(Encryption::None.to_string())),
+        ]);
+        Observed { arn: self.arn(aws), fields, tags: Some(tags.clone()), parent_tags: None, settled: true }
+    }
+
+    fn is_seen_when_ready(&self, _changed: bool) -> bool {
+        true
     }
 
     async fn change(&self, cx: &Cx, seen: &Observed, changes: &[Change]) -> anyhow::Result<()> {
         // Kinesis takes one change at a time, and the shard count counts only in provisioned mode: mode first. It may still
         // show the stream as ACTIVE while it refuses the next change, so each is sent again while the stream is busy.
         let of = |field: &str| changes.iter().find(|change| change.field == field);
+        // Nothing has been changed yet, and the stream is settled.
+        let mut is_active = true;
         if of("mode").is_some() {
-            self.until_active(cx).await?;
+            is_active = false;
             cx.note("changing the mode");
             let call = cx.aws.kinesis.update_stream_mode().stream_arn(&seen.arn);
             let call = call.stream_mode_details(self.mode_details()?);
@@ -195,11 +223,14 @@ impl Resource for Stream {
             self.until_active(cx).await?;
         }
         if of("shards").is_some() {
+            is_active = false;
             let open = summary(cx, &self.name).await?.context("the stream is gone")?.open_shard_count;
             self.reshard(cx, i64::from(open)).await?;
         }
         if let Some(change) = of("retention") {
-            self.until_active(cx).await?;
+            if !std::mem::take(&mut is_active) {
+                self.until_active(cx).await?;
+            }
             let before = change.from.as_str().and_then(|text| Seconds::parse(text).ok()).map_or(0, |seconds| seconds.0);
             let hours = i32::try_from(self.retention.0 / HOUR)?;
             if self.retention.0 > before {
@@ -213,10 +244,15 @@ impl Resource for Stream {
             }
         }
         if of("encryption").is_some() {
+            if !std::mem::take(&mut is_active) {
+                self.until_active(cx).await?;
+            }
             self.encrypt(cx, seen).await?;
         }
         if of("max_record_size").is_some() {
-            self.until_active(cx).await?;
+            if !is_active {
+                self.until_active(cx).await?;
+            }
             let call = cx.aws.kinesis.update_max_record_size().stream_arn(&seen.arn);
             let call = call.max_record_size_in_kib(self.max_record_size.kib());
             cx.retry_while_busy(|| call.clone().send()).await?;
@@ -241,17 +277,40 @@ impl Resource for Stream {
         Ok(())
     }
 
+    /// Waits until AWS shows the stream as ACTIVE, and with the settings that it was given: it may show ACTIVE before it begins
+    /// to change them. An endpoint that never shows a setting is not waited for longer than AWS may lag.
     async fn ready(&self, cx: &Cx) -> anyhow::Result<()> {
+        let what = format!("Kinesis stream ({})", self.name);
+        let pending = &["CREATING", "UPDATING"];
+        let active = Wait { what: &what, pending, target: &["ACTIVE"], limit: LIMIT, times: TIMES };
+        let mut active_since = None;
+        let look = async || {
+            let Some(summary) = summary(cx, &self.name).await? else { return Ok(Look::Gone) };
+            let state = summary.stream_status.as_str();
+            let is_wanted = differences(&Self::fields(&summary)?, &self.desired()).is_empty();
+            let lags = state == "ACTIVE" && !is_wanted && active_since.get_or_insert_with(Instant::now).elapsed() < LAG;
+            Ok(Look::State(if lags { "UPDATING" } else { state }.to_owned()))
+        };
+        cx.wait(&active, look).await
+    }
+
+    async fn settle(&self, cx: &Cx) -> anyhow::Result<()> {
         self.until_active(cx).await
     }
 
     async fn delete(&self, cx: &Cx) -> anyhow::Result<()> {
-        delete(cx, &self.name).await
+        begin_deletion(cx, &self.name).await?;
+        until_gone(cx, &self.name).await
     }
 }
 
 pub(super) fn arn(aws: &Clients, name: &str) -> String {
     aws.arn("kinesis", &format!("stream/{name}"))
+}
+
+/// The stream as it was described last.
+pub(super) async fn described(cx: &Cx, name: &str) -> Result<Arc<Option<StreamDescriptionSummary>>, AwsError> {
+    cx.answers.streams.of(name).since(cx.since, async || summary(cx, name).await).await
 }
 
 async fn summary(cx: &Cx, name: &str) -> Result<Option<StreamDescriptionSummary>, AwsError> {
@@ -275,9 +334,8 @@ pub(super) async fn tags(cx: &Cx, name: &str) -> Result<Option<Tags>, AwsError> 
     Ok(tags.map(|tags| tags.into_iter().map(|tag| (tag.key, tag.value.unwrap_or_default())).collect()))
 }
 
-/// Deletes the stream with its consumers. One that is still being made or changed is waited for, and so is one that is being
-/// deleted already.
-pub(super) async fn delete(cx: &Cx, name: &str) -> anyhow::Result<()> {
+/// Deletes the stream with its consumers, unless it is being deleted already. One that is still being made or changed is waited for.
+pub(super) async fn begin_deletion(cx: &Cx, name: &str) -> anyhow::Result<()> {
     let call = cx.aws.kinesis.delete_stream().stream_name(name).enforce_consumer_deletion(true);
     if let Err(error) = existing(cx.retry_while_busy(|| call.clone().send()).await) {
         let is_deleting = error.is(&["ResourceInUseException"])
@@ -286,23 +344,24 @@ pub(super) async fn delete(cx: &Cx, name: &str) -> anyhow::Result<()> {
             return Err(error.into());
         }
     }
-    until_gone(cx, name).await
+    Ok(())
 }
 
 /// For how long the stream keeps its records; `None` when they are being deleted already.
 pub(super) async fn contents(cx: &Cx, name: &str) -> Result<Option<String>, AwsError> {
-    let summary = summary(cx, name).await?.filter(|summary| summary.stream_status.as_str() != "DELETING");
+    let summary = described(cx, name).await?;
+    let summary = summary.as_ref().as_ref().filter(|summary| summary.stream_status.as_str() != "DELETING");
     Ok(summary.map(|summary| {
         let kept = duration_text(u64::try_from(summary.retention_period_hours).unwrap_or(0) * HOUR);
         format!("its records (those of the last {kept})")
     }))
 }
 
-async fn until_gone(cx: &Cx, name: &str) -> anyhow::Result<()> {
+pub(super) async fn until_gone(cx: &Cx, name: &str) -> anyhow::Result<()> {
     let what = format!("Kinesis stream ({name})");
     let pending = ["DELETING", "ACTIVE", "CREATING", "UPDATING"];
-    let gone = Wait { what: &what, pending: &pending, target: &["gone"], limit: LIMIT };
-    wait(&gone, async || look(cx, name).await, cx.noting()).await
+    let gone = Wait { what: &what, pending: &pending, target: &["gone"], limit: LIMIT, times: TIMES };
+    cx.wait(&gone, async || look(cx, name).await).await
 }
 
 /// The largest record, as AWS tells it: one mebibyte where it does not.

@@ -1,31 +1,72 @@
 //! Brings a resource in line with the spec: the same steps for every kind.
 
+use std::time::Duration;
+
 use anyhow::bail;
+use futures_util::future::join_all;
+use tokio::time::Instant;
 
 use super::any::Any;
 use super::context::Cx;
-use super::resource::{Observed, Resource as _};
-use crate::aws::{Tags, tag_changes, until_seen};
+use super::resource::{Created, Observed, Resource as _, Shown};
+use crate::aws::{Backoff, LAG, Tags, tag_changes, until_seen};
 use crate::failure::Hint;
 use crate::plan::{Change, differences};
 
+/// What is left to see of a resource after its sync: AWS may show for a while what was before, and the next run would take that
+/// for drift.
+#[derive(Debug)]
+pub(crate) enum Unseen {
+    /// That it is there, as it was made.
+    Creation,
+    /// That it is as the spec has it, after these changes.
+    Changes(Vec<Change>),
+}
+
+/// What the plan saw of a resource, where that is no older than another look would be when the change is made.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Planned<'a> {
+    Seen(&'a Observed),
+    Missing,
+    /// Something has happened since, or it is too long ago.
+    Unknown,
+}
+
 /// Brings one resource in line with the spec: observe, ensure that it exists, sync each aspect, wait.
 ///
-/// `exists` is called as soon as the resource is there, which is all that some dependents wait for.
-pub(crate) async fn sync(resource: &Any, tags: &Tags, cx: &Cx, exists: impl FnOnce()) -> anyhow::Result<()> {
-    // Observe: not what the plan saw, which may be minutes old by now.
-    let mut seen = resource.read(cx).await?;
-    let made_here = seen.is_none();
+/// `exists` is called as soon as the resource is there, which is all that some dependents wait for. What is left to see is seen by [`confirm`].
+pub(crate) async fn sync(
+    resource: &Any,
+    tags: &Tags,
+    cx: &Cx,
+    planned: Planned<'_>,
+    exists: impl FnOnce(),
+) -> anyhow::Result<Option<Unseen>> {
+    let cx = &cx.as_of_now();
+    // Observe
+    let mut seen = match planned {
+        Planned::Seen(seen) => Some(seen.clone()),
+        Planned::Missing => None,
+        Planned::Unknown => resource.read(cx).await?,
+    };
     // Ensure
+    let made_here = seen.is_none();
+    let (mut is_ready, mut is_as_made) = (false, false);
     if made_here {
         cx.note("creating");
-        resource.create(cx, tags).await?;
-        // Some endpoints lose tags and settings given at creation, so what came out of it is read, not assumed.
-        seen = until_seen(async || resource.read(cx).await, cx.noting()).await?;
+        let created = resource.create(cx, tags).await?;
+        seen = match created {
+            Created::Made { ready } if cx.aws.keeps_what_it_is_given() => {
+                (is_ready, is_as_made) = (ready, true);
+                resource.prepare(cx).await?;
+                Some(resource.as_made(&cx.aws, tags))
+            }
+            // What is there counts. Some endpoints lose tags and settings given at creation.
+            _ => until_seen(async || resource.read(&cx.as_of_now()).await, cx.noting()).await?,
+        };
     }
-    let Some(seen) = seen else {
-        bail!("{} was created and is already gone: something else deletes it", resource.label());
-    };
+    let cx = &cx.as_of_now();
+    let Some(seen) = seen else { bail!("{}", gone(resource)) };
     // Some endpoints lose the tags given at creation.
     let lost_tags = made_here && seen.tags.as_ref().is_some_and(Tags::is_empty);
     if !seen.may_be_changed(cx) && !lost_tags {
@@ -46,7 +87,7 @@ pub(crate) async fn sync(resource: &Any, tags: &Tags, cx: &Cx, exists: impl FnOn
     changes.retain(|change| resource.postponed(&change.field, &seen).is_none());
     if !changes.is_empty() {
         if !seen.settled {
-            resource.ready(cx).await?;
+            resource.settle(cx).await?;
         }
         cx.note("changing");
         resource.change(cx, &seen, &changes).await?;
@@ -55,17 +96,78 @@ pub(crate) async fn sync(resource: &Any, tags: &Tags, cx: &Cx, exists: impl FnOn
         tag().await?;
     }
     // Wait
-    resource.ready(cx).await?;
-    if retag || !changes.is_empty() {
-        // What AWS still shows as it was, the next run would take for drift. Some endpoints never show some settings, so
-        // the wait has no other end than the next plan.
-        until_seen(
-            async || Ok(resource.read(cx).await?.filter(|seen| is_in_line(seen, resource, tags, &changes))),
-            cx.noting(),
-        )
-        .await?;
+    if !is_ready || !changes.is_empty() {
+        resource.ready(&cx.as_of_now()).await?;
     }
-    Ok(())
+    let is_seen = !retag && resource.is_seen_when_ready(!changes.is_empty()) && cx.aws.keeps_what_it_is_given();
+    Ok(if is_seen {
+        None
+    } else if is_as_made {
+        Some(Unseen::Creation)
+    } else {
+        (retag || !changes.is_empty()).then_some(Unseen::Changes(changes))
+    })
+}
+
+/// A resource of which something is left to see.
+pub(crate) struct Pending<'a> {
+    /// The task's place.
+    pub(crate) index: usize,
+    pub(crate) resource: &'a Any,
+    pub(crate) tags: &'a Tags,
+    pub(crate) unseen: Unseen,
+}
+
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), 1.6, Duration::from_secs(2));
+
+/// Looks until AWS shows what was made and changed, for as long as it may lag: all at a time, so that one answer serves several.
+/// Gives the failures, by the places of the tasks.
+///
+/// That comes last: then most of it is known everywhere, and nothing else has to wait. Some endpoints never show some settings, so
+/// that a setting is not shown is no failure.
+pub(crate) async fn confirm(cx: &Cx, mut pending: Vec<Pending<'_>>) -> Vec<(usize, anyhow::Error)> {
+    let deadline = Instant::now() + LAG;
+    let mut backoff = BACKOFF;
+    let mut failures = Vec::new();
+    while !pending.is_empty() {
+        let cx = &cx.as_of_now();
+        let looks = join_all(pending.iter().map(async |pending| look(cx, pending).await)).await;
+        let pause = backoff.pause();
+        let is_last = Instant::now() + pause > deadline;
+        let mut left = Vec::new();
+        for (pending, look) in pending.into_iter().zip(looks) {
+            match look {
+                Ok(Some(Shown::Wanted)) => {}
+                Ok(None) if is_last && matches!(pending.unseen, Unseen::Creation) => {
+                    failures.push((pending.index, anyhow::anyhow!(gone(pending.resource))));
+                }
+                Ok(_) => left.push(pending),
+                Err(error) => failures.push((pending.index, error)),
+            }
+        }
+        if is_last {
+            break;
+        }
+        pending = left;
+        if !pending.is_empty() {
+            tokio::time::sleep(pause).await;
+        }
+    }
+    failures
+}
+
+async fn look(cx: &Cx, Pending { resource, tags, unseen, .. }: &Pending<'_>) -> anyhow::Result<Option<Shown>> {
+    match unseen {
+        Unseen::Creation => resource.shown(cx).await,
+        Unseen::Changes(changes) => {
+            let seen = resource.read(cx).await?;
+            Ok(seen.map(|seen| Shown::from(is_in_line(&seen, resource, tags, changes))))
+        }
+    }
+}
+
+fn gone(resource: &Any) -> String {
+    format!("{} was created and is already gone: something else deletes it", resource.label())
 }
 
 /// Whether AWS shows the resource as the spec has it, after these changes.

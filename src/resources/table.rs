@@ -2,6 +2,7 @@
 
 mod scaling;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -15,12 +16,15 @@ use serde_json::{Value, json};
 
 use self::scaling::Scaling;
 use super::context::Cx;
-use super::resource::{Actions, Observed, Resource};
-use crate::aws::{AwsError, Clients, Look, TTL_TAG, Tags, Wait, all_pages, answered, existing, wait};
+use super::resource::{Actions, Created, Observed, Resource};
+use crate::aws::{AwsError, Clients, Look, Stay, TTL_TAG, Tags, Times, Wait, all_pages, answered, existing, known};
 use crate::plan::{Change, Fields};
 use crate::spec::{AttributeType, Billing, Key, ViewType};
 
 const LIMIT: Duration = Duration::from_secs(15 * 60);
+/// What is commonly seen.
+const TIMES: Times =
+    &[Stay::new("CREATING", 4.5, 0.15), Stay::new("UPDATING", 1.5, 0.2), Stay::new("DELETING", 3.5, 0.15)];
 /// AWS takes one UpdateTimeToLive of a table within an hour.
 const TTL_PAUSE: Duration = Duration::from_secs(60 * 60);
 
@@ -66,8 +70,9 @@ pub(crate) struct Table {
 impl Table {
     async fn until_active(&self, cx: &Cx) -> anyhow::Result<()> {
         let what = format!("DynamoDB table ({})", self.name);
-        let active = Wait { what: &what, pending: &["CREATING", "UPDATING"], target: &["ACTIVE"], limit: LIMIT };
-        wait(&active, async || look(cx, &self.name).await, cx.noting()).await
+        let active =
+            Wait { what: &what, pending: &["CREATING", "UPDATING"], target: &["ACTIVE"], limit: LIMIT, times: TIMES };
+        cx.wait(&active, async || look(cx, &self.name).await).await
     }
 
     fn keys(&self) -> impl Iterator<Item = (&Key, KeyType)> {
@@ -210,7 +215,7 @@ impl Resource for Table {
     }
 
     async fn read(&self, cx: &Cx) -> anyhow::Result<Option<Observed>> {
-        let Some(table) = description(cx, &self.name).await? else { return Ok(None) };
+        let Some(table) = described(cx, &self.name).await?.as_ref().clone() else { return Ok(None) };
         if is_deleting(&table) {
             cx.note("waiting for an earlier deletion");
             until_gone(cx, &self.name).await?;
@@ -227,7 +232,7 @@ impl Resource for Table {
             async { answered(cx.aws.dynamodb.describe_continuous_backups().table_name(&self.name).send().await) },
             async { if may_be_scaled { Scaling::read(cx, &self.name, self.is_scaled()).await } else { Ok(None) } },
         );
-        let Some(tags) = tags? else { return Ok(None) };
+        let tags = known(tags?, "the table's tags")?;
         let mut keys: Vec<_> = table.key_schema.unwrap_or_default();
         keys.sort_by_key(|key| key.key_type != KeyType::Hash);
         let definitions = table.attribute_definitions.unwrap_or_default();
@@ -265,7 +270,7 @@ impl Resource for Table {
         Ok(Some(Observed { arn, fields, tags: Some(tags), parent_tags: None, settled }))
     }
 
-    async fn create(&self, cx: &Cx, tags: &Tags) -> anyhow::Result<()> {
+    async fn create(&self, cx: &Cx, tags: &Tags) -> anyhow::Result<Created> {
         let mut call = cx
             .aws
             .dynamodb
@@ -288,19 +293,35 @@ impl Resource for Table {
         for (key, value) in tags {
             call = call.tags(Tag::builder().key(key).value(value).build()?);
         }
-        match cx.retry_while_busy(|| call.clone().send()).await {
-            Err(error) if !error.is(&["ResourceInUseException"]) => Err(error)?,
-            // The settings that CreateTable does not take need an active table.
-            _ => self.until_active(cx).await,
-        }
+        let created = match cx.retry_while_busy(|| call.clone().send()).await {
+            Ok(_) => Created::Made { ready: true },
+            Err(error) if error.is(&["ResourceInUseException"]) => Created::Found,
+            Err(error) => return Err(error.into()),
+        };
+        // The settings that CreateTable does not take need an active table.
+        self.until_active(cx).await?;
+        Ok(created)
+    }
+
+    fn as_made(&self, aws: &Clients, tags: &Tags) -> Observed {
+        let mut fields = self.desired();
+        fields.extend([("autoscaling", Value::Null), ("ttl", Value::Null), ("point_in_time_recovery", json!(false))]);
+        Observed { arn: self.arn(aws), fields, tags: Some(tags.clone()), parent_tags: None, settled: true }
+    }
+
+    fn is_seen_when_ready(&self, changed: bool) -> bool {
+        !changed
     }
 
     async fn change(&self, cx: &Cx, _seen: &Observed, changes: &[Change]) -> anyhow::Result<()> {
         let mut changes: Vec<_> = changes.iter().collect();
         // AWS scales provisioned capacity only, so scaling ends before that does and begins after it.
         changes.sort_by_key(|change| (change.field == "autoscaling") == self.is_scaled());
-        for change in changes {
-            self.until_active(cx).await?;
+        for (index, change) in changes.into_iter().enumerate() {
+            // The first change finds a settled table.
+            if index > 0 {
+                self.until_active(cx).await?;
+            }
             let update = cx.aws.dynamodb.update_table().table_name(&self.name);
             match change.field.as_str() {
                 "billing" => {
@@ -351,7 +372,8 @@ impl Resource for Table {
     }
 
     async fn delete(&self, cx: &Cx) -> anyhow::Result<()> {
-        delete(cx, &self.name).await
+        begin_deletion(cx, &self.name).await?;
+        until_gone(cx, &self.name).await
     }
 }
 
@@ -365,6 +387,11 @@ pub(super) fn arn(aws: &Clients, name: &str) -> String {
 fn next_ttl_change(changed: &str, now: Timestamp) -> Option<Timestamp> {
     let next = changed.parse::<Timestamp>().ok()?.checked_add(TTL_PAUSE).ok()?;
     (now < next).then_some(next)
+}
+
+/// The table as it was described last.
+pub(super) async fn described(cx: &Cx, name: &str) -> Result<Arc<Option<TableDescription>>, AwsError> {
+    cx.answers.tables.of(name).since(cx.since, async || description(cx, name).await).await
 }
 
 async fn description(cx: &Cx, name: &str) -> Result<Option<TableDescription>, AwsError> {
@@ -390,23 +417,25 @@ pub(super) async fn tags(cx: &Cx, name: &str) -> Result<Option<Tags>, AwsError> 
     Ok(tags.map(|tags| tags.into_iter().map(|tag| (tag.key, tag.value)).collect()))
 }
 
-/// Deletes the table with its autoscaling. One that is being deleted already is waited for.
-pub(super) async fn delete(cx: &Cx, name: &str) -> anyhow::Result<()> {
-    let Some(table) = description(cx, name).await? else { return Ok(()) };
-    if !is_deleting(&table) {
+/// Deletes the table with its autoscaling, unless it is being deleted already.
+pub(super) async fn begin_deletion(cx: &Cx, name: &str) -> anyhow::Result<()> {
+    let table = described(cx, name).await?;
+    let Some(table) = table.as_ref() else { return Ok(()) };
+    if !is_deleting(table) {
         // Scalable targets outlive their table, so they go first.
-        if !is_on_demand(&table) && Scaling::read(cx, name, false).await?.is_some() {
+        if !is_on_demand(table) && Scaling::read(cx, name, false).await?.is_some() {
             Scaling::end(cx, name).await?;
         }
         let call = cx.aws.dynamodb.delete_table().table_name(name);
         existing(cx.retry_while_busy(|| call.clone().send()).await)?;
     }
-    until_gone(cx, name).await
+    Ok(())
 }
 
 /// How many items the table has; `None` when they are being deleted already.
 pub(super) async fn contents(cx: &Cx, name: &str) -> Result<Option<String>, AwsError> {
-    let table = description(cx, name).await?.filter(|table| !is_deleting(table));
+    let table = described(cx, name).await?;
+    let table = table.as_ref().as_ref().filter(|table| !is_deleting(table));
     // DynamoDB counts every six hours: a new table says 0 whatever it holds.
     Ok(table.map(|table| {
         let items = table.item_count.unwrap_or(0);
@@ -414,11 +443,11 @@ pub(super) async fn contents(cx: &Cx, name: &str) -> Result<Option<String>, AwsE
     }))
 }
 
-async fn until_gone(cx: &Cx, name: &str) -> anyhow::Result<()> {
+pub(super) async fn until_gone(cx: &Cx, name: &str) -> anyhow::Result<()> {
     let what = format!("DynamoDB table ({name})");
     let pending = ["DELETING", "ACTIVE", "CREATING", "UPDATING"];
-    let gone = Wait { what: &what, pending: &pending, target: &["gone"], limit: LIMIT };
-    wait(&gone, async || look(cx, name).await, cx.noting()).await
+    let gone = Wait { what: &what, pending: &pending, target: &["gone"], limit: LIMIT, times: TIMES };
+    cx.wait(&gone, async || look(cx, name).await).await
 }
 
 fn is_deleting(table: &TableDescription) -> bool {

@@ -2,14 +2,16 @@
 
 mod subscription;
 
+use std::collections::HashMap;
+
 use aws_sdk_sns::types::Tag;
 use serde_json::{Value, json};
 
 pub(crate) use self::subscription::Subscription;
 
 use super::context::Cx;
-use super::resource::{Actions, Observed, Resource};
-use crate::aws::{AwsError, Clients, Tags, answered, existing};
+use super::resource::{Actions, Created, Observed, Resource, Shown};
+use crate::aws::{AwsError, Clients, Tags, answered, existing, known};
 use crate::plan::{Change, Fields};
 use crate::spec::Encryption;
 
@@ -44,6 +46,11 @@ pub(crate) struct Topic {
 }
 
 impl Topic {
+    async fn attributes(&self, cx: &Cx) -> Result<Option<HashMap<String, String>>, AwsError> {
+        let call = cx.aws.sns.get_topic_attributes().topic_arn(self.arn(&cx.aws));
+        Ok(existing(answered(call.send().await))?.map(|answer| answer.attributes.unwrap_or_default()))
+    }
+
     fn key(&self) -> &str {
         match &self.encryption {
             Encryption::None => "",
@@ -94,14 +101,14 @@ impl Resource for Topic {
 
     async fn read(&self, cx: &Cx) -> anyhow::Result<Option<Observed>> {
         let arn = self.arn(&cx.aws);
-        let (attributes, tags, subscriptions) = tokio::join!(
-            async { answered(cx.aws.sns.get_topic_attributes().topic_arn(&arn).send().await) },
-            tags(cx, &self.name),
-            subscription::read(cx, &arn),
-        );
-        let Some(attributes) = existing(attributes)? else { return Ok(None) };
-        let Some(tags) = tags? else { return Ok(None) };
-        let attributes = attributes.attributes.unwrap_or_default();
+        let Some(attributes) = self.attributes(cx).await? else { return Ok(None) };
+        let counts =
+            ["SubscriptionsConfirmed", "SubscriptionsPending"].map(|name| attributes.get(name).map(String::as_str));
+        let has_none = self.subscribers.is_empty() && counts == [Some("0"); 2];
+        let (tags, subscriptions) = tokio::join!(tags(cx, &self.name), async {
+            if has_none { Ok(Vec::new()) } else { subscription::read(cx, &arn).await }
+        });
+        let tags = known(tags?, "the topic's tags")?;
         let encryption = match attributes.get("KmsMasterKeyId").map(String::as_str) {
             None | Some("") => "none",
             Some(AWS_MANAGED_KEY) => "aws-managed",
@@ -118,7 +125,7 @@ impl Resource for Topic {
         Ok(Some(Observed { arn, fields, tags: Some(tags), parent_tags: None, settled: true }))
     }
 
-    async fn create(&self, cx: &Cx, tags: &Tags) -> anyhow::Result<()> {
+    async fn create(&self, cx: &Cx, tags: &Tags) -> anyhow::Result<Created> {
         let mut call = cx.aws.sns.create_topic().name(&self.name);
         if !self.key().is_empty() {
             call = call.attributes("KmsMasterKeyId", self.key());
@@ -128,15 +135,36 @@ impl Resource for Topic {
         }
         match answered(call.send().await) {
             // There already, with other attributes or tags: these are changed next.
-            Err(error) if !(error.is(&["InvalidParameter"]) && error.message.contains("already exists")) => Err(error)?,
-            _ => Ok(()),
+            Err(error) if error.is(&["InvalidParameter"]) && error.message.contains("already exists") => {
+                Ok(Created::Found)
+            }
+            Err(error) => Err(error.into()),
+            Ok(_) => Ok(Created::Made { ready: true }),
         }
+    }
+
+    async fn shown(&self, cx: &Cx) -> anyhow::Result<Option<Shown>> {
+        if self.attributes(cx).await?.is_none() {
+            return Ok(None);
+        }
+        let subscribed =
+            if self.subscribers.is_empty() { Vec::new() } else { subscription::read(cx, &self.arn(&cx.aws)).await? };
+        let shown = sorted(subscription::shown(&subscribed, &self.subscribers));
+        Ok(Some(Shown::from(self.desired().get("subscribers") == Some(&shown))))
+    }
+
+    fn as_made(&self, aws: &Clients, tags: &Tags) -> Observed {
+        let mut fields = self.desired();
+        fields.insert("subscribers", json!([]));
+        Observed { arn: self.arn(aws), fields, tags: Some(tags.clone()), parent_tags: None, settled: true }
     }
 
     async fn change(&self, cx: &Cx, seen: &Observed, changes: &[Change]) -> anyhow::Result<()> {
         for change in changes {
             if change.field.as_str() == "subscribers" {
-                subscription::set(cx, &seen.arn, &self.subscribers).await?;
+                // A topic that has just been made has none, and is not in every list yet.
+                let has_some = change.from != json!([]);
+                subscription::set(cx, &seen.arn, &self.subscribers, has_some).await?;
             } else {
                 let call = cx.aws.sns.set_topic_attributes().topic_arn(&seen.arn);
                 let call = call.attribute_name("KmsMasterKeyId").attribute_value(self.key());
@@ -182,12 +210,9 @@ pub(super) async fn tags(cx: &Cx, name: &str) -> Result<Option<Tags>, AwsError> 
     Ok(tags.map(|tags| tags.into_iter().map(|tag| (tag.key, tag.value)).collect()))
 }
 
-/// Deletes the topic and its subscriptions.
+/// Deletes the topic, and AWS its subscriptions with it.
 pub(super) async fn delete(cx: &Cx, name: &str) -> anyhow::Result<()> {
-    let arn = arn(&cx.aws, name);
-    if subscription::remove_all(cx, &arn).await? {
-        existing(answered(cx.aws.sns.delete_topic().topic_arn(&arn).send().await))?;
-    }
+    existing(answered(cx.aws.sns.delete_topic().topic_arn(arn(&cx.aws, name)).send().await))?;
     Ok(())
 }
 

@@ -14,11 +14,15 @@ const USER: &str = "deployer";
 const PIPELINES: [&str; 5] = ["retail-events", "streaming-analytics", "clickstream", "change-capture", "fan-out"];
 
 /// What only other pipelines, settings or events call.
-const OPTIONAL: [&str; 5] = [
+const OPTIONAL: [&str; 9] = [
     "application-autoscaling:DescribeScalableTargets",
     "dynamodb:Scan",
+    "iam:ListAttachedRolePolicies",
+    "iam:ListRolePolicies",
+    "kinesis:ListStreamConsumers",
     "lambda:GetAccountSettings",
     "sns:GetSubscriptionAttributes",
+    "sns:ListSubscriptionsByTopic",
     "sns:Unsubscribe",
 ];
 

@@ -5,6 +5,7 @@
 mod bad_luck;
 mod broken;
 mod buckets;
+mod call_counts;
 mod capture;
 mod changes;
 mod chaos;

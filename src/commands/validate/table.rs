@@ -61,7 +61,7 @@ async fn try_all(run: &mut TableRun<'_>, checks: &mut Checks<'_>, reporter: &Rep
             run.validation.run_id,
         ));
     }
-    let before = begin(&run.validation, checks, run.metrics()).await?;
+    let before = Box::pin(begin(&run.validation, checks, run.metrics())).await?;
 
     let shown = checks.under_way("flow: waiting for a canary");
     let done = check("flow", "the notification of a canary", limit, flow(run)).await;

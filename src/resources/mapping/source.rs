@@ -5,9 +5,9 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
-use super::super::consumer;
 use super::super::context::Cx;
-use crate::aws::{Clients, answered};
+use super::super::{consumer, table};
+use crate::aws::Clients;
 
 /// How long a table's stream keeps changes, also after it was switched off.
 const KEPT: SignedDuration = SignedDuration::from_hours(24);
@@ -89,18 +89,13 @@ impl MappingSource {
             Self::Stream(arn) => Ok(Some(arn.clone())),
             Self::Consumer { stream, name } => Ok(consumer::arn(cx, stream, name).await?),
             Self::TableStream { table, .. } => {
-                match answered(cx.aws.dynamodb.describe_table().table_name(table).send().await) {
-                    Ok(answer) => {
-                        let table = answer.table.context("DescribeTable answered without a Table")?;
-                        // A stream that was switched off stays readable for a day, and stays the latest.
-                        let enabled = table.stream_specification.is_some_and(|stream| stream.stream_enabled);
-                        Ok(table.latest_stream_arn.filter(|_| enabled))
-                    }
-                    Err(error) if error.is_missing() => Ok(None),
-                    Err(error) => {
-                        Err(error).with_context(|| format!("looking for the stream of DynamoDB table ({table})"))
-                    }
-                }
+                let described = table::described(cx, table).await;
+                let described =
+                    described.with_context(|| format!("looking for the stream of DynamoDB table ({table})"))?;
+                let Some(table) = described.as_ref() else { return Ok(None) };
+                // A stream that was switched off stays readable for a day, and stays the latest.
+                let enabled = table.stream_specification.as_ref().is_some_and(|stream| stream.stream_enabled);
+                Ok(table.latest_stream_arn.clone().filter(|_| enabled))
             }
         }
     }

@@ -62,23 +62,42 @@ pub(super) async fn contents(cx: &Cx, kind: ResourceKind, name: &str) -> anyhow:
     })
 }
 
-/// Deletes the resource and waits until it is gone; gone already is fine.
+/// Asks AWS to delete the resource; gone already is fine.
 pub(super) async fn delete(cx: &Cx, OwnedResource { kind, name, arn, .. }: &OwnedResource) -> anyhow::Result<()> {
     match kind {
         ResourceKind::Dashboard => dashboard::delete(cx, name).await,
         ResourceKind::Alarm => alarm::delete(cx, name).await,
-        ResourceKind::Mapping => mapping::delete(cx, name).await,
-        ResourceKind::Consumer => {
-            let stream = consumer::stream_of(arn).context("a consumer's ARN that names no stream")?;
-            consumer::delete(cx, stream, name).await
-        }
-        ResourceKind::Function => function::delete(cx, name).await,
+        ResourceKind::Mapping => mapping::begin_deletion(cx, name).await,
+        ResourceKind::Consumer => consumer::begin_deletion(cx, stream_of(arn)?, name).await,
+        ResourceKind::Function => function::begin_deletion(cx, name).await,
         ResourceKind::LogGroup => log_group::delete(cx, name).await,
         ResourceKind::Role => role::delete(cx, name).await,
         ResourceKind::Topic => topic::delete(cx, name).await,
-        ResourceKind::Queue => queue::delete(cx, name).await,
+        ResourceKind::Queue => queue::begin_deletion(cx, name).await,
         ResourceKind::Bucket => bucket::delete(cx, name).await,
-        ResourceKind::Table => table::delete(cx, name).await,
-        ResourceKind::Stream => stream::delete(cx, name).await,
+        ResourceKind::Table => table::begin_deletion(cx, name).await,
+        ResourceKind::Stream => stream::begin_deletion(cx, name).await,
     }
+}
+
+/// Waits until a resource is gone whose deletion takes AWS a while.
+pub(super) async fn until_gone(cx: &Cx, OwnedResource { kind, name, arn, .. }: &OwnedResource) -> anyhow::Result<()> {
+    match kind {
+        ResourceKind::Mapping => mapping::until_gone(cx, name).await,
+        ResourceKind::Consumer => consumer::until_gone(cx, stream_of(arn)?, name).await,
+        ResourceKind::Function => function::until_gone(cx, name).await,
+        ResourceKind::Queue => queue::until_gone(cx, name).await,
+        ResourceKind::Table => table::until_gone(cx, name).await,
+        ResourceKind::Stream => stream::until_gone(cx, name).await,
+        ResourceKind::Dashboard
+        | ResourceKind::Alarm
+        | ResourceKind::LogGroup
+        | ResourceKind::Role
+        | ResourceKind::Topic
+        | ResourceKind::Bucket => Ok(()),
+    }
+}
+
+fn stream_of(consumer: &str) -> anyhow::Result<&str> {
+    consumer::stream_of(consumer).context("a consumer's ARN that names no stream")
 }

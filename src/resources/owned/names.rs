@@ -6,6 +6,7 @@ use anyhow::Context as _;
 
 use super::super::context::Cx;
 use super::super::role::PATH;
+use super::super::{alarm, log_group, stream};
 use crate::aws::{Arn, AwsError, all, all_pages, answered};
 use crate::plan::ResourceKind;
 
@@ -17,10 +18,10 @@ pub(super) async fn starting_with(cx: &Cx, start: &str) -> anyhow::Result<BTreeS
         buckets(cx, start),
         queues(cx, start),
         roles(cx),
-        log_groups(cx, start),
+        log_groups(cx),
         functions(cx),
         topics(cx),
-        alarms(cx, start),
+        alarms(cx),
         dashboards(cx, start),
     )?;
     let mut names = BTreeSet::new();
@@ -79,6 +80,13 @@ async fn streams(cx: &Cx) -> anyhow::Result<Vec<String>> {
 
 /// Names and ARNs of a stream's consumers; none when there is no such stream.
 pub(in super::super) async fn consumers(cx: &Cx, stream: &str, start: &str) -> anyhow::Result<Vec<(String, String)>> {
+    // Most streams have none, as is said of the stream itself.
+    let described = stream::described(cx, Arn::parse(stream).context("an ARN of a stream")?.name()).await;
+    match described.as_deref() {
+        Ok(None) => return Ok(Vec::new()),
+        Ok(Some(summary)) if summary.consumer_count == Some(0) => return Ok(Vec::new()),
+        _ => {}
+    }
     let call = cx.aws.kinesis.list_stream_consumers().stream_arn(stream);
     let pages = match all(call.into_paginator().send()).await {
         Err(error) if error.is_missing() => return Ok(Vec::new()),
@@ -115,10 +123,9 @@ async fn roles(cx: &Cx) -> anyhow::Result<Vec<String>> {
     Ok(roles.context("listing IAM roles")?.into_iter().map(|role| role.role_name).collect())
 }
 
-async fn log_groups(cx: &Cx, start: &str) -> anyhow::Result<Vec<String>> {
-    let call = cx.aws.logs.describe_log_groups().log_group_name_prefix(format!("/aws/lambda/{start}"));
-    let groups = all(call.into_paginator().items().send()).await.context("listing log groups")?;
-    Ok(groups.into_iter().filter_map(|group| group.log_group_name).collect())
+async fn log_groups(cx: &Cx) -> anyhow::Result<Vec<String>> {
+    let groups = log_group::all_of_pipeline(cx).await.context("listing log groups")?;
+    Ok(groups.iter().filter_map(|group| group.log_group_name.clone()).collect())
 }
 
 async fn functions(cx: &Cx) -> anyhow::Result<Vec<String>> {
@@ -133,11 +140,9 @@ async fn topics(cx: &Cx) -> anyhow::Result<Vec<String>> {
     Ok(arns.map(|arn| arn.name().to_owned()).collect())
 }
 
-async fn alarms(cx: &Cx, start: &str) -> anyhow::Result<Vec<String>> {
-    let pages = all(cx.aws.cloudwatch.describe_alarms().alarm_name_prefix(start).into_paginator().send()).await;
-    let pages = unless_unreadable(cx, pages).context("listing CloudWatch alarms")?;
-    let alarms = pages.into_iter().flat_map(|page| page.metric_alarms.unwrap_or_default());
-    Ok(alarms.filter_map(|alarm| alarm.alarm_name).collect())
+async fn alarms(cx: &Cx) -> anyhow::Result<Vec<String>> {
+    let alarms = unless_unreadable(cx, alarm::all_of_pipeline(cx).await).context("listing CloudWatch alarms")?;
+    Ok(alarms.iter().filter_map(|alarm| alarm.alarm_name.clone()).collect())
 }
 
 async fn dashboards(cx: &Cx, start: &str) -> anyhow::Result<Vec<String>> {
@@ -150,9 +155,9 @@ async fn dashboards(cx: &Cx, start: &str) -> anyhow::Result<Vec<String>> {
 }
 
 /// An emulator that does not speak CloudWatch's protocol can hold nothing that was made through it.
-fn unless_unreadable<T>(cx: &Cx, pages: Result<Vec<T>, AwsError>) -> Result<Vec<T>, AwsError> {
-    match pages {
-        Err(error) if error.is_unreadable() && cx.aws.endpoint.is_some() => Ok(Vec::new()),
-        pages => pages,
+fn unless_unreadable<T: Default>(cx: &Cx, listed: Result<T, AwsError>) -> Result<T, AwsError> {
+    match listed {
+        Err(error) if error.is_unreadable() && cx.aws.endpoint.is_some() => Ok(T::default()),
+        listed => listed,
     }
 }

@@ -132,8 +132,8 @@ pub(super) fn unconfirmed(present: &[Present], wanted: &[Subscription]) -> Vec<S
 }
 
 /// Adds the subscriptions that are missing, changes those that differ, and removes those that are not in the spec.
-pub(super) async fn set(cx: &Cx, topic: &str, wanted: &[Subscription]) -> anyhow::Result<()> {
-    let present = read(cx, topic).await?;
+pub(super) async fn set(cx: &Cx, topic: &str, wanted: &[Subscription], has_some: bool) -> anyhow::Result<()> {
+    let present = if has_some { read(cx, topic).await? } else { Vec::new() };
     for wanted in wanted {
         match present.iter().find(|present| present.settings.is_of(wanted)) {
             None => {
@@ -162,15 +162,6 @@ pub(super) async fn set(cx: &Cx, topic: &str, wanted: &[Subscription]) -> anyhow
         remove(cx, present).await?;
     }
     Ok(())
-}
-
-/// Removes all subscriptions; false when there is no such topic.
-pub(super) async fn remove_all(cx: &Cx, topic: &str) -> anyhow::Result<bool> {
-    let Some(present) = existing(read(cx, topic).await)? else { return Ok(false) };
-    for present in &present {
-        remove(cx, present).await?;
-    }
-    Ok(true)
 }
 
 /// Removes a subscription. One that was never confirmed can't be removed and expires by itself.
