@@ -21,6 +21,7 @@ pub(crate) use pages::{all, all_pages};
 pub(crate) use policy::{Policy, Statement, assume_role_policy, canonical};
 pub(crate) use retry::{BUSY, NOT_KNOWN, PROPAGATION, retry};
 pub(crate) use tags::{
-    CODE_TAG, KEYS_TAG, NODE_TAG, Owner, PIPELINE_TAG, PROTECT_TAG, Parent, RESUME_TAG, TTL_TAG, Tags, tag_changes,
+    CODE_TAG, KEYS_TAG, NODE_TAG, Owner, PIPELINE_TAG, PROTECT_TAG, Parent, RESUME_TAG, SUBSCRIBERS_TAG, TAG_VALUE,
+    TTL_TAG, Tags, tag_changes,
 };
 pub(crate) use wait::{Look, Wait, until_seen, wait};

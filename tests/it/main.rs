@@ -31,6 +31,7 @@ mod schema;
 mod settling;
 mod specs;
 mod stages;
+mod subscribers;
 mod trust;
 mod twice;
 mod validating;
