@@ -40,6 +40,11 @@ impl Output {
     }
 }
 
+/// Whether the run is to end.
+pub(crate) fn is_interrupted() -> bool {
+    INTERRUPTED.load(Ordering::SeqCst)
+}
+
 impl Runner {
     /// Takes a random stage, and Ctrl-C from now on.
     pub(crate) fn new() -> anyhow::Result<Self> {
@@ -50,10 +55,6 @@ impl Runner {
         Ok(Self { stage, arguments, log: Mutex::default() })
     }
 
-    pub(crate) fn is_interrupted(&self) -> bool {
-        INTERRUPTED.load(Ordering::SeqCst)
-    }
-
     /// A command on a spec in this run's stage that must end well: its document.
     pub(crate) fn done(&self, args: &[&str]) -> anyhow::Result<Value> {
         self.ends_with(0, args)
@@ -61,7 +62,7 @@ impl Runner {
 
     /// The same for a command that ends with this exit code.
     pub(crate) fn ends_with(&self, code: i32, args: &[&str]) -> anyhow::Result<Value> {
-        ensure!(!self.is_interrupted(), "interrupted before `{}`", args.join(" "));
+        ensure!(!is_interrupted(), "interrupted before `{}`", args.join(" "));
         let output = self.run(args, true)?;
         ensure!(
             output.code == code,
@@ -98,7 +99,7 @@ impl Runner {
             let (started, mut told) = (Instant::now(), false);
             while child.try_wait()?.is_none() {
                 let over = started.elapsed() > LIMIT;
-                if (over || stops && self.is_interrupted()) && !told {
+                if (over || stops && is_interrupted()) && !told {
                     told = true;
                     Command::new("kill").args(["-INT", &child.id().to_string()]).status()?;
                 }

@@ -52,7 +52,7 @@ fn every_pipeline_lives_in_the_account_of_the_environment() -> anyhow::Result<()
             say(&format!("{}: {why:#}", pipeline.name));
             failed.push(format!("{}: {why:#}", pipeline.name));
         }
-        if runner.is_interrupted() {
+        if command::is_interrupted() {
             break;
         }
     }

@@ -99,38 +99,40 @@ impl Observed {
     }
 
     fn text(&self, region: &str) -> String {
-        let mut text = format!(
+        let mut file = format!(
             "# What `cargo test --test aws -- --ignored` saw in {region}; `streamkit local start --latency FILE` rehearses with it.\n\
              # The end of a state is seen up to two seconds late. What was not seen is as in the built-in times.\n\n\
              base = \"aws\"\n\n[changes]\n"
         );
         for (change, times) in &self.changes {
             let (least, most) = range(times);
-            let _ = writeln!(text, "{change} = [\"{least}ms\", \"{most}ms\"] # {} seen", times.len());
+            let _ = writeln!(file, "{change} = [\"{least}ms\", \"{most}ms\"] # {} seen", times.len());
         }
-        let mut last = "";
-        for ((service, operation), times) in self.calls.iter().filter(|(call, _)| is_known(call)) {
-            if last != service {
-                let _ = writeln!(text, "\n[{service}]");
-                last = service;
+        let mut section = "";
+        for ((service, operation), times) in
+            self.calls.iter().filter(|((service, operation), _)| is_known(service, operation))
+        {
+            if section != service {
+                let _ = writeln!(file, "\n[{service}]");
+                section = service;
             }
             let (median, most) = (quantile(times, 0.5), quantile(times, 0.99));
-            let _ = writeln!(text, "{operation} = {{ call = [\"{median}ms\", \"{most}ms\"] }} # {} seen", times.len());
+            let _ = writeln!(file, "{operation} = {{ call = [\"{median}ms\", \"{most}ms\"] }} # {} seen", times.len());
         }
-        text.push_str("\n# Other states, shortest and longest\n");
+        file.push_str("\n# Other states, shortest and longest\n");
         for (state, times) in &self.others {
             let (least, most) = range(times);
-            let _ = writeln!(text, "# {state} {least}ms {most}ms");
+            let _ = writeln!(file, "# {state} {least}ms {most}ms");
         }
-        text.push_str("\n# How calls ended that did not succeed, and how often\n");
+        file.push_str("\n# How calls ended that did not succeed, and how often\n");
         for ((service, operation, code), times) in &self.codes {
-            let _ = writeln!(text, "# {service} {operation} {code} {times}");
+            let _ = writeln!(file, "# {service} {operation} {code} {times}");
         }
-        text.push_str("\n# In AWS's words\n");
+        file.push_str("\n# In AWS's words\n");
         for refused in &self.texts {
-            let _ = writeln!(text, "# {}", refused.replace('\n', " "));
+            let _ = writeln!(file, "# {}", refused.replace('\n', " "));
         }
-        text
+        file
     }
 }
 
@@ -154,7 +156,7 @@ fn propagations(calls: &[Attempt<'_>]) -> Vec<f64> {
     found
 }
 
-fn is_known((service, operation): &&(String, String)) -> bool {
+fn is_known(service: &str, operation: &str) -> bool {
     let of_service = OPERATIONS.lines().skip_while(|line| line.strip_suffix(':') != Some(service)).skip(1);
     let mut operations = of_service.take_while(|line| !line.ends_with(':')).flat_map(str::split_whitespace);
     operations.any(|known| known == operation)
