@@ -1,10 +1,10 @@
 //! What every resource needs of AWS: clients, error classes, retries, waits, tags and policies.
 
-mod answer_date;
 mod arn;
 mod backoff;
 mod call_log;
 mod clients;
+mod clock;
 mod error;
 mod pages;
 mod policy;
@@ -12,7 +12,6 @@ mod retry;
 mod tags;
 mod wait;
 
-pub(crate) use answer_date::AnswerDate;
 pub(crate) use arn::Arn;
 pub(crate) use backoff::Backoff;
 pub(crate) use clients::{Clients, Connection, Credentials, NoProfile, NoRegion, upload_limit};
