@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
+mod at_once;
 mod bad_luck;
 mod broken;
 mod buckets;
@@ -20,6 +21,7 @@ mod local_end;
 mod log;
 mod moto;
 mod neighbours;
+mod odd_records;
 mod output;
 mod own_code;
 mod ownership;
