@@ -29,7 +29,7 @@ pub(crate) struct Global {
     /// Colour the output; auto: on a terminal, unless NO_COLOR is set
     #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t, help_heading = "Output")]
     pub(crate) color: ColorChoice,
-    /// Log each AWS call on stderr; -vv: each attempt too
+    /// Log each AWS call on stderr; -vv: each attempt and each state waited for too
     #[arg(short, long, global = true, action = ArgAction::Count, help_heading = "Output")]
     pub(crate) verbose: u8,
     /// How many resources to work on at the same time

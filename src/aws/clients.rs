@@ -1,6 +1,6 @@
 //! One client for each service, from one configuration, and the ARNs of their account and region.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, anyhow};
 use aws_config::BehaviorVersion;
@@ -13,6 +13,7 @@ use aws_types::region::Region;
 
 use super::arn::Arn;
 use super::call_log::{self, CallLog};
+use super::clock::Clock;
 use super::error::answered;
 use super::https::https;
 
@@ -53,6 +54,7 @@ pub(crate) struct Clients {
     pub(crate) cloudwatch: aws_sdk_cloudwatch::Client,
     pub(crate) logs: aws_sdk_cloudwatchlogs::Client,
     pub(crate) s3: aws_sdk_s3::Client,
+    clock: Clock,
     pub(crate) region: String,
     pub(crate) account: String,
     /// ARN of the caller, if STS was asked.
@@ -76,12 +78,13 @@ pub(crate) fn upload_limit(bytes: usize) -> Duration {
     CALL_LIMIT + Duration::from_secs(carried / UPLOAD_BYTES_PER_SECOND)
 }
 
-/// A client of one service, with the settings that it alone has. It is watched if somebody reads the log.
+/// A client of one service, with the settings that it alone has. The clock notes the dates of its answers, and it is watched if
+/// somebody reads the log.
 ///
 /// A macro, since each service's crate has a `Builder` of its own, and the configuration that they share takes no interceptor.
 macro_rules! client {
-    ($service:ident, $config:expr $(, $setting:ident($value:expr))*) => {{
-        let builder = $service::config::Builder::from($config)$(.$setting($value))*;
+    ($service:ident, $config:expr, $clock:expr $(, $setting:ident($value:expr))*) => {{
+        let builder = $service::config::Builder::from($config)$(.$setting($value))*.interceptor($clock.clone());
         let builder = if call_log::is_read() { builder.interceptor(CallLog) } else { builder };
         $service::Client::from_conf(builder.build())
     }};
@@ -120,29 +123,31 @@ impl Clients {
             ));
         }
         let config = loader.load().await;
+        let clock = Clock::default();
         let region = config.region().map(ToString::to_string).ok_or_else(|| anyhow!(NoRegion))?;
         let (account, caller) = if let Some(account) = &connection.account {
             (account.clone(), None)
         } else {
-            let caller = answered(client!(aws_sdk_sts, &config).get_caller_identity().send().await)
+            let caller = answered(client!(aws_sdk_sts, &config, clock).get_caller_identity().send().await)
                 .context("asking STS whose account this is (GetCallerIdentity)")?;
             (caller.account().context("STS answered without an account")?.to_owned(), caller.arn)
         };
         let caller_arn = caller.as_deref().and_then(Arn::parse);
         let partition = caller_arn.map_or_else(|| partition_of(&region).to_owned(), |arn| arn.partition);
         Ok(Self {
-            kinesis: client!(aws_sdk_kinesis, &config),
-            dynamodb: client!(aws_sdk_dynamodb, &config),
-            dynamodbstreams: client!(aws_sdk_dynamodbstreams, &config),
-            autoscaling: client!(aws_sdk_applicationautoscaling, &config),
-            sqs: client!(aws_sdk_sqs, &config),
-            sns: client!(aws_sdk_sns, &config),
-            iam: client!(aws_sdk_iam, &config),
-            lambda: client!(aws_sdk_lambda, &config),
-            cloudwatch: client!(aws_sdk_cloudwatch, &config),
-            logs: client!(aws_sdk_cloudwatchlogs, &config),
+            kinesis: client!(aws_sdk_kinesis, &config, clock),
+            dynamodb: client!(aws_sdk_dynamodb, &config, clock),
+            dynamodbstreams: client!(aws_sdk_dynamodbstreams, &config, clock),
+            autoscaling: client!(aws_sdk_applicationautoscaling, &config, clock),
+            sqs: client!(aws_sdk_sqs, &config, clock),
+            sns: client!(aws_sdk_sns, &config, clock),
+            iam: client!(aws_sdk_iam, &config, clock),
+            lambda: client!(aws_sdk_lambda, &config, clock),
+            cloudwatch: client!(aws_sdk_cloudwatch, &config, clock),
+            logs: client!(aws_sdk_cloudwatchlogs, &config, clock),
             // Another endpoint than AWS's has one name for all buckets.
-            s3: client!(aws_sdk_s3, &config, force_path_style(config.endpoint_url().is_some())),
+            s3: client!(aws_sdk_s3, &config, clock, force_path_style(config.endpoint_url().is_some())),
+            clock,
             endpoint: config.endpoint_url().map(|url| url.trim_end_matches('/').to_owned()),
             embedded: connection.embedded,
             region,
@@ -155,6 +160,11 @@ impl Clients {
     /// True where a resource that was made has the tags and settings that it was made with. Some emulators lose some of them.
     pub(crate) fn keeps_what_it_is_given(&self) -> bool {
         self.endpoint.is_none() || self.embedded
+    }
+
+    /// The time by AWS's clock.
+    pub(crate) fn now(&self) -> SystemTime {
+        self.clock.now()
     }
 
     /// An ARN of this account and region.

@@ -196,7 +196,7 @@ pub(crate) fn hint(error: &AwsError) -> Option<String> {
     if error.is(&[NO_CREDENTIALS]) {
         return Some(
             "no AWS credentials were found: set AWS_PROFILE or pass --profile, export AWS_ACCESS_KEY_ID and \
-             AWS_SECRET_ACCESS_KEY, or run `aws sso login`; `--local` needs none"
+             AWS_SECRET_ACCESS_KEY, or run `aws login` or `aws sso login`; `--local` needs none"
                 .to_owned(),
         );
     }

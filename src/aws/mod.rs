@@ -1,10 +1,10 @@
 //! What every resource needs of AWS: clients, error classes, retries, waits, tags and policies.
 
-mod answer_date;
 mod arn;
 mod backoff;
 mod call_log;
 mod clients;
+mod clock;
 mod error;
 mod https;
 mod pages;
@@ -14,7 +14,6 @@ mod shared;
 mod tags;
 mod wait;
 
-pub(crate) use answer_date::AnswerDate;
 pub(crate) use arn::Arn;
 pub(crate) use backoff::Backoff;
 pub(crate) use clients::{Clients, Connection, Credentials, NoProfile, NoRegion, upload_limit};
@@ -24,6 +23,7 @@ pub(crate) use policy::{Policy, Statement, assume_role_policy, canonical};
 pub(crate) use retry::{BUSY, NOT_KNOWN, PROPAGATION, retry, timed_retry};
 pub(crate) use shared::{Joined, Shared, SharedByName};
 pub(crate) use tags::{
-    CODE_TAG, KEYS_TAG, NODE_TAG, Owner, PIPELINE_TAG, PROTECT_TAG, Parent, RESUME_TAG, TTL_TAG, Tags, tag_changes,
+    CODE_TAG, KEYS_TAG, NODE_TAG, Owner, PIPELINE_TAG, PROTECT_TAG, Parent, RESUME_TAG, SUBSCRIBERS_TAG, TAG_VALUE,
+    TTL_TAG, Tags, tag_changes,
 };
 pub(crate) use wait::{LAG, Look, Stay, Times, Wait, until_seen, wait};

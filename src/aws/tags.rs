@@ -25,6 +25,10 @@ pub(crate) const CODE_TAG: &str = "streamkit:code";
 /// On tables: when streamkit last changed the time to live, which AWS lets be changed once an hour.
 pub(crate) const TTL_TAG: &str = "streamkit:ttl-changed";
 
+/// On topics: marks of the subscriptions that streamkit has made, since a subscription has no tags itself. Where they are more than
+/// a value holds, the others are in tags whose keys go on with `-2`, `-3`.
+pub(crate) const SUBSCRIBERS_TAG: &str = "streamkit:subscribers";
+
 /// The keys of the spec's `[tags]` that the resource was given, so that one that leaves the spec can be removed again.
 pub(crate) const KEYS_TAG: &str = "streamkit:tags";
 
@@ -32,7 +36,7 @@ pub(crate) const KEYS_TAG: &str = "streamkit:tags";
 const OWN: &str = "streamkit:";
 
 /// The most characters that a tag's value may have.
-const VALUE: usize = 256;
+pub(crate) const TAG_VALUE: usize = 256;
 
 /// The pipeline, and its stage, that owns a resource.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,7 +103,7 @@ impl Owner {
 fn joined_keys(tags: &Tags) -> String {
     let mut joined = String::new();
     for key in tags.keys().filter(|key| !key.contains(' ')) {
-        if joined.chars().count() + 1 + key.chars().count() <= VALUE {
+        if joined.chars().count() + 1 + key.chars().count() <= TAG_VALUE {
             joined.push_str(if joined.is_empty() { "" } else { " " });
             joined.push_str(key);
         }
@@ -113,8 +117,9 @@ fn joined_keys(tags: &Tags) -> String {
 pub(crate) fn tag_changes(has: &Tags, wants: &Tags) -> (Tags, Vec<String>) {
     let set = wants.iter().filter(|(key, value)| has.get(*key) != Some(value));
     let named_once = |key: &str| has.get(KEYS_TAG).is_some_and(|keys| keys.split(' ').any(|named| named == key));
-    // The function itself, the replacement of its mapping and the table look after these.
-    let is_own = |key: &str| key.starts_with(OWN) && ![RESUME_TAG, CODE_TAG, TTL_TAG].contains(&key);
+    // The function itself, the replacement of its mapping, the table and the topic look after these.
+    let elsewhere = |key: &str| [RESUME_TAG, CODE_TAG, TTL_TAG].contains(&key) || key.starts_with(SUBSCRIBERS_TAG);
+    let is_own = |key: &str| key.starts_with(OWN) && !elsewhere(key);
     let remove = has.keys().filter(|key| !wants.contains_key(*key) && (is_own(key) || named_once(key)));
     (set.map(|(key, value)| (key.clone(), value.clone())).collect(), remove.cloned().collect())
 }
@@ -178,6 +183,6 @@ mod tests {
 
         let long = |number: usize| format!("{number}{}", "x".repeat(98));
         let many: Tags = (0..5).map(|number| (long(number), String::new())).collect();
-        assert!(joined_keys(&many).len() <= VALUE && joined_keys(&many).split(' ').count() == 2);
+        assert!(joined_keys(&many).len() <= TAG_VALUE && joined_keys(&many).split(' ').count() == 2);
     }
 }

@@ -1,4 +1,4 @@
-//! Waits until a resource reaches a state: a wait is data, and the loop is here.
+//! Waits until a resource reaches a state: a wait is data, and the loop is here. Tells the log how long each state lasted.
 
 use std::time::Duration;
 
@@ -71,6 +71,9 @@ pub(crate) const GONE: &str = "gone";
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SetQueueAttributes.html>
 pub(crate) const LAG: Duration = Duration::from_secs(60);
 
+/// What users write in `STREAMKIT_LOG` to choose the events of waits.
+const TARGET: &str = "streamkit::wait";
+
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), 1.5, Duration::from_secs(2));
 
 /// Looks until the state is one of the targets; an unknown state is an error, and so is the time limit.
@@ -85,12 +88,20 @@ pub(crate) async fn wait(
     let started = Instant::now();
     let deadline = started + wait.limit;
     let mut needed = Duration::ZERO;
+    // The state of the last look, and when it was first seen.
+    let mut last: Option<(String, Instant)> = None;
     loop {
         let looked = started.elapsed();
         let state = match look().await? {
             Look::State(state) => state,
             Look::Gone => GONE.to_owned(),
         };
+        if last.as_ref().is_none_or(|(seen, _)| *seen != state)
+            && let Some((ended, since)) = last.replace((state.clone(), Instant::now()))
+        {
+            let ms = since.elapsed().as_millis();
+            tracing::debug!(target: TARGET, ms, %ended, next = %state, "{}", wait.what);
+        }
         if wait.target.contains(&state.as_str()) {
             return Ok(needed);
         }

@@ -28,8 +28,9 @@ pub(crate) struct Attachment {
 ///
 /// It is read to help: what the caller may not see, or an endpoint does not know, is passed over.
 pub(crate) async fn attached(cx: &Cx, nodes: &[(&str, &Any)], own: &BTreeSet<(ResourceKind, &str)>) -> Vec<Attachment> {
-    let (mappings, consumers) = tokio::join!(mappings(cx, nodes, own), consumers(cx, nodes, own));
-    let found: BTreeSet<Attachment> = mappings.into_iter().chain(consumers).collect();
+    let (mappings, consumers, subscriptions) =
+        tokio::join!(mappings(cx, nodes, own), consumers(cx, nodes, own), subscriptions(cx, nodes));
+    let found: BTreeSet<Attachment> = mappings.into_iter().chain(consumers).chain(subscriptions).collect();
     found.into_iter().collect()
 }
 
@@ -85,6 +86,20 @@ async fn consumers(cx: &Cx, nodes: &[(&str, &Any)], own: &BTreeSet<(ResourceKind
         let others = listed.into_iter().filter(|(name, _)| !own.contains(&(ResourceKind::Consumer, name.as_str())));
         let kind = ResourceKind::Consumer.text();
         others.map(|(name, arn)| Attachment { node: node.to_owned(), kind, name, arn }).collect::<Vec<_>>()
+    }));
+    found.await.into_iter().flatten().collect()
+}
+
+/// Subscriptions of the pipeline's topics that it did not make.
+async fn subscriptions(cx: &Cx, nodes: &[(&str, &Any)]) -> Vec<Attachment> {
+    let topics = nodes.iter().filter_map(|(node, any)| match any {
+        Any::Topic(topic) => Some((*node, topic)),
+        _ => None,
+    });
+    let found = join_all(topics.map(async |(node, topic)| {
+        let others = topic.subscriptions_of_others(cx).await.unwrap_or_default().into_iter();
+        let attachment = |(name, arn)| Attachment { node: node.to_owned(), kind: "SNS subscription", name, arn };
+        others.map(attachment).collect::<Vec<_>>()
     }));
     found.await.into_iter().flatten().collect()
 }

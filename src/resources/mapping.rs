@@ -27,7 +27,7 @@ use transitions::{changed, delete_mapping, mapping_gone, stop};
 
 use super::context::Cx;
 use super::resource::{Actions, Created, Observed, Resource};
-use crate::aws::{AnswerDate, AwsError, Clients, Look, Tags, answered, existing};
+use crate::aws::{AwsError, Clients, Look, Tags, existing};
 use crate::plan::{Change, Fields};
 use crate::spec::{Pattern, Seconds, StartingPosition, duration_text};
 
@@ -153,12 +153,8 @@ impl Mapping {
 
 /// A moment before now by AWS's clock: this machine's may be ahead, and what lies in the future is refused, or behind, and what
 /// was put since then would be skipped.
-async fn just_before_now(cx: &Cx, function: &str) -> SystemTime {
-    let date = AnswerDate::default();
-    let call = cx.aws.lambda.get_function().function_name(function).customize().interceptor(date.clone());
-    // Whatever it answers, it has a date.
-    drop(answered(call.send().await));
-    let now = date.get().unwrap_or_else(SystemTime::now);
+fn just_before_now(cx: &Cx) -> SystemTime {
+    let now = cx.aws.now();
     now.checked_sub(START_MARGIN).unwrap_or(now)
 }
 
@@ -339,9 +335,9 @@ impl Resource for Mapping {
             None if !self.source.has_timestamps() || self.source_is_new.load(Ordering::Relaxed) => {
                 call.starting_position(EventSourcePosition::TrimHorizon)
             }
-            None => call.starting_position(EventSourcePosition::AtTimestamp).starting_position_timestamp(
-                aws_smithy_types::DateTime::from(just_before_now(cx, &self.function).await),
-            ),
+            None => call
+                .starting_position(EventSourcePosition::AtTimestamp)
+                .starting_position_timestamp(aws_smithy_types::DateTime::from(just_before_now(cx))),
         };
         let created = match cx.retry_until_propagated(|| call.clone().send()).await {
             Ok(_) => Created::Made { ready: false },

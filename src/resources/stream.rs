@@ -338,8 +338,10 @@ pub(super) async fn tags(cx: &Cx, name: &str) -> Result<Option<Tags>, AwsError> 
 pub(super) async fn begin_deletion(cx: &Cx, name: &str) -> anyhow::Result<()> {
     let call = cx.aws.kinesis.delete_stream().stream_name(name).enforce_consumer_deletion(true);
     if let Err(error) = existing(cx.retry_while_busy(|| call.clone().send()).await) {
+        // A read may lag behind what the refusal knows, and the stream may be gone by now.
         let is_deleting = error.is(&["ResourceInUseException"])
-            && summary(cx, name).await?.is_some_and(|summary| summary.stream_status.as_str() == "DELETING");
+            && (error.message.contains("DELETING")
+                || summary(cx, name).await?.is_none_or(|summary| summary.stream_status.as_str() == "DELETING"));
         if !is_deleting {
             return Err(error.into());
         }

@@ -1,5 +1,6 @@
 //! SNS topics and their subscribers.
 
+mod record;
 mod subscription;
 
 use std::collections::HashMap;
@@ -7,6 +8,7 @@ use std::collections::HashMap;
 use aws_sdk_sns::types::Tag;
 use serde_json::{Value, json};
 
+use self::record::Record;
 pub(crate) use self::subscription::Subscription;
 
 use super::context::Cx;
@@ -17,6 +19,10 @@ use crate::spec::Encryption;
 
 /// The field with what is observed and not the spec's business.
 const UNCONFIRMED: &str = "unconfirmed";
+
+/// The field that says whether the topic's tag has the spec's subscriptions: it has not where an earlier version made them.
+const RECORD: &str = "subscriber_record";
+const COMPLETE: &str = "complete";
 
 /// The alias of the key that AWS keeps for SNS.
 const AWS_MANAGED_KEY: &str = "alias/aws/sns";
@@ -76,6 +82,33 @@ impl Topic {
         all.extend(new.map(Subscription::address));
         all
     }
+
+    /// The subscriptions that others have made, by address and ARN.
+    pub(crate) async fn subscriptions_of_others(&self, cx: &Cx) -> anyhow::Result<Vec<(String, String)>> {
+        let arn = self.arn(&cx.aws);
+        let (tags, present) = tokio::try_join!(tags(cx, &self.name), subscription::read(cx, &arn))?;
+        let record = Record::read(&tags.unwrap_or_default());
+        Ok(subscription::of_others(cx, present, &self.subscribers, &record))
+    }
+
+    /// Brings the subscriptions in line with the spec. The record has a new one before it is made, and an old one until it is gone,
+    /// so that a run may end anywhere.
+    async fn subscribe(&self, cx: &Cx, seen: &Observed, has_some: bool) -> anyhow::Result<()> {
+        let before = Record::read(&seen.tags.clone().unwrap_or_default());
+        let meanwhile = before.and(&Record::of(&self.subscribers));
+        self.write_record(cx, &before, &meanwhile).await?;
+        let present = if has_some { subscription::read(cx, &seen.arn).await? } else { Vec::new() };
+        subscription::set(cx, &seen.arn, &present, &self.subscribers, &before).await?;
+        let after = subscription::record(&present, &self.subscribers, &before);
+        self.write_record(cx, &meanwhile, &after).await
+    }
+
+    async fn write_record(&self, cx: &Cx, has: &Record, wants: &Record) -> anyhow::Result<()> {
+        let (has, mut wants) = (has.tags(), wants.tags());
+        let gone: Vec<String> = has.keys().filter(|key| !wants.contains_key(*key)).cloned().collect();
+        wants.retain(|key, value| has.get(key) != Some(value));
+        self.tag(cx, &wants, &gone).await
+    }
 }
 
 impl Resource for Topic {
@@ -91,12 +124,13 @@ impl Resource for Topic {
         Fields::from([
             ("subscribers", sorted(self.subscribers.iter().map(Subscription::shown).collect())),
             ("encryption", json!(self.encryption.to_string())),
+            (RECORD, json!(COMPLETE)),
         ])
     }
 
     fn defaults(&self) -> Fields {
         let encryption = json!(Encryption::AwsManaged.to_string());
-        Fields::from([("subscribers", json!([])), ("encryption", encryption)])
+        Fields::from([("subscribers", json!([])), ("encryption", encryption), (RECORD, json!(COMPLETE))])
     }
 
     async fn read(&self, cx: &Cx) -> anyhow::Result<Option<Observed>> {
@@ -115,12 +149,15 @@ impl Resource for Topic {
             Some(key) => key,
         };
         let subscriptions = subscriptions?;
-        let shown = subscription::shown(&subscriptions, &self.subscribers);
+        let record = Record::read(&tags);
+        let shown = subscription::shown(cx, &subscriptions, &self.subscribers, &record);
+        let recorded = subscription::are_recorded(&subscriptions, &self.subscribers, &record);
         let unconfirmed = subscription::unconfirmed(&subscriptions, &self.subscribers);
         let fields = Fields::from([
             ("subscribers", sorted(shown)),
             ("encryption", json!(encryption)),
             (UNCONFIRMED, json!(unconfirmed)),
+            (RECORD, json!(if recorded { COMPLETE } else { "incomplete" })),
         ]);
         Ok(Some(Observed { arn, fields, tags: Some(tags), parent_tags: None, settled: true }))
     }
@@ -130,7 +167,7 @@ impl Resource for Topic {
         if !self.key().is_empty() {
             call = call.attributes("KmsMasterKeyId", self.key());
         }
-        for (key, value) in tags {
+        for (key, value) in tags.iter().chain(&Record::of(&self.subscribers).tags()) {
             call = call.tags(Tag::builder().key(key).value(value).build()?);
         }
         match answered(call.send().await) {
@@ -149,23 +186,27 @@ impl Resource for Topic {
         }
         let subscribed =
             if self.subscribers.is_empty() { Vec::new() } else { subscription::read(cx, &self.arn(&cx.aws)).await? };
-        let shown = sorted(subscription::shown(&subscribed, &self.subscribers));
+        let record = Record::of(&self.subscribers);
+        let shown = sorted(subscription::shown(cx, &subscribed, &self.subscribers, &record));
         Ok(Some(Shown::from(self.desired().get("subscribers") == Some(&shown))))
     }
 
     fn as_made(&self, aws: &Clients, tags: &Tags) -> Observed {
         let mut fields = self.desired();
         fields.insert("subscribers", json!([]));
-        Observed { arn: self.arn(aws), fields, tags: Some(tags.clone()), parent_tags: None, settled: true }
+        let mut tags = tags.clone();
+        tags.extend(Record::of(&self.subscribers).tags());
+        Observed { arn: self.arn(aws), fields, tags: Some(tags), parent_tags: None, settled: true }
     }
 
     async fn change(&self, cx: &Cx, seen: &Observed, changes: &[Change]) -> anyhow::Result<()> {
+        if changes.iter().any(|change| ["subscribers", RECORD].contains(&change.field.as_str())) {
+            // A topic that has just been made has none, and is not in every list yet.
+            let has_some = !changes.iter().any(|change| change.field == "subscribers" && change.from == json!([]));
+            self.subscribe(cx, seen, has_some).await?;
+        }
         for change in changes {
-            if change.field.as_str() == "subscribers" {
-                // A topic that has just been made has none, and is not in every list yet.
-                let has_some = change.from != json!([]);
-                subscription::set(cx, &seen.arn, &self.subscribers, has_some).await?;
-            } else {
+            if change.field == "encryption" {
                 let call = cx.aws.sns.set_topic_attributes().topic_arn(&seen.arn);
                 let call = call.attribute_name("KmsMasterKeyId").attribute_value(self.key());
                 cx.retry_until_known(|| call.clone().send()).await?;

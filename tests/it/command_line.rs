@@ -84,6 +84,34 @@ fn missing_credentials_and_regions_are_explained() {
 }
 
 #[test]
+fn a_profile_of_aws_login_is_used() {
+    use sha2::Digest as _;
+    let home = Home::new();
+    let session = "arn:aws:iam::000000000000:user/somebody";
+    std::fs::create_dir_all(home.path().join(".aws/login/cache")).unwrap();
+    home.write(".aws/config", &format!("[profile work]\nregion = us-east-1\nlogin_session = {session}\n"));
+    let endpoint = home.endpoint();
+    let spec = pipeline("retail-events.toml");
+    let plan = ["plan", spec.to_str().unwrap(), "--profile", "work", "--endpoint-url", &endpoint, "--json"];
+    let output = home.run(&plan).expect(1);
+    assert!(output.stderr.contains("login/cache"), "{output:#?}");
+
+    // As `aws login` leaves it; its key is needed only once the credentials have expired.
+    let token = serde_json::json!({
+        "accessToken": {
+            "accessKeyId": "AKIDEXAMPLE", "secretAccessKey": "secret", "sessionToken": "token",
+            "accountId": "000000000000", "expiresAt": "2999-01-01T00:00:00Z",
+        },
+        "tokenType": "aws_sigv4", "clientId": "arn:aws:signin:::devtools/same-device",
+        "refreshToken": "refresh", "idToken": "id", "dpopKey": "-----BEGIN EC PRIVATE KEY-----",
+    });
+    let name = hex::encode(sha2::Sha256::digest(session));
+    home.write(&format!(".aws/login/cache/{name}.json"), &token.to_string());
+    let output = home.run(&plan).expect(0);
+    assert_eq!(output.json()["account"], "000000000000", "{output:#?}");
+}
+
+#[test]
 fn a_taken_port_is_said_and_leaves_nothing_running() {
     let home = Home::new();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
+mod at_once;
 mod bad_luck;
 mod broken;
 mod buckets;
@@ -11,6 +12,7 @@ mod changes;
 mod chaos;
 mod command_line;
 mod consistency;
+mod everything;
 mod fan_out;
 mod flow;
 mod harness;
@@ -19,6 +21,8 @@ mod least_privilege;
 mod local_end;
 mod log;
 mod moto;
+mod neighbours;
+mod odd_records;
 mod output;
 mod own_code;
 mod ownership;
@@ -32,6 +36,7 @@ mod schema;
 mod settling;
 mod specs;
 mod stages;
+mod subscribers;
 mod trust;
 mod twice;
 mod validating;

@@ -63,7 +63,8 @@ async fn users_groups_and_policies_read_back_and_go_in_order() {
     let made = ok(&format!("Action=CreatePolicy&PolicyName=read&Path=/team/&PolicyDocument={read}")).await;
     let arn = between(&made, "Arn").to_owned();
     assert_eq!(arn, "arn:aws:iam::000000000000:policy/team/read");
-    refused(&format!("Action=CreatePolicy&PolicyName=read&Path=/team/&PolicyDocument={read}"), "EntityAlreadyExists").await;
+    refused(&format!("Action=CreatePolicy&PolicyName=read&Path=/team/&PolicyDocument={read}"), "EntityAlreadyExists")
+        .await;
 
     let user = ok("Action=CreateUser&UserName=zo%C3%AB&Path=/").await;
     assert!(!user.is_empty());
@@ -81,7 +82,10 @@ async fn users_groups_and_policies_read_back_and_go_in_order() {
     let form = format!("Action=CreatePolicyVersion&PolicyArn={arn}&SetAsDefault=true&PolicyDocument={write}");
     assert_eq!(between(&ok(&form).await, "VersionId"), "v2");
     let second = ok(&format!("Action=GetPolicyVersion&PolicyArn={arn}&VersionId=v2")).await;
-    assert!(between(&second, "Document").contains("Put%2A") || between(&second, "Document").contains("Put*"), "{second}");
+    assert!(
+        between(&second, "Document").contains("Put%2A") || between(&second, "Document").contains("Put*"),
+        "{second}"
+    );
     refused(&format!("Action=DeletePolicyVersion&PolicyArn={arn}&VersionId=v2"), "DeleteConflict").await;
 
     for _ in 0..2 {
@@ -134,7 +138,8 @@ async fn buckets_keep_their_settings_and_tags_by_arn() {
     assert_eq!(put("/shop-audit?policy", &policy).await.status, 204);
     assert_eq!(get("/shop-audit?policy").await.body, policy);
     assert_eq!(put("/shop-audit?policy", "no policy").await.status, 400);
-    let lifecycle = "<LifecycleConfiguration><Rule><ID>old</ID><Status>Enabled</Status></Rule></LifecycleConfiguration>";
+    let lifecycle =
+        "<LifecycleConfiguration><Rule><ID>old</ID><Status>Enabled</Status></Rule></LifecycleConfiguration>";
     assert_eq!(put("/shop-audit?lifecycle", lifecycle).await.status, 200);
     assert!(get("/shop-audit?lifecycle").await.body.contains("<ID>old</ID>"));
     assert_eq!(put("/shop-audit?lifecycle", "<Other/>").await.status, 400);
@@ -142,7 +147,8 @@ async fn buckets_keep_their_settings_and_tags_by_arn() {
     assert_eq!(get("/shop-audit?lifecycle").await.status, 404);
 
     let by_arn = "/v20180820/tags/arn%3Aaws%3As3%3A%3A%3Ashop-audit";
-    let tags = "<TagResourceRequest><Tags><Tag><Key>team</Key><Value>a &amp; b</Value></Tag></Tags></TagResourceRequest>";
+    let tags =
+        "<TagResourceRequest><Tags><Tag><Key>team</Key><Value>a &amp; b</Value></Tag></Tags></TagResourceRequest>";
     assert_eq!(aws.send("POST", by_arn, &[], tags.as_bytes()).await.status, 204);
     assert!(get("/shop-audit?tagging").await.body.contains("<Value>a &amp; b</Value>"));
     assert_eq!(aws.send("DELETE", &format!("{by_arn}?tagKeys=team"), &[], b"").await.status, 204);
@@ -164,7 +170,8 @@ async fn targets_of_autoscaling_keep_their_policies() {
         target.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
         target
     };
-    let call = async |operation: &str, input: Value| aws.ok(&format!("AnyScaleFrontendService.{operation}"), input).await;
+    let call =
+        async |operation: &str, input: Value| aws.ok(&format!("AnyScaleFrontendService.{operation}"), input).await;
     let nothing = aws.target("AnyScaleFrontendService.PutScalingPolicy", target(json!({ "PolicyName": "p" }))).await;
     assert_eq!(nothing.json()["__type"], "ObjectNotFoundException");
     let limits = json!({ "MinCapacity": 5, "MaxCapacity": 20, "Tags": { "team": "data" } });

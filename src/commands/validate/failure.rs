@@ -277,7 +277,8 @@ pub(super) async fn validate(
 async fn fail(injection: &mut FailureInjection<'_>, events: &mut Events<'_>) -> anyhow::Result<Verdict> {
     let mark = events.mark();
     injection.fail_on(&mark).await?;
-    let (started, since, deadline) = (Instant::now(), SystemTime::now(), events.validation().deadline());
+    let (started, since, deadline) =
+        (Instant::now(), events.validation().session.aws.now(), events.validation().deadline());
     events.send().await?;
     loop {
         if let Some((record, alone)) = injection.look(&mark, since).await? {

@@ -1,7 +1,7 @@
 //! The checks on what an operator sees: metrics, logs and alarms.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use aws_sdk_cloudwatch::types::{AlarmType, Datapoint, Dimension, Statistic};
@@ -96,7 +96,7 @@ async fn sum(validation: &Validation<'_>, series: &Series) -> anyhow::Result<f64
     let dimensions = [("Pipeline", validation.pipeline())].into_iter().chain(series.dimensions.iter().cloned());
     let dimensions = dimensions.map(|(name, value)| Dimension::builder().name(name).value(value).build());
     // Whole minutes, in which metrics are kept.
-    let since = epoch_ms(validation.started - CLOCK_SKEW) / 60_000 * 60;
+    let since = epoch_ms(validation.started() - CLOCK_SKEW) / 60_000 * 60;
     let call = validation
         .session
         .aws
@@ -106,7 +106,7 @@ async fn sum(validation: &Validation<'_>, series: &Series) -> anyhow::Result<f64
         .metric_name(series.metric)
         .set_dimensions(Some(dimensions.collect()))
         .start_time(aws_sdk_cloudwatch::primitives::DateTime::from_secs(since))
-        .end_time((SystemTime::now() + CLOCK_SKEW).into())
+        .end_time((validation.session.aws.now() + CLOCK_SKEW).into())
         .period(60)
         .statistics(if series.sampled { Statistic::SampleCount } else { Statistic::Sum });
     let what = || format!("reading the metric {}/{}", validation.recipe.namespace(), series.metric);
@@ -202,7 +202,7 @@ async fn filter(validation: &Validation<'_>, pattern: &str) -> anyhow::Result<Ve
         .filter_log_events()
         .log_group_name(&validation.flow.log_group)
         .filter_pattern(pattern)
-        .start_time(epoch_ms(validation.started - CLOCK_SKEW));
+        .start_time(epoch_ms(validation.started() - CLOCK_SKEW));
     let pages = all(call.into_paginator().send())
         .await
         .with_context(|| format!("reading the log group {}", validation.flow.log_group))?;

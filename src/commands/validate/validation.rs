@@ -1,5 +1,6 @@
 //! What the checks on streams and on tables share: the flow that is validated, the run's id, and the time limits.
 
+use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
 use streamkit_recipes::Recipe;
@@ -26,7 +27,7 @@ pub(super) struct Validation<'a> {
     pub(super) local: bool,
     /// How long a check waits for what it expects.
     pub(super) limit: Duration,
-    pub(super) started: SystemTime,
+    started: OnceLock<SystemTime>,
 }
 
 impl<'a> Validation<'a> {
@@ -38,12 +39,17 @@ impl<'a> Validation<'a> {
         local: bool,
     ) -> Self {
         let run_id = format!("{:012x}", fastrand::u64(..1 << 48));
-        Self { session, flow, recipe, run_id, local, limit, started: SystemTime::now() }
+        Self { session, flow, recipe, run_id, local, limit, started: OnceLock::new() }
     }
 
     /// What becomes of the flow's events.
     pub(super) fn meaning(&self) -> Meaning<'a> {
         (self.recipe, &self.flow.identity)
+    }
+
+    /// When the run began, by AWS's clock: at the first look at what it grew from, for which AWS has answered already.
+    pub(super) fn started(&self) -> SystemTime {
+        *self.started.get_or_init(|| self.session.aws.now())
     }
 
     /// When a check that starts now stops waiting.

@@ -54,7 +54,7 @@ pub(crate) async fn record_ages(
     function: &str,
     look_back: Duration,
 ) -> Result<Vec<(SystemTime, Duration)>, AwsError> {
-    let now = SystemTime::now();
+    let now = cx.aws.now();
     let call = cx
         .aws
         .cloudwatch
@@ -83,7 +83,7 @@ pub(super) async fn position_after(
     let points = record_ages(cx, function, LOOK_BACK).await;
     let points = points.context("reading the metric AWS/Lambda IteratorAge, from which the new mapping resumes")?;
     let fine = matches!(old.last_processing_result.as_deref(), Some("OK"));
-    Ok(after(&points, fine, SystemTime::now()))
+    Ok(after(&points, fine, cx.aws.now()))
 }
 
 /// The position that follows from the points: the start of each minute, and the greatest age in it.

@@ -4,6 +4,7 @@ use futures_util::future::try_join_all;
 use serde_json::{Value, json};
 
 use super::super::context::Cx;
+use super::record::{Record, is_of_validate};
 use crate::aws::{Arn, AwsError, all, answered, existing};
 use crate::spec::Pattern;
 
@@ -108,20 +109,52 @@ fn filter(text: &str) -> Option<Pattern> {
     }
 }
 
-/// The subscriptions that a plan compares with the spec's.
+/// The subscriptions that a plan compares with the spec's: not those that others have made.
 ///
 /// Of those that were never confirmed nothing can be read or changed: one of the spec's counts as it was created, and the
 /// others, which nobody can remove, are left out.
-pub(super) fn shown(present: &[Present], wanted: &[Subscription]) -> Vec<Value> {
+pub(super) fn shown(cx: &Cx, present: &[Present], wanted: &[Subscription], record: &Record) -> Vec<Value> {
     let of = |present: &Present| wanted.iter().find(|wanted| wanted.is_of(&present.settings));
     present
         .iter()
         .filter_map(|present| match (&present.arn, of(present)) {
+            (Some(_), None) if !is_ours(cx, present, record) => None,
             (Some(_), _) => Some(present.settings.shown()),
             (None, Some(wanted)) => Some(wanted.shown()),
             (None, None) => None,
         })
         .collect()
+}
+
+/// Whether streamkit has made a subscription that is not in the spec.
+fn is_ours(cx: &Cx, present: &Present, record: &Record) -> bool {
+    record.has(&present.settings) || is_of_validate(cx, &present.settings)
+}
+
+/// Those that others have made, with their ARNs.
+pub(super) fn of_others(
+    cx: &Cx,
+    present: Vec<Present>,
+    wanted: &[Subscription],
+    record: &Record,
+) -> Vec<(String, String)> {
+    let is_other = |present: &Present| {
+        !wanted.iter().any(|wanted| wanted.is_of(&present.settings)) && !is_ours(cx, present, record)
+    };
+    let others = present.into_iter().filter(is_other);
+    others.filter_map(|present| Some((present.settings.address(), present.arn?))).collect()
+}
+
+/// Whether the record has those of the spec that are there.
+pub(super) fn are_recorded(present: &[Present], wanted: &[Subscription], record: &Record) -> bool {
+    let is_there = |wanted: &&Subscription| present.iter().any(|present| present.settings.is_of(wanted));
+    wanted.iter().filter(is_there).all(|wanted| record.has(wanted))
+}
+
+/// What is to be recorded once the topic is as the spec wants it: its subscriptions, and those that can't be removed yet.
+pub(super) fn record(present: &[Present], wanted: &[Subscription], record: &Record) -> Record {
+    let pending = present.iter().filter(|present| present.arn.is_none()).map(|present| &present.settings);
+    Record::of(wanted.iter().chain(pending.filter(|pending| record.has(pending))))
 }
 
 /// The addresses of the spec's subscribers that have not confirmed yet.
@@ -131,9 +164,14 @@ pub(super) fn unconfirmed(present: &[Present], wanted: &[Subscription]) -> Vec<S
     pending.map(|present| present.settings.address()).collect()
 }
 
-/// Adds the subscriptions that are missing, changes those that differ, and removes those that are not in the spec.
-pub(super) async fn set(cx: &Cx, topic: &str, wanted: &[Subscription], has_some: bool) -> anyhow::Result<()> {
-    let present = if has_some { read(cx, topic).await? } else { Vec::new() };
+/// Adds the subscriptions that are missing, changes those that differ, and removes those of ours that are not in the spec.
+pub(super) async fn set(
+    cx: &Cx,
+    topic: &str,
+    present: &[Present],
+    wanted: &[Subscription],
+    record: &Record,
+) -> anyhow::Result<()> {
     for wanted in wanted {
         match present.iter().find(|present| present.settings.is_of(wanted)) {
             None => {
@@ -158,7 +196,8 @@ pub(super) async fn set(cx: &Cx, topic: &str, wanted: &[Subscription], has_some:
             Some(_) => {}
         }
     }
-    for present in present.iter().filter(|present| !wanted.iter().any(|wanted| wanted.is_of(&present.settings))) {
+    let unwanted = present.iter().filter(|present| !wanted.iter().any(|wanted| wanted.is_of(&present.settings)));
+    for present in unwanted.filter(|present| is_ours(cx, present, record)) {
         remove(cx, present).await?;
     }
     Ok(())
