@@ -290,12 +290,14 @@ impl<'a> Builder<'a> {
         for (name, bucket) in &self.spec.bucket {
             let physical = self.naming.bucket(
                 kept(name.get_ref(), bucket.renamed_from.as_ref()),
+                bucket.namespace,
                 &self.aws.account,
                 &self.aws.region,
             );
             let resource = Bucket {
                 arn: self.aws.bucket_arn(&physical),
                 name: physical,
+                namespace: bucket.namespace,
                 encryption: bucket.encryption.as_ref().map(|encryption| encryption.get_ref().clone()),
                 versioning: bucket.versioning,
                 expire: bucket.expire.as_ref().map(|age| *age.get_ref()),

@@ -12,7 +12,7 @@ use crate::pipeline::{Pipeline, use_key};
 use crate::plan::ResourceKind;
 use crate::report::{Reporter, exit_code};
 use crate::resources::{Any, OF_FUNCTIONS, ROLE_PATH, actions};
-use crate::spec::{Encryption, is_account};
+use crate::spec::{BucketNamespace, Encryption, is_account};
 
 /// The most characters that an IAM managed policy may have, without white space.
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html>
@@ -213,10 +213,19 @@ fn arns(session: &Session, kind: ResourceKind) -> Value {
         ResourceKind::Alarm => json!(aws.arn("cloudwatch", &format!("alarm:{prefix}-*"))),
         ResourceKind::Dashboard => json!(aws.global_arn("cloudwatch", &format!("dashboard/{prefix}-*"))),
         ResourceKind::Bucket => {
-            let bucket = aws.bucket_arn(&format!("{prefix}-*-{}-{}", aws.account, aws.region));
-            json!([bucket, format!("{bucket}/*")])
+            let mut namespaces: BTreeSet<_> =
+                session.pipeline.nodes.iter().filter_map(|node| namespace(&node.resource)).collect();
+            // What was in the spec before, if nothing is now.
+            namespaces.insert(BucketNamespace::Global);
+            let name = |namespace: &_| session.pipeline.naming.bucket("*", *namespace, &aws.account, &aws.region);
+            let buckets = namespaces.iter().map(|namespace| aws.bucket_arn(&name(namespace)));
+            buckets.flat_map(|bucket| [format!("{bucket}/*"), bucket]).rev().collect()
         }
     }
+}
+
+fn namespace(resource: &Any) -> Option<BucketNamespace> {
+    if let Any::Bucket(bucket) = resource { Some(bucket.namespace) } else { None }
 }
 
 /// What `send` and `validate` do with resources of one kind: on the pipeline's own, and without one to name.

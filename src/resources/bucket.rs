@@ -6,9 +6,10 @@ mod lifecycle;
 pub(super) use contents::{contents, delete};
 
 use aws_sdk_s3::types::{
-    BucketLocationConstraint, BucketVersioningStatus, CreateBucketConfiguration, ObjectOwnership, OwnershipControls,
-    OwnershipControlsRule, PublicAccessBlockConfiguration, ServerSideEncryption, ServerSideEncryptionByDefault,
-    ServerSideEncryptionConfiguration, ServerSideEncryptionRule, Tag, Tagging, VersioningConfiguration,
+    BucketLocationConstraint, BucketNamespace as S3Namespace, BucketVersioningStatus, CreateBucketConfiguration,
+    ObjectOwnership, OwnershipControls, OwnershipControlsRule, PublicAccessBlockConfiguration, ServerSideEncryption,
+    ServerSideEncryptionByDefault, ServerSideEncryptionConfiguration, ServerSideEncryptionRule, Tag, Tagging,
+    VersioningConfiguration,
 };
 use serde_json::{Value, json};
 
@@ -17,7 +18,7 @@ use super::resource::{Actions, Created, Observed, Resource};
 use crate::aws::{AwsError, Clients, Tags, answered, canonical, existing};
 use crate::failure::Hint;
 use crate::plan::{Change, Fields};
-use crate::spec::{Encryption, Seconds, Transition};
+use crate::spec::{BucketNamespace, Encryption, Seconds, Transition};
 
 /// How plans name SSE-S3, the default encryption.
 const S3_MANAGED: &str = "s3-managed";
@@ -56,6 +57,7 @@ pub(super) const ACTIONS: Actions = Actions {
 pub(crate) struct Bucket {
     pub(crate) name: String,
     pub(crate) arn: String,
+    pub(crate) namespace: BucketNamespace,
     /// SSE-S3 when absent.
     pub(crate) encryption: Option<Encryption>,
     pub(crate) versioning: bool,
@@ -292,11 +294,14 @@ impl Resource for Bucket {
         for (key, value) in tags {
             configuration = configuration.tags(Tag::builder().key(key).value(value).build()?);
         }
-        let call = cx.aws.s3.create_bucket().bucket(&self.name).create_bucket_configuration(configuration.build());
+        let mut call = cx.aws.s3.create_bucket().bucket(&self.name).create_bucket_configuration(configuration.build());
+        if self.namespace == BucketNamespace::AccountRegional {
+            call = call.bucket_namespace(S3Namespace::AccountRegional);
+        }
         match cx.retry_while_busy(|| call.clone().send()).await {
             Err(error) if error.is(&["BucketAlreadyExists"]) => Err(Hint::error(
                 format!("another account has a bucket of the name {}", self.name),
-                "rename the pipeline or this bucket: all accounts share one space of bucket names",
+                "rename the pipeline or this bucket, or give it `namespace = \"account-regional\"`, in which nobody else has names",
             )),
             Err(error) if !error.is(&["BucketAlreadyOwnedByYou"]) => Err(error.into()),
             // In the first region that is the answer for a bucket that is there, too.

@@ -4,6 +4,7 @@ mod record;
 mod subscription;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use aws_sdk_sns::types::Tag;
 use serde_json::{Value, json};
@@ -66,6 +67,15 @@ impl Topic {
     }
 }
 
+/// A topic as AWS describes it.
+#[derive(Debug)]
+pub(crate) struct Described {
+    attributes: HashMap<String, String>,
+    /// None where it went between two questions.
+    tags: Option<Tags>,
+    subscriptions: Vec<subscription::Present>,
+}
+
 impl Topic {
     /// The addresses that hear nothing until their owners follow the link that AWS sends them: those that have not done so yet,
     /// and those that are new to the topic.
@@ -85,10 +95,27 @@ impl Topic {
 
     /// The subscriptions that others have made, by address and ARN.
     pub(crate) async fn subscriptions_of_others(&self, cx: &Cx) -> anyhow::Result<Vec<(String, String)>> {
+        let described = self.described(cx).await?;
+        let Some(topic) = &*described else { return Ok(Vec::new()) };
+        let record = Record::read(topic.tags.as_ref().unwrap_or(&Tags::new()));
+        Ok(subscription::of_others(cx, &topic.subscriptions, &self.subscribers, &record))
+    }
+
+    /// The topic as it was described last.
+    async fn described(&self, cx: &Cx) -> Result<Arc<Option<Described>>, AwsError> {
+        cx.answers.topics.of(&self.name).since(cx.since, async || self.describe(cx).await).await
+    }
+
+    async fn describe(&self, cx: &Cx) -> Result<Option<Described>, AwsError> {
+        let Some(attributes) = self.attributes(cx).await? else { return Ok(None) };
+        let counts =
+            ["SubscriptionsConfirmed", "SubscriptionsPending"].map(|name| attributes.get(name).map(String::as_str));
+        let has_none = self.subscribers.is_empty() && counts == [Some("0"); 2];
         let arn = self.arn(&cx.aws);
-        let (tags, present) = tokio::try_join!(tags(cx, &self.name), subscription::read(cx, &arn))?;
-        let record = Record::read(&tags.unwrap_or_default());
-        Ok(subscription::of_others(cx, present, &self.subscribers, &record))
+        let (tags, subscriptions) = tokio::try_join!(tags(cx, &self.name), async {
+            if has_none { Ok(Vec::new()) } else { subscription::read(cx, &arn).await }
+        })?;
+        Ok(Some(Described { attributes, tags, subscriptions }))
     }
 
     /// Brings the subscriptions in line with the spec. The record has a new one before it is made, and an old one until it is gone,
@@ -135,24 +162,18 @@ impl Resource for Topic {
 
     async fn read(&self, cx: &Cx) -> anyhow::Result<Option<Observed>> {
         let arn = self.arn(&cx.aws);
-        let Some(attributes) = self.attributes(cx).await? else { return Ok(None) };
-        let counts =
-            ["SubscriptionsConfirmed", "SubscriptionsPending"].map(|name| attributes.get(name).map(String::as_str));
-        let has_none = self.subscribers.is_empty() && counts == [Some("0"); 2];
-        let (tags, subscriptions) = tokio::join!(tags(cx, &self.name), async {
-            if has_none { Ok(Vec::new()) } else { subscription::read(cx, &arn).await }
-        });
-        let tags = known(tags?, "the topic's tags")?;
+        let described = self.described(cx).await?;
+        let Some(Described { attributes, tags, subscriptions }) = &*described else { return Ok(None) };
+        let tags = known(tags.clone(), "the topic's tags")?;
         let encryption = match attributes.get("KmsMasterKeyId").map(String::as_str) {
             None | Some("") => "none",
             Some(AWS_MANAGED_KEY) => "aws-managed",
             Some(key) => key,
         };
-        let subscriptions = subscriptions?;
         let record = Record::read(&tags);
-        let shown = subscription::shown(cx, &subscriptions, &self.subscribers, &record);
-        let recorded = subscription::are_recorded(&subscriptions, &self.subscribers, &record);
-        let unconfirmed = subscription::unconfirmed(&subscriptions, &self.subscribers);
+        let shown = subscription::shown(cx, subscriptions, &self.subscribers, &record);
+        let recorded = subscription::are_recorded(subscriptions, &self.subscribers, &record);
+        let unconfirmed = subscription::unconfirmed(subscriptions, &self.subscribers);
         let fields = Fields::from([
             ("subscribers", sorted(shown)),
             ("encryption", json!(encryption)),

@@ -2,7 +2,7 @@
 
 use super::finding::Finding;
 use super::reference::SectionKind;
-use super::types::Spec;
+use super::types::{Bucket, BucketNamespace, Spec, named};
 
 /// How names in the spec become names in AWS: `<name>[-<stage>]-<key>`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,9 +24,11 @@ impl Naming {
         format!("{}-{key}", self.prefix())
     }
 
-    /// A bucket's name, which all accounts and regions share: `<name>[-<stage>]-<key>-<account>-<region>`.
-    pub(crate) fn bucket(&self, key: &str, account: &str, region: &str) -> String {
-        format!("{}-{account}-{region}", self.physical(key))
+    /// A bucket's name, which all accounts and regions share: `<name>[-<stage>]-<key>-<account>-<region>`; in the namespace of the
+    /// account and region with `-an` behind it, as S3 demands.
+    pub(crate) fn bucket(&self, key: &str, namespace: BucketNamespace, account: &str, region: &str) -> String {
+        let end = if namespace == BucketNamespace::AccountRegional { "-an" } else { "" };
+        format!("{}-{account}-{region}{end}", self.physical(key))
     }
 
     /// A role's name, which all regions of the account share: `<name>[-<stage>]-<function>-<region>`.
@@ -94,7 +96,11 @@ pub(crate) fn check(spec: &Spec, stage: Option<&str>) -> Vec<Finding> {
             continue;
         }
         let physical = naming.physical(name);
-        let (limit, what) = longest(reference.kind);
+        let (mut limit, what) = longest(reference.kind);
+        let of_account = |bucket: &Bucket| bucket.namespace == BucketNamespace::AccountRegional;
+        if reference.kind == SectionKind::Bucket && named(&spec.bucket, name).is_some_and(of_account) {
+            limit -= "-an".len();
+        }
         if physical.len() > limit {
             findings.push(
                 Finding::new(

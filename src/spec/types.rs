@@ -185,10 +185,25 @@ pub(crate) struct Bucket {
     pub(crate) expire: Option<Spanned<Seconds>>,
     /// Age at which an object moves to a cheaper class; never when absent.
     pub(crate) transition: Option<Spanned<Transition>>,
+    /// Who else may have a bucket of its name.
+    #[serde(default)]
+    pub(crate) namespace: BucketNamespace,
     #[serde(default)]
     pub(crate) protect: bool,
     /// The section that it was until it got this name.
     pub(crate) renamed_from: Option<Spanned<Reference>>,
+}
+
+/// Where a bucket's name is unique.
+/// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/gpbucketnamespaces.html>
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum BucketNamespace {
+    /// Among all accounts: the first who asks gets a name.
+    #[default]
+    Global,
+    /// In this account and region, whose names end in `-an`: nobody else can take it.
+    AccountRegional,
 }
 
 /// When a bucket's objects move, and where to.

@@ -136,7 +136,7 @@ fn the_run_goes_through_every_life_and_its_observations_are_a_rehearsal() {
     let file = embedded.home.path().join("aws-observed.toml");
     let text = std::fs::read_to_string(&file).expect("what was observed");
     for part in
-        ["stream-create = [", "table-delete = [", "role-propagation = [", "mapping-update = [", "CreateFunction = {"]
+        ["stream-create = [", "stream-delete = [", "role-propagation = [", "mapping-update = [", "CreateFunction = {"]
     {
         assert!(text.contains(part), "{part}: {text}");
     }

@@ -106,6 +106,26 @@ fn a_foreign_bucket_is_refused_and_then_adopted() {
 }
 
 #[test]
+fn a_bucket_moves_into_the_namespace_of_the_account_only_with_leave_to_lose_the_old_one() {
+    let home = Home::new();
+    home.local("up", &home.changed(SPEC, &[]), &["--yes"]);
+    let spec = home.changed(SPEC, &[("[bucket.audit]\n", "[bucket.audit]\nnamespace = \"account-regional\"\n")]);
+    let refused = home.local_output("up", &spec, &["--yes"]).expect(1);
+    assert!(refused.stderr.contains("--allow-delete bucket.audit"), "{refused:#?}");
+    home.local("up", &spec, &["--yes", "--allow-delete", "bucket.audit"]);
+    let buckets = runtime().block_on(async { s3(&home).list_buckets().send().await.unwrap().buckets.unwrap() });
+    let names: Vec<_> = buckets.iter().filter_map(|bucket| bucket.name()).collect();
+    assert_eq!(names, [format!("{NAME}-an")]);
+    assert_eq!(home.local("plan", &spec, &[])["summary"]["unchanged"], 1);
+    let without = home.changed(SPEC, &[("[bucket.audit]\n", "[queue.other]\n")]);
+    let up = home.local("up", &without, &["--yes", "--allow-delete", "bucket.audit"]);
+    assert_eq!(up["summary"]["delete"], 1, "{up:#}");
+    home.local("up", &spec, &["--yes"]);
+    home.local("down", &spec, &["--yes"]);
+    assert_nothing_is_left(&home);
+}
+
+#[test]
 fn down_empties_a_bucket_with_versions_and_delete_markers() {
     let home = Home::new();
     let spec = home.changed(SPEC, &[("[bucket.audit]\n", "[bucket.audit]\nversioning = true\n")]);

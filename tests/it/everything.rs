@@ -164,13 +164,26 @@ async fn buckets(config: &SdkConfig, put: &mut Put<'_>) {
     }
 }
 
+/// A consumer that is ready: what is compared later must not change by itself.
+pub(crate) async fn register_consumer(kinesis: &aws_sdk_kinesis::Client, stream_arn: &str, name: &str) {
+    kinesis.register_stream_consumer().stream_arn(stream_arn).consumer_name(name).send().await.unwrap();
+    loop {
+        let described = kinesis.describe_stream_consumer().stream_arn(stream_arn).consumer_name(name).send().await;
+        let status = described.unwrap().consumer_description.map(|consumer| consumer.consumer_status);
+        if status == Some(aws_sdk_kinesis::types::ConsumerStatus::Active) {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+}
+
 /// One of everything that a pipeline of this name has in this region, made by somebody else: without tags, with other settings.
 pub(crate) async fn make_strangers(config: &SdkConfig, pipeline: &str, region: &str) {
     let (function, stream) = (format!("{pipeline}-processor"), format!("{pipeline}-events"));
     let stream_arn = format!("arn:aws:kinesis:{region}:{ACCOUNT}:stream/{stream}");
     let kinesis = aws_sdk_kinesis::Client::new(config);
     kinesis.create_stream().stream_name(&stream).shard_count(3).send().await.unwrap();
-    kinesis.register_stream_consumer().stream_arn(&stream_arn).consumer_name(&function).send().await.unwrap();
+    register_consumer(&kinesis, &stream_arn, &function).await;
     let id = AttributeDefinition::builder().attribute_name("id").attribute_type(ScalarAttributeType::S).build();
     let key = KeySchemaElement::builder().attribute_name("id").key_type(KeyType::Hash).build().unwrap();
     let tables = aws_sdk_dynamodb::Client::new(config).create_table().table_name(format!("{pipeline}-results"));

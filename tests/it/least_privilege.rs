@@ -14,13 +14,15 @@ const USER: &str = "deployer";
 const PIPELINES: [&str; 5] = ["retail-events", "streaming-analytics", "clickstream", "change-capture", "fan-out"];
 
 /// What only other pipelines, settings or events call.
-const OPTIONAL: [&str; 9] = [
+const OPTIONAL: [&str; 10] = [
     "application-autoscaling:DescribeScalableTargets",
     "dynamodb:Scan",
     "iam:ListAttachedRolePolicies",
     "iam:ListRolePolicies",
     "kinesis:ListStreamConsumers",
     "lambda:GetAccountSettings",
+    // Where somebody has opened a bucket: new ones are closed.
+    "s3:PutBucketPublicAccessBlock",
     "sns:GetSubscriptionAttributes",
     "sns:ListSubscriptionsByTopic",
     "sns:Unsubscribe",

@@ -10,7 +10,7 @@ use aws_config::{Region, SdkConfig};
 use aws_sdk_lambda::types::EventSourcePosition;
 use serde_json::json;
 
-use crate::everything::{everything, make_strangers};
+use crate::everything::{everything, make_strangers, register_consumer};
 use crate::harness::{Home, runtime, sdk, until};
 
 const REGIONS: [&str; 3] = ["us-east-1", "eu-west-1", "ap-south-1"];
@@ -88,8 +88,7 @@ impl Street {
         let before = self.look();
         let mapping = runtime().block_on(async {
             let stream = "arn:aws:kinesis:us-east-1:000000000000:stream/shop-events";
-            let kinesis = aws_sdk_kinesis::Client::new(&self.configs[0]).register_stream_consumer();
-            kinesis.stream_arn(stream).consumer_name("shop-processor-2").send().await.unwrap();
+            register_consumer(&aws_sdk_kinesis::Client::new(&self.configs[0]), stream, "shop-processor-2").await;
             let sns = aws_sdk_sns::Client::new(&self.configs[0]).subscribe().protocol("sqs");
             let sns = sns.topic_arn("arn:aws:sns:us-east-1:000000000000:shop-alerts");
             sns.endpoint("arn:aws:sqs:us-east-1:000000000000:shop-old-hears").send().await.unwrap();

@@ -105,11 +105,12 @@ async fn tables(cx: &Cx) -> anyhow::Result<Vec<String>> {
 }
 
 async fn buckets(cx: &Cx, start: &str) -> anyhow::Result<Vec<String>> {
-    // The last part of a bucket's name is its region: those of other regions are other pipelines'.
+    // The last part of a bucket's name is its region, and maybe its namespace: those of other regions are other pipelines'.
     let end = format!("-{}-{}", cx.aws.account, cx.aws.region);
+    let is_here = |name: &String| name.strip_suffix("-an").unwrap_or(name).ends_with(&end);
     let pages = all(cx.aws.s3.list_buckets().prefix(start).into_paginator().send()).await;
     let buckets = pages.context("listing S3 buckets")?.into_iter().flat_map(|page| page.buckets.unwrap_or_default());
-    Ok(buckets.filter_map(|bucket| bucket.name).filter(|name| name.ends_with(&end)).collect())
+    Ok(buckets.filter_map(|bucket| bucket.name).filter(is_here).collect())
 }
 
 async fn queues(cx: &Cx, start: &str) -> anyhow::Result<Vec<String>> {

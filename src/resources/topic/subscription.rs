@@ -22,6 +22,7 @@ pub(crate) struct Subscription {
 }
 
 /// A subscription that AWS has.
+#[derive(Debug)]
 pub(super) struct Present {
     /// Only a confirmed subscription has an ARN; the others say `PendingConfirmation`.
     arn: Option<String>,
@@ -134,15 +135,15 @@ fn is_ours(cx: &Cx, present: &Present, record: &Record) -> bool {
 /// Those that others have made, with their ARNs.
 pub(super) fn of_others(
     cx: &Cx,
-    present: Vec<Present>,
+    present: &[Present],
     wanted: &[Subscription],
     record: &Record,
 ) -> Vec<(String, String)> {
     let is_other = |present: &Present| {
         !wanted.iter().any(|wanted| wanted.is_of(&present.settings)) && !is_ours(cx, present, record)
     };
-    let others = present.into_iter().filter(is_other);
-    others.filter_map(|present| Some((present.settings.address(), present.arn?))).collect()
+    let others = present.iter().filter(|present| is_other(present));
+    others.filter_map(|present| Some((present.settings.address(), present.arn.clone()?))).collect()
 }
 
 /// Whether the record has those of the spec that are there.

@@ -55,6 +55,7 @@ impl Buckets {
             );
         }
         let region = wanted.as_deref().or(signed).unwrap_or(&self.region);
+        self.check_namespace(asked, region)?;
         let mut all = self.all.lock();
         if let Some(there) = all.get(name) {
             // Only us-east-1 has kept what it always did: it answers as if the bucket were new.
@@ -86,6 +87,18 @@ impl Buckets {
             answer.headers_mut().insert(http::header::LOCATION, location);
         }
         Ok(answer)
+    }
+
+    /// Names of the account-regional namespace end in account, region and `-an`, and no others do.
+    /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/gpbucketnamespaces.html>
+    fn check_namespace(&self, asked: &Asked, region: &str) -> Result<(), Refusal> {
+        let is_regional = asked.header("x-amz-bucket-namespace") == Some("account-regional");
+        let has_end = asked.bucket.ends_with(&format!("-{}-{region}-an", self.account));
+        if is_regional == has_end && (has_end || !asked.bucket.ends_with("-an")) {
+            return Ok(());
+        }
+        Err(Refusal::new(400, "InvalidBucketName", "The specified bucket is not valid.")
+            .with("BucketName", &asked.bucket))
     }
 
     /// Runs an operation on a bucket that is there, other than its deletion, or lists them all.
