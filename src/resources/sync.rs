@@ -83,12 +83,17 @@ pub(crate) async fn sync(
         tag().await?;
     }
     resource.prepare(cx).await?;
-    let mut changes = differences(&seen.fields, &resource.desired());
-    changes.retain(|change| resource.postponed(&change.field, &seen).is_none());
+    let mut changes = changes_of(resource, &seen);
+    let seen = if changes.is_empty() || seen.settled {
+        seen
+    } else {
+        resource.settle(cx).await?;
+        // What was under way may have been these very changes, of a run that was killed.
+        let Some(settled) = resource.read(&cx.as_of_now()).await? else { bail!("{}", gone(resource)) };
+        changes = changes_of(resource, &settled);
+        settled
+    };
     if !changes.is_empty() {
-        if !seen.settled {
-            resource.settle(cx).await?;
-        }
         cx.note("changing");
         resource.change(cx, &seen, &changes).await?;
     }
@@ -107,6 +112,13 @@ pub(crate) async fn sync(
     } else {
         (retag || !changes.is_empty()).then_some(Unseen::Changes(changes))
     })
+}
+
+/// What is to be changed now.
+fn changes_of(resource: &Any, seen: &Observed) -> Vec<Change> {
+    let mut changes = differences(&seen.fields, &resource.desired());
+    changes.retain(|change| resource.postponed(&change.field, seen).is_none());
+    changes
 }
 
 /// A resource of which something is left to see.

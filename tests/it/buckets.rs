@@ -113,7 +113,8 @@ fn a_bucket_moves_into_the_namespace_of_the_account_only_with_leave_to_lose_the_
     let refused = home.local_output("up", &spec, &["--yes"]).expect(1);
     assert!(refused.stderr.contains("--allow-delete bucket.audit"), "{refused:#?}");
     home.local("up", &spec, &["--yes", "--allow-delete", "bucket.audit"]);
-    let buckets = runtime().block_on(async { s3(&home).list_buckets().send().await.unwrap().buckets.unwrap() });
+    let s3 = s3(&home);
+    let buckets = runtime().block_on(async { s3.list_buckets().send().await.unwrap().buckets.unwrap() });
     let names: Vec<_> = buckets.iter().filter_map(|bucket| bucket.name()).collect();
     assert_eq!(names, [format!("{NAME}-an")]);
     assert_eq!(home.local("plan", &spec, &[])["summary"]["unchanged"], 1);
