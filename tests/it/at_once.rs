@@ -85,7 +85,7 @@ fn two_regions_at_once_do_not_meet() {
     let both = |command: &str| {
         let start = |region: &str| {
             let mut child = home.command();
-            child.args(["up", spec.to_str().unwrap(), "--local", "--json", "--region", region]);
+            child.args([command, spec.to_str().unwrap(), "--local", "--json", "--region", region]);
             if command != "validate" {
                 child.arg("--yes");
             }
