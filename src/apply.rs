@@ -206,13 +206,13 @@ async fn work(task: &Task<'_>, cx: &Cx, exists: impl FnOnce()) -> anyhow::Result
         Work::Sync { resource, tags, planned } => (resource, tags, planned),
     };
     match task.action {
-        Action::Unchanged => resource.ready(cx).await.map(|()| None),
+        Action::Unchanged if !matches!(planned, Planned::Doubtful(_)) => resource.ready(cx).await.map(|()| None),
         Action::Delete => resource.delete(cx).await.map(|()| None),
         Action::Replace => {
             cx.note("preparing the replacement");
             resource.prepare_replacement(&cx.as_of_now()).await?;
             sync(resource, tags, cx, Planned::Unknown, exists).await
         }
-        Action::Create | Action::Update => sync(resource, tags, cx, planned, exists).await,
+        Action::Unchanged | Action::Create | Action::Update => sync(resource, tags, cx, planned, exists).await,
     }
 }

@@ -21,7 +21,7 @@ use crate::narrowing;
 use crate::observe::{Allowed, Observation, observe};
 use crate::options::Global;
 use crate::pipeline::Node;
-use crate::plan::{Action, Plan, ResourceKind};
+use crate::plan::{Action, Plan, ResourceKind, Step};
 use crate::report::{Reporter, RunReport, exit_code, run_report};
 use crate::resources::{Any, Function, Observed, OwnedResource, Planned, owned_resources};
 use crate::saved_plan::{PlanOptions, SavedPlan, SpecFile};
@@ -285,8 +285,12 @@ fn tasks<'a>(
             work: Work::Sync {
                 resource: &node.resource,
                 tags: &node.tags,
-                planned: seen
-                    .map_or(Planned::Unknown, |seen| seen[index].as_ref().map_or(Planned::Missing, Planned::Seen)),
+                planned: match seen.map(|seen| seen[index].as_ref()) {
+                    None => Planned::Unknown,
+                    Some(None) => Planned::Missing,
+                    Some(Some(seen)) if is_role_without_function(index, nodes, plan) => Planned::Doubtful(seen),
+                    Some(Some(seen)) => Planned::Seen(seen),
+                },
             },
             needs: node.needs.iter().map(|need| need_now(*need, nodes, plan)).collect(),
             unsettled: step.unsettled,
@@ -305,6 +309,15 @@ fn tasks<'a>(
         });
     }
     tasks
+}
+
+/// Whether a role is there of a function that is not: IAM may show it for a while after a removal, and Lambda would refuse it.
+fn is_role_without_function(index: usize, nodes: &[Node], plan: &Plan) -> bool {
+    let uses = |node: &Node| node.needs.iter().any(|need| need.node == index);
+    let is_new_user = |(node, step): (&Node, &Step)| {
+        matches!(node.resource, Any::Function(_)) && step.action == Action::Create && uses(node)
+    };
+    matches!(nodes[index].resource, Any::Role(_)) && nodes.iter().zip(&plan.steps).any(is_new_user)
 }
 
 /// What a node needs in this run. Where a role, stream or table is there already and changes, what refers to it waits for that:

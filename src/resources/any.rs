@@ -144,6 +144,10 @@ impl Resource for Any {
         each!(self, resource => resource.tag(cx, set, remove).await)
             .with_context(|| format!("tagging {}", self.label()))
     }
+    async fn takes_writes(&self, cx: &Cx, tags: &Tags) -> anyhow::Result<bool> {
+        each!(self, resource => resource.takes_writes(cx, tags).await)
+            .with_context(|| format!("tagging {}", self.label()))
+    }
     async fn ready(&self, cx: &Cx) -> anyhow::Result<()> {
         each!(self, resource => resource.ready(cx).await).with_context(|| format!("waiting for {}", self.label()))
     }

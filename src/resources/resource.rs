@@ -118,6 +118,10 @@ pub(crate) trait Resource {
         Ok(())
     }
     async fn tag(&self, cx: &Cx, set: &Tags, remove: &[String]) -> anyhow::Result<()>;
+    /// Whether it is there, as a write of its own tags tells: a read may show for a while what is gone.
+    async fn takes_writes(&self, _cx: &Cx, _tags: &Tags) -> anyhow::Result<bool> {
+        Ok(true)
+    }
     /// Waits until the resource can be used.
     async fn ready(&self, cx: &Cx) -> anyhow::Result<()>;
     /// Waits until an earlier change, which is still being made, is over.

@@ -28,6 +28,8 @@ pub(crate) enum Unseen {
 pub(crate) enum Planned<'a> {
     Seen(&'a Observed),
     Missing,
+    /// It is there, but what uses it is not: so it may have gone with that a moment ago.
+    Doubtful(&'a Observed),
     /// Something has happened since, or it is too long ago.
     Unknown,
 }
@@ -47,6 +49,8 @@ pub(crate) async fn sync(
     let mut seen = match planned {
         Planned::Seen(seen) => Some(seen.clone()),
         Planned::Missing => None,
+        Planned::Doubtful(seen) if !seen.may_be_changed(cx) => Some(seen.clone()),
+        Planned::Doubtful(seen) => resource.takes_writes(cx, tags).await?.then(|| seen.clone()),
         Planned::Unknown => resource.read(cx).await?,
     };
     // Ensure
