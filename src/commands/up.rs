@@ -293,7 +293,7 @@ fn tasks<'a>(
                 },
             },
             needs: node.needs.iter().map(|need| need_now(*need, nodes, plan)).collect(),
-            unsettled: step.unsettled,
+            unsettled: step.unsettled || is_role_without_function(index, nodes, plan),
         })
         .collect();
     for (index, orphan) in orphans.iter().enumerate() {
