@@ -15,7 +15,7 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Instant;
 
-use super::topic::Described;
+use super::topic_description::TopicDescription;
 use crate::aws::{
     AwsError, BUSY, Clients, Joined, Look, NOT_KNOWN, Owner, PROPAGATION, Shared, SharedByName, Wait, timed_retry, wait,
 };
@@ -34,7 +34,7 @@ pub(crate) struct Answers {
     pub(crate) tables: SharedByName<Option<TableDescription>>,
     /// By the ARN of the stream and the consumer's name.
     pub(crate) consumers: SharedByName<Option<ConsumerDescription>>,
-    pub(crate) topics: SharedByName<Option<Described>>,
+    pub(crate) topics: SharedByName<Option<TopicDescription>>,
     pub(crate) deleted_alarms: Joined,
 }
 

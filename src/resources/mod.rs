@@ -19,6 +19,7 @@ mod stream;
 mod sync;
 mod table;
 mod topic;
+mod topic_description;
 
 pub(crate) use alarm::{Alarm, AlarmMetric, all_of_pipeline as pipeline_alarms};
 pub(crate) use any::{Any, actions};

@@ -14,6 +14,7 @@ pub(crate) use self::subscription::Subscription;
 
 use super::context::Cx;
 use super::resource::{Actions, Created, Observed, Resource, Shown};
+use super::topic_description::TopicDescription;
 use crate::aws::{AwsError, Clients, Tags, answered, existing, known};
 use crate::plan::{Change, Fields};
 use crate::spec::Encryption;
@@ -67,15 +68,6 @@ impl Topic {
     }
 }
 
-/// A topic as AWS describes it.
-#[derive(Debug)]
-pub(crate) struct Described {
-    attributes: HashMap<String, String>,
-    /// None where it went between two questions.
-    tags: Option<Tags>,
-    subscriptions: Vec<subscription::Present>,
-}
-
 impl Topic {
     /// The addresses that hear nothing until their owners follow the link that AWS sends them: those that have not done so yet,
     /// and those that are new to the topic.
@@ -102,11 +94,11 @@ impl Topic {
     }
 
     /// The topic as it was described last.
-    async fn described(&self, cx: &Cx) -> Result<Arc<Option<Described>>, AwsError> {
+    async fn described(&self, cx: &Cx) -> Result<Arc<Option<TopicDescription>>, AwsError> {
         cx.answers.topics.of(&self.name).since(cx.since, async || self.describe(cx).await).await
     }
 
-    async fn describe(&self, cx: &Cx) -> Result<Option<Described>, AwsError> {
+    async fn describe(&self, cx: &Cx) -> Result<Option<TopicDescription>, AwsError> {
         let Some(attributes) = self.attributes(cx).await? else { return Ok(None) };
         let counts =
             ["SubscriptionsConfirmed", "SubscriptionsPending"].map(|name| attributes.get(name).map(String::as_str));
@@ -115,7 +107,7 @@ impl Topic {
         let (tags, subscriptions) = tokio::try_join!(tags(cx, &self.name), async {
             if has_none { Ok(Vec::new()) } else { subscription::read(cx, &arn).await }
         })?;
-        Ok(Some(Described { attributes, tags, subscriptions }))
+        Ok(Some(TopicDescription { attributes, tags, subscriptions }))
     }
 
     /// Brings the subscriptions in line with the spec. The record has a new one before it is made, and an old one until it is gone,
@@ -163,7 +155,7 @@ impl Resource for Topic {
     async fn read(&self, cx: &Cx) -> anyhow::Result<Option<Observed>> {
         let arn = self.arn(&cx.aws);
         let described = self.described(cx).await?;
-        let Some(Described { attributes, tags, subscriptions }) = &*described else { return Ok(None) };
+        let Some(TopicDescription { attributes, tags, subscriptions }) = &*described else { return Ok(None) };
         let tags = known(tags.clone(), "the topic's tags")?;
         let encryption = match attributes.get("KmsMasterKeyId").map(String::as_str) {
             None | Some("") => "none",

@@ -32,6 +32,7 @@ const RESOURCES: &[&[&str]] = &[
     &["alarm", "bucket", "dashboard", "queue", "role", "stream", "table", "topic"],
     &["cloudwatch_tags", "resource"],
     &["context"],
+    &["topic_description"],
 ];
 
 fn files(folder: &Path, into: &mut Vec<PathBuf>) {

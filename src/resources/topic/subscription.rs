@@ -4,31 +4,11 @@ use futures_util::future::try_join_all;
 use serde_json::{Value, json};
 
 use super::super::context::Cx;
+pub(super) use super::super::topic_description::Present;
+pub(crate) use super::super::topic_description::Subscription;
 use super::record::{Record, is_of_validate};
 use crate::aws::{Arn, AwsError, all, answered, existing};
 use crate::spec::Pattern;
-
-/// A subscription of the spec's.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Subscription {
-    /// Such as `email` or `sqs`.
-    pub(crate) protocol: String,
-    pub(crate) endpoint: String,
-    /// Raw message delivery: the message without SNS's envelope.
-    pub(crate) raw: bool,
-    pub(crate) filter: Option<Pattern>,
-    /// The filter looks at the message's body, not at its attributes.
-    pub(crate) filter_on_body: bool,
-}
-
-/// A subscription that AWS has.
-#[derive(Debug)]
-pub(super) struct Present {
-    /// Only a confirmed subscription has an ARN; the others say `PendingConfirmation`.
-    arn: Option<String>,
-    /// SNS does not give the attributes of a subscription that is not confirmed: those are the defaults here.
-    settings: Subscription,
-}
 
 impl Subscription {
     fn is_of(&self, other: &Self) -> bool {
