@@ -19,6 +19,7 @@ mod pipeline;
 mod plan;
 mod preflight;
 mod producer;
+mod records;
 mod report;
 mod resources;
 mod saved_plan;

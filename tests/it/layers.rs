@@ -11,7 +11,7 @@ const LAYERS: &[&[&str]] = &[
     &["options", "daemon"],
     &["report"],
     &["observe", "deletion_order", "narrowing", "saved_plan", "table_writer"],
-    &["apply", "preflight", "producer"],
+    &["apply", "preflight", "producer", "records"],
     &["critical_path", "pipeline"],
     &["resources"],
     &["package"],
