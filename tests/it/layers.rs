@@ -11,6 +11,7 @@ const LAYERS: &[&[&str]] = &[
     &["options", "daemon"],
     &["report"],
     &["observe", "deletion_order", "narrowing", "saved_plan", "table_writer"],
+    &["dead_letters", "playback"],
     &["apply", "preflight", "producer", "records"],
     &["critical_path", "pipeline"],
     &["resources"],
