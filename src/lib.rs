@@ -1,6 +1,7 @@
 //! streamkit: recipe-as-code for AWS event streaming. This library is the command line's; `ARCHITECTURE.md` is its map.
 
 mod apply;
+mod archive;
 mod aws;
 mod cli;
 mod commands;

@@ -131,18 +131,25 @@ impl Sink for Aws {
 
     /// Calls `PutObject`.
     async fn put(&self, object: &Object) -> Result<(), SinkError> {
-        self.s3
+        let put = self
+            .s3
             .put_object()
             .bucket(&self.bucket)
             // The name of a bucket that was deleted is anybody's.
             .set_expected_bucket_owner(self.account.get().cloned())
             .key(&object.key)
             .content_type(object.content_type)
-            .body(object.body.clone().into_bytes().into())
+            .body(object.body.clone().into())
+            .set_if_none_match(object.keep_existing.then(|| "*".to_owned()))
             .send()
             .await
             .map(|_| ())
-            .map_err(|error| sink_error(&error))
+            .map_err(|error| sink_error(&error));
+        match put {
+            // There is an object of this key, and what is in one follows from its key.
+            Err(error) if object.keep_existing && error.code == "PreconditionFailed" => Ok(()),
+            put => put,
+        }
     }
 
     /// Calls `PublishBatch`.

@@ -8,6 +8,7 @@
 
 mod entries;
 mod metrics;
+mod parts;
 mod store;
 
 use std::future::Future;
@@ -95,13 +96,17 @@ impl<S: Sink> Job<'_, S> {
     /// Processes a batch. `records` are in the shard's order, each once.
     pub async fn run(&self, records: &[IncomingRecord]) -> Outcome {
         let (mut states, effects) = self.process(records);
-        // Each step gets its share of the remaining time, so that the response is sent in time even when a service hangs.
-        let margin = (self.deadline - Instant::now()).div_f64(10.0).min(Duration::from_secs(1));
+        let margin = self.margin();
         self.store(effects.stores, &mut states, self.deadline - 3 * margin).await;
         self.retry_rejected_without_queue(&mut states);
         self.publish(&effects.notifications, records, &mut states, self.deadline - 2 * margin).await;
         let checkpoint = self.send_dead_letters(records, &mut states, self.deadline - margin).await;
         outcome(records, states, checkpoint)
+    }
+
+    /// Each step gets its share of the remaining time, so that the response is sent in time even when a service hangs.
+    fn margin(&self) -> Duration {
+        (self.deadline - Instant::now()).div_f64(10.0).min(Duration::from_secs(1))
     }
 
     /// Lets the recipe process every record.

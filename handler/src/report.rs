@@ -58,7 +58,7 @@ pub fn write(
         "level": if outcome.failures.is_empty() { "INFO" } else { "WARN" },
         "message": "batch processed",
         "requestId": request_id,
-        "records": records.len(),
+        "records": outcome.processed + outcome.failed + outcome.retry,
         "processed": outcome.processed,
         "failed": outcome.failed,
         "retry": outcome.retry,
