@@ -9,12 +9,13 @@ use bytes::Bytes;
 use lambda_runtime::tower::util::MapRequestLayer;
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, LambdaInvocation, Runtime, service_fn};
 use serde::Deserialize as _;
+use serde_json::Value;
 use serde_json::value::RawValue;
 use streamkit_recipes::Recipe;
 use tokio::time::Instant;
 
 use crate::aws::Aws;
-use crate::batch::Job;
+use crate::batch::{Job, REPLAY_CONTEXT, Replay};
 use crate::config::{self, Config, ConfigError};
 use crate::event::{Event, EventRecord, Response};
 use crate::received::ReceivedBatch;
@@ -117,12 +118,19 @@ async fn serve_batch(config: &Config, aws: &Aws, event: LambdaEvent<Payload>) ->
     let context = event.context;
     let now_ms = now.duration_since(SystemTime::UNIX_EPOCH)?.as_millis().try_into()?;
     aws.runs_as(&context.invoked_function_arn);
+    let replay = context.client_context.as_ref().and_then(|client| client.custom.get(REPLAY_CONTEXT));
+    let replay = match (&event.payload, replay) {
+        (_, None) => None,
+        (Payload::Records(event), Some(replay)) => Some(Replay::of(replay, &event.records)?),
+        (Payload::Raw(_), Some(replay)) => Some(Replay::of(replay, &[])?),
+    };
     let job = Job {
         config,
         function: &context.env_config.function_name,
         sink: aws,
         deadline: started + context.deadline().duration_since(now).unwrap_or(Duration::ZERO),
         now_ms,
+        replay,
     };
     let (window, records, mut outcome) = match event.payload {
         Payload::Records(mut event) => {
@@ -134,6 +142,7 @@ async fn serve_batch(config: &Config, aws: &Aws, event: LambdaEvent<Payload>) ->
         }
         Payload::Raw(body) => {
             let batched = config.recipe.batched().ok_or("the recipe looks at records one by one")?;
+            let body = if job.replay.is_some() { as_they_came(&body)? } else { body };
             let mut event: Event<&RawValue> = serde_json::from_slice(&body)?;
             let window = Window::of(&mut event);
             if config.fail_on.is_some() {
@@ -154,6 +163,17 @@ async fn serve_batch(config: &Config, aws: &Aws, event: LambdaEvent<Payload>) ->
     report::write(&mut lines, config, &context.request_id, &records, &outcome, started.elapsed(), now_ms)?;
     std::io::stdout().write_all(&lines)?;
     Ok(outcome.response)
+}
+
+/// The event without what streamkit says in it of records that it plays again.
+fn as_they_came(body: &[u8]) -> serde_json::Result<Bytes> {
+    let mut event: Value = serde_json::from_slice(body)?;
+    for record in event["Records"].as_array_mut().into_iter().flatten() {
+        if let Value::Object(record) = record {
+            record.remove("streamkit");
+        }
+    }
+    serde_json::to_vec(&event).map(Bytes::from)
 }
 
 fn fail_on_purpose<'r>(config: &Config, mut records: impl Iterator<Item = &'r EventRecord>) -> Result<(), Error> {

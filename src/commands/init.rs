@@ -74,7 +74,11 @@ fn template(name: &str) -> Option<&'static str> {
     let names = format!("recipe = \"{name}\"");
     let lines = |text: &str, start: &str| text.lines().filter(|line| line.starts_with(start)).count();
     let of_recipe = |text: &&str| lines(text, &names) > 0;
-    PIPELINES.files().filter_map(|file| file.contents_utf8()).filter(of_recipe).min_by_key(|text| lines(text, "recipe = "))
+    PIPELINES
+        .files()
+        .filter_map(|file| file.contents_utf8())
+        .filter(of_recipe)
+        .min_by_key(|text| lines(text, "recipe = "))
 }
 
 /// The names of all pipelines that come with streamkit.

@@ -27,7 +27,7 @@ async fn run_parts(config: &Config, sink: &FakeSink, event: &str) -> (Vec<Incomi
     let event: Event<&RawValue> = serde_json::from_str(event).unwrap();
     let batch = ReceivedBatch::of(&event, config.recipe).unwrap();
     let deadline = Instant::now() + Duration::from_secs(30);
-    let job = Job { config, function: "f", sink, deadline, now_ms: 0 };
+    let job = Job { config, function: "f", sink, deadline, now_ms: 0, replay: None };
     let (firsts, outcome) = job.run_batched(config.recipe.batched().unwrap(), &batch).await.unwrap();
     assert_eq!(outcome.processed + outcome.retry, event.records.len());
     assert!(sink.queue.borrow().is_empty(), "no record is rejected");
