@@ -23,6 +23,7 @@ mod producer;
 mod records;
 mod report;
 mod resources;
+mod restore;
 mod saved_plan;
 mod spec;
 mod table_writer;

@@ -261,11 +261,11 @@ fn batches_are_divided_into_parts_that_hold_every_record_once() {
         for source_arn in arns {
             for size in [0, 1, 2, 7, 500] {
                 let numbers: Vec<_> = (0..size).map(|n| (7 * n).to_string()).collect();
-                let records: Vec<_> = numbers.iter().map(|sequence_number| ReceivedRecord {
+                let records = numbers.iter().map(|sequence_number| ReceivedRecord {
                     source_arn,
                     shard_id: "s",
                     sequence_number,
-                    arrival_ms: NOW_MS + rng.i64(..24 * 60 * 60 * 1000),
+                    arrival_ms: NOW_MS + rng.i64(0..24 * 60 * 60 * 1000),
                     json: "{}",
                 });
                 let records: Vec<_> = records.collect();
