@@ -36,6 +36,7 @@ enum Command {
     Validate(commands::validate::Args),
     Send(commands::send::Args),
     Dlq(commands::dlq::Args),
+    Replay(commands::replay::Args),
     #[command(visible_alias = "cleanup")]
     Down(commands::down::Args),
     Policy(commands::policy::Args),
@@ -118,6 +119,7 @@ async fn run(cli: Cli, reporter: &Reporter) -> anyhow::Result<ExitCode> {
         Command::Validate(args) => commands::validate::run(&args, &global, reporter, interrupt).await,
         Command::Send(args) => commands::send::run(&args, &global, reporter, interrupt).await,
         Command::Dlq(args) => commands::dlq::run(&args, &global, reporter, interrupt).await,
+        Command::Replay(args) => commands::replay::run(&args, &global, reporter, interrupt).await,
         Command::Down(args) => commands::down::run(&args, &global, reporter, interrupt).await,
         Command::Policy(args) => interrupt.unless(commands::policy::run(&args, &global, reporter)).await,
         Command::Local(_) | Command::Handler => Ok(exit_code::DONE),

@@ -1,6 +1,7 @@
 //! streamkit: recipe-as-code for AWS event streaming. This library is the command line's; `ARCHITECTURE.md` is its map.
 
 mod apply;
+mod archive;
 mod aws;
 mod cli;
 mod commands;
@@ -24,6 +25,7 @@ mod producer;
 mod records;
 mod report;
 mod resources;
+mod restore;
 mod saved_plan;
 mod spec;
 mod table_writer;

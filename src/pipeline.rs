@@ -14,7 +14,7 @@ use anyhow::Context as _;
 pub(crate) use limits::over_limit;
 pub(crate) use permissions::use_key;
 use serde_json::Value;
-use streamkit_recipes::Sampled;
+use streamkit_recipes::{Sampled, Samples, SourceKind, samples_for};
 use toml::Spanned;
 
 use crate::aws::{Clients, Owner, PROTECT_TAG, Tags};
@@ -103,6 +103,13 @@ pub(crate) enum FlowSource {
 }
 
 impl FlowSource {
+    pub(crate) fn kind(&self) -> SourceKind {
+        match self {
+            Self::Stream(_) => SourceKind::Stream,
+            Self::Table(_) => SourceKind::Table,
+        }
+    }
+
     /// The name of the stream or table.
     pub(crate) fn name(&self) -> &str {
         let (Self::Stream(name) | Self::Table(name)) = self;
@@ -125,6 +132,19 @@ pub(crate) struct Pipeline {
 }
 
 impl Pipeline {
+    /// The sample events for a flow's source: the recipe's own, or, for one that takes whatever there is, those of another
+    /// function that reads the same source.
+    pub(crate) fn samples(&self, flow: &Flow) -> anyhow::Result<Samples<'static>> {
+        let own = flow.recipe()?.samples();
+        if !matches!(own, Samples::OfOthers) {
+            return Ok(own);
+        }
+        let beside = self.flows.iter().filter(|other| other.source == flow.source);
+        let samples = beside.filter_map(|other| Some(other.recipe().ok()?.samples()));
+        let mut samples = samples.filter(|samples| !matches!(samples, Samples::OfOthers));
+        Ok(samples.next().unwrap_or_else(|| samples_for(flow.source.kind())))
+    }
+
     /// Names, ARNs, permissions and order of everything in a checked spec.
     pub(crate) fn build(
         spec: &Spec,

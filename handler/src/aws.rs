@@ -147,6 +147,7 @@ impl Sink for Aws {
 
     /// Calls `PutObject`.
     async fn put(&self, object: &Object, only_new: bool) -> Result<bool, SinkError> {
+        let only_new = only_new || object.keep_existing;
         let put = self
             .s3
             .put_object()
@@ -154,9 +155,9 @@ impl Sink for Aws {
             // The name of a bucket that was deleted is anybody's.
             .set_expected_bucket_owner(self.account.get().cloned())
             .key(&object.key)
-            .set_if_none_match(only_new.then(|| "*".to_owned()))
             .content_type(object.content_type)
-            .body(object.body.clone().into_bytes().into())
+            .body(object.body.clone().into())
+            .set_if_none_match(only_new.then(|| "*".to_owned()))
             .send()
             .await;
         match put.map_err(|error| sink_error(&error)) {

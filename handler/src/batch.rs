@@ -8,6 +8,7 @@
 
 mod entries;
 mod metrics;
+mod parts;
 mod replay;
 mod store;
 
@@ -49,6 +50,8 @@ pub struct Job<'a, S> {
 pub struct Outcome {
     /// The partial batch response for Lambda.
     pub response: Response,
+    /// The number of records in the batch.
+    pub records: usize,
     /// The number of records whose effects were carried out and that will not be delivered again.
     pub processed: usize,
     /// The number of records that became dead letters and will not be delivered again.
@@ -105,8 +108,7 @@ impl<S: Sink> Job<'_, S> {
     pub async fn run(&self, records: &[IncomingRecord]) -> Outcome {
         let (mut states, mut effects) = self.process(records);
         let mut known = Known::new(self.replay.as_ref(), records);
-        // Each step gets its share of the remaining time, so that the response is sent in time even when a service hangs.
-        let margin = (self.deadline - Instant::now()).div_f64(10.0).min(Duration::from_secs(1));
+        let margin = self.margin();
         self.look_at_items(effects.stores.items(), &mut known, &mut states, self.deadline - 4 * margin).await;
         self.store(effects.stores, &mut known, &mut states, self.deadline - 3 * margin).await;
         self.retry_rejected_without_queue(&mut states);
@@ -124,6 +126,11 @@ impl<S: Sink> Job<'_, S> {
             outcome.response.replay = Some(replay::report(&outcome, records));
         }
         outcome
+    }
+
+    /// Each step gets its share of the remaining time, so that the response is sent in time even when a service hangs.
+    fn margin(&self) -> Duration {
+        (self.deadline - Instant::now()).div_f64(10.0).min(Duration::from_secs(1))
     }
 
     /// Lets the recipe process every record.
@@ -265,7 +272,7 @@ impl Outcome {
 }
 
 fn outcome(records: &[IncomingRecord], states: Vec<State>, checkpoint: usize, known: &Known<'_>) -> Outcome {
-    let mut outcome = Outcome { retry: records.len() - checkpoint, ..Outcome::default() };
+    let mut outcome = Outcome { records: records.len(), retry: records.len() - checkpoint, ..Outcome::default() };
     for (place, state) in states.into_iter().enumerate() {
         match state {
             State::Retry { code, reason } => {

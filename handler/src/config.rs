@@ -126,6 +126,8 @@ mod tests {
         let changes = [(RECIPE, "changes"), (PIPELINE, "p"), (BUCKET, "b"), (TOPIC_ARN, "arn")];
         let config = read(&changes).unwrap();
         assert_eq!((&*config.bucket, &*config.topic_arn, &*config.table), ("b", "arn", ""));
+        // A topic that the recipe can do without.
+        assert_eq!(read(&[(RECIPE, "archive"), (PIPELINE, "p"), (BUCKET, "b")]).unwrap().topic_arn, "");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use serde::de::{self, IgnoredAny, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
+use streamkit_recipes::{Recipe, SourceKind};
 
 /// An invocation's payload.
 ///
@@ -16,10 +17,10 @@ use serde_json::value::RawValue;
 /// <https://docs.aws.amazon.com/lambda/latest/dg/with-ddb.html>.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Event {
+pub struct Event<R = EventRecord> {
     /// The batch, in the shard's order.
     #[serde(rename = "Records")]
-    pub records: Vec<EventRecord>,
+    pub records: Vec<R>,
     /// Present if the mapping has a tumbling window.
     pub window: Option<IgnoredAny>,
     /// The state that the window's last invocation returned.
@@ -248,4 +249,16 @@ pub enum EventError {
         /// What is missing.
         part: &'static str,
     },
+}
+
+impl EventError {
+    /// The error of a record from another source than those that the recipe reads.
+    pub(crate) fn of_other_source(found: &str, recipe: &dyn Recipe) -> Self {
+        let wanted = match recipe.source() {
+            SourceKind::Stream => "Kinesis streams",
+            SourceKind::Table => "DynamoDB streams",
+            SourceKind::Any => "Kinesis streams and DynamoDB streams",
+        };
+        Self::Source { found: found.to_owned(), recipe: recipe.name(), wanted }
+    }
 }

@@ -46,6 +46,7 @@ pub mod batch;
 pub mod config;
 pub mod dead_letter;
 pub mod event;
+pub mod received;
 pub mod record;
 pub mod report;
 mod serve;

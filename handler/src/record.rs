@@ -186,16 +186,17 @@ fn take_apart(mut record: IncomingRecord, identity: &str, into: &mut Vec<Incomin
     }));
 }
 
-fn decode_record(record: EventRecord, recipe: &dyn Recipe) -> Result<IncomingRecord, EventError> {
-    let (source, wanted) = match recipe.source() {
-        SourceKind::Stream => ("aws:kinesis", "Kinesis streams"),
-        SourceKind::Table => ("aws:dynamodb", "DynamoDB streams"),
+pub(crate) fn decode_record(record: EventRecord, recipe: &dyn Recipe) -> Result<IncomingRecord, EventError> {
+    let source = match &*record.event_source.0 {
+        "aws:kinesis" => SourceKind::Stream,
+        "aws:dynamodb" => SourceKind::Table,
+        found => return Err(EventError::of_other_source(found, recipe)),
     };
-    if record.event_source.0 != source {
-        return Err(EventError::Source { found: record.event_source.0.into_owned(), recipe: recipe.name(), wanted });
+    if !recipe.source().takes(source) {
+        return Err(EventError::of_other_source(&record.event_source.0, recipe));
     }
     let incomplete = |part| EventError::Incomplete { id: record.event_id.clone(), part };
-    match recipe.source() {
+    match source {
         SourceKind::Stream => {
             let kinesis = record.kinesis.ok_or_else(|| incomplete("kinesis"))?;
             let shard_id = record.event_id.split_once(':').map_or("", |(shard, _)| shard);
@@ -213,7 +214,7 @@ fn decode_record(record: EventRecord, recipe: &dyn Recipe) -> Result<IncomingRec
                 source_arn: record.source_arn,
             })
         }
-        SourceKind::Table => {
+        _ => {
             let raw = record.dynamodb.ok_or_else(|| incomplete("dynamodb"))?;
             let head: ChangeHead = serde_json::from_str(raw.get()).map_err(|_| incomplete("dynamodb"))?;
             let table = table_name(&record.source_arn).to_owned();
@@ -268,7 +269,7 @@ fn table_name(arn: &str) -> &str {
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "saturates, and real times are far from the limits")]
-fn millis(seconds: f64) -> i64 {
+pub(crate) fn millis(seconds: f64) -> i64 {
     (seconds * 1000.0).round() as i64
 }
 

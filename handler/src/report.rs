@@ -59,7 +59,7 @@ pub fn write(
         "level": if outcome.failures.is_empty() { "INFO" } else { "WARN" },
         "message": "batch processed",
         "requestId": request_id,
-        "records": records.len(),
+        "records": outcome.records,
         "processed": outcome.processed,
         "failed": outcome.failed,
         "retry": outcome.retry,
@@ -195,6 +195,7 @@ mod tests {
             handling,
         };
         let mut outcome = Outcome {
+            records: 3,
             processed: 1,
             failed: 1,
             retry: 1,

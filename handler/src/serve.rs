@@ -9,13 +9,16 @@ use bytes::Bytes;
 use lambda_runtime::tower::util::MapRequestLayer;
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, LambdaInvocation, Runtime, service_fn};
 use serde::Deserialize as _;
+use serde_json::Value;
+use serde_json::value::RawValue;
 use streamkit_recipes::Recipe;
 use tokio::time::Instant;
 
 use crate::aws::Aws;
 use crate::batch::{Job, REPLAY_CONTEXT, Replay};
 use crate::config::{self, Config, ConfigError};
-use crate::event::{Event, Response};
+use crate::event::{Event, EventRecord, Response};
+use crate::received::ReceivedBatch;
 use crate::record::decode;
 use crate::report;
 use crate::window::Window;
@@ -63,30 +66,44 @@ async fn serve(config: &Config) -> Result<(), Error> {
     let aws = Aws::new(config, variable);
     let parsed = Parsed::default();
     let handler = service_fn(|LambdaEvent { payload, context }| {
-        let payload = parsed.0.take().unwrap_or(payload);
+        let payload = parsed.0.take().unwrap_or(Payload::Records(payload));
         handle(config, &aws, LambdaEvent::new(payload, context))
     });
-    let parse = MapRequestLayer::new(|invocation| parsed.of(invocation));
+    let parse = MapRequestLayer::new(|invocation| parsed.of(invocation, config.recipe));
     Runtime::new(handler).layer(parse).run().await
 }
 
 /// The event of the invocation that is served now. The runtime crate notes where in an event it is at each value, to say where
 /// one is wrong, and keeps the text; so events are read before it sees them.
 #[derive(Default)]
-struct Parsed(Cell<Option<Event>>);
+struct Parsed(Cell<Option<Payload>>);
+
+/// The event of an invocation.
+enum Payload {
+    /// For recipes that look at records one by one.
+    Records(Event),
+    /// As it came, for recipes that look at a batch as a whole: it is an event.
+    Raw(Bytes),
+}
 
 impl Parsed {
     /// Takes the event out of an invocation, if it is one: of what is left the runtime crate says what is wrong.
-    fn of(&self, mut invocation: LambdaInvocation) -> LambdaInvocation {
-        if let Ok(event) = Event::deserialize(&mut serde_json::Deserializer::from_slice(&invocation.body)) {
-            self.0.set(Some(event));
-            invocation.body = Bytes::from_static(br#"{"Records":[]}"#);
+    fn of(&self, mut invocation: LambdaInvocation, recipe: &dyn Recipe) -> LambdaInvocation {
+        let body = &mut invocation.body;
+        let payload = if recipe.batched().is_some() {
+            serde_json::from_slice::<Event<&RawValue>>(body).ok().map(|_| Payload::Raw(body.clone()))
+        } else {
+            Event::deserialize(&mut serde_json::Deserializer::from_slice(body)).ok().map(Payload::Records)
+        };
+        if payload.is_some() {
+            self.0.set(payload);
+            *body = Bytes::from_static(br#"{"Records":[]}"#);
         }
         invocation
     }
 }
 
-async fn handle(config: &Config, aws: &Aws, event: LambdaEvent<Event>) -> Result<Response, Diagnostic> {
+async fn handle(config: &Config, aws: &Aws, event: LambdaEvent<Payload>) -> Result<Response, Diagnostic> {
     let request_id = event.context.request_id.clone();
     serve_batch(config, aws, event).await.map_err(|error| {
         let line = serde_json::json!({"level": "ERROR", "message": error.to_string(), "requestId": request_id});
@@ -96,20 +113,17 @@ async fn handle(config: &Config, aws: &Aws, event: LambdaEvent<Event>) -> Result
     })
 }
 
-async fn serve_batch(config: &Config, aws: &Aws, mut event: LambdaEvent<Event>) -> Result<Response, Error> {
+async fn serve_batch(config: &Config, aws: &Aws, event: LambdaEvent<Payload>) -> Result<Response, Error> {
     let (started, now) = (Instant::now(), SystemTime::now());
     let context = event.context;
     let now_ms = now.duration_since(SystemTime::UNIX_EPOCH)?.as_millis().try_into()?;
     aws.runs_as(&context.invoked_function_arn);
-    let window = Window::of(&mut event.payload);
-    if let Some(text) = &config.fail_on
-        && event.payload.records.iter().any(|record| record.mentions(text))
-    {
-        return Err(format!("{} makes the function fail on records with `{text}` in their key", config::FAIL_ON).into());
-    }
     let replay = context.client_context.as_ref().and_then(|client| client.custom.get(REPLAY_CONTEXT));
-    let replay = replay.map(|replay| Replay::of(replay, &event.payload.records)).transpose()?;
-    let records = decode(event.payload, config.recipe, &config.identity)?;
+    let replay = match (&event.payload, replay) {
+        (_, None) => None,
+        (Payload::Records(event), Some(replay)) => Some(Replay::of(replay, &event.records)?),
+        (Payload::Raw(_), Some(replay)) => Some(Replay::of(replay, &[])?),
+    };
     let job = Job {
         config,
         function: &context.env_config.function_name,
@@ -118,7 +132,29 @@ async fn serve_batch(config: &Config, aws: &Aws, mut event: LambdaEvent<Event>) 
         now_ms,
         replay,
     };
-    let mut outcome = job.run(&records).await;
+    let (window, records, mut outcome) = match event.payload {
+        Payload::Records(mut event) => {
+            let window = Window::of(&mut event);
+            fail_on_purpose(config, event.records.iter())?;
+            let records = decode(event, config.recipe, &config.identity)?;
+            let outcome = job.run(&records).await;
+            (window, records, outcome)
+        }
+        Payload::Raw(body) => {
+            let batched = config.recipe.batched().ok_or("the recipe looks at records one by one")?;
+            let body = if job.replay.is_some() { as_they_came(&body)? } else { body };
+            let mut event: Event<&RawValue> = serde_json::from_slice(&body)?;
+            let window = Window::of(&mut event);
+            if config.fail_on.is_some() {
+                let records: Vec<EventRecord> =
+                    event.records.iter().map(|record| serde_json::from_str(record.get())).collect::<Result<_, _>>()?;
+                fail_on_purpose(config, records.iter())?;
+            }
+            let batch = ReceivedBatch::of(&event, config.recipe)?;
+            let (firsts, outcome) = job.run_batched(batched, &batch).await?;
+            (window, firsts, outcome)
+        }
+    };
     if let Some(window) = window {
         window.update(config.recipe, &records, &mut outcome);
     }
@@ -127,6 +163,26 @@ async fn serve_batch(config: &Config, aws: &Aws, mut event: LambdaEvent<Event>) 
     report::write(&mut lines, config, &context.request_id, &records, &outcome, started.elapsed(), now_ms)?;
     std::io::stdout().write_all(&lines)?;
     Ok(outcome.response)
+}
+
+/// The event without what streamkit says in it of records that it plays again.
+fn as_they_came(body: &[u8]) -> serde_json::Result<Bytes> {
+    let mut event: Value = serde_json::from_slice(body)?;
+    for record in event["Records"].as_array_mut().into_iter().flatten() {
+        if let Value::Object(record) = record {
+            record.remove("streamkit");
+        }
+    }
+    serde_json::to_vec(&event).map(Bytes::from)
+}
+
+fn fail_on_purpose<'r>(config: &Config, mut records: impl Iterator<Item = &'r EventRecord>) -> Result<(), Error> {
+    match &config.fail_on {
+        Some(text) if records.any(|record| record.mentions(text)) => {
+            Err(format!("{} makes the function fail on records with `{text}` in their key", config::FAIL_ON).into())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Tells Lambda why the function cannot start; otherwise it would only say that the process ended. The runtime crate

@@ -22,7 +22,7 @@ pub struct Window {
 
 impl Window {
     /// Takes the window out of an event; `None` if the mapping has no tumbling window.
-    pub fn of(event: &mut Event) -> Option<Self> {
+    pub fn of<R>(event: &mut Event<R>) -> Option<Self> {
         event.window.as_ref()?;
         let state = event.state.take().unwrap_or_else(|| json!({}));
         Some(Self { state, over: event.is_final_invoke_for_window || event.is_window_terminated_early })

@@ -192,12 +192,20 @@ async fn send_carries_the_event_id_and_finds_what_was_refused() {
 #[tokio::test]
 async fn put_stores_an_object_and_tells_errors_apart() {
     let error = |code: &str| json!(format!("<Error><Code>{code}</Code><Message>m</Message></Error>"));
-    let server = Server::start(vec![(200, json!("")), (400, error("KeyTooLongError")), (403, error("AccessDenied"))]);
+    let there = || (412, error("PreconditionFailed"));
+    let server = Server::start(vec![
+        (200, json!("")),
+        (400, error("KeyTooLongError")),
+        (403, error("AccessDenied")),
+        there(),
+        there(),
+    ]);
     let sink = server.sink();
     let object = Object {
         key: "audit-logs/2026/01/02/03/7-e.json".to_owned(),
-        body: r#"{"eventId":"e"}"#.to_owned(),
+        body: br#"{"eventId":"e"}"#.to_vec(),
         content_type: "application/json",
+        keep_existing: false,
     };
     let sink_error =
         |permanent, code: &str| Err(SinkError { permanent, code: code.to_owned(), message: "m".to_owned() });
@@ -205,6 +213,9 @@ async fn put_stores_an_object_and_tells_errors_apart() {
     assert_eq!(sink.put(&object, false).await, Ok(false));
     assert_eq!(sink.put(&object, false).await, sink_error(true, "KeyTooLongError"));
     assert_eq!(sink.put(&object, false).await, sink_error(false, "AccessDenied"));
+    assert_eq!(sink.put(&object, true).await, Ok(true));
+    // Where the same key means the same object, one that is there is as good as stored.
+    assert_eq!(sink.put(&Object { keep_existing: true, ..object }, false).await, Ok(true));
     let (operation, body) = &server.requests()[0];
     assert!(operation.starts_with("PUT /audit/audit-logs/2026/01/02/03/7-e.json"), "{operation}");
     assert!(operation.ends_with(" of 123456789012"), "{operation}");

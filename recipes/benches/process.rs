@@ -2,10 +2,11 @@
 
 use std::hint::black_box;
 
+use base64::Engine as _;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use streamkit_recipes::{
-    Change, ChangeKind, Event, Item, KeyAttribute, KeyKind, Record, Sampled, Samples, StreamRecord, TableKey, View,
-    Write,
+    Change, ChangeKind, Event, Item, KeyAttribute, KeyKind, ReceivedRecord, Record, Sampled, Samples, SourceKind,
+    StreamRecord, TableKey, View, Write,
 };
 
 /// The function's own allocator.
@@ -38,8 +39,42 @@ fn recipes(criterion: &mut Criterion) {
                 let records: Vec<_> = made.iter().map(Made::change).collect();
                 process(criterion, *recipe, &records, || drop(writer.next(black_box(NOW_MS))));
             }
+            Samples::OfOthers => batch(criterion, *recipe),
         }
     }
+}
+
+/// A whole batch of retail's events as Lambda hands them over.
+fn batch(criterion: &mut Criterion, recipe: &dyn Sampled) {
+    let Some(batched) = recipe.batched() else { return };
+    let Samples::Stream(samples) = streamkit_recipes::samples_for(SourceKind::Stream) else { return };
+    let mut generator = samples.generator(1);
+    let arn = "arn:aws:kinesis:eu-west-1:123456789012:stream/retail-events-events";
+    let numbers = (0..RECORDS).map(|n| format!("495451152434909850182800677149731445821800625932{n:08}"));
+    let made: Vec<_> = numbers
+        .map(|number| {
+            let Event { partition_key, data } = generator.next(NOW_MS);
+            let data = base64::engine::general_purpose::STANDARD.encode(data);
+            let json = format!(
+                r#"{{"kinesis":{{"kinesisSchemaVersion":"1.0","partitionKey":"{partition_key}","sequenceNumber":"{number}","data":"{data}","approximateArrivalTimestamp":1700000000.123}},"eventSource":"aws:kinesis","eventVersion":"1.0","eventID":"shardId-000000000000:{number}","eventName":"aws:kinesis:record","invokeIdentityArn":"arn:aws:iam::123456789012:role/retail-events-archive","awsRegion":"eu-west-1","eventSourceARN":"{arn}"}}"#
+            );
+            (number, json)
+        })
+        .collect();
+    let records: Vec<_> = made
+        .iter()
+        .map(|(sequence_number, json)| ReceivedRecord {
+            source_arn: arn,
+            shard_id: "shardId-000000000000",
+            sequence_number,
+            arrival_ms: NOW_MS,
+            json,
+        })
+        .collect();
+    let mut group = criterion.benchmark_group(recipe.name());
+    group.throughput(Throughput::Elements(RECORDS as u64));
+    group.bench_function("batch", |bencher| bencher.iter(|| batched.process(black_box(&records), "bucket")));
+    group.finish();
 }
 
 fn process(criterion: &mut Criterion, recipe: &dyn Sampled, records: &[Record<'_>], mut generate: impl FnMut()) {

@@ -78,7 +78,7 @@ impl Recipe for Changes {
         let (body, origin) = (audit.to_json(), audit.origin);
         let notification = notification(change, audit, &body, &key);
         let mut effects = Effects::new()
-            .object(Object { key, body, content_type: "application/json" })
+            .object(Object { key, body: body.into_bytes(), content_type: "application/json", keep_existing: false })
             .notification(notification)
             .count(Count::one("Changes").of("EventName", change.kind.name()));
         if change.is_expiry() {

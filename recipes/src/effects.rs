@@ -60,9 +60,11 @@ pub struct Object {
     /// The key. It begins with the prefix that the recipe says it needs, and follows from the record's identity.
     pub key: String,
     /// The body.
-    pub body: String,
+    pub body: Vec<u8>,
     /// The media type.
     pub content_type: &'static str,
+    /// Whether an object that is there already stays as it is. Its key has to say what is in it: it counts as stored.
+    pub keep_existing: bool,
 }
 
 /// A message to a topic.

@@ -4,7 +4,9 @@
 //! `process` says of the same record.
 
 mod analytics;
+mod archive;
 mod attribute;
+mod batched;
 mod changes;
 mod clickstream;
 mod decimal;
@@ -22,6 +24,7 @@ mod window;
 mod zipf;
 
 pub use attribute::Attribute;
+pub use batched::{BatchPart, Batched, ReceivedRecord};
 pub use effects::{Aggregation, Count, Effects, Notification, Object, Unit};
 pub use identity::{IDENTITY_FIELD, own_id};
 pub use item::Item;
@@ -31,11 +34,17 @@ pub use record::{Change, ChangeKind, Record, StreamRecord, UserIdentity};
 pub use samples::{Event, Generator, NotifiedChange, Sampled, Samples, StreamSamples, TableSamples, Write, Writer};
 pub use window::Windowed;
 
-static ALL: [&dyn Sampled; 4] = [&retail::Retail, &analytics::Analytics, &clickstream::Clickstream, &changes::Changes];
+static ALL: [&dyn Sampled; 5] =
+    [&retail::Retail, &analytics::Analytics, &clickstream::Clickstream, &changes::Changes, &archive::Archive];
 
 /// Returns every recipe, in the order in which they should be listed.
 pub fn all() -> &'static [&'static dyn Sampled] {
     &ALL
+}
+
+/// The samples for a source of this kind that no other recipe reads: those of the first that reads such a source.
+pub fn samples_for(source: SourceKind) -> Samples<'static> {
+    ALL.iter().find(|recipe| recipe.source() == source).map_or(Samples::OfOthers, |recipe| recipe.samples())
 }
 
 /// Finds a recipe by the name that a spec uses.
@@ -56,9 +65,12 @@ mod tests {
             let matching = match recipe.samples() {
                 Samples::Stream(_) => SourceKind::Stream,
                 Samples::Table(_) => SourceKind::Table,
+                Samples::OfOthers => SourceKind::Any,
             };
             assert_eq!(recipe.source(), matching);
         }
         assert!(find("no-such-recipe").is_none());
+        assert!(matches!(samples_for(SourceKind::Stream), Samples::Stream(_)));
+        assert!(matches!(samples_for(SourceKind::Table), Samples::Table(_)));
     }
 }

@@ -9,6 +9,15 @@ pub enum SourceKind {
     Stream,
     /// A DynamoDB table's stream.
     Table,
+    /// Either of them.
+    Any,
+}
+
+impl SourceKind {
+    /// Whether records of `source` are among these.
+    pub fn takes(self, source: Self) -> bool {
+        self == Self::Any || self == source
+    }
 }
 
 /// What a recipe needs.
@@ -20,6 +29,8 @@ pub struct Needs {
     pub bucket: Option<&'static str>,
     /// A topic for its notifications.
     pub topic: bool,
+    /// A topic for its notifications, if there is one: it works without, and publishes nothing then.
+    pub optional_topic: bool,
     /// The images without which it cannot work: a table whose view type lacks one is no source for it.
     pub images: Images,
     /// The images that it makes use of. What a view type lacks of these, the effects lack too, and say so.
@@ -147,6 +158,13 @@ impl KeyKind {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sources_of_any_kind_are_taken_where_either_is() {
+        use SourceKind::{Any, Stream, Table};
+        assert!(Any.takes(Stream) && Any.takes(Table) && Stream.takes(Stream));
+        assert!(!Stream.takes(Table) && !Table.takes(Stream) && !Stream.takes(Any));
+    }
 
     #[test]
     fn views_carry_the_images_of_their_names() {

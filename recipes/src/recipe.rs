@@ -1,6 +1,6 @@
 //! The trait that a recipe implements, and how it rejects records that can never be processed.
 
-use crate::{Effects, Needs, Record, SourceKind, Windowed};
+use crate::{Batched, Effects, Needs, Record, SourceKind, Windowed};
 
 /// A record that can never be processed, however often it is delivered.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -59,6 +59,12 @@ pub trait Recipe: Sync {
 
     /// How it aggregates the records of a tumbling window; `None` if it does not.
     fn windowed(&self) -> Option<&dyn Windowed> {
+        None
+    }
+
+    /// What it makes of the records of a batch together; `None` if its effects are those of single records. There is no other
+    /// effect then, and [`process`](Self::process) is never asked for a verdict: no record is rejected.
+    fn batched(&self) -> Option<&dyn Batched> {
         None
     }
 

@@ -86,6 +86,8 @@ pub enum Samples<'a> {
     Stream(&'a dyn StreamSamples),
     /// For a table.
     Table(&'a dyn TableSamples),
+    /// It takes whatever its source has, and so the samples of any recipe that reads such a source.
+    OfOthers,
 }
 
 /// An endless source of events or writes, the same for the same seed and times.

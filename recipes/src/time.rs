@@ -1,7 +1,7 @@
 //! Points in time as text.
 
 /// The times with a year of four digits that the library knows, in milliseconds since the epoch.
-const FOUR_DIGIT_YEARS: std::ops::RangeInclusive<i64> = 0..=253_402_207_200_000;
+pub(crate) const FOUR_DIGIT_YEARS: std::ops::RangeInclusive<i64> = 0..=253_402_207_200_000;
 
 /// Milliseconds since the epoch as ISO 8601 has them, in UTC, such as `2026-01-02T03:04:05.678Z`; `None` for a time that no
 /// calendar has.

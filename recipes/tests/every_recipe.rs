@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use streamkit_recipes::{
-    Attribute, Change, ChangeKind, Effects, Event, Item, KeyAttribute, KeyKind, Record, Rejected, Sampled, Samples,
-    SourceKind, StreamRecord, StreamSamples, TableKey, TableSamples, View, Write, all,
+    Attribute, Change, ChangeKind, Effects, Event, Item, KeyAttribute, KeyKind, ReceivedRecord, Record, Rejected,
+    Sampled, Samples, SourceKind, StreamRecord, StreamSamples, TableKey, TableSamples, View, Write, all,
 };
 
 const NOW_MS: i64 = 1_700_000_000_123;
@@ -13,7 +13,7 @@ const NOW_MS: i64 = 1_700_000_000_123;
 fn streams() -> impl Iterator<Item = (&'static dyn Sampled, &'static dyn StreamSamples)> {
     all().iter().filter_map(|recipe| match recipe.samples() {
         Samples::Stream(samples) => Some((*recipe, samples)),
-        Samples::Table(_) => None,
+        Samples::Table(_) | Samples::OfOthers => None,
     })
 }
 
@@ -52,7 +52,7 @@ fn assert_fits(recipe: &dyn Sampled, effects: &Effects) {
         assert!(object.key.starts_with(prefix) && object.key.len() <= 1024, "{}", object.key);
     }
     for notification in &effects.notifications {
-        assert!(needs.topic, "a recipe with notifications needs a topic");
+        assert!(needs.topic || needs.optional_topic, "a recipe with notifications needs a topic");
         let subject = &notification.subject;
         assert!((1..=100).contains(&subject.len()) && subject.bytes().all(|byte| (b' '..=b'~').contains(&byte)));
         assert!(!notification.attributes.is_empty() && notification.attributes.values().all(|value| !value.is_empty()));
@@ -148,7 +148,7 @@ fn a_record_of_another_source_is_rejected() {
 fn tables() -> impl Iterator<Item = (&'static dyn Sampled, &'static dyn TableSamples)> {
     all().iter().filter_map(|recipe| match recipe.samples() {
         Samples::Table(samples) => Some((*recipe, samples)),
-        Samples::Stream(_) => None,
+        Samples::Stream(_) | Samples::OfOthers => None,
     })
 }
 
@@ -246,6 +246,41 @@ fn marked_writes_carry_the_run_and_leave_nothing() {
             let canaries: BTreeSet<_> = (0..3).map(|n| samples.canary("run-7", n, NOW_MS, &key).key(&key)).collect();
             assert_eq!(canaries.len(), 3);
             assert!(canaries.is_disjoint(&keys));
+        }
+    }
+}
+
+#[test]
+fn batches_are_divided_into_parts_that_hold_every_record_once() {
+    let arns =
+        ["arn:aws:kinesis:eu-west-1:123456789012:stream/s", "arn:aws:dynamodb:eu-west-1:123456789012:table/t/stream/x"];
+    for (recipe, batched) in all().iter().filter_map(|recipe| Some((*recipe, recipe.batched()?))) {
+        assert!(matches!(recipe.samples(), Samples::OfOthers));
+        assert_eq!(recipe.source(), SourceKind::Any);
+        let mut rng = fastrand::Rng::with_seed(7);
+        for source_arn in arns {
+            for size in [0, 1, 2, 7, 500] {
+                let numbers: Vec<_> = (0..size).map(|n| (7 * n).to_string()).collect();
+                let records = numbers.iter().map(|sequence_number| ReceivedRecord {
+                    source_arn,
+                    shard_id: "s",
+                    sequence_number,
+                    arrival_ms: NOW_MS + rng.i64(0..24 * 60 * 60 * 1000),
+                    json: "{}",
+                });
+                let records: Vec<_> = records.collect();
+                let parts = batched.process(&records, "b");
+                assert_eq!(parts, batched.process(&records, "b"), "the same for every delivery");
+                let places: Vec<usize> = parts.iter().flat_map(|part| part.records.clone()).collect();
+                assert_eq!(places, (0..size).collect::<Vec<_>>());
+                let keys: BTreeSet<_> =
+                    parts.iter().flat_map(|part| &part.effects.objects).map(|object| &object.key).collect();
+                assert_eq!(keys.len(), parts.len());
+                for part in &parts {
+                    assert!(part.effects.items.is_empty() && !part.records.is_empty());
+                    assert_fits(recipe, &part.effects);
+                }
+            }
         }
     }
 }

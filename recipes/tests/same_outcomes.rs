@@ -189,7 +189,8 @@ fn told(outcome: Result<Effects, Rejected>) -> String {
                 writeln!(text, "{}", serde_json::to_string(item).unwrap()).unwrap();
             }
             for object in &effects.objects {
-                writeln!(text, "{} {} {}", object.key, object.content_type, object.body).unwrap();
+                let body = std::str::from_utf8(&object.body).unwrap();
+                writeln!(text, "{} {} {body}", object.key, object.content_type).unwrap();
             }
             writeln!(text, "{:?} {:?}", effects.notifications, effects.counts).unwrap();
         }

@@ -66,14 +66,19 @@ pub(crate) fn run(args: &Args, reporter: &Reporter) -> anyhow::Result<ExitCode> 
     Ok(exit_code::DONE)
 }
 
-/// The pipeline of this file name, or the first whose function names the recipe.
+/// The pipeline of this file name, or of those with a function of the recipe the one with the fewest functions.
 fn template(name: &str) -> Option<&'static str> {
     if let Some(file) = PIPELINES.get_file(format!("{name}.toml")) {
         return file.contents_utf8();
     }
     let names = format!("recipe = \"{name}\"");
-    let of_recipe = |text: &&str| text.lines().any(|line| line.trim_start().starts_with(&names));
-    PIPELINES.files().filter_map(|file| file.contents_utf8()).find(of_recipe)
+    let lines = |text: &str, start: &str| text.lines().filter(|line| line.starts_with(start)).count();
+    let of_recipe = |text: &&str| lines(text, &names) > 0;
+    PIPELINES
+        .files()
+        .filter_map(|file| file.contents_utf8())
+        .filter(of_recipe)
+        .min_by_key(|text| lines(text, "recipe = "))
 }
 
 /// The names of all pipelines that come with streamkit.
@@ -115,6 +120,8 @@ mod tests {
     fn every_recipe_has_a_template_that_is_a_correct_spec() {
         for recipe in recipes::all() {
             let text = template(recipe.name()).unwrap_or_else(|| panic!("no pipeline uses {}", recipe.name()));
+            let others = text.lines().filter(|line| line.starts_with("recipe = ") && !line.contains(recipe.name()));
+            assert!(others.count() == 0 || recipe.batched().is_some(), "{} comes with other recipes", recipe.name());
             let directory = tempfile::tempdir().unwrap();
             let path = directory.path().join("streamkit.toml");
             write(&path, text).unwrap();

@@ -11,6 +11,7 @@ pub(crate) mod package;
 pub(crate) mod plan;
 pub(crate) mod policy;
 mod rehearse;
+pub(crate) mod replay;
 pub(crate) mod send;
 mod session;
 pub(crate) mod status;

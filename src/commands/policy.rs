@@ -237,11 +237,15 @@ fn running(kind: ResourceKind, pipeline: &Pipeline) -> (&'static [&'static str],
             &[],
         ),
         ResourceKind::Table if reads_table => (
+            // `replay --into` looks at the items that it writes.
             &[
+                "dynamodb:BatchGetItem",
                 "dynamodb:DeleteItem",
                 "dynamodb:DescribeTable",
+                "dynamodb:GetItem",
                 "dynamodb:GetRecords",
                 "dynamodb:GetShardIterator",
+                "dynamodb:ListTagsOfResource",
                 "dynamodb:PutItem",
                 "dynamodb:UpdateItem",
             ],

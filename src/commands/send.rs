@@ -102,9 +102,10 @@ pub(crate) async fn run(
     let session = interrupt.unless(opened).await?;
     let flow = session.flow(args.function.as_deref())?;
     let recipe = flow.recipe()?;
-    let samples = match recipe.samples() {
+    let samples = match session.pipeline.samples(flow)? {
         Samples::Stream(samples) => samples,
         Samples::Table(samples) => return change(args, &session, flow, samples, reporter, interrupt).await,
+        Samples::OfOthers => anyhow::bail!("no recipe has events for the source of `{}`", flow.key),
     };
     let mut summary = Summary::default();
     let source = if let Some(file) = &args.from {

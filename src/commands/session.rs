@@ -207,6 +207,12 @@ impl Session {
             (None, []) => Err(Usage("this pipeline has no function, so no events flow through it".to_owned()).into()),
             (None, [flow]) => Ok(flow),
             (None, _) => {
+                // An archive keeps what another function is there for.
+                let is_archive = |flow: &&Flow| flow.recipe().is_ok_and(|recipe| recipe.batched().is_some());
+                let mut others = flows.iter().filter(|flow| !is_archive(flow));
+                if let (Some(only), None) = (others.next(), others.next()) {
+                    return Ok(only);
+                }
                 Err(Usage(format!("this pipeline has several functions: choose one of {} with --function", names()))
                     .into())
             }

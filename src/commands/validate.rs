@@ -1,5 +1,6 @@
 //! `streamkit validate`: proves that events flow and have the effects that the recipe says.
 
+mod archive;
 mod canary;
 mod check;
 mod cleanup;
@@ -91,7 +92,7 @@ pub(crate) async fn run(
     let injection = if args.breaks { Some(FailureInjection::new(&session, flow, limit)?) } else { None };
     let validation = Validation::new(&session, flow, recipe, limit, global.local);
     let mut checks = Checks::new(reporter);
-    let (latencies, mut stopped) = match recipe.samples() {
+    let (latencies, mut stopped) = match session.pipeline.samples(flow)? {
         Samples::Stream(samples) => {
             let mut run = StreamRun::new(validation, samples);
             let stopped = Box::pin(validate_stream(&mut run, &mut checks, reporter, &mut interrupt)).await;
@@ -100,6 +101,7 @@ pub(crate) async fn run(
         Samples::Table(samples) => {
             Box::pin(table::validate(validation, samples, &mut checks, reporter, &mut interrupt)).await?
         }
+        Samples::OfOthers => anyhow::bail!("no recipe has events for the source of `{}`", flow.key),
     };
     if let Some(injection) = injection
         && stopped.is_none()
@@ -153,6 +155,9 @@ async fn try_all(run: &mut StreamRun<'_>, checks: &mut Checks<'_>, reporter: &Re
         ));
     }
     let before = Box::pin(begin(&run.validation, checks, run.metrics())).await?;
+    if run.is_archive() {
+        return Box::pin(try_archive(run, checks, &before)).await;
+    }
 
     let shown = checks.under_way("flow: waiting for a canary");
     let done = check("flow", "the item of a canary", limit, canary::flow(run)).await;
@@ -199,7 +204,47 @@ async fn try_all(run: &mut StreamRun<'_>, checks: &mut Checks<'_>, reporter: &Re
         checks.add(done);
     }
 
+    if !run.archives.is_empty() {
+        let shown = checks.under_way("archive");
+        let names: Vec<_> = run.archives.iter().map(|archive| archive.function.as_str()).collect();
+        let expected = format!("every event of the run, good and bad, in an object of {}", names.join(" and of "));
+        let done = check("archive", expected, limit, archive::beside(run)).await;
+        drop(shown);
+        checks.add(done);
+    }
+
     Box::pin(end(&run.validation, checks, run.wanted_metrics(), &before, run.poison.first())).await;
+    Ok(())
+}
+
+/// Carries out all checks on a function that archives its source.
+async fn try_archive(run: &mut StreamRun<'_>, checks: &mut Checks<'_>, before: &Growth) -> anyhow::Result<()> {
+    let limit = run.validation.limit + GRACE;
+    let shown = checks.under_way("flow: waiting for a canary");
+    let done = check("flow", "an object with a canary", limit, canary::flow(run)).await;
+    drop(shown);
+    if !checks.add(done) {
+        anyhow::bail!("no event came through, so objects, metrics and logs were not checked");
+    }
+
+    let shown = checks.under_way("archive");
+    let count = run.events.marked("").len() * events::rounds(&run.events);
+    let expected = format!("{count} events in objects, as they were sent, with shard, sequence number and arrival");
+    let done = check("archive", expected, limit, archive::events(run)).await;
+    drop(shown);
+    checks.add(done);
+
+    let poison = run.events.poison().len();
+    if poison > 0 {
+        let shown = checks.under_way("poison");
+        let expected =
+            format!("{poison} events that other recipes reject in objects like any other: nothing is rejected");
+        let done = check("poison", expected, limit, archive::poison(run)).await;
+        drop(shown);
+        checks.add(done);
+    }
+
+    Box::pin(end(&run.validation, checks, run.wanted_metrics(), before, None)).await;
     Ok(())
 }
 

@@ -5,8 +5,14 @@ use serde_json::json;
 
 use crate::harness::{Home, pipeline};
 
-const PIPELINES: [&str; 5] =
-    ["change-capture.toml", "clickstream.toml", "fan-out.toml", "retail-events.toml", "streaming-analytics.toml"];
+const PIPELINES: [&str; 6] = [
+    "archive.toml",
+    "change-capture.toml",
+    "clickstream.toml",
+    "fan-out.toml",
+    "retail-events.toml",
+    "streaming-analytics.toml",
+];
 
 fn lagging(seed: u64) -> Home {
     let home = Home::new();

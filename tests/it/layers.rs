@@ -10,7 +10,7 @@ const LAYERS: &[&[&str]] = &[
     &["commands"],
     &["options", "daemon"],
     &["report"],
-    &["observe", "deletion_order", "narrowing", "saved_plan", "table_writer"],
+    &["archive", "observe", "deletion_order", "narrowing", "restore", "saved_plan", "table_writer"],
     &["dead_letters", "playback"],
     &["apply", "preflight", "producer", "records"],
     &["critical_path", "pipeline"],

@@ -11,11 +11,14 @@ use crate::harness::{Home, Output, pipeline, runtime, sdk};
 use crate::trust::RARELY;
 
 const USER: &str = "deployer";
-const PIPELINES: [&str; 5] = ["retail-events", "streaming-analytics", "clickstream", "change-capture", "fan-out"];
+const PIPELINES: [&str; 6] =
+    ["retail-events", "streaming-analytics", "clickstream", "change-capture", "fan-out", "archive"];
 
 /// What only other pipelines, settings or events call.
-const OPTIONAL: [&str; 10] = [
+const OPTIONAL: [&str; 11] = [
     "application-autoscaling:DescribeScalableTargets",
+    // Of an item that the audit log says less of.
+    "dynamodb:GetItem",
     "dynamodb:Scan",
     "iam:ListAttachedRolePolicies",
     "iam:ListRolePolicies",
@@ -199,6 +202,9 @@ fn unmissed(name: &str, chosen: impl Fn(usize) -> bool) -> Vec<String> {
             vec![("plan", &[]), ("up", &["--yes"]), ("up", &["--yes"]), ("status", &[])];
         if !deploys {
             life.extend([("send", ["--count", "10"].as_slice()), ("validate", &[]), ("validate", &["--break"])]);
+            if name == "change-capture" {
+                life.push(("replay", &["--from", "bucket.audit", "--into", "table.activities", "--yes"]));
+            }
         }
         life.push(("down", &["--yes"]));
         let missed = life.into_iter().any(|(command, more)| says(caller.run(command, &spec, more)));

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
+mod archive;
 mod at_once;
 mod bad_luck;
 mod broken;
@@ -30,6 +31,7 @@ mod package;
 mod plans;
 mod rehearsal;
 mod renames;
+mod restoring;
 mod rights;
 mod scaling;
 mod schema;

@@ -2,6 +2,7 @@
 
 mod changes;
 mod fake_sink;
+mod parts;
 mod redelivery;
 mod replay;
 
@@ -61,7 +62,7 @@ fn changes_config() -> Config {
 }
 
 fn object_number(object: &Object) -> usize {
-    let body: Value = serde_json::from_str(&object.body).unwrap();
+    let body: Value = serde_json::from_slice(&object.body).unwrap();
     body["sequenceNumber"].as_str().unwrap().parse().unwrap()
 }
 

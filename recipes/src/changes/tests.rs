@@ -62,7 +62,7 @@ fn effects(change: Change<'_>) -> Effects {
 }
 
 fn audit(change: Change<'_>) -> Value {
-    serde_json::from_str(&effects(change).objects[0].body).unwrap()
+    serde_json::from_slice(&effects(change).objects[0].body).unwrap()
 }
 
 fn announced(change: Change<'_>) -> Value {
@@ -246,7 +246,7 @@ fn the_largest_changes_are_audited_and_announced() {
     let (old, new) = (image("\""), image("\u{7}"));
     let large = Change { keys: &keys, old: Some(&old), new: Some(&new), ..change(ChangeKind::Modify, VIEW) };
     let effects = effects(large);
-    let object: Value = serde_json::from_str(&effects.objects[0].body).unwrap();
+    let object: Value = serde_json::from_slice(&effects.objects[0].body).unwrap();
     assert_eq!(object["newImage"]["Large"]["S"].as_str().unwrap().len(), 400 * 1024 - 2048 - 1024 - 7);
     let notification = &effects.notifications[0];
     let attributes: usize = notification.attributes.iter().map(|(name, value)| name.len() + value.len()).sum();

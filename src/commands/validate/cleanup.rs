@@ -29,7 +29,7 @@ pub(super) async fn check(run: &mut StreamRun<'_>) -> anyhow::Result<Verdict> {
 
 async fn clean(run: &mut StreamRun<'_>) -> anyhow::Result<Verdict> {
     use std::fmt::Write as _;
-    if run.partitions.is_empty() && run.poison_partitions.is_empty() {
+    if run.partitions.is_empty() && run.poison_partitions.is_empty() && run.good.is_empty() {
         return Ok(Verdict::new(true, "nothing was sent"));
     }
     let deadline = Instant::now() + LATE_EFFECTS.min(run.validation.limit);
@@ -37,7 +37,8 @@ async fn clean(run: &mut StreamRun<'_>) -> anyhow::Result<Verdict> {
     let mut left = 0;
     let mut quiet = false;
     // Those of other functions are nobody's to wait for: a filter may keep the events from them.
-    let settled = Instant::now() + if run.siblings.is_empty() { Duration::ZERO } else { SIBLINGS };
+    let settled =
+        Instant::now() + if run.siblings.is_empty() && run.archives.is_empty() { Duration::ZERO } else { SIBLINGS };
     while !quiet || Instant::now() < settled {
         run.look().await?;
         let keys = run.table.keys(&run.partitions.union(&run.poison_partitions).cloned().collect()).await?;
@@ -49,12 +50,16 @@ async fn clean(run: &mut StreamRun<'_>) -> anyhow::Result<Verdict> {
             of_siblings += sibling.clean(&run.validation.run_id).await?;
         }
         items += of_siblings;
+        if !run.is_archive() {
+            run.look_into_archives().await?;
+        }
+        let unarchived = !run.unarchived().is_empty() && Instant::now() < settled;
         let mut dead_letters = 0;
         while run.dead_letter_queue.is_some() && !run.poison_partitions.is_empty() && poison::receive(run).await? {
             dead_letters += 1;
         }
         let waiting = !run.gave_up && under_way(run) > 0;
-        quiet = keys.is_empty() && of_siblings == 0 && dead_letters == 0 && !waiting;
+        quiet = keys.is_empty() && of_siblings == 0 && dead_letters == 0 && !waiting && !unarchived;
         if Instant::now() >= deadline {
             break;
         }
@@ -64,6 +69,13 @@ async fn clean(run: &mut StreamRun<'_>) -> anyhow::Result<Verdict> {
     }
     let late = under_way(run);
     let mut observed = format!("{} deleted", counted(items, "item"));
+    for archive in &mut run.archives {
+        let (deleted, kept) = archive.delete().await?;
+        let _ = write!(observed, ", {} of {}", counted(deleted, "object"), archive.function);
+        if kept > 0 {
+            let _ = write!(observed, " ({kept} with events of others stay)");
+        }
+    }
     if left > 0 {
         let _ = write!(observed, ", and still {left} in the last look");
     }

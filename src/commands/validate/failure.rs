@@ -154,10 +154,11 @@ enum Events<'a> {
 
 impl<'a> Events<'a> {
     async fn new(validation: Validation<'a>) -> anyhow::Result<Self> {
-        let samples = validation.flow.recipe()?.samples();
+        let samples = validation.session.pipeline.samples(validation.flow)?;
         Ok(match samples {
             Samples::Stream(samples) => Self::Stream(StreamRun::new(validation, samples)),
             Samples::Table(samples) => Self::Table(TableRun::new(validation, samples).await?),
+            Samples::OfOthers => anyhow::bail!("no recipe has events for the source of `{}`", validation.flow.key),
         })
     }
 

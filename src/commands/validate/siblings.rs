@@ -37,7 +37,7 @@ pub(super) fn unknown(validation: &Validation<'_>) -> Vec<String> {
 impl Sibling {
     pub(super) fn all(validation: &Validation<'_>) -> Vec<Self> {
         let aws = &validation.session.aws;
-        let own_queue = validation.flow.dead_letters.as_ref();
+        let own_queue = validation.flow.dead_letters.as_ref().filter(|_| validation.recipe.batched().is_none());
         let sibling = |flow: &Flow| {
             let recipe = flow.recipe().ok()?;
             Some(Self {

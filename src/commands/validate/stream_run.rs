@@ -10,6 +10,7 @@ use streamkit_recipes::{
 };
 use tokio::time::Instant;
 
+use super::archive::Archive;
 use super::dead_letter_queue::DeadLetterQueue;
 use super::items::Table;
 use super::passing::PassingEvents;
@@ -27,6 +28,8 @@ pub(super) struct StreamRun<'a> {
     pub(super) events: PassingEvents,
     /// Other functions that read the same stream.
     pub(super) siblings: Vec<Sibling>,
+    /// What keeps the run's events as they came: the function itself, or others.
+    pub(super) archives: Vec<Archive>,
     pub(super) table: Table,
     pub(super) dead_letter_queue: Option<DeadLetterQueue>,
     pub(super) good: Vec<Good>,
@@ -51,6 +54,8 @@ pub(super) struct Good {
     pub(super) wanted: Vec<Wanted>,
     /// What it adds to metrics.
     pub(super) counts: Vec<Count>,
+    /// When it was seen in an object, if the function archives its source.
+    pub(super) archived: Option<Instant>,
 }
 
 /// An item that an event must lead to.
@@ -70,8 +75,11 @@ pub(super) struct Poison {
 }
 
 impl Good {
-    /// When the last of the event's items was seen.
+    /// When the last of the event's items was seen, or the event in an archive.
     pub(super) fn seen(&self) -> Option<Instant> {
+        if self.archived.is_some() {
+            return self.archived;
+        }
         let seen: Option<Vec<Instant>> =
             self.wanted.iter().map(|wanted| wanted.found.as_ref().map(|(_, at)| *at)).collect();
         seen?.into_iter().max()
@@ -81,12 +89,15 @@ impl Good {
 impl<'a> StreamRun<'a> {
     pub(super) fn new(validation: Validation<'a>, samples: &'static dyn StreamSamples) -> Self {
         let (aws, flow, limit) = (&validation.session.aws, validation.flow, validation.limit);
+        // An archive rejects nothing: what lies in its queue is another function's.
+        let queue = flow.dead_letters.as_deref().filter(|_| validation.recipe.batched().is_none());
         Self {
             samples,
             events: PassingEvents::new(&validation, samples),
             siblings: Sibling::all(&validation),
             table: Table::new(aws, flow.table.as_deref().unwrap_or_default(), validation.recipe),
-            dead_letter_queue: flow.dead_letters.as_deref().map(|queue| DeadLetterQueue::new(aws, queue, limit)),
+            archives: Archive::all(&validation),
+            dead_letter_queue: queue.map(|queue| DeadLetterQueue::new(aws, queue, limit)),
             good: Vec::new(),
             poison: Vec::new(),
             partitions: BTreeSet::new(),
@@ -148,7 +159,7 @@ impl<'a> StreamRun<'a> {
                 let partitions = effects.items.iter().filter_map(|item| self.table.partition(item));
                 self.partitions.extend(partitions.filter(own));
                 let wanted = effects.items.into_iter().map(|item| Wanted { item, found: None }).collect();
-                self.good.push(Good { canary, event, position, wanted, counts: effects.counts });
+                self.good.push(Good { canary, event, position, wanted, counts: effects.counts, archived: None });
             }
             Err(rejected) => {
                 let identity = identity(&event, &position, self.validation.meaning().1);
@@ -158,8 +169,48 @@ impl<'a> StreamRun<'a> {
         }
     }
 
-    /// Looks once for all items that have not been seen yet.
+    /// Whether the function archives its source.
+    pub(super) fn is_archive(&self) -> bool {
+        self.validation.recipe.batched().is_some()
+    }
+
+    /// The places of the run's events, from the first that came through.
+    pub(super) fn placed(&self) -> impl Iterator<Item = &Position> {
+        let first = self.good.iter().position(|good| good.seen().is_some()).unwrap_or_default();
+        let poison = self.poison.iter().map(|poison| &poison.position);
+        self.good[first..].iter().map(|good| &good.position).chain(poison)
+    }
+
+    /// The places of those events that some archive does not have yet.
+    pub(super) fn unarchived(&self) -> Vec<Position> {
+        let lacks = |at: &&Position| self.archives.iter().any(|archive| !archive.has(at));
+        self.placed().filter(lacks).cloned().collect()
+    }
+
+    /// Looks once for all events that are not known to be in the archives.
+    pub(super) async fn look_into_archives(&mut self) -> anyhow::Result<()> {
+        let open = if self.is_archive() {
+            self.good.iter().filter(|good| good.archived.is_none()).map(|good| good.position.clone()).collect()
+        } else {
+            self.unarchived()
+        };
+        for archive in &mut self.archives {
+            archive.look(&self.validation, &open).await?;
+        }
+        Ok(())
+    }
+
+    /// Looks once for all items that have not been seen yet, or for events in the function's own archive.
     pub(super) async fn look(&mut self) -> anyhow::Result<()> {
+        if self.is_archive() {
+            self.look_into_archives().await?;
+            let now = Instant::now();
+            for good in self.good.iter_mut().filter(|good| good.archived.is_none()) {
+                let has = self.archives.iter().any(|archive| archive.has(&good.position));
+                good.archived = has.then_some(now);
+            }
+            return Ok(());
+        }
         let open: Vec<&Item> = self.open().map(|wanted| &wanted.item).collect();
         if open.is_empty() {
             return Ok(());

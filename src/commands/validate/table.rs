@@ -209,7 +209,7 @@ async fn audit(run: &TableRun<'_>) -> anyhow::Result<Verdict> {
             if !keys.insert(&object.key) {
                 wrong.push(format!("{} is the object of two changes", object.key));
             }
-            let wanted: Value = serde_json::from_str(&object.body)?;
+            let wanted: Value = serde_json::from_slice(&object.body)?;
             match run.read(&object.key).await? {
                 None => wrong.push(format!("{} has no object {}", what(made), object.key)),
                 Some(body) if canonical(body.clone()) != canonical(wanted) => {

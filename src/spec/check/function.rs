@@ -207,7 +207,7 @@ impl Checker<'_> {
                 format!("the recipe `{name}` publishes to a topic, and this function has none"),
                 "add `publishes = \"topic.NAME\"`",
             ),
-            Some(topic) if !needs.topic => {
+            Some(topic) if !needs.topic && !needs.optional_topic => {
                 self.say(topic.span(), format!("the recipe `{name}` publishes nothing"), "remove `publishes`");
             }
             _ => {}
@@ -252,11 +252,15 @@ impl Checker<'_> {
 
     fn source_of_recipe(&mut self, source: &Source, recipe: &str, wanted: SourceKind, needs: &Needs) {
         let from = source.from.get_ref();
-        let (kind, word) = match wanted {
-            SourceKind::Stream => (SectionKind::Stream, "a stream's records"),
-            SourceKind::Table => (SectionKind::Table, "a table's changes"),
+        let expected = match wanted {
+            SourceKind::Stream => Some((SectionKind::Stream, "a stream's records")),
+            SourceKind::Table => Some((SectionKind::Table, "a table's changes")),
+            SourceKind::Any => None,
         };
-        if from.kind != kind && matches!(from.kind, SectionKind::Stream | SectionKind::Table) {
+        if let Some((kind, word)) = expected
+            && from.kind != kind
+            && matches!(from.kind, SectionKind::Stream | SectionKind::Table)
+        {
             let message = format!("the recipe `{recipe}` reads {word}, and `{from}` has none");
             self.say(source.from.span(), message, format!("write from = \"{}.NAME\"", kind.word()));
             return;

@@ -44,7 +44,9 @@ impl Linter<'_> {
                 "add `on_failure = \"queue.NAME\"` to the source",
             );
         }
-        if let Some(recipe) = &function.recipe
+        // One that looks at whole batches rejects no record.
+        let rejects = function.recipe().is_some_and(|recipe| recipe.batched().is_none());
+        if let Some(recipe) = function.recipe.as_ref().filter(|_| rejects)
             && function.dead_letters.is_none()
         {
             self.say(

@@ -93,10 +93,12 @@ impl Sink for FakeSink {
 
     async fn put(&self, object: &Object, only_new: bool) -> Result<bool, SinkError> {
         self.put.borrow_mut()(object)?;
-        if only_new && self.bucket.borrow().contains_key(&object.key) {
+        if (only_new || object.keep_existing) && self.bucket.borrow().contains_key(&object.key) {
             return Ok(true);
         }
-        self.bucket.borrow_mut().insert(object.key.clone(), serde_json::from_str(&object.body).unwrap());
+        self.bucket
+            .borrow_mut()
+            .insert(object.key.clone(), serde_json::from_slice(&object.body).unwrap_or_else(|_| json!(object.body)));
         Ok(false)
     }
 
