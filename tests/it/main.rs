@@ -20,6 +20,7 @@ mod layers;
 mod least_privilege;
 mod local_end;
 mod log;
+mod logs;
 mod moto;
 mod neighbours;
 mod odd_records;
