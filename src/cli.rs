@@ -114,7 +114,7 @@ async fn run(cli: Cli, reporter: &Reporter) -> anyhow::Result<ExitCode> {
         Command::Plan(args) => interrupt.unless(commands::plan::run(&args, &global, reporter)).await,
         Command::Package(args) => interrupt.unless(commands::package::run(&args, &global, reporter)).await,
         Command::Up(args) => commands::up::run(&args, &global, reporter, interrupt).await,
-        Command::Status(args) => interrupt.unless(commands::status::run(&args, &global, reporter)).await,
+        Command::Status(args) => commands::status::run(&args, &global, reporter, interrupt).await,
         Command::Validate(args) => commands::validate::run(&args, &global, reporter, interrupt).await,
         Command::Send(args) => commands::send::run(&args, &global, reporter, interrupt).await,
         Command::Logs(args) => commands::logs::run(&args, &global, reporter, interrupt).await,
