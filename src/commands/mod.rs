@@ -15,5 +15,6 @@ pub(crate) mod send;
 mod session;
 mod since;
 pub(crate) mod status;
+pub(crate) mod tail;
 pub(crate) mod up;
 pub(crate) mod validate;

@@ -38,6 +38,7 @@ mod settling;
 mod specs;
 mod stages;
 mod subscribers;
+mod tail;
 mod trust;
 mod twice;
 mod validating;
