@@ -26,3 +26,24 @@ pub fn attribute_value(value: &Attribute) -> AttributeValue {
         Attribute::Binaries(set) => AttributeValue::Bs(set.iter().map(|bytes| Blob::new(bytes.as_slice())).collect()),
     }
 }
+
+/// The other way round.
+pub fn item(values: HashMap<String, AttributeValue>) -> Item {
+    values.into_iter().map(|(name, value)| (name, attribute(value))).collect()
+}
+
+fn attribute(value: AttributeValue) -> Attribute {
+    match value {
+        AttributeValue::S(text) => Attribute::S(text),
+        AttributeValue::N(number) => Attribute::N(number),
+        AttributeValue::B(bytes) => Attribute::B(bytes.into_inner()),
+        AttributeValue::Bool(bool) => Attribute::Bool(bool),
+        AttributeValue::L(list) => Attribute::List(list.into_iter().map(attribute).collect()),
+        AttributeValue::M(map) => Attribute::Map(item(map)),
+        AttributeValue::Ss(set) => Attribute::Strings(set),
+        AttributeValue::Ns(set) => Attribute::Numbers(set),
+        AttributeValue::Bs(set) => Attribute::Binaries(set.into_iter().map(Blob::into_inner).collect()),
+        // `NULL` is always true; a kind that is newer than this program is none that it has stored.
+        _ => Attribute::Null,
+    }
+}

@@ -9,6 +9,7 @@ use aws_sdk_dynamodb::config::Region;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::types::KeysAndAttributes;
 use aws_sdk_sns::types::{MessageAttributeValue as SnsAttribute, PublishBatchRequestEntry};
 use aws_sdk_sqs::types::{MessageAttributeValue, SendMessageBatchRequestEntry, SendMessageBatchResultEntry};
 use aws_smithy_http_client::Builder as HttpClient;
@@ -17,7 +18,7 @@ use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use bytes::Bytes;
 use streamkit_recipes::{Item, Notification, Object};
 
-use crate::attribute::attribute_values;
+use crate::attribute::{attribute_values, item};
 use crate::config::Config;
 use crate::dead_letter::{DeadLetter, EVENT_ID_ATTRIBUTE};
 use crate::sink::{Sink, SinkError};
@@ -129,20 +130,40 @@ impl Sink for Aws {
         Ok(if places.len() < left.len() { (0..items.len()).collect() } else { places })
     }
 
+    /// Calls `BatchGetItem`.
+    async fn read(&self, keys: &[Item]) -> Result<(Vec<Item>, Vec<Item>), SinkError> {
+        let wanted = KeysAndAttributes::builder()
+            .set_keys(Some(keys.iter().map(attribute_values).collect()))
+            .consistent_read(true)
+            .build()
+            .expect("the keys are set");
+        let output = self.dynamodb.batch_get_item().request_items(&self.table, wanted).send().await;
+        let output = output.map_err(|error| sink_error(&error))?;
+        // The request has only one table, so every entry is this table's.
+        let found = output.responses.into_iter().flatten().flat_map(|(_, items)| items).map(item);
+        let left = output.unprocessed_keys.into_iter().flatten().flat_map(|(_, left)| left.keys).map(item);
+        Ok((found.collect(), left.collect()))
+    }
+
     /// Calls `PutObject`.
-    async fn put(&self, object: &Object) -> Result<(), SinkError> {
-        self.s3
+    async fn put(&self, object: &Object, only_new: bool) -> Result<bool, SinkError> {
+        let put = self
+            .s3
             .put_object()
             .bucket(&self.bucket)
             // The name of a bucket that was deleted is anybody's.
             .set_expected_bucket_owner(self.account.get().cloned())
             .key(&object.key)
+            .set_if_none_match(only_new.then(|| "*".to_owned()))
             .content_type(object.content_type)
             .body(object.body.clone().into_bytes().into())
             .send()
-            .await
-            .map(|_| ())
-            .map_err(|error| sink_error(&error))
+            .await;
+        match put.map_err(|error| sink_error(&error)) {
+            Ok(_) => Ok(false),
+            Err(error) if error.code == "PreconditionFailed" => Ok(true),
+            Err(error) => Err(error),
+        }
     }
 
     /// Calls `PublishBatch`.

@@ -8,6 +8,7 @@
 
 mod entries;
 mod metrics;
+mod replay;
 mod store;
 
 use std::future::Future;
@@ -17,6 +18,8 @@ use streamkit_recipes::{Count, Notification, Rejected};
 use tokio::time::{Instant, sleep, timeout_at};
 
 pub use self::metrics::{MetricValues, Series};
+use self::replay::Known;
+pub use self::replay::{CONTEXT as REPLAY_CONTEXT, Replay};
 use self::store::Stores;
 use crate::config::Config;
 use crate::dead_letter::DeadLetter;
@@ -37,6 +40,8 @@ pub struct Job<'a, S> {
     pub deadline: Instant,
     /// The processing time to note in items, in milliseconds since the epoch.
     pub now_ms: i64,
+    /// How the records are played again, if they are.
+    pub replay: Option<Replay>,
 }
 
 /// The result of processing a batch.
@@ -50,6 +55,8 @@ pub struct Outcome {
     pub failed: usize,
     /// The number of records that Lambda will deliver again.
     pub retry: usize,
+    /// The number of records of a replay that were processed before, and are neither counted nor announced again.
+    pub duplicates: usize,
     /// The recipe's own metrics, over the records that will not be delivered again.
     pub counts: MetricValues,
     /// One entry for each record that became a dead letter or is reported as failed, in order.
@@ -74,6 +81,8 @@ pub struct Failure {
 pub enum Handling {
     /// It was sent to the dead letter queue.
     DeadLetter,
+    /// It is only reported, to whoever plays it again.
+    Reported,
     /// It is reported to Lambda as failed.
     Retry,
 }
@@ -94,14 +103,27 @@ struct BatchEffects {
 impl<S: Sink> Job<'_, S> {
     /// Processes a batch. `records` are in the shard's order, each once.
     pub async fn run(&self, records: &[IncomingRecord]) -> Outcome {
-        let (mut states, effects) = self.process(records);
+        let (mut states, mut effects) = self.process(records);
+        let mut known = Known::new(self.replay.as_ref(), records);
         // Each step gets its share of the remaining time, so that the response is sent in time even when a service hangs.
         let margin = (self.deadline - Instant::now()).div_f64(10.0).min(Duration::from_secs(1));
-        self.store(effects.stores, &mut states, self.deadline - 3 * margin).await;
+        self.look_at_items(effects.stores.items(), &mut known, &mut states, self.deadline - 4 * margin).await;
+        self.store(effects.stores, &mut known, &mut states, self.deadline - 3 * margin).await;
         self.retry_rejected_without_queue(&mut states);
-        self.publish(&effects.notifications, records, &mut states, self.deadline - 2 * margin).await;
-        let checkpoint = self.send_dead_letters(records, &mut states, self.deadline - margin).await;
-        outcome(records, states, checkpoint)
+        self.publish(effects.notifications, &known, records, &mut states, self.deadline - 2 * margin).await;
+        let checkpoint = if self.reports_rejected() {
+            checkpoint(&states, records)
+        } else {
+            self.send_dead_letters(records, &mut states, self.deadline - margin).await
+        };
+        let mut outcome = outcome(records, states, checkpoint, &known);
+        if self.replay.is_some() {
+            if self.reports_rejected() {
+                outcome.report_rejected();
+            }
+            outcome.response.replay = Some(replay::report(&outcome, records));
+        }
+        outcome
     }
 
     /// Lets the recipe process every record.
@@ -128,10 +150,15 @@ impl<S: Sink> Job<'_, S> {
         (states, batch)
     }
 
+    /// Whether rejected records are only reported: whoever plays them again still has them.
+    fn reports_rejected(&self) -> bool {
+        self.replay.as_ref().is_some_and(|replay| !replay.dead_letters)
+    }
+
     /// Reports rejected records as failed if there is no dead letter queue: Lambda then sends them to the mapping's on-failure
     /// destination once its retries are used up.
     fn retry_rejected_without_queue(&self, states: &mut [State]) {
-        if self.config.dead_letter_queue_url.is_none() {
+        if self.config.dead_letter_queue_url.is_none() && !self.reports_rejected() {
             for state in states.iter_mut() {
                 if let State::Rejected(rejected) = state {
                     *state = State::Retry { code: rejected.code.to_owned(), reason: None };
@@ -144,15 +171,18 @@ impl<S: Sink> Job<'_, S> {
     /// will be delivered again have to wait.
     async fn publish(
         &self,
-        notifications: &[(usize, Notification)],
+        notifications: Vec<(usize, Notification)>,
+        known: &Known<'_>,
         records: &[IncomingRecord],
         states: &mut [State],
         until: Instant,
     ) {
         let checkpoint = checkpoint(states, records);
-        let due =
-            notifications.iter().filter(|(place, _)| *place < checkpoint && matches!(states[*place], State::Done(_)));
-        let due: Vec<(usize, &Notification)> = due.map(|(place, message)| (*place, message)).collect();
+        let due = notifications.into_iter().filter(|(place, _)| {
+            *place < checkpoint && matches!(states[*place], State::Done(_)) && !known.of(*place).is_announced()
+        });
+        let due: Vec<_> = due.map(|(place, message)| (place, known.announced(place, message))).collect();
+        let due: Vec<(usize, &Notification)> = due.iter().map(|(place, message)| (*place, message)).collect();
         for (place, error) in
             entries::send_all(&due, until, async |chunk: &[&Notification]| self.sink.publish(chunk).await).await
         {
@@ -222,7 +252,19 @@ async fn pause(attempt: u32, until: Instant) -> bool {
     true
 }
 
-fn outcome(records: &[IncomingRecord], states: Vec<State>, checkpoint: usize) -> Outcome {
+impl Outcome {
+    /// Rejected records went to no queue.
+    fn report_rejected(&mut self) {
+        self.failed = 0;
+        for failure in &mut self.failures {
+            if failure.handling == Handling::DeadLetter {
+                failure.handling = Handling::Reported;
+            }
+        }
+    }
+}
+
+fn outcome(records: &[IncomingRecord], states: Vec<State>, checkpoint: usize, known: &Known<'_>) -> Outcome {
     let mut outcome = Outcome { retry: records.len() - checkpoint, ..Outcome::default() };
     for (place, state) in states.into_iter().enumerate() {
         match state {
@@ -238,8 +280,10 @@ fn outcome(records: &[IncomingRecord], states: Vec<State>, checkpoint: usize) ->
             State::Rejected(rejected) => {
                 outcome.failed += 1;
                 let code = rejected.code.to_owned();
-                outcome.failures.push(Failure { place, code, reason: None, handling: Handling::DeadLetter });
+                let reason = known.is_replay().then_some(rejected.message);
+                outcome.failures.push(Failure { place, code, reason, handling: Handling::DeadLetter });
             }
+            State::Done(_) if known.of(place).is_announced() => outcome.duplicates += known.duplicate(place),
             State::Done(counts) => {
                 outcome.processed += 1;
                 for count in counts {

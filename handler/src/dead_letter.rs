@@ -66,9 +66,12 @@ impl DeadLetter {
                     describe_payload(&mut body, data, json!({ "shardId": shard_id }), record);
                 }
             }
-            Content::Change { table, event_name, raw, .. } => {
+            Content::Change { table, event_name, raw, change } => {
                 body["table"] = json!(table);
                 body["eventName"] = json!(event_name);
+                if let Some(user) = change.as_ref().ok().and_then(|change| change.user()) {
+                    body["userIdentity"] = json!({"type": user.kind, "principalId": user.principal_id});
+                }
                 if with_payload {
                     body["payload"] = json!(raw.get());
                 } else {

@@ -57,9 +57,28 @@ pub struct EventRecord {
     pub dynamodb: Option<Box<RawValue>>,
     /// Present if a service made the change.
     pub user_identity: Option<Identity>,
+    /// Present if streamkit plays the record again.
+    pub streamkit: Option<Again>,
+}
+
+/// What streamkit says of a record that it plays again.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Again {
+    /// When it had failed, in milliseconds since the epoch.
+    pub failed_at: i64,
 }
 
 impl EventRecord {
+    /// The record's sequence number, if it has one.
+    pub fn sequence_number(&self) -> Option<String> {
+        if let Some(kinesis) = &self.kinesis {
+            return Some(kinesis.sequence_number.clone());
+        }
+        let change: Value = serde_json::from_str(self.dynamodb.as_ref()?.get()).ok()?;
+        change["SequenceNumber"].as_str().map(str::to_owned)
+    }
+
     /// True if the partition key, or any part of a change, contains the text.
     pub fn mentions(&self, text: &str) -> bool {
         let key = self.kinesis.as_ref().and_then(|kinesis| kinesis.partition_key.as_ref());
@@ -76,6 +95,8 @@ pub struct Kinesis {
     pub partition_key: Option<String>,
     /// Unique in the shard.
     pub sequence_number: String,
+    /// Of a record that is played again: its place among those that the Kinesis Producer Library put into one of the stream's.
+    pub sub_sequence_number: Option<u64>,
     /// The payload.
     #[serde(default)]
     pub data: Payload,
@@ -161,6 +182,41 @@ pub struct Response {
     pub state: Option<Value>,
     /// Lowest first; empty if the whole batch is done.
     pub batch_item_failures: Vec<BatchItemFailure>,
+    /// What became of the records of a replay; none without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replay: Option<Replayed>,
+}
+
+/// What became of the records of a replay. `streamkit` reads it; Lambda does not.
+#[derive(Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Replayed {
+    /// How many there were, each that the Kinesis Producer Library had put into one of the stream's by itself.
+    pub records: usize,
+    /// How many were processed before.
+    pub duplicates: usize,
+    /// Those that were not processed.
+    pub failed: Vec<ReplayedFailure>,
+}
+
+/// A record of a replay that was not processed.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReplayedFailure {
+    /// The record's sequence number.
+    pub sequence_number: String,
+    /// Its place among those that the Kinesis Producer Library put into one of the stream's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sub_sequence_number: Option<u64>,
+    /// The record's identity.
+    pub event_id: String,
+    /// The recipe's code, or AWS's.
+    pub code: String,
+    /// What is wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// It can never succeed as it is; otherwise it may the next time.
+    pub rejected: bool,
 }
 
 /// One record that failed.

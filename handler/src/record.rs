@@ -67,6 +67,13 @@ pub struct TableChange {
     user: Option<Identity>,
 }
 
+impl TableChange {
+    /// Who made the change, where that was a service.
+    pub(crate) fn user(&self) -> Option<&Identity> {
+        self.user.as_ref()
+    }
+}
+
 impl IncomingRecord {
     /// Returns the record as recipes process it, or why it can't be decoded.
     pub fn record(&self) -> Result<Record<'_>, Rejected> {
@@ -150,10 +157,13 @@ fn take_apart(mut record: IncomingRecord, identity: &str, into: &mut Vec<Incomin
         into.push(record);
         return;
     };
-    let Some(user_records) = user_records(data) else {
+    let played = record.sub_sequence_number;
+    let Some(user_records) = user_records(data).filter(|_| played.is_none()) else {
         *own_id = streamkit_recipes::own_id(data, identity);
         if let Some(own_id) = own_id {
             record.event_id.clone_from(own_id);
+        } else if let Some(sub) = played {
+            record.event_id = format!("{}:{sub}", record.event_id);
         }
         into.push(record);
         return;
@@ -199,7 +209,7 @@ fn decode_record(record: EventRecord, recipe: &dyn Recipe) -> Result<IncomingRec
                 },
                 event_id: record.event_id,
                 sequence_number: kinesis.sequence_number,
-                sub_sequence_number: None,
+                sub_sequence_number: kinesis.sub_sequence_number,
                 source_arn: record.source_arn,
             })
         }

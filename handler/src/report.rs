@@ -24,6 +24,7 @@ pub fn write(
         let record = &records[failure.place];
         let (message, handling) = match failure.handling {
             Handling::DeadLetter => ("record rejected", "dead-letter"),
+            Handling::Reported => ("record rejected", "reported"),
             Handling::Retry => ("record failed", "retry"),
         };
         let mut line = json!({
@@ -54,7 +55,7 @@ pub fn write(
         }
         writeln!(out, "{line}")?;
     }
-    let line = json!({
+    let mut line = json!({
         "level": if outcome.failures.is_empty() { "INFO" } else { "WARN" },
         "message": "batch processed",
         "requestId": request_id,
@@ -64,6 +65,10 @@ pub fn write(
         "retry": outcome.retry,
         "durationMs": u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
     });
+    if let Some(replayed) = &outcome.response.replay {
+        line["replay"] = json!(true);
+        line["duplicates"] = json!(replayed.duplicates);
+    }
     writeln!(out, "{line}")?;
     for line in metrics(config, outcome, now_ms) {
         writeln!(out, "{line}")?;

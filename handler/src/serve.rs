@@ -13,7 +13,7 @@ use streamkit_recipes::Recipe;
 use tokio::time::Instant;
 
 use crate::aws::Aws;
-use crate::batch::Job;
+use crate::batch::{Job, REPLAY_CONTEXT, Replay};
 use crate::config::{self, Config, ConfigError};
 use crate::event::{Event, Response};
 use crate::record::decode;
@@ -107,6 +107,8 @@ async fn serve_batch(config: &Config, aws: &Aws, mut event: LambdaEvent<Event>) 
     {
         return Err(format!("{} makes the function fail on records with `{text}` in their key", config::FAIL_ON).into());
     }
+    let replay = context.client_context.as_ref().and_then(|client| client.custom.get(REPLAY_CONTEXT));
+    let replay = replay.map(|replay| Replay::of(replay, &event.payload.records)).transpose()?;
     let records = decode(event.payload, config.recipe, &config.identity)?;
     let job = Job {
         config,
@@ -114,6 +116,7 @@ async fn serve_batch(config: &Config, aws: &Aws, mut event: LambdaEvent<Event>) 
         sink: aws,
         deadline: started + context.deadline().duration_since(now).unwrap_or(Duration::ZERO),
         now_ms,
+        replay,
     };
     let mut outcome = job.run(&records).await;
     if let Some(window) = window {

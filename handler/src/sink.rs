@@ -8,6 +8,8 @@ use crate::dead_letter::DeadLetter;
 
 /// The most items that one `BatchWriteItem` takes.
 pub const MAX_ITEMS: usize = 25;
+/// The most keys that one `BatchGetItem` takes.
+pub const MAX_KEYS: usize = 100;
 /// The most messages that one `SendMessageBatch` takes.
 pub const MAX_DEAD_LETTERS: usize = 10;
 /// The most bytes that one SQS message may have, and one `SendMessageBatch` in all.
@@ -35,8 +37,12 @@ pub trait Sink {
     /// Puts up to [`MAX_ITEMS`] items with distinct keys into the table; returns the places of the unprocessed ones.
     fn write(&self, items: &[&Item]) -> impl Future<Output = Result<Vec<usize>, SinkError>>;
 
-    /// Puts one object into the bucket.
-    fn put(&self, object: &Object) -> impl Future<Output = Result<(), SinkError>>;
+    /// Reads up to [`MAX_KEYS`] items, as they are after all writes so far; returns those that there are, and the keys that
+    /// were not looked for.
+    fn read(&self, keys: &[Item]) -> impl Future<Output = Result<(Vec<Item>, Vec<Item>), SinkError>>;
+
+    /// Puts one object into the bucket, unless it is `only_new` and the bucket has one of that key; returns whether it has.
+    fn put(&self, object: &Object, only_new: bool) -> impl Future<Output = Result<bool, SinkError>>;
 
     /// Publishes up to [`MAX_NOTIFICATIONS`] messages to the topic; returns the places and errors of those that failed.
     fn publish(

@@ -202,9 +202,9 @@ async fn put_stores_an_object_and_tells_errors_apart() {
     let sink_error =
         |permanent, code: &str| Err(SinkError { permanent, code: code.to_owned(), message: "m".to_owned() });
     sink.runs_as("arn:aws:lambda:eu-west-1:123456789012:function:f");
-    assert_eq!(sink.put(&object).await, Ok(()));
-    assert_eq!(sink.put(&object).await, sink_error(true, "KeyTooLongError"));
-    assert_eq!(sink.put(&object).await, sink_error(false, "AccessDenied"));
+    assert_eq!(sink.put(&object, false).await, Ok(false));
+    assert_eq!(sink.put(&object, false).await, sink_error(true, "KeyTooLongError"));
+    assert_eq!(sink.put(&object, false).await, sink_error(false, "AccessDenied"));
     let (operation, body) = &server.requests()[0];
     assert!(operation.starts_with("PUT /audit/audit-logs/2026/01/02/03/7-e.json"), "{operation}");
     assert!(operation.ends_with(" of 123456789012"), "{operation}");

@@ -111,7 +111,8 @@ impl Builder<'_> {
         };
         let tables: BTreeSet<_> = of_kind(SectionKind::Table).map(|table| self.arn(table)).collect();
         if !tables.is_empty() {
-            let actions = ["dynamodb:BatchWriteItem", "dynamodb:PutItem"];
+            // A replay looks whether an item is there.
+            let actions = ["dynamodb:BatchGetItem", "dynamodb:BatchWriteItem", "dynamodb:PutItem"];
             statements.push(allow(&actions, tables.into_iter().collect()));
         }
         // A recipe keeps to its prefix; what other code writes is not known.

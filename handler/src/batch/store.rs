@@ -8,6 +8,7 @@ use hashbrown::hash_table::Entry;
 use streamkit_recipes::{Attribute, Item, KeyAttribute, Object, Rejected, TableKey};
 use tokio::time::Instant;
 
+use super::replay::Known;
 use super::{Job, State, pause, retry, transient, within};
 use crate::sink::{MAX_ITEMS, Sink, SinkError};
 
@@ -29,6 +30,10 @@ impl Stores {
         // A recipe that needs a table has an item for about each record.
         let items = Puts::new(if key.is_some() { records } else { 0 });
         Self { key, items, objects: Puts::new(0) }
+    }
+
+    pub(super) fn items(&mut self) -> &mut Puts<Item> {
+        &mut self.items
     }
 
     pub(super) fn add_item(&mut self, place: usize, item: Item) {
@@ -54,10 +59,10 @@ fn key_of<'i>(key: Option<&TableKey>, item: &'i Item) -> [Option<&'i Attribute>;
 }
 
 /// What is to be stored, each key once: of two values with the same key the later one is kept.
-struct Puts<T> {
-    values: Vec<T>,
+pub(super) struct Puts<T> {
+    pub(super) values: Vec<T>,
     /// The places of the records that they come from, each with the place of its value.
-    origins: Vec<(usize, usize)>,
+    pub(super) origins: Vec<(usize, usize)>,
     /// The places of values, by the hashes of their keys.
     by_key: HashTable<usize>,
     hasher: RandomState,
@@ -89,6 +94,27 @@ impl<T> Puts<T> {
         }
     }
 
+    /// Keeps only those values of which `keep` says so, given the places of their records; tells the others' places to `dropped`.
+    pub(super) fn retain_by(&mut self, keep: impl Fn(&[usize], &T) -> bool, mut dropped: impl FnMut(usize)) {
+        let mut records = vec![Vec::new(); self.values.len()];
+        for &(record, at) in &self.origins {
+            records[at].push(record);
+        }
+        let mut kept = Vec::new();
+        let mut places = vec![None; self.values.len()];
+        for (at, value) in std::mem::take(&mut self.values).into_iter().enumerate() {
+            if keep(&records[at], &value) {
+                places[at] = Some(kept.len());
+                kept.push(value);
+            } else {
+                records[at].iter().for_each(|&record| dropped(record));
+            }
+        }
+        self.values = kept;
+        let origins = std::mem::take(&mut self.origins);
+        self.origins = origins.into_iter().filter_map(|(record, at)| Some((record, places[at]?))).collect();
+    }
+
     /// Sets the states of the records whose values could not be stored; there is an error, or none, for each value.
     fn set_failed(mut self, errors: &[Option<SinkError>], refused: &'static str, states: &mut [State]) {
         self.origins.sort_by_key(|(_, at)| *at);
@@ -105,10 +131,15 @@ impl<T> Puts<T> {
 
 impl<S: Sink> Job<'_, S> {
     /// Stores everything, and sets the state of the records for which that failed.
-    pub(super) async fn store(&self, stores: Stores, states: &mut [State], until: Instant) {
+    pub(super) async fn store(&self, stores: Stores, known: &mut Known<'_>, states: &mut [State], until: Instant) {
         let items = self.store_items(&stores.items.values, until);
-        let objects = self.store_objects(&stores.objects.values, until);
+        let objects = self.store_objects(&stores.objects.values, known.is_replay(), until);
         let (items, objects) = futures_util::join!(items, objects);
+        for (at, was_there) in objects.iter().enumerate().filter_map(|(at, put)| Some((at, *put.as_ref().ok()?))) {
+            let records = stores.objects.origins.iter().filter(|(_, of)| *of == at).map(|(record, _)| *record);
+            known.object(records.collect::<Vec<_>>().into_iter(), was_there);
+        }
+        let objects: Vec<_> = objects.into_iter().map(Result::err).collect();
         stores.items.set_failed(&items, "refused_by_table", states);
         stores.objects.set_failed(&objects, "refused_by_bucket", states);
     }
@@ -120,9 +151,9 @@ impl<S: Sink> Job<'_, S> {
         errors.into_iter().flatten().collect()
     }
 
-    /// Puts all objects into the bucket; returns the error of each, if any.
-    async fn store_objects(&self, objects: &[Object], until: Instant) -> Vec<Option<SinkError>> {
-        let calls = objects.iter().map(|object| async { within(until, self.sink.put(object)).await.err() });
+    /// Puts all objects into the bucket, or those that are not there; returns for each whether it was, or the error.
+    async fn store_objects(&self, objects: &[Object], only_new: bool, until: Instant) -> Vec<Result<bool, SinkError>> {
+        let calls = objects.iter().map(|object| within(until, self.sink.put(object, only_new)));
         stream::iter(calls).buffered(OBJECTS_AT_ONCE).collect().await
     }
 

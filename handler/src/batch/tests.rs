@@ -3,6 +3,7 @@
 mod changes;
 mod fake_sink;
 mod redelivery;
+mod replay;
 
 use serde_json::{Value, json};
 use streamkit_recipes::{Item, Object};
@@ -87,7 +88,7 @@ fn config() -> Config {
 
 async fn run_with(config: &Config, sink: &FakeSink, records: &[IncomingRecord]) -> Outcome {
     let deadline = Instant::now() + Duration::from_secs(30);
-    let job = Job { config, function: "f", sink, deadline, now_ms: 1_700_000_001_000 };
+    let job = Job { config, function: "f", sink, deadline, now_ms: 1_700_000_001_000, replay: None };
     let outcome = job.run(records).await;
     assert!(Instant::now() < deadline);
     assert_eq!(outcome.processed + outcome.failed + outcome.retry, records.len());
@@ -203,7 +204,10 @@ async fn call_that_hangs_is_abandoned_before_the_deadline() {
         async fn write(&self, _: &[&Item]) -> Result<Vec<usize>, SinkError> {
             std::future::pending().await
         }
-        async fn put(&self, _: &Object) -> Result<(), SinkError> {
+        async fn read(&self, _: &[Item]) -> Result<(Vec<Item>, Vec<Item>), SinkError> {
+            std::future::pending().await
+        }
+        async fn put(&self, _: &Object, _: bool) -> Result<bool, SinkError> {
             std::future::pending().await
         }
         async fn publish(&self, _: &[&Notification]) -> Result<Vec<(usize, SinkError)>, SinkError> {
@@ -215,7 +219,7 @@ async fn call_that_hangs_is_abandoned_before_the_deadline() {
     }
     let deadline = Instant::now() + Duration::from_secs(3);
     let config = &config();
-    let job = Job { config, function: "f", sink: &Hangs, deadline, now_ms: 0 };
+    let job = Job { config, function: "f", sink: &Hangs, deadline, now_ms: 0, replay: None };
     let outcome = job.run(&[bad(1), good(2, "u")]).await;
     assert_eq!(failures(&outcome), ["1", "2"]);
     assert!(outcome.failures.iter().all(|failure| failure.code == "Timeout"));

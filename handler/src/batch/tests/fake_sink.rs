@@ -80,17 +80,24 @@ impl Sink for FakeSink {
         let left = self.write.borrow_mut()(items)?;
         for (place, item) in items.iter().enumerate() {
             if !left.contains(&place) {
-                let key = format!("{:?} {:?}", item["userId"], item["eventTimestamp"]);
-                self.table.borrow_mut().insert(key, (*item).clone());
+                self.table.borrow_mut().insert(key_text(item), (*item).clone());
             }
         }
         Ok(left)
     }
 
-    async fn put(&self, object: &Object) -> Result<(), SinkError> {
+    async fn read(&self, keys: &[Item]) -> Result<(Vec<Item>, Vec<Item>), SinkError> {
+        let table = self.table.borrow();
+        Ok((keys.iter().filter_map(|key| table.get(&key_text(key)).cloned()).collect(), Vec::new()))
+    }
+
+    async fn put(&self, object: &Object, only_new: bool) -> Result<bool, SinkError> {
         self.put.borrow_mut()(object)?;
+        if only_new && self.bucket.borrow().contains_key(&object.key) {
+            return Ok(true);
+        }
         self.bucket.borrow_mut().insert(object.key.clone(), serde_json::from_str(&object.body).unwrap());
-        Ok(())
+        Ok(false)
     }
 
     async fn publish(&self, notifications: &[&Notification]) -> Result<Vec<(usize, SinkError)>, SinkError> {
@@ -114,4 +121,8 @@ impl Sink for FakeSink {
         }
         Ok(refused)
     }
+}
+
+fn key_text(item: &Item) -> String {
+    format!("{:?} {:?}", item["userId"], item["eventTimestamp"])
 }
