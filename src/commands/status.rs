@@ -57,11 +57,11 @@ pub(crate) async fn run(
     mut interrupt: Interrupt,
 ) -> anyhow::Result<ExitCode> {
     if !args.watch {
-        return interrupt.unless(once(args, global, reporter)).await;
+        return Box::pin(interrupt.unless(once(args, global, reporter))).await;
     }
     tokio::select! {
         biased;
-        result = watch(args, global, reporter) => result,
+        result = Box::pin(watch(args, global, reporter)) => result,
         // Whoever watches ends it so.
         () = interrupt.changed() => Ok(exit_code::DONE),
         () = reporter.reader_left() => Ok(exit_code::DONE),
@@ -85,7 +85,7 @@ async fn watch(args: &Args, global: &Global, reporter: &Reporter) -> anyhow::Res
         match look(&session, args, global, |_| {}).await {
             Ok(document) => {
                 let above = format!("{}, every {} s\n\n", time(&session)?, WATCH_EVERY.as_secs());
-                let clear = if reporter.is_on_terminal() { CLEAR } else { "" };
+                let clear = if Reporter::is_on_terminal() { CLEAR } else { "" };
                 reporter.text(&format!("{clear}{above}{}\n", shown(&document, &session, reporter)?));
                 reporter.line(&document)?;
             }

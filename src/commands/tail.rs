@@ -33,7 +33,7 @@ use crate::spec::Pattern;
 /// once, once a second, which leaves their other readers what they need. Filters are those of event
 /// source mappings; a record is shown when one of them lets it through.
 ///
-/// Example: streamkit tail pipelines/retail-events.toml --local --since 10m --filter '{"data": {"eventType": ["view"]}}'
+/// Example: streamkit tail pipelines/retail-events.toml --local --since 10m --count 5
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {

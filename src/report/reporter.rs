@@ -103,7 +103,7 @@ impl Reporter {
     }
 
     /// True when people look at stdout.
-    pub(crate) fn is_on_terminal(&self) -> bool {
+    pub(crate) fn is_on_terminal() -> bool {
         std::io::stdout().is_terminal()
     }
 

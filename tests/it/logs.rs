@@ -45,16 +45,16 @@ fn lines_are_chosen_and_laid_out() {
     let home = Home::new();
     let spec = two_functions(&home);
     home.local("up", &spec, &["--yes"]);
-    home.local("send", &spec, &["--function", "processor", "--count", "200", "--poison", "2", "--seed", "7"]);
-    // All four have been rejected and all are done with.
+    home.local("send", &spec, &["--function", "processor", "--count", "1000", "--poison", "2", "--seed", "7"]);
+    // All twenty have been rejected and all are done with.
     let is = |line: &Value, message: &str| line["message"] == message;
     let processed = |lines: &[Value]| lines.iter().filter_map(|line| line["processed"].as_u64()).sum::<u64>();
     let all = until("the logs", LIMIT, || {
         let all = lines(&home, &spec, &["--function", "processor"]);
-        (processed(&all) >= 196).then_some(all)
+        (processed(&all) >= 980).then_some(all)
     });
     let rejected: Vec<_> = all.iter().filter(|line| is(line, "record rejected")).collect();
-    assert_eq!(rejected.len(), 4, "{rejected:#?}");
+    assert_eq!(rejected.len(), 20, "{rejected:#?}");
 
     // What is JSON stays as it is; the rest, such as Lambda's lines, says whose it is and when.
     let start =

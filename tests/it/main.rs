@@ -24,6 +24,7 @@ mod logs;
 mod moto;
 mod neighbours;
 mod odd_records;
+mod on_call;
 mod output;
 mod own_code;
 mod ownership;

@@ -31,7 +31,7 @@ pub(super) async fn functions(cx: &Cx, pipeline: &Pipeline) -> anyhow::Result<Ve
     let mappings: Vec<_> = mappings.collect();
     try_join_all(pipeline.flows.iter().map(async |flow| {
         let mapping = mappings.iter().find(|mapping| mapping.function == flow.function);
-        function(cx, flow, mapping.copied()).await
+        Box::pin(function(cx, flow, mapping.copied())).await
     }))
     .await
 }

@@ -54,7 +54,7 @@ fn quoted(argument: &str) -> String {
 pub(super) fn next_steps(document: &Document, caller: &Caller) -> Vec<NextStep> {
     let mut steps = Vec::new();
     let mut step = |why: String, command: String| steps.push(NextStep { why, command });
-    for function in document.functions.iter() {
+    for function in &document.functions {
         if let Some(why) = failing(function) {
             // What the handler could not store is a warning: its batch goes on, and Lambda delivers it again.
             let more = format!("--function {} --level warn", function.function);

@@ -60,7 +60,7 @@ pub(super) async fn follow(
     let mut first = true;
     let mut list_at = Instant::now() + LIST_EVERY;
     loop {
-        for (shard, start) in progress.to_begin(&shards, choice.since_ms, first) {
+        for (shard, start) in progress.startable(&shards, choice.since_ms, first) {
             if choice.has(&shard) {
                 let reader = ShardReader::new(aws, source, &shard, start);
                 readers.push(read(reader, shard, pages.clone()));
@@ -98,7 +98,7 @@ impl Progress {
 
     /// The shards to begin with now, and where. Those that are there at first are read from the chosen moment on; what comes
     /// later, and what follows a shard, from its beginning.
-    fn to_begin(&mut self, shards: &[Shard], since_ms: Option<i64>, first: bool) -> Vec<(String, Start)> {
+    fn startable(&mut self, shards: &[Shard], since_ms: Option<i64>, first: bool) -> Vec<(String, Start)> {
         let known: BTreeMap<&str, &Shard> = shards.iter().map(|shard| (shard.id.as_str(), shard)).collect();
         let mut found = Vec::new();
         for shard in shards.iter().filter(|shard| !self.begun.contains(&shard.id)) {
@@ -185,14 +185,14 @@ mod tests {
     fn from_a_moment_on_children_wait_for_their_parents() {
         let shards = [shard("a", &[], true), shard("b", &[], true), shard("c", &["a", "b"], false)];
         let mut progress = Progress::default();
-        let first = progress.to_begin(&shards, Some(7), true);
+        let first = progress.startable(&shards, Some(7), true);
         assert_eq!(begun(&first), ["a", "b"]);
         assert!(first.iter().all(|(_, start)| *start == Start::AtTimestamp(7)));
         progress.ended("a".to_owned());
-        assert_eq!(begun(&progress.to_begin(&shards, Some(7), false)), Vec::<&str>::new());
+        assert_eq!(begun(&progress.startable(&shards, Some(7), false)), Vec::<&str>::new());
         progress.ended("b".to_owned());
-        assert_eq!(begun(&progress.to_begin(&shards, Some(7), false)), ["c"]);
-        assert_eq!(begun(&progress.to_begin(&shards, Some(7), false)), Vec::<&str>::new());
+        assert_eq!(begun(&progress.startable(&shards, Some(7), false)), ["c"]);
+        assert_eq!(begun(&progress.startable(&shards, Some(7), false)), Vec::<&str>::new());
     }
 
     #[test]
@@ -200,13 +200,13 @@ mod tests {
         let mut shards = vec![shard("a", &[], true), shard("b", &["a"], false), shard("z", &[], false)];
         let mut progress = Progress::default();
         let latest = |id: &str| (id.to_owned(), Start::Latest);
-        assert_eq!(progress.to_begin(&shards, None, true), [latest("b"), latest("z")]);
+        assert_eq!(progress.startable(&shards, None, true), [latest("b"), latest("z")]);
         shards[1].last = Some("9".to_owned());
         shards.push(shard("c", &["b"], false));
-        assert_eq!(progress.to_begin(&shards, None, false), []);
+        assert_eq!(progress.startable(&shards, None, false), []);
         assert!(!progress.lacks_children(&shards));
         progress.ended("b".to_owned());
-        assert_eq!(progress.to_begin(&shards, None, false), [("c".to_owned(), Start::TrimHorizon)]);
+        assert_eq!(progress.startable(&shards, None, false), [("c".to_owned(), Start::TrimHorizon)]);
     }
 
     #[test]
