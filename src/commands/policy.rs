@@ -47,7 +47,7 @@ pub(crate) struct Args {
 enum Scope {
     /// plan, up, status and down
     Deploy,
-    /// send and validate
+    /// send, validate, tail and logs
     Run,
     /// All of them
     All,
@@ -228,12 +228,18 @@ fn namespace(resource: &Any) -> Option<BucketNamespace> {
     if let Any::Bucket(bucket) = resource { Some(bucket.namespace) } else { None }
 }
 
-/// What `send` and `validate` do with resources of one kind: on the pipeline's own, and without one to name.
+/// What `send`, `validate`, `tail` and `logs` do with resources of one kind: on the pipeline's own, and without one to name.
 fn running(kind: ResourceKind, pipeline: &Pipeline) -> (&'static [&'static str], &'static [&'static str]) {
     let reads_table = pipeline.flows.iter().any(|flow| matches!(flow.source, crate::pipeline::FlowSource::Table(_)));
     match kind {
         ResourceKind::Stream => (
-            &["kinesis:PutRecords", "kinesis:DescribeStreamSummary", "kinesis:GetShardIterator", "kinesis:GetRecords"],
+            &[
+                "kinesis:DescribeStreamSummary",
+                "kinesis:GetRecords",
+                "kinesis:GetShardIterator",
+                "kinesis:ListShards",
+                "kinesis:PutRecords",
+            ],
             &[],
         ),
         ResourceKind::Table if reads_table => (
@@ -241,6 +247,7 @@ fn running(kind: ResourceKind, pipeline: &Pipeline) -> (&'static [&'static str],
             &[
                 "dynamodb:BatchGetItem",
                 "dynamodb:DeleteItem",
+                "dynamodb:DescribeStream",
                 "dynamodb:DescribeTable",
                 "dynamodb:GetItem",
                 "dynamodb:GetRecords",

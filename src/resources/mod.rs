@@ -30,7 +30,7 @@ pub(crate) use context::Cx;
 pub(crate) use dashboard::Dashboard;
 pub(crate) use function::Function;
 pub(crate) use log_group::{LogGroup, OF_FUNCTIONS};
-pub(crate) use mapping::{Mapping, MappingSource, record_ages};
+pub(crate) use mapping::{Mapping, MappingSource};
 pub(crate) use owned::{OwnedResource, Search, UnreadableResource, is_owned, owned_resources, until_unfound};
 pub(crate) use queue::{Queue, Redrive};
 pub(crate) use resource::{Observed, Resource};
