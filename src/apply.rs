@@ -177,11 +177,8 @@ pub(crate) fn critical_path(tasks: &[Task<'_>], ended: &[Ended]) -> Vec<Link> {
     let mut links: Vec<Link> = Vec::new();
     for link in path(&nodes, &spans) {
         match links.last_mut() {
-            // The beginning of a deletion, and the wait for its end.
-            Some(last) if last.node == link.node => {
-                let (seconds, queued) = (last.seconds + link.seconds, last.queued + link.queued);
-                *last = Link { seconds, queued, aws_seconds: last.aws_seconds + link.aws_seconds, ..link };
-            }
+            // A change, and what is left of it to do after others.
+            Some(last) if last.node == link.node => *last = link.and(last),
             _ => links.push(link),
         }
     }

@@ -42,11 +42,11 @@ impl OwnedResource {
     fn tagged(cx: &Cx, kind: ResourceKind, name: &str, tags: &Tags) -> Self {
         let node = tags.get(NODE_TAG).map_or(name, String::as_str);
         let protected = tags.get(PROTECT_TAG).is_some_and(|value| value == "true");
-        Self { protected, ..Self::untagged(kind, name, by_kind::arn(&cx.aws, kind, name), node.to_owned()) }
+        Self { protected, ..Self::new(kind, name, by_kind::arn(&cx.aws, kind, name), node.to_owned()) }
     }
 
-    /// A resource that has the owner of its parent.
-    fn untagged(kind: ResourceKind, name: &str, arn: String, node: String) -> Self {
+    /// A resource that has no tags of its own.
+    pub(crate) fn new(kind: ResourceKind, name: &str, arn: String, node: String) -> Self {
         Self { kind, name: name.to_owned(), arn, node, protected: false, contents: None, source: None }
     }
 
@@ -214,7 +214,7 @@ async fn mappings(
         anyhow::Ok(all.into_iter().next().map(|first| {
             let arn = first.event_source_mapping_arn.unwrap_or_default();
             let source = first.event_source_arn;
-            OwnedResource { source, ..OwnedResource::untagged(ResourceKind::Mapping, function, arn, node) }
+            OwnedResource { source, ..OwnedResource::new(ResourceKind::Mapping, function, arn, node) }
         }))
     }))
     .await?;
@@ -250,7 +250,7 @@ async fn consumers(
             // One with other tags was registered by somebody else, whatever its name.
             Ok(Some(tags)) if tags.is_empty() && is_function(&name) && cx.owner.owns(Some(&tags), Parent::Owned) => {
                 let node = format!("function.{}.consumer", name.strip_prefix(start).unwrap_or(&name));
-                found.push(OwnedResource::untagged(kind, &name, arn, node));
+                found.push(OwnedResource::new(kind, &name, arn, node));
             }
             Ok(_) => {}
             Err(error) if error.is_denied() => unreadable.push(UnreadableResource { kind, name, error }),
