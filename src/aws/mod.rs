@@ -24,6 +24,6 @@ pub(crate) use retry::{BUSY, NOT_KNOWN, PROPAGATION, retry, timed_retry};
 pub(crate) use shared::{Joined, Shared, SharedByName};
 pub(crate) use tags::{
     CODE_TAG, KEYS_TAG, NODE_TAG, Owner, PIPELINE_TAG, PROTECT_TAG, Parent, RESUME_TAG, SUBSCRIBERS_TAG, TAG_VALUE,
-    TTL_TAG, Tags, tag_changes,
+    TTL_TAG, Tags, VALIDATE_TAG, tag_changes,
 };
 pub(crate) use wait::{LAG, Look, Stay, Times, Wait, until_seen, wait};
