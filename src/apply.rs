@@ -203,9 +203,12 @@ async fn work(task: &Task<'_>, cx: &Cx, exists: impl FnOnce()) -> anyhow::Result
         Work::Sync { resource, tags, planned } => (resource, tags, planned),
     };
     match task.action {
-        Action::Unchanged if !matches!(planned, Planned::Doubtful(_)) => resource.ready(cx).await.map(|()| None),
+        Action::Unchanged if !planned.is_doubtful() => resource.ready(cx).await.map(|()| None),
         Action::Delete => resource.delete(cx).await.map(|()| None),
         Action::Replace => {
+            if let Planned::Reviewed(reviewed) = planned {
+                reviewed.again(resource, tags, &cx.as_of_now()).await?;
+            }
             cx.note("preparing the replacement");
             resource.prepare_replacement(&cx.as_of_now()).await?;
             sync(resource, tags, cx, Planned::Unknown, exists).await

@@ -1,6 +1,6 @@
 //! `streamkit up`: makes AWS match the spec.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::Ordering;
@@ -18,12 +18,12 @@ use crate::failure::{Hint, Interrupted, Shown};
 use crate::graph::{Need, Until};
 use crate::interrupt::Interrupt;
 use crate::narrowing;
-use crate::observe::{Allowed, Observation, observe};
+use crate::observe::{Allowed, Observation, is_renewed, observe};
 use crate::options::Global;
 use crate::pipeline::Node;
 use crate::plan::{Action, Plan, ResourceKind, Step};
 use crate::report::{Reporter, RunReport, exit_code, run_report};
-use crate::resources::{Any, Function, Observed, OwnedResource, Planned, owned_resources};
+use crate::resources::{Any, Function, Observed, OwnedResource, Planned, Reviewed, owned_resources};
 use crate::saved_plan::{PlanOptions, SavedPlan, SpecFile};
 
 /// For how long what the plan saw is as good as another look, which would be as old by the time that its change is made.
@@ -141,10 +141,22 @@ pub(crate) async fn run(
         }
     }
     // A program that does not compile must not leave half a pipeline behind.
-    interrupt.unless(build(&session, &plan, reporter)).await?;
+    let built = interrupt.unless(build(&session, &plan, reporter)).await?;
+    if let Some(saved) = &saved {
+        let moved = saved.moved_code(&built);
+        if !moved.is_empty() {
+            return refuse(plan, moved);
+        }
+    }
     let nodes = &session.pipeline.nodes;
-    let seen = (observed.elapsed() < FRESH).then_some(seen);
-    let mut tasks = tasks(&session, &plan, &orphans, seen.as_deref());
+    let trust = match observed.elapsed() < FRESH {
+        // Who reads a plan agrees to that one.
+        _ if saved.is_some() => Trust::Reviewed,
+        true => Trust::Fresh,
+        false if !agreed => Trust::Reviewed,
+        false => Trust::Stale,
+    };
+    let mut tasks = tasks(&session, &plan, &orphans, &seen, trust);
     tasks.extend(narrowing::tasks(nodes, &plan));
     let mut progress = reporter.progress(tasks.iter().map(|task| task.node.as_str()));
     let mut ended =
@@ -170,6 +182,17 @@ pub(crate) async fn run(
         reporter.error(error);
     }
     conclude(&ended, &interrupt, reporter)
+}
+
+/// What is made of what the plan saw, when it is carried out.
+#[derive(Debug, Clone, Copy)]
+enum Trust {
+    /// It is as good as another look.
+    Fresh,
+    /// Each node is looked at again, and brought to what the spec says from there.
+    Stale,
+    /// Somebody has read the plan: each node is looked at again, and must be as the plan saw it.
+    Reviewed,
 }
 
 /// What to bring up, and how: as the saved plan says where there is one.
@@ -201,18 +224,19 @@ fn moved_error(args: &Args, moved: &[String]) -> anyhow::Error {
     )
 }
 
-/// Builds the packages that the plan uploads, before anything is changed.
-async fn build(session: &Session, plan: &Plan, reporter: &Reporter) -> anyhow::Result<()> {
+/// Builds the packages that the plan uploads, before anything is changed. Gives what each function's was made from.
+async fn build(session: &Session, plan: &Plan, reporter: &Reporter) -> anyhow::Result<BTreeMap<String, String>> {
     let waiting = Mutex::new(reporter.waiting());
     let note = |text: &str| waiting.lock().unwrap_or_else(PoisonError::into_inner)(text);
+    let mut built = BTreeMap::new();
     for (node, step) in session.pipeline.nodes.iter().zip(&plan.steps) {
         if let Any::Function(function) = &node.resource
             && Function::is_uploaded(step.action, &step.changes)
         {
-            function.code.package(&note).await?;
+            built.insert(node.id.clone(), function.code.package(&note).await?.hash.clone());
         }
     }
-    Ok(())
+    Ok(built)
 }
 
 /// The resources that this run began to create, whatever became of them.
@@ -272,7 +296,8 @@ fn tasks<'a>(
     session: &'a Session,
     plan: &Plan,
     orphans: &'a [OwnedResource],
-    seen: Option<&'a [Option<Observed>]>,
+    seen: &'a [Option<Observed>],
+    trust: Trust,
 ) -> Vec<Task<'a>> {
     let nodes = &session.pipeline.nodes;
     let mut tasks: Vec<Task<'a>> = nodes
@@ -285,11 +310,18 @@ fn tasks<'a>(
             work: Work::Sync {
                 resource: &node.resource,
                 tags: &node.tags,
-                planned: match seen.map(|seen| seen[index].as_ref()) {
-                    None => Planned::Unknown,
-                    Some(None) => Planned::Missing,
-                    Some(Some(seen)) if is_role_without_function(index, nodes, plan) => Planned::Doubtful(seen),
-                    Some(Some(seen)) => Planned::Seen(seen),
+                planned: match (trust, seen[index].as_ref()) {
+                    (Trust::Reviewed, seen) => Planned::Reviewed(Reviewed {
+                        seen,
+                        doubtful: seen.is_some() && is_role_without_function(index, nodes, plan),
+                        follows: seen.is_some() && follows(node, plan),
+                    }),
+                    (Trust::Stale, _) => Planned::Unknown,
+                    (Trust::Fresh, None) => Planned::Missing,
+                    (Trust::Fresh, Some(seen)) if is_role_without_function(index, nodes, plan) => {
+                        Planned::Doubtful(seen)
+                    }
+                    (Trust::Fresh, Some(seen)) => Planned::Seen(seen),
                 },
             },
             needs: node.needs.iter().map(|need| need_now(*need, nodes, plan)).collect(),
@@ -318,6 +350,11 @@ fn is_role_without_function(index: usize, nodes: &[Node], plan: &Plan) -> bool {
         matches!(node.resource, Any::Function(_)) && step.action == Action::Create && uses(node)
     };
     matches!(nodes[index].resource, Any::Role(_)) && nodes.iter().zip(&plan.steps).any(is_new_user)
+}
+
+/// Whether a node refers to what this run makes anew.
+fn follows(node: &Node, plan: &Plan) -> bool {
+    node.replaced_with.is_some_and(|other| is_renewed(&plan.steps[other.node], other))
 }
 
 /// What a node needs in this run. Where a role, stream or table is there already and changes, what refers to it waits for that:
