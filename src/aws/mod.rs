@@ -20,7 +20,7 @@ pub(crate) use clients::{Clients, Connection, Credentials, NoProfile, NoRegion, 
 pub(crate) use error::{AwsError, answered, aws_error, existing, hint, known};
 pub(crate) use pages::{all, all_pages};
 pub(crate) use policy::{Policy, Statement, assume_role_policy, canonical};
-pub(crate) use retry::{BUSY, NOT_KNOWN, PROPAGATION, retry, timed_retry};
+pub(crate) use retry::{BUSY, GOING, NOT_KNOWN, PROPAGATION, Passing, retry, timed_retry};
 pub(crate) use shared::{Joined, Shared, SharedByName};
 pub(crate) use tags::{
     CODE_TAG, KEYS_TAG, NODE_TAG, Owner, PIPELINE_TAG, PROTECT_TAG, Parent, RESUME_TAG, SUBSCRIBERS_TAG, TAG_VALUE,

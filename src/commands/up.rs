@@ -313,19 +313,17 @@ fn tasks<'a>(
                 planned: match (trust, seen[index].as_ref()) {
                     (Trust::Reviewed, seen) => Planned::Reviewed(Reviewed {
                         seen,
-                        doubtful: seen.is_some() && is_role_without_function(index, nodes, plan),
+                        doubtful: seen.is_some() && may_be_gone(index, nodes, plan),
                         follows: seen.is_some() && follows(node, plan),
                     }),
                     (Trust::Stale, _) => Planned::Unknown,
                     (Trust::Fresh, None) => Planned::Missing,
-                    (Trust::Fresh, Some(seen)) if is_role_without_function(index, nodes, plan) => {
-                        Planned::Doubtful(seen)
-                    }
+                    (Trust::Fresh, Some(seen)) if may_be_gone(index, nodes, plan) => Planned::Doubtful(seen),
                     (Trust::Fresh, Some(seen)) => Planned::Seen(seen),
                 },
             },
             needs: node.needs.iter().map(|need| need_now(*need, nodes, plan)).collect(),
-            unsettled: step.unsettled || is_role_without_function(index, nodes, plan),
+            unsettled: step.unsettled || may_be_gone(index, nodes, plan),
         })
         .collect();
     for (index, orphan) in orphans.iter().enumerate() {
@@ -343,8 +341,17 @@ fn tasks<'a>(
     tasks
 }
 
-/// Whether a role is there of a function that is not: IAM may show it for a while after a removal, and Lambda would refuse it.
-fn is_role_without_function(index: usize, nodes: &[Node], plan: &Plan) -> bool {
+/// Whether a node may have gone although it was seen: AWS may show for a while what a run that was killed has deleted. A role goes
+/// with its function, and everything after the mappings.
+fn may_be_gone(index: usize, nodes: &[Node], plan: &Plan) -> bool {
+    let step = &plan.steps[index];
+    if step.action == Action::Create || step.refused.is_some() || !step.kind.has_tags() {
+        return false;
+    }
+    let mut mappings = plan.steps.iter().filter(|step| step.kind == ResourceKind::Mapping).peekable();
+    if mappings.peek().is_some() && mappings.all(|step| matches!(step.action, Action::Create | Action::Delete)) {
+        return true;
+    }
     let uses = |node: &Node| node.needs.iter().any(|need| need.node == index);
     let is_new_user = |(node, step): (&Node, &Step)| {
         matches!(node.resource, Any::Function(_)) && step.action == Action::Create && uses(node)

@@ -29,7 +29,7 @@ pub(crate) enum Unseen {
 pub(crate) enum Planned<'a> {
     Seen(&'a Observed),
     Missing,
-    /// It is there, but what uses it is not: so it may have gone with that a moment ago.
+    /// It is there, but what goes before it is not: so it may have gone with that a moment ago.
     Doubtful(&'a Observed),
     /// Something has happened since, or it is too long ago.
     Unknown,
