@@ -131,15 +131,7 @@ pub(crate) async fn run(
     }
     // The time in which the question waited for its answer is not the run's.
     let started = started + asked.elapsed();
-    for step in plan
-        .steps
-        .iter()
-        .filter(|step| step.kind == ResourceKind::Stream && matches!(step.action, Action::Create | Action::Replace))
-    {
-        if let Some(new) = session.pipeline.new_streams.get(&step.name) {
-            new.store(true, Ordering::Relaxed);
-        }
-    }
+    tell_of_new_streams(&session, &plan);
     // A program that does not compile must not leave half a pipeline behind.
     let built = interrupt.unless(build(&session, &plan, reporter)).await?;
     if let Some(saved) = &saved {
@@ -149,19 +141,12 @@ pub(crate) async fn run(
         }
     }
     let nodes = &session.pipeline.nodes;
-    let trust = match observed.elapsed() < FRESH {
-        // Who reads a plan agrees to that one.
-        _ if saved.is_some() => Trust::Reviewed,
-        true => Trust::Fresh,
-        false if !agreed => Trust::Reviewed,
-        false => Trust::Stale,
-    };
+    let trust = Trust::in_plan(observed.elapsed(), saved.is_some(), agreed);
     let mut tasks = tasks(&session, &plan, &orphans, &seen, trust);
     tasks.extend(narrowing::tasks(nodes, &plan));
     let mut progress = reporter.progress(tasks.iter().map(|task| task.node.as_str()));
-    let mut ended =
-        apply::run(&tasks, &cx, usize::from(global.parallelism), &mut interrupt, &mut |event| progress.show(&event))
-            .await;
+    let show = &mut |event: apply::Event<'_>| progress.show(&event);
+    let mut ended = apply::run(&tasks, &cx, usize::from(global.parallelism), &mut interrupt, show).await;
     drop(progress);
     let waited_for = apply::critical_path(&tasks, &ended);
     narrowing::conclude(nodes, &plan, &mut ended);
@@ -184,6 +169,17 @@ pub(crate) async fn run(
     conclude(&ended, &interrupt, reporter)
 }
 
+/// A mapping reads a stream that this run makes from its beginning.
+fn tell_of_new_streams(session: &Session, plan: &Plan) {
+    let is_new =
+        |step: &&Step| step.kind == ResourceKind::Stream && matches!(step.action, Action::Create | Action::Replace);
+    for step in plan.steps.iter().filter(is_new) {
+        if let Some(new) = session.pipeline.new_streams.get(&step.name) {
+            new.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
 /// What is made of what the plan saw, when it is carried out.
 #[derive(Debug, Clone, Copy)]
 enum Trust {
@@ -193,6 +189,18 @@ enum Trust {
     Stale,
     /// Somebody has read the plan: each node is looked at again, and must be as the plan saw it.
     Reviewed,
+}
+
+impl Trust {
+    /// Who reads a plan agrees to that one. Before a minute is over, an answered question needs no other look.
+    fn in_plan(age: Duration, is_saved: bool, is_unasked: bool) -> Self {
+        match age < FRESH {
+            _ if is_saved => Self::Reviewed,
+            true => Self::Fresh,
+            false if is_unasked => Self::Stale,
+            false => Self::Reviewed,
+        }
+    }
 }
 
 /// What to bring up, and how: as the saved plan says where there is one.

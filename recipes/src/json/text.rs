@@ -8,7 +8,7 @@ use crate::{Attribute, Item};
 /// Appends a text as JSON has it, with quotes and escapes.
 pub fn push_text(json: &mut String, text: &str) {
     if has_escapes(text.as_bytes()) {
-        json.push_str(&serde_json::to_string(text).expect("a text always serializes"));
+        json.push_str(&serde_json::Value::from(text).to_string());
     } else {
         json.reserve(text.len() + 2);
         json.push('"');

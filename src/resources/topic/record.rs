@@ -74,7 +74,7 @@ fn queue_of_validate(cx: &Cx, subscription: &Subscription) -> Option<String> {
     let run = queue.resource.strip_prefix(&cx.owner.prefix())?.strip_prefix(OF_VALIDATE)?;
     let is_run = run.len() == 12 && run.chars().all(|c| c.is_ascii_hexdigit());
     let is_here = queue.account == cx.aws.account && queue.region == cx.aws.region;
-    (is_run && is_here).then(|| queue.resource.to_owned())
+    (is_run && is_here).then(|| queue.resource.clone())
 }
 
 #[cfg(test)]
