@@ -114,7 +114,8 @@ fn policy(session: &Session, scope: Scope) -> Value {
         account.insert("iam:GetRole");
     }
     if scope != Scope::Deploy {
-        for kind in &kinds {
+        let of_validate = reads_table(pipeline).then_some(&ResourceKind::Queue);
+        for kind in kinds.iter().chain(of_validate) {
             let (of_kind, anywhere) = running(*kind, pipeline);
             own.entry(*kind).or_default().extend(of_kind);
             account.extend(anywhere);
@@ -228,9 +229,13 @@ fn namespace(resource: &Any) -> Option<BucketNamespace> {
     if let Any::Bucket(bucket) = resource { Some(bucket.namespace) } else { None }
 }
 
+fn reads_table(pipeline: &Pipeline) -> bool {
+    pipeline.flows.iter().any(|flow| matches!(flow.source, crate::pipeline::FlowSource::Table(_)))
+}
+
 /// What `send`, `validate`, `tail` and `logs` do with resources of one kind: on the pipeline's own, and without one to name.
 fn running(kind: ResourceKind, pipeline: &Pipeline) -> (&'static [&'static str], &'static [&'static str]) {
-    let reads_table = pipeline.flows.iter().any(|flow| matches!(flow.source, crate::pipeline::FlowSource::Table(_)));
+    let reads_table = reads_table(pipeline);
     match kind {
         ResourceKind::Stream => (
             &[
@@ -279,6 +284,7 @@ fn running(kind: ResourceKind, pipeline: &Pipeline) -> (&'static [&'static str],
                 "sqs:GetQueueAttributes",
                 "sqs:ReceiveMessage",
                 "sqs:SetQueueAttributes",
+                "sqs:TagQueue",
             ],
             &[],
         ),

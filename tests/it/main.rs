@@ -17,6 +17,7 @@ mod everything;
 mod fan_out;
 mod flow;
 mod harness;
+mod kills;
 mod layers;
 mod least_privilege;
 mod local_end;
