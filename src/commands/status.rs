@@ -15,7 +15,8 @@ use jiff::Timestamp;
 use tokio::time::sleep;
 
 use self::document::{Document, NodeState};
-use self::next_steps::{Caller, next_steps};
+use self::next_steps::next_steps;
+use super::caller::Caller;
 use super::session::{CodeArgument, Input, Session, SpecArgument};
 use crate::daemon::Start;
 use crate::interrupt::Interrupt;
