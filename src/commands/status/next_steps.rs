@@ -74,10 +74,11 @@ pub(super) fn next_steps(document: &Document, caller: &Caller) -> Vec<NextStep> 
         // What is different is told above.
         let mapping = format!("function.{}.source", function.function);
         if document.resources.iter().all(|node| node.node != mapping || node.state == "ok") {
-            step(
-                format!("function.{} reads nothing: its mapping is off, as the spec says", function.function),
-                "set enabled = true in its source, then streamkit up".to_owned(),
+            let why = format!(
+                "function.{} reads nothing: its mapping is off, as the spec says; write enabled = true in its source, and run",
+                function.function
             );
+            step(why, caller.command("up", ""));
         }
     }
     for queue in document.queues.iter().filter(|queue| queue.dead_letters && queue.messages > 0) {
