@@ -27,20 +27,20 @@ pub(super) fn next_steps(document: &Document, caller: &Caller) -> Vec<NextStep> 
         // What is different is told above.
         let mapping = format!("function.{}.source", function.function);
         if document.resources.iter().all(|node| node.node != mapping || node.state == "ok") {
-            step(
-                format!("function.{} reads nothing: its mapping is off, as the spec says", function.function),
-                "set enabled = true in its source, then streamkit up".to_owned(),
+            let why = format!(
+                "function.{} reads nothing: its mapping is off, as the spec says; write enabled = true in its source, and run",
+                function.function
             );
+            step(why, caller.command("up", ""));
         }
     }
     for queue in document.queues.iter().filter(|queue| queue.dead_letters && queue.messages > 0) {
         let s = if queue.messages == 1 { "" } else { "s" };
-        let key = queue.node.strip_prefix("queue.").unwrap_or(&queue.node);
         let why = format!("{} dead letter{s} in {}", queue.messages, queue.node);
-        step(why, caller.command("dlq show", &format!("--queue {key}")));
+        step(why, caller.command("dlq show", &format!("--queue {}", queue.node)));
         step(
             "when the cause is mended, play them again".to_owned(),
-            caller.command("dlq redrive", &format!("--queue {key}")),
+            caller.command("dlq redrive", &format!("--queue {}", queue.node)),
         );
     }
     steps
@@ -57,8 +57,8 @@ fn failing(function: &FunctionState) -> Option<String> {
         reasons.push("failed on its last batch".to_owned());
     }
     for (count, what) in [(function.errors, "error"), (function.throttles, "throttle")] {
-        if let Some(count) = count.filter(|count| *count > 0.0) {
-            let s = if count > 1.0 { "s" } else { "" };
+        if let Some(count) = count.filter(|count| *count > 0) {
+            let s = if count > 1 { "s" } else { "" };
             reasons.push(format!("had {count} {what}{s} lately"));
         }
     }
@@ -87,7 +87,7 @@ mod tests {
         Caller::new(Some("my pipeline.toml"), &global)
     }
 
-    fn function(last_result: &str, errors: f64) -> FunctionState {
+    fn function(last_result: &str, errors: u64) -> FunctionState {
         FunctionState {
             function: "f".to_owned(),
             mapping: Some(MappingState {
@@ -98,7 +98,7 @@ mod tests {
             iterator_age_ms: None,
             lag_trend: None,
             errors: Some(errors),
-            throttles: Some(0.0),
+            throttles: Some(0),
             counted_seconds: 300,
             queue_depth: None,
         }
@@ -109,7 +109,7 @@ mod tests {
             pipeline: "p".to_owned(),
             stage: None,
             resources: Vec::new(),
-            functions: vec![function("OK", 0.0)],
+            functions: vec![function("OK", 0)],
             queues: Vec::new(),
             alarms: Vec::new(),
             warnings: Vec::new(),
@@ -125,7 +125,7 @@ mod tests {
     #[test]
     fn what_failed_is_shown_mended_and_played_again_with_the_users_arguments() {
         let mut document = document();
-        document.functions = vec![function("PROBLEM: Function call failed", 2.0)];
+        document.functions = vec![function("PROBLEM: Function call failed", 2)];
         let (kind, name, arn) = ("DynamoDB table", String::new(), String::new());
         document.resources =
             vec![NodeState { node: "table.t".to_owned(), kind, name, arn, state: "missing", changes: Vec::new() }];
@@ -148,10 +148,10 @@ mod tests {
                     format!("streamkit logs {with} --function f --level warn").as_str()
                 ),
                 ("table.t is missing", format!("streamkit up {with}").as_str()),
-                ("152 dead letters in queue.dlq", format!("streamkit dlq show {with} --queue dlq").as_str()),
+                ("152 dead letters in queue.dlq", format!("streamkit dlq show {with} --queue queue.dlq").as_str()),
                 (
                     "when the cause is mended, play them again",
-                    format!("streamkit dlq redrive {with} --queue dlq").as_str()
+                    format!("streamkit dlq redrive {with} --queue queue.dlq").as_str()
                 ),
             ]
         );
