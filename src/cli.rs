@@ -35,6 +35,7 @@ enum Command {
     Status(commands::status::Args),
     Validate(commands::validate::Args),
     Send(commands::send::Args),
+    Dlq(commands::dlq::Args),
     Replay(commands::replay::Args),
     #[command(visible_alias = "cleanup")]
     Down(commands::down::Args),
@@ -117,6 +118,7 @@ async fn run(cli: Cli, reporter: &Reporter) -> anyhow::Result<ExitCode> {
         Command::Status(args) => interrupt.unless(commands::status::run(&args, &global, reporter)).await,
         Command::Validate(args) => commands::validate::run(&args, &global, reporter, interrupt).await,
         Command::Send(args) => commands::send::run(&args, &global, reporter, interrupt).await,
+        Command::Dlq(args) => commands::dlq::run(&args, &global, reporter, interrupt).await,
         Command::Replay(args) => commands::replay::run(&args, &global, reporter, interrupt).await,
         Command::Down(args) => commands::down::run(&args, &global, reporter, interrupt).await,
         Command::Policy(args) => interrupt.unless(commands::policy::run(&args, &global, reporter)).await,

@@ -71,6 +71,10 @@ pub(crate) struct Flow {
     /// The topic that the recipe's notifications go to.
     pub(crate) topic: Option<String>,
     pub(crate) dead_letters: Option<String>,
+    /// Where the mapping's on-failure records go: a queue, a topic or a bucket.
+    pub(crate) on_failure: Option<(SectionKind, String)>,
+    /// The most records of one invocation.
+    pub(crate) batch_size: usize,
 }
 
 impl Flow {

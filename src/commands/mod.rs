@@ -2,6 +2,7 @@
 
 pub(crate) mod calls;
 pub(crate) mod check;
+pub(crate) mod dlq;
 pub(crate) mod down;
 pub(crate) mod init;
 pub(crate) mod local;

@@ -16,7 +16,8 @@ use anyhow::Context as _;
 use streamkit_recipes::{Samples, TableSamples};
 use tokio::time::Instant;
 
-use self::pace::{Pace, rate};
+use self::pace::Pace;
+pub(super) use self::pace::rate;
 use self::share::Share;
 use self::source::Source;
 use self::stream::StreamSender;

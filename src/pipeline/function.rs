@@ -82,6 +82,11 @@ impl Builder<'_> {
             bucket: sinks.bucket,
             topic: sinks.topic,
             dead_letters: sinks.dead_letters,
+            on_failure: function.source.get_ref().on_failure.as_ref().map(|target| {
+                let target = target.get_ref();
+                (target.kind, self.physical(target))
+            }),
+            batch_size: usize::try_from(*function.source.get_ref().batch_size.get_ref()).unwrap_or(1),
         });
     }
 

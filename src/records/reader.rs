@@ -21,6 +21,10 @@ const TRIES: usize = 8;
 /// A table's stream does not say whether a reader has come to its end: so often it must answer with nothing.
 const EMPTY_PAGES: u32 = 3;
 
+/// The most records of one `GetRecords`.
+const MOST_OF_STREAM: i32 = 10_000;
+const MOST_OF_TABLE: i32 = 1_000;
+
 /// Where in a shard to begin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Start {
@@ -57,12 +61,21 @@ pub(crate) struct ShardReader {
     iterator: Option<String>,
     next_read: Instant,
     empty_pages: u32,
+    /// The most records of one read; as many as the service gives without.
+    limit: Option<i32>,
 }
 
 impl ShardReader {
     pub(crate) fn new(aws: &Clients, source: &Source, shard: &str, start: Start) -> Self {
         let (aws, source, shard) = (aws.clone(), source.clone(), shard.to_owned());
-        Self { aws, source, shard, start, iterator: None, next_read: Instant::now(), empty_pages: 0 }
+        Self { aws, source, shard, start, iterator: None, next_read: Instant::now(), empty_pages: 0, limit: None }
+    }
+
+    /// Reads about so many records at a time.
+    pub(crate) fn by(mut self, records: u64) -> Self {
+        let most = if self.source.is_table() { MOST_OF_TABLE } else { MOST_OF_STREAM };
+        self.limit = Some(i32::try_from(records).unwrap_or(most).clamp(1, most));
+        self
     }
 
     /// Reads on, at most as often as the service allows. Throttles and expired iterators are seen to.
@@ -94,12 +107,15 @@ impl ShardReader {
         // A call that fails is made again from the same place.
         self.iterator = Some(iterator.clone());
         let (records, next, behind) = if self.source.is_table() {
-            let answer = answered(self.aws.dynamodbstreams.get_records().shard_iterator(iterator).send().await)?;
+            let answer = answered(
+                self.aws.dynamodbstreams.get_records().shard_iterator(iterator).set_limit(self.limit).send().await,
+            )?;
             let records = answer.records.unwrap_or_default().into_iter();
             let records = records.filter_map(|record| SourceRecord::of_table(&self.source.arn, &self.shard, record));
             (records.collect::<Vec<_>>(), answer.next_shard_iterator, None)
         } else {
-            let answer = answered(self.aws.kinesis.get_records().shard_iterator(iterator).send().await)?;
+            let answer =
+                answered(self.aws.kinesis.get_records().shard_iterator(iterator).set_limit(self.limit).send().await)?;
             let records = answer.records.into_iter();
             let records = records.map(|record| SourceRecord::of_stream(&self.source.arn, &self.shard, record));
             (records.collect(), answer.next_shard_iterator, Some(answer.millis_behind_latest))

@@ -31,7 +31,7 @@ pub(crate) use dashboard::Dashboard;
 pub(crate) use function::Function;
 pub(crate) use log_group::{LogGroup, OF_FUNCTIONS};
 pub(crate) use mapping::{Mapping, MappingSource, record_ages};
-pub(crate) use owned::{OwnedResource, Search, UnreadableResource, owned_resources, until_unfound};
+pub(crate) use owned::{OwnedResource, Search, UnreadableResource, is_owned, owned_resources, until_unfound};
 pub(crate) use queue::{Queue, Redrive};
 pub(crate) use resource::{Observed, Resource};
 pub(crate) use role::{INLINE_POLICY, PATH as ROLE_PATH, Role, RoleArn};

@@ -132,6 +132,13 @@ pub(crate) async fn owned_resources(
     Ok(Search { owned, unreadable })
 }
 
+/// Whether a resource that is tagged itself is the owner's; `None` where there is none of that name.
+pub(crate) async fn is_owned(cx: &Cx, kind: ResourceKind, name: &str) -> anyhow::Result<Option<bool>> {
+    let tags = by_kind::tags(cx, kind, name).await;
+    let tags = tags.with_context(|| format!("reading the tags of {}", kind.label(name)))?;
+    Ok(tags.map(|tags| cx.owner.owns(Some(&tags), Parent::None)))
+}
+
 /// The tags of each resource that there is, and the resources whose tags may not be read.
 async fn read_tags<'a>(
     cx: &Cx,

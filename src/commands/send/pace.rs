@@ -34,7 +34,7 @@ impl Pace {
 }
 
 /// Reads a positive number of events a second.
-pub(super) fn rate(text: &str) -> Result<f64, String> {
+pub(in crate::commands) fn rate(text: &str) -> Result<f64, String> {
     let rate = text.parse().ok().filter(|rate: &f64| rate.is_finite() && *rate > 0.0);
     rate.ok_or_else(|| format!("`{text}` is not a rate: write a number of events a second, more than 0"))
 }

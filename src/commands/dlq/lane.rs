@@ -1,0 +1,380 @@
+//! Plays the messages of one shard, in its order, and deletes those whose records have come through.
+
+use std::sync::Mutex;
+
+use anyhow::Context as _;
+use serde_json::{Value, json};
+
+use super::edit::{Edit, Edited, editable, with_payload};
+use super::held::Held;
+use super::played::Totals;
+use super::reading::facts_of;
+use super::redrive::{To, explained, locked};
+use super::spool::Bodies;
+use super::stores::Chosen;
+use super::units::{Lane, Unit};
+use crate::commands::session::Session;
+use crate::dead_letters::{Kind, Letter, Message, Receipt, Reread, reread_letter};
+use crate::interrupt::Interrupt;
+use crate::pipeline::{Flow, FlowSource};
+use crate::plan::Change;
+use crate::playback::{Again, Failure, Mode, Played, Player, Rate, batches};
+use crate::producer::{Producer, batches as put_batches};
+use crate::records::{Content, SourceRecord};
+use crate::report::{Bar, change_lines};
+
+/// The most letters that are played together, whatever the mapping's batch size is.
+const LETTERS: usize = 500;
+
+/// A redrive.
+pub(super) struct Run<'a> {
+    pub(super) session: &'a Session,
+    pub(super) held: &'a [Held],
+    pub(super) bodies: Bodies,
+    pub(super) to: To,
+    pub(super) edit: Option<Edit>,
+    pub(super) rate: Rate,
+    pub(super) chosen: Chosen<'a>,
+    pub(super) now_ms: i64,
+    pub(super) interrupt: Interrupt,
+    pub(super) bar: Bar,
+    pub(super) totals: Mutex<Totals>,
+    /// Why no more is played.
+    pub(super) stopped: Mutex<Option<anyhow::Error>>,
+}
+
+/// A letter that is to be played.
+struct PlayedLetter<'u> {
+    unit: &'u Unit,
+    body: String,
+    letter: Letter,
+    record: SourceRecord,
+}
+
+impl Run<'_> {
+    fn is_over(&self) -> bool {
+        self.interrupt.is_set() || locked(&self.stopped).is_some()
+    }
+
+    fn flow(&self, lane: &Lane) -> &Flow {
+        &self.session.pipeline.flows[lane.key.flow]
+    }
+
+    fn kind(&self, unit: &Unit) -> anyhow::Result<(String, Kind)> {
+        let body = self.bodies.get(unit.body)?;
+        let kind = Kind::of(&body);
+        Ok((body, kind))
+    }
+
+    /// How many records the messages have.
+    pub(super) fn count_records(&self, lanes: &[Lane]) -> anyhow::Result<u64> {
+        let mut count = 0;
+        for unit in lanes.iter().flat_map(|lane| &lane.units) {
+            count += match self.kind(unit)?.1 {
+                Kind::OnFailure(batch) => batch.records,
+                _ => 1,
+            };
+        }
+        Ok(count)
+    }
+
+    /// What the edit changes, for the first few letters.
+    pub(super) async fn preview(&self, lanes: &[Lane], most: usize) -> anyhow::Result<Vec<String>> {
+        let mut shown = Vec::new();
+        for lane in lanes {
+            for unit in &lane.units {
+                if shown.len() >= most || self.is_over() {
+                    return Ok(shown);
+                }
+                let (_, Kind::Letter(letter)) = self.kind(unit)? else { continue };
+                let old = editable(&letter.record);
+                let edited = self.edited(std::slice::from_ref(&letter.record)).await?.remove(0);
+                shown.push(difference(&letter.event_id, &old, &edited));
+            }
+        }
+        Ok(shown)
+    }
+
+    /// What the edit makes of the records' payloads: the same without one.
+    async fn edited(&self, records: &[SourceRecord]) -> anyhow::Result<Vec<Edited>> {
+        let payloads: Vec<_> = records.iter().map(editable).collect();
+        let Some(edit) = self.edit.clone() else { return Ok(payloads.into_iter().map(Edited::Payload).collect()) };
+        // A program may take its time.
+        Ok(tokio::task::spawn_blocking(move || edit.apply(&payloads)).await?)
+    }
+
+    /// Plays a lane to its end, or until all is to stop. Errors stop all lanes.
+    pub(super) async fn play(&self, lane: &Lane) {
+        let player = Player::new(&self.session.aws, &self.flow(lane).function);
+        let mut units = lane.units.as_slice();
+        while let Some(first) = units.first() {
+            if self.is_over() {
+                return;
+            }
+            let most = LETTERS.min(self.rate.most()).min(self.flow(lane).batch_size.max(1));
+            let count =
+                if first.is_batch { 1 } else { units.iter().take(most).take_while(|unit| !unit.is_batch).count() };
+            let (now, later) = units.split_at(count);
+            let played = if first.is_batch {
+                self.play_batch(lane, &player, first).await
+            } else {
+                self.play_letters(lane, &player, now).await
+            };
+            if let Err(error) = played {
+                locked(&self.stopped).get_or_insert(error);
+            }
+            self.bar.inc(u64::try_from(count).unwrap_or(0));
+            units = later;
+        }
+    }
+
+    /// Plays letters of one lane, and deletes those that came through.
+    async fn play_letters(&self, lane: &Lane, player: &Player, units: &[Unit]) -> anyhow::Result<()> {
+        let mut letters: Vec<PlayedLetter<'_>> = Vec::new();
+        let mut doubles: Vec<(usize, &Unit)> = Vec::new();
+        for unit in units {
+            let (body, Kind::Letter(letter)) = self.kind(unit)? else { continue };
+            locked(&self.totals).read += 1;
+            // A letter that is there twice, as after a lost answer of SQS's, is played once.
+            if let Some(last) = letters.last()
+                && last.unit.is_same_place(unit)
+                && last.letter.record == letter.record
+            {
+                doubles.push((letters.len() - 1, unit));
+                continue;
+            }
+            let record = match self.record_of(&letter).await? {
+                Ok(record) => record,
+                Err(()) => {
+                    locked(&self.totals).expired += 1;
+                    continue;
+                }
+            };
+            letters.push(PlayedLetter { unit, body, letter: *letter, record });
+        }
+        let records: Vec<_> = letters.iter().map(|letter| letter.record.clone()).collect();
+        let mut again = Vec::new();
+        for ((place, record), edited) in records.into_iter().enumerate().zip(self.edited_or_left(&letters).await?) {
+            let Some(payload) = edited else { continue };
+            let changed = if self.edit.is_some() { with_payload(record, payload) } else { Ok(record) };
+            match changed {
+                Ok(record) => again.push((place, Again { record, failed_ms: Some(letters[place].unit.failed_ms) })),
+                Err(why) => self.note_failure(&Failure { code: "EditFailed".to_owned(), message: why, rejected: true }),
+            }
+        }
+        let (places, again): (Vec<usize>, Vec<Again>) = again.into_iter().unzip();
+        let played = self.deliver(lane, player, &again, Mode::Letters).await;
+        let through: Vec<usize> = places
+            .iter()
+            .zip(&played.failures)
+            .filter(|(_, failure)| failure.is_none())
+            .map(|(place, _)| *place)
+            .collect();
+        let twice: Vec<_> = doubles.iter().filter(|(of, _)| through.contains(of)).map(|(_, unit)| *unit).collect();
+        locked(&self.totals).duplicates += u64::try_from(twice.len())?;
+        self.finished(through.iter().map(|place| letters[*place].unit).chain(twice)).await?;
+        for (place, failure) in places.into_iter().zip(&played.failures) {
+            match failure {
+                Some(failure) if failure.code != "Untried" => self.keep(&letters[place], failure).await?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The payloads as they are to be played; `None` for those that are left where they are.
+    async fn edited_or_left(&self, letters: &[PlayedLetter<'_>]) -> anyhow::Result<Vec<Option<Vec<u8>>>> {
+        let records: Vec<_> = letters.iter().map(|letter| letter.record.clone()).collect();
+        Ok(self.edited(&records).await?.into_iter().map(|edited| self.payload_of(edited)).collect())
+    }
+
+    fn payload_of(&self, edited: Edited) -> Option<Vec<u8>> {
+        match edited {
+            Edited::Payload(payload) => Some(payload),
+            Edited::Nothing => None,
+            Edited::Failed(message) => {
+                self.note_failure(&Failure { code: "EditFailed".to_owned(), message, rejected: true });
+                None
+            }
+        }
+    }
+
+    fn note_failure(&self, failure: &Failure) {
+        locked(&self.totals).failed_with(&failure.code);
+    }
+
+    /// The letter's record, read from the stream where the letter was too large for it; `Err` if that has expired.
+    async fn record_of(&self, letter: &Letter) -> anyhow::Result<Result<SourceRecord, ()>> {
+        if !letter.without_payload {
+            return Ok(Ok(letter.record.clone()));
+        }
+        Ok(reread_letter(&self.session.aws, letter).await?.ok_or(()))
+    }
+
+    /// Plays the records of a batch, and deletes its message if all came through or are letters now.
+    async fn play_batch(&self, lane: &Lane, player: &Player, unit: &Unit) -> anyhow::Result<()> {
+        let (body, kind) = self.kind(unit)?;
+        let Kind::OnFailure(batch) = &kind else { return Ok(()) };
+        let flow = self.flow(lane);
+        let Reread { records, expired } = batch.reread(&self.session.aws, &flow.filter).await?;
+        let message = self.message(unit, body, kind.clone());
+        let mut whole = expired == 0;
+        let meant = |record: &SourceRecord| {
+            self.chosen.selection.is_none_or(|selection| {
+                facts_of(&message, Some(flow), Some(record), self.now_ms, |facts| selection.includes(facts))
+            })
+        };
+        let before = records.len();
+        let records: Vec<_> = records.into_iter().filter(meant).collect();
+        whole &= records.len() == before;
+        {
+            let mut totals = locked(&self.totals);
+            totals.read += u64::try_from(records.len())? + expired;
+            totals.expired += expired;
+        }
+        let mut again = Vec::with_capacity(records.len());
+        let edited = self.edited(&records).await?;
+        for (record, edited) in records.into_iter().zip(edited) {
+            let record = match self.payload_of(edited) {
+                Some(payload) if self.edit.is_some() => with_payload(record, payload).ok(),
+                Some(_) => Some(record),
+                None => None,
+            };
+            whole &= record.is_some();
+            again.extend(record.map(|record| Again { record, failed_ms: Some(unit.failed_ms) }));
+        }
+        let most = flow.batch_size.max(1).min(self.rate.most());
+        let mut from = 0;
+        for end in batches(again.iter().map(|again| &again.record), most) {
+            if self.is_over() {
+                whole = false;
+                break;
+            }
+            let played = self.deliver(lane, player, &again[from..end], Mode::Batches).await;
+            for failure in played.failures.iter().flatten() {
+                // A rejected record is a letter now.
+                whole &= failure.rejected;
+                if failure.code != "Untried" {
+                    self.note_failure(failure);
+                }
+            }
+            from = end;
+        }
+        if whole { self.finished(std::iter::once(unit)).await } else { Ok(()) }
+    }
+
+    fn message(&self, unit: &Unit, body: String, kind: Kind) -> Message {
+        let failed_ms = unit.failed_ms;
+        Message { id: String::new(), receipt: unit.receipt.clone(), body, kind, sent_ms: failed_ms, receives: 0 }
+    }
+
+    /// Plays records that fit one invocation, or puts them into the stream, and counts those that came through.
+    async fn deliver(&self, lane: &Lane, player: &Player, again: &[Again], mode: Mode) -> Played {
+        if again.is_empty() {
+            return Played::default();
+        }
+        self.rate.wait(again.len()).await;
+        let mut played = Played::default();
+        if self.to == To::Source {
+            match self.put(lane, again).await {
+                Ok(failures) => played.failures = failures,
+                Err(error) => {
+                    locked(&self.stopped).get_or_insert(error);
+                    let untried = Failure { code: "Untried".to_owned(), message: String::new(), rejected: false };
+                    played.failures = vec![Some(untried); again.len()];
+                }
+            }
+        } else {
+            // Letters of one shard may be more than an invocation takes.
+            let mut from = 0;
+            for end in batches(again.iter().map(|again| &again.record), usize::MAX) {
+                let (part, stopped) = player.play(&again[from..end], mode).await;
+                played.failures.extend(part.failures);
+                played.duplicates += part.duplicates;
+                if let Some(stopped) = stopped {
+                    locked(&self.stopped).get_or_insert_with(|| explained(stopped));
+                }
+                from = end;
+            }
+        }
+        let through = u64::try_from(played.failures.iter().filter(|failure| failure.is_none()).count()).unwrap_or(0);
+        let mut totals = locked(&self.totals);
+        totals.duplicates += played.duplicates;
+        totals.delivered += through.saturating_sub(played.duplicates);
+        drop(totals);
+        played
+    }
+
+    /// Puts records into the stream as new ones.
+    async fn put(&self, lane: &Lane, again: &[Again]) -> anyhow::Result<Vec<Option<Failure>>> {
+        let FlowSource::Stream(stream) = &self.flow(lane).source else {
+            return Err(crate::failure::Hint::usage(
+                "a table's stream takes no records: only changes of the table are in it",
+                "play to the function, which is what `--to function` does",
+            ));
+        };
+        let events = again.iter().map(|again| match &again.record.content {
+            Content::Stream { partition_key, data, .. } => streamkit_recipes::Event {
+                partition_key: partition_key.clone().unwrap_or_else(|| again.record.sequence_number.clone()),
+                data: data.clone(),
+            },
+            Content::Change { .. } => unreachable!("a change is of a table's stream"),
+        });
+        let producer = Producer::new(&self.session.aws, stream);
+        let mut failures = Vec::with_capacity(again.len());
+        for batch in put_batches(events.collect()) {
+            let put = producer.put(&batch).await;
+            let error = put.error.map_or_else(String::new, |error| error.to_string());
+            failures.extend(put.positions.into_iter().map(|position| match position {
+                Some(_) => None,
+                None => Some(Failure { code: "NotPut".to_owned(), message: error.clone(), rejected: false }),
+            }));
+        }
+        Ok(failures)
+    }
+
+    /// Deletes messages whose records have come through.
+    async fn finished(&self, units: impl Iterator<Item = &Unit>) -> anyhow::Result<()> {
+        let mut receipts: Vec<Vec<Receipt>> = vec![Vec::new(); self.held.len()];
+        for unit in units {
+            receipts[unit.place].push(unit.receipt.clone());
+        }
+        for (held, receipts) in self.held.iter().zip(receipts) {
+            held.delete(&receipts).await?;
+            locked(&self.totals).deleted += u64::try_from(receipts.len())?;
+        }
+        Ok(())
+    }
+
+    /// Leaves a letter in its queue, with the new error if that is another.
+    async fn keep(&self, played: &PlayedLetter<'_>, failure: &Failure) -> anyhow::Result<()> {
+        self.note_failure(failure);
+        let Letter { code, message, .. } = &played.letter;
+        if (&failure.code, &failure.message) == (code, message) {
+            return Ok(());
+        }
+        let mut body: Value = serde_json::from_str(&played.body).context("reading a letter again")?;
+        // One that SNS has passed on stays as it is.
+        if body.get("error").is_none() {
+            return Ok(());
+        }
+        body["error"] = json!({ "code": failure.code, "message": failure.message });
+        let held = &self.held[played.unit.place];
+        held.replace(&played.unit.receipt, &body.to_string(), &played.letter.event_id).await
+    }
+}
+
+/// What an edit changes in a payload, line by line.
+fn difference(id: &str, old: &[u8], edited: &Edited) -> String {
+    let value = |bytes: &[u8]| serde_json::from_slice(bytes).unwrap_or_else(|_| json!(String::from_utf8_lossy(bytes)));
+    match edited {
+        Edited::Failed(why) => format!("{id}\n  can't be edited: {why}\n"),
+        Edited::Nothing => format!("{id}\n  is left where it is\n"),
+        Edited::Payload(new) if new == old => format!("{id}\n  stays as it is\n"),
+        Edited::Payload(new) => {
+            let (from, to): (Value, Value) = (value(old), value(new));
+            let change = Change { field: "payload".to_owned(), from, to };
+            change_lines(&change, false).iter().fold(format!("{id}\n"), |text, line| format!("{text}  {line}\n"))
+        }
+    }
+}
