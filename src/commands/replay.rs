@@ -4,7 +4,7 @@ mod into;
 
 use std::process::ExitCode;
 
-use self::into::{IntoTable, into};
+use self::into::{Restoration, into};
 use super::session::{Input, Session, SpecArgument};
 use crate::daemon::Start;
 use crate::failure::{Hint, Interrupted, Usage};
@@ -61,7 +61,7 @@ pub(crate) async fn run(
     }
     let input = Input::spec(&args.spec);
     let session = interrupt.unless(Box::pin(Session::open(&input, global, reporter, Start::Never))).await?;
-    let args = IntoTable {
+    let args = Restoration {
         from_bucket: &args.from.name,
         into_table: &args.into.name,
         into_stage: args.into_stage.as_deref(),
