@@ -177,11 +177,8 @@ pub(crate) fn critical_path(tasks: &[Task<'_>], ended: &[Ended]) -> Vec<Link> {
     let mut links: Vec<Link> = Vec::new();
     for link in path(&nodes, &spans) {
         match links.last_mut() {
-            // The beginning of a deletion, and the wait for its end.
-            Some(last) if last.node == link.node => {
-                let (seconds, queued) = (last.seconds + link.seconds, last.queued + link.queued);
-                *last = Link { seconds, queued, aws_seconds: last.aws_seconds + link.aws_seconds, ..link };
-            }
+            // A change, and what is left of it to do after others.
+            Some(last) if last.node == link.node => *last = link.and(last),
             _ => links.push(link),
         }
     }
@@ -206,9 +203,12 @@ async fn work(task: &Task<'_>, cx: &Cx, exists: impl FnOnce()) -> anyhow::Result
         Work::Sync { resource, tags, planned } => (resource, tags, planned),
     };
     match task.action {
-        Action::Unchanged if !matches!(planned, Planned::Doubtful(_)) => resource.ready(cx).await.map(|()| None),
+        Action::Unchanged if !planned.is_doubtful() => resource.ready(cx).await.map(|()| None),
         Action::Delete => resource.delete(cx).await.map(|()| None),
         Action::Replace => {
+            if let Planned::Reviewed(reviewed) = planned {
+                reviewed.again(resource, tags, &cx.as_of_now()).await?;
+            }
             cx.note("preparing the replacement");
             resource.prepare_replacement(&cx.as_of_now()).await?;
             sync(resource, tags, cx, Planned::Unknown, exists).await

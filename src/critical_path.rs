@@ -46,6 +46,18 @@ pub(crate) struct Link {
     pub(crate) until: Until,
 }
 
+impl Link {
+    /// One link for this and an earlier one of the same node.
+    pub(crate) fn and(self, earlier: &Self) -> Self {
+        Self {
+            seconds: earlier.seconds + self.seconds,
+            queued: earlier.queued + self.queued,
+            aws_seconds: earlier.aws_seconds + self.aws_seconds,
+            ..self
+        }
+    }
+}
+
 /// The chain that ends with the work that ended last, in the order of time; empty when nothing was done.
 ///
 /// Each link is what the next one waited for longest, so the seconds of all add up to the moment at which the last ended.

@@ -1,6 +1,7 @@
 //! The order in which resources are deleted.
 
-use crate::apply::{Ended, Outcome, Task, Work};
+use crate::apply::{self, Ended, Outcome, Task, Work};
+use crate::critical_path::Link;
 use crate::graph::{Need, Until};
 use crate::plan::{Action, ResourceKind};
 use crate::resources::OwnedResource;
@@ -50,6 +51,20 @@ pub(crate) fn tasks(owned: &[OwnedResource]) -> Vec<Task<'_>> {
     tasks
 }
 
+/// What decided how long the deletions took: each resource once, where it was waited for, with the time that its deletion took to
+/// begin.
+pub(crate) fn critical_path(tasks: &[Task<'_>], ended: &[Ended]) -> Vec<Link> {
+    let mut links: Vec<Link> = Vec::new();
+    for link in apply::critical_path(tasks, ended) {
+        let begun = links.iter().position(|begun| begun.node == link.node).map(|place| links.remove(place));
+        links.push(match begun {
+            Some(begun) => link.and(&begun),
+            None => link,
+        });
+    }
+    links
+}
+
 fn of_kind(owned: &[OwnedResource], kind: ResourceKind) -> impl Iterator<Item = (usize, &OwnedResource)> {
     owned.iter().enumerate().filter(move |(_, resource)| resource.kind == kind)
 }
@@ -65,5 +80,27 @@ pub(crate) fn conclude(owned: &[OwnedResource], ended: &mut Vec<Ended>) {
                 begun.end = gone.end;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::critical_path::Span;
+
+    #[test]
+    fn a_resource_is_once_on_the_critical_path_with_all_of_its_time() {
+        let owned = |kind, name: &str| OwnedResource::new(kind, name, String::new(), format!("{name}.node"));
+        let owned = [owned(ResourceKind::Mapping, "mapping"), owned(ResourceKind::Stream, "stream")];
+        let tasks = tasks(&owned);
+        let ended = |start: f64, end: f64| Ended {
+            outcome: Outcome::Done,
+            span: Some(Span { start, exists: None, end, needed: (0.0, 0.0) }),
+        };
+        // Both begin, the stream first is waited for, and the mapping goes last.
+        let ended = [ended(0.0, 1.0), ended(1.0, 2.0), ended(2.0, 6.0), ended(6.0, 9.0)];
+        let path = critical_path(&tasks, &ended);
+        let path: Vec<_> = path.iter().map(|link| (link.node.as_str(), link.seconds)).collect();
+        assert_eq!(path, [("stream.node", 5.0), ("mapping.node", 4.0)]);
     }
 }

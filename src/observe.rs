@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc::unbounded_channel;
 
 use crate::aws::{KEYS_TAG, Tags, tag_changes};
-use crate::pipeline::{Node, Pipeline};
+use crate::pipeline::{Node, Pipeline, ReplacedWith};
 use crate::plan::{Action, Change, Fields, Plan, Refusal, ResourceKind, Step, Warning, differences};
 use crate::preflight::preflight;
 use crate::resources::{Any, Cx, Observed, OwnedResource, Resource as _, UnreadableResource, owned_resources};
@@ -218,11 +218,9 @@ fn replace_dependents(pipeline: &Pipeline, steps: &mut [Step], seen: &[Option<Ob
     for (index, node) in pipeline.nodes.iter().enumerate() {
         let Some(replaced_with) = node.replaced_with else { continue };
         let other = &steps[replaced_with.node];
-        let changed =
-            other.action == Action::Update && other.changes.iter().any(|change| change.field == replaced_with.field);
-        let renewed = changed || matches!(other.action, Action::Create | Action::Replace);
+        let changed = is_changed(other, replaced_with);
         let Some(seen) = &seen[index] else { continue };
-        if !renewed || !matches!(steps[index].action, Action::Unchanged | Action::Update) {
+        if !is_renewed(other, replaced_with) || !matches!(steps[index].action, Action::Unchanged | Action::Update) {
             continue;
         }
         let field = "source";
@@ -244,6 +242,15 @@ fn replace_dependents(pipeline: &Pipeline, steps: &mut [Step], seen: &[Option<Ob
         step.continuity = continuity;
         step.refused = refused;
     }
+}
+
+fn is_changed(other: &Step, replaced_with: ReplacedWith) -> bool {
+    other.action == Action::Update && other.changes.iter().any(|change| change.field == replaced_with.field)
+}
+
+/// Whether what carries out this step of another node gives it another ARN.
+pub(crate) fn is_renewed(other: &Step, replaced_with: ReplacedWith) -> bool {
+    is_changed(other, replaced_with) || matches!(other.action, Action::Create | Action::Replace)
 }
 
 fn replacement_refusal(node: &Node, field: &str, loses: &str, allowed: &Allowed) -> Option<Refusal> {

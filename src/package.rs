@@ -224,20 +224,25 @@ impl Store {
     }
 
     fn save(&self, zip: &[u8]) -> Result<()> {
-        write_atomically(&self.zip, zip)?;
-        write_atomically(&self.sha256, STANDARD.encode(Sha256::digest(zip)).as_bytes())
+        write_in_cache(&self.zip, zip)?;
+        write_in_cache(&self.sha256, STANDARD.encode(Sha256::digest(zip)).as_bytes())
     }
 }
 
-/// Writes a file so that others see all of it or nothing. The caller holds the cache's lock.
-fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
+/// Writes a file of the cache, whose lock the caller holds.
+fn write_in_cache(path: &Path, bytes: &[u8]) -> Result<()> {
     let context = || format!("writing file ({})", path.display());
-    let temporary = path.with_added_extension("new");
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).with_context(context)?;
     }
-    fs::write(&temporary, bytes).with_context(context)?;
-    fs::rename(&temporary, path).with_context(context)
+    write_whole(path, bytes).with_context(context)
+}
+
+/// Writes a file that others see as a whole or not at all.
+pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let temporary = path.with_added_extension("new");
+    fs::write(&temporary, bytes)?;
+    fs::rename(&temporary, path)
 }
 
 #[cfg(test)]

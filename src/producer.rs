@@ -6,7 +6,7 @@ use aws_sdk_kinesis::config::retry::RetryConfig;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use hyper::body::Bytes;
-use streamkit_recipes::Event;
+use streamkit_recipes::{Event, push_text};
 use tokio::time::Instant;
 
 use crate::aws::{AwsError, Backoff, Clients, answered};
@@ -207,28 +207,17 @@ fn body<'a>(stream: &str, events: impl Iterator<Item = &'a Event> + Clone) -> By
     let size = |event: &Event| event.data.len().div_ceil(3) * 4 + event.partition_key.len() + ENTRY;
     let mut body = String::with_capacity(events.clone().map(size).sum::<usize>() + stream.len() + 64);
     body.push_str(r#"{"StreamName":"#);
-    push_quoted(&mut body, stream);
+    push_text(&mut body, stream);
     body.push_str(r#","Records":["#);
     for (at, event) in events.enumerate() {
         body.push_str(if at > 0 { r#",{"Data":""# } else { r#"{"Data":""# });
         BASE64.encode_string(&event.data, &mut body);
         body.push_str(r#"","PartitionKey":"#);
-        push_quoted(&mut body, &event.partition_key);
+        push_text(&mut body, &event.partition_key);
         body.push('}');
     }
     body.push_str("]}");
     body.into()
-}
-
-/// Adds a text as JSON has it.
-fn push_quoted(json: &mut String, text: &str) {
-    if text.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\') {
-        json.push('"');
-        json.push_str(text);
-        json.push('"');
-    } else {
-        json.push_str(&serde_json::Value::from(text).to_string());
-    }
 }
 
 fn answer_error(message: String) -> AwsError {

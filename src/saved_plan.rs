@@ -206,6 +206,12 @@ impl SavedPlan {
         moved
     }
 
+    /// What of the code that was built to be uploaded is not what the plan was made with: it may have changed while it was built.
+    pub(crate) fn moved_code(&self, built: &BTreeMap<String, String>) -> Vec<String> {
+        let moved = built.iter().filter(|(node, hash)| self.code.get(*node) != Some(*hash));
+        moved.map(|(node, _)| format!("{node}: its code has changed")).collect()
+    }
+
     /// What is otherwise than when the plan was made, in a line each; nothing when it can be carried out.
     pub(crate) fn moved(&self, now: &Self) -> Vec<String> {
         let mut moved = self.moved_files(&now.spec, &now.code);

@@ -88,6 +88,8 @@ fn metrics(config: &Config, outcome: &Outcome, now_ms: i64) -> Vec<Value> {
     let mut lines = Lines { config, now_ms, all: Vec::new() };
     lines.add(&[], recipe.processed_metric(), Unit::Count, json!(outcome.processed));
     lines.add(&[], recipe.failed_metric(), Unit::Count, json!(outcome.failed));
+    // Lambda counts no error of an invocation that reports failed records.
+    lines.add(&[], recipe.retried_metric(), Unit::Count, json!(outcome.retry));
     for (series, values) in outcome.counts.iter() {
         for values in values.chunks(LINE_MAX) {
             let value = if let [value] = values { json!(value) } else { json!(values) };
@@ -223,8 +225,8 @@ mod tests {
                 json!({"_aws": {"Timestamp": 1_700_000_000_000_i64, "CloudWatchMetrics": [{
                         "Namespace": "RetailEventProcessing", "Dimensions": [[], ["Pipeline"]],
                         "Metrics": [{"Name": "ProcessedEvents", "Unit": "Count"}, {"Name": "FailedEvents", "Unit": "Count"},
-                            {"Name": "Revenue", "Unit": "None"}]}]},
-                    "Pipeline": "retail-events-dev", "ProcessedEvents": 1, "FailedEvents": 1, "Revenue": 2.5}),
+                            {"Name": "RetriedEvents", "Unit": "Count"}, {"Name": "Revenue", "Unit": "None"}]}]},
+                    "Pipeline": "retail-events-dev", "ProcessedEvents": 1, "FailedEvents": 1, "RetriedEvents": 1, "Revenue": 2.5}),
             ]
         );
     }
@@ -283,6 +285,6 @@ mod tests {
         }
         let lines = lines(&[], &outcome).split_off(1);
         let sizes = lines.iter().map(|line| line["_aws"]["CloudWatchMetrics"][0]["Metrics"].as_array().unwrap().len());
-        assert_eq!(sizes.collect::<Vec<_>>(), [100, 100, 52]);
+        assert_eq!(sizes.collect::<Vec<_>>(), [100, 100, 53]);
     }
 }

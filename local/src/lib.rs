@@ -8,4 +8,4 @@ mod services;
 pub use gateway::serve;
 pub use options::{DEFAULT_ACCOUNT, Options, Strictness};
 pub use rehearsal::Rehearsal;
-pub use streamkit_lambda::{check_pattern, pattern_matches};
+pub use streamkit_lambda::{RecordFilters, check_pattern, pattern_matches};

@@ -73,6 +73,10 @@ impl Recipe for Analytics {
         "EventsFailed"
     }
 
+    fn retried_metric(&self) -> &'static str {
+        "EventsRetried"
+    }
+
     fn metrics(&self) -> &'static [(&'static str, &'static [&'static str])] {
         &[(EVENTS, &["EventType", "DeviceType"]), ("PurchaseAmount", &["Currency"])]
     }

@@ -11,7 +11,8 @@ use serde_json::value::RawValue;
 
 use self::members::Members;
 pub(crate) use self::shallow::{Shallow, ShallowFields};
-pub(crate) use self::text::{push_item, push_list, push_text};
+pub use self::text::push_text;
+pub(crate) use self::text::{push_item, push_list};
 use crate::decimal::{Decimal, DecimalError};
 use crate::{Attribute, Item, Rejected};
 

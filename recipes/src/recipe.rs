@@ -47,7 +47,12 @@ pub trait Recipe: Sync {
         "FailedEvents"
     }
 
-    /// The metrics that it counts besides these two, each with the names of its dimensions.
+    /// The metric that counts records that will be delivered again, since they could not be stored or announced.
+    fn retried_metric(&self) -> &'static str {
+        "RetriedEvents"
+    }
+
+    /// The metrics that it counts besides these three, each with the names of its dimensions.
     fn metrics(&self) -> &'static [(&'static str, &'static [&'static str])] {
         &[]
     }

@@ -7,6 +7,7 @@ mod clients;
 mod clock;
 mod error;
 mod https;
+mod metric;
 mod pages;
 mod policy;
 mod retry;
@@ -18,12 +19,13 @@ pub(crate) use arn::Arn;
 pub(crate) use backoff::Backoff;
 pub(crate) use clients::{Clients, Connection, Credentials, NoProfile, NoRegion, upload_limit};
 pub(crate) use error::{AwsError, answered, aws_error, existing, hint, known};
+pub(crate) use metric::{Metric, MinuteStatistic};
 pub(crate) use pages::{all, all_pages};
 pub(crate) use policy::{Policy, Statement, assume_role_policy, canonical};
-pub(crate) use retry::{BUSY, NOT_KNOWN, PROPAGATION, retry, timed_retry};
+pub(crate) use retry::{BUSY, GOING, NOT_KNOWN, PROPAGATION, Passing, retry, timed_retry};
 pub(crate) use shared::{Joined, Shared, SharedByName};
 pub(crate) use tags::{
     CODE_TAG, KEYS_TAG, NODE_TAG, Owner, PIPELINE_TAG, PROTECT_TAG, Parent, RESUME_TAG, SUBSCRIBERS_TAG, TAG_VALUE,
-    TTL_TAG, Tags, tag_changes,
+    TTL_TAG, Tags, VALIDATE_TAG, tag_changes,
 };
 pub(crate) use wait::{LAG, Look, Stay, Times, Wait, until_seen, wait};

@@ -35,6 +35,13 @@ pub(crate) const BUSY: Passing = Passing {
     note: "waiting for an earlier change",
     times: QUICKLY,
 };
+/// It is being deleted, and will not be found when it is gone.
+pub(crate) const GOING: Passing = Passing {
+    includes: |error| error.is(&["ResourceInUseException"]) && error.message.contains("DELETING"),
+    limit: Duration::from_secs(300),
+    note: "waiting for an earlier deletion",
+    times: QUICKLY,
+};
 /// What was just made is not yet known to all that AWS answers from.
 pub(crate) const NOT_KNOWN: Passing = Passing {
     includes: AwsError::is_missing,

@@ -32,6 +32,10 @@ pub(crate) const SUBSCRIBERS_TAG: &str = "streamkit:subscribers";
 /// The keys of the spec's `[tags]` that the resource was given, so that one that leaves the spec can be removed again.
 pub(crate) const KEYS_TAG: &str = "streamkit:tags";
 
+/// On what a run of `validate` makes for itself: which run. It is no node's, so the next `up` or `down` deletes what a killed run
+/// has left.
+pub(crate) const VALIDATE_TAG: &str = "streamkit:validate";
+
 /// What the keys of streamkit's own tags begin with.
 const OWN: &str = "streamkit:";
 

@@ -103,7 +103,7 @@ pub(crate) async fn run(
         let mut progress = reporter.progress(tasks.iter().map(|task| task.node.as_str()));
         let show = &mut |event: apply::Event<'_>| progress.show(&event);
         let mut ended = apply::run(&tasks, &cx, usize::from(global.parallelism), &mut interrupt, show).await;
-        let critical_path = apply::critical_path(&tasks, &ended);
+        let critical_path = deletion_order::critical_path(&tasks, &ended);
         deletion_order::conclude(found, &mut ended);
         (ended, critical_path)
     };

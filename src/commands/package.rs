@@ -14,7 +14,7 @@ use super::session::{NAME_A_SPEC, Packaging, SpecArgument, checked_stage, load_s
 use crate::failure::{Hint, Usage};
 use crate::home::Home;
 use crate::options::Global;
-use crate::package::{Code, Target};
+use crate::package::{Code, Target, write_whole};
 use crate::report::{Reporter, exit_code};
 use crate::spec::{self, Loaded, StageChoice};
 
@@ -59,7 +59,7 @@ pub(crate) async fn run(args: &Args, global: &Global, reporter: &Reporter) -> an
         code.package(&note).await?
     };
     let (zip, code_sha256) = (&built.package.zip, &built.package.sha256);
-    write(&args.output, zip).with_context(|| format!("writing the package to {}", args.output.display()))?;
+    write_whole(&args.output, zip).with_context(|| format!("writing the package to {}", args.output.display()))?;
     let sha256 = hex::encode(STANDARD.decode(code_sha256)?);
     reporter.text(&format!(
         "{}: the code of {}, {} bytes, SHA-256 {sha256}\n",
@@ -97,11 +97,4 @@ fn chosen(packages: Vec<SharedPackage>, function: Option<&str>) -> anyhow::Resul
         }
         (Some(package), _) => Ok(package),
     }
-}
-
-/// Others see all of the file or nothing.
-fn write(path: &Path, zip: &[u8]) -> std::io::Result<()> {
-    let temporary = path.with_added_extension("new");
-    std::fs::write(&temporary, zip)?;
-    std::fs::rename(&temporary, path)
 }

@@ -47,7 +47,7 @@ pub(crate) struct Args {
 enum Scope {
     /// plan, up, status and down
     Deploy,
-    /// send and validate
+    /// send, validate, tail and logs
     Run,
     /// All of them
     All,
@@ -114,7 +114,8 @@ fn policy(session: &Session, scope: Scope) -> Value {
         account.insert("iam:GetRole");
     }
     if scope != Scope::Deploy {
-        for kind in &kinds {
+        let of_validate = reads_table(pipeline).then_some(&ResourceKind::Queue);
+        for kind in kinds.iter().chain(of_validate) {
             let (of_kind, anywhere) = running(*kind, pipeline);
             own.entry(*kind).or_default().extend(of_kind);
             account.extend(anywhere);
@@ -228,12 +229,22 @@ fn namespace(resource: &Any) -> Option<BucketNamespace> {
     if let Any::Bucket(bucket) = resource { Some(bucket.namespace) } else { None }
 }
 
-/// What `send` and `validate` do with resources of one kind: on the pipeline's own, and without one to name.
+fn reads_table(pipeline: &Pipeline) -> bool {
+    pipeline.flows.iter().any(|flow| matches!(flow.source, crate::pipeline::FlowSource::Table(_)))
+}
+
+/// What `send`, `validate`, `tail` and `logs` do with resources of one kind: on the pipeline's own, and without one to name.
 fn running(kind: ResourceKind, pipeline: &Pipeline) -> (&'static [&'static str], &'static [&'static str]) {
-    let reads_table = pipeline.flows.iter().any(|flow| matches!(flow.source, crate::pipeline::FlowSource::Table(_)));
+    let reads_table = reads_table(pipeline);
     match kind {
         ResourceKind::Stream => (
-            &["kinesis:PutRecords", "kinesis:DescribeStreamSummary", "kinesis:GetShardIterator", "kinesis:GetRecords"],
+            &[
+                "kinesis:DescribeStreamSummary",
+                "kinesis:GetRecords",
+                "kinesis:GetShardIterator",
+                "kinesis:ListShards",
+                "kinesis:PutRecords",
+            ],
             &[],
         ),
         ResourceKind::Table if reads_table => (
@@ -241,6 +252,7 @@ fn running(kind: ResourceKind, pipeline: &Pipeline) -> (&'static [&'static str],
             &[
                 "dynamodb:BatchGetItem",
                 "dynamodb:DeleteItem",
+                "dynamodb:DescribeStream",
                 "dynamodb:DescribeTable",
                 "dynamodb:GetItem",
                 "dynamodb:GetRecords",
@@ -272,6 +284,7 @@ fn running(kind: ResourceKind, pipeline: &Pipeline) -> (&'static [&'static str],
                 "sqs:GetQueueAttributes",
                 "sqs:ReceiveMessage",
                 "sqs:SetQueueAttributes",
+                "sqs:TagQueue",
             ],
             &[],
         ),

@@ -199,6 +199,20 @@ impl Session {
         place(&self.pipeline.naming, Some(&self.aws))
     }
 
+    /// The flows through these functions, or all.
+    pub(crate) fn flows(&self, functions: &[String]) -> anyhow::Result<Vec<&Flow>> {
+        match functions {
+            [] if self.pipeline.flows.is_empty() => Err(Usage("this pipeline has no function".to_owned()).into()),
+            [] => Ok(self.pipeline.flows.iter().collect()),
+            // In the spec's order, each once.
+            named => {
+                let named = named.iter().map(|name| self.flow(Some(name))).collect::<anyhow::Result<Vec<_>>>()?;
+                let wanted = |flow: &&Flow| named.iter().any(|named| named.key == flow.key);
+                Ok(self.pipeline.flows.iter().filter(wanted).collect())
+            }
+        }
+    }
+
     /// The only flow, or the one through the named function.
     pub(crate) fn flow(&self, function: Option<&str>) -> anyhow::Result<&Flow> {
         let flows = &self.pipeline.flows;

@@ -1,28 +1,35 @@
 //! `streamkit status`: what is there, whether it is as the spec says, and how the events flow.
 
+mod document;
+mod look;
+mod next_steps;
+mod text;
+mod trend;
+
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use aws_sdk_sqs::types::QueueAttributeName;
-use futures_util::future::try_join_all;
-use serde::Serialize;
+use jiff::Timestamp;
+use tokio::time::sleep;
 
+use self::document::{Document, NodeState};
+use self::next_steps::{Caller, next_steps};
 use super::session::{CodeArgument, Input, Session, SpecArgument};
-use crate::aws::answered;
 use crate::daemon::Start;
+use crate::interrupt::Interrupt;
 use crate::observe::{Allowed, observe};
 use crate::options::Global;
-use crate::pipeline::Flow;
-use crate::plan::{Action, ResourceKind, Step, Warning};
-use crate::report::{Paint, Reporter, change_lines, duration_text, exit_code, value_text};
-use crate::resources::{Cx, pipeline_alarms, record_ages};
+use crate::plan::{Action, ResourceKind, Step};
+use crate::report::{Reporter, exit_code};
 
-/// Show each resource's state, the lag, the dead letters and the alarms
+/// Show each resource's state, the lag, the failures, the dead letters and the alarms, and what to do
 ///
-/// Exits with 1 when something is missing or different.
+/// Exits with 1 when something is missing or different. With --watch it looks again every few seconds
+/// until Ctrl-C; with --json too, each look is one document on a line.
 ///
-/// Example: streamkit status pipelines/retail-events.toml --local
+/// Example: streamkit status pipelines/retail-events.toml --local --watch
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {
@@ -30,96 +37,106 @@ pub(crate) struct Args {
     spec: SpecArgument,
     #[command(flatten)]
     code: CodeArgument,
-}
-
-/// The document of `status --json`.
-#[derive(Debug, Serialize)]
-struct Report {
-    pipeline: String,
-    stage: Option<String>,
-    resources: Vec<NodeReport>,
-    functions: Vec<FlowReport>,
-    alarms: Vec<AlarmReport>,
-    /// Such as a subscriber that is told nothing yet, or a change that has to wait.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    warnings: Vec<Warning>,
+    /// Look again every few seconds, until Ctrl-C
+    #[arg(short, long)]
+    watch: bool,
 }
 
 /// What a plan warns of that is so whether or not anything is changed.
 const STANDING: [&str; 2] = ["unconfirmed-subscriber", "postponed"];
 
-#[derive(Debug, Serialize)]
-struct NodeReport {
-    node: String,
-    #[serde(rename = "type")]
-    kind: &'static str,
-    name: String,
-    arn: String,
-    /// `ok`, `changing`, `missing`, `different`, `foreign` or `not in the spec`.
-    state: &'static str,
-    changes: Vec<crate::plan::Change>,
+/// How often to look again.
+const WATCH_EVERY: Duration = Duration::from_secs(5);
+/// To the upper left corner, and nothing below it.
+const CLEAR: &str = "\u{1b}[H\u{1b}[2J\u{1b}[3J";
+
+pub(crate) async fn run(
+    args: &Args,
+    global: &Global,
+    reporter: &Reporter,
+    mut interrupt: Interrupt,
+) -> anyhow::Result<ExitCode> {
+    if !args.watch {
+        return Box::pin(interrupt.unless(once(args, global, reporter))).await;
+    }
+    tokio::select! {
+        biased;
+        result = Box::pin(watch(args, global, reporter)) => result,
+        // Whoever watches ends it so.
+        () = interrupt.changed() => Ok(exit_code::DONE),
+        () = reporter.reader_left() => Ok(exit_code::DONE),
+    }
 }
 
-#[derive(Debug, Serialize)]
-struct FlowReport {
-    function: String,
-    /// Milliseconds that the last records waited, at most, over the last minutes; null when nothing was read.
-    iterator_age_ms: Option<f64>,
-    /// Messages in the dead letter queue; null without one.
-    queue_depth: Option<u64>,
-}
-
-#[derive(Debug, Serialize)]
-struct AlarmReport {
-    name: String,
-    /// `OK`, `ALARM` or `INSUFFICIENT_DATA`.
-    state: String,
-    reason: Option<String>,
-}
-
-/// How far back the lag is looked for: metrics arrive by the minute.
-const LOOK_BACK: Duration = Duration::from_secs(5 * 60);
-
-pub(crate) async fn run(args: &Args, global: &Global, reporter: &Reporter) -> anyhow::Result<ExitCode> {
-    let input = Input::new(&args.spec, &args.code, global)?;
-    let session = Session::open(&input, global, reporter, Start::Never).await?;
-    let observation = observe(&session.cx, &session.pipeline, &Allowed::default(), reporter.waiting()).await?;
-    let mut warnings = observation.plan.warnings;
-    warnings.retain(|warning| STANDING.contains(&warning.rule));
-    let resources: Vec<_> = observation.plan.steps.into_iter().map(node_report).collect();
-    let there = |kind: &str, name: &str| {
-        resources.iter().any(|node| node.kind == kind && node.name == name && node.state != "missing")
-    };
-    let functions = try_join_all(session.pipeline.flows.iter().map(async |flow| {
-        let queue = flow.dead_letters.as_deref().filter(|queue| there(ResourceKind::Queue.text(), queue));
-        anyhow::Ok(FlowReport {
-            function: flow.key.clone(),
-            iterator_age_ms: iterator_age(&session.cx, flow).await?,
-            queue_depth: match queue {
-                Some(queue) => Some(depth(&session.cx, queue).await?),
-                None => None,
-            },
-        })
-    }));
-    let names =
-        resources.iter().filter(|node| node.kind == ResourceKind::Alarm.text()).map(|node| node.name.clone()).collect();
-    let (functions, alarms) = tokio::try_join!(functions, alarms(&session.cx, names))?;
-    let naming = &session.pipeline.naming;
-    let report = Report {
-        pipeline: naming.pipeline.clone(),
-        stage: naming.stage.clone(),
-        resources,
-        functions,
-        alarms,
-        warnings,
-    };
-    reporter.text(&text(&report, reporter.paint()));
-    reporter.document(&report)?;
-    let fine = report.resources.iter().all(|node| matches!(node.state, "ok" | "changing"));
+async fn once(args: &Args, global: &Global, reporter: &Reporter) -> anyhow::Result<ExitCode> {
+    let session = open(args, global, reporter).await?;
+    let document = look(&session, args, global, reporter.waiting()).await?;
+    reporter.text(&shown(&document, &session, reporter)?);
+    reporter.document(&document)?;
+    let fine = document.resources.iter().all(|node| matches!(node.state, "ok" | "changing"));
     Ok(if fine { exit_code::DONE } else { ExitCode::from(exit_code::FAILED) })
 }
 
-fn node_report(step: Step) -> NodeReport {
+async fn watch(args: &Args, global: &Global, reporter: &Reporter) -> anyhow::Result<ExitCode> {
+    let mut session = open(args, global, reporter).await?;
+    let mut looks = 0_u64;
+    while !reporter.has_no_reader() {
+        session.cx = session.cx.as_of_now();
+        match look(&session, args, global, |_| {}).await {
+            Ok(document) => {
+                let above = format!("{}, every {} s\n\n", time(&session)?, WATCH_EVERY.as_secs());
+                let clear = if Reporter::is_on_terminal() { CLEAR } else { "" };
+                reporter.text(&format!("{clear}{above}{}\n", shown(&document, &session, reporter)?));
+                reporter.line(&document)?;
+            }
+            // What is wrong at the first look will be at the next.
+            Err(error) if looks == 0 => return Err(error),
+            Err(error) => reporter.error(&error),
+        }
+        looks += 1;
+        sleep(WATCH_EVERY).await;
+    }
+    Ok(exit_code::DONE)
+}
+
+async fn open(args: &Args, global: &Global, reporter: &Reporter) -> anyhow::Result<Session> {
+    let input = Input::new(&args.spec, &args.code, global)?;
+    Box::pin(Session::open(&input, global, reporter, Start::Never)).await
+}
+
+fn time(session: &Session) -> anyhow::Result<String> {
+    Ok(Timestamp::try_from(session.aws.now())?.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
+}
+
+fn shown(document: &Document, session: &Session, reporter: &Reporter) -> anyhow::Result<String> {
+    Ok(text::text(document, Timestamp::try_from(session.aws.now())?, reporter.paint()))
+}
+
+async fn look(session: &Session, args: &Args, global: &Global, waiting: impl FnMut(&str)) -> anyhow::Result<Document> {
+    let (cx, pipeline) = (&session.cx, &session.pipeline);
+    let observation = observe(cx, pipeline, &Allowed::default(), waiting).await?;
+    let mut warnings = observation.plan.warnings;
+    warnings.retain(|warning| STANDING.contains(&warning.rule));
+    let resources: Vec<_> = observation.plan.steps.into_iter().map(node_state).collect();
+    let is_there = |node: &str| resources.iter().any(|other| other.node == node && other.state != "missing");
+    let of_alarms = resources.iter().filter(|node| node.kind == ResourceKind::Alarm.text());
+    let of_alarms: BTreeSet<_> = of_alarms.map(|node| node.name.clone()).collect();
+    let alarms = async { look::alarms(cx, &of_alarms).await.context("reading the alarms") };
+    let (mut functions, queues, alarms) =
+        tokio::try_join!(look::functions(cx, pipeline), look::queues(cx, pipeline, is_there), alarms)?;
+    for (function, flow) in functions.iter_mut().zip(&pipeline.flows) {
+        let queue = queues.iter().find(|queue| flow.dead_letters.as_ref() == Some(&queue.name));
+        function.queue_depth = queue.map(|queue| queue.messages);
+    }
+    let naming = &pipeline.naming;
+    let (name, stage) = (naming.pipeline.clone(), naming.stage.clone());
+    let document = Document { pipeline: name, stage, resources, functions, queues, alarms, warnings, next: Vec::new() };
+    let spec = args.spec.spec.as_ref().map(|spec| spec.display().to_string());
+    let next = next_steps(&document, &Caller::new(spec.as_deref(), global));
+    Ok(Document { next, ..document })
+}
+
+fn node_state(step: Step) -> NodeState {
     let state = match (step.action, &step.refused) {
         (Action::Unchanged, Some(_)) => "foreign",
         (Action::Unchanged, None) if step.unsettled => "changing",
@@ -130,94 +147,5 @@ fn node_report(step: Step) -> NodeReport {
     };
     // What is missing differs in everything.
     let changes = if step.action == Action::Create { Vec::new() } else { step.changes };
-    NodeReport { node: step.node, kind: step.kind.text(), name: step.name, arn: step.arn, state, changes }
-}
-
-/// Milliseconds; `None` where nothing was read lately.
-async fn iterator_age(cx: &Cx, flow: &Flow) -> anyhow::Result<Option<f64>> {
-    let ages = match record_ages(cx, &flow.function, LOOK_BACK).await {
-        Ok(ages) => ages,
-        // Emulators without CloudWatch's protocol still have a state to show.
-        Err(error) if error.is_unreadable() && cx.aws.endpoint.is_some() => return Ok(None),
-        Err(error) => return Err(error).context("reading the metric AWS/Lambda IteratorAge"),
-    };
-    Ok(ages.into_iter().max_by_key(|(at, _)| *at).map(|(_, age)| age.as_secs_f64() * 1_000.0))
-}
-
-async fn depth(cx: &Cx, queue: &str) -> anyhow::Result<u64> {
-    let name = QueueAttributeName::ApproximateNumberOfMessages;
-    let call = cx.aws.sqs.get_queue_attributes().queue_url(cx.aws.queue_url(queue)).attribute_names(name.clone());
-    let attributes = answered(call.send().await)
-        .context("reading the depth of the dead letter queue")?
-        .attributes
-        .unwrap_or_default();
-    attributes.get(&name).and_then(|text| text.parse().ok()).context("SQS answered without ApproximateNumberOfMessages")
-}
-
-async fn alarms(cx: &Cx, names: Vec<String>) -> anyhow::Result<Vec<AlarmReport>> {
-    // Emulators without CloudWatch's protocol still have a state to show.
-    if names.is_empty() {
-        return Ok(Vec::new());
-    }
-    let all = pipeline_alarms(cx).await.context("reading the alarms")?;
-    let own = all.iter().filter(|alarm| alarm.alarm_name.as_ref().is_some_and(|name| names.contains(name)));
-    Ok(own
-        .cloned()
-        .map(|alarm| AlarmReport {
-            name: alarm.alarm_name.unwrap_or_default(),
-            state: alarm.state_value.map_or_else(|| "INSUFFICIENT_DATA".to_owned(), |state| state.as_str().to_owned()),
-            reason: alarm.state_reason,
-        })
-        .collect())
-}
-
-/// A state, as wide as the longest of the usual ones.
-fn state(state: &str, paint: Paint) -> String {
-    let padded = format!("{state:<9}");
-    match state {
-        "ok" => paint.good(&padded),
-        "changing" | "different" => paint.changed(&padded),
-        _ => paint.bad(&padded),
-    }
-}
-
-fn alarm_state(state: &str, paint: Paint) -> String {
-    match state {
-        "OK" => paint.good(state),
-        "ALARM" => paint.bad(state),
-        _ => state.to_owned(),
-    }
-}
-
-fn text(report: &Report, paint: Paint) -> String {
-    use std::fmt::Write as _;
-    let mut text = String::new();
-    let width = report.resources.iter().map(|node| node.node.len()).max().unwrap_or(0);
-    for node in &report.resources {
-        let _ = writeln!(text, "{:width$}  {}  {} {}", node.node, state(node.state, paint), node.kind, node.name);
-        for change in &node.changes {
-            let (from, to) = (value_text(&change.from), value_text(&change.to));
-            let _ = match change.hidden() {
-                Some("added") => writeln!(text, "    {}: is missing", change.field),
-                Some("removed") => writeln!(text, "    {}: is not in the spec", change.field),
-                Some(_) => writeln!(text, "    {}: has another value than in the spec", change.field),
-                None if change.from.is_object() || change.from.is_array() => {
-                    change_lines(change, false).iter().try_for_each(|line| writeln!(text, "    {line}"))
-                }
-                None => writeln!(text, "    {}: is {from}, should be {to}", change.field),
-            };
-        }
-    }
-    for flow in &report.functions {
-        let lag = flow.iterator_age_ms.map_or_else(|| "unknown".to_owned(), |ms| duration_text(ms / 1_000.0));
-        let depth = flow.queue_depth.map_or_else(|| "none".to_owned(), |depth| depth.to_string());
-        let _ = writeln!(text, "\nfunction {}: lag {lag}, dead letters {depth}", flow.function);
-    }
-    for alarm in &report.alarms {
-        let _ = writeln!(text, "alarm {}: {}", alarm.name, alarm_state(&alarm.state, paint));
-    }
-    for warning in &report.warnings {
-        let _ = writeln!(text, "\n{}", paint.changed(&warning.message));
-    }
-    text
+    NodeState { node: step.node, kind: step.kind.text(), name: step.name, arn: step.arn, state, changes }
 }

@@ -1,6 +1,6 @@
 //! `streamkit up`: makes AWS match the spec.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::Ordering;
@@ -18,12 +18,12 @@ use crate::failure::{Hint, Interrupted, Shown};
 use crate::graph::{Need, Until};
 use crate::interrupt::Interrupt;
 use crate::narrowing;
-use crate::observe::{Allowed, Observation, observe};
+use crate::observe::{Allowed, Observation, is_renewed, observe};
 use crate::options::Global;
 use crate::pipeline::Node;
 use crate::plan::{Action, Plan, ResourceKind, Step};
 use crate::report::{Reporter, RunReport, exit_code, run_report};
-use crate::resources::{Any, Function, Observed, OwnedResource, Planned, owned_resources};
+use crate::resources::{Any, Function, Observed, OwnedResource, Planned, Reviewed, owned_resources};
 use crate::saved_plan::{PlanOptions, SavedPlan, SpecFile};
 
 /// For how long what the plan saw is as good as another look, which would be as old by the time that its change is made.
@@ -131,25 +131,22 @@ pub(crate) async fn run(
     }
     // The time in which the question waited for its answer is not the run's.
     let started = started + asked.elapsed();
-    for step in plan
-        .steps
-        .iter()
-        .filter(|step| step.kind == ResourceKind::Stream && matches!(step.action, Action::Create | Action::Replace))
-    {
-        if let Some(new) = session.pipeline.new_streams.get(&step.name) {
-            new.store(true, Ordering::Relaxed);
+    tell_of_new_streams(&session, &plan);
+    // A program that does not compile must not leave half a pipeline behind.
+    let built = interrupt.unless(build(&session, &plan, reporter)).await?;
+    if let Some(saved) = &saved {
+        let moved = saved.moved_code(&built);
+        if !moved.is_empty() {
+            return refuse(plan, moved);
         }
     }
-    // A program that does not compile must not leave half a pipeline behind.
-    interrupt.unless(build(&session, &plan, reporter)).await?;
     let nodes = &session.pipeline.nodes;
-    let seen = (observed.elapsed() < FRESH).then_some(seen);
-    let mut tasks = tasks(&session, &plan, &orphans, seen.as_deref());
+    let trust = Trust::in_plan(observed.elapsed(), saved.is_some(), agreed);
+    let mut tasks = tasks(&session, &plan, &orphans, &seen, trust);
     tasks.extend(narrowing::tasks(nodes, &plan));
     let mut progress = reporter.progress(tasks.iter().map(|task| task.node.as_str()));
-    let mut ended =
-        apply::run(&tasks, &cx, usize::from(global.parallelism), &mut interrupt, &mut |event| progress.show(&event))
-            .await;
+    let show = &mut |event: apply::Event<'_>| progress.show(&event);
+    let mut ended = apply::run(&tasks, &cx, usize::from(global.parallelism), &mut interrupt, show).await;
     drop(progress);
     let waited_for = apply::critical_path(&tasks, &ended);
     narrowing::conclude(nodes, &plan, &mut ended);
@@ -170,6 +167,40 @@ pub(crate) async fn run(
         reporter.error(error);
     }
     conclude(&ended, &interrupt, reporter)
+}
+
+/// A mapping reads a stream that this run makes from its beginning.
+fn tell_of_new_streams(session: &Session, plan: &Plan) {
+    let is_new =
+        |step: &&Step| step.kind == ResourceKind::Stream && matches!(step.action, Action::Create | Action::Replace);
+    for step in plan.steps.iter().filter(is_new) {
+        if let Some(new) = session.pipeline.new_streams.get(&step.name) {
+            new.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+/// What is made of what the plan saw, when it is carried out.
+#[derive(Debug, Clone, Copy)]
+enum Trust {
+    /// It is as good as another look.
+    Fresh,
+    /// Each node is looked at again, and brought to what the spec says from there.
+    Stale,
+    /// Somebody has read the plan: each node is looked at again, and must be as the plan saw it.
+    Reviewed,
+}
+
+impl Trust {
+    /// Who reads a plan agrees to that one. Before a minute is over, an answered question needs no other look.
+    fn in_plan(age: Duration, is_saved: bool, is_unasked: bool) -> Self {
+        match age < FRESH {
+            _ if is_saved => Self::Reviewed,
+            true => Self::Fresh,
+            false if is_unasked => Self::Stale,
+            false => Self::Reviewed,
+        }
+    }
 }
 
 /// What to bring up, and how: as the saved plan says where there is one.
@@ -201,18 +232,19 @@ fn moved_error(args: &Args, moved: &[String]) -> anyhow::Error {
     )
 }
 
-/// Builds the packages that the plan uploads, before anything is changed.
-async fn build(session: &Session, plan: &Plan, reporter: &Reporter) -> anyhow::Result<()> {
+/// Builds the packages that the plan uploads, before anything is changed. Gives what each function's was made from.
+async fn build(session: &Session, plan: &Plan, reporter: &Reporter) -> anyhow::Result<BTreeMap<String, String>> {
     let waiting = Mutex::new(reporter.waiting());
     let note = |text: &str| waiting.lock().unwrap_or_else(PoisonError::into_inner)(text);
+    let mut built = BTreeMap::new();
     for (node, step) in session.pipeline.nodes.iter().zip(&plan.steps) {
         if let Any::Function(function) = &node.resource
             && Function::is_uploaded(step.action, &step.changes)
         {
-            function.code.package(&note).await?;
+            built.insert(node.id.clone(), function.code.package(&note).await?.hash.clone());
         }
     }
-    Ok(())
+    Ok(built)
 }
 
 /// The resources that this run began to create, whatever became of them.
@@ -272,7 +304,8 @@ fn tasks<'a>(
     session: &'a Session,
     plan: &Plan,
     orphans: &'a [OwnedResource],
-    seen: Option<&'a [Option<Observed>]>,
+    seen: &'a [Option<Observed>],
+    trust: Trust,
 ) -> Vec<Task<'a>> {
     let nodes = &session.pipeline.nodes;
     let mut tasks: Vec<Task<'a>> = nodes
@@ -285,15 +318,20 @@ fn tasks<'a>(
             work: Work::Sync {
                 resource: &node.resource,
                 tags: &node.tags,
-                planned: match seen.map(|seen| seen[index].as_ref()) {
-                    None => Planned::Unknown,
-                    Some(None) => Planned::Missing,
-                    Some(Some(seen)) if is_role_without_function(index, nodes, plan) => Planned::Doubtful(seen),
-                    Some(Some(seen)) => Planned::Seen(seen),
+                planned: match (trust, seen[index].as_ref()) {
+                    (Trust::Reviewed, seen) => Planned::Reviewed(Reviewed {
+                        seen,
+                        doubtful: seen.is_some() && may_be_gone(index, nodes, plan),
+                        follows: seen.is_some() && follows(node, plan),
+                    }),
+                    (Trust::Stale, _) => Planned::Unknown,
+                    (Trust::Fresh, None) => Planned::Missing,
+                    (Trust::Fresh, Some(seen)) if may_be_gone(index, nodes, plan) => Planned::Doubtful(seen),
+                    (Trust::Fresh, Some(seen)) => Planned::Seen(seen),
                 },
             },
             needs: node.needs.iter().map(|need| need_now(*need, nodes, plan)).collect(),
-            unsettled: step.unsettled || is_role_without_function(index, nodes, plan),
+            unsettled: step.unsettled || may_be_gone(index, nodes, plan),
         })
         .collect();
     for (index, orphan) in orphans.iter().enumerate() {
@@ -311,13 +349,27 @@ fn tasks<'a>(
     tasks
 }
 
-/// Whether a role is there of a function that is not: IAM may show it for a while after a removal, and Lambda would refuse it.
-fn is_role_without_function(index: usize, nodes: &[Node], plan: &Plan) -> bool {
+/// Whether a node may have gone although it was seen: AWS may show for a while what a run that was killed has deleted. A role goes
+/// with its function, and everything after the mappings.
+fn may_be_gone(index: usize, nodes: &[Node], plan: &Plan) -> bool {
+    let step = &plan.steps[index];
+    if step.action == Action::Create || step.refused.is_some() || !step.kind.has_tags() {
+        return false;
+    }
+    let mut mappings = plan.steps.iter().filter(|step| step.kind == ResourceKind::Mapping).peekable();
+    if mappings.peek().is_some() && mappings.all(|step| matches!(step.action, Action::Create | Action::Delete)) {
+        return true;
+    }
     let uses = |node: &Node| node.needs.iter().any(|need| need.node == index);
     let is_new_user = |(node, step): (&Node, &Step)| {
         matches!(node.resource, Any::Function(_)) && step.action == Action::Create && uses(node)
     };
     matches!(nodes[index].resource, Any::Role(_)) && nodes.iter().zip(&plan.steps).any(is_new_user)
+}
+
+/// Whether a node refers to what this run makes anew.
+fn follows(node: &Node, plan: &Plan) -> bool {
+    node.replaced_with.is_some_and(|other| is_renewed(&plan.steps[other.node], other))
 }
 
 /// What a node needs in this run. Where a role, stream or table is there already and changes, what refers to it waits for that:

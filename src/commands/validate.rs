@@ -24,7 +24,7 @@ use std::time::Duration;
 use streamkit_recipes::{Samples, SourceKind};
 use tokio::time::{Instant, timeout};
 
-use self::check::{Checks, check};
+use self::check::{Checks, check, listed};
 use self::failure::FailureInjection;
 use self::stream_run::{Poison, StreamRun};
 use self::telemetry::Growth;
@@ -159,6 +159,10 @@ async fn try_all(run: &mut StreamRun<'_>, checks: &mut Checks<'_>, reporter: &Re
         reporter.note(&format!(
             "{function} reads the same stream with code of its own: what it makes of the run's events is for you to delete"
         ));
+    }
+    let alarms = telemetry::alarms_on_failures(&run.validation);
+    if !run.events.poison().is_empty() && !alarms.is_empty() {
+        reporter.note(&format!("the run's poison may set off {}, and whoever they notify is told", listed(&alarms)));
     }
     let before = Box::pin(begin(&run.validation, checks, run.metrics())).await?;
     if run.is_archive() {

@@ -52,7 +52,7 @@ impl Code {
             Origin::Linked => hash.update(linked::bootstrap()?),
             Origin::Bundled => hash.update(Sources::bundled()?.hash()),
             Origin::Crate(folder) => crate_sources::add(&mut hash, folder, lock)?,
-            Origin::Zip(path) => hash.update(own::from_zip(path, self.target)?.sha256),
+            Origin::Zip(path) => return Ok(hash_of_zip(&own::from_zip(path, self.target)?)),
         }
         if matches!(self.origin, Origin::Bundled | Origin::Crate(_)) {
             hash.update(cargo::settings(self.target));
@@ -74,6 +74,8 @@ impl Code {
                 if is_crate { Some((self.compute(Lock::Counts)?, self.compute(Lock::Ignored)?)) } else { None };
             let package = build(&self.cache, &self.origin, self.target, note).await?;
             let hash = match before {
+                // The file may be another one by now.
+                None if matches!(self.origin, Origin::Zip(_)) => hash_of_zip(&package),
                 None => self.hash()?.to_owned(),
                 // Cargo may have written the lock file; sources that were changed meanwhile are not what was built.
                 Some((_, sources)) if self.compute(Lock::Ignored)? == sources => self.compute(Lock::Counts)?,
@@ -83,4 +85,9 @@ impl Code {
         };
         self.built.get_or_try_init(build).await.cloned()
     }
+}
+
+/// What the code of a zip file is made from: the file itself.
+fn hash_of_zip(package: &Package) -> String {
+    hex::encode(&Sha256::digest(&package.sha256)[..16])
 }

@@ -9,7 +9,7 @@ use include_dir::{Dir, DirEntry, include_dir};
 use sha2::{Digest as _, Sha256};
 use toml::{Table, Value};
 
-use super::write_atomically;
+use super::write_in_cache;
 
 static RECIPES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/recipes");
 static HANDLER: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/handler");
@@ -70,7 +70,7 @@ impl Sources {
         for (path, contents) in &self.files {
             let path = folder.join(path);
             if fs::read(&path).ok().as_ref() != Some(contents) {
-                write_atomically(&path, contents)?;
+                write_in_cache(&path, contents)?;
             }
         }
         Ok(())

@@ -100,7 +100,8 @@ impl Builder<'_> {
             let recipe = function.recipe()?;
             let line =
                 |metric: &str| json!([recipe.namespace(), metric, "Pipeline", self.naming.prefix(), { "stat": "Sum" }]);
-            let lines = vec![line(recipe.processed_metric()), line(recipe.failed_metric())];
+            let metrics = [recipe.processed_metric(), recipe.failed_metric(), recipe.retried_metric()];
+            let lines: Vec<_> = metrics.into_iter().map(line).collect();
             Some(self.metric_widget(&format!("function.{}: events", key.get_ref()), &lines))
         };
         self.spec.function.iter().filter_map(of).collect()

@@ -1,6 +1,7 @@
 //! The only place that prints: plans, progress, results and errors, for people and for scripts.
 
 mod changes;
+mod escape;
 pub(crate) mod exit_code;
 mod findings;
 mod human;
@@ -12,6 +13,7 @@ mod reporter;
 mod units;
 
 pub(crate) use changes::{lines as change_lines, value_text};
+pub(crate) use escape::escaped;
 pub(crate) use json::{RunReport, run_report};
 pub(crate) use log::LOG_VARIABLE;
 pub(crate) use paint::{Paint, choose_colours};

@@ -20,6 +20,16 @@ const BAD: Style = colour(AnsiColor::Red);
 const CHANGED: Style = colour(AnsiColor::Yellow);
 const REPLACED: Style = colour(AnsiColor::Magenta);
 
+/// One for each of several things of a kind, such as functions; none of those that say good or bad.
+const SEVERAL: [AnsiColor; 6] = [
+    AnsiColor::Cyan,
+    AnsiColor::Magenta,
+    AnsiColor::Blue,
+    AnsiColor::BrightCyan,
+    AnsiColor::BrightMagenta,
+    AnsiColor::BrightBlue,
+];
+
 const fn colour(colour: AnsiColor) -> Style {
     Style::new().fg_color(Some(Color::Ansi(colour)))
 }
@@ -36,7 +46,7 @@ pub(crate) fn choose_colours(when: clap::ColorChoice) {
 
 impl Paint {
     #[cfg(test)]
-    pub(super) const NONE: Self = Self { on: false };
+    pub(crate) const NONE: Self = Self { on: false };
 
     /// Colours as chosen, and otherwise as NO_COLOR, CLICOLOR_FORCE, TERM and the stream say: only a terminal gets them.
     pub(super) fn of(stream: &impl RawStream) -> Self {
@@ -77,6 +87,16 @@ impl Paint {
 
     pub(crate) fn changed(self, text: &str) -> String {
         self.with(CHANGED, text)
+    }
+
+    /// What is read last.
+    pub(crate) fn dim(self, text: &str) -> String {
+        self.with(Style::new().dimmed(), text)
+    }
+
+    /// What belongs to the thing of this number among several of a kind.
+    pub(crate) fn of_several(self, number: usize, text: &str) -> String {
+        self.with(colour(SEVERAL[number % SEVERAL.len()]), text)
     }
 
     /// The mark in front of a step: `+ ~ ± -`, or a space.

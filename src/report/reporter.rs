@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::io::{ErrorKind, IsTerminal as _, Write as _};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -38,6 +39,8 @@ pub(crate) struct Reporter {
     talk: Paint,
     /// The first error of writing to stdout.
     unwritten: Arc<OnceLock<std::io::Error>>,
+    /// Set when nobody reads stdout any more.
+    unread: Arc<AtomicBool>,
     /// All bars that are shown, so that what is printed meanwhile goes above them.
     bars: MultiProgress,
 }
@@ -46,7 +49,16 @@ impl Reporter {
     pub(crate) fn new(json: bool, quiet: bool) -> Self {
         let terminal = std::io::stderr().is_terminal();
         let (data, talk) = (Paint::of(&std::io::stdout()), Paint::of(&std::io::stderr()));
-        Self { json, quiet, terminal, data, talk, unwritten: Arc::default(), bars: MultiProgress::new() }
+        Self {
+            json,
+            quiet,
+            terminal,
+            data,
+            talk,
+            unwritten: Arc::default(),
+            unread: Arc::default(),
+            bars: MultiProgress::new(),
+        }
     }
 
     /// The colours of [`text`](Self::text).
@@ -83,6 +95,45 @@ impl Reporter {
             self.out(&format!("{}\n", serde_json::to_string(document)?));
         }
         Ok(())
+    }
+
+    /// Data that goes on and on, laid out by the command as people or scripts want it.
+    pub(crate) fn data(&self, text: &str) {
+        self.out(text);
+    }
+
+    /// True when people look at stdout.
+    pub(crate) fn is_on_terminal() -> bool {
+        std::io::stdout().is_terminal()
+    }
+
+    /// True when whoever read stdout has gone, or stdout can't be written: there is no use in more data.
+    pub(crate) fn has_no_reader(&self) -> bool {
+        self.unread.load(Ordering::Relaxed) || self.unwritten.get().is_some()
+    }
+
+    /// Returns when the reader of stdout goes away, also while there is nothing to write.
+    #[cfg(unix)]
+    pub(crate) async fn reader_left(&self) {
+        use std::os::fd::AsFd as _;
+        use tokio::io::Interest;
+        use tokio::io::unix::AsyncFd;
+        let watched = std::io::stdout().as_fd().try_clone_to_owned();
+        // A file has no reader that could leave, and can't be watched.
+        #[expect(
+            deprecated,
+            reason = "its successor is unsafe, for descriptors that somebody else may close; this one is owned"
+        )]
+        let watched = watched.and_then(|stdout| AsyncFd::with_interest(stdout, Interest::ERROR));
+        match watched {
+            Ok(watched) if watched.ready(Interest::ERROR).await.is_ok() => {}
+            _ => std::future::pending().await,
+        }
+    }
+
+    #[cfg(not(unix))]
+    pub(crate) async fn reader_left(&self) {
+        std::future::pending().await
     }
 
     /// A line on stderr about what is going on.
@@ -216,11 +267,13 @@ impl Reporter {
     fn out(&self, text: &str) {
         let mut stdout = std::io::stdout().lock();
         let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
-        if let Err(error) = written
-            && error.kind() != ErrorKind::BrokenPipe
-        {
-            // Only the first says why.
-            let _ = self.unwritten.set(error);
+        match written {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => self.unread.store(true, Ordering::Relaxed),
+            Err(error) => {
+                // Only the first says why.
+                let _ = self.unwritten.set(error);
+            }
         }
     }
 

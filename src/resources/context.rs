@@ -17,7 +17,8 @@ use tokio::time::Instant;
 
 use super::topic_description::TopicDescription;
 use crate::aws::{
-    AwsError, BUSY, Clients, Joined, Look, NOT_KNOWN, Owner, PROPAGATION, Shared, SharedByName, Wait, timed_retry, wait,
+    AwsError, BUSY, Clients, GOING, Joined, Look, NOT_KNOWN, Owner, PROPAGATION, Passing, Shared, SharedByName, Wait,
+    timed_retry, wait,
 };
 use crate::interrupt::Interrupt;
 
@@ -44,6 +45,8 @@ pub(crate) struct Cx {
     pub(crate) aws: Arc<Clients>,
     pub(crate) owner: Owner,
     pub(crate) adopt: bool,
+    /// What a call names may be gone, which its refusal tells: it is not sent again.
+    doubts: bool,
     /// Set when the user asks to stop; only work that changes nothing in AWS, such as a build, looks at it.
     interrupt: Option<Interrupt>,
     notes: Option<(String, UnboundedSender<(String, String)>)>,
@@ -60,6 +63,7 @@ impl Cx {
             aws,
             owner,
             adopt: false,
+            doubts: false,
             interrupt: None,
             notes: None,
             answers: Arc::default(),
@@ -81,6 +85,11 @@ impl Cx {
     /// The same context after something has happened: what was answered before counts no more.
     pub(crate) fn as_of_now(&self) -> Self {
         Self { since: Instant::now(), ..self.clone() }
+    }
+
+    /// The same context for calls on what may be gone.
+    pub(crate) fn doubting(&self) -> Self {
+        Self { doubts: true, ..self.clone() }
     }
 
     /// What the names of the owner's resources begin with, hyphen included.
@@ -125,7 +134,8 @@ impl Cx {
         E: ProvideErrorMetadata + Error + 'static,
         F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
     {
-        self.needs(timed_retry(&[BUSY, NOT_KNOWN], send, self.noting()).await)
+        let passing: &[Passing] = if self.doubts { &[BUSY, GOING] } else { &[BUSY, NOT_KNOWN] };
+        self.needs(timed_retry(passing, send, self.noting()).await)
     }
 
     /// Sends a call again until IAM has told the service of a new role, for two minutes at most, while the resource is busy,

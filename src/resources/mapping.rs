@@ -21,7 +21,6 @@ use serde_json::{Value, json};
 use lists::list;
 pub(super) use lists::{function_of, mappings_from, mappings_of};
 use resume::Position;
-pub(crate) use resume::record_ages;
 pub(crate) use source::MappingSource;
 use transitions::{changed, delete_mapping, mapping_gone, stop};
 
@@ -73,7 +72,7 @@ pub(crate) struct Mapping {
 
 impl Mapping {
     /// The function's mapping: the one from the source that the spec names, else one from another source, which is then replaced.
-    async fn find(&self, cx: &Cx) -> Result<Option<EventSourceMappingConfiguration>, AwsError> {
+    pub(crate) async fn find(&self, cx: &Cx) -> Result<Option<EventSourceMappingConfiguration>, AwsError> {
         Ok(self.choose(mappings_of(cx, &self.function).await?))
     }
 

@@ -18,7 +18,8 @@ use super::context::Cx;
 use super::log_group::OF_FUNCTIONS;
 use super::mapping::mappings_of;
 use super::role::{function_of, is_of_region};
-use crate::aws::{AwsError, NODE_TAG, PROTECT_TAG, Parent, Tags, until_seen};
+use crate::aws::{AwsError, NODE_TAG, PROTECT_TAG, Parent, Tags, VALIDATE_TAG, until_seen};
+use crate::failure::Hint;
 use crate::plan::ResourceKind;
 
 /// A resource that is this pipeline's.
@@ -35,6 +36,8 @@ pub(crate) struct OwnedResource {
     pub(crate) contents: Option<String>,
     /// What a mapping reads from.
     pub(crate) source: Option<String>,
+    /// A run of `validate` has made it for itself: nobody misses what it holds.
+    is_of_validate: bool,
 }
 
 impl OwnedResource {
@@ -42,12 +45,23 @@ impl OwnedResource {
     fn tagged(cx: &Cx, kind: ResourceKind, name: &str, tags: &Tags) -> Self {
         let node = tags.get(NODE_TAG).map_or(name, String::as_str);
         let protected = tags.get(PROTECT_TAG).is_some_and(|value| value == "true");
-        Self { protected, ..Self::untagged(kind, name, by_kind::arn(&cx.aws, kind, name), node.to_owned()) }
+        let is_of_validate = tags.contains_key(VALIDATE_TAG);
+        let arn = by_kind::arn(&cx.aws, kind, name);
+        Self { protected, is_of_validate, ..Self::new(kind, name, arn, node.to_owned()) }
     }
 
-    /// A resource that has the owner of its parent.
-    fn untagged(kind: ResourceKind, name: &str, arn: String, node: String) -> Self {
-        Self { kind, name: name.to_owned(), arn, node, protected: false, contents: None, source: None }
+    /// A resource that holds nothing and is not protected.
+    pub(crate) fn new(kind: ResourceKind, name: &str, arn: String, node: String) -> Self {
+        Self {
+            kind,
+            name: name.to_owned(),
+            arn,
+            node,
+            protected: false,
+            contents: None,
+            source: None,
+            is_of_validate: false,
+        }
     }
 
     /// `Kinesis stream (retail-events)`, as errors name it.
@@ -70,12 +84,31 @@ impl OwnedResource {
         by_kind::until_gone(cx, self).await.with_context(|| format!("deleting {}", self.label()))
     }
 
-    /// Deletes the resource and waits until no search finds it; gone already is fine.
+    /// Deletes the resource, if it still is the owner's, and waits until no search finds it; gone already is fine.
     pub(crate) async fn delete(&self, cx: &Cx) -> anyhow::Result<()> {
+        if !self.is_still_owned(&cx.as_of_now()).await? {
+            let message = format!("{} was left, since it does not belong to this pipeline any more", self.label());
+            return Err(Hint::error(message, "run the same command again to see what is the pipeline's"));
+        }
         self.begin_deletion(cx).await?;
         self.until_gone(cx).await?;
         let unfound = async || Ok((!self.is_found(cx).await).then_some(()));
         until_seen(unfound, cx.noting()).await.map(drop)
+    }
+
+    /// False once its tags name somebody else, or nobody where they once named the owner.
+    async fn is_still_owned(&self, cx: &Cx) -> anyhow::Result<bool> {
+        let tags = match self.kind {
+            // It has the owner of its function.
+            ResourceKind::Mapping => return Ok(true),
+            ResourceKind::Consumer => consumer::tags(cx, &self.arn).await,
+            kind => by_kind::tags(cx, kind, &self.name).await,
+        };
+        let tags = tags.with_context(|| format!("reading the tags of {}", self.label()))?;
+        // Lambda makes log groups without tags, and so did earlier versions with consumers.
+        let may_lack_tags = matches!(self.kind, ResourceKind::LogGroup | ResourceKind::Consumer);
+        let parent = if may_lack_tags { Parent::Owned } else { Parent::None };
+        Ok(tags.is_none_or(|tags| cx.owner.owns(Some(&tags), parent)))
     }
 
     /// A search finds it for as long as AWS shows its tags.
@@ -201,9 +234,7 @@ fn untagged_log_groups(
     tagged
         .iter()
         .filter(|(kind, name, tags)| *kind == ResourceKind::LogGroup && by_parent(name, tags))
-        .map(|(kind, name, _)| {
-            OwnedResource::untagged(*kind, name, by_kind::arn(&cx.aws, *kind, name), (*name).to_owned())
-        })
+        .map(|(kind, name, _)| OwnedResource::new(*kind, name, by_kind::arn(&cx.aws, *kind, name), (*name).to_owned()))
         .collect()
 }
 
@@ -221,7 +252,7 @@ async fn mappings(
         anyhow::Ok(all.into_iter().next().map(|first| {
             let arn = first.event_source_mapping_arn.unwrap_or_default();
             let source = first.event_source_arn;
-            OwnedResource { source, ..OwnedResource::untagged(ResourceKind::Mapping, function, arn, node) }
+            OwnedResource { source, ..OwnedResource::new(ResourceKind::Mapping, function, arn, node) }
         }))
     }))
     .await?;
@@ -257,7 +288,7 @@ async fn consumers(
             // One with other tags was registered by somebody else, whatever its name.
             Ok(Some(tags)) if tags.is_empty() && is_function(&name) && cx.owner.owns(Some(&tags), Parent::Owned) => {
                 let node = format!("function.{}.consumer", name.strip_prefix(start).unwrap_or(&name));
-                found.push(OwnedResource::untagged(kind, &name, arn, node));
+                found.push(OwnedResource::new(kind, &name, arn, node));
             }
             Ok(_) => {}
             Err(error) if error.is_denied() => unreadable.push(UnreadableResource { kind, name, error }),
@@ -280,7 +311,8 @@ pub(crate) async fn until_unfound(cx: &Cx, mut left: Vec<OwnedResource>) -> anyh
 }
 
 async fn measure_contents(cx: &Cx, owned: &mut [OwnedResource]) -> anyhow::Result<()> {
-    try_join_all(owned.iter_mut().map(async |resource| {
+    let kept = owned.iter_mut().filter(|resource| !resource.is_of_validate);
+    try_join_all(kept.map(async |resource| {
         let contents = by_kind::contents(cx, resource.kind, &resource.name).await;
         resource.contents = contents.with_context(|| format!("measuring the contents of {}", resource.label()))?;
         anyhow::Ok(())

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::context::Cx;
-use crate::aws::{Clients, Parent, Tags};
+use crate::aws::{AwsError, Clients, Parent, Tags, aws_error};
 use crate::plan::{Change, Fields, differences};
 
 /// A resource as AWS has it.
@@ -119,8 +119,11 @@ pub(crate) trait Resource {
     }
     async fn tag(&self, cx: &Cx, set: &Tags, remove: &[String]) -> anyhow::Result<()>;
     /// Whether it is there, as a write of its own tags tells: a read may show for a while what is gone.
-    async fn takes_writes(&self, _cx: &Cx, _tags: &Tags) -> anyhow::Result<bool> {
-        Ok(true)
+    async fn takes_writes(&self, cx: &Cx, tags: &Tags) -> anyhow::Result<bool> {
+        match self.tag(&cx.doubting(), tags, &[]).await {
+            Err(error) if aws_error(&error).is_some_and(AwsError::is_missing) => Ok(false),
+            tagged => tagged.map(|()| true),
+        }
     }
     /// Waits until the resource can be used.
     async fn ready(&self, cx: &Cx) -> anyhow::Result<()>;

@@ -223,14 +223,6 @@ impl Resource for Role {
         until_seen(narrowed, cx.noting()).await.map(drop)
     }
 
-    async fn takes_writes(&self, cx: &Cx, tags: &Tags) -> anyhow::Result<bool> {
-        let mut call = cx.aws.iam.tag_role().role_name(&self.name);
-        for (key, value) in tags {
-            call = call.tags(Tag::builder().key(key).value(value).build()?);
-        }
-        Ok(existing(answered(call.send().await))?.is_some())
-    }
-
     async fn tag(&self, cx: &Cx, set: &Tags, remove: &[String]) -> anyhow::Result<()> {
         if !set.is_empty() {
             let mut call = cx.aws.iam.tag_role().role_name(&self.name);

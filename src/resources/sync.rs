@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::any::Any;
 use super::context::Cx;
 use super::resource::{Created, Observed, Resource as _, Shown};
+use super::reviewed::{Reviewed, moved, refusal};
 use crate::aws::{Backoff, LAG, Tags, tag_changes, until_seen};
 use crate::failure::Hint;
 use crate::plan::{Change, differences};
@@ -28,10 +29,19 @@ pub(crate) enum Unseen {
 pub(crate) enum Planned<'a> {
     Seen(&'a Observed),
     Missing,
-    /// It is there, but what uses it is not: so it may have gone with that a moment ago.
+    /// It is there, but what goes before it is not: so it may have gone with that a moment ago.
     Doubtful(&'a Observed),
     /// Something has happened since, or it is too long ago.
     Unknown,
+    /// Somebody has read the plan: it is carried out as it is, or not at all.
+    Reviewed(Reviewed<'a>),
+}
+
+impl Planned<'_> {
+    /// Whether the resource may have gone, although it was seen.
+    pub(crate) fn is_doubtful(&self) -> bool {
+        matches!(self, Self::Doubtful(_) | Self::Reviewed(Reviewed { doubtful: true, .. }))
+    }
 }
 
 /// Brings one resource in line with the spec: observe, ensure that it exists, sync each aspect, wait.
@@ -52,7 +62,9 @@ pub(crate) async fn sync(
         Planned::Doubtful(seen) if !seen.may_be_changed(cx) => Some(seen.clone()),
         Planned::Doubtful(seen) => resource.takes_writes(cx, tags).await?.then(|| seen.clone()),
         Planned::Unknown => resource.read(cx).await?,
+        Planned::Reviewed(reviewed) => reviewed.again(resource, tags, cx).await?,
     };
+    let reviewed = matches!(planned, Planned::Reviewed(_));
     // Ensure
     let made_here = seen.is_none();
     let (mut is_ready, mut is_as_made) = (false, false);
@@ -68,6 +80,14 @@ pub(crate) async fn sync(
             // What is there counts. Some endpoints lose tags and settings given at creation.
             _ => until_seen(async || resource.read(&cx.as_of_now()).await, cx.noting()).await?,
         };
+        // Made by this run, in a call whose answer was lost, it is as that call makes it.
+        if reviewed && created == Created::Found {
+            let made = resource.as_made(&cx.aws, tags);
+            let made = seen.as_ref().map(|seen| Observed { arn: seen.arn.clone(), ..made });
+            if moved(cx, resource, tags, made.as_ref(), seen.as_ref()).is_some() {
+                return Err(refusal(resource, "it exists by now"));
+            }
+        }
     }
     let cx = &cx.as_of_now();
     let Some(seen) = seen else { bail!("{}", gone(resource)) };
@@ -94,6 +114,9 @@ pub(crate) async fn sync(
         resource.settle(cx).await?;
         // What was under way may have been these very changes, of a run that was killed.
         let Some(settled) = resource.read(&cx.as_of_now()).await? else { bail!("{}", gone(resource)) };
+        if reviewed && let Some(how) = moved(cx, resource, tags, Some(&seen), Some(&settled)) {
+            return Err(refusal(resource, &how));
+        }
         changes = changes_of(resource, &settled);
         settled
     };

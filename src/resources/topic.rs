@@ -90,7 +90,7 @@ impl Topic {
         let described = self.described(cx).await?;
         let Some(topic) = &*described else { return Ok(Vec::new()) };
         let record = Record::read(topic.tags.as_ref().unwrap_or(&Tags::new()));
-        Ok(subscription::of_others(cx, &topic.subscriptions, &self.subscribers, &record))
+        Ok(subscription::of_others(&topic.subscriptions, &self.subscribers, &record))
     }
 
     /// The topic as it was described last.
@@ -163,7 +163,7 @@ impl Resource for Topic {
             Some(key) => key,
         };
         let record = Record::read(&tags);
-        let shown = subscription::shown(cx, subscriptions, &self.subscribers, &record);
+        let shown = subscription::shown(subscriptions, &self.subscribers, &record);
         let recorded = subscription::are_recorded(subscriptions, &self.subscribers, &record);
         let unconfirmed = subscription::unconfirmed(subscriptions, &self.subscribers);
         let fields = Fields::from([
@@ -200,7 +200,7 @@ impl Resource for Topic {
         let subscribed =
             if self.subscribers.is_empty() { Vec::new() } else { subscription::read(cx, &self.arn(&cx.aws)).await? };
         let record = Record::of(&self.subscribers);
-        let shown = sorted(subscription::shown(cx, &subscribed, &self.subscribers, &record));
+        let shown = sorted(subscription::shown(&subscribed, &self.subscribers, &record));
         Ok(Some(Shown::from(self.desired().get("subscribers") == Some(&shown))))
     }
 

@@ -34,4 +34,6 @@ pub(crate) struct Present {
     pub(crate) arn: Option<String>,
     /// SNS does not give the attributes of a subscription that is not confirmed: those are the defaults here.
     pub(crate) settings: Subscription,
+    /// Whether a run of `validate` has made it, which was killed or is under way.
+    pub(crate) is_of_validate: bool,
 }

@@ -13,6 +13,12 @@ use streamkit_local::check_pattern;
 pub(crate) struct Pattern(pub(crate) Value);
 
 impl Pattern {
+    /// Reads a pattern in JSON.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        let value = serde_json::from_str(text).map_err(|error| format!("this filter pattern is not JSON ({error})"))?;
+        Self::checked(value)
+    }
+
     fn checked(value: Value) -> Result<Self, String> {
         check_pattern(&value.to_string())
             .map_err(|why| format!("this is not a filter pattern: {}", why.trim_end_matches('.')))?;
@@ -35,9 +41,7 @@ impl<'de> Deserialize<'de> for Pattern {
                 f.write_str("a pattern such as { data = { type = [\"purchase\"] } }, or the same as JSON text")
             }
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Pattern, E> {
-                let value = serde_json::from_str(text)
-                    .map_err(|error| E::custom(format!("this filter pattern is not JSON ({error})")))?;
-                Pattern::checked(value).map_err(E::custom)
+                Pattern::parse(text).map_err(E::custom)
             }
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Pattern, A::Error> {
                 let value = Value::deserialize(de::value::MapAccessDeserializer::new(map))?;

@@ -166,7 +166,7 @@ pub(crate) static METRICS: [Metric; 14] = [
 pub(crate) fn recipe_metrics(function: &Function) -> Vec<(&'static str, Vec<&'static [&'static str]>)> {
     let Some(recipe) = function.recipe() else { return Vec::new() };
     let none: &'static [&'static str] = &[];
-    let kept = [recipe.processed_metric(), recipe.failed_metric()].map(|name| (name, none));
+    let kept = [recipe.processed_metric(), recipe.failed_metric(), recipe.retried_metric()].map(|name| (name, none));
     let windowed = recipe.windowed().filter(|_| function.source.get_ref().tumbling_window.is_some());
     let of_windows = windowed.into_iter().flat_map(Windowed::metrics).map(|name| (*name, none));
     let mut metrics: Vec<(&str, Vec<&[&str]>)> = Vec::new();

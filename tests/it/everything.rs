@@ -3,12 +3,16 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Write as _;
+use std::time::Duration;
 
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::types::{AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType};
+use aws_sdk_kinesis::types::ConsumerStatus;
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::{EventSourcePosition, FunctionCode, Runtime};
 use aws_sdk_sqs::types::QueueAttributeName;
+
+use crate::harness::{runtime, until};
 
 const ACCOUNT: &str = "000000000000";
 const TRUST: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"lambda.amazonaws.com"},"Action":"sts:AssumeRole"}]}"#;
@@ -165,25 +169,29 @@ async fn buckets(config: &SdkConfig, put: &mut Put<'_>) {
 }
 
 /// A consumer that is ready: what is compared later must not change by itself.
-pub(crate) async fn register_consumer(kinesis: &aws_sdk_kinesis::Client, stream_arn: &str, name: &str) {
-    kinesis.register_stream_consumer().stream_arn(stream_arn).consumer_name(name).send().await.unwrap();
-    loop {
-        let described = kinesis.describe_stream_consumer().stream_arn(stream_arn).consumer_name(name).send().await;
-        let status = described.unwrap().consumer_description.map(|consumer| consumer.consumer_status);
-        if status == Some(aws_sdk_kinesis::types::ConsumerStatus::Active) {
-            return;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
+pub(crate) fn register_consumer(config: &SdkConfig, stream_arn: &str, name: &str) {
+    let kinesis = aws_sdk_kinesis::Client::new(config);
+    let register = kinesis.register_stream_consumer().stream_arn(stream_arn).consumer_name(name);
+    runtime().block_on(register.send()).unwrap();
+    let describe = kinesis.describe_stream_consumer().stream_arn(stream_arn).consumer_name(name);
+    until("the consumer", Duration::from_secs(60), || {
+        let described = runtime().block_on(describe.clone().send()).unwrap().consumer_description;
+        described.filter(|consumer| consumer.consumer_status == ConsumerStatus::Active)
+    });
 }
 
 /// One of everything that a pipeline of this name has in this region, made by somebody else: without tags, with other settings.
-pub(crate) async fn make_strangers(config: &SdkConfig, pipeline: &str, region: &str) {
+pub(crate) fn make_strangers(config: &SdkConfig, pipeline: &str, region: &str) {
     let (function, stream) = (format!("{pipeline}-processor"), format!("{pipeline}-events"));
     let stream_arn = format!("arn:aws:kinesis:{region}:{ACCOUNT}:stream/{stream}");
-    let kinesis = aws_sdk_kinesis::Client::new(config);
-    kinesis.create_stream().stream_name(&stream).shard_count(3).send().await.unwrap();
-    register_consumer(&kinesis, &stream_arn, &function).await;
+    let create = aws_sdk_kinesis::Client::new(config).create_stream().stream_name(&stream).shard_count(3);
+    runtime().block_on(create.send()).unwrap();
+    register_consumer(config, &stream_arn, &function);
+    runtime().block_on(Box::pin(make_others(config, pipeline, region, &function, stream_arn)));
+}
+
+/// All of them but the stream and its consumer.
+async fn make_others(config: &SdkConfig, pipeline: &str, region: &str, function: &str, stream_arn: String) {
     let id = AttributeDefinition::builder().attribute_name("id").attribute_type(ScalarAttributeType::S).build();
     let key = KeySchemaElement::builder().attribute_name("id").key_type(KeyType::Hash).build().unwrap();
     let tables = aws_sdk_dynamodb::Client::new(config).create_table().table_name(format!("{pipeline}-results"));
@@ -215,9 +223,9 @@ pub(crate) async fn make_strangers(config: &SdkConfig, pipeline: &str, region: &
     zip.write_all(b"#!/bin/sh\nexec sleep 600\n").unwrap();
     let code = FunctionCode::builder().zip_file(Blob::new(zip.finish().unwrap().into_inner())).build();
     let lambda = aws_sdk_lambda::Client::new(config);
-    let made = lambda.create_function().function_name(&function).role(role.role.unwrap().arn).code(code);
+    let made = lambda.create_function().function_name(function).role(role.role.unwrap().arn).code(code);
     made.runtime(Runtime::Providedal2023).handler("bootstrap").send().await.unwrap();
-    let mapping = lambda.create_event_source_mapping().function_name(&function).event_source_arn(stream_arn);
+    let mapping = lambda.create_event_source_mapping().function_name(function).event_source_arn(stream_arn);
     mapping.starting_position(EventSourcePosition::TrimHorizon).enabled(false).send().await.unwrap();
     let logs = aws_sdk_cloudwatchlogs::Client::new(config);
     logs.create_log_group().log_group_name(format!("/aws/lambda/{function}")).send().await.unwrap();

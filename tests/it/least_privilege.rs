@@ -112,8 +112,10 @@ fn the_printed_policies_are_enough_for_the_life_of_every_pipeline() {
         assert_eq!(again["summary"]["unchanged"], again["resources"].as_array().unwrap().len(), "{name}: {again:#}");
         caller.may("status", &spec, &[]);
         caller.may("send", &spec, &["--count", "20"]);
+        caller.may("tail", &spec, &["--since", "10m", "--count", "1"]);
         let report = caller.may("validate", &spec, &[]);
         assert_eq!(report["ok"], true, "{name}: {report:#}");
+        caller.may("logs", &spec, &["--count", "1"]);
         // What somebody else has taken away comes again.
         let alarms = aws_sdk_cloudwatch::Client::new(&sdk(&home.endpoint()));
         runtime().block_on(async {
@@ -201,7 +203,8 @@ fn unmissed(name: &str, chosen: impl Fn(usize) -> bool) -> Vec<String> {
         let mut life: Vec<(&str, &[&str])> =
             vec![("plan", &[]), ("up", &["--yes"]), ("up", &["--yes"]), ("status", &[])];
         if !deploys {
-            life.extend([("send", ["--count", "10"].as_slice()), ("validate", &[]), ("validate", &["--break"])]);
+            life.extend([("send", ["--count", "10"].as_slice()), ("tail", &["--since", "10m", "--count", "1"])]);
+            life.extend([("validate", [].as_slice()), ("validate", &["--break"])]);
             if name == "change-capture" {
                 life.push(("replay", &["--from", "bucket.audit", "--into", "table.activities", "--yes"]));
             }

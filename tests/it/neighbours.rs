@@ -67,11 +67,9 @@ impl Street {
         home.local("up", &spec, &["--yes", "--region", "eu-west-1"]);
         let next = home.write("next.toml", &SPEC.replace("name = \"shop\"", "name = \"shop-next\""));
         home.local("up", &next, &["--yes"]);
-        runtime().block_on(async {
-            // Similar names here, and the very names of the pipeline where it is not.
-            Box::pin(make_strangers(&configs[0], "shop-old", "us-east-1")).await;
-            Box::pin(make_strangers(&configs[2], "shop", "ap-south-1")).await;
-        });
+        // Similar names here, and the very names of the pipeline where it is not.
+        make_strangers(&configs[0], "shop-old", "us-east-1");
+        make_strangers(&configs[2], "shop", "ap-south-1");
         let mut street = Self { home, configs, others: BTreeMap::new() };
         // Mappings and functions of the others come to rest first.
         street.others = street.look();
@@ -86,9 +84,9 @@ impl Street {
     /// A stranger reads from the pipeline's stream and hears its topic: that is compared too, from now on.
     fn attach(&mut self) -> String {
         let before = self.look();
+        let stream = "arn:aws:kinesis:us-east-1:000000000000:stream/shop-events";
+        register_consumer(&self.configs[0], stream, "shop-processor-2");
         let mapping = runtime().block_on(async {
-            let stream = "arn:aws:kinesis:us-east-1:000000000000:stream/shop-events";
-            register_consumer(&aws_sdk_kinesis::Client::new(&self.configs[0]), stream, "shop-processor-2").await;
             let sns = aws_sdk_sns::Client::new(&self.configs[0]).subscribe().protocol("sqs");
             let sns = sns.topic_arn("arn:aws:sns:us-east-1:000000000000:shop-alerts");
             sns.endpoint("arn:aws:sqs:us-east-1:000000000000:shop-old-hears").send().await.unwrap();

@@ -1,8 +1,11 @@
 //! What a plan says before anything is done, saved plans, and what others have attached.
 
+use std::process::Stdio;
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
-use crate::harness::{Home, runtime, sdk};
+use crate::harness::{Home, Output, finish, runtime, sdk, until};
 use crate::schema::assert_valid;
 
 /// A node of a report.
@@ -216,4 +219,95 @@ fn what_others_have_attached_is_shown_and_left_alone() {
     assert!(text.contains("stream.events: somebody else has attached the stream consumer loader"), "{text}");
     home.local("up", &spec, &["--yes"]);
     assert_eq!(home.mutating_calls(before), Vec::<String>::new());
+}
+
+/// An embedded AWS whose stream takes its time, and a plan in a file that is being carried out there: `meddle` changes something
+/// behind its back once this operation was called.
+fn meddled(home: &Home, more: &[&str], operation: &str, meddle: impl AsyncFnOnce(&aws_config::SdkConfig)) -> Output {
+    let (before, _) = home.calls_after(usize::MAX);
+    let mut up = home.command();
+    up.args(["up", "--plan", "plan.json", "--local", "--json"]).args(more);
+    let up = up.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    until(operation, Duration::from_secs(60), || {
+        home.calls_after(before).1.iter().any(|call| call["operation"] == operation).then_some(())
+    });
+    runtime().block_on(meddle(&sdk(&home.endpoint())));
+    finish(up)
+}
+
+fn slow_stream() -> Home {
+    let home = Home::new();
+    let times = home.write("times.toml", "[changes]\nstream-create = \"3s\"\nstream-update = \"3s\"\n");
+    home.run(&["local", "start", "--latency", times.to_str().unwrap()]).expect(0);
+    home
+}
+
+#[test]
+fn what_moves_while_a_saved_plan_is_carried_out_is_named_and_left_alone() {
+    let home = slow_stream();
+    let spec = home.retail(&[]);
+    home.run(&save(spec.to_str().unwrap(), "plan.json")).expect(0);
+    // One after the other: the stream is made first.
+    let output = meddled(&home, &["--parallelism", "1"], "CreateStream", async |config| {
+        let queues = aws_sdk_sqs::Client::new(config);
+        queues.create_queue().queue_name("retail-events-dlq").send().await.unwrap();
+    });
+    let output = output.expect(1);
+    let says = "SQS queue (retail-events-dlq) was left as it is, since it is not what the plan was made for any more: \
+                it exists by now";
+    assert!(output.stderr.contains(says), "{output:#?}");
+    assert!(output.stderr.contains("hint: make the plan again, and read it"), "{output:#?}");
+    let config = sdk(&home.endpoint());
+    let queues = aws_sdk_sqs::Client::new(&config);
+    let url = format!("{}/000000000000/retail-events-dlq", home.endpoint());
+    let tags = runtime().block_on(queues.list_queue_tags().queue_url(&url).send()).unwrap().tags;
+    assert_eq!(tags, None);
+    runtime().block_on(queues.delete_queue().queue_url(&url).send()).unwrap();
+    home.local("up", &spec, &["--yes"]);
+
+    // The mapping is changed after the stream.
+    let spec = home.retail(&[("shards = 1  ", "shards = 2  "), ("max_retries = 3", "max_retries = 5")]);
+    home.run(&save(spec.to_str().unwrap(), "plan.json")).expect(0);
+    let lambda = aws_sdk_lambda::Client::new(&config);
+    let mapping = || {
+        let listed = runtime().block_on(lambda.list_event_source_mappings().send()).unwrap();
+        listed.event_source_mappings.unwrap().remove(0)
+    };
+    let uuid = mapping().uuid.unwrap();
+    let output = meddled(&home, &[], "UpdateShardCount", async |config| {
+        let call = aws_sdk_lambda::Client::new(config).update_event_source_mapping().uuid(uuid).batch_size(7);
+        call.send().await.unwrap();
+    });
+    let output = output.expect(1);
+    let says = "event source mapping (retail-events-processor) was left as it is, since it is not what the plan was made \
+                for any more: changed by somebody else: batch_size";
+    assert!(output.stderr.contains(says), "{output:#?}");
+    let report = output.json();
+    assert_eq!(node(&report, "stream.events")["error"], Value::Null, "{report:#}");
+    assert!(node(&report, "function.processor.source")["error"].as_str().unwrap().contains("batch_size"), "{report:#}");
+    assert_eq!((mapping().batch_size, mapping().maximum_retry_attempts), (Some(7), Some(3)));
+    // Read again, it is carried out.
+    home.run(&save(spec.to_str().unwrap(), "plan.json")).expect(0);
+    home.run(&["up", "--plan", "plan.json", "--local"]).expect(0);
+    assert_eq!((mapping().batch_size, mapping().maximum_retry_attempts), (Some(100), Some(5)));
+}
+
+#[test]
+fn an_orphan_that_somebody_else_takes_while_up_runs_is_left_alone() {
+    let home = slow_stream();
+    let spec = home.retail(&[("[queue.dlq] ", "[queue.old]\n\n[queue.dlq] ")]);
+    home.local("up", &spec, &["--yes"]);
+    let spec = home.retail(&[("shards = 1  ", "shards = 2  ")]);
+    let allow = ["--allow-delete", "queue.old"];
+    home.run(&[&save(spec.to_str().unwrap(), "plan.json")[..], &allow].concat()).expect(0);
+    let url = format!("{}/000000000000/retail-events-old", home.endpoint());
+    let output = meddled(&home, &[], "UpdateShardCount", async |config| {
+        let queues = aws_sdk_sqs::Client::new(config);
+        queues.tag_queue().queue_url(&url).tags("streamkit:pipeline", "theirs").send().await.unwrap();
+    });
+    let output = output.expect(1);
+    let says = "SQS queue (retail-events-old) was left, since it does not belong to this pipeline any more";
+    assert!(output.stderr.contains(says), "{output:#?}");
+    let queues = aws_sdk_sqs::Client::new(&sdk(&home.endpoint()));
+    runtime().block_on(queues.list_queue_tags().queue_url(&url).send()).unwrap();
 }

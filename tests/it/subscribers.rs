@@ -51,11 +51,46 @@ fn subscribers_of_others_are_shown_and_left_alone() {
     subscribe(&format!("{ACCOUNT}:shop-a"));
     let up = home.local("up", &spec(&home, "\"queue.a\""), &["--yes"]);
     assert_eq!(changed_fields(&up, "topic.news"), ["subscriber_record"], "{up:#}");
-    // What a killed `validate` has left is nobody else's.
-    subscribe(&format!("{ACCOUNT}:shop-validate-0123456789ab"));
     home.local("up", &spec(&home, ""), &["--yes"]);
     assert_eq!(there(), queues(&["theirs"]));
     home.local("down", &spec(&home, ""), &["--yes"]);
+}
+
+#[test]
+fn what_a_killed_validate_has_left_is_known_by_its_tags_and_not_by_its_name() {
+    let home = Home::new();
+    home.local("up", &spec(&home, ""), &["--yes"]);
+    let config = sdk(&home.endpoint());
+    let (sns, sqs) = (aws_sdk_sns::Client::new(&config), aws_sdk_sqs::Client::new(&config));
+    let left = |queue: &str, tags: &[(&str, &str)]| {
+        let tags = tags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        runtime().block_on(async {
+            sqs.create_queue().queue_name(queue).set_tags(Some(tags)).send().await.unwrap();
+            let subscribe = sns.subscribe().topic_arn(TOPIC).protocol("sqs").endpoint(format!("{ACCOUNT}:{queue}"));
+            subscribe.send().await.unwrap();
+        });
+    };
+    let ours = [("streamkit:pipeline", "shop"), ("streamkit:node", "validate.mailbox")];
+    left("shop-validate-0123456789ab", &[&ours[..], &[("streamkit:validate", "0123456789ab")]].concat());
+    left("shop-validate-123456789abc", &[("Team", "theirs")]);
+    left("shop-validate-23456789abcd", &[("streamkit:pipeline", "other"), ("streamkit:validate", "23456789abcd")]);
+    // Its queue is gone, so that nobody is told anything through it.
+    let gone = format!("{ACCOUNT}:shop-validate-3456789abcde");
+    runtime().block_on(sns.subscribe().topic_arn(TOPIC).protocol("sqs").endpoint(gone).send()).unwrap();
+
+    let others = ["shop-validate-123456789abc", "shop-validate-23456789abcd"];
+    let of_others = others.map(|queue| json!(format!("sqs:{ACCOUNT}:{queue}")));
+    let up = home.local("up", &spec(&home, ""), &["--yes"]);
+    let deleted = up["resources"].as_array().unwrap().iter().filter(|node| node["action"] == "delete");
+    assert_eq!(deleted.map(|node| &node["name"]).collect::<Vec<_>>(), ["shop-validate-0123456789ab"], "{up:#}");
+    let plan = home.local("plan", &spec(&home, ""), &[]);
+    let attached: Vec<_> = plan["attached"].as_array().unwrap().iter().map(|at| at["name"].clone()).collect();
+    assert_eq!(attached, of_others, "{plan:#}");
+    let listed = runtime().block_on(sns.list_subscriptions_by_topic().topic_arn(TOPIC).send()).unwrap();
+    assert_eq!(listed.subscriptions().len(), 2, "{listed:#?}");
+    home.local("down", &spec(&home, ""), &["--yes"]);
+    let queues = runtime().block_on(sqs.list_queues().send()).unwrap().queue_urls.unwrap();
+    assert_eq!(queues.len(), 2, "{queues:?}");
 }
 
 #[test]

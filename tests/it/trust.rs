@@ -233,12 +233,13 @@ fn the_policy_allows_all_that_streamkit_calls_and_little_else() {
             continue;
         }
         home.local("up", &spec, &["--yes"]);
+        // Where the audited changes of this one go.
+        home.local("up", &spec, &["--yes", "--stage", "test"]);
         let before = home.calls().len();
         home.local("send", &spec, &["--count", "50"]);
         home.local("validate", &spec, &[]);
         if name == "change-capture" {
             let replay = ["--from", "bucket.audit", "--into", "table.activities", "--into-stage", "test", "--yes"];
-            home.local("up", &spec, &["--yes", "--stage", "test"]);
             home.local("replay", &spec, &replay);
         }
         // What the handler calls is in the log too; that is for the function's own role to allow.

@@ -53,6 +53,10 @@ fn each_of_two_functions_on_one_stream_is_validated_and_nothing_of_either_is_lef
         let output = home.local_output("validate", &spec, &["--function", function]).expect(0);
         let report = output.json();
         assert_eq!(report["ok"], true, "{function}: {report:#}");
+        // Those who are called then know why.
+        let said =
+            "may set off retail-events-dead-letters; retail-events-failed-events, and whoever they notify is told";
+        assert_eq!(output.stderr.contains(said), function == "processor", "{output:#?}");
         // No poison passes the other one's filter, so it has nothing to look for in the queue.
         let searched = output.stderr.contains("retail-events-dlq holds about 1 messages of others");
         assert_eq!(searched, function == "processor", "{output:#?}");

@@ -19,3 +19,4 @@ mod telemetry;
 pub use config::Config;
 pub use engine::Engine;
 pub use event_pattern::{EventPattern, PatternSize, check_pattern, pattern_matches};
+pub use mapping::RecordFilters;

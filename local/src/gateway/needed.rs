@@ -53,7 +53,7 @@ pub(super) fn needed(services: &Services, call: &Call, request: &Request<Bytes>)
         Protocol::RestXml => Value::Null,
         _ => protocol::decode(call, &protocol::query_bytes(request)).unwrap_or_default(),
     };
-    match call.service {
+    let mut all = match call.service {
         Service::S3 => needed_s3::needed(operation, request),
         Service::Lambda => lambda(&place, operation, request, &body()),
         Service::Sts => sts(&place, operation, &body()),
@@ -69,7 +69,34 @@ pub(super) fn needed(services: &Services, call: &Call, request: &Request<Bytes>)
         Service::ApplicationAutoScaling | Service::Other(_) => {
             vec![Needed::new(format!("{}:{operation}", call.service.name()), "*")]
         }
-    }
+    };
+    let tagging = tagging(&call.service, operation).filter(|_| has_tags(&body()));
+    let made = all.first().map(|first| first.resource.clone());
+    all.extend(tagging.zip(made).map(|(action, made)| Needed::new(action, made)));
+    all
+}
+
+/// The action that who creates something with tags needs besides.
+fn tagging(service: &Service, operation: &str) -> Option<&'static str> {
+    Some(match (service, operation) {
+        (Service::Sqs, "CreateQueue") => "sqs:TagQueue",
+        (Service::Sns, "CreateTopic") => "sns:TagResource",
+        (Service::DynamoDb, "CreateTable") => "dynamodb:TagResource",
+        // TagResource does not do.
+        (Service::Kinesis, "CreateStream") => "kinesis:AddTagsToStream",
+        (Service::Lambda, "CreateFunction") => "lambda:TagResource",
+        (Service::Logs, "CreateLogGroup") => "logs:TagResource",
+        (Service::CloudWatch, "PutMetricAlarm") => "cloudwatch:TagResource",
+        (Service::Iam, "CreateRole") => "iam:TagRole",
+        _ => return None,
+    })
+}
+
+fn has_tags(input: &Value) -> bool {
+    let some = |tags: &Value| {
+        tags.as_object().is_some_and(|tags| !tags.is_empty()) || tags.as_array().is_some_and(|tags| !tags.is_empty())
+    };
+    some(&input["Tags"]) || some(&input["tags"])
 }
 
 /// The first of these members that the input has.
@@ -355,6 +382,20 @@ mod tests {
         let items = json!([{ "Put": { "TableName": "a" } }, { "ConditionCheck": { "TableName": "b" } }]);
         let transaction = dynamodb(&place, "TransactWriteItems", &json!({ "TransactItems": items }));
         assert_eq!(pairs(&transaction), [("dynamodb:PutItem", a), ("dynamodb:ConditionCheckItem", b)]);
+    }
+
+    #[test]
+    fn what_is_created_with_tags_needs_leave_to_tag_it() {
+        assert_eq!(tagging(&Service::Sqs, "CreateQueue"), Some("sqs:TagQueue"));
+        assert_eq!(tagging(&Service::Sqs, "SendMessage"), None);
+        for (input, tagged) in [
+            (json!({ "tags": { "a": "b" } }), true),
+            (json!({ "Tags": [{ "Key": "a", "Value": "b" }] }), true),
+            (json!({ "Tags": [] }), false),
+            (json!({}), false),
+        ] {
+            assert_eq!(has_tags(&input), tagged, "{input}");
+        }
     }
 
     #[test]

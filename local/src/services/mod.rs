@@ -9,6 +9,7 @@ mod kinesis;
 mod kms;
 mod lambda;
 mod logs;
+mod marker_page;
 mod passing_states;
 mod regions;
 mod registry;

@@ -5,10 +5,10 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::{Attribute, Item};
 
-/// Appends a text, with quotes and escapes.
-pub(crate) fn push_text(json: &mut String, text: &str) {
+/// Appends a text as JSON has it, with quotes and escapes.
+pub fn push_text(json: &mut String, text: &str) {
     if has_escapes(text.as_bytes()) {
-        json.push_str(&serde_json::to_string(text).expect("a text always serializes"));
+        json.push_str(&serde_json::Value::from(text).to_string());
     } else {
         json.reserve(text.len() + 2);
         json.push('"');

@@ -15,7 +15,7 @@ use super::stream_run::Poison;
 use super::validation::{CLOCK_SKEW, Validation, epoch_ms, up_first};
 use crate::aws::{Backoff, all, answered};
 use crate::plan::ResourceKind;
-use crate::resources::Resource as _;
+use crate::resources::{Alarm, Any, Resource as _};
 
 /// How often to look again for what CloudWatch does not have yet.
 const PAUSES: Backoff = Backoff::new(Duration::from_millis(200), 1.5, Duration::from_secs(5));
@@ -214,6 +214,20 @@ async fn filter(validation: &Validation<'_>, pattern: &str) -> anyhow::Result<Ve
 pub(super) fn alarm_names(validation: &Validation<'_>) -> Vec<String> {
     let nodes = validation.session.pipeline.nodes.iter().filter(|node| node.resource.kind() == ResourceKind::Alarm);
     nodes.map(|node| node.resource.name().to_owned()).collect()
+}
+
+/// The alarms that tell somebody of failed events or dead letters, which is what a run's poison becomes.
+pub(super) fn alarms_on_failures(validation: &Validation<'_>) -> Vec<String> {
+    let queue = validation.flow.dead_letters.as_ref();
+    let is_on_failures = |alarm: &&Alarm| {
+        let of_queue = queue.is_some() && alarm.metric.dimensions.get("QueueName") == queue;
+        !alarm.notify.is_empty() && (of_queue || alarm.metric.namespace == validation.recipe.namespace())
+    };
+    let alarms = validation.session.pipeline.nodes.iter().filter_map(|node| match &node.resource {
+        Any::Alarm(alarm) => Some(alarm),
+        _ => None,
+    });
+    alarms.filter(is_on_failures).map(|alarm| alarm.name.clone()).collect()
 }
 
 /// Reads the states of the pipeline's alarms. All are fine; that one is missing is not.

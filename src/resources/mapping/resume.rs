@@ -6,13 +6,12 @@
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
-use aws_sdk_cloudwatch::types::{Datapoint, Dimension, Statistic};
 use aws_sdk_lambda::types::EventSourceMappingConfiguration;
 use jiff::Timestamp;
 
 use super::super::context::Cx;
 use super::super::function;
-use crate::aws::{AwsError, RESUME_TAG, answered};
+use crate::aws::{AwsError, Metric, MinuteStatistic, RESUME_TAG};
 
 /// How far back metrics are read; CloudWatch gives 1,440 points at a time.
 const LOOK_BACK: Duration = Duration::from_secs(24 * 3600 - 60);
@@ -49,29 +48,13 @@ impl Position {
 }
 
 /// How old the records were that the function was given: for each minute since then the minute's start, and the greatest age.
-pub(crate) async fn record_ages(
-    cx: &Cx,
-    function: &str,
-    look_back: Duration,
-) -> Result<Vec<(SystemTime, Duration)>, AwsError> {
-    let now = cx.aws.now();
-    let call = cx
-        .aws
-        .cloudwatch
-        .get_metric_statistics()
-        .namespace("AWS/Lambda")
-        .metric_name("IteratorAge")
-        .dimensions(Dimension::builder().name("FunctionName").value(function).build())
-        .start_time((now - look_back).into())
-        .end_time(now.into())
-        .period(60)
-        .statistics(Statistic::Maximum);
-    let points = answered(call.send().await)?.datapoints.unwrap_or_default();
-    let age = |point: &Datapoint| {
-        let at = SystemTime::try_from(point.timestamp?).ok()?;
-        Some((at, Duration::try_from_secs_f64(point.maximum? / 1_000.0).ok()?))
-    };
-    Ok(points.iter().filter_map(age).collect())
+async fn record_ages(cx: &Cx, function: &str, look_back: Duration) -> Result<Vec<(SystemTime, Duration)>, AwsError> {
+    let dimension = ("FunctionName", function);
+    let metric =
+        Metric { namespace: "AWS/Lambda", name: "IteratorAge", dimension, statistic: MinuteStatistic::Maximum };
+    let minutes = metric.minutes(&cx.aws, look_back).await?;
+    let age = |(at, ms): &(SystemTime, f64)| Some((*at, Duration::try_from_secs_f64(ms / 1_000.0).ok()?));
+    Ok(minutes.iter().filter_map(age).collect())
 }
 
 /// Where the replacement of this mapping, which must be disabled, starts.

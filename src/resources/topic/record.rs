@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use sha2::{Digest as _, Sha256};
 
 use super::super::context::Cx;
+use super::super::queue;
 use super::subscription::Subscription;
-use crate::aws::{Arn, SUBSCRIBERS_TAG, TAG_VALUE, Tags};
+use crate::aws::{Arn, AwsError, Parent, SUBSCRIBERS_TAG, TAG_VALUE, Tags, VALIDATE_TAG};
 
 /// Hexadecimal digits of a mark: enough that no stranger's subscription looks like ours by chance.
 const DIGITS: usize = 8;
@@ -54,18 +55,26 @@ fn mark(subscription: &Subscription) -> String {
     mark
 }
 
-/// Whether it is that of a queue of `validate`'s, which a killed run leaves behind: nothing records those.
-pub(super) fn is_of_validate(cx: &Cx, subscription: &Subscription) -> bool {
-    let Some(queue) = Arn::parse(&subscription.endpoint).filter(|_| subscription.protocol == "sqs") else {
-        return false;
-    };
-    let prefix = match &cx.owner.stage {
-        Some(stage) => format!("{}-{stage}", cx.owner.pipeline),
-        None => cx.owner.pipeline.clone(),
-    };
-    let run = queue.resource.strip_prefix(&prefix).and_then(|rest| rest.strip_prefix(OF_VALIDATE));
-    let is_run = run.is_some_and(|run| run.len() == 12 && run.chars().all(|c| c.is_ascii_hexdigit()));
-    is_run && queue.account == cx.aws.account && queue.region == cx.aws.region
+/// Whether it is that of a queue which a run of `validate` has made. A subscription has no tags: its queue's tell, and its name
+/// where there is no such queue any more, to which nobody could be subscribed.
+pub(super) async fn is_of_validate(cx: &Cx, subscription: &Subscription) -> Result<bool, AwsError> {
+    let Some(queue) = queue_of_validate(cx, subscription) else { return Ok(false) };
+    match queue::tags(cx, &queue).await {
+        Ok(None) => Ok(true),
+        Ok(Some(tags)) => Ok(tags.contains_key(VALIDATE_TAG) && cx.owner.owns(Some(&tags), Parent::None)),
+        // What may not be looked at is left alone.
+        Err(error) if error.is_denied() => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// The queue that it goes to, if that has a name as `validate` gives them.
+fn queue_of_validate(cx: &Cx, subscription: &Subscription) -> Option<String> {
+    let queue = Arn::parse(&subscription.endpoint).filter(|_| subscription.protocol == "sqs")?;
+    let run = queue.resource.strip_prefix(&cx.owner.prefix())?.strip_prefix(OF_VALIDATE)?;
+    let is_run = run.len() == 12 && run.chars().all(|c| c.is_ascii_hexdigit());
+    let is_here = queue.account == cx.aws.account && queue.region == cx.aws.region;
+    (is_run && is_here).then(|| queue.resource.clone())
 }
 
 #[cfg(test)]

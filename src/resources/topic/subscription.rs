@@ -75,7 +75,8 @@ pub(super) async fn read(cx: &Cx, topic: &str) -> Result<Vec<Present>, AwsError>
             settings.filter = attributes.get("FilterPolicy").and_then(|text| filter(text));
             settings.filter_on_body = attributes.get("FilterPolicyScope").is_some_and(|scope| scope == "MessageBody");
         }
-        Ok(Some(Present { arn, settings }))
+        let is_of_validate = is_of_validate(cx, &settings).await?;
+        Ok(Some(Present { arn, settings, is_of_validate }))
     }))
     .await?;
     Ok(present.into_iter().flatten().collect())
@@ -94,12 +95,12 @@ fn filter(text: &str) -> Option<Pattern> {
 ///
 /// Of those that were never confirmed nothing can be read or changed: one of the spec's counts as it was created, and the
 /// others, which nobody can remove, are left out.
-pub(super) fn shown(cx: &Cx, present: &[Present], wanted: &[Subscription], record: &Record) -> Vec<Value> {
+pub(super) fn shown(present: &[Present], wanted: &[Subscription], record: &Record) -> Vec<Value> {
     let of = |present: &Present| wanted.iter().find(|wanted| wanted.is_of(&present.settings));
     present
         .iter()
         .filter_map(|present| match (&present.arn, of(present)) {
-            (Some(_), None) if !is_ours(cx, present, record) => None,
+            (Some(_), None) if !is_ours(present, record) => None,
             (Some(_), _) => Some(present.settings.shown()),
             (None, Some(wanted)) => Some(wanted.shown()),
             (None, None) => None,
@@ -108,20 +109,14 @@ pub(super) fn shown(cx: &Cx, present: &[Present], wanted: &[Subscription], recor
 }
 
 /// Whether streamkit has made a subscription that is not in the spec.
-fn is_ours(cx: &Cx, present: &Present, record: &Record) -> bool {
-    record.has(&present.settings) || is_of_validate(cx, &present.settings)
+fn is_ours(present: &Present, record: &Record) -> bool {
+    record.has(&present.settings) || present.is_of_validate
 }
 
 /// Those that others have made, with their ARNs.
-pub(super) fn of_others(
-    cx: &Cx,
-    present: &[Present],
-    wanted: &[Subscription],
-    record: &Record,
-) -> Vec<(String, String)> {
-    let is_other = |present: &Present| {
-        !wanted.iter().any(|wanted| wanted.is_of(&present.settings)) && !is_ours(cx, present, record)
-    };
+pub(super) fn of_others(present: &[Present], wanted: &[Subscription], record: &Record) -> Vec<(String, String)> {
+    let is_other =
+        |present: &Present| !wanted.iter().any(|wanted| wanted.is_of(&present.settings)) && !is_ours(present, record);
     let others = present.iter().filter(|present| is_other(present));
     others.filter_map(|present| Some((present.settings.address(), present.arn.clone()?))).collect()
 }
@@ -166,7 +161,7 @@ pub(super) async fn set(
                 }
                 cx.retry_until_known(|| call.clone().send()).await?;
             }
-            Some(Present { arn: Some(arn), settings }) => {
+            Some(Present { arn: Some(arn), settings, .. }) => {
                 let has = settings.attributes();
                 for (name, value) in wanted.attributes().into_iter().filter(|attribute| !has.contains(attribute)) {
                     let call = cx.aws.sns.set_subscription_attributes().subscription_arn(arn).attribute_name(name);
@@ -178,7 +173,7 @@ pub(super) async fn set(
         }
     }
     let unwanted = present.iter().filter(|present| !wanted.iter().any(|wanted| wanted.is_of(&present.settings)));
-    for present in unwanted.filter(|present| is_ours(cx, present, record)) {
+    for present in unwanted.filter(|present| is_ours(present, record)) {
         remove(cx, present).await?;
     }
     Ok(())

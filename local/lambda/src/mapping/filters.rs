@@ -79,6 +79,36 @@ impl Filters {
     }
 }
 
+/// The patterns of a mapping, of which one must match, for whoever reads records beside the mapping.
+#[derive(Debug, Clone, Default)]
+pub struct RecordFilters(Vec<EventPattern>);
+
+impl RecordFilters {
+    /// Reads patterns, as many as there are.
+    ///
+    /// # Errors
+    /// One of them is no pattern, in the words of AWS.
+    pub fn new(patterns: &[Value]) -> Result<Self, String> {
+        patterns.iter().map(|pattern| EventPattern::parse(&pattern.to_string())).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// Whether a mapping with these patterns hands this record to its function. `event` is the record in the form of `Records`
+    /// in the event of a Kinesis stream or a table's stream; without patterns every record passes.
+    pub fn pass(&self, event: &Value) -> bool {
+        if self.0.is_empty() {
+            return true;
+        }
+        // Of a stream's record, patterns see what is in `kinesis`, with its data decoded.
+        let decoded = event.get("kinesis").map(|record| {
+            let mut record = record.clone();
+            record["data"] = base64_payload(record["data"].as_str().unwrap_or_default());
+            record
+        });
+        let seen = decoded.as_ref().unwrap_or(event);
+        self.0.iter().any(|pattern| pattern.matches(seen))
+    }
+}
+
 /// A payload as patterns see it: an object or list if it is the JSON of one, else plain text, else nothing.
 ///
 /// So text is dropped under a pattern for JSON, and JSON under one for text.
@@ -126,6 +156,26 @@ mod tests {
         assert!(two.pass(|| json!({ "a": 2 })) && !two.pass(|| json!({ "a": 3 })));
         let none = Filters::read(&json!({})).unwrap();
         assert!(none.pass(|| unreachable!("nothing asks for the record")) && none.shown().is_none());
+    }
+
+    #[test]
+    fn records_of_events_pass_as_they_would_in_a_mapping() {
+        let filters = |pattern: Value| RecordFilters::new(&[pattern]).unwrap();
+        let stream = json!({ "eventSource": "aws:kinesis",
+            "kinesis": { "partitionKey": "k", "data": BASE64.encode(r#"{"kind":"a"}"#) } });
+        let change = json!({ "eventSource": "aws:dynamodb", "eventName": "INSERT",
+            "dynamodb": { "Keys": { "id": { "S": "1" } } } });
+        for (pattern, of_stream, of_change) in [
+            (json!({ "data": { "kind": ["a"] } }), true, false),
+            (json!({ "partitionKey": ["k"] }), true, false),
+            (json!({ "eventName": ["INSERT"] }), false, true),
+            (json!({ "dynamodb": { "Keys": { "id": { "S": ["1"] } } } }), false, true),
+        ] {
+            let filters = filters(pattern.clone());
+            assert_eq!((filters.pass(&stream), filters.pass(&change)), (of_stream, of_change), "{pattern}");
+        }
+        assert!(RecordFilters::default().pass(&stream));
+        assert!(RecordFilters::new(&[json!({ "a": 1 })]).is_err());
     }
 
     #[test]

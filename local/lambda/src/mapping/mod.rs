@@ -18,4 +18,5 @@ mod sqs;
 pub(crate) mod state;
 mod window;
 
+pub use filters::RecordFilters;
 pub(crate) use state::Mapping;

@@ -9,6 +9,8 @@ use streamkit_wire::CallError;
 use streamkit_wire::input::{integer, list, required, tag_pairs, text};
 use uuid::Uuid;
 
+use crate::services::marker_page::{MarkerPage, page_after};
+
 const PAGE: usize = 100;
 
 pub(super) type Answer = Result<Value, CallError>;
@@ -48,19 +50,11 @@ pub(super) fn unique_id(prefix: &str) -> String {
     format!("{prefix}{}", &Uuid::new_v4().simple().to_string().to_uppercase()[..17])
 }
 
-/// The page of a list that is asked for; the elements come in the order of their names.
+/// The page of a list that is asked for.
 pub(super) fn paged(member: &str, input: &Value, elements: impl Iterator<Item = (String, Value)>) -> Value {
-    let after = text(input, "Marker").unwrap_or_default();
     let size = integer(&input["MaxItems"]).and_then(|size| usize::try_from(size).ok()).unwrap_or(PAGE);
-    let mut elements: Vec<(String, Value)> = elements.filter(|(name, _)| name.as_str() > after).collect();
-    elements.sort_by(|(a, _), (b, _)| a.cmp(b));
-    let more = elements.len() > size;
-    elements.truncate(size);
-    let marker = elements.last().filter(|_| more).map(|(name, _)| name.clone());
-    let shown: Vec<Value> = elements.into_iter().map(|(_, value)| value).collect();
-    let mut page = json!({ "IsTruncated": more, "Marker": marker });
-    page[member] = json!(shown);
-    page
+    let MarkerPage { shown, marker } = page_after(text(input, "Marker"), size, elements);
+    json!({ member: shown, "IsTruncated": marker.is_some(), "Marker": marker })
 }
 
 /// Runs an operation on tags: one that tags, one that takes tags away, or one that lists them.

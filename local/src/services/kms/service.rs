@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use super::cipher;
 use super::key::{Key, tags};
+use crate::services::marker_page::{MarkerPage, page_after};
 use crate::services::service::{AwsService, BoxFuture};
 
 /// Aliases of the keys that AWS makes when one of its services first needs them.
@@ -281,19 +282,14 @@ fn bytes(input: &Value, member: &str) -> Result<Vec<u8>, CallError> {
     STANDARD.decode(required(input, member)?).map_err(|_| invalid(&format!("{member} is not Base64.")))
 }
 
-/// The page of a list that is asked for; the elements come in the order of their names.
+/// The page of a list that is asked for.
 fn paged(member: &str, input: &Value, elements: impl Iterator<Item = (String, Value)>) -> Value {
-    let after = text(input, "Marker").unwrap_or_default();
     let size = integer(&input["Limit"]).and_then(|size| usize::try_from(size).ok()).unwrap_or(PAGE).max(1);
-    let mut found: Vec<_> = elements.filter(|(name, _)| name.as_str() > after).take(size + 1).collect();
-    let more = found.len() > size;
-    found.truncate(size);
-    let marker = found.last().filter(|_| more).map(|(name, _)| name.clone());
-    let mut page = json!({ "Truncated": more });
+    let MarkerPage { shown, marker } = page_after(text(input, "Marker"), size, elements);
+    let mut page = json!({ member: shown, "Truncated": marker.is_some() });
     if let Some(marker) = marker {
         page["NextMarker"] = json!(marker);
     }
-    page[member] = found.into_iter().map(|(_, shown)| shown).collect();
     page
 }
 

@@ -11,7 +11,7 @@ use streamkit_wire::protocol::elements;
 use super::refusal::Refusal;
 use super::request::Asked;
 use super::settings::Settings;
-use super::xml::{Xml, response, text_of};
+use super::xml::{Xml, empty, response, text_of};
 
 /// The region that has no location constraint.
 const GLOBAL: &str = "us-east-1";
@@ -82,7 +82,7 @@ impl Buckets {
             let bucket = Bucket { region: region.to_owned(), created_ms: clock::now_ms(), settings };
             all.insert(name.clone(), bucket);
         }
-        let mut answer = response(200, axum::body::Bytes::new());
+        let mut answer = empty(200);
         if let Ok(location) = HeaderValue::from_str(&format!("/{name}")) {
             answer.headers_mut().insert(http::header::LOCATION, location);
         }
@@ -108,7 +108,7 @@ impl Buckets {
         }
         self.with(&asked.bucket, |bucket| match operation {
             "HeadBucket" => {
-                let mut answer = response(200, axum::body::Bytes::new());
+                let mut answer = empty(200);
                 if let Ok(region) = HeaderValue::from_str(&bucket.region) {
                     answer.headers_mut().insert("x-amz-bucket-region", region);
                 }
@@ -128,7 +128,7 @@ impl Buckets {
     /// Forgets a bucket.
     pub(super) fn delete(&self, name: &str) -> Answer {
         self.all.lock().remove(name).ok_or_else(|| Refusal::no_such_bucket(name))?;
-        Ok(response(204, axum::body::Bytes::new()))
+        Ok(empty(204))
     }
 
     /// What is in a setting's document, or an error.
@@ -205,7 +205,7 @@ fn setting(bucket: &mut Bucket, operation: &str, asked: &Asked) -> Answer {
 /// Since ACLs are switched off for new buckets, there is none to put but the owner's own.
 fn put_acl(asked: &Asked) -> Answer {
     if matches!(asked.header("x-amz-acl"), Some("private" | "bucket-owner-full-control")) {
-        return Ok(response(200, axum::body::Bytes::new()));
+        return Ok(empty(200));
     }
     Err(Refusal::new(400, "AccessControlListNotSupported", "The bucket does not allow ACLs"))
 }

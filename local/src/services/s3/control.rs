@@ -7,12 +7,11 @@ use axum::response::Response;
 use http::{Method, Request};
 use parking_lot::Mutex;
 use percent_encoding::percent_decode_str;
-use streamkit_wire::protocol::{elements, unescape};
 
 use super::buckets::Buckets;
 use super::refusal::Refusal;
 use super::settings::Settings;
-use super::xml::{Xml, response, text_of};
+use super::xml::{Xml, empty, response, tags_of};
 
 const PATH: &str = "/v20180820/";
 
@@ -47,15 +46,14 @@ impl Control {
             Refusal::new(501, "NotImplemented", format!("The embedded AWS does not implement S3 Control {path}"))
         })?;
         let mut tags = match buckets.setting(bucket, "GetBucketTagging", "") {
-            Ok(document) => pairs(&document),
+            Ok(document) => tags_of(&document).unwrap_or_default(),
             Err(refusal) if refusal.code == "NoSuchTagSet" => Vec::new(),
             Err(refusal) => return Err(refusal),
         };
         match verb {
             "Get" => {
                 let mut xml = Xml::new("ListTagsForResourceResult");
-                xml.nested("Tags", |xml| fill(xml, &tags));
-                return Ok(xml.answer());
+                return Ok(xml.tags("Tags", &tags).answer());
             }
             "Delete" => {
                 let keys = form_urlencoded::parse(request.uri().query().unwrap_or_default().as_bytes());
@@ -63,28 +61,15 @@ impl Control {
                 tags.retain(|(key, _)| !keys.iter().any(|gone| gone == key));
             }
             _ => {
-                let new = pairs(&String::from_utf8_lossy(request.body()));
+                let new = tags_of(&String::from_utf8_lossy(request.body())).ok_or_else(Refusal::malformed_xml)?;
                 tags.retain(|(key, _)| !new.iter().any(|(changed, _)| changed == key));
                 tags.extend(new);
             }
         }
         let mut xml = Xml::new("Tagging");
-        let document = xml.nested("TagSet", |xml| fill(xml, &tags)).end();
+        let document = xml.tags("TagSet", &tags).end();
         let operation = if tags.is_empty() { "DeleteBucketTagging" } else { "PutBucketTagging" };
         buckets.setting(bucket, operation, &document)?;
-        Ok(response(204, Bytes::new()))
-    }
-}
-
-fn pairs(document: &str) -> Vec<(String, String)> {
-    let tag = |tag: &str| Some((text_of(tag, "Key")?, elements(tag, "Value").next().map(unescape)?));
-    elements(document, "Tag").filter_map(tag).collect()
-}
-
-fn fill(xml: &mut Xml, tags: &[(String, String)]) {
-    for (key, value) in tags {
-        xml.nested("Tag", |xml| {
-            xml.text("Key", key).text("Value", value);
-        });
+        Ok(empty(204))
     }
 }

@@ -69,6 +69,17 @@ impl Xml {
         self
     }
 
+    /// `Tag` elements in an element of this name.
+    pub(super) fn tags(&mut self, name: &str, tags: &[(String, String)]) -> &mut Self {
+        self.nested(name, |xml| {
+            for (key, value) in tags {
+                xml.nested("Tag", |xml| {
+                    xml.text("Key", key).text("Value", value);
+                });
+            }
+        })
+    }
+
     pub(super) fn end(&mut self) -> String {
         let _ = write!(self.text, "</{}>", self.root);
         std::mem::take(&mut self.text)
@@ -92,7 +103,17 @@ pub(super) fn response(status: u16, body: Bytes) -> Response {
     response
 }
 
+/// An answer that says nothing but its status.
+pub(super) fn empty(status: u16) -> Response {
+    response(status, Bytes::new())
+}
+
 /// The text of the first element of this name.
 pub(super) fn text_of(text: &str, name: &str) -> Option<String> {
     elements(text, name).next().map(unescape)
+}
+
+/// The tags of a document; `None` where one of them lacks its key or value.
+pub(super) fn tags_of(document: &str) -> Option<Vec<(String, String)>> {
+    elements(document, "Tag").map(|tag| Some((text_of(tag, "Key")?, text_of(tag, "Value")?))).collect()
 }

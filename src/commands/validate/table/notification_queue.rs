@@ -4,7 +4,7 @@ use anyhow::Context as _;
 use aws_sdk_sqs::types::QueueAttributeName;
 use serde_json::json;
 
-use crate::aws::{AwsError, NOT_KNOWN, Tags, all, answered, retry};
+use crate::aws::{AwsError, NOT_KNOWN, Tags, VALIDATE_TAG, all, answered, retry};
 use crate::commands::validate::validation::Validation;
 
 /// The node that the queue's tag names. No spec can have it, so a queue that is left behind by a killed run is one that
@@ -36,7 +36,7 @@ impl NotificationQueue {
             sns: aws.sns.clone(),
             topic_arn: aws.arn("sns", topic),
             queue_arn: aws.arn("sqs", &name),
-            tags: validation.session.cx.owner.tags(NODE, &Tags::new()),
+            tags: tags(validation),
             name,
             url: None,
             subscription: None,
@@ -121,6 +121,13 @@ impl NotificationQueue {
         }
         Ok(())
     }
+}
+
+/// The pipeline's, and the run's.
+fn tags(validation: &Validation<'_>) -> Tags {
+    let mut tags = validation.session.cx.owner.tags(NODE, &Tags::new());
+    tags.insert(VALIDATE_TAG.to_owned(), validation.run_id.clone());
+    tags
 }
 
 fn ignore_missing<T>(result: Result<T, AwsError>) -> Result<(), AwsError> {

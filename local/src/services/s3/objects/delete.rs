@@ -1,6 +1,5 @@
 //! Deletes objects: DeleteObject and DeleteObjects.
 
-use axum::body::Bytes;
 use axum::response::Response;
 use streamkit_wire::protocol::elements;
 
@@ -48,7 +47,7 @@ pub(super) fn object(store: &Store, asked: &Asked) -> Result<Response, Refusal> 
         }
         Ok(delete(bucket, &asked.key, version))
     })?;
-    let mut answer = xml::response(204, Bytes::new());
+    let mut answer = xml::empty(204);
     if let Some(version) = &deleted.version {
         headers::set(answer.headers_mut(), "x-amz-version-id", version);
     }

@@ -45,7 +45,7 @@ pub(super) fn object(store: &Store, asked: &Asked) -> Result<Response, Refusal> 
     let found = store.with(&asked.bucket, |bucket| found(bucket, &asked.key, version))?;
     let object = &found.object;
     if let Read::NotModified = conditions::read(asked, &conditions::OF_READ, object, found.modified_ms)? {
-        let mut answer = xml::response(304, Bytes::new());
+        let mut answer = xml::empty(304);
         found.identify(answer.headers_mut());
         return Ok(answer);
     }

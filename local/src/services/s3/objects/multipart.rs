@@ -78,7 +78,7 @@ pub(super) fn create(store: &Store, asked: &Asked) -> Result<Response, Refusal> 
 /// AbortMultipartUpload.
 pub(super) fn abort(store: &Store, asked: &Asked) -> Result<Response, Refusal> {
     store.with(&asked.bucket, |bucket| bucket.end_upload(asked))?;
-    Ok(xml::response(204, Bytes::new()))
+    Ok(xml::empty(204))
 }
 
 /// CompleteMultipartUpload.

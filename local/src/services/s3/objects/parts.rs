@@ -33,7 +33,7 @@ pub(super) fn upload(store: &Store, asked: &Asked) -> Result<Response, Refusal> 
     headers::check_content(asked, &md5)?;
     let mut kept = headers::kept(asked)?;
     kept.retain(|(name, _)| headers::is_checksum(name.as_str()));
-    let mut answer = xml::response(200, Bytes::new());
+    let mut answer = xml::empty(200);
     headers::tell_put(answer.headers_mut(), &kept);
     answer.headers_mut().remove("x-amz-checksum-type");
     let (etag, _) = add(store, asked, asked.body.clone(), md5, kept)?;

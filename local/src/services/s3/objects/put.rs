@@ -22,7 +22,7 @@ pub(super) fn object(store: &Store, asked: &Asked) -> Result<Response, Refusal> 
     headers::check_content(asked, &md5)?;
     let new = New { content: asked.body.clone(), etag: headers::etag(&md5, None), kept, parts: Vec::new(), tags };
     let added = add(store, asked, new)?;
-    let mut answer = xml::response(200, Bytes::new());
+    let mut answer = xml::empty(200);
     headers::set(answer.headers_mut(), "etag", &added.object.etag);
     added.tell(&mut answer);
     Ok(answer)

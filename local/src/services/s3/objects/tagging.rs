@@ -1,12 +1,11 @@
 //! Tags of objects.
 
-use axum::body::Bytes;
 use axum::response::Response;
 use streamkit_wire::protocol::elements;
 
 use super::super::refusal::Refusal;
 use super::super::request::Asked;
-use super::super::xml::{self, Xml, text_of};
+use super::super::xml::{self, Xml, tags_of};
 use super::get::found;
 use super::headers;
 use super::store::Store;
@@ -46,23 +45,14 @@ pub(super) fn get(store: &Store, asked: &Asked) -> Result<Response, Refusal> {
     let version = asked.version()?;
     let found = store.with(&asked.bucket, |bucket| found(bucket, &asked.key, version))?;
     let mut xml = Xml::new("Tagging");
-    xml.nested("TagSet", |xml| {
-        for (key, value) in &found.tags {
-            xml.nested("Tag", |xml| {
-                xml.text("Key", key).text("Value", value);
-            });
-        }
-    });
-    Ok(with_version(xml.answer(), found.version.as_deref()))
+    Ok(with_version(xml.tags("TagSet", &found.tags).answer(), found.version.as_deref()))
 }
 
 /// PutObjectTagging.
 pub(super) fn put(store: &Store, asked: &Asked) -> Result<Response, Refusal> {
     let body = asked.body_text()?;
     let set = elements(body, "TagSet").next().ok_or_else(Refusal::malformed_xml)?;
-    let tags = elements(set, "Tag").map(|tag| Some((text_of(tag, "Key")?, text_of(tag, "Value")?)));
-    let tags: Option<Tags> = tags.collect();
-    replace(store, asked, checked(tags.ok_or_else(Refusal::malformed_xml)?)?, 200)
+    replace(store, asked, checked(tags_of(set).ok_or_else(Refusal::malformed_xml)?)?, 200)
 }
 
 /// DeleteObjectTagging.
@@ -77,7 +67,7 @@ fn replace(store: &Store, asked: &Asked, tags: Tags, status: u16) -> Result<Resp
         bucket.version(&asked.key, version)?.tags = tags;
         Ok(shown)
     })?;
-    Ok(with_version(xml::response(status, Bytes::new()), shown.as_deref()))
+    Ok(with_version(xml::empty(status), shown.as_deref()))
 }
 
 fn with_version(mut answer: Response, version: Option<&str>) -> Response {

@@ -1,0 +1,25 @@
+//! Text of strangers on a terminal: what would be an order to it is shown instead.
+
+/// The text with its control characters written out, tabs excepted.
+pub(crate) fn escaped(text: &str) -> String {
+    if !text.contains(is_order) {
+        return text.to_owned();
+    }
+    let shown = |c: char| if is_order(c) { c.escape_unicode().to_string() } else { c.to_string() };
+    text.chars().map(shown).collect()
+}
+
+fn is_order(c: char) -> bool {
+    c.is_control() && c != '\t'
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn orders_to_a_terminal_are_shown() {
+        assert_eq!(escaped("a\tb ü"), "a\tb ü");
+        assert_eq!(escaped("a\u{1b}]0;x\u{7}"), "a\\u{1b}]0;x\\u{7}");
+    }
+}
