@@ -75,6 +75,11 @@ impl Chains {
 }
 
 impl Chain {
+    /// What the item is after all of its changes.
+    pub(super) fn end(&self) -> Option<ImageDigest> {
+        self.links.last().and_then(|link| link.after)
+    }
+
     /// `current` is the target's item.
     pub(super) fn standing(&self, current: Option<ImageDigest>) -> Standing {
         let Some(current) = current else { return Standing::Next(0) };
@@ -134,6 +139,8 @@ mod tests {
             (Insert, None, Some("d")),
         ]);
         assert_eq!(changes.standing(None), Standing::Next(0));
+        assert_eq!(changes.end(), Some(digest("d")));
+        assert_eq!(chain(&[(Insert, None, Some("a")), (Remove, Some("a"), None)]).end(), None);
         assert_eq!(changes.standing(Some(digest("b"))), Standing::Next(1));
         assert_eq!(changes.standing(Some(digest("a"))), Standing::Next(2));
         assert_eq!(changes.standing(Some(digest("c"))), Standing::Next(3));
