@@ -110,6 +110,29 @@ pub struct Kinesis {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Name(pub Cow<'static, str>);
 
+impl Name {
+    /// The kind of source that `eventSource` names, if the recipe reads such.
+    pub(crate) fn kind(&self, recipe: &dyn Recipe) -> Result<SourceKind, EventError> {
+        source_kind(&self.0, recipe)
+    }
+}
+
+/// The same of the name alone.
+pub(crate) fn source_kind(event_source: &str, recipe: &dyn Recipe) -> Result<SourceKind, EventError> {
+    let kind = match event_source {
+        "aws:kinesis" => Some(SourceKind::Stream),
+        "aws:dynamodb" => Some(SourceKind::Table),
+        _ => None,
+    };
+    let wanted = match recipe.source() {
+        SourceKind::Stream => "Kinesis streams",
+        SourceKind::Table => "DynamoDB streams",
+        SourceKind::Any => "Kinesis streams and DynamoDB streams",
+    };
+    let other = || EventError::Source { found: event_source.to_owned(), recipe: recipe.name(), wanted };
+    kind.filter(|kind| recipe.source().takes(*kind)).ok_or_else(other)
+}
+
 impl<'de> Deserialize<'de> for Name {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         const COMMON: [&str; 6] = ["aws:kinesis", "aws:kinesis:record", "aws:dynamodb", "INSERT", "MODIFY", "REMOVE"];
@@ -249,16 +272,4 @@ pub enum EventError {
         /// What is missing.
         part: &'static str,
     },
-}
-
-impl EventError {
-    /// The error of a record from another source than those that the recipe reads.
-    pub(crate) fn of_other_source(found: &str, recipe: &dyn Recipe) -> Self {
-        let wanted = match recipe.source() {
-            SourceKind::Stream => "Kinesis streams",
-            SourceKind::Table => "DynamoDB streams",
-            SourceKind::Any => "Kinesis streams and DynamoDB streams",
-        };
-        Self::Source { found: found.to_owned(), recipe: recipe.name(), wanted }
-    }
 }

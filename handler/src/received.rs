@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use streamkit_recipes::{ReceivedRecord, Recipe, SourceKind};
 
-use crate::event::{Event, EventError, EventRecord};
+use crate::event::{Event, EventError, EventRecord, source_kind};
 use crate::record::{IncomingRecord, decode_record, millis};
 
 /// The records of a batch, in the order of their shards, each once.
@@ -94,17 +94,11 @@ fn head<'a>(json: &'a str, recipe: &dyn Recipe) -> Result<Head<'a>, EventError> 
         whole(json, recipe)?;
         return Err(EventError::Incomplete { id: String::new(), part: "readable" });
     };
-    let (kind, part) = match &*event_source {
-        "aws:kinesis" => (SourceKind::Stream, "kinesis"),
-        "aws:dynamodb" => (SourceKind::Table, "dynamodb"),
-        _ => return Err(EventError::of_other_source(&event_source, recipe)),
-    };
-    if !recipe.source().takes(kind) {
-        return Err(EventError::of_other_source(&event_source, recipe));
-    }
-    let place = match kind {
-        SourceKind::Stream => kinesis.map(|of| (of.sequence_number, of.approximate_arrival_timestamp)),
-        _ => dynamodb.map(|of| (of.sequence_number, of.approximate_creation_date_time)),
+    let kind = source_kind(&event_source, recipe)?;
+    let (place, part) = if kind == SourceKind::Stream {
+        (kinesis.map(|of| (of.sequence_number, of.approximate_arrival_timestamp)), "kinesis")
+    } else {
+        (dynamodb.map(|of| (of.sequence_number, of.approximate_creation_date_time)), "dynamodb")
     };
     let (sequence_number, arrival) =
         place.ok_or_else(|| EventError::Incomplete { id: event_id.clone().into_owned(), part })?;

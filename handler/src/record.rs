@@ -187,52 +187,41 @@ fn take_apart(mut record: IncomingRecord, identity: &str, into: &mut Vec<Incomin
 }
 
 pub(crate) fn decode_record(record: EventRecord, recipe: &dyn Recipe) -> Result<IncomingRecord, EventError> {
-    let source = match &*record.event_source.0 {
-        "aws:kinesis" => SourceKind::Stream,
-        "aws:dynamodb" => SourceKind::Table,
-        found => return Err(EventError::of_other_source(found, recipe)),
-    };
-    if !recipe.source().takes(source) {
-        return Err(EventError::of_other_source(&record.event_source.0, recipe));
-    }
+    let source = record.event_source.kind(recipe)?;
     let incomplete = |part| EventError::Incomplete { id: record.event_id.clone(), part };
-    match source {
-        SourceKind::Stream => {
-            let kinesis = record.kinesis.ok_or_else(|| incomplete("kinesis"))?;
-            let shard_id = record.event_id.split_once(':').map_or("", |(shard, _)| shard);
-            Ok(IncomingRecord {
-                content: Content::Stream {
-                    shard_id: shard_id.to_owned(),
-                    partition_key: kinesis.partition_key,
-                    own_id: None,
-                    arrival_ms: millis(kinesis.approximate_arrival_timestamp),
-                    data: kinesis.data.0,
-                },
-                event_id: record.event_id,
-                sequence_number: kinesis.sequence_number,
-                sub_sequence_number: kinesis.sub_sequence_number,
-                source_arn: record.source_arn,
-            })
-        }
-        _ => {
-            let raw = record.dynamodb.ok_or_else(|| incomplete("dynamodb"))?;
-            let head: ChangeHead = serde_json::from_str(raw.get()).map_err(|_| incomplete("dynamodb"))?;
-            let table = table_name(&record.source_arn).to_owned();
-            let change = decode_change(&record.event_name.0, record.aws_region, record.user_identity, &raw);
-            Ok(IncomingRecord {
-                event_id: record.event_id,
-                sequence_number: head.sequence_number,
-                sub_sequence_number: None,
-                source_arn: record.source_arn,
-                content: Content::Change {
-                    table,
-                    event_name: record.event_name.0.into_owned(),
-                    raw,
-                    change: change.map(Box::new),
-                },
-            })
-        }
+    if source == SourceKind::Stream {
+        let kinesis = record.kinesis.ok_or_else(|| incomplete("kinesis"))?;
+        let shard_id = record.event_id.split_once(':').map_or("", |(shard, _)| shard);
+        return Ok(IncomingRecord {
+            content: Content::Stream {
+                shard_id: shard_id.to_owned(),
+                partition_key: kinesis.partition_key,
+                own_id: None,
+                arrival_ms: millis(kinesis.approximate_arrival_timestamp),
+                data: kinesis.data.0,
+            },
+            event_id: record.event_id,
+            sequence_number: kinesis.sequence_number,
+            sub_sequence_number: kinesis.sub_sequence_number,
+            source_arn: record.source_arn,
+        });
     }
+    let raw = record.dynamodb.ok_or_else(|| incomplete("dynamodb"))?;
+    let head: ChangeHead = serde_json::from_str(raw.get()).map_err(|_| incomplete("dynamodb"))?;
+    let table = table_name(&record.source_arn).to_owned();
+    let change = decode_change(&record.event_name.0, record.aws_region, record.user_identity, &raw);
+    Ok(IncomingRecord {
+        event_id: record.event_id,
+        sequence_number: head.sequence_number,
+        sub_sequence_number: None,
+        source_arn: record.source_arn,
+        content: Content::Change {
+            table,
+            event_name: record.event_name.0.into_owned(),
+            raw,
+            change: change.map(Box::new),
+        },
+    })
 }
 
 fn decode_change(

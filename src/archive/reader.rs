@@ -212,19 +212,4 @@ fn merge(keys: &mut Vec<ObjectKey>, following: &mut Vec<ObjectKey>) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn key(hour: &str, shard: &str, first: &str) -> ObjectKey {
-        ObjectKey::parse(&format!("archive/s/2026/01/02/{hour}/{shard}/{first}-{first}-1-00000000.ndjson.gz")).unwrap()
-    }
-
-    #[test]
-    fn objects_that_a_clock_put_into_the_next_hour_come_in_their_turn() {
-        let mut keys = vec![key("10", "a", "7"), key("10", "a", "100"), key("10", "b", "3")];
-        let mut following = vec![key("11", "a", "20"), key("11", "a", "101"), key("11", "b", "4"), key("11", "c", "1")];
-        merge(&mut keys, &mut following);
-        assert_eq!(keys.last(), Some(&key("11", "a", "20")));
-        assert_eq!(following, [key("11", "a", "101"), key("11", "b", "4"), key("11", "c", "1")]);
-    }
-}
+mod tests;

@@ -8,7 +8,7 @@ mod totals;
 use std::process::ExitCode;
 
 use self::history::History;
-use self::into::{IntoTable, into};
+use self::into::{Restoration, into};
 use super::send::rate;
 use super::session::{Input, Session, SpecArgument};
 use super::since::Since;
@@ -110,7 +110,7 @@ async fn restore(
         reporter.note("nothing was written");
         return Ok(ExitCode::from(exit_code::FAILED));
     }
-    let args = IntoTable {
+    let args = Restoration {
         from_bucket: &from.name,
         into_table: &table.name,
         into_stage: args.into_stage.as_deref(),

@@ -21,7 +21,7 @@ mod validation;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use streamkit_recipes::Samples;
+use streamkit_recipes::{Samples, SourceKind};
 use tokio::time::{Instant, timeout};
 
 use self::check::{Checks, check, listed};
@@ -31,7 +31,7 @@ use self::telemetry::Growth;
 use self::validation::{Validation, not_up};
 use super::session::{CodeArgument, Input, Session, SpecArgument};
 use crate::daemon::Start;
-use crate::failure::{Interrupted, Usage};
+use crate::failure::{Hint, Interrupted, Usage};
 use crate::interrupt::Interrupt;
 use crate::options::Global;
 use crate::report::{Reporter, exit_code};
@@ -89,6 +89,12 @@ pub(crate) async fn run(
     let flow = session.flow(args.function.as_deref())?;
     let recipe = flow.recipe()?;
     let limit = Duration::from_secs(args.timeout.0);
+    if recipe.batched().is_some() && flow.source.kind() == SourceKind::Table {
+        return Err(Hint::usage(
+            format!("`validate` does not look into the archive of a table's changes, which `{}` keeps", flow.key),
+            "validate the table's other function; the archive's objects and metrics show that it works",
+        ));
+    }
     let injection = if args.breaks { Some(FailureInjection::new(&session, flow, limit)?) } else { None };
     let validation = Validation::new(&session, flow, recipe, limit, global.local);
     let mut checks = Checks::new(reporter);

@@ -75,6 +75,11 @@ impl Chains {
 }
 
 impl Chain {
+    /// What the item is after all of its changes.
+    pub(super) fn end(&self) -> Option<ImageDigest> {
+        self.links.last().and_then(|link| link.after)
+    }
+
     /// `current` is the target's item.
     pub(super) fn standing(&self, current: Option<ImageDigest>) -> Standing {
         let Some(current) = current else { return Standing::Next(0) };
@@ -118,8 +123,8 @@ mod tests {
         [("id".to_owned(), streamkit_recipes::Attribute::S(text.to_owned()))].into()
     }
 
-    fn digest(text: &str) -> Option<ImageDigest> {
-        Some(ImageDigest::of(&attribute_values(&image(text))))
+    fn digest(text: &str) -> ImageDigest {
+        ImageDigest::of(&attribute_values(&image(text)))
     }
 
     use ChangeKind::{Insert, Modify, Remove};
@@ -134,21 +139,23 @@ mod tests {
             (Insert, None, Some("d")),
         ]);
         assert_eq!(changes.standing(None), Standing::Next(0));
-        assert_eq!(changes.standing(digest("b")), Standing::Next(1));
-        assert_eq!(changes.standing(digest("a")), Standing::Next(2));
-        assert_eq!(changes.standing(digest("c")), Standing::Next(3));
-        assert_eq!(changes.standing(digest("d")), Standing::Next(5));
-        assert_eq!(changes.standing(digest("other")), Standing::Conflict);
+        assert_eq!(changes.end(), Some(digest("d")));
+        assert_eq!(chain(&[(Insert, None, Some("a")), (Remove, Some("a"), None)]).end(), None);
+        assert_eq!(changes.standing(Some(digest("b"))), Standing::Next(1));
+        assert_eq!(changes.standing(Some(digest("a"))), Standing::Next(2));
+        assert_eq!(changes.standing(Some(digest("c"))), Standing::Next(3));
+        assert_eq!(changes.standing(Some(digest("d"))), Standing::Next(5));
+        assert_eq!(changes.standing(Some(digest("other"))), Standing::Conflict);
     }
 
     #[test]
     fn what_an_item_was_before_its_first_change_is_known_too() {
         let changes = chain(&[(Modify, Some("a"), Some("b")), (Modify, Some("x"), Some("y"))]);
-        assert_eq!(changes.standing(digest("a")), Standing::Next(0));
+        assert_eq!(changes.standing(Some(digest("a"))), Standing::Next(0));
         // The log has lost what made it so.
-        assert_eq!(changes.standing(digest("x")), Standing::Next(1));
+        assert_eq!(changes.standing(Some(digest("x"))), Standing::Next(1));
         let unknown = chain(&[(Modify, None, Some("b"))]);
-        assert_eq!(unknown.standing(digest("a")), Standing::Conflict);
-        assert_eq!(unknown.standing(digest("b")), Standing::Next(1));
+        assert_eq!(unknown.standing(Some(digest("a"))), Standing::Conflict);
+        assert_eq!(unknown.standing(Some(digest("b"))), Standing::Next(1));
     }
 }

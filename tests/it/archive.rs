@@ -109,6 +109,8 @@ fn changes_of_a_table_are_archived_beside_what_reads_them_already() {
     assert_eq!(names, ["INSERT", "MODIFY", "MODIFY"]);
     assert_eq!(lines[2]["dynamodb"]["OldImage"]["n"], json!({"N": "1"}));
     assert_eq!(lines[2]["dynamodb"]["NewImage"]["n"], json!({"N": "2"}));
+    let refused = home.local_output("validate", &spec, &["--function", "archive"]).expect(2);
+    assert!(refused.stderr.contains("does not look into the archive of a table"), "{refused:#?}");
     // The recipe that the table is there for is chosen without being named.
     let report = home.local("validate", &spec, &[]);
     assert_eq!(report["ok"], true, "{report:#}");

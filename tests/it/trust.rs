@@ -234,13 +234,14 @@ fn the_policy_allows_all_that_streamkit_calls_and_little_else() {
             continue;
         }
         home.local("up", &spec, &["--yes"]);
+        // Where the audited changes of this one go.
+        home.local("up", &spec, &["--yes", "--stage", "test"]);
         let before = home.calls().len();
         home.local("send", &spec, &["--count", "50"]);
         home.local("tail", &spec, &["--since", "10m", "--count", "1"]);
         home.local("validate", &spec, &[]);
         if name == "change-capture" {
             let replay = ["--from", "bucket.audit", "--into", "table.activities", "--into-stage", "test", "--yes"];
-            home.local("up", &spec, &["--yes", "--stage", "test"]);
             home.local("replay", &spec, &replay);
         }
         home.local("logs", &spec, &["--count", "1"]);

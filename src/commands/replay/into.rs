@@ -14,7 +14,7 @@ use crate::spec::Naming;
 
 /// What to write where. Buckets and tables by their names in the spec.
 #[derive(Debug)]
-pub(super) struct IntoTable<'a> {
+pub(super) struct Restoration<'a> {
     pub(super) from_bucket: &'a str,
     pub(super) into_table: &'a str,
     /// The stage that has the table, if it is another one than that of the audit log.
@@ -33,7 +33,7 @@ pub(super) struct IntoTable<'a> {
 /// There is no such audit log, or no such table of the pipeline's; AWS's own, after the summary was shown.
 pub(super) async fn into(
     session: &Session,
-    args: &IntoTable<'_>,
+    args: &Restoration<'_>,
     interrupt: &Interrupt,
     reporter: &Reporter,
 ) -> anyhow::Result<Summary> {
@@ -80,7 +80,7 @@ fn physical(session: &Session, kind: &str, name: &str) -> anyhow::Result<String>
 }
 
 /// The table whose changes the audit log has.
-fn source(session: &Session, args: &IntoTable<'_>, bucket: &str) -> anyhow::Result<String> {
+fn source(session: &Session, args: &Restoration<'_>, bucket: &str) -> anyhow::Result<String> {
     let flows = session.pipeline.flows.iter();
     let audits =
         flows.filter(|flow| flow.recipe.as_deref() == Some("changes") && flow.bucket.as_deref() == Some(bucket));
@@ -111,7 +111,7 @@ fn source(session: &Session, args: &IntoTable<'_>, bucket: &str) -> anyhow::Resu
 }
 
 /// The table to write to, which has to be the pipeline's.
-async fn target(session: &Session, args: &IntoTable<'_>) -> anyhow::Result<String> {
+async fn target(session: &Session, args: &Restoration<'_>) -> anyhow::Result<String> {
     let naming = match args.into_stage {
         None => return physical(session, "table", args.into_table),
         Some(stage) => Naming { pipeline: session.pipeline.naming.pipeline.clone(), stage: Some(stage.to_owned()) },

@@ -201,7 +201,7 @@ pub(super) async fn beside(run: &mut StreamRun<'_>) -> anyhow::Result<Verdict> {
     let deadline = run.validation.deadline();
     // Canaries before the first that came through were sent before the mappings read.
     while !run.unarchived().is_empty() {
-        run.look_into_archives().await?;
+        Box::pin(run.look_into_archives()).await?;
         if Instant::now() >= deadline {
             break;
         }

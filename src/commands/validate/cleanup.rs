@@ -51,7 +51,7 @@ async fn clean(run: &mut StreamRun<'_>) -> anyhow::Result<Verdict> {
         }
         items += of_siblings;
         if !run.is_archive() {
-            run.look_into_archives().await?;
+            Box::pin(run.look_into_archives()).await?;
         }
         let unarchived = !run.unarchived().is_empty() && Instant::now() < settled;
         let mut dead_letters = 0;

@@ -203,7 +203,7 @@ impl<'a> StreamRun<'a> {
     /// Looks once for all items that have not been seen yet, or for events in the function's own archive.
     pub(super) async fn look(&mut self) -> anyhow::Result<()> {
         if self.is_archive() {
-            self.look_into_archives().await?;
+            Box::pin(self.look_into_archives()).await?;
             let now = Instant::now();
             for good in self.good.iter_mut().filter(|good| good.archived.is_none()) {
                 let has = self.archives.iter().any(|archive| archive.has(&good.position));
