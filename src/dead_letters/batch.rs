@@ -129,9 +129,10 @@ pub(super) async fn read_range(
     }
 }
 
-/// True where the stream or shard is gone, or has forgotten the place.
+/// True where the stream or shard is gone, or has forgotten the place. A stream that was made anew under its old name says that
+/// the place is not one of its own.
 pub(super) fn is_expired(error: &AwsError) -> bool {
-    error.is_missing() || error.is(&["TrimmedDataAccessException"])
+    error.is_missing() || error.is(&["TrimmedDataAccessException", "InvalidArgumentException"])
 }
 
 #[cfg(test)]

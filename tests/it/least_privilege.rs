@@ -72,7 +72,10 @@ impl<'a> Caller<'a> {
     }
 
     fn run(&self, command: &str, spec: &Path, more: &[&str]) -> Output {
-        self.home.local_output(command, spec, &[&["--profile", USER], more].concat())
+        let spec = spec.to_str().unwrap();
+        let words =
+            command.split(' ').chain([spec, "--local", "--json", "--profile", USER]).chain(more.iter().copied());
+        self.home.run(&words.collect::<Vec<_>>())
     }
 
     /// Runs a command that must be allowed all of its calls.
@@ -98,6 +101,31 @@ fn without_waiting(home: &Home, name: &str) -> PathBuf {
     home.write("pipeline.toml", &text.replace("batch_window = \"5s\"", "batch_window = \"0s\""))
 }
 
+/// The function of the pipeline that has the recipe.
+fn function(name: &str) -> &'static str {
+    if name == "fan-out" { "announce" } else { "processor" }
+}
+
+/// Puts a letter into the pipeline's queue that will fail with another error, as any administrator may.
+fn put_letter(home: &Home, name: &str) {
+    let pipeline = if name == "fan-out" { "orders" } else { name };
+    let function = format!("{pipeline}-{}", function(name));
+    let table = ["change-capture", "fan-out"].contains(&name);
+    let arn = |resource: &str| format!("arn:aws:{resource}");
+    let mut letter = json!({"pipeline": pipeline, "function": function, "eventId": "s:1", "sequenceNumber": "1",
+        "streamArn": arn("kinesis:us-east-1:000000000000:stream/s"), "shardId": "shardId-000000000000", "payload": "{}",
+        "error": {"code": "made_by_a_test", "message": "made by a test"}});
+    if table {
+        letter["streamArn"] = json!(arn("dynamodb:us-east-1:000000000000:table/t/stream/2026-01-01T00:00:00.000"));
+        letter["eventName"] = json!("INSERT");
+        letter["payload"] = json!(r#"{"SequenceNumber":"1"}"#);
+    }
+    let sqs = aws_sdk_sqs::Client::new(&sdk(&home.endpoint()));
+    let queue = format!("{}/000000000000/{pipeline}-dlq", home.endpoint());
+    // Where the queue is missing because an action is, the commands say so.
+    drop(runtime().block_on(sqs.send_message().queue_url(queue).message_body(letter.to_string()).send()));
+}
+
 #[test]
 fn the_printed_policies_are_enough_for_the_life_of_every_pipeline() {
     for name in PIPELINES {
@@ -116,6 +144,11 @@ fn the_printed_policies_are_enough_for_the_life_of_every_pipeline() {
         let report = caller.may("validate", &spec, &[]);
         assert_eq!(report["ok"], true, "{name}: {report:#}");
         caller.may("logs", &spec, &["--count", "1"]);
+        put_letter(&home, name);
+        let mended = caller.run("dlq redrive", &spec, &["--yes", "--edit", "{}"]);
+        assert_eq!(mended.json()["failed"], mended.json()["read"], "{name}: {mended:#?}");
+        caller.may("dlq list", &spec, &[]);
+        caller.may("replay", &spec, &["--since", "1h", "--yes", "--function", function(name)]);
         // What somebody else has taken away comes again.
         let alarms = aws_sdk_cloudwatch::Client::new(&sdk(&home.endpoint()));
         runtime().block_on(async {
@@ -205,12 +238,21 @@ fn unmissed(name: &str, chosen: impl Fn(usize) -> bool) -> Vec<String> {
         if !deploys {
             life.extend([("send", ["--count", "10"].as_slice()), ("tail", &["--since", "10m", "--count", "1"])]);
             life.extend([("validate", [].as_slice()), ("validate", &["--break"])]);
+            life.extend([
+                ("dlq redrive", ["--yes", "--edit", "{}"].as_slice()),
+                ("replay", &["--since", "1h", "--yes"]),
+            ]);
             if name == "change-capture" {
                 life.push(("replay", &["--from", "bucket.audit", "--into", "table.activities", "--yes"]));
             }
         }
         life.push(("down", &["--yes"]));
-        let missed = life.into_iter().any(|(command, more)| says(caller.run(command, &spec, more)));
+        let missed = life.into_iter().any(|(command, more)| {
+            if command == "dlq redrive" {
+                put_letter(&home, name);
+            }
+            says(caller.run(command, &spec, more))
+        });
         if !missed {
             unmissed.push(action.clone());
         }
