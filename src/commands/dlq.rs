@@ -18,6 +18,8 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
+pub(super) use self::reading::facts_of_record;
+pub(super) use self::redrive::explained;
 use self::stores::{Chosen, Place};
 use super::session::{Input, Session, SpecArgument};
 use crate::daemon::Start;

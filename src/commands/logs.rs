@@ -28,8 +28,9 @@ use crate::report::{Reporter, exit_code};
 
 /// Show what the functions log, as it comes with --follow
 ///
-/// Each line has its time, function, level and message, then its fields. The lines of Lambda itself are shown too;
-/// those that only carry metrics are not. With --json each line is one document: as it is, if it is JSON.
+/// Each line has its time, function, level and message, then its fields. The lines of Lambda itself
+/// are shown too, those that only carry metrics are not. With --json each line is one document: as
+/// it is, if it is JSON.
 ///
 /// Example: streamkit logs pipelines/retail-events.toml --local --follow --level warn
 #[derive(Debug, clap::Args)]

@@ -1,5 +1,6 @@
 //! The subcommands, one file each.
 
+mod caller;
 pub(crate) mod calls;
 pub(crate) mod check;
 pub(crate) mod dlq;
@@ -16,6 +17,7 @@ pub(crate) mod replay;
 pub(crate) mod send;
 mod session;
 mod since;
+mod sources;
 pub(crate) mod status;
 pub(crate) mod tail;
 pub(crate) mod up;

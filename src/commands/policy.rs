@@ -12,7 +12,7 @@ use crate::pipeline::{Pipeline, use_key};
 use crate::plan::ResourceKind;
 use crate::report::{Reporter, exit_code};
 use crate::resources::{Any, OF_FUNCTIONS, ROLE_PATH, actions};
-use crate::spec::{BucketNamespace, Encryption, is_account};
+use crate::spec::{BucketNamespace, Encryption, SectionKind, is_account};
 
 /// The most characters that an IAM managed policy may have, without white space.
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html>
@@ -233,7 +233,12 @@ fn reads_table(pipeline: &Pipeline) -> bool {
     pipeline.flows.iter().any(|flow| matches!(flow.source, crate::pipeline::FlowSource::Table(_)))
 }
 
-/// What `send`, `validate`, `tail` and `logs` do with resources of one kind: on the pipeline's own, and without one to name.
+fn has_failure_bucket(pipeline: &Pipeline) -> bool {
+    let is_bucket = |(kind, _): &(SectionKind, String)| *kind == SectionKind::Bucket;
+    pipeline.flows.iter().any(|flow| flow.on_failure.as_ref().is_some_and(is_bucket))
+}
+
+/// What `send`, `validate`, `tail`, `logs`, `dlq` and `replay` do with resources of one kind: on the pipeline's own, and without one to name.
 fn running(kind: ResourceKind, pipeline: &Pipeline) -> (&'static [&'static str], &'static [&'static str]) {
     let reads_table = reads_table(pipeline);
     match kind {
@@ -282,22 +287,42 @@ fn running(kind: ResourceKind, pipeline: &Pipeline) -> (&'static [&'static str],
                 "sqs:DeleteMessage",
                 "sqs:DeleteQueue",
                 "sqs:GetQueueAttributes",
+                "sqs:ListQueueTags",
                 "sqs:ReceiveMessage",
+                "sqs:SendMessage",
                 "sqs:SetQueueAttributes",
                 "sqs:TagQueue",
             ],
             &[],
         ),
-        ResourceKind::Queue => {
-            (&["sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"], &[])
-        }
+        // `dlq redrive` puts the new error of a letter in place of the old one.
+        ResourceKind::Queue => (
+            &[
+                "sqs:ChangeMessageVisibility",
+                "sqs:DeleteMessage",
+                "sqs:GetQueueAttributes",
+                "sqs:ListQueueTags",
+                "sqs:ReceiveMessage",
+                "sqs:SendMessage",
+            ],
+            &[],
+        ),
         ResourceKind::Topic => (&["sns:GetTopicAttributes", "sns:Subscribe"], &["sns:Unsubscribe"]),
+        // `dlq` asks whose an on-failure bucket is.
+        ResourceKind::Bucket if has_failure_bucket(pipeline) => {
+            (&["s3:DeleteObject", "s3:GetBucketTagging", "s3:GetObject", "s3:ListBucket"], &[])
+        }
         ResourceKind::Bucket => (&["s3:DeleteObject", "s3:GetObject", "s3:ListBucket"], &[]),
         ResourceKind::LogGroup => (&["logs:FilterLogEvents"], &["logs:DescribeLogGroups"]),
         ResourceKind::Alarm => (&[], &["cloudwatch:DescribeAlarms"]),
         ResourceKind::Function => (
-            // `validate --break` changes the function and looks at it again.
-            &["lambda:GetFunction", "lambda:GetFunctionConfiguration", "lambda:UpdateFunctionConfiguration"],
+            // `validate --break` changes the function and looks at it again; `dlq redrive` and `replay` play records to it.
+            &[
+                "lambda:GetFunction",
+                "lambda:GetFunctionConfiguration",
+                "lambda:InvokeFunction",
+                "lambda:UpdateFunctionConfiguration",
+            ],
             &["cloudwatch:GetMetricStatistics"],
         ),
         ResourceKind::Mapping => (&[], &["lambda:ListEventSourceMappings"]),

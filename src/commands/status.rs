@@ -6,7 +6,7 @@ mod next_steps;
 mod text;
 mod trend;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -15,14 +15,17 @@ use jiff::Timestamp;
 use tokio::time::sleep;
 
 use self::document::{Document, NodeState};
-use self::next_steps::{Caller, next_steps};
+use self::next_steps::next_steps;
+use super::caller::Caller;
 use super::session::{CodeArgument, Input, Session, SpecArgument};
 use crate::daemon::Start;
 use crate::interrupt::Interrupt;
 use crate::observe::{Allowed, observe};
 use crate::options::Global;
-use crate::plan::{Action, ResourceKind, Step};
+use crate::pipeline::Pipeline;
+use crate::plan::{Action, ResourceKind, Step, Warning};
 use crate::report::{Reporter, exit_code};
+use crate::resources::Any;
 
 /// Show each resource's state, the lag, the failures, the dead letters and the alarms, and what to do
 ///
@@ -101,7 +104,9 @@ async fn watch(args: &Args, global: &Global, reporter: &Reporter) -> anyhow::Res
 
 async fn open(args: &Args, global: &Global, reporter: &Reporter) -> anyhow::Result<Session> {
     let input = Input::new(&args.spec, &args.code, global)?;
-    Box::pin(Session::open(&input, global, reporter, Start::Never)).await
+    let session = Box::pin(Session::open(&input, global, reporter, Start::Never)).await?;
+    let cx = session.cx.clone().only_looking();
+    Ok(Session { cx, ..session })
 }
 
 fn time(session: &Session) -> anyhow::Result<String> {
@@ -117,7 +122,20 @@ async fn look(session: &Session, args: &Args, global: &Global, waiting: impl FnM
     let observation = observe(cx, pipeline, &Allowed::default(), waiting).await?;
     let mut warnings = observation.plan.warnings;
     warnings.retain(|warning| STANDING.contains(&warning.rule));
-    let resources: Vec<_> = observation.plan.steps.into_iter().map(node_state).collect();
+    let unreadable = unreadable_code(pipeline);
+    let resources: Vec<_> = observation
+        .plan
+        .steps
+        .into_iter()
+        .map(|step| node_state(if unreadable.contains_key(&step.node) { without_code(step) } else { step }))
+        .collect();
+    warnings.extend(unreadable.into_iter().map(|(node, why)| Warning {
+        rule: "unreadable-code",
+        message: format!("{node}: whether its code is that of this spec is not known: {why}"),
+        node,
+        line: None,
+        help: None,
+    }));
     let is_there = |node: &str| resources.iter().any(|other| other.node == node && other.state != "missing");
     let of_alarms = resources.iter().filter(|node| node.kind == ResourceKind::Alarm.text());
     let of_alarms: BTreeSet<_> = of_alarms.map(|node| node.name.clone()).collect();
@@ -134,6 +152,24 @@ async fn look(session: &Session, args: &Args, global: &Global, waiting: impl FnM
     let spec = args.spec.spec.as_ref().map(|spec| spec.display().to_string());
     let next = next_steps(&document, &Caller::new(spec.as_deref(), global));
     Ok(Document { next, ..document })
+}
+
+/// The functions whose code can't be read here, and why. Whoever is on call has other sorrows than a crate that is being changed.
+fn unreadable_code(pipeline: &Pipeline) -> BTreeMap<String, String> {
+    let functions = pipeline.nodes.iter().filter_map(|node| match &node.resource {
+        Any::Function(function) if function.code.known_hash().is_none() => Some((&node.id, &function.code)),
+        _ => None,
+    });
+    functions.filter_map(|(node, code)| Some((node.clone(), format!("{:#}", code.hash().err()?)))).collect()
+}
+
+/// The step without what follows from code that is not known.
+fn without_code(mut step: Step) -> Step {
+    step.changes.retain(|change| change.field != "code");
+    if step.action == Action::Update && step.changes.is_empty() {
+        step.action = Action::Unchanged;
+    }
+    step
 }
 
 fn node_state(step: Step) -> NodeState {

@@ -6,7 +6,6 @@ mod shards;
 use std::collections::BTreeSet;
 use std::process::ExitCode;
 
-use anyhow::Context as _;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use streamkit_local::RecordFilters;
@@ -16,15 +15,14 @@ use self::layout::{Layout, document};
 use self::shards::{Choice, follow};
 use super::session::{Input, Session, SpecArgument};
 use super::since::{Since, epoch_ms};
-use crate::aws::{answered, existing};
+use super::sources::{node_of, source};
 use crate::daemon::Start;
-use crate::failure::{Hint, Usage};
+use crate::failure::Usage;
 use crate::interrupt::Interrupt;
 use crate::options::Global;
-use crate::pipeline::FlowSource;
-use crate::records::{Source, SourceRecord};
+use crate::records::SourceRecord;
 use crate::report::{Reporter, exit_code};
-use crate::resources::{Any, Resource as _};
+use crate::resources::Any;
 use crate::spec::Pattern;
 
 /// Show the records of a stream or the changes of a table, as they come
@@ -140,17 +138,6 @@ fn spec_and_node(args: &Args) -> (SpecArgument, Option<String>) {
     }
 }
 
-/// The node of a source.
-fn node_of(session: &Session, source: &FlowSource) -> anyhow::Result<String> {
-    let is = |resource: &Any| match (resource, source) {
-        (Any::Stream(stream), FlowSource::Stream(name)) => stream.name() == name,
-        (Any::Table(table), FlowSource::Table(name)) => table.name() == name,
-        _ => false,
-    };
-    let node = session.pipeline.nodes.iter().find(|node| is(&node.resource));
-    node.map(|node| node.id.clone()).context("the function's source is not in the spec")
-}
-
 /// The node that all functions read from, or the only stream where there is no function.
 fn only_source(session: &Session) -> anyhow::Result<String> {
     let pipeline = &session.pipeline;
@@ -165,36 +152,5 @@ fn only_source(session: &Session) -> anyhow::Result<String> {
         None => Err(Usage("this pipeline has no stream to read".to_owned()).into()),
         Some(only) if sources.len() == 1 => Ok(only.clone()),
         Some(_) => Err(Usage(format!("this pipeline has several sources: name one of {}", names())).into()),
-    }
-}
-
-/// What is read: the stream of this node.
-async fn source(session: &Session, node: &str) -> anyhow::Result<Source> {
-    let up_first = |what: String| Hint::error(what, "bring the pipeline up with `streamkit up` first");
-    match session.pipeline.nodes.iter().find(|other| other.id == node).map(|node| &node.resource) {
-        Some(Any::Stream(stream)) => Ok(Source::new(&stream.arn(&session.aws))),
-        Some(Any::Table(table)) => {
-            let name = table.name();
-            let call = session.aws.dynamodb.describe_table().table_name(name);
-            let described = existing(answered(call.send().await))
-                .with_context(|| format!("looking for the stream of DynamoDB table ({name})"))?;
-            let described = described.and_then(|answer| answer.table);
-            let described = described.ok_or_else(|| up_first(format!("there is no DynamoDB table {name}")))?;
-            // A stream that was switched off stays readable for a day.
-            let arn = described.latest_stream_arn;
-            arn.map(|arn| Source::new(&arn)).ok_or_else(|| {
-                Hint::error(
-                    format!("{node} has no stream of changes"),
-                    "write stream = \"new-and-old-images\" in its section, and run `streamkit up`",
-                )
-            })
-        }
-        Some(_) => Err(Usage(format!("{node} has no records to read: name a stream or a table")).into()),
-        None => {
-            let nodes = session.pipeline.nodes.iter();
-            let readable = nodes.filter(|node| matches!(node.resource, Any::Stream(_) | Any::Table(_)));
-            let readable: Vec<_> = readable.map(|node| node.id.as_str()).collect();
-            Err(Usage(format!("there is no {node} in this pipeline; there is {}", readable.join(", "))).into())
-        }
     }
 }

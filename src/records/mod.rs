@@ -6,7 +6,7 @@ mod record;
 mod sequence;
 mod shards;
 
-pub(crate) use reader::{Page, ShardReader, Start};
+pub(crate) use reader::{ShardReader, Start};
 pub(crate) use record::{Content, SourceRecord, source_arn};
 pub(crate) use sequence::order;
 pub(crate) use shards::{Shard, Source, parents_first};

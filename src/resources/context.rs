@@ -47,6 +47,8 @@ pub(crate) struct Cx {
     pub(crate) adopt: bool,
     /// What a call names may be gone, which its refusal tells: it is not sent again.
     doubts: bool,
+    /// Nothing will be changed: what can't be known of the spec's side is left out, and hides nothing of AWS's.
+    pub(crate) only_looks: bool,
     /// Set when the user asks to stop; only work that changes nothing in AWS, such as a build, looks at it.
     interrupt: Option<Interrupt>,
     notes: Option<(String, UnboundedSender<(String, String)>)>,
@@ -64,6 +66,7 @@ impl Cx {
             owner,
             adopt: false,
             doubts: false,
+            only_looks: false,
             interrupt: None,
             notes: None,
             answers: Arc::default(),
@@ -74,6 +77,11 @@ impl Cx {
 
     pub(crate) fn adopting(mut self, adopt: bool) -> Self {
         self.adopt = adopt;
+        self
+    }
+
+    pub(crate) fn only_looking(mut self) -> Self {
+        self.only_looks = true;
         self
     }
 

@@ -32,6 +32,7 @@ mod own_code;
 mod ownership;
 mod package;
 mod plans;
+mod redrive;
 mod rehearsal;
 mod renames;
 mod restoring;

@@ -44,7 +44,7 @@ fn a_table_that_vanished_is_told_with_all_that_follows_from_it() {
     let function = &seen["functions"][0];
     let result = function["mapping"]["last_result"].as_str().unwrap();
     assert!(result.starts_with("PROBLEM: "), "{seen:#}");
-    assert_eq!((&function["errors"], &function["throttles"]), (&0.0.into(), &0.0.into()));
+    assert_eq!((&function["errors"], &function["throttles"]), (&0.into(), &0.into()));
     assert!(function["iterator_age_ms"].as_f64().is_some(), "{seen:#}");
     let table = seen["resources"].as_array().unwrap().iter().find(|at| at["node"] == "table.results").unwrap();
     assert_eq!(table["state"], "missing");
@@ -62,7 +62,7 @@ fn a_table_that_vanished_is_told_with_all_that_follows_from_it() {
     let commands = [
         format!("streamkit logs {path} --local --function processor --level warn"),
         format!("streamkit up {path} --local"),
-        format!("streamkit dlq show {path} --local --queue dlq"),
+        format!("streamkit dlq show {path} --local --queue queue.dlq"),
     ];
     assert_eq!(next[..3], commands);
 

@@ -100,6 +100,11 @@ fn a_crate_of_ones_own_is_built_and_deployed() {
     let failed = home.local_output("up", &spec, &["--yes"]).expect(1);
     assert!(failed.stderr.contains("nonsense"), "{failed:#?}");
     assert_eq!(home.mutating_calls(before), Vec::<String>::new());
+    // A manifest that can't be read hides nothing of what is up.
+    home.write("crate/Cargo.toml", "[package");
+    let status = run("status").expect(0);
+    assert!(status.stdout.contains("function.f: whether its code is that of this spec is not known"), "{status:#?}");
+    run("plan").expect(1);
     write_crate(&home, "bootstrap", "two");
     assert_eq!(home.local("up", &spec, &["--yes"])["summary"]["update"], 0);
     // Code that somebody else has uploaded is not what the tag says.

@@ -102,9 +102,9 @@ fn a_saved_plan_is_carried_out_once_and_without_a_question() {
     assert_valid("plan", &up);
     assert_eq!(
         up["summary"],
-        json!({"create": 12, "update": 0, "replace": 0, "delete": 0, "unchanged": 0, "failed": 0, "skipped": 0})
+        json!({"create": 13, "update": 0, "replace": 0, "delete": 0, "unchanged": 0, "failed": 0, "skipped": 0})
     );
-    assert_eq!(home.local("plan", &spec, &[])["summary"]["unchanged"], 12);
+    assert_eq!(home.local("plan", &spec, &[])["summary"]["unchanged"], 13);
 
     let before = home.calls().len();
     let again = home.run(&["up", "--plan", "plan.json", "--local", "--json"]).expect(1);
@@ -112,11 +112,11 @@ fn a_saved_plan_is_carried_out_once_and_without_a_question() {
     assert!(again.stderr.contains("hint: make the plan again with `streamkit plan --out plan.json`"), "{again:#?}");
     let report = again.json();
     assert_valid("plan", &report);
-    assert_eq!(report["moved"].as_array().unwrap().len(), 12);
+    assert_eq!(report["moved"].as_array().unwrap().len(), 13);
     assert_eq!(home.mutating_calls(before), Vec::<String>::new());
     // An empty plan is one, too.
     let empty = home.run(&save(spec.to_str().unwrap(), "plan.json")).expect(0).json();
-    assert_eq!(empty["summary"]["unchanged"], 12);
+    assert_eq!(empty["summary"]["unchanged"], 13);
     home.run(&["up", "--plan", "plan.json", "--local"]).expect(0);
 }
 

@@ -46,7 +46,7 @@ fn stages_override_settings_and_stand_side_by_side() {
     };
     // What prod needs of the environment is nothing that dev needs.
     let dev = home.run(&["up", &spec, "--local", "--stage", "dev", "--json", "--yes"]).expect(0).json();
-    assert_eq!(dev["summary"]["create"], 12, "{dev:#}");
+    assert_eq!(dev["summary"]["create"], 13, "{dev:#}");
     let plan = prod("plan", &["--out", "plan.json"]).expect(0);
     assert!(plan.stdout.contains("email:ops@example.com") && plan.stdout.contains("https://example.com/(hidden)"));
     let saved = std::fs::read_to_string(home.path().join("plan.json")).unwrap();
@@ -68,7 +68,7 @@ fn stages_override_settings_and_stand_side_by_side() {
         "{refused:#?}"
     );
     home.run_with(&up, &[MAIL, HOOK]).expect(0);
-    assert_eq!(prod("plan", &[]).expect(0).json()["summary"]["unchanged"], 12);
+    assert_eq!(prod("plan", &[]).expect(0).json()["summary"]["unchanged"], 13);
     let changed = home.run_with(
         &["plan", &spec, "--local", "--stage", "prod", "--region", "eu-central-1"],
         &[MAIL, ("HOOK", "hunter3")],
@@ -79,7 +79,7 @@ fn stages_override_settings_and_stand_side_by_side() {
     );
     assert_eq!(
         home.run(&["plan", &spec, "--local", "--stage", "dev", "--json"]).expect(0).json()["summary"]["unchanged"],
-        12
+        13
     );
 }
 

@@ -16,7 +16,7 @@ fn a_first_creation_that_fails_is_rolled_back() {
     let output = home.local_output("up", &spec, &["--yes", "--rollback"]).expect(1);
     let report = output.json();
     assert_eq!(report["summary"]["failed"], 1, "{output:#?}");
-    assert_eq!(report["rolled_back"].as_array().unwrap().len(), 11, "{output:#?}");
+    assert_eq!(report["rolled_back"].as_array().unwrap().len(), 12, "{output:#?}");
     assert!(output.stderr.contains("AccessDeniedException"), "{output:#?}");
     assert_nothing_is_left(&home);
 }
@@ -217,6 +217,7 @@ fn the_policy_allows_all_that_streamkit_calls_and_little_else() {
             let of = |call: &Value| {
                 let service = match call["service"].as_str().unwrap() {
                     "monitoring" => "cloudwatch",
+                    "dynamodbstreams" => "dynamodb",
                     other => other,
                 };
                 actions(service, call["operation"].as_str().unwrap())
@@ -228,7 +229,7 @@ fn the_policy_allows_all_that_streamkit_calls_and_little_else() {
         assert!(missing.is_empty(), "{name}: {missing:?}");
 
         used.extend(deployed);
-        // One pipeline that reads a stream and one that reads a table show what sending and validating takes.
+        // One pipeline that reads a stream and one that reads a table show what sending, looking and validating takes.
         if !["retail-events", "change-capture"].contains(&name) {
             continue;
         }
@@ -237,11 +238,13 @@ fn the_policy_allows_all_that_streamkit_calls_and_little_else() {
         home.local("up", &spec, &["--yes", "--stage", "test"]);
         let before = home.calls().len();
         home.local("send", &spec, &["--count", "50"]);
+        home.local("tail", &spec, &["--since", "10m", "--count", "1"]);
         home.local("validate", &spec, &[]);
         if name == "change-capture" {
             let replay = ["--from", "bucket.audit", "--into", "table.activities", "--into-stage", "test", "--yes"];
             home.local("replay", &spec, &replay);
         }
+        home.local("logs", &spec, &["--count", "1"]);
         // What the handler calls is in the log too; that is for the function's own role to allow.
         let role = BTreeSet::from(
             ["dynamodb:BatchWriteItem", "dynamodb:PutItem", "sqs:SendMessage", "sns:Publish", "s3:PutObject"]
@@ -250,7 +253,7 @@ fn the_policy_allows_all_that_streamkit_calls_and_little_else() {
         let ran: BTreeSet<_> = called(&home.calls()[before..]).difference(&role).cloned().collect();
         let run = policy("run");
         let missing: Vec<_> = ran.difference(&run).collect();
-        assert!(missing.is_empty(), "{name}, send and validate: {missing:?}");
+        assert!(missing.is_empty(), "{name}, send, tail, validate and logs: {missing:?}");
         used.extend(ran);
     }
     // The handler's calls too; what `validate` does where an item has another key than its event, and with --break.

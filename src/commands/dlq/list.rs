@@ -7,9 +7,11 @@ use serde_json::json;
 use super::Which;
 use super::held::Held;
 use super::listing::{Counts, Listing};
-use super::reading::{epoch_ms, failed_ms};
+use super::reading::failed_ms;
 use super::stores::{Chosen, Place, flow_of};
+use crate::commands::caller::Caller;
 use crate::commands::session::Session;
+use crate::commands::since::epoch_ms;
 use crate::interrupt::Interrupt;
 use crate::options::Global;
 use crate::report::{Reporter, exit_code};
@@ -46,10 +48,12 @@ pub(super) async fn run(
     if queues.is_empty() {
         reporter.text("no queue or bucket of this pipeline is there that failures go to\n");
     } else if queues.iter().any(|listing| listing.letters + listing.on_failure > 0) {
-        let spec = args.which.spec.path();
+        let spec = args.which.spec.spec.as_ref().map(|path| path.display().to_string());
+        let caller = Caller::new(spec.as_deref(), global);
         reporter.note(&format!(
-            "see them: streamkit dlq show {}; play them again: streamkit dlq redrive {0}",
-            spec.display()
+            "see them: {}\nplay them again: {}",
+            caller.command("dlq show", ""),
+            caller.command("dlq redrive", "")
         ));
     }
     reporter.document(&json!({ "queues": queues }))?;

@@ -1,7 +1,5 @@
 //! What a message says, for conditions and for people.
 
-use std::time::SystemTime;
-
 use serde_json::{Value, json};
 
 use crate::dead_letters::{Facts, Kind, Message};
@@ -106,10 +104,27 @@ pub(super) fn facts_of<T>(
     })
 }
 
-/// Milliseconds since the epoch.
-pub(super) fn epoch_ms(time: SystemTime) -> i64 {
-    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+/// Asks a question about a record that has not failed; `functions` are the names of the one that it is for.
+pub(in crate::commands) fn facts_of_record<T>(
+    record: &SourceRecord,
+    functions: [&str; 2],
+    now_ms: i64,
+    ask: impl FnOnce(&Facts<'_>) -> T,
+) -> T {
+    let (key, payload) = (record.key(), payload(record));
+    ask(&Facts {
+        kind: "record",
+        function: functions,
+        stream: &Source::new(&record.source_arn).name(),
+        shard: &record.shard_id,
+        sequence: &record.sequence_number,
+        event_id: &record.event_id(),
+        key: Some(&key),
+        payload: Some(&payload),
+        failed_ms: record.arrival_ms,
+        now_ms,
+        ..Facts::default()
+    })
 }
 
 /// Seconds from then to now.

@@ -13,12 +13,13 @@ use super::held::{Held, MOST};
 use super::lane::Run;
 use super::listing::counted;
 use super::played::Totals;
-use super::reading::{epoch_ms, failed_ms};
+use super::reading::failed_ms;
 use super::spool::Spool;
 use super::stores::{Place, flow_of};
 use super::units::{LaneKey, Unit, lanes};
 use crate::commands::send::rate;
 use crate::commands::session::Session;
+use crate::commands::since::epoch_ms;
 use crate::dead_letters::Kind;
 use crate::failure::{Interrupted, Usage};
 use crate::interrupt::Interrupt;
@@ -244,7 +245,7 @@ pub(super) fn locked<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// The error of a function that can't be played to.
-pub(super) fn explained(stopped: Stopped) -> anyhow::Error {
+pub(in crate::commands) fn explained(stopped: Stopped) -> anyhow::Error {
     use crate::failure::Hint;
     let hint = match &stopped {
         Stopped::Refused { error, .. } if error.is_missing() => "bring the pipeline up with `streamkit up` first",

@@ -9,9 +9,10 @@ use serde_json::{Value, json};
 
 use super::Which;
 use super::held::{Held, MOST};
-use super::reading::{age_seconds, epoch_ms, facts_of, failed_ms, location, payload};
+use super::reading::{age_seconds, facts_of, failed_ms, location, payload};
 use super::stores::{Place, flow_of};
 use crate::commands::session::Session;
+use crate::commands::since::epoch_ms;
 use crate::dead_letters::{Kind, Message};
 use crate::interrupt::Interrupt;
 use crate::options::Global;

@@ -43,8 +43,8 @@ pub(super) struct FunctionState {
     /// Where that is going; null when there is nothing to compare.
     pub(super) lag_trend: Option<Trend>,
     /// Invocations that failed in the last minutes, as a whole.
-    pub(super) errors: Option<f64>,
-    pub(super) throttles: Option<f64>,
+    pub(super) errors: Option<u64>,
+    pub(super) throttles: Option<u64>,
     /// How many seconds back errors and throttles are counted.
     pub(super) counted_seconds: u64,
     /// Messages in the dead letter queue; null without one.

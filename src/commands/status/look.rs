@@ -56,7 +56,7 @@ async fn function(cx: &Cx, flow: &Flow, mapping: Option<&Mapping>) -> anyhow::Re
         minutes(cx, metric("Errors", MinuteStatistic::Sum), LOOK_BACK),
         minutes(cx, metric("Throttles", MinuteStatistic::Sum), LOOK_BACK),
     )?;
-    let sum = |minutes: Option<Minutes>| minutes.map(|minutes| minutes.iter().map(|(_, value)| value).sum());
+    let sum = |minutes: Option<Minutes>| minutes.map(|minutes| count(minutes.iter().map(|(_, value)| value).sum()));
     let lag = lag.unwrap_or_default();
     let now = cx.aws.now();
     let newest = lag.last().filter(|(at, _)| *at + LOOK_BACK >= now);
@@ -70,6 +70,11 @@ async fn function(cx: &Cx, flow: &Flow, mapping: Option<&Mapping>) -> anyhow::Re
         counted_seconds: LOOK_BACK.as_secs(),
         queue_depth: None,
     })
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a conversion from float saturates")]
+fn count(sum: f64) -> u64 {
+    sum.round() as u64
 }
 
 type Minutes = Vec<(SystemTime, f64)>;

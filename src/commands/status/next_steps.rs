@@ -1,54 +1,7 @@
 //! What to do next: for each thing that is wrong, the command that shows more of it or mends it.
 
 use super::document::{Document, FunctionState, NextStep};
-use crate::options::Global;
-
-/// How commands are called on this pipeline: with the arguments that the user gave.
-#[derive(Debug)]
-pub(super) struct Caller(String);
-
-impl Caller {
-    /// `spec` as it was given, if it was.
-    pub(super) fn new(spec: Option<&str>, global: &Global) -> Self {
-        let mut arguments = String::new();
-        let mut add = |argument: &str| {
-            arguments.push(' ');
-            arguments.push_str(&quoted(argument));
-        };
-        spec.into_iter().for_each(&mut add);
-        if global.local {
-            add("--local");
-        }
-        let options = [
-            ("--endpoint-url", &global.endpoint_url),
-            ("--region", &global.region),
-            ("--profile", &global.profile),
-            ("--stage", &global.stage),
-        ];
-        for (name, value) in options {
-            if let Some(value) = value {
-                add(name);
-                add(value);
-            }
-        }
-        Self(arguments)
-    }
-
-    fn command(&self, command: &str, more: &str) -> String {
-        let gap = if more.is_empty() { "" } else { " " };
-        format!("streamkit {command}{}{gap}{more}", self.0)
-    }
-}
-
-/// An argument as a shell takes it.
-fn quoted(argument: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
-    if !argument.is_empty() && argument.chars().all(plain) {
-        argument.to_owned()
-    } else {
-        format!("'{}'", argument.replace('\'', "'\\''"))
-    }
-}
+use crate::commands::caller::Caller;
 
 /// The steps, in the order in which they help.
 pub(super) fn next_steps(document: &Document, caller: &Caller) -> Vec<NextStep> {
@@ -74,20 +27,20 @@ pub(super) fn next_steps(document: &Document, caller: &Caller) -> Vec<NextStep> 
         // What is different is told above.
         let mapping = format!("function.{}.source", function.function);
         if document.resources.iter().all(|node| node.node != mapping || node.state == "ok") {
-            step(
-                format!("function.{} reads nothing: its mapping is off, as the spec says", function.function),
-                "set enabled = true in its source, then streamkit up".to_owned(),
+            let why = format!(
+                "function.{} reads nothing: its mapping is off, as the spec says; write enabled = true in its source, and run",
+                function.function
             );
+            step(why, caller.command("up", ""));
         }
     }
     for queue in document.queues.iter().filter(|queue| queue.dead_letters && queue.messages > 0) {
         let s = if queue.messages == 1 { "" } else { "s" };
-        let key = queue.node.strip_prefix("queue.").unwrap_or(&queue.node);
         let why = format!("{} dead letter{s} in {}", queue.messages, queue.node);
-        step(why, caller.command("dlq show", &format!("--queue {key}")));
+        step(why, caller.command("dlq show", &format!("--queue {}", queue.node)));
         step(
             "when the cause is mended, play them again".to_owned(),
-            caller.command("dlq redrive", &format!("--queue {key}")),
+            caller.command("dlq redrive", &format!("--queue {}", queue.node)),
         );
     }
     steps
@@ -104,8 +57,8 @@ fn failing(function: &FunctionState) -> Option<String> {
         reasons.push("failed on its last batch".to_owned());
     }
     for (count, what) in [(function.errors, "error"), (function.throttles, "throttle")] {
-        if let Some(count) = count.filter(|count| *count > 0.0) {
-            let s = if count > 1.0 { "s" } else { "" };
+        if let Some(count) = count.filter(|count| *count > 0) {
+            let s = if count > 1 { "s" } else { "" };
             reasons.push(format!("had {count} {what}{s} lately"));
         }
     }
@@ -116,6 +69,7 @@ fn failing(function: &FunctionState) -> Option<String> {
 mod tests {
     use super::super::document::{MappingState, NodeState, QueueState};
     use super::*;
+    use crate::options::Global;
 
     fn caller() -> Caller {
         let global = Global {
@@ -133,7 +87,7 @@ mod tests {
         Caller::new(Some("my pipeline.toml"), &global)
     }
 
-    fn function(last_result: &str, errors: f64) -> FunctionState {
+    fn function(last_result: &str, errors: u64) -> FunctionState {
         FunctionState {
             function: "f".to_owned(),
             mapping: Some(MappingState {
@@ -144,7 +98,7 @@ mod tests {
             iterator_age_ms: None,
             lag_trend: None,
             errors: Some(errors),
-            throttles: Some(0.0),
+            throttles: Some(0),
             counted_seconds: 300,
             queue_depth: None,
         }
@@ -155,7 +109,7 @@ mod tests {
             pipeline: "p".to_owned(),
             stage: None,
             resources: Vec::new(),
-            functions: vec![function("OK", 0.0)],
+            functions: vec![function("OK", 0)],
             queues: Vec::new(),
             alarms: Vec::new(),
             warnings: Vec::new(),
@@ -171,7 +125,7 @@ mod tests {
     #[test]
     fn what_failed_is_shown_mended_and_played_again_with_the_users_arguments() {
         let mut document = document();
-        document.functions = vec![function("PROBLEM: Function call failed", 2.0)];
+        document.functions = vec![function("PROBLEM: Function call failed", 2)];
         let (kind, name, arn) = ("DynamoDB table", String::new(), String::new());
         document.resources =
             vec![NodeState { node: "table.t".to_owned(), kind, name, arn, state: "missing", changes: Vec::new() }];
@@ -194,10 +148,10 @@ mod tests {
                     format!("streamkit logs {with} --function f --level warn").as_str()
                 ),
                 ("table.t is missing", format!("streamkit up {with}").as_str()),
-                ("152 dead letters in queue.dlq", format!("streamkit dlq show {with} --queue dlq").as_str()),
+                ("152 dead letters in queue.dlq", format!("streamkit dlq show {with} --queue queue.dlq").as_str()),
                 (
                     "when the cause is mended, play them again",
-                    format!("streamkit dlq redrive {with} --queue dlq").as_str()
+                    format!("streamkit dlq redrive {with} --queue queue.dlq").as_str()
                 ),
             ]
         );

@@ -98,9 +98,9 @@ fn function(text: &mut String, function: &FunctionState, paint: Paint) {
         (Some(ms), None) => duration_text(ms / 1_000.0),
         (Some(ms), Some(trend)) => format!("{}, {}", duration_text(ms / 1_000.0), trend.text()),
     };
-    let count = |count: Option<f64>, what: &str| match count {
-        Some(0.0) => format!("no {what}s"),
-        Some(1.0) => paint.bad(&format!("1 {what}")),
+    let count = |count: Option<u64>, what: &str| match count {
+        Some(0) => format!("no {what}s"),
+        Some(1) => paint.bad(&format!("1 {what}")),
         Some(count) => paint.bad(&format!("{count} {what}s")),
         None => format!("{what}s unknown"),
     };

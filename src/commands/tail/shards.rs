@@ -72,7 +72,7 @@ pub(super) async fn follow(
         first = false;
         tokio::select! {
             Some(ended) = readers.next() => {
-                progress.ended(ended?);
+                progress.read_to_end(ended?);
                 list_at = list_at.min(Instant::now() + LIST_SOON);
             }
             () = sleep_until(list_at) => {
@@ -89,11 +89,18 @@ pub(super) async fn follow(
 struct Progress {
     begun: BTreeSet<String>,
     ended: BTreeSet<String>,
+    /// Those that ended while they were read, and whose children have not been seen yet.
+    childless: BTreeSet<String>,
 }
 
 impl Progress {
     fn ended(&mut self, shard: String) {
         self.ended.insert(shard);
+    }
+
+    fn read_to_end(&mut self, shard: String) {
+        self.childless.insert(shard.clone());
+        self.ended(shard);
     }
 
     /// The shards to begin with now, and where. Those that are there at first are read from the chosen moment on; what comes
@@ -133,8 +140,11 @@ impl Progress {
     }
 
     /// True when a shard has ended whose children are not known yet.
-    fn lacks_children(&self, shards: &[Shard]) -> bool {
-        shards.iter().all(|shard| self.ended.contains(&shard.id))
+    fn lacks_children(&mut self, shards: &[Shard]) -> bool {
+        for parent in shards.iter().flat_map(|shard| &shard.parents) {
+            self.childless.remove(parent);
+        }
+        !self.childless.is_empty()
     }
 }
 
@@ -204,9 +214,11 @@ mod tests {
         shards[1].last = Some("9".to_owned());
         shards.push(shard("c", &["b"], false));
         assert_eq!(progress.startable(&shards, None, false), []);
+        progress.read_to_end("b".to_owned());
         assert!(!progress.lacks_children(&shards));
-        progress.ended("b".to_owned());
         assert_eq!(progress.startable(&shards, None, false), [("c".to_owned(), Start::TrimHorizon)]);
+        progress.read_to_end("z".to_owned());
+        assert!(progress.lacks_children(&shards));
     }
 
     #[test]
