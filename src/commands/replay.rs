@@ -30,6 +30,7 @@ use crate::spec::{Reference, SectionKind};
 /// Example: streamkit replay pipelines/change-capture.toml --from bucket.audit --into table.activities --into-stage test --yes
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own on the command line")]
 pub(crate) struct Args {
     #[command(flatten)]
     spec: SpecArgument,

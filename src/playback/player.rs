@@ -215,8 +215,7 @@ fn settle(
     // A function that names no record of the batch has failed all of them.
     let unknown = first.is_none() && !response.batch_item_failures.is_empty();
     let end = if unknown { range.start } else { first.unwrap_or(range.end) };
-    for place in range.start..end {
-        let record = &records[place];
+    for (place, record) in records.iter().enumerate().take(end).skip(range.start) {
         let number = &*record.record.sequence_number;
         let own = told.get(&(number, record.sub_sequence_number()));
         // Of an aggregated record the handler tells what became of each that is in it.

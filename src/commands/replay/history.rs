@@ -106,7 +106,7 @@ impl<'a> History<'a> {
             stopped: Mutex::new(None),
             source,
         };
-        let read = if args.from.is_some() { run.from_archive().await } else { run.from_stream().await };
+        let read = if args.from.is_some() { run.play_archive().await } else { run.play_stream().await };
         if let Err(error) = read {
             run.stop(error);
         }
@@ -168,7 +168,7 @@ impl Run<'_> {
     }
 
     /// Reads the stream, all shards of a generation at the same time.
-    async fn from_stream(&self) -> anyhow::Result<()> {
+    async fn play_stream(&self) -> anyhow::Result<()> {
         let shards = self.source.shards(&self.session.aws).await;
         let shards = shards.with_context(|| format!("listing the shards of {}", self.source.name()))?;
         let wanted: Vec<Shard> = shards.into_iter().filter(|shard| self.includes_shard(&shard.id)).collect();
@@ -212,7 +212,7 @@ impl Run<'_> {
     }
 
     /// Reads the archive of the source, in its order.
-    async fn from_archive(&self) -> anyhow::Result<()> {
+    async fn play_archive(&self) -> anyhow::Result<()> {
         let Some(from) = &self.args.from else { return Ok(()) };
         let id = from.to_string();
         let node = self.session.pipeline.nodes.iter().find(|node| node.id == id);
