@@ -1,5 +1,6 @@
 //! Plays the messages of one shard, in its order, and deletes those whose records have come through.
 
+use std::collections::HashSet;
 use std::sync::Mutex;
 
 use anyhow::Context as _;
@@ -106,6 +107,7 @@ impl Run<'_> {
     /// Plays a lane to its end, or until all is to stop. Errors stop all lanes.
     pub(super) async fn play(&self, lane: &Lane) {
         let player = Player::new(&self.session.aws, &self.flow(lane).function);
+        let lettered = lane.lettered();
         let mut units = lane.units.as_slice();
         while let Some(first) = units.first() {
             if self.is_over() {
@@ -116,7 +118,7 @@ impl Run<'_> {
                 if first.is_batch { 1 } else { units.iter().take(most).take_while(|unit| !unit.is_batch).count() };
             let (now, later) = units.split_at(count);
             let ended = if first.is_batch {
-                self.play_batch(lane, &player, first).await
+                self.play_batch(lane, &player, first, &lettered).await
             } else {
                 self.play_letters(lane, &player, now).await
             };
@@ -209,7 +211,13 @@ impl Run<'_> {
     }
 
     /// Plays the records of a batch, and deletes its message if all came through or are letters now.
-    async fn play_batch(&self, lane: &Lane, player: &Player, unit: &Unit) -> anyhow::Result<()> {
+    async fn play_batch(
+        &self,
+        lane: &Lane,
+        player: &Player,
+        unit: &Unit,
+        lettered: &HashSet<&str>,
+    ) -> anyhow::Result<()> {
         let (body, kind) = self.kind(unit)?;
         let Kind::OnFailure(batch) = &kind else { return Ok(()) };
         let flow = self.flow(lane);
@@ -217,6 +225,9 @@ impl Run<'_> {
         let (id, receipt, kind, sent_ms) = (String::new(), unit.receipt.clone(), kind.clone(), unit.failed_ms);
         let message = Message { id, receipt, body, kind, sent_ms, receives: 0 };
         let mut whole = expired == 0;
+        // A redrive that was killed after it played this batch has made letters of some of its records: they are played as such.
+        let records: Vec<_> =
+            records.into_iter().filter(|record| !lettered.contains(&*record.sequence_number)).collect();
         let meant = |record: &SourceRecord| {
             self.chosen.selection.is_none_or(|selection| {
                 facts_of(&message, Some(flow), Some(record), self.now_ms, |facts| selection.includes(facts))

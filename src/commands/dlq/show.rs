@@ -195,7 +195,9 @@ fn text(shown: &Value, paint: Paint) -> String {
     }
     match &shown["payload"] {
         Value::Null => {
-            text.push_str("  the payload was too large for the message; it is read from the stream when it is played\n");
+            text.push_str(
+                "  the payload was too large for the message; it is read from the stream when it is played\n",
+            );
         }
         Value::Array(all) if shown["kind"] == "on_failure" => {
             for payload in all.iter().take(SHOWN_RECORDS) {
