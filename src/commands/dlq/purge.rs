@@ -7,7 +7,7 @@ use serde_json::json;
 use super::Which;
 use super::held::{Held, MOST};
 use super::listing::counted;
-use super::stores::flow_of;
+use super::stores::{self, flow_of};
 use crate::commands::since::epoch_ms;
 use crate::failure::Interrupted;
 use crate::interrupt::Interrupt;
@@ -36,6 +36,7 @@ pub(super) async fn run(
     mut interrupt: Interrupt,
 ) -> anyhow::Result<ExitCode> {
     let (session, places) = interrupt.unless(args.which.open(global, reporter)).await?;
+    stores::expect_some(&places)?;
     let now_ms = epoch_ms(session.aws.now());
     let chosen = args.which.chosen();
     let mut all = Vec::new();
