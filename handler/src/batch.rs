@@ -5,6 +5,9 @@
 //! lowest record is the *checkpoint*. Only the records before it are final: only they are counted, have their notifications
 //! published, and become dead letters if the recipe rejects them. The items and objects of records behind the checkpoint
 //! may be stored already, which does no harm: storing them again gives the same items and objects.
+//!
+//! A replay has no checkpoint: whoever plays records again is told what became of each, and plays only those again that
+//! failed. Its items are stored last, since an item that is there says of its record that all else has been done.
 
 mod entries;
 mod metrics;
@@ -18,6 +21,7 @@ use std::time::Duration;
 use streamkit_recipes::{Count, Notification, Rejected};
 use tokio::time::{Instant, sleep, timeout_at};
 
+use self::entries::Until;
 pub use self::metrics::{MetricValues, Series};
 use self::replay::Known;
 pub use self::replay::{CONTEXT as REPLAY_CONTEXT, Replay};
@@ -109,12 +113,21 @@ impl<S: Sink> Job<'_, S> {
         let (mut states, mut effects) = self.process(records);
         let mut known = Known::new(self.replay.as_ref(), records);
         let margin = self.margin();
+        let stored_by = self.deadline - 3 * margin;
         self.look_at_items(effects.stores.items(), &mut known, &mut states, self.deadline - 4 * margin).await;
-        self.store(effects.stores, &mut known, &mut states, self.deadline - 3 * margin).await;
+        self.store_objects(effects.stores.objects(), &mut known, &mut states, stored_by).await;
+        if self.replay.is_none() {
+            self.store_items(effects.stores.items(), &mut states, stored_by).await;
+        }
         self.retry_rejected_without_queue(&mut states);
         self.publish(effects.notifications, &known, records, &mut states, self.deadline - 2 * margin).await;
+        if self.replay.is_some() {
+            Self::hold_items(effects.stores.items(), &mut states);
+            self.store_items(effects.stores.items(), &mut states, self.deadline - 2 * margin).await;
+            self.retry_rejected_without_queue(&mut states);
+        }
         let checkpoint = if self.reports_rejected() {
-            checkpoint(&states, records)
+            self.checkpoint(&states, records)
         } else {
             self.send_dead_letters(records, &mut states, self.deadline - margin).await
         };
@@ -184,14 +197,15 @@ impl<S: Sink> Job<'_, S> {
         states: &mut [State],
         until: Instant,
     ) {
-        let checkpoint = checkpoint(states, records);
+        let checkpoint = self.checkpoint(states, records);
         let due = notifications.into_iter().filter(|(place, _)| {
             *place < checkpoint && matches!(states[*place], State::Done(_)) && !known.of(*place).is_announced()
         });
         let due: Vec<_> = due.map(|(place, message)| (place, known.announced(place, message))).collect();
         let due: Vec<(usize, &Notification)> = due.iter().map(|(place, message)| (*place, message)).collect();
         for (place, error) in
-            entries::send_all(&due, until, async |chunk: &[&Notification]| self.sink.publish(chunk).await).await
+            entries::send_all(&due, self.end(), until, async |chunk: &[&Notification]| self.sink.publish(chunk).await)
+                .await
         {
             states[place] = if error.permanent {
                 State::Rejected(Rejected::new("refused_by_topic", error.to_string()))
@@ -205,7 +219,7 @@ impl<S: Sink> Job<'_, S> {
     /// Sends a dead letter for each rejected record before the checkpoint, and returns the checkpoint as it is then.
     async fn send_dead_letters(&self, records: &[IncomingRecord], states: &mut [State], until: Instant) -> usize {
         let mut dead_letters = Vec::new();
-        for (place, state) in states.iter().enumerate().take(checkpoint(states, records)) {
+        for (place, state) in states.iter().enumerate().take(self.checkpoint(states, records)) {
             let State::Rejected(rejected) = state else { continue };
             let (pipeline, record) = (&self.config.pipeline, &records[place]);
             let mut dead_letter = DeadLetter::new(pipeline, self.function, record, rejected);
@@ -217,12 +231,23 @@ impl<S: Sink> Job<'_, S> {
         }
         let dead_letters: Vec<(usize, &DeadLetter)> =
             dead_letters.iter().map(|(place, dead_letter)| (*place, dead_letter)).collect();
-        for (place, error) in
-            entries::send_all(&dead_letters, until, async |chunk: &[&DeadLetter]| self.sink.send(chunk).await).await
+        for (place, error) in entries::send_all(&dead_letters, self.end(), until, async |chunk: &[&DeadLetter]| {
+            self.sink.send(chunk).await
+        })
+        .await
         {
             states[place] = retry(&error);
         }
-        checkpoint(states, records)
+        self.checkpoint(states, records)
+    }
+
+    /// The place of the first record that is delivered again with all that come behind it; a replay knows none.
+    fn checkpoint(&self, states: &[State], records: &[IncomingRecord]) -> usize {
+        if self.replay.is_some() { states.len() } else { checkpoint(states, records) }
+    }
+
+    fn end(&self) -> Until {
+        if self.replay.is_some() { Until::End } else { Until::FirstRetry }
     }
 }
 
@@ -276,6 +301,7 @@ fn outcome(records: &[IncomingRecord], states: Vec<State>, checkpoint: usize, kn
     for (place, state) in states.into_iter().enumerate() {
         match state {
             State::Retry { code, reason } => {
+                outcome.retry += usize::from(place < checkpoint);
                 let failure = BatchItemFailure { item_identifier: records[place].sequence_number.clone() };
                 if outcome.response.batch_item_failures.last() != Some(&failure) {
                     outcome.response.batch_item_failures.push(failure);

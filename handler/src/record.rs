@@ -151,6 +151,14 @@ fn place(record: &IncomingRecord) -> (usize, &str, Option<u64>) {
     (record.sequence_number.len(), &record.sequence_number, record.sub_sequence_number)
 }
 
+/// The partition key and the payload of one of the records that a record of the stream was aggregated from; `None` where it has
+/// no such one.
+pub fn aggregated_record(payload: &[u8], sub_sequence_number: u64) -> Option<(String, Vec<u8>)> {
+    let place = usize::try_from(sub_sequence_number).ok()?;
+    let record = user_records(payload)?.into_iter().nth(place)?;
+    Some((record.partition_key, record.data))
+}
+
 /// Adds the record to the others, or the records that it was aggregated from.
 fn take_apart(mut record: IncomingRecord, identity: &str, into: &mut Vec<IncomingRecord>) {
     let Content::Stream { shard_id, arrival_ms, data: Ok(data), own_id, .. } = &mut record.content else {

@@ -90,18 +90,56 @@ impl FailedBatch {
         }
         let source = Source::new(&self.source_arn);
         let what = || format!("reading shard {} of {} again", self.shard_id, source.name());
-        let read = match read_range(aws, &source, &self.shard_id, (&self.first, &self.last), self.records).await {
-            Ok(read) => read,
-            Err(error) if is_expired(&error) => return Ok(Reread { records: Vec::new(), expired: self.records }),
-            Err(error) => return Err(error).with_context(what),
-        };
-        // A batch begins with a record that the function was to get. If that is there, so are the others.
-        let whole = read.first().is_some_and(|first| order(&first.sequence_number) == order(&self.first));
         let filters = RecordFilters::new(filter).map_err(anyhow::Error::msg)?;
-        let records: Vec<_> = read.into_iter().filter(|record| filters.pass(&record.event())).collect();
-        let found = u64::try_from(records.len()).unwrap_or(u64::MAX);
-        let expired = if whole { 0 } else { self.records.saturating_sub(found).max(1) };
-        Ok(Reread { records, expired })
+        let mut batch = BatchRecords::new(self, &filters);
+        let ends = (&*self.first, &*self.last);
+        let read = read_range(aws, &source, &self.shard_id, ends, self.records, |record| batch.add(record)).await;
+        match read {
+            Ok(()) => Ok(batch.finished()),
+            Err(error) if is_expired(&error) => Ok(Reread { records: Vec::new(), expired: self.records.max(1) }),
+            Err(error) => Err(error).with_context(what),
+        }
+    }
+}
+
+/// The records of a batch, as they are read again.
+struct BatchRecords<'a> {
+    batch: &'a FailedBatch,
+    filters: &'a RecordFilters,
+    /// All of them, as long as they are no more than the batch had: then all were in it, whatever the filter says now.
+    all: Vec<SourceRecord>,
+    /// Those that the filter passes, when they are more.
+    passed: Option<Vec<SourceRecord>>,
+    /// Whether the batch's first and last record are there. Both were for the function, so neither is filtered out.
+    has_ends: (bool, bool),
+}
+
+impl<'a> BatchRecords<'a> {
+    fn new(batch: &'a FailedBatch, filters: &'a RecordFilters) -> Self {
+        Self { batch, filters, all: Vec::new(), passed: None, has_ends: (false, false) }
+    }
+
+    fn add(&mut self, record: SourceRecord) {
+        let is_at = |number: &str| order(number) == order(&record.sequence_number);
+        self.has_ends.0 |= is_at(&self.batch.first);
+        self.has_ends.1 |= is_at(&self.batch.last);
+        let most = usize::try_from(self.batch.records).unwrap_or(usize::MAX);
+        match &mut self.passed {
+            None if self.all.len() < most => self.all.push(record),
+            passed => {
+                let filters = self.filters;
+                let earlier = std::mem::take(&mut self.all).into_iter().chain([record]);
+                passed.get_or_insert_default().extend(earlier.filter(|record| filters.pass(&record.event())));
+            }
+        }
+    }
+
+    /// What is not there although it should be counts as expired, so that nobody takes the batch for played.
+    fn finished(self) -> Reread {
+        let records = self.passed.unwrap_or(self.all);
+        let missing = self.batch.records.saturating_sub(u64::try_from(records.len()).unwrap_or(u64::MAX));
+        let expired = if self.has_ends == (true, true) { missing } else { missing.max(1) };
+        Reread { records, expired }
     }
 }
 
@@ -112,9 +150,9 @@ pub(super) async fn read_range(
     shard: &str,
     (first, last): (&str, &str),
     records: u64,
-) -> Result<Vec<SourceRecord>, AwsError> {
+    mut found: impl FnMut(SourceRecord),
+) -> Result<(), AwsError> {
     let mut reader = ShardReader::new(aws, source, shard, Start::At(first.to_owned())).by(records);
-    let mut found = Vec::new();
     loop {
         let page = reader.next().await?;
         let over = page.records.last().is_some_and(|record| order(&record.sequence_number) >= order(last));
@@ -122,9 +160,9 @@ pub(super) async fn read_range(
             .records
             .into_iter()
             .filter(|record| (order(first)..=order(last)).contains(&order(&record.sequence_number)));
-        found.extend(within);
+        within.for_each(&mut found);
         if over || page.finished || page.caught_up {
-            return Ok(found);
+            return Ok(());
         }
     }
 }
@@ -167,6 +205,37 @@ mod tests {
         of_table["DDBStreamBatchInfo"] = of_table["KinesisBatchInfo"].take();
         of_table.as_object_mut().unwrap().remove("KinesisBatchInfo");
         assert_eq!(FailedBatch::parse(&of_table).unwrap().shard_id, "shardId-000000000000");
+    }
+
+    #[test]
+    fn a_batch_is_whole_with_all_that_it_had() {
+        let filter = [json!({ "partitionKey": ["in"] })];
+        let reread = |numbers: &[(u32, &str)], filter: &[Value]| {
+            let batch = FailedBatch { records: 3, first: "11".to_owned(), last: "14".to_owned(), ..parsed() };
+            let filters = RecordFilters::new(filter).unwrap();
+            let mut records = BatchRecords::new(&batch, &filters);
+            for (number, key) in numbers {
+                let event = json!({"eventSource": "aws:kinesis", "eventID": format!("shardId-0:{number}"),
+                    "eventSourceARN": "arn:aws:kinesis:r:1:stream/s", "kinesis": {"sequenceNumber": number.to_string(),
+                        "partitionKey": key, "data": "e30=", "approximateArrivalTimestamp": 1.0}});
+                records.add(SourceRecord::from_event(&event).unwrap());
+            }
+            let Reread { records, expired } = records.finished();
+            (records.iter().map(|record| record.sequence_number.clone()).collect::<Vec<_>>().join(" "), expired)
+        };
+        let all = [(11, "in"), (12, "in"), (14, "in")];
+        let told = |text: &str, expired| (text.to_owned(), expired);
+        assert_eq!(reread(&all, &[]), told("11 12 14", 0));
+        assert_eq!(reread(&all[1..], &[]), told("12 14", 1));
+        assert_eq!(reread(&all[..2], &[]), told("11 12", 1), "a shard that told less than all");
+        // Others lay between them, which the filter kept from the function.
+        assert_eq!(reread(&[(11, "in"), (12, "out"), (13, "in"), (14, "in")], &filter), told("11 13 14", 0));
+        // The filter has changed since: all of them were in the batch.
+        assert_eq!(reread(&[(11, "in"), (12, "out"), (14, "in")], &filter), told("11 12 14", 0));
+    }
+
+    fn parsed() -> FailedBatch {
+        FailedBatch::parse(&body()).unwrap()
     }
 
     #[test]

@@ -4,6 +4,7 @@ use anyhow::Context as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
+use streamkit_handler::record::aggregated_record;
 
 use super::batch::{is_expired, read_range};
 use crate::aws::Clients;
@@ -89,10 +90,11 @@ pub(crate) async fn reread_letter(aws: &Clients, letter: &Letter) -> anyhow::Res
         shards = all.into_iter().filter(holds).map(|shard| shard.id).collect();
     }
     for shard in shards {
-        match read_range(aws, &source, &shard, (number, number), 1).await {
-            Ok(found) => {
-                if let Some(record) = found.into_iter().next() {
-                    return Ok(Some(record));
+        let mut found = None;
+        match read_range(aws, &source, &shard, (number, number), 1, |record| found = Some(record)).await {
+            Ok(()) => {
+                if let Some(record) = found {
+                    return Ok(part_of(record, &letter.record));
                 }
             }
             Err(error) if is_expired(&error) => {}
@@ -100,6 +102,17 @@ pub(crate) async fn reread_letter(aws: &Clients, letter: &Letter) -> anyhow::Res
         }
     }
     Ok(None)
+}
+
+/// The letter's part of the stream's record: others that were aggregated with it have not failed with it.
+fn part_of(mut record: SourceRecord, rejected: &SourceRecord) -> Option<SourceRecord> {
+    if let Content::Stream { sub_sequence_number: Some(sub), .. } = rejected.content
+        && let Content::Stream { partition_key, data, sub_sequence_number } = &mut record.content
+    {
+        let (key, payload) = aggregated_record(data, sub)?;
+        (*partition_key, *data, *sub_sequence_number) = (Some(key), payload, Some(sub));
+    }
+    Some(record)
 }
 
 #[cfg(test)]
@@ -141,6 +154,24 @@ mod tests {
         }
         let body = DeadLetter::without_payload("p", "p-f", &record(b"{}"), &rejected).body;
         assert!(Letter::parse(&serde_json::from_str(&body).unwrap()).unwrap().without_payload);
+    }
+
+    #[test]
+    fn a_letter_of_an_aggregated_record_is_its_part_alone() {
+        // Two records with the key `k`, as the Kinesis Producer Library puts them.
+        let message = b"\x0a\x01k\x1a\x07\x08\x00\x1a\x03one\x1a\x07\x08\x00\x1a\x03two";
+        let digest = "4b3cbd0c236eeab538ceb004bc801de0";
+        let data = [&[0xF3, 0x89, 0x9A, 0xC2], &message[..], &hex::decode(digest).unwrap()].concat();
+        let of = |sub_sequence_number, data: &[u8]| SourceRecord {
+            source_arn: "arn:aws:kinesis:r:1:stream/s".to_owned(),
+            shard_id: "shardId-0".to_owned(),
+            sequence_number: "1".to_owned(),
+            arrival_ms: 0,
+            content: Content::Stream { partition_key: Some("k".to_owned()), data: data.to_vec(), sub_sequence_number },
+        };
+        assert_eq!(part_of(of(None, &data), &of(Some(1), b"")), Some(of(Some(1), b"two")));
+        assert_eq!(part_of(of(None, &data), &of(Some(2), b"")), None);
+        assert_eq!(part_of(of(None, b"{}"), &of(None, b"")), Some(of(None, b"{}")));
     }
 
     #[test]

@@ -8,7 +8,7 @@ mod queue;
 mod select;
 mod store;
 
-pub(crate) use batch::Reread;
+pub(crate) use batch::{FailedBatch, Reread};
 pub(crate) use letter::{Letter, reread_letter};
 pub(crate) use message::{Kind, Message};
 pub(crate) use select::{Facts, Selection};

@@ -217,6 +217,10 @@ fn compare_millis(ms: i64, operator: Operator, wanted: &Operand) -> bool {
 
 fn compare_value(value: &Value, operator: Operator, wanted: &Operand) -> bool {
     match (value, wanted) {
+        // A number that came as text is one all the same; other text is neither more nor less than a number.
+        (Value::String(text), Operand::Number(wanted)) if operator != Operator::Contains => {
+            ordered(text.parse().ok().and_then(|number: f64| number.partial_cmp(wanted)), operator)
+        }
         (Value::String(text), _) => compare_text(text, operator, wanted),
         (Value::Number(number), Operand::Number(wanted)) => {
             ordered(number.as_f64().and_then(|number| number.partial_cmp(wanted)), operator)

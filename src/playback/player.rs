@@ -13,15 +13,24 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use streamkit_handler::batch::REPLAY_CONTEXT;
+use tokio::time::sleep;
 
 use super::response::{FunctionError, Response};
-use crate::aws::{AwsError, Clients, answered};
+use crate::aws::{AwsError, Backoff, Clients, answered};
 use crate::records::{Content, SourceRecord};
 
 /// The longest that a function may run, and somewhat more.
 const LIMIT: Duration = Duration::from_secs(15 * 60 + 30);
 /// After so many invocations in a row that brought nothing through, the function is broken, and not its records.
 const IN_VAIN: u32 = 25;
+
+/// Between tries of an invocation that Lambda refuses for now, and how many there are beside the SDK's own.
+const REFUSED: Backoff = Backoff::new(Duration::from_millis(500), 2.0, Duration::from_secs(5));
+const REFUSALS: u32 = 10;
+
+fn is_passing(error: &AwsError) -> bool {
+    error.is_busy() || error.is(&["TooManyRequestsException", "ResourceNotReadyException"])
+}
 
 /// How records are played.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,12 +127,30 @@ impl Player {
         let mut played = Played { failures: vec![Some(untried); records.len()], duplicates: 0 };
         let mut open = Vec::new();
         open.extend((!records.is_empty()).then_some(0..records.len()));
+        let (mut backoff, mut refusals) = (REFUSED, 0);
         while let Some(range) = open.pop() {
             let answer = match self.invoke(&records[range.clone()], mode).await {
-                Ok(answer) => answer,
+                Ok(answer) => {
+                    (backoff, refusals) = (REFUSED, 0);
+                    answer
+                }
+                // The function runs as often as it may, by its mapping too, or is being changed.
+                Err(error) if is_passing(&error) && refusals < REFUSALS => {
+                    refusals += 1;
+                    sleep(backoff.pause()).await;
+                    open.push(range);
+                    continue;
+                }
                 // Too large for one invocation, by the little that was not counted.
                 Err(error) if error.is(&["RequestTooLargeException"]) && range.len() > 1 => {
                     open.extend(halves(range));
+                    continue;
+                }
+                // Lambda takes no invocation that large, so nobody can play it. What comes behind it can be.
+                Err(error) if error.is(&["RequestTooLargeException"]) => {
+                    let code = "RequestTooLargeException".to_owned();
+                    let message = "the record is larger than what an invocation takes".to_owned();
+                    played.failures[range.start] = Some(Failure { code, message, rejected: false });
                     continue;
                 }
                 Err(error) => {
@@ -207,6 +234,9 @@ fn settle(
             ((&*failed.sequence_number, failed.sub_sequence_number), failure)
         })
         .collect();
+    if said.is_some() {
+        return settle_each(records, range, &told, played);
+    }
     let is_first = |place: &usize| {
         let number = &records[*place].record.sequence_number;
         response.batch_item_failures.iter().any(|failed| failed.item_identifier == *number)
@@ -215,25 +245,51 @@ fn settle(
     // A function that names no record of the batch has failed all of them.
     let unknown = first.is_none() && !response.batch_item_failures.is_empty();
     let end = if unknown { range.start } else { first.unwrap_or(range.end) };
-    for (place, record) in records.iter().enumerate().take(end).skip(range.start) {
-        let number = &*record.record.sequence_number;
-        let own = told.get(&(number, record.sub_sequence_number()));
-        // Of an aggregated record the handler tells what became of each that is in it.
-        let within = || told.iter().find(|((of, _), _)| *of == number).map(|(_, failure)| failure);
-        played.failures[place] = own.or_else(within).cloned();
-    }
+    played.failures[range.start..end].fill(None);
     if end == range.end {
         return (None, None);
     }
-    let record = &records[end];
-    let failure = told.get(&(&*record.record.sequence_number, record.sub_sequence_number())).cloned();
-    let failure = failure.unwrap_or_else(|| Failure {
+    let failure = Failure {
         code: "BatchItemFailure".to_owned(),
         message: "the function reported the record as failed".to_owned(),
         rejected: false,
-    });
+    };
     played.failures[end] = Some(failure.clone());
     (Some(end + 1..range.end), Some(failure))
+}
+
+/// The same where streamkit's handler tells what became of each record: then none is to be played again. Returned is the last
+/// failure if no record came through.
+fn settle_each(
+    records: &[Again],
+    range: Range<usize>,
+    told: &HashMap<(&str, Option<u64>), Failure>,
+    played: &mut Played,
+) -> (Option<Range<usize>>, Option<Failure>) {
+    // Of an aggregated record the handler tells what became of each that is in it. The record has come through when all have,
+    // and is a letter when none is left but letters.
+    let mut within: HashMap<&str, &Failure> = HashMap::new();
+    for ((number, _), failure) in told {
+        let worst = within.entry(number).or_insert(failure);
+        if worst.rejected && !failure.rejected {
+            *worst = failure;
+        }
+    }
+    let mut last = None;
+    let mut through = false;
+    for place in range {
+        let record = &records[place];
+        let number = &*record.record.sequence_number;
+        let failure = match record.sub_sequence_number() {
+            Some(sub) => told.get(&(number, Some(sub))),
+            None => within.get(number).copied(),
+        };
+        // One that was rejected has been looked at, which a function that is broken does not do.
+        through |= failure.is_none_or(|failure| failure.rejected);
+        last = failure.filter(|failure| !failure.rejected).or(last);
+        played.failures[place] = failure.cloned();
+    }
+    (None, if through { None } else { last.cloned() })
 }
 
 #[cfg(test)]
@@ -272,11 +328,24 @@ mod tests {
 
     #[test]
     fn the_handler_tells_why_and_what_was_there() {
-        let answer = r#"{"batchItemFailures":[{"itemIdentifier":"3"}],"replay":{"records":4,"duplicates":1,"failed":[
+        let answer = r#"{"batchItemFailures":[{"itemIdentifier":"2"}],"replay":{"records":4,"duplicates":1,"failed":[
             {"sequenceNumber":"1","eventId":"e","code":"wrong_type","message":"m","rejected":true},
-            {"sequenceNumber":"3","eventId":"f","code":"Timeout","rejected":false}]}}"#;
-        let codes = vec![None, Some("wrong_type".to_owned()), None, Some("Timeout".to_owned())];
-        assert_eq!(settled(answer, 4), (codes, Some(4..4), 1));
+            {"sequenceNumber":"2","eventId":"f","code":"Timeout","rejected":false}]}}"#;
+        let codes = vec![None, Some("wrong_type".to_owned()), Some("Timeout".to_owned()), None];
+        assert_eq!(settled(answer, 4), (codes, None, 1), "what comes behind a failed record has come through");
+    }
+
+    #[test]
+    fn an_aggregated_record_fails_while_one_within_it_is_to_be_played_again() {
+        let answer = r#"{"batchItemFailures":[{"itemIdentifier":"1"}],"replay":{"records":4,"failed":[
+            {"sequenceNumber":"0","subSequenceNumber":1,"eventId":"e","code":"wrong_type","rejected":true},
+            {"sequenceNumber":"1","subSequenceNumber":0,"eventId":"f","code":"wrong_type","rejected":true},
+            {"sequenceNumber":"1","subSequenceNumber":7,"eventId":"g","code":"Timeout","rejected":false}]}}"#;
+        let mut played = Played { failures: vec![None; 2], duplicates: 0 };
+        let response = Response::read(answer.as_bytes()).unwrap();
+        settle(&records(2), 0..2, &response, &mut played);
+        let told: Vec<_> = played.failures.into_iter().flatten().map(|failure| failure.rejected).collect();
+        assert_eq!(told, [true, false]);
     }
 
     #[test]

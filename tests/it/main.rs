@@ -25,6 +25,7 @@ mod log;
 mod logs;
 mod moto;
 mod neighbours;
+mod odd_letters;
 mod odd_records;
 mod on_call;
 mod output;

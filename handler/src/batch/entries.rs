@@ -56,24 +56,33 @@ impl BatchEntry for Notification {
     }
 }
 
-/// Sends entries, each with its record's place in the batch, and returns the places and errors of those that failed. No
-/// further call is started once a record has to be delivered again: the records behind it are delivered again too, and
-/// their entries would be sent twice.
+/// When no further call is started.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Until {
+    /// Once a record has to be delivered again: the records behind it are delivered again too, and their entries would be sent
+    /// twice.
+    FirstRetry,
+    /// When all entries have been tried: those that failed are told, each by itself.
+    End,
+}
+
+/// Sends entries, each with its record's place in the batch, and returns the places and errors of those that failed.
 pub(super) async fn send_all<E: BatchEntry>(
     entries: &[(usize, &E)],
+    end: Until,
     until: Instant,
     call: impl AsyncFn(&[&E]) -> Result<Vec<(usize, SinkError)>, SinkError>,
 ) -> Vec<(usize, SinkError)> {
     let call = &call;
     let chunks = chunks(entries).into_iter().map(|chunk| async move {
         let entries: Vec<&E> = chunk.iter().map(|(_, entry)| *entry).collect();
-        let failed = send_chunk(&entries, until, call).await;
+        let failed = send_chunk(&entries, end, until, call).await;
         failed.into_iter().map(|(place, error)| (chunk[place].0, error)).collect::<Vec<_>>()
     });
     let mut sending = stream::iter(chunks).buffered(E::CONCURRENT_CALLS);
     let mut all = Vec::new();
     while let Some(failed) = sending.next().await {
-        let stop = failed.iter().any(|(_, error)| E::retries_after(error));
+        let stop = end == Until::FirstRetry && failed.iter().any(|(_, error)| E::retries_after(error));
         all.extend(failed);
         if stop {
             break;
@@ -102,6 +111,7 @@ fn chunks<'a, E: BatchEntry>(entries: &'a [(usize, &'a E)]) -> Vec<&'a [(usize, 
 /// Sends the entries of one chunk, and returns those that failed, lowest place first.
 async fn send_chunk<E: BatchEntry>(
     entries: &[&E],
+    end: Until,
     until: Instant,
     call: &impl AsyncFn(&[&E]) -> Result<Vec<(usize, SinkError)>, SinkError>,
 ) -> Vec<(usize, SinkError)> {
@@ -114,12 +124,13 @@ async fn send_chunk<E: BatchEntry>(
             for (place, &entry) in entries.iter().enumerate() {
                 let failed = send_batch(&[entry], until, call).await.unwrap_or_else(|error| vec![(0, error)]);
                 all.extend(failed.into_iter().map(|(_, error)| (place, error)));
-                if all.iter().any(|(_, error)| E::retries_after(error)) {
+                if end == Until::FirstRetry && all.iter().any(|(_, error)| E::retries_after(error)) {
                     break;
                 }
             }
             all
         }
+        Err(error) if end == Until::End => (0..entries.len()).map(|place| (place, error.clone())).collect(),
         Err(error) => vec![(0, error)],
     }
 }

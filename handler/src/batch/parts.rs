@@ -7,7 +7,7 @@ use streamkit_recipes::{Batched, ReceivedRecord};
 
 use super::replay::Known;
 use super::store::Stores;
-use super::{BatchEffects, Failure, Job, Outcome, State, checkpoint, outcome};
+use super::{BatchEffects, Failure, Job, Outcome, State, outcome};
 use crate::event::{EventError, Replayed, ReplayedFailure};
 use crate::received::{ReceivedBatch, whole};
 use crate::record::IncomingRecord;
@@ -40,22 +40,24 @@ impl<S: Sink> Job<'_, S> {
         }
         let mut known = Known::new(self.replay.as_ref(), &firsts);
         let margin = self.margin();
-        self.store(effects.stores, &mut known, &mut states, self.deadline - 3 * margin).await;
+        self.store_objects(effects.stores.objects(), &mut known, &mut states, self.deadline - 3 * margin).await;
         retry_rejected(&mut states);
         self.publish(effects.notifications, &known, &firsts, &mut states, self.deadline - 2 * margin).await;
         retry_rejected(&mut states);
-        let checkpoint = checkpoint(&states, &firsts);
+        let checkpoint = self.checkpoint(&states, &firsts);
         let mut outcome = outcome(&firsts, states, checkpoint, &known);
         // Of records, not of parts.
         (outcome.records, outcome.processed, outcome.duplicates) = (records.len(), 0, 0);
+        outcome.retry = parts[checkpoint..].iter().map(Range::len).sum();
         for (place, part) in parts[..checkpoint].iter().enumerate() {
-            if known.of(place).is_announced() {
+            if outcome.failures.iter().any(|failure| failure.place == place) {
+                outcome.retry += part.len();
+            } else if known.of(place).is_announced() {
                 outcome.duplicates += part.len() * known.duplicate(place);
             } else {
                 outcome.processed += part.len();
             }
         }
-        outcome.retry = parts[checkpoint..].iter().map(Range::len).sum();
         if self.replay.is_some() {
             let mut failed = Vec::new();
             for failure in &outcome.failures {

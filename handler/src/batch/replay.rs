@@ -2,7 +2,7 @@
 //! plays to the function again. What settled before is neither counted nor announced a second time.
 //!
 //! Whether a record has settled is told by what it left: its items, read back with their processing time, and its objects,
-//! which are then put only if they are not there.
+//! which are then put only if they are not there. So a replay stores the items of a record when all else is done.
 
 use std::collections::HashMap;
 
@@ -122,14 +122,11 @@ impl<'a> Known<'a> {
         self.told[place] = Some(settled.and(self.told[place]));
     }
 
-    /// Notes for the records of an object whether it was there.
-    pub(super) fn object(&mut self, places: impl Iterator<Item = usize>, was_there: bool) {
+    /// Notes for the record of an object whether it was there.
+    pub(super) fn object(&mut self, place: usize, was_there: bool) {
         let Some(replay) = self.replay else { return };
-        for place in places {
-            let settled =
-                if was_there { replay.settled(&self.records[place].sequence_number, None) } else { Settled::No };
-            self.tell(place, settled);
-        }
+        let settled = if was_there { replay.settled(&self.records[place].sequence_number, None) } else { Settled::No };
+        self.tell(place, settled);
     }
 
     /// The notification as it goes out: one of which nobody knows whether it went out before says that it is a replay.
@@ -147,6 +144,27 @@ impl<'a> Known<'a> {
 }
 
 impl<S: Sink> Job<'_, S> {
+    /// Takes those items out whose records are not done: a later play would take them for settled. Of records that have an item
+    /// in common, all are to be played again, or none.
+    pub(super) fn hold_items(items: &mut Puts<Item>, states: &mut [State]) {
+        let is_retry = |state: &State| matches!(state, State::Retry { .. });
+        let mut held = Vec::new();
+        let seen = &*states;
+        items.retain_by(
+            |records, _| {
+                let of = || records.iter().map(|&record| &seen[record]);
+                of().any(|state| matches!(state, State::Done(_))) && !of().any(is_retry)
+            },
+            |record| held.push(record),
+        );
+        for record in held {
+            if matches!(states[record], State::Done(_)) {
+                let reason = Some("another record of the batch with the same item failed".to_owned());
+                states[record] = State::Retry { code: "SameItem".to_owned(), reason };
+            }
+        }
+    }
+
     /// Reads back the items of a replay, notes what they tell of their records, and takes those out that need not be stored
     /// again. Records whose items could not be read are to be delivered again.
     pub(super) async fn look_at_items(

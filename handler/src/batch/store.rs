@@ -36,6 +36,10 @@ impl Stores {
         &mut self.items
     }
 
+    pub(super) fn objects(&mut self) -> &mut Puts<Object> {
+        &mut self.objects
+    }
+
     pub(super) fn add_item(&mut self, place: usize, item: Item) {
         let key = self.key.as_ref();
         let (hash, same) = (
@@ -116,9 +120,9 @@ impl<T> Puts<T> {
     }
 
     /// Sets the states of the records whose values could not be stored; there is an error, or none, for each value.
-    fn set_failed(mut self, errors: &[Option<SinkError>], refused: &'static str, states: &mut [State]) {
+    fn set_failed(&mut self, errors: &[Option<SinkError>], refused: &'static str, states: &mut [State]) {
         self.origins.sort_by_key(|(_, at)| *at);
-        for (record, at) in self.origins {
+        for &(record, at) in &self.origins {
             let Some(error) = &errors[at] else { continue };
             if !error.permanent {
                 states[record] = retry(error);
@@ -130,31 +134,32 @@ impl<T> Puts<T> {
 }
 
 impl<S: Sink> Job<'_, S> {
-    /// Stores everything, and sets the state of the records for which that failed.
-    pub(super) async fn store(&self, stores: Stores, known: &mut Known<'_>, states: &mut [State], until: Instant) {
-        let items = self.store_items(&stores.items.values, until);
-        let objects = self.store_objects(&stores.objects.values, known.is_replay(), until);
-        let (items, objects) = futures_util::join!(items, objects);
-        for (at, was_there) in objects.iter().enumerate().filter_map(|(at, put)| Some((at, *put.as_ref().ok()?))) {
-            let records = stores.objects.origins.iter().filter(|(_, of)| *of == at).map(|(record, _)| *record);
-            known.object(records.collect::<Vec<_>>().into_iter(), was_there);
-        }
-        let objects: Vec<_> = objects.into_iter().map(Result::err).collect();
-        stores.items.set_failed(&items, "refused_by_table", states);
-        stores.objects.set_failed(&objects, "refused_by_bucket", states);
-    }
-
-    /// Puts all items into the table; returns the error of each, if any.
-    async fn store_items(&self, items: &[Item], until: Instant) -> Vec<Option<SinkError>> {
-        let chunks = items.chunks(MAX_ITEMS).map(|chunk| self.store_chunk(chunk, until));
+    /// Puts all items into the table, and sets the state of the records for which that failed.
+    pub(super) async fn store_items(&self, items: &mut Puts<Item>, states: &mut [State], until: Instant) {
+        let chunks = items.values.chunks(MAX_ITEMS).map(|chunk| self.store_chunk(chunk, until));
         let errors: Vec<Vec<Option<SinkError>>> = stream::iter(chunks).buffered(WRITES_AT_ONCE).collect().await;
-        errors.into_iter().flatten().collect()
+        items.set_failed(&errors.concat(), "refused_by_table", states);
     }
 
-    /// Puts all objects into the bucket, or those that are not there; returns for each whether it was, or the error.
-    async fn store_objects(&self, objects: &[Object], only_new: bool, until: Instant) -> Vec<Result<bool, SinkError>> {
-        let calls = objects.iter().map(|object| within(until, self.sink.put(object, only_new)));
-        stream::iter(calls).buffered(OBJECTS_AT_ONCE).collect().await
+    /// Puts all objects into the bucket, in a replay those that are not there; notes which were, and sets the state of the
+    /// records for which that failed.
+    pub(super) async fn store_objects(
+        &self,
+        objects: &mut Puts<Object>,
+        known: &mut Known<'_>,
+        states: &mut [State],
+        until: Instant,
+    ) {
+        let only_new = known.is_replay();
+        let calls = objects.values.iter().map(|object| within(until, self.sink.put(object, only_new)));
+        let puts: Vec<Result<bool, SinkError>> = stream::iter(calls).buffered(OBJECTS_AT_ONCE).collect().await;
+        for &(record, at) in &objects.origins {
+            if let Ok(was_there) = puts[at] {
+                known.object(record, was_there);
+            }
+        }
+        let errors: Vec<_> = puts.into_iter().map(Result::err).collect();
+        objects.set_failed(&errors, "refused_by_bucket", states);
     }
 
     /// Puts the items of one call; returns the error of each, if any.

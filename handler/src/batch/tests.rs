@@ -3,6 +3,7 @@
 mod changes;
 mod fake_sink;
 mod parts;
+mod playing;
 mod redelivery;
 mod replay;
 

@@ -77,6 +77,19 @@ impl Held {
     }
 }
 
+/// Gives all back, whatever a run has come to; what it has come to counts more than what can't be given back, which shows again
+/// by itself.
+pub(super) async fn give_all_back<T>(all: Vec<Held>, ended: anyhow::Result<T>) -> anyhow::Result<T> {
+    let mut failed = None;
+    for held in all {
+        if let Err(error) = held.give_back().await {
+            failed.get_or_insert(error);
+        }
+    }
+    let ended = ended?;
+    failed.map_or(Ok(ended), Err)
+}
+
 impl Drop for Held {
     fn drop(&mut self) {
         self.renewing.abort();

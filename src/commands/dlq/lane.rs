@@ -5,6 +5,7 @@ use std::sync::Mutex;
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
+use streamkit_handler::sink::MAX_DEAD_LETTER_BYTES;
 
 use super::edit::{Edit, Edited, editable, with_payload};
 use super::held::Held;
@@ -22,7 +23,7 @@ use crate::plan::Change;
 use crate::playback::{Again, Failure, Mode, Played, Player, Rate, batches};
 use crate::producer::{Producer, batches as put_batches};
 use crate::records::{Content, SourceRecord};
-use crate::report::{Bar, change_lines};
+use crate::report::{Bar, change_lines, escaped};
 
 /// The most letters that are played together, whatever the mapping's batch size is.
 const LETTERS: usize = 500;
@@ -245,7 +246,13 @@ impl Run<'_> {
         let edited = self.edited(&records).await?;
         for (record, edited) in records.into_iter().zip(edited) {
             let record = match self.payload_of(edited) {
-                Some(payload) if self.edit.is_some() => with_payload(record, payload).ok(),
+                Some(payload) if self.edit.is_some() => match with_payload(record, payload) {
+                    Ok(record) => Some(record),
+                    Err(why) => {
+                        self.note_failure(&Failure { code: "EditFailed".to_owned(), message: why, rejected: true });
+                        None
+                    }
+                },
                 Some(_) => Some(record),
                 None => None,
             };
@@ -311,18 +318,20 @@ impl Run<'_> {
 
     /// Puts records into the stream as new ones.
     async fn put(&self, lane: &Lane, again: &[Again]) -> anyhow::Result<Vec<Option<Failure>>> {
-        let FlowSource::Stream(stream) = &self.flow(lane).source else {
+        // A letter may be of a source that the function had before.
+        let is_change = |again: &Again| matches!(again.record.content, Content::Change { .. });
+        let (FlowSource::Stream(stream), false) = (&self.flow(lane).source, again.iter().any(is_change)) else {
             return Err(crate::failure::Hint::usage(
                 "a table's stream takes no records: only changes of the table are in it",
                 "play to the function, which is what `--to function` does",
             ));
         };
-        let events = again.iter().map(|again| match &again.record.content {
-            Content::Stream { partition_key, data, .. } => streamkit_recipes::Event {
+        let events = again.iter().filter_map(|again| match &again.record.content {
+            Content::Stream { partition_key, data, .. } => Some(streamkit_recipes::Event {
                 partition_key: partition_key.clone().unwrap_or_else(|| again.record.sequence_number.clone()),
                 data: data.clone(),
-            },
-            Content::Change { .. } => unreachable!("a change is of a table's stream"),
+            }),
+            Content::Change { .. } => None,
         });
         let producer = Producer::new(&self.session.aws, stream);
         let mut failures = Vec::with_capacity(again.len());
@@ -363,22 +372,29 @@ impl Run<'_> {
             return Ok(());
         }
         body["error"] = json!({ "code": failure.code, "message": failure.message });
-        let held = &self.held[played.unit.place];
-        held.replace(&played.unit.receipt, &body.to_string(), &played.letter.event_id).await
+        let body = body.to_string();
+        // The queue has taken the letter as it is, and would not take a larger one.
+        if body.len() > played.body.len().max(MAX_DEAD_LETTER_BYTES) {
+            return Ok(());
+        }
+        self.held[played.unit.place].replace(&played.unit.receipt, &body, &played.letter.event_id).await
     }
 }
 
 /// What an edit changes in a payload, line by line.
 fn difference(id: &str, old: &[u8], edited: &Edited) -> String {
+    let id = escaped(id);
     let value = |bytes: &[u8]| serde_json::from_slice(bytes).unwrap_or_else(|_| json!(String::from_utf8_lossy(bytes)));
     match edited {
-        Edited::Failed(why) => format!("{id}\n  can't be edited: {why}\n"),
+        Edited::Failed(why) => format!("{id}\n  can't be edited: {}\n", escaped(why)),
         Edited::Nothing => format!("{id}\n  is left where it is\n"),
         Edited::Payload(new) if new == old => format!("{id}\n  stays as it is\n"),
         Edited::Payload(new) => {
             let (from, to): (Value, Value) = (value(old), value(new));
             let change = Change { field: "payload".to_owned(), from, to };
-            change_lines(&change, false).iter().fold(format!("{id}\n"), |text, line| format!("{text}  {line}\n"))
+            change_lines(&change, false)
+                .iter()
+                .fold(format!("{id}\n"), |text, line| format!("{text}  {}\n", escaped(line)))
         }
     }
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use super::Which;
-use super::held::Held;
+use super::held::{Held, give_all_back};
 use super::listing::{Counts, Listing};
 use super::reading::failed_ms;
 use super::stores::{Chosen, Place, flow_of};
@@ -91,8 +91,7 @@ async fn look(session: &Session, place: Place, args: &Args, interrupt: &Interrup
         anyhow::Ok(())
     };
     let looked = looked().await;
-    held.give_back().await?;
-    looked?;
+    give_all_back(vec![held], looked).await?;
     listing.messages = listing.messages.max(listing.read);
     Ok(counts.into_listing(listing, now_ms))
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::reading::age_seconds;
 use crate::dead_letters::Message;
-use crate::report::{Paint, duration_text};
+use crate::report::{Paint, duration_text, escaped};
 
 /// A queue or bucket in the document of `dlq list --json`.
 #[derive(Debug, Default, Serialize)]
@@ -103,16 +103,18 @@ impl Listing {
         } else if self.read < self.messages {
             let _ = writeln!(text, "  of the first {}:", self.read);
         }
-        let width = |part: fn(&Errors) -> usize| self.errors.iter().map(part).max().unwrap_or(0);
-        let (codes, functions) =
-            (width(|errors| errors.code.len()), width(|errors| errors.function.as_ref().map_or(0, String::len)));
-        for errors in &self.errors {
-            let function = errors.function.as_deref().unwrap_or("");
+        // What a message says must not move the terminal's cursor.
+        let names = self.errors.iter().map(|errors| [Some(&errors.code), errors.function.as_ref()]);
+        let names: Vec<_> =
+            names.map(|names| names.map(|name| name.map_or_else(String::new, |name| escaped(name)))).collect();
+        let width = |at: usize| names.iter().map(|names| names[at].len()).max().unwrap_or(0);
+        let (codes, functions) = (width(0), width(1));
+        for (errors, [code, function]) in self.errors.iter().zip(&names) {
             let oldest = duration_text(errors.oldest_seconds);
             let _ = writeln!(
                 text,
-                "  {:>6}  {:<10}  {:codes$}  {function:functions$}  oldest {oldest}",
-                errors.count, errors.kind, errors.code
+                "  {:>6}  {:<10}  {code:codes$}  {function:functions$}  oldest {oldest}",
+                errors.count, errors.kind
             );
         }
         text

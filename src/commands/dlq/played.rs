@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::listing::counted;
+use crate::report::escaped;
 
 /// The document of `dlq redrive --json`. Counts are of records, but for `left`, `messages` and `deleted`.
 #[derive(Debug, Default, Clone, Serialize)]
@@ -44,7 +45,7 @@ impl Totals {
             self.expired
         );
         for (code, count) in &self.errors {
-            let _ = writeln!(text, "  {count:>6}  {code}");
+            let _ = writeln!(text, "  {count:>6}  {}", escaped(code));
         }
         if self.left > 0 {
             let _ = writeln!(text, "{} left in place", counted(self.left, "message"));

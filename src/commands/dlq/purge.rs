@@ -5,10 +5,12 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use super::Which;
-use super::held::{Held, MOST};
+use super::held::{Held, MOST, give_all_back};
 use super::listing::counted;
-use super::stores::{self, flow_of};
+use super::stores::{Place, expect_some, flow_of};
+use crate::commands::session::Session;
 use crate::commands::since::epoch_ms;
+use crate::dead_letters::{Kind, Receipt};
 use crate::failure::Interrupted;
 use crate::interrupt::Interrupt;
 use crate::options::Global;
@@ -36,47 +38,43 @@ pub(super) async fn run(
     mut interrupt: Interrupt,
 ) -> anyhow::Result<ExitCode> {
     let (session, places) = interrupt.unless(args.which.open(global, reporter)).await?;
-    stores::expect_some(&places)?;
-    let now_ms = epoch_ms(session.aws.now());
-    let chosen = args.which.chosen();
-    let mut all = Vec::new();
-    for place in places {
+    expect_some(&places)?;
+    let mut all: Vec<Held> = places.iter().map(|place| Held::new(&place.store)).collect();
+    let ended = purge(args, &session, &places, &mut all, reporter, &mut interrupt).await;
+    give_all_back(all, ended).await
+}
+
+async fn purge(
+    args: &Args,
+    session: &Session,
+    places: &[Place],
+    all: &mut [Held],
+    reporter: &Reporter,
+    interrupt: &mut Interrupt,
+) -> anyhow::Result<ExitCode> {
+    let mut meant = Vec::with_capacity(places.len());
+    for (place, held) in places.iter().zip(&mut *all) {
         if let Some(why) = &place.unread {
             reporter.note(&format!("{} is left alone: {why}", place.node));
-            continue;
+            meant.push(Vec::new());
+        } else {
+            meant.push(read(args, session, held, interrupt).await?);
         }
-        let mut held = Held::new(&place.store);
-        let mut receipts = Vec::new();
-        while held.len() < MOST && !interrupt.is_set() {
-            let messages = held.receive(MOST).await?;
-            if messages.is_empty() {
-                break;
-            }
-            // A condition on what only the stream tells includes nothing here.
-            let meant = messages.iter().filter(|message| {
-                let known = !matches!(message.kind, crate::dead_letters::Kind::OnFailure(_))
-                    || chosen.selection.is_none_or(|selection| !selection.needs_record());
-                known && chosen.includes(message, flow_of(&session, message), now_ms)
-            });
-            receipts.extend(meant.map(|message| message.receipt.clone()));
-        }
-        all.push((place, held, receipts));
     }
-    let count: usize = all.iter().map(|(_, _, receipts)| receipts.len()).sum();
-    let told = u64::try_from(count)?;
-    let from: Vec<_> =
-        all.iter().filter(|(_, _, receipts)| !receipts.is_empty()).map(|(place, ..)| place.name.as_str()).collect();
-    let question = format!("delete {} of {} for good?", counted(told, "message"), from.join(", "));
-    let mut deleted = 0;
+    let count: usize = meant.iter().map(Vec::len).sum();
+    let chosen = places.iter().zip(&meant).filter(|(_, receipts)| !receipts.is_empty());
+    let from: Vec<_> = chosen.map(|(place, _)| place.name.as_str()).collect();
+    let question = format!("delete {} of {} for good?", counted(u64::try_from(count)?, "message"), from.join(", "));
     let agreed = if count == 0 || interrupt.is_set() {
         Ok(false)
     } else if args.yes {
         Ok(true)
     } else {
-        reporter.confirm(&question, &mut interrupt).await
+        reporter.confirm(&question, interrupt).await
     };
+    let mut deleted = 0;
     let mut failed = None;
-    for (_, held, receipts) in all {
+    for (held, receipts) in all.iter().zip(&meant) {
         for chunk in receipts.chunks(1_000) {
             if !matches!(agreed, Ok(true)) || failed.is_some() || interrupt.is_set() {
                 break;
@@ -86,7 +84,6 @@ pub(super) async fn run(
                 Err(error) => failed = Some(error),
             }
         }
-        held.give_back().await?;
     }
     reporter.text(&format!("{} deleted\n", counted(u64::try_from(deleted)?, "message")));
     reporter.document(&json!({ "messages": count, "deleted": deleted }))?;
@@ -98,4 +95,25 @@ pub(super) async fn run(
         return Err(Interrupted { left: count - deleted }.into());
     }
     Ok(if deleted == count { exit_code::DONE } else { ExitCode::from(exit_code::FAILED) })
+}
+
+/// Receives all, and returns those that are meant.
+async fn read(args: &Args, session: &Session, held: &mut Held, interrupt: &Interrupt) -> anyhow::Result<Vec<Receipt>> {
+    let now_ms = epoch_ms(session.aws.now());
+    let chosen = args.which.chosen();
+    let mut receipts = Vec::new();
+    while held.len() < MOST && !interrupt.is_set() {
+        let messages = held.receive(MOST).await?;
+        if messages.is_empty() {
+            break;
+        }
+        // A condition on what only the stream tells includes nothing here.
+        let meant = messages.iter().filter(|message| {
+            let known = !matches!(message.kind, Kind::OnFailure(_))
+                || chosen.selection.is_none_or(|selection| !selection.needs_record());
+            known && chosen.includes(message, flow_of(session, message), now_ms)
+        });
+        receipts.extend(meant.map(|message| message.receipt.clone()));
+    }
+    Ok(receipts)
 }

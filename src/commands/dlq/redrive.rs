@@ -9,7 +9,7 @@ use tokio::sync::{Semaphore, watch};
 
 use super::Which;
 use super::edit::Edit;
-use super::held::{Held, MOST};
+use super::held::{Held, MOST, give_all_back};
 use super::lane::Run;
 use super::listing::counted;
 use super::played::Totals;
@@ -25,7 +25,7 @@ use crate::failure::{Interrupted, Usage};
 use crate::interrupt::Interrupt;
 use crate::options::Global;
 use crate::playback::{Rate, Stopped};
-use crate::report::{Reporter, exit_code};
+use crate::report::{Reporter, escaped, exit_code};
 
 /// How many shards are played at the same time.
 const LANES: usize = 8;
@@ -87,10 +87,7 @@ pub(super) async fn run(
     stores::expect_some(&places)?;
     let mut held: Vec<Held> = places.iter().map(|place| Held::new(&place.store)).collect();
     let ended = redrive(args, &session, &places, &mut held, edit, reporter, &mut interrupt).await;
-    for held in held {
-        held.give_back().await?;
-    }
-    ended
+    give_all_back(held, ended).await
 }
 
 async fn redrive(
@@ -129,8 +126,9 @@ async fn redrive(
     };
     for (function, count) in &unknown {
         reporter.note(&format!(
-            "{} of the function {function}, which is not in this pipeline, left alone",
-            counted(*count, "message")
+            "{} of the function {}, which is not in this pipeline, left alone",
+            counted(*count, "message"),
+            escaped(function)
         ));
     }
     if run.edit.is_some() {
@@ -256,5 +254,6 @@ pub(in crate::commands) fn explained(stopped: Stopped) -> anyhow::Error {
             "see what it says with `streamkit logs --level error`, mend it, and play again: nothing is lost"
         }
     };
-    Hint::error(stopped.to_string(), hint)
+    // It may quote a payload.
+    Hint::error(escaped(&stopped.to_string()), hint)
 }

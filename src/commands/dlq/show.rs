@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::Which;
-use super::held::{Held, MOST};
+use super::held::{Held, MOST, give_all_back};
 use super::reading::{age_seconds, facts_of, failed_ms, location, payload};
 use super::stores::{self, Place, flow_of};
 use crate::commands::session::Session;
@@ -16,7 +16,7 @@ use crate::commands::since::epoch_ms;
 use crate::dead_letters::{Kind, Message};
 use crate::interrupt::Interrupt;
 use crate::options::Global;
-use crate::report::{Paint, Reporter, duration_text, exit_code};
+use crate::report::{Paint, Reporter, duration_text, escaped, exit_code};
 
 /// Between looks for new messages.
 const PAUSE: Duration = Duration::from_secs(2);
@@ -52,6 +52,7 @@ pub(super) async fn run(
     let (session, places) = interrupt.unless(args.which.open(global, reporter)).await?;
     stores::expect_some(&places)?;
     let mut seen = HashSet::new();
+    let mut looked_at = HashSet::new();
     let mut shown = 0;
     loop {
         for place in &places {
@@ -59,6 +60,10 @@ pub(super) async fn run(
                 if seen.insert(place.node.clone()) && args.which.queue.is_some() {
                     reporter.note(&format!("{} is not looked at: {why}", place.node));
                 }
+                continue;
+            }
+            // Look after look would move its messages on.
+            if place.usage.max_receives.is_some() && !looked_at.insert(place.node.clone()) {
                 continue;
             }
             shown += look(&session, place, args, &mut seen, shown, reporter, &interrupt).await?;
@@ -111,8 +116,7 @@ async fn look(
         anyhow::Ok(())
     };
     let looked = looked().await;
-    held.give_back().await?;
-    looked?;
+    give_all_back(vec![held], looked).await?;
     Ok(shown)
 }
 
@@ -170,8 +174,9 @@ async fn describe(session: &Session, place: &Place, args: &Args, message: &Messa
 
 /// The same for people.
 fn text(shown: &Value, paint: Paint) -> String {
+    // What a message says must not move the terminal's cursor.
     let field = |name: &str| match &shown[name] {
-        Value::String(text) => text.clone(),
+        Value::String(text) => escaped(text),
         Value::Null => String::new(),
         other => other.to_string(),
     };
@@ -184,7 +189,7 @@ fn text(shown: &Value, paint: Paint) -> String {
         let _ = writeln!(text, "  {}", field("message"));
     }
     let numbers: Vec<_> =
-        shown["sequence_numbers"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        shown["sequence_numbers"].as_array().into_iter().flatten().filter_map(Value::as_str).map(escaped).collect();
     if !numbers.is_empty() {
         let shard = field("shard");
         let at = [field("stream"), shard, numbers.join(" to ")];
@@ -219,7 +224,6 @@ fn cut(payload: &Value) -> String {
         Value::String(text) => text.clone(),
         other => other.to_string(),
     };
-    // What a payload says must not move the terminal's cursor.
-    let text: String = text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    let text = escaped(&text);
     if text.chars().count() <= SHOWN { text } else { format!("{}…", text.chars().take(SHOWN).collect::<String>()) }
 }

@@ -79,7 +79,13 @@ impl<'a> History<'a> {
             return Err(Usage("--since is not before --until, so there is nothing to play".to_owned()).into());
         }
         let file = Places::file_of(&self.told_by(flow, &source))?;
-        let earlier = if args.restart || args.dry_run { None } else { Places::earlier(&file)? };
+        let lock = Places::lock(&file)?;
+        let earlier = if args.restart || args.dry_run { Ok(None) } else { Places::earlier(&file)? };
+        let earlier = earlier.unwrap_or_else(|why| {
+            let file = file.display();
+            reporter.note(&format!("the place of an earlier run can't be read, so all is played anew: {file}: {why}"));
+            None
+        });
         let goes_on = earlier.is_some();
         let mut noted = earlier.unwrap_or(Noted { since_ms, until_ms, ..Noted::default() });
         (noted.totals.from, noted.totals.until) = (time(noted.since_ms), time(noted.until_ms));
@@ -104,7 +110,7 @@ impl<'a> History<'a> {
             rate: Rate::new(args.rate),
             since_ms: noted.since_ms,
             until_ms: noted.until_ms,
-            places: Places::new(file, noted),
+            places: Places::new(file, noted, lock),
             now_ms: epoch_ms(now),
             interrupt: interrupt.clone(),
             bar: reporter.bar(None, "playing"),

@@ -1,9 +1,9 @@
 //! How far a replay has come: a file with the place in each shard, which the next run of the same command goes on from.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File, TryLockError};
 use std::io::ErrorKind;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 
 use super::totals::Totals;
+use crate::failure::Hint;
 use crate::home::{Home, private_file};
 
 /// A kill repeats what was played since the last note, which does no harm.
@@ -33,6 +34,8 @@ pub(super) struct Noted {
 pub(super) struct Places {
     file: PathBuf,
     noted: Mutex<(Noted, Instant)>,
+    /// Held until the end.
+    _lock: File,
 }
 
 impl Places {
@@ -46,17 +49,34 @@ impl Places {
         Ok(folder.join(format!("{}.json", &hex::encode(hash)[..16])))
     }
 
-    /// What an earlier run has noted; `None` if there is no such one, or its file can't be read any more.
-    pub(super) fn earlier(file: &PathBuf) -> anyhow::Result<Option<Noted>> {
+    /// Keeps other runs of the same replay from the file: they would note their places over this one's.
+    ///
+    /// # Errors
+    /// One is under way.
+    pub(super) fn lock(file: &Path) -> anyhow::Result<File> {
+        let path = file.with_extension("lock");
+        let lock = private_file(&path).with_context(|| format!("opening {}", path.display()))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(lock),
+            Err(TryLockError::WouldBlock) => Err(Hint::error(
+                "the same replay is under way".to_owned(),
+                "wait for it, or choose other times or shards",
+            )),
+            Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("locking {}", path.display())),
+        }
+    }
+
+    /// What an earlier run has noted: nothing if there is no such one, and why not if its file can't be read any more.
+    pub(super) fn earlier(file: &Path) -> anyhow::Result<Result<Option<Noted>, String>> {
         match fs::read(file) {
-            Ok(text) => Ok(serde_json::from_slice(&text).ok()),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Ok(text) => Ok(serde_json::from_slice(&text).map_err(|error| error.to_string())),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Ok(None)),
             Err(error) => Err(error).with_context(|| format!("reading {}", file.display())),
         }
     }
 
-    pub(super) fn new(file: PathBuf, noted: Noted) -> Self {
-        Self { file, noted: Mutex::new((noted, Instant::now())) }
+    pub(super) fn new(file: PathBuf, noted: Noted, lock: File) -> Self {
+        Self { file, noted: Mutex::new((noted, Instant::now())), _lock: lock }
     }
 
     /// Where a shard goes on; `None` at its beginning.
@@ -112,13 +132,20 @@ mod tests {
     fn a_place_is_found_again_until_all_is_played() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("place.json");
-        let places = Places::new(file.clone(), Noted { since_ms: 1, until_ms: 2, ..Noted::default() });
+        let lock = Places::lock(&file).unwrap();
+        assert!(Places::lock(&file).unwrap_err().to_string().contains("under way"));
+        let places = Places::new(file.clone(), Noted { since_ms: 1, until_ms: 2, ..Noted::default() }, lock);
         places.note("a", Some("7"), |totals| totals.read += 3).unwrap();
         assert_eq!((places.after("a").as_deref(), places.after("b")), (Some("7"), None));
         assert_eq!(places.finished(false).unwrap().read, 3);
-        let noted = Places::earlier(&file).unwrap().unwrap();
+        let noted = Places::earlier(&file).unwrap().unwrap().unwrap();
         assert_eq!((noted.since_ms, noted.totals.read, noted.after["a"].as_str()), (1, 3, "7"));
-        Places::new(file.clone(), noted).finished(true).unwrap();
-        assert!(Places::earlier(&file).unwrap().is_none());
+        let lock = Places::lock(&file).unwrap();
+        Places::new(file.clone(), noted, lock).finished(true).unwrap();
+        assert_eq!(Places::earlier(&file).unwrap().map(|noted| noted.is_none()), Ok(true));
+        for damaged in ["", "{\"since_ms\":1", "{\"since_ms\":\"another version's\"}"] {
+            fs::write(&file, damaged).unwrap();
+            assert!(Places::earlier(&file).unwrap().is_err(), "{damaged}");
+        }
     }
 }

@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 
+use crate::report::escaped;
+
 /// The document of `replay --json`. Counts are of records, those of earlier parts of an interrupted run included.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Totals {
@@ -33,7 +35,7 @@ impl Totals {
             self.read, self.from, self.until, self.delivered, self.duplicates, self.failed
         );
         for (code, count) in &self.errors {
-            let _ = writeln!(text, "  {count:>6}  {code}");
+            let _ = writeln!(text, "  {count:>6}  {}", escaped(code));
         }
         if self.left > 0 {
             let _ = writeln!(text, "{} left: run the same command again to go on", self.left);

@@ -8,10 +8,11 @@ use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
 use streamkit_recipes::{Attribute, Samples};
 use tokio::time::{Instant, sleep};
 
-use self::on_failure_record::OnFailureRecord;
+use self::on_failure_record::{count_events, failed_batch};
 use super::canary;
 use super::check::{Checks, Verdict, check, counted};
 use super::dead_letter_queue::DeadLetterQueue;
@@ -20,6 +21,7 @@ use super::table::run::TableRun;
 use super::validation::{Validation, epoch_ms};
 use super::{CLEANUP, GRACE, cleanup, table};
 use crate::commands::session::Session;
+use crate::dead_letters::FailedBatch;
 use crate::failure::Hint;
 use crate::interrupt::Interrupt;
 use crate::pipeline::Flow;
@@ -39,6 +41,8 @@ pub(super) struct FailureInjection<'a> {
     function: &'a Function,
     mapping: &'a Mapping,
     queue: DeadLetterQueue,
+    /// The mapping's filter.
+    filter: Vec<Value>,
     /// The environment as it was; there is one from just before the function is changed until it is restored.
     before: Option<BTreeMap<String, String>>,
 }
@@ -90,7 +94,7 @@ impl<'a> FailureInjection<'a> {
             ));
         }
         let queue = DeadLetterQueue::new(&session.aws, queue, limit);
-        Ok(Self { cx: &session.cx, function, mapping, queue, before: None })
+        Ok(Self { cx: &session.cx, function, mapping, queue, filter: flow.filter.clone(), before: None })
     }
 
     /// How often the function is called before an event is given up.
@@ -126,20 +130,17 @@ impl<'a> FailureInjection<'a> {
     }
 
     /// Looks once for the on-failure record of the event whose key contains this text.
-    async fn look(&mut self, text: &str, since: SystemTime) -> anyhow::Result<Option<(OnFailureRecord, bool)>> {
+    async fn look(&mut self, text: &str, since: SystemTime) -> anyhow::Result<Option<(FailedBatch, bool)>> {
         for (body, receipt) in self.queue.receive().await? {
-            let Some(record) = OnFailureRecord::parse(&body) else { continue };
-            if !record.is_of(&self.function.name, since) {
-                continue;
-            }
-            let (own, others) = record.count_events(&self.cx.aws, text).await?;
+            let Some(batch) = failed_batch(&body, &self.function.name, since) else { continue };
+            let (own, others) = count_events(&self.cx.aws, &batch, &self.filter, text).await?;
             if own > 0 {
                 // A batch with events of others is for them to read.
                 let alone = others == 0;
                 if alone {
                     self.queue.delete(&[receipt]).await?;
                 }
-                return Ok(Some((record, alone)));
+                return Ok(Some((batch, alone)));
             }
         }
         Ok(None)
@@ -282,14 +283,14 @@ async fn fail(injection: &mut FailureInjection<'_>, events: &mut Events<'_>) -> 
         (Instant::now(), events.validation().session.aws.now(), events.validation().deadline());
     events.send().await?;
     loop {
-        if let Some((record, alone)) = injection.look(&mark, since).await? {
+        if let Some((batch, alone)) = injection.look(&mark, since).await? {
             events.forget();
             let mut observed = format!(
                 "{} after {} in {:.1} s, and the event again at {}",
-                record.condition,
-                counted(record.invocations, "invocation"),
+                batch.condition,
+                counted(usize::try_from(batch.invocations)?, "invocation"),
                 started.elapsed().as_secs_f64(),
-                record.sequence_number,
+                batch.first,
             );
             if !alone {
                 observed
