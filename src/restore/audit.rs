@@ -177,6 +177,21 @@ fn hour_prefix(ms: i64) -> String {
     format!("{PREFIX}{}/", hour.to_zoned(jiff::tz::TimeZone::UTC).strftime("%Y/%m/%d/%H"))
 }
 
+/// An object of a change that is read from a text of so many bytes.
+#[cfg(test)]
+pub(super) fn object(bytes: usize) -> AuditObject {
+    let change = AuditedChange {
+        kind: ChangeKind::Remove,
+        table: "t".to_owned(),
+        view: "NEW_AND_OLD_IMAGES".to_owned(),
+        changed_ms: 0,
+        keys: Item::default(),
+        old: None,
+        new: None,
+    };
+    AuditObject { key: "audit-logs/2026/01/02/03/7-e.json".to_owned(), body: " ".repeat(bytes), change }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

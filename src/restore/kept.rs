@@ -4,27 +4,22 @@ use super::audit::{AuditLog, AuditObject, AuditedChange};
 use super::chain::Link;
 use crate::spool::{Bodies, Place, Spool};
 
-/// The most bytes that are kept: where temporary files lie in memory, that is what they take. What is over it is read again.
-const MOST: usize = 512 << 20;
-
 /// The objects, as they are found.
 pub(super) struct Keeping {
     spool: Spool,
-    bytes: usize,
+    /// How many bytes there is room for.
+    room: usize,
 }
 
 impl Keeping {
-    pub(super) fn new() -> anyhow::Result<Self> {
-        Ok(Self { spool: Spool::new()?, bytes: 0 })
+    pub(super) fn new(room: usize) -> anyhow::Result<Self> {
+        Ok(Self { spool: Spool::new()?, room })
     }
 
     /// Gives where the object is kept, if there is room for it.
     pub(super) fn put(&mut self, object: &AuditObject) -> anyhow::Result<Option<Place>> {
-        let bytes = self.bytes + object.body.len();
-        if bytes > MOST {
-            return Ok(None);
-        }
-        self.bytes = bytes;
+        let Some(room) = self.room.checked_sub(object.body.len()) else { return Ok(None) };
+        self.room = room;
         self.spool.put(&object.body).map(Some)
     }
 
@@ -47,5 +42,20 @@ impl Kept {
             Some(place) => self.log.decoded(&link.object, &self.bodies.get(place)?).map(Some),
             None => self.log.change(&link.object).await,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::restore::audit::object;
+
+    #[test]
+    fn what_there_is_no_room_for_is_not_kept() {
+        let mut keeping = Keeping::new(2_000).unwrap();
+        let (small, large) = (object(100), object(1_500));
+        let places: Vec<bool> =
+            [&small, &large, &large, &small].map(|object| keeping.put(object).unwrap().is_some()).into();
+        assert_eq!(places, [true, true, false, true]);
     }
 }

@@ -23,6 +23,9 @@ use crate::interrupt::Interrupt;
 const LANES: usize = 64;
 /// How many changes wait for each of them.
 const WAITING: usize = 4;
+/// The most bytes of audit objects that are kept until they are written: where temporary files lie in memory, that is what they
+/// take. What there is no room for is read again.
+const KEPT: usize = 512 << 20;
 /// How many conflicts are listed; the others are only counted.
 const LISTED: usize = 100;
 
@@ -156,7 +159,7 @@ async fn try_restore(
 /// Reads the log once, and notes of each change what the item was before and after it. Its object is kept until it is written.
 async fn chains(log: AuditLog, options: &Options, summary: &mut Summary) -> anyhow::Result<(Chains, Kept)> {
     let mut chains = Chains::default();
-    let mut keeping = Keeping::new()?;
+    let mut keeping = Keeping::new(KEPT)?;
     let mut times: Option<(i64, i64)> = None;
     let mut objects = log.read(options.since_ms, options.until_ms);
     while let Some(object) = objects.next().await {
