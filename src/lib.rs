@@ -28,6 +28,7 @@ mod resources;
 mod restore;
 mod saved_plan;
 mod spec;
+mod spool;
 mod table_writer;
 
 pub use cli::main;

@@ -10,7 +10,6 @@ mod purge;
 mod reading;
 mod redrive;
 mod show;
-mod spool;
 mod stores;
 mod units;
 

@@ -1,7 +1,7 @@
 //! The audit objects of the recipe `changes`: found by their hours, and read.
 
 use anyhow::Context as _;
-use futures_util::stream::{self, Stream, StreamExt as _};
+use futures_util::stream::{self, Stream, StreamExt as _, TryStreamExt as _};
 use serde::Deserialize;
 use streamkit_recipes::{ChangeKind, Item};
 
@@ -12,14 +12,21 @@ use crate::records::order;
 /// The prefix of all audit objects.
 const PREFIX: &str = "audit-logs/";
 const HOUR_MS: i64 = 60 * 60 * 1000;
-/// How many objects are read at once.
-const READS: usize = 64;
+/// How many objects are read at once. S3 takes some ten milliseconds for each.
+pub(super) const READS: usize = 128;
 
 /// A bucket with audit objects.
 #[derive(Clone)]
 pub(super) struct AuditLog {
     aws: Clients,
     bucket: String,
+}
+
+/// One audit object.
+pub(super) struct AuditObject {
+    pub(super) key: String,
+    pub(super) body: String,
+    pub(super) change: AuditedChange,
 }
 
 /// One change, as its object has it.
@@ -51,55 +58,80 @@ impl AuditLog {
         Self { aws: aws.clone(), bucket: bucket.to_owned() }
     }
 
-    /// The keys of the objects of all hours that have a part in `[since_ms, until_ms)`.
-    pub(super) async fn keys(&self, since_ms: Option<i64>, until_ms: Option<i64>) -> anyhow::Result<Vec<String>> {
+    /// Reads the objects of all hours that have a part in `[since_ms, until_ms)`, in any order. One that is gone since it was
+    /// listed is left out.
+    pub(super) fn read(
+        &self,
+        since_ms: Option<i64>,
+        until_ms: Option<i64>,
+    ) -> impl Stream<Item = anyhow::Result<AuditObject>> + Unpin + use<> {
+        let log = self.clone();
+        let read = move |key: String| {
+            let log = log.clone();
+            // A task of its own, since decoding what AWS answers is what takes the time.
+            let reading = tokio::spawn(async move {
+                let Some(body) = log.body(&key).await? else { return Ok(None) };
+                let change = log.decoded(&key, &body)?;
+                anyhow::Ok(Some(AuditObject { key, body, change }))
+            });
+            async move { reading.await? }
+        };
+        let objects = self.keys(since_ms, until_ms).map_ok(read).try_buffer_unordered(READS);
+        objects.try_filter_map(async |object| Ok(object)).boxed()
+    }
+
+    /// Reads the change of one object again, if it is still there.
+    pub(super) async fn change(&self, key: &str) -> anyhow::Result<Option<AuditedChange>> {
+        self.body(key).await?.map(|body| self.decoded(key, &body)).transpose()
+    }
+
+    /// Lists the keys of the objects. The next page is asked for while those of the last one are used.
+    fn keys(&self, since_ms: Option<i64>, until_ms: Option<i64>) -> impl Stream<Item = anyhow::Result<String>> + use<> {
         // The time of a change is rounded to seconds.
         let from = since_ms.map_or_else(|| PREFIX.to_owned(), hour_prefix);
         let last = until_ms.map(hour_prefix);
-        let mut keys = Vec::new();
-        let mut page = None;
-        loop {
-            let call = self.aws.s3.list_objects_v2().bucket(&self.bucket).expected_bucket_owner(&self.aws.account);
-            let call = call.prefix(PREFIX).start_after(&from).set_continuation_token(page.take());
-            let what = || format!("listing the audit objects of S3 bucket ({})", self.bucket);
-            let answer = answered(call.send().await).with_context(what)?;
-            for key in answer.contents.unwrap_or_default().into_iter().filter_map(|object| object.key) {
-                if last.as_ref().is_some_and(|last| key > *last && !key.starts_with(last)) {
-                    return Ok(keys);
-                }
-                if sequence_number(&key).is_some() {
-                    keys.push(key);
-                }
-            }
-            page = answer.next_continuation_token;
-            if page.is_none() {
-                return Ok(keys);
-            }
-        }
-    }
-
-    /// Reads these objects, in this order. One that is gone since it was listed is left out.
-    pub(super) fn read<T: Send + 'static>(
-        &self,
-        keys: impl Iterator<Item = (T, String)> + Send + 'static,
-    ) -> impl Stream<Item = anyhow::Result<(T, Option<AuditedChange>)>> + Unpin {
         let log = self.clone();
-        let read = move |(tag, key): (T, String)| {
-            let log = log.clone();
-            async move { Ok((tag, log.change(&key).await?)) }
-        };
-        stream::iter(keys).map(read).buffered(READS).boxed()
+        let pages = stream::try_unfold(Some(None), move |page: Option<Option<String>>| {
+            let (log, from, last) = (log.clone(), from.clone(), last.clone());
+            async move {
+                let Some(token) = page else { return Ok(None) };
+                let call = log.aws.s3.list_objects_v2().bucket(&log.bucket).expected_bucket_owner(&log.aws.account);
+                let call = call.prefix(PREFIX).start_after(from).set_continuation_token(token);
+                let what = || format!("listing the audit objects of S3 bucket ({})", log.bucket);
+                let answer = answered(call.send().await).with_context(what)?;
+                let is_late = |key: &String| last.as_ref().is_some_and(|last| key > last && !key.starts_with(last));
+                let mut next = answer.next_continuation_token.map(Some);
+                let mut keys = Vec::new();
+                for key in answer.contents.unwrap_or_default().into_iter().filter_map(|object| object.key) {
+                    if is_late(&key) {
+                        next = None;
+                        break;
+                    }
+                    if sequence_number(&key).is_some() {
+                        keys.push(Ok(key));
+                    }
+                }
+                anyhow::Ok(Some((stream::iter(keys), next)))
+            }
+        });
+        pages.try_flatten()
     }
 
-    async fn change(&self, key: &str) -> anyhow::Result<Option<AuditedChange>> {
+    async fn body(&self, key: &str) -> anyhow::Result<Option<String>> {
         let what = || format!("reading the audit object {key} of S3 bucket ({})", self.bucket);
         let call = self.aws.s3.get_object().bucket(&self.bucket).expected_bucket_owner(&self.aws.account).key(key);
         let object = match answered(call.send().await) {
             Err(error) if error.is(&["NoSuchKey"]) => return Ok(None),
             answer => answer.with_context(what)?,
         };
-        let body = object.body.collect().await.with_context(what)?.into_bytes();
-        change(&body).with_context(what).map(Some)
+        let body = object.body.collect().await.with_context(what)?.to_vec();
+        String::from_utf8(body).with_context(what).map(Some)
+    }
+
+    /// The change of an object with this body.
+    pub(super) fn decoded(&self, key: &str, body: &str) -> anyhow::Result<AuditedChange> {
+        let what = || format!("reading the audit object {key} of S3 bucket ({})", self.bucket);
+        change(body.as_bytes()).with_context(what)
     }
 }
 
@@ -143,6 +175,21 @@ pub(super) fn place(key: &str) -> ((usize, &str), &str) {
 fn hour_prefix(ms: i64) -> String {
     let hour = jiff::Timestamp::from_millisecond(ms.div_euclid(HOUR_MS) * HOUR_MS).unwrap_or_default();
     format!("{PREFIX}{}/", hour.to_zoned(jiff::tz::TimeZone::UTC).strftime("%Y/%m/%d/%H"))
+}
+
+/// An object of a change that is read from a text of so many bytes.
+#[cfg(test)]
+pub(super) fn object(bytes: usize) -> AuditObject {
+    let change = AuditedChange {
+        kind: ChangeKind::Remove,
+        table: "t".to_owned(),
+        view: "NEW_AND_OLD_IMAGES".to_owned(),
+        changed_ms: 0,
+        keys: Item::default(),
+        old: None,
+        new: None,
+    };
+    AuditObject { key: "audit-logs/2026/01/02/03/7-e.json".to_owned(), body: " ".repeat(bytes), change }
 }
 
 #[cfg(test)]

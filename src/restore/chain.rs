@@ -7,6 +7,7 @@ use streamkit_recipes::{ChangeKind, Item};
 
 use super::audit::{AuditedChange, place};
 use super::image::ImageDigest;
+use crate::spool::Place;
 
 /// All changes that are to be written, by the item's key.
 #[derive(Default)]
@@ -26,6 +27,8 @@ pub(super) struct Chain {
 pub(super) struct Link {
     /// The key of its audit object.
     pub(super) object: String,
+    /// Where the object's body is kept, if it is.
+    pub(super) body: Option<Place>,
     before: Before,
     /// None after a deletion.
     after: Option<ImageDigest>,
@@ -50,7 +53,7 @@ pub(super) enum Standing {
 }
 
 impl Chains {
-    pub(super) fn add(&mut self, object: String, change: &AuditedChange) {
+    pub(super) fn add(&mut self, object: String, body: Option<Place>, change: &AuditedChange) {
         let digest = |image: &Item| ImageDigest::of(&attribute_values(image));
         let before = match (change.kind, &change.old) {
             (ChangeKind::Insert, _) => Before::Absent,
@@ -62,7 +65,7 @@ impl Chains {
             self.all.push(Chain { key: change.keys.clone(), links: Vec::new() });
             self.all.len() - 1
         });
-        self.all[at].links.push(Link { object, before, after });
+        self.all[at].links.push(Link { object, body, before, after });
     }
 
     /// Puts each item's changes in order.
@@ -112,7 +115,7 @@ mod tests {
                 old: old.map(image),
                 new: new.map(image),
             };
-            chains.add(format!("audit-logs/2026/01/02/03/{}-e.json", 98 + number), &change);
+            chains.add(format!("audit-logs/2026/01/02/03/{}-e.json", 98 + number), None, &change);
         }
         chains.sort();
         assert_eq!(chains.all.len(), 1);

@@ -3,6 +3,7 @@
 mod audit;
 mod chain;
 mod image;
+mod kept;
 mod run;
 mod target;
 

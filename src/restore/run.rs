@@ -1,16 +1,19 @@
 //! The restore itself: finds the changes, looks at the target, and writes what is missing, the changes of each item in order.
 
+use std::mem;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use futures_util::StreamExt as _;
 use futures_util::future::join_all;
+use futures_util::stream::{self, StreamExt as _};
 use serde::Serialize;
+use streamkit_handler::attribute::attribute_values;
 use streamkit_recipes::Item;
 use tokio::sync::mpsc;
 
-use super::audit::{AuditLog, AuditedChange, place};
-use super::chain::{Chain, Chains, Standing};
+use super::audit::{AuditLog, AuditedChange, READS, place};
+use super::chain::{Chains, Link, Standing};
 use super::image::ImageDigest;
+use super::kept::{Keeping, Kept};
 use super::target::{Expected, Target, Written};
 use crate::aws::Clients;
 use crate::failure::Hint;
@@ -20,6 +23,9 @@ use crate::interrupt::Interrupt;
 const LANES: usize = 64;
 /// How many changes wait for each of them.
 const WAITING: usize = 4;
+/// The most bytes of audit objects that are kept until they are written: where temporary files lie in memory, that is what they
+/// take. What there is no room for is read again.
+const KEPT: usize = 512 << 20;
 /// How many conflicts are listed; the others are only counted.
 const LISTED: usize = 100;
 
@@ -107,7 +113,7 @@ async fn try_restore(
 ) -> anyhow::Result<()> {
     let log = AuditLog::new(aws, &options.bucket);
     let target = Target::describe(aws, &options.target).await?;
-    let chains = chains(&log, options, summary).await?;
+    let (chains, kept) = chains(log, options, summary).await?;
     if let Some(chain) = chains.all.iter().find(|chain| !target.has_key(&chain.key)) {
         let names: Vec<_> = chain.key.keys().collect();
         return Err(Hint::error(
@@ -129,7 +135,7 @@ async fn try_restore(
         return Ok(());
     }
     let mut items = Vec::with_capacity(chains.all.len());
-    for (chain, current) in chains.all.into_iter().zip(current) {
+    for (mut chain, current) in chains.all.into_iter().zip(current) {
         let (next, state) = match chain.standing(current) {
             Standing::Next(next) => (next, current.map_or(Expected::Absent, Expected::Image)),
             Standing::Conflict if options.overwrite => (0, Expected::Anything),
@@ -140,23 +146,25 @@ async fn try_restore(
         };
         let state = if options.overwrite { Expected::Anything } else { state };
         summary.duplicates += next;
-        items.push(RestoredItem { chain, next, state });
+        let due = chain.links.split_off(next);
+        items.push(RestoredItem { key: chain.key, left: due.len(), due, state });
     }
-    found(items.iter().map(|item| item.chain.links.len() - item.next).sum());
+    found(items.iter().map(|item| item.left).sum());
     if options.dry_run {
         return Ok(());
     }
-    write_all(&log, &target, items, interrupt, written, summary).await
+    write_all(kept, &target, items, interrupt, written, summary).await
 }
 
-/// Reads the log once, and notes of each change what the item was before and after it.
-async fn chains(log: &AuditLog, options: &Options, summary: &mut Summary) -> anyhow::Result<Chains> {
-    let keys = log.keys(options.since_ms, options.until_ms).await?;
+/// Reads the log once, and notes of each change what the item was before and after it. Its object is kept until it is written.
+async fn chains(log: AuditLog, options: &Options, summary: &mut Summary) -> anyhow::Result<(Chains, Kept)> {
     let mut chains = Chains::default();
+    let mut keeping = Keeping::new(KEPT)?;
     let mut times: Option<(i64, i64)> = None;
-    let mut changes = log.read(keys.into_iter().map(|key| (key.clone(), key)));
-    while let Some(read) = changes.next().await {
-        let (key, Some(change)) = read? else { continue };
+    let mut objects = log.read(options.since_ms, options.until_ms);
+    while let Some(object) = objects.next().await {
+        let object = object?;
+        let change = &object.change;
         let is_early = options.since_ms.is_some_and(|since| change.changed_ms < since);
         let is_late = options.until_ms.is_some_and(|until| change.changed_ms >= until);
         if is_early || is_late || change.table != options.source {
@@ -166,13 +174,14 @@ async fn chains(log: &AuditLog, options: &Options, summary: &mut Summary) -> any
         let (first, last) = times.unwrap_or((change.changed_ms, change.changed_ms));
         times = Some((first.min(change.changed_ms), last.max(change.changed_ms)));
         summary.read += 1;
-        chains.add(key, &change);
+        let body = if options.dry_run { None } else { keeping.put(&object)? };
+        chains.add(object.key, body, &object.change);
     }
     let text = |ms: i64| jiff::Timestamp::from_millisecond(ms).ok().map(|time| format!("{time:.3}"));
     (summary.from, summary.until) = times.map_or((None, None), |(first, last)| (text(first), text(last)));
     chains.sort();
     summary.keys = chains.all.len();
-    Ok(chains)
+    Ok((chains, keeping.finished(log)?))
 }
 
 impl Summary {
@@ -187,10 +196,12 @@ impl Summary {
 
 /// An item that is being restored.
 struct RestoredItem {
-    chain: Chain,
-    /// The place of the next change to write.
-    next: usize,
-    /// What the target's item must be for that.
+    key: Item,
+    /// The changes to write, in order, until they are put in order with those of all others.
+    due: Vec<Link>,
+    /// How many of them are not written yet.
+    left: usize,
+    /// What the target's item must be for the next one.
     state: Expected,
 }
 
@@ -203,20 +214,20 @@ struct LaneResult {
     error: Option<anyhow::Error>,
 }
 
-/// Reads the objects a second time, in order, and writes each into the lane of its item.
+/// Takes the changes in their order, and writes each into the lane of its item.
 async fn write_all(
-    log: &AuditLog,
+    kept: Kept,
     target: &Target,
-    items: Vec<RestoredItem>,
+    mut items: Vec<RestoredItem>,
     interrupt: &Interrupt,
     written: &(dyn Fn() + Sync),
     summary: &mut Summary,
 ) -> anyhow::Result<()> {
-    let mut due: Vec<(usize, String)> = Vec::new();
-    for (at, item) in items.iter().enumerate() {
-        due.extend(item.chain.links[item.next..].iter().map(|link| (at, link.object.clone())));
+    let mut due: Vec<(usize, Link)> = Vec::new();
+    for (at, item) in items.iter_mut().enumerate() {
+        due.extend(mem::take(&mut item.due).into_iter().map(|link| (at, link)));
     }
-    due.sort_by(|(_, one), (_, two)| place(one).cmp(&place(two)));
+    due.sort_by(|(_, one), (_, two)| place(&one.object).cmp(&place(&two.object)));
     let mut lanes: Vec<Vec<Option<RestoredItem>>> = (0..LANES).map(|_| Vec::new()).collect();
     for (at, item) in items.into_iter().enumerate() {
         lanes[at % LANES].push(Some(item));
@@ -227,7 +238,11 @@ async fn write_all(
     let read = async {
         // Dropped at the end, which is what the lanes wait for.
         let senders: Vec<mpsc::Sender<(usize, AuditedChange)>> = senders;
-        let mut changes = log.read(due.into_iter());
+        let read = |(at, link): (usize, Link)| {
+            let kept = &kept;
+            async move { anyhow::Ok((at, kept.change(&link).await?)) }
+        };
+        let mut changes = stream::iter(due).map(read).buffered(READS);
         while let Some(read) = changes.next().await {
             let (at, Some(change)) = read? else { continue };
             if stop.load(Ordering::Relaxed) || interrupt.is_set() {
@@ -252,6 +267,22 @@ async fn write_all(
     error.map_or(Ok(()), Err)
 }
 
+/// Writes one change, and gives what the item is after it. In a task of its own: encoding and signing the call is what takes the
+/// time, and there are other processors.
+async fn written_by_task(
+    target: &Target,
+    key: &Item,
+    change: AuditedChange,
+    state: Expected,
+) -> anyhow::Result<(Written, Option<ImageDigest>)> {
+    let (target, key) = (target.clone(), key.clone());
+    let writing = async move {
+        let after = change.new.as_ref().map(|image| ImageDigest::of(&attribute_values(image)));
+        anyhow::Ok((target.write(&key, change.new.as_ref(), change.old.as_ref(), state).await?, after))
+    };
+    tokio::spawn(writing).await?
+}
+
 /// Writes the changes of some items, one after the other.
 async fn lane(
     target: &Target,
@@ -264,19 +295,16 @@ async fn lane(
     while let Some((at, change)) = changes.recv().await {
         // Of an item with a conflict, and after an error, nothing more is written.
         let Some(item) = items[at].as_mut().filter(|_| result.error.is_none()) else { continue };
-        let (after, old) = (change.new.as_ref(), change.old.as_ref());
-        match target.write(&item.chain.key, after, old, item.state).await {
-            Ok(Written::Conflict) => {
-                result.conflicts.push((item.chain.key.clone(), item.chain.links.len() - item.next));
+        match written_by_task(target, &item.key, change, item.state).await {
+            Ok((Written::Conflict, _)) => {
+                result.conflicts.push((item.key.clone(), item.left));
                 items[at] = None;
             }
-            Ok(done) => {
+            Ok((done, after)) => {
                 *if done == Written::Done { &mut result.delivered } else { &mut result.duplicates } += 1;
-                item.next += 1;
+                item.left -= 1;
                 if !matches!(item.state, Expected::Anything) {
-                    item.state = after.map_or(Expected::Absent, |image| {
-                        Expected::Image(ImageDigest::of(&streamkit_handler::attribute::attribute_values(image)))
-                    });
+                    item.state = after.map_or(Expected::Absent, Expected::Image);
                 }
                 written();
             }

@@ -12,7 +12,6 @@ use super::held::Held;
 use super::played::Totals;
 use super::reading::facts_of;
 use super::redrive::{To, explained, locked};
-use super::spool::Bodies;
 use super::stores::Chosen;
 use super::units::{Lane, Unit};
 use crate::commands::session::Session;
@@ -24,6 +23,7 @@ use crate::playback::{Again, Failure, Mode, Played, Player, Rate, batches};
 use crate::producer::{Producer, batches as put_batches};
 use crate::records::{Content, SourceRecord};
 use crate::report::{Bar, change_lines, escaped};
+use crate::spool::Bodies;
 
 /// The most letters that are played together, whatever the mapping's batch size is.
 const LETTERS: usize = 500;

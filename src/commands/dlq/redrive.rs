@@ -14,7 +14,6 @@ use super::lane::Run;
 use super::listing::counted;
 use super::played::Totals;
 use super::reading::failed_ms;
-use super::spool::Spool;
 use super::stores::{self, Place, flow_of};
 use super::units::{LaneKey, Unit, lanes};
 use crate::commands::send::rate;
@@ -26,6 +25,7 @@ use crate::interrupt::Interrupt;
 use crate::options::Global;
 use crate::playback::{Rate, Stopped};
 use crate::report::{Reporter, escaped, exit_code};
+use crate::spool::Spool;
 
 /// How many shards are played at the same time.
 const LANES: usize = 8;

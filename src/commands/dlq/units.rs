@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use super::spool;
 use crate::dead_letters::{Kind, Message, Receipt};
 use crate::records::{Content, Source, order};
+use crate::spool;
 
 /// A message that is to be played.
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! Bodies of messages in a file without a name, so that a hundred thousand of them take no memory. It goes with the process.
+//! Bodies of messages and objects in a file without a name, so that a hundred thousand of them take no memory. It goes with the process.
 
 use std::fs::File;
 use std::io::{BufWriter, Seek as _, SeekFrom, Write as _};
@@ -8,45 +8,45 @@ use anyhow::Context as _;
 
 /// Where a body lies.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Place {
+pub(crate) struct Place {
     offset: u64,
     length: usize,
 }
 
 /// The file.
-pub(super) struct Spool {
+pub(crate) struct Spool {
     file: BufWriter<File>,
     end: u64,
 }
 
 impl Spool {
-    pub(super) fn new() -> anyhow::Result<Self> {
-        let file = tempfile::tempfile().context("making a file for the messages that are read")?;
+    pub(crate) fn new() -> anyhow::Result<Self> {
+        let file = tempfile::tempfile().context("making a temporary file for what is read")?;
         Ok(Self { file: BufWriter::new(file), end: 0 })
     }
 
-    pub(super) fn put(&mut self, body: &str) -> anyhow::Result<Place> {
+    pub(crate) fn put(&mut self, body: &str) -> anyhow::Result<Place> {
         let place = Place { offset: self.end, length: body.len() };
-        self.file.write_all(body.as_bytes()).context("keeping the messages that are read")?;
+        self.file.write_all(body.as_bytes()).context("keeping what is read in a temporary file")?;
         self.end += u64::try_from(body.len())?;
         Ok(place)
     }
 
     /// No body is put after this.
-    pub(super) fn finished(self) -> anyhow::Result<Bodies> {
-        let mut file = self.file.into_inner().context("keeping the messages that are read")?;
+    pub(crate) fn finished(self) -> anyhow::Result<Bodies> {
+        let mut file = self.file.into_inner().context("keeping what is read in a temporary file")?;
         file.seek(SeekFrom::Start(0))?;
         Ok(Bodies(file))
     }
 }
 
 /// A spool that is read.
-pub(super) struct Bodies(File);
+pub(crate) struct Bodies(File);
 
 impl Bodies {
-    pub(super) fn get(&self, place: Place) -> anyhow::Result<String> {
+    pub(crate) fn get(&self, place: Place) -> anyhow::Result<String> {
         let mut body = vec![0; place.length];
-        self.0.read_exact_at(&mut body, place.offset).context("reading the messages that were kept")?;
+        self.0.read_exact_at(&mut body, place.offset).context("reading what was kept in a temporary file")?;
         Ok(String::from_utf8(body)?)
     }
 }
