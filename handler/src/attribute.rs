@@ -28,7 +28,7 @@ pub fn attribute_value(value: &Attribute) -> AttributeValue {
 }
 
 /// The other way round.
-pub fn item(values: HashMap<String, AttributeValue>) -> Item {
+pub fn item(values: impl IntoIterator<Item = (String, AttributeValue)>) -> streamkit_recipes::Item {
     values.into_iter().map(|(name, value)| (name, attribute(value))).collect()
 }
 

@@ -66,7 +66,7 @@ pub(crate) struct Which {
 impl Which {
     /// The pipeline, and the queues and buckets that are meant.
     async fn open(&self, global: &Global, reporter: &Reporter) -> anyhow::Result<(Session, Vec<Place>)> {
-        let session = Session::open(&Input::spec(&self.spec), global, reporter, Start::Never).await?;
+        let session = Box::pin(Session::open(&Input::spec(&self.spec), global, reporter, Start::Never)).await?;
         if let Some(function) = &self.function {
             session.flow(Some(function))?;
         }
@@ -86,9 +86,9 @@ pub(crate) async fn run(
     interrupt: Interrupt,
 ) -> anyhow::Result<ExitCode> {
     match &args.action {
-        Action::List(args) => list::run(args, global, reporter, interrupt).await,
-        Action::Show(args) => show::run(args, global, reporter, interrupt).await,
-        Action::Redrive(args) => redrive::run(args, global, reporter, interrupt).await,
-        Action::Purge(args) => purge::run(args, global, reporter, interrupt).await,
+        Action::List(args) => Box::pin(list::run(args, global, reporter, interrupt)).await,
+        Action::Show(args) => Box::pin(show::run(args, global, reporter, interrupt)).await,
+        Action::Redrive(args) => Box::pin(redrive::run(args, global, reporter, interrupt)).await,
+        Action::Purge(args) => Box::pin(purge::run(args, global, reporter, interrupt)).await,
     }
 }

@@ -20,16 +20,18 @@ use crate::options::Global;
 use crate::report::{Reporter, exit_code};
 use crate::spec::{Reference, SectionKind};
 
-/// Play what a stream or table has had through its function again, or write an audit log into a table
+/// Play what a stream or table has had once more: through its function, or into a table
 ///
-/// Records go to the function as events of their source, with their own identity: what is there already stays as it is, and is
-/// neither counted nor announced again. A run that was interrupted goes on from its place when it is started again.
+/// Records go to the function as events of their source, with their own identity: what is there
+/// already stays as it is, and is neither counted nor announced again. A run that was
+/// interrupted goes on from its place when it is started again.
 ///
 /// Example: streamkit replay pipelines/retail-events.toml --local --since 2h --yes
-/// Example: streamkit replay pipelines/archive.toml --from bucket.archive --since 2026-01-01T00:00:00Z --until 2026-01-02T00:00:00Z
-/// Example: streamkit replay pipelines/change-capture.toml --from bucket.audit --into table.activities --into-stage test --yes
+/// Example: streamkit replay pipelines/archive.toml --local --since 7d --from bucket.archive
+/// Example: streamkit replay pipelines/change-capture.toml --from bucket.audit --into table.activities
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own on the command line")]
 pub(crate) struct Args {
     #[command(flatten)]
     spec: SpecArgument,

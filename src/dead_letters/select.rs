@@ -406,7 +406,7 @@ mod tests {
             r#"not function = "other" and function != "other""#,
             r#"message ~ "userId" and (kind = "other" or payload.amount >= 12.5)"#,
             r#"payload.user.id = "u-1" and payload.tags ~ "b" and payload.tags.0 = "a""#,
-            r#"payload.gone = null and payload.nowhere = null and payload.ok = true"#,
+            "payload.gone = null and payload.nowhere = null and payload.ok = true",
             r#"time >= "2023-11-14T22:13:20Z" and time < "2023-11-14T22:13:21Z""#,
             "age >= 1m and age < 2m",
         ] {

@@ -184,7 +184,8 @@ fn five_thousand_events_of_an_outage_come_back_once() {
 
 #[test]
 fn bisected_batches_and_letters_are_played_in_their_order() {
-    let case = Case::retail(&[("max_record_age", "parallelization_factor = 2\nmax_record_age")]);
+    let more = "parallelization_factor = 2\nconsumer = \"enhanced-fan-out\"\nmax_record_age";
+    let case = Case::retail(&[("max_record_age", more)]);
     case.break_function("retail-events-processor", "user-000");
     case.send(300, &["--poison", "3"]);
     until("the events of an outage", LIMIT, || {

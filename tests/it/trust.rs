@@ -155,6 +155,7 @@ fn actions(service: &str, operation: &str) -> Vec<String> {
         ("sqs", "DeleteMessageBatch") => ("sqs", &["DeleteMessage"]),
         ("sqs", "SendMessageBatch") => ("sqs", &["SendMessage"]),
         ("sns", "PublishBatch") => ("sns", &["Publish"]),
+        ("lambda", "Invoke") => ("lambda", &["InvokeFunction"]),
         _ => (service, &[]),
     };
     if names.is_empty() {
@@ -245,10 +246,15 @@ fn the_policy_allows_all_that_streamkit_calls_and_little_else() {
             home.local("replay", &spec, &replay);
         }
         home.local("logs", &spec, &["--count", "1"]);
+        home.run(&["dlq", "list", spec.to_str().unwrap(), "--local", "--json"]).expect(0);
+        home.local_output("replay", &spec, &["--since", "1h", "--yes"]);
         // What the handler calls is in the log too; that is for the function's own role to allow.
-        let role = BTreeSet::from(
-            ["dynamodb:BatchWriteItem", "dynamodb:PutItem", "sqs:SendMessage", "sns:Publish", "s3:PutObject"]
-                .map(str::to_owned),
+        let role = BTreeSet::<String>::from_iter(
+            ["BatchGetItem", "BatchWriteItem", "PutItem"]
+                .map(|operation| format!("dynamodb:{operation}"))
+                .into_iter()
+                .chain(["sqs:SendMessage", "sns:Publish", "s3:PutObject"].map(str::to_owned))
+                .collect::<Vec<_>>(),
         );
         let ran: BTreeSet<_> = called(&home.calls()[before..]).difference(&role).cloned().collect();
         let run = policy("run");
@@ -266,6 +272,9 @@ fn the_policy_allows_all_that_streamkit_calls_and_little_else() {
         "kinesis:GetRecords",
         "kinesis:GetShardIterator",
         "lambda:GetFunctionConfiguration",
+        // Of a letter that fails again with another error, and of an item that may be there already.
+        "sqs:SendMessage",
+        "dynamodb:BatchGetItem",
         // Of an item that the audit log says less of.
         "dynamodb:GetItem",
         // Of a role to which others have added something, and of a stream that has consumers.

@@ -1,5 +1,6 @@
 //! Plays the messages of one shard, in its order, and deletes those whose records have come through.
 
+use std::collections::HashSet;
 use std::sync::Mutex;
 
 use anyhow::Context as _;
@@ -107,6 +108,7 @@ impl Run<'_> {
     /// Plays a lane to its end, or until all is to stop. Errors stop all lanes.
     pub(super) async fn play(&self, lane: &Lane) {
         let player = Player::new(&self.session.aws, &self.flow(lane).function);
+        let lettered = lane.lettered();
         let mut units = lane.units.as_slice();
         while let Some(first) = units.first() {
             if self.is_over() {
@@ -116,12 +118,12 @@ impl Run<'_> {
             let count =
                 if first.is_batch { 1 } else { units.iter().take(most).take_while(|unit| !unit.is_batch).count() };
             let (now, later) = units.split_at(count);
-            let played = if first.is_batch {
-                self.play_batch(lane, &player, first).await
+            let ended = if first.is_batch {
+                self.play_batch(lane, &player, first, &lettered).await
             } else {
                 self.play_letters(lane, &player, now).await
             };
-            if let Err(error) = played {
+            if let Err(error) = ended {
                 locked(&self.stopped).get_or_insert(error);
             }
             self.bar.inc(u64::try_from(count).unwrap_or(0));
@@ -144,12 +146,9 @@ impl Run<'_> {
                 doubles.push((letters.len() - 1, unit));
                 continue;
             }
-            let record = match self.record_of(&letter).await? {
-                Ok(record) => record,
-                Err(()) => {
-                    locked(&self.totals).expired += 1;
-                    continue;
-                }
+            let Some(record) = self.record_of(&letter).await? else {
+                locked(&self.totals).expired += 1;
+                continue;
             };
             letters.push(PlayedLetter { unit, body, letter: *letter, record });
         }
@@ -164,17 +163,17 @@ impl Run<'_> {
             }
         }
         let (places, again): (Vec<usize>, Vec<Again>) = again.into_iter().unzip();
-        let played = self.deliver(lane, player, &again, Mode::Letters).await;
+        let outcome = self.deliver(lane, player, &again, Mode::Letters).await;
         let through: Vec<usize> = places
             .iter()
-            .zip(&played.failures)
+            .zip(&outcome.failures)
             .filter(|(_, failure)| failure.is_none())
             .map(|(place, _)| *place)
             .collect();
         let twice: Vec<_> = doubles.iter().filter(|(of, _)| through.contains(of)).map(|(_, unit)| *unit).collect();
         locked(&self.totals).duplicates += u64::try_from(twice.len())?;
         self.finished(through.iter().map(|place| letters[*place].unit).chain(twice)).await?;
-        for (place, failure) in places.into_iter().zip(&played.failures) {
+        for (place, failure) in places.into_iter().zip(&outcome.failures) {
             match failure {
                 Some(failure) if failure.code != "Untried" => self.keep(&letters[place], failure).await?,
                 _ => {}
@@ -204,22 +203,32 @@ impl Run<'_> {
         locked(&self.totals).failed_with(&failure.code);
     }
 
-    /// The letter's record, read from the stream where the letter was too large for it; `Err` if that has expired.
-    async fn record_of(&self, letter: &Letter) -> anyhow::Result<Result<SourceRecord, ()>> {
-        if !letter.without_payload {
-            return Ok(Ok(letter.record.clone()));
+    /// The letter's record, read from the stream where the letter was too large for it; `None` if that has expired.
+    async fn record_of(&self, letter: &Letter) -> anyhow::Result<Option<SourceRecord>> {
+        if letter.without_payload {
+            return reread_letter(&self.session.aws, letter).await;
         }
-        Ok(reread_letter(&self.session.aws, letter).await?.ok_or(()))
+        Ok(Some(letter.record.clone()))
     }
 
     /// Plays the records of a batch, and deletes its message if all came through or are letters now.
-    async fn play_batch(&self, lane: &Lane, player: &Player, unit: &Unit) -> anyhow::Result<()> {
+    async fn play_batch(
+        &self,
+        lane: &Lane,
+        player: &Player,
+        unit: &Unit,
+        lettered: &HashSet<&str>,
+    ) -> anyhow::Result<()> {
         let (body, kind) = self.kind(unit)?;
         let Kind::OnFailure(batch) = &kind else { return Ok(()) };
         let flow = self.flow(lane);
         let Reread { records, expired } = batch.reread(&self.session.aws, &flow.filter).await?;
-        let message = self.message(unit, body, kind.clone());
+        let (id, receipt, kind, sent_ms) = (String::new(), unit.receipt.clone(), kind.clone(), unit.failed_ms);
+        let message = Message { id, receipt, body, kind, sent_ms, receives: 0 };
         let mut whole = expired == 0;
+        // A redrive that was killed after it played this batch has made letters of some of its records: they are played as such.
+        let records: Vec<_> =
+            records.into_iter().filter(|record| !lettered.contains(&*record.sequence_number)).collect();
         let meant = |record: &SourceRecord| {
             self.chosen.selection.is_none_or(|selection| {
                 facts_of(&message, Some(flow), Some(record), self.now_ms, |facts| selection.includes(facts))
@@ -257,8 +266,8 @@ impl Run<'_> {
                 whole = false;
                 break;
             }
-            let played = self.deliver(lane, player, &again[from..end], Mode::Batches).await;
-            for failure in played.failures.iter().flatten() {
+            let outcome = self.deliver(lane, player, &again[from..end], Mode::Batches).await;
+            for failure in outcome.failures.iter().flatten() {
                 // A rejected record is a letter now.
                 whole &= failure.rejected;
                 if failure.code != "Untried" {
@@ -270,25 +279,20 @@ impl Run<'_> {
         if whole { self.finished(std::iter::once(unit)).await } else { Ok(()) }
     }
 
-    fn message(&self, unit: &Unit, body: String, kind: Kind) -> Message {
-        let failed_ms = unit.failed_ms;
-        Message { id: String::new(), receipt: unit.receipt.clone(), body, kind, sent_ms: failed_ms, receives: 0 }
-    }
-
     /// Plays records that fit one invocation, or puts them into the stream, and counts those that came through.
     async fn deliver(&self, lane: &Lane, player: &Player, again: &[Again], mode: Mode) -> Played {
         if again.is_empty() {
             return Played::default();
         }
         self.rate.wait(again.len()).await;
-        let mut played = Played::default();
+        let mut outcome = Played::default();
         if self.to == To::Source {
             match self.put(lane, again).await {
-                Ok(failures) => played.failures = failures,
+                Ok(failures) => outcome.failures = failures,
                 Err(error) => {
                     locked(&self.stopped).get_or_insert(error);
                     let untried = Failure { code: "Untried".to_owned(), message: String::new(), rejected: false };
-                    played.failures = vec![Some(untried); again.len()];
+                    outcome.failures = vec![Some(untried); again.len()];
                 }
             }
         } else {
@@ -296,20 +300,20 @@ impl Run<'_> {
             let mut from = 0;
             for end in batches(again.iter().map(|again| &again.record), usize::MAX) {
                 let (part, stopped) = player.play(&again[from..end], mode).await;
-                played.failures.extend(part.failures);
-                played.duplicates += part.duplicates;
+                outcome.failures.extend(part.failures);
+                outcome.duplicates += part.duplicates;
                 if let Some(stopped) = stopped {
                     locked(&self.stopped).get_or_insert_with(|| explained(stopped));
                 }
                 from = end;
             }
         }
-        let through = u64::try_from(played.failures.iter().filter(|failure| failure.is_none()).count()).unwrap_or(0);
+        let through = u64::try_from(outcome.failures.iter().filter(|failure| failure.is_none()).count()).unwrap_or(0);
         let mut totals = locked(&self.totals);
-        totals.duplicates += played.duplicates;
-        totals.delivered += through.saturating_sub(played.duplicates);
+        totals.duplicates += outcome.duplicates;
+        totals.delivered += through.saturating_sub(outcome.duplicates);
         drop(totals);
-        played
+        outcome
     }
 
     /// Puts records into the stream as new ones.

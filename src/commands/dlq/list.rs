@@ -18,7 +18,8 @@ use crate::report::{Reporter, exit_code};
 
 /// Count what failed, by kind, error and function
 ///
-/// Messages are received to be looked at, and given back at once: their receive counts rise by one.
+/// Messages are received to be looked at, and given back at once: their receive counts rise by
+/// one.
 ///
 /// Example: streamkit dlq list pipelines/retail-events.toml --local
 #[derive(Debug, clap::Args)]

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::reading::age_seconds;
-use crate::dead_letters::{Kind, Message};
+use crate::dead_letters::Message;
 use crate::report::{Paint, duration_text, escaped};
 
 /// A queue or bucket in the document of `dlq list --json`.
@@ -60,15 +60,11 @@ impl Counts {
     }
 
     pub(super) fn into_listing(self, mut listing: Listing, now_ms: i64) -> Listing {
-        let of = |kind: &Kind, counts: &Self| -> u64 {
-            counts.by_error.iter().filter(|((name, ..), _)| *name == kind.name()).map(|(_, (count, _))| count).sum()
-        };
-        listing.other = of(&Kind::Other, &self);
         for ((kind, ..), (count, _)) in &self.by_error {
             match *kind {
                 "letter" => listing.letters += count,
                 "on_failure" => listing.on_failure += count,
-                _ => {}
+                _ => listing.other += count,
             }
         }
         listing.oldest_seconds =
@@ -99,6 +95,9 @@ impl Listing {
             let _ = write!(text, "; {} more received by somebody", self.held);
         }
         text.push('\n');
+        if self.messages == 0 {
+            return text;
+        }
         if let Some(why) = &self.unread {
             let _ = writeln!(text, "  not looked at: {why}");
         } else if self.read < self.messages {

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::Which;
 use super::held::{Held, MOST, give_all_back};
 use super::listing::counted;
-use super::stores::{Place, flow_of};
+use super::stores::{self, Place, flow_of};
 use crate::commands::session::Session;
 use crate::commands::since::epoch_ms;
 use crate::dead_letters::{Kind, Receipt};
@@ -38,6 +38,7 @@ pub(super) async fn run(
     mut interrupt: Interrupt,
 ) -> anyhow::Result<ExitCode> {
     let (session, places) = interrupt.unless(args.which.open(global, reporter)).await?;
+    stores::expect_some(&places)?;
     let mut all: Vec<Held> = places.iter().map(|place| Held::new(&place.store)).collect();
     let ended = purge(args, &session, &places, &mut all, reporter, &mut interrupt).await;
     give_all_back(all, ended).await

@@ -15,7 +15,7 @@ use super::listing::counted;
 use super::played::Totals;
 use super::reading::failed_ms;
 use super::spool::Spool;
-use super::stores::{Place, flow_of};
+use super::stores::{self, Place, flow_of};
 use super::units::{LaneKey, Unit, lanes};
 use crate::commands::send::rate;
 use crate::commands::session::Session;
@@ -34,11 +34,12 @@ const EDITS_SHOWN: usize = 3;
 
 /// Play failed records again, and delete the messages of those that come through
 ///
-/// Letters are played with their payload, batches with their records as the stream still has them. Each goes to the function
-/// that failed, as an event of its source with the record's own identity: what is there already stays as it is. What fails
-/// again stays in the queue, with its new error; of a batch, rejected records become letters.
+/// Letters are played with their payload, batches with their records as the stream still has
+/// them. Each goes to the function that failed, as an event of its source with the record's own
+/// identity: what is there already stays as it is. What fails again stays in the queue, with
+/// its new error; of a batch, rejected records become letters.
 ///
-/// Example: streamkit dlq redrive pipelines/retail-events.toml --local --select 'code = "missing_field"' --edit '.userId = "unknown"'
+/// Example: streamkit dlq redrive pipelines/retail-events.toml --local --edit '.userId //= "unknown"'
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {
@@ -83,6 +84,7 @@ pub(super) async fn run(
         edit.check().map_err(Usage)?;
     }
     let (session, places) = interrupt.unless(args.which.open(global, reporter)).await?;
+    stores::expect_some(&places)?;
     let mut held: Vec<Held> = places.iter().map(|place| Held::new(&place.store)).collect();
     let ended = redrive(args, &session, &places, &mut held, edit, reporter, &mut interrupt).await;
     give_all_back(held, ended).await

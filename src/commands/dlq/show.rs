@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::Which;
 use super::held::{Held, MOST, give_all_back};
 use super::reading::{age_seconds, facts_of, failed_ms, location, payload};
-use super::stores::{Place, flow_of};
+use super::stores::{self, Place, flow_of};
 use crate::commands::session::Session;
 use crate::commands::since::epoch_ms;
 use crate::dead_letters::{Kind, Message};
@@ -26,8 +26,8 @@ const SHOWN_RECORDS: usize = 10;
 
 /// Show each failed record: payload, error, place in the stream, attempts
 ///
-/// Of a batch that a mapping gave up, the records are read from the stream again, as far as it still has them. Messages are
-/// given back at once; their receive counts rise by one.
+/// Of a batch that a mapping gave up, the records are read from the stream again, as far as it
+/// still has them. Messages are given back at once; their receive counts rise by one.
 ///
 /// Example: streamkit dlq show pipelines/retail-events.toml --local --select 'code = "missing_field"'
 #[derive(Debug, clap::Args)]
@@ -50,6 +50,7 @@ pub(super) async fn run(
     mut interrupt: Interrupt,
 ) -> anyhow::Result<ExitCode> {
     let (session, places) = interrupt.unless(args.which.open(global, reporter)).await?;
+    stores::expect_some(&places)?;
     let mut seen = HashSet::new();
     let mut looked_at = HashSet::new();
     let mut shown = 0;
@@ -200,7 +201,9 @@ fn text(shown: &Value, paint: Paint) -> String {
     }
     match &shown["payload"] {
         Value::Null => {
-            text.push_str("  the payload was too large for the message; it is read from the stream when it is played\n")
+            text.push_str(
+                "  the payload was too large for the message; it is read from the stream when it is played\n",
+            );
         }
         Value::Array(all) if shown["kind"] == "on_failure" => {
             for payload in all.iter().take(SHOWN_RECORDS) {

@@ -96,6 +96,18 @@ pub(super) async fn find(session: &Session, named: Option<&str>) -> anyhow::Resu
     Ok(places)
 }
 
+/// # Errors
+/// There is nothing that failures could have gone to.
+pub(super) fn expect_some(places: &[Place]) -> anyhow::Result<()> {
+    if places.is_empty() {
+        return Err(Hint::error(
+            "no queue or bucket of this pipeline is there that failures go to",
+            "bring the pipeline up with `streamkit up` first",
+        ));
+    }
+    Ok(())
+}
+
 /// The names of all on-failure destinations of a kind.
 fn targets(pipeline: &Pipeline, kind: SectionKind) -> impl Iterator<Item = &str> {
     let all = pipeline.flows.iter().filter_map(|flow| flow.on_failure.as_ref());

@@ -1,10 +1,10 @@
 //! What is to be played, in the order of the stream: one lane for each shard, which waits for the shards that came before it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use super::spool;
 use crate::dead_letters::{Kind, Message, Receipt};
-use crate::records::{Source, order};
+use crate::records::{Content, Source, order};
 
 /// A message that is to be played.
 #[derive(Debug)]
@@ -15,6 +15,8 @@ pub(super) struct Unit {
     pub(super) body: spool::Place,
     /// A batch that a mapping gave up, not a letter.
     pub(super) is_batch: bool,
+    /// A letter of one of several records that the Kinesis Producer Library put into one of the stream's.
+    is_part: bool,
     first: String,
     last: String,
     pub(super) failed_ms: i64,
@@ -52,18 +54,27 @@ pub(super) struct Lane {
     pub(super) after: Vec<usize>,
 }
 
+impl Lane {
+    /// The sequence numbers of records that have letters of their own.
+    pub(super) fn lettered(&self) -> HashSet<&str> {
+        let letters = self.units.iter().filter(|unit| !unit.is_batch && !unit.is_part);
+        letters.map(|unit| unit.first.as_str()).collect()
+    }
+}
+
 impl Unit {
     /// `None` for what can't be played.
     pub(super) fn of(message: &Message, place: usize, body: spool::Place, failed_ms: i64) -> Option<Self> {
-        let (first, last, is_batch) = match &message.kind {
+        let (first, last, is_batch, is_part) = match &message.kind {
             Kind::Letter(letter) => {
                 let number = &letter.record.sequence_number;
-                (number.clone(), number.clone(), false)
+                let sub = matches!(letter.record.content, Content::Stream { sub_sequence_number: Some(_), .. });
+                (number.clone(), number.clone(), false, sub)
             }
-            Kind::OnFailure(batch) => (batch.first.clone(), batch.last.clone(), true),
+            Kind::OnFailure(batch) => (batch.first.clone(), batch.last.clone(), true, false),
             Kind::Other => return None,
         };
-        Some(Self { place, receipt: message.receipt.clone(), body, is_batch, first, last, failed_ms })
+        Some(Self { place, receipt: message.receipt.clone(), body, is_batch, is_part, first, last, failed_ms })
     }
 
     /// Whether both have the same record, or batch.

@@ -17,13 +17,14 @@ use crate::commands::dlq::{explained, facts_of_record};
 use crate::commands::session::Session;
 use crate::commands::since::epoch_ms;
 use crate::commands::sources::{node_of, source};
-use crate::failure::{Interrupted, Usage};
+use crate::failure::{Hint, Interrupted, Usage};
 use crate::interrupt::Interrupt;
-use crate::pipeline::Flow;
+use crate::pipeline::{Flow, FlowSource};
 use crate::playback::{Again, Mode, Player, Rate, batches};
 use crate::records::{Shard, ShardReader, Source, SourceRecord, Start, order, parents_first};
 use crate::report::{Bar, Reporter, exit_code};
 use crate::resources::Resource as _;
+use crate::spec::Reference;
 
 /// How many shards are played at the same time.
 const SHARDS: usize = 8;
@@ -67,6 +68,10 @@ impl<'a> History<'a> {
         let flow = session.flow(args.function.as_deref())?;
         let node = node_of(session, &flow.source)?;
         let source = interrupt.unless(source(session, &node)).await?;
+        let archive = match &args.from {
+            Some(from) => Some(archive(session, from, &flow.source)?),
+            None => None,
+        };
         let now = session.aws.now();
         let since_ms = args.since.map_or(0, |since| since.epoch_ms(now));
         let until_ms = args.until.map_or(epoch_ms(now), |until| until.epoch_ms(now));
@@ -112,7 +117,10 @@ impl<'a> History<'a> {
             stopped: Mutex::new(None),
             source,
         };
-        let read = if args.from.is_some() { run.from_archive().await } else { run.from_stream().await };
+        let read = match archive {
+            Some(bucket) => run.play_archive(&bucket).await,
+            None => run.play_stream().await,
+        };
         if let Err(error) = read {
             run.stop(error);
         }
@@ -174,7 +182,7 @@ impl Run<'_> {
     }
 
     /// Reads the stream, all shards of a generation at the same time.
-    async fn from_stream(&self) -> anyhow::Result<()> {
+    async fn play_stream(&self) -> anyhow::Result<()> {
         let shards = self.source.shards(&self.session.aws).await;
         let shards = shards.with_context(|| format!("listing the shards of {}", self.source.name()))?;
         let wanted: Vec<Shard> = shards.into_iter().filter(|shard| self.includes_shard(&shard.id)).collect();
@@ -218,11 +226,7 @@ impl Run<'_> {
     }
 
     /// Reads the archive of the source, in its order.
-    async fn from_archive(&self) -> anyhow::Result<()> {
-        let Some(from) = &self.args.from else { return Ok(()) };
-        let id = from.to_string();
-        let node = self.session.pipeline.nodes.iter().find(|node| node.id == id);
-        let bucket = node.with_context(|| format!("there is no {id} in this pipeline"))?.resource.name();
+    async fn play_archive(&self, bucket: &str) -> anyhow::Result<()> {
         let source = self.source.name();
         let mut reader = ArchiveReader::new(&self.session.aws, bucket, &source, self.since_ms, self.until_ms);
         while !self.is_over() {
@@ -313,6 +317,30 @@ impl Run<'_> {
         // What is not meant need not be read again either.
         self.places.note(shard, Some(&last), |_| {})
     }
+}
+
+/// The name in AWS of the bucket that a function with the recipe `archive` keeps the records of a source in.
+fn archive(session: &Session, from: &Reference, source: &FlowSource) -> anyhow::Result<String> {
+    let pipeline = &session.pipeline;
+    let archives =
+        pipeline.flows.iter().filter(|flow| flow.recipe.as_deref() == Some("archive") && flow.source == *source);
+    let buckets: Vec<&str> = archives.filter_map(|flow| flow.bucket.as_deref()).collect();
+    let named = pipeline.nodes.iter().find(|node| node.id == from.to_string());
+    let name = named.map(|node| node.resource.name());
+    if let Some(name) = name.filter(|name| buckets.contains(name)) {
+        return Ok(name.to_owned());
+    }
+    let node_of = |bucket: &str| {
+        let node = pipeline.nodes.iter().find(|node| node.resource.name() == bucket && node.id.starts_with("bucket."));
+        node.map_or_else(String::new, |node| node.id.clone())
+    };
+    let hint = if buckets.is_empty() {
+        "a function with `recipe = \"archive\"` on the same source makes one; an audit log is played with --into"
+            .to_owned()
+    } else {
+        format!("there is {}", buckets.into_iter().map(node_of).collect::<Vec<_>>().join(", "))
+    };
+    Err(Hint::usage(format!("`{from}` has no archive of {}", source.name()), hint))
 }
 
 fn time(ms: i64) -> String {
