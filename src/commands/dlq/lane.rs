@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::Mutex;
 
 use anyhow::Context as _;
+use futures_util::future::OptionFuture;
 use serde_json::{Value, json};
 use streamkit_handler::sink::MAX_DEAD_LETTER_BYTES;
 
@@ -110,6 +111,7 @@ impl Run<'_> {
         let player = Player::new(&self.session.aws, &self.flow(lane).function);
         let lettered = lane.lettered();
         let mut units = lane.units.as_slice();
+        let mut ahead = None;
         while let Some(first) = units.first() {
             if self.is_over() {
                 return;
@@ -119,7 +121,18 @@ impl Run<'_> {
                 if first.is_batch { 1 } else { units.iter().take(most).take_while(|unit| !unit.is_batch).count() };
             let (now, later) = units.split_at(count);
             let ended = if first.is_batch {
-                self.play_batch(lane, &player, first, &lettered).await
+                let read = match ahead.take() {
+                    Some(read) => read,
+                    None => self.read_batch(lane, first).await,
+                };
+                // The next one is read while this one is played.
+                let next = later.first().filter(|unit| unit.is_batch);
+                let (ended, then) = futures_util::join!(
+                    self.play_batch(lane, &player, first, read, &lettered),
+                    OptionFuture::from(next.map(|unit| self.read_batch(lane, unit)))
+                );
+                ahead = then;
+                ended
             } else {
                 self.play_letters(lane, &player, now).await
             };
@@ -211,20 +224,28 @@ impl Run<'_> {
         Ok(Some(letter.record.clone()))
     }
 
+    /// Reads the records of a batch again.
+    async fn read_batch(&self, lane: &Lane, unit: &Unit) -> anyhow::Result<(Message, Reread)> {
+        let (body, kind) = self.kind(unit)?;
+        let read = match &kind {
+            Kind::OnFailure(batch) => batch.reread(&self.session.aws, &self.flow(lane).filter).await?,
+            Kind::Letter(_) | Kind::Other => Reread::default(),
+        };
+        let (id, receipt, sent_ms) = (String::new(), unit.receipt.clone(), unit.failed_ms);
+        Ok((Message { id, receipt, body, kind, sent_ms, receives: 0 }, read))
+    }
+
     /// Plays the records of a batch, and deletes its message if all came through or are letters now.
     async fn play_batch(
         &self,
         lane: &Lane,
         player: &Player,
         unit: &Unit,
+        read: anyhow::Result<(Message, Reread)>,
         lettered: &HashSet<&str>,
     ) -> anyhow::Result<()> {
-        let (body, kind) = self.kind(unit)?;
-        let Kind::OnFailure(batch) = &kind else { return Ok(()) };
+        let (message, Reread { records, expired }) = read?;
         let flow = self.flow(lane);
-        let Reread { records, expired } = batch.reread(&self.session.aws, &flow.filter).await?;
-        let (id, receipt, kind, sent_ms) = (String::new(), unit.receipt.clone(), kind.clone(), unit.failed_ms);
-        let message = Message { id, receipt, body, kind, sent_ms, receives: 0 };
         let mut whole = expired == 0;
         // A redrive that was killed after it played this batch has made letters of some of its records: they are played as such.
         let records: Vec<_> =
