@@ -221,7 +221,10 @@ pub(super) fn alarms_on_failures(validation: &Validation<'_>) -> Vec<String> {
     let queue = validation.flow.dead_letters.as_ref();
     let is_on_failures = |alarm: &&Alarm| {
         let of_queue = queue.is_some() && alarm.metric.dimensions.get("QueueName") == queue;
-        !alarm.notify.is_empty() && (of_queue || alarm.metric.namespace == validation.recipe.namespace())
+        // With a queue, poison is not delivered again.
+        let of_retries = queue.is_some() && alarm.metric.name == validation.recipe.retried_metric();
+        let of_recipe = alarm.metric.namespace == validation.recipe.namespace() && !of_retries;
+        !alarm.notify.is_empty() && (of_queue || of_recipe)
     };
     let alarms = validation.session.pipeline.nodes.iter().filter_map(|node| match &node.resource {
         Any::Alarm(alarm) => Some(alarm),
