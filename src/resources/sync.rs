@@ -10,7 +10,7 @@ use super::any::Any;
 use super::context::Cx;
 use super::resource::{Created, Observed, Resource as _, Shown};
 use super::reviewed::{Reviewed, moved, refusal};
-use crate::aws::{Backoff, LAG, Tags, tag_changes, until_seen};
+use crate::aws::{AwsError, Backoff, LAG, Tags, aws_error, tag_changes, until_seen};
 use crate::failure::Hint;
 use crate::plan::{Change, differences};
 
@@ -122,7 +122,16 @@ pub(crate) async fn sync(
     };
     if !changes.is_empty() {
         cx.note("changing");
-        resource.change(cx, &seen, &changes).await?;
+        if let Err(error) = resource.change(cx, &seen, &changes).await {
+            // Reads show for a while what has just been deleted, as by a `down` that was killed. By now they would not any more.
+            let may_have_gone = !made_here && !reviewed && aws_error(&error).is_some_and(AwsError::is_missing);
+            if !may_have_gone || resource.read(&cx.as_of_now()).await?.is_some() {
+                return Err(error);
+            }
+            // It was told to exist already.
+            let told: fn() = || {};
+            return Box::pin(sync(resource, tags, cx, Planned::Missing, told)).await;
+        }
     }
     if !lost_tags {
         tag().await?;
