@@ -19,6 +19,8 @@ mod recipe;
 mod record;
 mod retail;
 mod samples;
+mod settings;
+mod stateful;
 mod time;
 mod window;
 mod zipf;
@@ -33,6 +35,8 @@ pub use needs::{Images, KeyAttribute, KeyKind, Needs, SourceKind, TableKey, View
 pub use recipe::{Recipe, Rejected};
 pub use record::{Change, ChangeKind, Record, StreamRecord, UserIdentity};
 pub use samples::{Event, Generator, NotifiedChange, Sampled, Samples, StreamSamples, TableSamples, Write, Writer};
+pub use settings::{Setting, SettingKind, Settings, WrongSetting};
+pub use stateful::Stateful;
 pub use window::Windowed;
 
 static ALL: [&dyn Sampled; 5] =

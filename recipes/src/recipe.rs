@@ -1,6 +1,6 @@
 //! The trait that a recipe implements, and how it rejects records that can never be processed.
 
-use crate::{Batched, Effects, Needs, Record, SourceKind, Windowed};
+use crate::{Batched, Effects, Needs, Record, Setting, SourceKind, Stateful, Windowed};
 
 /// A record that can never be processed, however often it is delivered.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -70,6 +70,18 @@ pub trait Recipe: Sync {
     /// What it makes of the records of a batch together; `None` if its effects are those of single records. There is no other
     /// effect then, and [`process`](Self::process) is never asked for a verdict: no record is rejected.
     fn batched(&self) -> Option<&dyn Batched> {
+        None
+    }
+
+    /// The settings that it takes in `settings = { … }` of its function.
+    fn settings(&self) -> &'static [Setting] {
+        &[]
+    }
+
+    /// What it remembers of the records of a key; `None` if its effects are those of a record alone. Its effects are those of
+    /// [`Stateful::process`] then, and [`process`](Self::process) is asked only for the verdict on a record, and for what would
+    /// follow from it if nothing were known yet.
+    fn stateful(&self) -> Option<&dyn Stateful> {
         None
     }
 
