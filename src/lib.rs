@@ -13,6 +13,7 @@ mod failure;
 mod graph;
 mod home;
 mod interrupt;
+mod lock;
 mod narrowing;
 mod observe;
 mod options;

@@ -1,11 +1,13 @@
 //! Answers that several resources are read from: asked for once, and again only where something has happened since.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use tokio::time::Instant;
 
 use super::error::AwsError;
+
+use crate::lock::locked;
 
 /// One such answer, with the moment at which it was asked for.
 #[derive(Debug)]
@@ -52,7 +54,7 @@ impl<T> Default for SharedByName<T> {
 
 impl<T> SharedByName<T> {
     pub(crate) fn of(&self, name: &str) -> Arc<Shared<T>> {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = locked(&self.0);
         Arc::clone(all.entry(name.to_owned()).or_default())
     }
 }
@@ -75,14 +77,14 @@ impl Joined {
         name: &str,
         call: impl AsyncFnOnce(Vec<String>) -> Result<(), AwsError>,
     ) -> Result<(), AwsError> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).push(name.to_owned());
+        locked(&self.waiting).push(name.to_owned());
         // Whoever comes at the same time has his turn to say so.
         tokio::task::yield_now().await;
         let mut ended = self.ended.lock().await;
         if let Some(end) = ended.remove(name) {
             return end;
         }
-        let names = std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
+        let names = std::mem::take(&mut *locked(&self.waiting));
         let end = call(names.clone()).await;
         ended.extend(names.into_iter().filter(|other| other != name).map(|other| (other, end.clone())));
         end

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use anyhow::Context as _;
 use base64::Engine as _;
@@ -13,6 +13,7 @@ use super::origin::{Origins, SharedPackage, packages};
 use super::session::{NAME_A_SPEC, Packaging, SpecArgument, checked_stage, load_spec};
 use crate::failure::{Hint, Usage};
 use crate::home::Home;
+use crate::lock::locked;
 use crate::options::Global;
 use crate::package::{Code, Target, write_whole};
 use crate::report::{Reporter, exit_code};
@@ -55,7 +56,7 @@ pub(crate) async fn run(args: &Args, global: &Global, reporter: &Reporter) -> an
     let code = Code::new(Home::find()?.cache, origin, target);
     let built = {
         let waiting = Mutex::new(reporter.waiting());
-        let note = |text: &str| waiting.lock().unwrap_or_else(PoisonError::into_inner)(text);
+        let note = |text: &str| locked(&waiting)(text);
         code.package(&note).await?
     };
     let (zip, code_sha256) = (&built.package.zip, &built.package.sha256);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
 
@@ -12,6 +12,7 @@ use crate::aws::{Clients, Connection, Credentials, Owner};
 use crate::daemon;
 use crate::failure::{Hint, Usage};
 use crate::home::Home;
+use crate::lock::locked;
 use crate::options::Global;
 use crate::package::{Architecture, Code, Origin, Target};
 use crate::pipeline::{Flow, Pipeline};
@@ -167,7 +168,7 @@ impl Session {
         let code = |function: &spec::Function, architecture: Architecture| {
             let target = if global.local { Target::Host } else { Target::Lambda(architecture) };
             let origin = origins.of(function);
-            let mut codes = codes.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut codes = locked(&codes);
             if let Some((_, _, code)) = codes.iter().find(|(of, on, _)| *of == origin && *on == architecture) {
                 return Arc::clone(code);
             }

@@ -99,8 +99,7 @@ async fn show(args: &Args, global: &Global, reporter: &Reporter) -> anyhow::Resu
     let wanted = |record: &SourceRecord| {
         // The stream of a table begins with all that it has.
         let is_due = since_ms.is_none_or(|since| record.arrival_ms >= since);
-        let event = record.event();
-        is_due && own.pass(&event) && given.pass(&event)
+        is_due && own.pass(|| record.event()) && given.pass(|| record.event())
     };
     let (pages, mut read) = channel::<Vec<SourceRecord>>(WAITING);
     let print = async {

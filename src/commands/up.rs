@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Mutex;
 use std::sync::atomic::Ordering;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -17,6 +17,7 @@ use crate::deletion_order;
 use crate::failure::{Hint, Interrupted, Shown};
 use crate::graph::{Need, Until};
 use crate::interrupt::Interrupt;
+use crate::lock::locked;
 use crate::narrowing;
 use crate::observe::{Allowed, Observation, is_renewed, observe};
 use crate::options::Global;
@@ -235,7 +236,7 @@ fn moved_error(args: &Args, moved: &[String]) -> anyhow::Error {
 /// Builds the packages that the plan uploads, before anything is changed. Gives what each function's was made from.
 async fn build(session: &Session, plan: &Plan, reporter: &Reporter) -> anyhow::Result<BTreeMap<String, String>> {
     let waiting = Mutex::new(reporter.waiting());
-    let note = |text: &str| waiting.lock().unwrap_or_else(PoisonError::into_inner)(text);
+    let note = |text: &str| locked(&waiting)(text);
     let mut built = BTreeMap::new();
     for (node, step) in session.pipeline.nodes.iter().zip(&plan.steps) {
         if let Any::Function(function) = &node.resource

@@ -129,7 +129,7 @@ impl<'a> BatchRecords<'a> {
             passed => {
                 let filters = self.filters;
                 let earlier = std::mem::take(&mut self.all).into_iter().chain([record]);
-                passed.get_or_insert_default().extend(earlier.filter(|record| filters.pass(&record.event())));
+                passed.get_or_insert_default().extend(earlier.filter(|record| filters.pass(|| record.event())));
             }
         }
     }

@@ -84,6 +84,20 @@ pub(crate) struct Failure {
     pub(crate) rejected: bool,
 }
 
+/// The code of a record that was not tried.
+const UNTRIED: &str = "Untried";
+
+impl Failure {
+    /// That of a record of which nothing is known, since the playing ended before.
+    pub(crate) fn untried() -> Self {
+        Self { code: UNTRIED.to_owned(), message: String::new(), rejected: false }
+    }
+
+    pub(crate) fn is_untried(&self) -> bool {
+        self.code == UNTRIED
+    }
+}
+
 /// What became of a batch.
 #[derive(Debug, Default)]
 pub(crate) struct Played {
@@ -121,10 +135,9 @@ impl Player {
     /// Plays a batch: records of one shard in their order, as many as one invocation takes.
     ///
     /// # Errors
-    /// With what became of the records that were tried: the others have a failure of the code `Untried`.
+    /// With what became of the records that were tried: the others have [`Failure::untried`].
     pub(crate) async fn play(&self, records: &[Again], mode: Mode) -> (Played, Option<Stopped>) {
-        let untried = Failure { code: "Untried".to_owned(), message: String::new(), rejected: false };
-        let mut played = Played { failures: vec![Some(untried); records.len()], duplicates: 0 };
+        let mut played = Played { failures: vec![Some(Failure::untried()); records.len()], duplicates: 0 };
         let mut open = Vec::new();
         open.extend((!records.is_empty()).then_some(0..records.len()));
         let (mut backoff, mut refusals) = (REFUSED, 0);

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
+use crate::lock::locked;
+
 /// A steady rate, or none.
 #[derive(Debug)]
 pub(crate) struct Rate {
@@ -36,7 +38,7 @@ impl Rate {
     pub(crate) async fn wait(&self, records: usize) {
         let Some(each) = self.each else { return };
         let due = {
-            let mut next = self.next.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let mut next = locked(&self.next);
             let due = (*next).max(Instant::now());
             *next = due + each.saturating_mul(u32::try_from(records).unwrap_or(u32::MAX));
             due

@@ -1,7 +1,7 @@
 //! The context of a run: its clients, its owner, its options, and who is told of its progress.
 
 use std::error::Error;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use aws_sdk_cloudwatch::types::MetricAlarm;
@@ -21,6 +21,7 @@ use crate::aws::{
     timed_retry, wait,
 };
 use crate::interrupt::Interrupt;
+use crate::lock::locked;
 
 /// What several resources, or a resource and the search for orphans, are read from.
 #[derive(Debug, Default)]
@@ -169,14 +170,14 @@ impl Cx {
     fn needs<T, E>(&self, ended: Result<(T, Duration), E>) -> Result<T, E> {
         let (answer, needed) = ended?;
         if !needed.is_zero() {
-            self.needed.lock().unwrap_or_else(PoisonError::into_inner).push((Instant::now(), needed));
+            locked(&self.needed).push((Instant::now(), needed));
         }
         Ok(answer)
     }
 
     /// How many seconds AWS needed at least in the waits that ended by then.
     pub(crate) fn needed_until(&self, moment: Instant) -> f64 {
-        let waits = self.needed.lock().unwrap_or_else(PoisonError::into_inner);
+        let waits = locked(&self.needed);
         waits.iter().filter(|(ended, _)| *ended <= moment).map(|(_, needed)| needed.as_secs_f64()).sum()
     }
 

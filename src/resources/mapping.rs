@@ -8,7 +8,7 @@ mod source;
 mod transitions;
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
@@ -27,6 +27,7 @@ use transitions::{changed, delete_mapping, mapping_gone, stop};
 use super::context::Cx;
 use super::resource::{Actions, Created, Observed, Resource};
 use crate::aws::{AwsError, Clients, Look, Tags, existing};
+use crate::lock::locked;
 use crate::plan::{Change, Fields};
 use crate::spec::{Pattern, Seconds, StartingPosition, duration_text};
 
@@ -99,7 +100,7 @@ impl Mapping {
     }
 
     fn source_arn(&self) -> Option<String> {
-        self.source_arn.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        locked(&self.source_arn).clone()
     }
 
     async fn uuid(&self, cx: &Cx) -> anyhow::Result<String> {
@@ -141,7 +142,7 @@ impl Mapping {
     /// Looks the source up again: the table may have a new stream since the plan was made.
     async fn look_up_source(&self, cx: &Cx) -> anyhow::Result<()> {
         let arn = self.source.arn(cx).await?;
-        *self.source_arn.lock().unwrap_or_else(PoisonError::into_inner) = arn;
+        *locked(&self.source_arn) = arn;
         Ok(())
     }
 

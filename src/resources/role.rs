@@ -1,6 +1,6 @@
 //! The IAM role of a function, with one inline policy that is derived from the spec.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use anyhow::Context as _;
 use aws_sdk_iam::types::Tag;
@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::context::Cx;
 use super::resource::{Actions, Created, Observed, Resource};
 use crate::aws::{AwsError, Clients, Policy, Tags, all, answered, assume_role_policy, canonical, existing, until_seen};
+use crate::lock::locked;
 use crate::plan::{Change, Fields};
 
 /// All roles are under this path, so that an operator's own policy can name them.
@@ -59,13 +60,13 @@ impl RoleArn {
     }
 
     pub(crate) fn get(&self) -> String {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        locked(&self.0).clone()
     }
 
     /// Takes the ARN that IAM tells. Right after creation that may be an `AROA…` id.
     fn see(&self, arn: &str) {
         if arn.starts_with("arn:") {
-            arn.clone_into(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+            arn.clone_into(&mut locked(&self.0));
         }
     }
 }

@@ -17,7 +17,7 @@ const LAYERS: &[&[&str]] = &[
     &["resources"],
     &["package"],
     &["interrupt", "spec"],
-    &["aws", "failure", "graph", "home", "plan", "spool"],
+    &["aws", "failure", "graph", "home", "lock", "plan", "spool"],
 ];
 
 /// The same within `resources/`: the contract knows no noun, and no noun knows the list of them.

@@ -1,11 +1,12 @@
 //! Messages that are hidden from others while they are looked at: kept hidden for as long as that takes, and given back.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use tokio::task::JoinHandle;
 
 use crate::dead_letters::{Message, Receipt, Store};
+use crate::lock::locked;
 
 /// The most messages that are hidden at a time. SQS hides 120,000 of a queue, for all who receive.
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html>
@@ -16,10 +17,6 @@ pub(super) struct Held {
     store: Store,
     receipts: Arc<Mutex<HashSet<Receipt>>>,
     renewing: JoinHandle<()>,
-}
-
-fn locked(receipts: &Mutex<HashSet<Receipt>>) -> MutexGuard<'_, HashSet<Receipt>> {
-    receipts.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Held {

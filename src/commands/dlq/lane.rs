@@ -12,12 +12,13 @@ use super::edit::{Edit, Edited, editable, with_payload};
 use super::held::Held;
 use super::played::Totals;
 use super::reading::facts_of;
-use super::redrive::{To, explained, locked};
+use super::redrive::{To, explained};
 use super::stores::Chosen;
 use super::units::{Lane, Unit};
 use crate::commands::session::Session;
 use crate::dead_letters::{Kind, Letter, Message, Receipt, Reread, reread_letter};
 use crate::interrupt::Interrupt;
+use crate::lock::locked;
 use crate::pipeline::{Flow, FlowSource};
 use crate::plan::Change;
 use crate::playback::{Again, Failure, Mode, Played, Player, Rate, batches};
@@ -90,20 +91,35 @@ impl Run<'_> {
                     return Ok(shown);
                 }
                 let (_, Kind::Letter(letter)) = self.kind(unit)? else { continue };
-                let old = editable(&letter.record);
-                let edited = self.edited(std::slice::from_ref(&letter.record)).await?.remove(0);
-                shown.push(difference(&letter.event_id, &old, &edited));
+                let Some(edit) = &self.edit else { return Ok(shown) };
+                let edited = self.payloads(edit, std::slice::from_ref(&letter.record)).await?.remove(0);
+                shown.push(difference(&letter.event_id, &editable(&letter.record), &edited));
             }
         }
         Ok(shown)
     }
 
-    /// What the edit makes of the records' payloads: the same without one.
-    async fn edited(&self, records: &[SourceRecord]) -> anyhow::Result<Vec<Edited>> {
-        let payloads: Vec<_> = records.iter().map(editable).collect();
-        let Some(edit) = self.edit.clone() else { return Ok(payloads.into_iter().map(Edited::Payload).collect()) };
+    /// What the edit makes of the records' payloads.
+    async fn payloads(&self, edit: &Edit, records: &[SourceRecord]) -> anyhow::Result<Vec<Edited>> {
+        let (edit, payloads) = (edit.clone(), records.iter().map(editable).collect::<Vec<_>>());
         // A program may take its time.
         Ok(tokio::task::spawn_blocking(move || edit.apply(&payloads)).await?)
+    }
+
+    /// The records as they are to be played: as they are, without an edit. `None` for those that are left where they are.
+    async fn edited(&self, records: Vec<SourceRecord>) -> anyhow::Result<Vec<Option<SourceRecord>>> {
+        let Some(edit) = &self.edit else { return Ok(records.into_iter().map(Some).collect()) };
+        let payloads = self.payloads(edit, &records).await?;
+        let edited = records.into_iter().zip(payloads).map(|(record, edited)| {
+            let changed = match edited {
+                Edited::Payload(payload) => with_payload(record, payload),
+                Edited::Nothing => return None,
+                Edited::Failed(why) => Err(why),
+            };
+            let note = |message| self.note_failure(&Failure { code: "EditFailed".to_owned(), message, rejected: true });
+            changed.map_err(note).ok()
+        });
+        Ok(edited.collect())
     }
 
     /// Plays a lane to its end, or until all is to stop. Errors stop all lanes.
@@ -166,16 +182,11 @@ impl Run<'_> {
             letters.push(PlayedLetter { unit, body, letter: *letter, record });
         }
         let records: Vec<_> = letters.iter().map(|letter| letter.record.clone()).collect();
-        let mut again = Vec::new();
-        for ((place, record), edited) in records.into_iter().enumerate().zip(self.edited_or_left(&letters).await?) {
-            let Some(payload) = edited else { continue };
-            let changed = if self.edit.is_some() { with_payload(record, payload) } else { Ok(record) };
-            match changed {
-                Ok(record) => again.push((place, Again { record, failed_ms: Some(letters[place].unit.failed_ms) })),
-                Err(why) => self.note_failure(&Failure { code: "EditFailed".to_owned(), message: why, rejected: true }),
-            }
-        }
-        let (places, again): (Vec<usize>, Vec<Again>) = again.into_iter().unzip();
+        let edited = self.edited(records).await?.into_iter().zip(&letters).enumerate();
+        let again = edited.filter_map(|(place, (record, letter))| {
+            Some((place, Again { record: record?, failed_ms: Some(letter.unit.failed_ms) }))
+        });
+        let (places, again): (Vec<usize>, Vec<Again>) = again.unzip();
         let outcome = self.deliver(lane, player, &again, Mode::Letters).await;
         let through: Vec<usize> = places
             .iter()
@@ -188,28 +199,11 @@ impl Run<'_> {
         self.finished(through.iter().map(|place| letters[*place].unit).chain(twice)).await?;
         for (place, failure) in places.into_iter().zip(&outcome.failures) {
             match failure {
-                Some(failure) if failure.code != "Untried" => self.keep(&letters[place], failure).await?,
+                Some(failure) if !failure.is_untried() => self.keep(&letters[place], failure).await?,
                 _ => {}
             }
         }
         Ok(())
-    }
-
-    /// The payloads as they are to be played; `None` for those that are left where they are.
-    async fn edited_or_left(&self, letters: &[PlayedLetter<'_>]) -> anyhow::Result<Vec<Option<Vec<u8>>>> {
-        let records: Vec<_> = letters.iter().map(|letter| letter.record.clone()).collect();
-        Ok(self.edited(&records).await?.into_iter().map(|edited| self.payload_of(edited)).collect())
-    }
-
-    fn payload_of(&self, edited: Edited) -> Option<Vec<u8>> {
-        match edited {
-            Edited::Payload(payload) => Some(payload),
-            Edited::Nothing => None,
-            Edited::Failed(message) => {
-                self.note_failure(&Failure { code: "EditFailed".to_owned(), message, rejected: true });
-                None
-            }
-        }
     }
 
     fn note_failure(&self, failure: &Failure) {
@@ -263,23 +257,10 @@ impl Run<'_> {
             totals.read += u64::try_from(records.len())? + expired;
             totals.expired += expired;
         }
-        let mut again = Vec::with_capacity(records.len());
-        let edited = self.edited(&records).await?;
-        for (record, edited) in records.into_iter().zip(edited) {
-            let record = match self.payload_of(edited) {
-                Some(payload) if self.edit.is_some() => match with_payload(record, payload) {
-                    Ok(record) => Some(record),
-                    Err(why) => {
-                        self.note_failure(&Failure { code: "EditFailed".to_owned(), message: why, rejected: true });
-                        None
-                    }
-                },
-                Some(_) => Some(record),
-                None => None,
-            };
-            whole &= record.is_some();
-            again.extend(record.map(|record| Again { record, failed_ms: Some(unit.failed_ms) }));
-        }
+        let edited = self.edited(records).await?;
+        whole &= edited.iter().all(Option::is_some);
+        let again = edited.into_iter().flatten().map(|record| Again { record, failed_ms: Some(unit.failed_ms) });
+        let again: Vec<Again> = again.collect();
         let most = flow.batch_size.max(1).min(self.rate.most());
         let mut from = 0;
         for end in batches(again.iter().map(|again| &again.record), most) {
@@ -291,7 +272,7 @@ impl Run<'_> {
             for failure in outcome.failures.iter().flatten() {
                 // A rejected record is a letter now.
                 whole &= failure.rejected;
-                if failure.code != "Untried" {
+                if !failure.is_untried() {
                     self.note_failure(failure);
                 }
             }
@@ -312,8 +293,7 @@ impl Run<'_> {
                 Ok(failures) => outcome.failures = failures,
                 Err(error) => {
                     locked(&self.stopped).get_or_insert(error);
-                    let untried = Failure { code: "Untried".to_owned(), message: String::new(), rejected: false };
-                    outcome.failures = vec![Some(untried); again.len()];
+                    outcome.failures = vec![Some(Failure::untried()); again.len()];
                 }
             }
         } else {

@@ -1,7 +1,7 @@
 //! `streamkit dlq redrive`: plays failed records again, to the function or into the stream.
 
 use std::process::ExitCode;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use clap::ValueEnum;
 use futures_util::future::join_all;
@@ -237,11 +237,6 @@ async fn read(
     }
     bar.finish_and_clear();
     Ok((units, unknown.into_iter().collect()))
-}
-
-/// The value, whatever became of who held it before.
-pub(super) fn locked<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
-    value.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The error of a function that can't be played to.

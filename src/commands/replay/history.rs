@@ -19,8 +19,9 @@ use crate::commands::since::epoch_ms;
 use crate::commands::sources::{node_of, source};
 use crate::failure::{Hint, Interrupted, Usage};
 use crate::interrupt::Interrupt;
+use crate::lock::locked;
 use crate::pipeline::{Flow, FlowSource};
-use crate::playback::{Again, Mode, Player, Rate, batches};
+use crate::playback::{Again, Failure, Mode, Player, Rate, batches};
 use crate::records::{Shard, ShardReader, Source, SourceRecord, Start, order, parents_first};
 use crate::report::{Bar, Reporter, exit_code};
 use crate::resources::Resource as _;
@@ -145,11 +146,11 @@ impl<'a> History<'a> {
 
 impl Run<'_> {
     fn stop(&self, error: anyhow::Error) {
-        self.stopped.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get_or_insert(error);
+        locked(&self.stopped).get_or_insert(error);
     }
 
     fn is_over(&self) -> bool {
-        self.interrupt.is_set() || self.stopped.lock().unwrap_or_else(std::sync::PoisonError::into_inner).is_some()
+        self.interrupt.is_set() || locked(&self.stopped).is_some()
     }
 
     fn conclude(self, reporter: &Reporter) -> anyhow::Result<ExitCode> {
@@ -252,7 +253,7 @@ impl Run<'_> {
 
     fn is_meant(&self, record: &SourceRecord) -> bool {
         (self.since_ms..self.until_ms).contains(&record.arrival_ms)
-            && self.filters.pass(&record.event())
+            && self.filters.pass(|| record.event())
             && self.args.select.as_ref().is_none_or(|selection| {
                 let names = [self.flow.key.as_str(), self.flow.function.as_str()];
                 facts_of_record(record, names, self.now_ms, |facts| selection.includes(facts))
@@ -284,24 +285,17 @@ impl Run<'_> {
             self.rate.wait(part.len()).await;
             let (played, stopped) = self.player.play(part, Mode::History).await;
             let through = u64::try_from(played.failures.iter().filter(|failure| failure.is_none()).count())?;
-            let is_untried = |code: &str| code == "Untried";
-            let untried = played.failures.iter().flatten().filter(|failure| is_untried(&failure.code)).count();
+            let is_untried = |failure: &Option<Failure>| failure.as_ref().is_some_and(Failure::is_untried);
+            let untried = played.failures.iter().filter(|failure| is_untried(failure)).count();
             // Up to the first one that was not tried.
-            let tried = played
-                .failures
-                .iter()
-                .position(|failure| failure.as_ref().is_some_and(|failure| is_untried(&failure.code)));
-            let place = match tried {
-                None => Some(part[part.len() - 1].record.sequence_number.as_str()),
-                Some(0) => None,
-                Some(first) => Some(part[first - 1].record.sequence_number.as_str()),
-            };
+            let tried = played.failures.iter().position(is_untried).unwrap_or(part.len());
+            let place = part[..tried].last().map(|again| again.record.sequence_number.as_str());
             self.places.note(shard, place, |totals| {
                 totals.read += u64::try_from(part.len() - untried).unwrap_or(0);
                 totals.duplicates += played.duplicates;
                 totals.delivered += through.saturating_sub(played.duplicates);
                 totals.left += u64::try_from(untried).unwrap_or(0);
-                for failure in played.failures.iter().flatten().filter(|failure| !is_untried(&failure.code)) {
+                for failure in played.failures.iter().flatten().filter(|failure| !failure.is_untried()) {
                     totals.failed += 1;
                     *totals.errors.entry(failure.code.clone()).or_default() += 1;
                 }

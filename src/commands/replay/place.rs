@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use super::totals::Totals;
 use crate::failure::Hint;
 use crate::home::{Home, private_file};
+use crate::lock::locked;
 
 /// A kill repeats what was played since the last note, which does no harm.
 const BETWEEN_NOTES: Duration = Duration::from_millis(500);
@@ -81,12 +82,12 @@ impl Places {
 
     /// Where a shard goes on; `None` at its beginning.
     pub(super) fn after(&self, shard: &str) -> Option<String> {
-        self.noted.lock().unwrap_or_else(std::sync::PoisonError::into_inner).0.after.get(shard).cloned()
+        locked(&self.noted).0.after.get(shard).cloned()
     }
 
     /// Notes what became of a batch, and the last record of it that needs not be played again.
     pub(super) fn note(&self, shard: &str, last: Option<&str>, count: impl FnOnce(&mut Totals)) -> anyhow::Result<()> {
-        let mut noted = self.noted.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut noted = locked(&self.noted);
         count(&mut noted.0.totals);
         if let Some(last) = last {
             noted.0.after.insert(shard.to_owned(), last.to_owned());
@@ -112,7 +113,7 @@ impl Places {
 
     /// What has come of it all. The file stays only where there is more to play.
     pub(super) fn finished(self, is_whole: bool) -> anyhow::Result<Totals> {
-        let (noted, _) = self.noted.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+        let (noted, _) = locked(&self.noted).clone();
         if !is_whole {
             self.write(&noted)?;
         } else if let Err(error) = fs::remove_file(&self.file)

@@ -6,7 +6,8 @@ use serde_json::{Map, Value, json};
 use streamkit_local::pattern_matches;
 use streamkit_recipes::{Event, Recipe, Record, StreamRecord, StreamSamples};
 
-use super::validation::{Validation, epoch_ms};
+use super::validation::Validation;
+use crate::commands::since::epoch_ms;
 use crate::failure::Hint;
 
 /// The samples of a recipe that pass a function's filter.

@@ -13,8 +13,9 @@ use tokio::time::{Instant, sleep};
 use self::run::{MadeChange, TableRun};
 use super::canary::{self, CanaryRun, ROUND_INTERVAL};
 use super::check::{Checks, Verdict, check, counted, listed};
-use super::validation::{CLOCK_SKEW, LATE_EFFECTS, Validation, epoch_ms};
+use super::validation::{CLOCK_SKEW, LATE_EFFECTS, Validation};
 use super::{CLEANUP, GRACE, begin, end};
+use crate::commands::since::epoch_ms;
 use crate::interrupt::Interrupt;
 use crate::report::Reporter;
 

@@ -12,8 +12,9 @@ use tokio::time::{Instant, sleep};
 
 use super::check::{Verdict, counted, listed};
 use super::stream_run::Poison;
-use super::validation::{CLOCK_SKEW, Validation, epoch_ms, up_first};
+use super::validation::{CLOCK_SKEW, Validation, up_first};
 use crate::aws::{Backoff, all, answered};
+use crate::commands::since::epoch_ms;
 use crate::plan::ResourceKind;
 use crate::resources::{Alarm, Any, Resource as _};
 

@@ -77,9 +77,3 @@ pub(super) fn up_first() -> &'static str {
 pub(super) fn not_up(what: &str) -> anyhow::Error {
     Hint::error(what.to_owned(), up_first())
 }
-
-/// The time in milliseconds since the epoch.
-pub(super) fn epoch_ms(time: SystemTime) -> i64 {
-    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-}

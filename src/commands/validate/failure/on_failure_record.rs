@@ -6,7 +6,8 @@ use serde_json::Value;
 use tokio::time::sleep;
 
 use crate::aws::Clients;
-use crate::commands::validate::validation::{CLOCK_SKEW, epoch_ms};
+use crate::commands::since::epoch_ms;
+use crate::commands::validate::validation::CLOCK_SKEW;
 use crate::dead_letters::{FailedBatch, Kind};
 
 /// A shard may answer that it has nothing although it has.
