@@ -8,6 +8,7 @@ mod dead_letter_queue;
 mod events;
 mod failure;
 mod items;
+mod memory;
 mod passing;
 mod poison;
 mod queries;

@@ -2,10 +2,13 @@
 
 mod changes;
 mod fake_sink;
+mod memory;
 mod parts;
 mod playing;
 mod redelivery;
 mod replay;
+
+use std::collections::HashSet;
 
 use serde_json::{Value, json};
 use streamkit_recipes::{Item, Object, Settings};
