@@ -10,6 +10,7 @@ use streamkit_recipes::Attribute;
 
 use super::super::*;
 use super::ledger::{entry, ledger_config, state_of};
+use crate::dead_letter::REFUSED_BY;
 
 /// How a call ends.
 enum Fate {
@@ -124,6 +125,8 @@ struct Lane {
 struct Message {
     entries: Vec<usize>,
     is_letter: bool,
+    /// The letter says that the recipe has not taken the record.
+    was_rejected: bool,
     failed_ms: i64,
 }
 
@@ -280,7 +283,8 @@ impl World {
         if gives_up && lane.attempts > 1 && done < batch.len() {
             let entries = batch[done..].to_vec();
             lane.next += entries.len();
-            self.queue.push(Message { entries, is_letter: false, failed_ms: self.now_ms });
+            let failed_ms = self.now_ms;
+            self.queue.push(Message { entries, is_letter: false, was_rejected: false, failed_ms });
         }
         if begins_again {
             lane.next = self.rng.usize(..=lane.next);
@@ -291,23 +295,27 @@ impl World {
     fn letters(&mut self) {
         self.now_ms += 1_000;
         for letter in std::mem::take(&mut *self.sink.queue.borrow_mut()) {
-            assert_eq!(letter["error"]["code"], "missing_field", "seed {}", self.seed);
+            let code = letter["error"]["code"].as_str().unwrap();
+            // One that was mended, and comes again as it was.
+            assert!(["missing_field", "refused_by_recipe"].contains(&code), "seed {}: {code}", self.seed);
+            let was_rejected = !code.starts_with(REFUSED_BY);
             let place = letter["sequenceNumber"].as_str().unwrap().parse::<usize>().unwrap() - 1_000;
-            self.queue.push(Message { entries: vec![place], is_letter: true, failed_ms: self.now_ms });
+            let (entries, failed_ms) = (vec![place], self.now_ms);
+            self.queue.push(Message { entries, is_letter: true, was_rejected, failed_ms });
         }
     }
 
     /// Plays a message as `dlq redrive` does; letters are mended.
     async fn redrive(&mut self, message: Message) {
         self.now_ms += 1_000;
-        let Message { entries, is_letter, failed_ms } = &message;
+        let Message { entries, is_letter, was_rejected, failed_ms } = &message;
         let records: Vec<_> = entries.iter().map(|&at| self.record(at, *is_letter)).collect();
         let numbers = || records.iter().map(|record| record.sequence_number.clone());
         let replay = Replay {
             history: false,
             dead_letters: !is_letter,
             failed_at: numbers().map(|number| (number, *failed_ms)).collect(),
-            rejected: if *is_letter { numbers().collect() } else { HashSet::new() },
+            rejected: if *was_rejected { numbers().collect() } else { HashSet::new() },
         };
         let rng = self.rng.fork();
         let outcome = self.invoke(rng, &records, Some(replay)).await;

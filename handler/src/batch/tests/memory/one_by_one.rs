@@ -149,9 +149,9 @@ async fn a_batch_that_was_given_up_is_played_once() {
     deliver(&sink, &[paid(1, 1)]).await;
     // 2 to 4 never reached the function; 5 did, and its item was not stored.
     let given_up = [paid(2, 1), paid(3, 1), paid(4, 1), paid(5, 1)];
-    sink.write.replace(Box::new(|_| Err(sink_error(false, "InternalServerError"))));
+    *sink.write.borrow_mut() = Box::new(|_| Err(sink_error(false, "InternalServerError")));
     assert_eq!(deliver(&sink, &given_up[3..]).await.retry, 1);
-    sink.write.replace(Box::new(|_| Ok(vec![])));
+    *sink.write.borrow_mut() = Box::new(|_| Ok(vec![]));
     let later: Vec<_> = (6..40).map(|number| paid(number, 1)).collect();
     deliver(&sink, &later).await;
     for _ in 0..2 {
