@@ -21,6 +21,7 @@ mod validation;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap_complete::ArgValueCompleter;
 use streamkit_recipes::{Samples, SourceKind};
 use tokio::time::{Instant, timeout};
 
@@ -30,6 +31,7 @@ use self::stream_run::{Poison, StreamRun};
 use self::telemetry::Growth;
 use self::validation::{Validation, not_up};
 use super::session::{CodeArgument, Input, Session, SpecArgument};
+use crate::candidates::functions;
 use crate::daemon::Start;
 use crate::failure::{Hint, Interrupted, Usage};
 use crate::interrupt::Interrupt;
@@ -53,7 +55,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     code: CodeArgument,
     /// The function to validate, where the pipeline has several
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", add = ArgValueCompleter::new(functions))]
     function: Option<String>,
     /// How long each check waits for what it expects; new mappings and metrics may take minutes
     #[arg(long, value_name = "TIME", default_value = "3m", value_parser = Seconds::parse)]
