@@ -3,6 +3,7 @@
 mod apply;
 mod archive;
 mod aws;
+mod candidates;
 mod cli;
 mod commands;
 mod critical_path;
@@ -18,6 +19,7 @@ mod narrowing;
 mod observe;
 mod options;
 mod package;
+mod picture;
 mod pipeline;
 mod plan;
 mod playback;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use super::session::{Input, Session, SpecArgument};
+use super::session::{Input, Session, SpecArgument, Whose};
 use crate::daemon::Start;
 use crate::options::Global;
 use crate::pipeline::{Pipeline, use_key};
@@ -53,13 +53,15 @@ enum Scope {
     All,
 }
 
-fn account(text: &str) -> Result<String, String> {
+/// An account as an argument.
+pub(super) fn account(text: &str) -> Result<String, String> {
     if is_account(text) { Ok(text.to_owned()) } else { Err("an AWS account has 12 digits".to_owned()) }
 }
 
 pub(crate) async fn run(args: &Args, global: &Global, reporter: &Reporter) -> anyhow::Result<ExitCode> {
     let input = Input::spec(&args.spec);
-    let session = Session::open_in(&input, global, reporter, Start::Never, args.account.clone()).await?;
+    let whose = args.account.clone().map_or(Whose::Asked, Whose::Known);
+    let session = Session::open_in(&input, global, reporter, Start::Never, whose).await?;
     if args.functions {
         let document = of_functions(&session);
         reporter.text(&format!("{}\n", serde_json::to_string_pretty(&document)?));

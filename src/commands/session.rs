@@ -20,10 +20,12 @@ use crate::pipeline::{Flow, Pipeline};
 use crate::plan::Place;
 use crate::report::Reporter;
 use crate::resources::{Any, Cx};
-use crate::spec::{self, Advices, Loaded, Naming, StageChoice};
+use crate::spec::{self, Advices, Loaded, Naming, Pins, StageChoice};
 
 /// The region of the embedded AWS when none is given.
 const LOCAL_REGION: &str = "us-east-1";
+/// The account where it does not matter.
+const NO_ACCOUNT: &str = "000000000000";
 
 /// What to do where there is no spec.
 pub(super) const NAME_A_SPEC: &str = "name a pipeline file, or make one with `streamkit init`";
@@ -128,6 +130,17 @@ impl Input {
     }
 }
 
+/// How to learn of the account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Whose {
+    /// STS is asked whose the credentials are.
+    Asked,
+    /// The caller knows it.
+    Known(String),
+    /// It does not matter, and neither does the region: nothing is asked of AWS, and no credentials are looked for.
+    Any,
+}
+
 /// A checked spec, connected.
 pub(crate) struct Session {
     pub(crate) pipeline: Pipeline,
@@ -145,16 +158,16 @@ impl Session {
         reporter: &Reporter,
         start: daemon::Start,
     ) -> anyhow::Result<Self> {
-        Self::open_in(input, global, reporter, start, None).await
+        Self::open_in(input, global, reporter, start, Whose::Asked).await
     }
 
-    /// [`open`](Self::open) for an account that is known, so that AWS need not be asked.
+    /// [`open`](Self::open) where AWS need not be asked for the account.
     pub(crate) async fn open_in(
         input: &Input,
         global: &Global,
         reporter: &Reporter,
         start: daemon::Start,
-        account: Option<String>,
+        whose: Whose,
     ) -> anyhow::Result<Self> {
         let stage = checked_stage(global)?;
         let folder = input.spec.parent().unwrap_or(Path::new(""));
@@ -162,7 +175,11 @@ impl Session {
         let Loaded { spec, advices, pins, secrets } = load_spec(&input.spec, choice, NAME_A_SPEC)?;
         let origins = Origins::new(&spec, folder, &input.packaging, global.local)?;
         let naming = Naming { pipeline: spec.name.get_ref().clone(), stage };
-        let aws = connect_to(global, reporter, start, account).await?;
+        let aws = match whose {
+            Whose::Asked => connect_to(global, reporter, start, None).await?,
+            Whose::Known(account) => connect_to(global, reporter, start, Some(account)).await?,
+            Whose::Any => unconnected(global, pins.as_ref()).await?,
+        };
         pins.map_or(Ok(()), |pins| pins.check(&aws.account, &aws.region))?;
         let home = Home::find()?;
         let codes = Mutex::new(Vec::<(Origin, Architecture, Arc<Code>)>::new());
@@ -306,6 +323,21 @@ pub(crate) async fn connect(
     start: daemon::Start,
 ) -> anyhow::Result<Arc<Clients>> {
     connect_to(global, reporter, start, None).await
+}
+
+/// Clients for names and ARNs alone, in the place that the stage is bound to, or else in any.
+async fn unconnected(global: &Global, pins: Option<&Pins>) -> anyhow::Result<Arc<Clients>> {
+    let (account, region) = pins.map(Pins::place).unwrap_or_default();
+    let region = global.region.as_deref().or(region).unwrap_or(LOCAL_REGION);
+    let connection = Connection {
+        region: Some(region.to_owned()),
+        profile: None,
+        endpoint: None,
+        credentials: Credentials::Local,
+        account: Some(account.unwrap_or(NO_ACCOUNT).to_owned()),
+        embedded: false,
+    };
+    Ok(Arc::new(Clients::connect(&connection).await?))
 }
 
 async fn connect_to(

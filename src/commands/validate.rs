@@ -23,6 +23,7 @@ mod validation;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap_complete::ArgValueCompleter;
 use streamkit_recipes::{Samples, SourceKind};
 use tokio::time::{Instant, timeout};
 
@@ -32,6 +33,7 @@ use self::stream_run::{Poison, StreamRun};
 use self::telemetry::Growth;
 use self::validation::{Validation, not_up};
 use super::session::{CodeArgument, Input, Session, SpecArgument};
+use crate::candidates::functions;
 use crate::daemon::Start;
 use crate::failure::{Hint, Interrupted, Usage};
 use crate::interrupt::Interrupt;
@@ -55,7 +57,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     code: CodeArgument,
     /// The function to validate; otherwise each one that has a recipe, but archives
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", add = ArgValueCompleter::new(functions))]
     function: Option<String>,
     /// How long each check waits for what it expects; new mappings and metrics may take minutes
     #[arg(long, value_name = "TIME", default_value = "3m", value_parser = Seconds::parse)]

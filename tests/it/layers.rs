@@ -12,12 +12,13 @@ const LAYERS: &[&[&str]] = &[
     &["report"],
     &["archive", "observe", "deletion_order", "narrowing", "restore", "saved_plan", "table_writer"],
     &["dead_letters", "playback"],
-    &["apply", "preflight", "producer", "records"],
+    &["apply", "picture", "preflight", "producer", "records"],
     &["critical_path", "pipeline"],
     &["resources"],
     &["package"],
     &["interrupt", "spec"],
-    &["aws", "failure", "graph", "home", "lock", "plan", "spool"],
+    &["aws", "candidates", "failure", "graph", "home", "plan", "spool"],
+    &["lock"],
 ];
 
 /// The same within `resources/`: the contract knows no noun, and no noun knows the list of them.

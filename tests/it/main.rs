@@ -33,6 +33,7 @@ mod output;
 mod own_code;
 mod ownership;
 mod package;
+mod pictures;
 mod plans;
 mod redrive;
 mod rehearsal;
