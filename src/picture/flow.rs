@@ -139,6 +139,7 @@ impl Builder<'_> {
         }
         let dead_letters = flow.dead_letters.as_ref().and_then(|queue| self.named(ResourceKind::Queue, queue));
         let given_up = mapping.as_ref().and_then(|mapping| self.of_arn(mapping.on_failure.as_deref()?));
+        let states = flow.state.as_ref().and_then(|table| self.named(ResourceKind::Table, table));
         for (to, actions) in allowed {
             let mut label = Vec::new();
             if Some(to) == dead_letters {
@@ -148,6 +149,9 @@ impl Builder<'_> {
                 label.push("batches given up".to_owned());
             }
             let kind = if label.is_empty() { ArrowKind::Writes } else { ArrowKind::Failures };
+            if Some(to) == states {
+                label.push("states".to_owned());
+            }
             label.push(actions.into_iter().collect::<Vec<_>>().join(", "));
             self.arrow(function, Some(to), kind, label);
         }

@@ -23,6 +23,7 @@ mod least_privilege;
 mod local_end;
 mod log;
 mod logs;
+mod memory;
 mod moto;
 mod neighbours;
 mod odd_letters;
