@@ -22,6 +22,7 @@ mod samples;
 mod settings;
 mod stateful;
 mod time;
+mod trends;
 mod window;
 mod zipf;
 
@@ -37,10 +38,17 @@ pub use record::{Change, ChangeKind, Record, StreamRecord, UserIdentity};
 pub use samples::{Event, Generator, NotifiedChange, Sampled, Samples, StreamSamples, TableSamples, Write, Writer};
 pub use settings::{Setting, SettingKind, Settings, WrongSetting};
 pub use stateful::Stateful;
-pub use window::Windowed;
+pub use time::epoch_millis;
+pub use window::{Merge, StoredWindows, Tally, TumblingWindow, Windowed};
 
-static ALL: [&dyn Sampled; 5] =
-    [&retail::Retail, &analytics::Analytics, &clickstream::Clickstream, &changes::Changes, &archive::Archive];
+static ALL: [&dyn Sampled; 6] = [
+    &retail::Retail,
+    &analytics::Analytics,
+    &clickstream::Clickstream,
+    &changes::Changes,
+    &archive::Archive,
+    &trends::Trends,
+];
 
 /// Returns every recipe, in the order in which they should be listed.
 pub fn all() -> &'static [&'static dyn Sampled] {

@@ -22,7 +22,7 @@ const NETWORKS: [&str; 3] = ["192.0.2", "198.51.100", "203.0.113"];
 
 /// Shoppers who come back in sessions: a few are very active, most look, some fill a basket, few buy.
 #[derive(Debug)]
-pub(super) struct Traffic {
+pub(crate) struct Traffic {
     rng: fastrand::Rng,
     users: Zipf,
     products: Zipf,
@@ -57,7 +57,7 @@ struct Payload<'a> {
 }
 
 impl Traffic {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self {
             rng: fastrand::Rng::with_seed(seed),
             users: Zipf::new(USERS),
@@ -189,6 +189,6 @@ pub(super) fn canary(run: &str, n: usize, now_ms: i64) -> Event {
 }
 
 /// Returns one event of every kind that the recipe rejects.
-pub(super) fn marked_poison(run: &str) -> Vec<Event> {
+pub(crate) fn marked_poison(run: &str) -> Vec<Event> {
     poison_events(run, poisons)
 }
