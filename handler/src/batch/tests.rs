@@ -6,9 +6,10 @@ mod parts;
 mod playing;
 mod redelivery;
 mod replay;
+mod windows;
 
 use serde_json::{Value, json};
-use streamkit_recipes::{Item, Object};
+use streamkit_recipes::{Attribute, Item, Object};
 
 use self::fake_sink::FakeSink;
 use super::*;
