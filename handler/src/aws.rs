@@ -1,5 +1,7 @@
 //! The sink that calls AWS: DynamoDB, S3, SNS and SQS through the SDK.
 
+mod window_table;
+
 use std::collections::HashMap;
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -9,19 +11,20 @@ use aws_sdk_dynamodb::config::Region;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_dynamodb::types::KeysAndAttributes;
+use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use aws_sdk_sns::types::{MessageAttributeValue as SnsAttribute, PublishBatchRequestEntry};
 use aws_sdk_sqs::types::{MessageAttributeValue, SendMessageBatchRequestEntry, SendMessageBatchResultEntry};
 use aws_smithy_http_client::Builder as HttpClient;
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use bytes::Bytes;
-use streamkit_recipes::{Attribute, Item, Notification, Object};
+use streamkit_recipes::{Item, Notification, Object};
 
-use crate::attribute::{attribute_value, attribute_values, item};
+use crate::attribute::{attribute_values, item};
+use crate::batch::{STATE_KEY, STATE_REVISION};
 use crate::config::Config;
 use crate::dead_letter::{DeadLetter, EVENT_ID_ATTRIBUTE};
-use crate::sink::{Sink, SinkError, WindowTable};
+use crate::sink::{Sink, SinkError};
 
 /// Clients for the services that the function writes to, created once per process.
 #[derive(Clone, Debug)]
@@ -31,6 +34,7 @@ pub struct Aws {
     sns: aws_sdk_sns::Client,
     sqs: aws_sdk_sqs::Client,
     table: String,
+    state_table: String,
     bucket: String,
     /// The account that must own the bucket: the function's. None until the first invocation.
     account: OnceLock<String>,
@@ -90,6 +94,7 @@ impl Aws {
             sns: aws_sdk_sns::Client::from_conf(settings!(aws_sdk_sns).build()),
             sqs: aws_sdk_sqs::Client::from_conf(settings!(aws_sdk_sqs).build()),
             table: config.table.clone(),
+            state_table: config.state_table.clone(),
             bucket: config.bucket.clone(),
             account: OnceLock::new(),
             topic_arn: config.topic_arn.clone(),
@@ -132,17 +137,37 @@ impl Sink for Aws {
 
     /// Calls `BatchGetItem`.
     async fn read(&self, keys: &[Item]) -> Result<(Vec<Item>, Vec<Item>), SinkError> {
-        let wanted = KeysAndAttributes::builder()
-            .set_keys(Some(keys.iter().map(attribute_values).collect()))
-            .consistent_read(true)
-            .build()
-            .expect("the keys are set");
-        let output = self.dynamodb.batch_get_item().request_items(&self.table, wanted).send().await;
-        let output = output.map_err(|error| sink_error(&error))?;
-        // The request has only one table, so every entry is this table's.
-        let found = output.responses.into_iter().flatten().flat_map(|(_, items)| items).map(item);
-        let left = output.unprocessed_keys.into_iter().flatten().flat_map(|(_, left)| left.keys).map(item);
-        Ok((found.collect(), left.collect()))
+        self.read_from(&self.table, keys.iter().map(attribute_values).collect()).await
+    }
+
+    /// Calls `BatchGetItem`.
+    async fn read_states(&self, keys: &[String]) -> Result<(Vec<Item>, Vec<String>), SinkError> {
+        let key = |key: &String| HashMap::from([(STATE_KEY.to_owned(), AttributeValue::S(key.clone()))]);
+        let (found, left) = self.read_from(&self.state_table, keys.iter().map(key).collect()).await?;
+        let text = |key: Item| match key.get(STATE_KEY) {
+            Some(Attribute::S(text)) => Some(text.clone()),
+            _ => None,
+        };
+        Ok((found, left.into_iter().filter_map(text).collect()))
+    }
+
+    /// Calls `PutItem` with a condition.
+    async fn write_state(&self, item: &Item, expected: Option<&str>) -> Result<bool, SinkError> {
+        let put = self.dynamodb.put_item().table_name(&self.state_table).set_item(Some(attribute_values(item)));
+        let put = match expected {
+            None => {
+                put.condition_expression("attribute_not_exists(#name)").expression_attribute_names("#name", STATE_KEY)
+            }
+            Some(revision) => put
+                .condition_expression("#name = :expected")
+                .expression_attribute_names("#name", STATE_REVISION)
+                .expression_attribute_values(":expected", AttributeValue::S(revision.to_owned())),
+        };
+        match put.send().await.map_err(|error| sink_error(&error)) {
+            Ok(_) => Ok(true),
+            Err(error) if error.code == "ConditionalCheckFailedException" => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Calls `PutObject`.
@@ -234,47 +259,20 @@ impl Sink for Aws {
     }
 }
 
-impl WindowTable for Aws {
-    /// Calls `Query`, page after page.
-    async fn query(&self, partition_key: &str, value: &Attribute) -> Result<Vec<Item>, SinkError> {
-        let pages = self
-            .dynamodb
-            .query()
-            .table_name(&self.table)
-            .consistent_read(true)
-            .key_condition_expression("#key = :value")
-            .expression_attribute_names("#key", partition_key)
-            .expression_attribute_values(":value", attribute_value(value));
-        let (mut found, mut start) = (Vec::new(), None);
-        loop {
-            let page = pages.clone().set_exclusive_start_key(start).send().await.map_err(|error| sink_error(&error))?;
-            found.extend(page.items.into_iter().flatten().map(item));
-            start = page.last_evaluated_key.filter(|key| !key.is_empty());
-            if start.is_none() {
-                return Ok(found);
-            }
-        }
-    }
-
-    /// Calls `PutItem` with a condition.
-    async fn put_grown(&self, item: &Item, grows: &str) -> Result<bool, SinkError> {
-        let put = self
-            .dynamodb
-            .put_item()
-            .table_name(&self.table)
-            .set_item(Some(attribute_values(item)))
-            .condition_expression("attribute_not_exists(#grows) OR #grows <= :grown")
-            .expression_attribute_names("#grows", grows)
-            .set_expression_attribute_values(
-                item.get(grows).map(|grown| HashMap::from([(":grown".to_owned(), attribute_value(grown))])),
-            )
-            .send()
-            .await;
-        match put.map_err(|error| sink_error(&error)) {
-            Ok(_) => Ok(true),
-            Err(error) if error.code == "ConditionalCheckFailedException" => Ok(false),
-            Err(error) => Err(error),
-        }
+impl Aws {
+    async fn read_from(
+        &self,
+        table: &str,
+        keys: Vec<HashMap<String, AttributeValue>>,
+    ) -> Result<(Vec<Item>, Vec<Item>), SinkError> {
+        let wanted = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(true).build();
+        let wanted = wanted.expect("the keys are set");
+        let output = self.dynamodb.batch_get_item().request_items(table, wanted).send().await;
+        let output = output.map_err(|error| sink_error(&error))?;
+        // The request has only one table, so every entry is this table's.
+        let found = output.responses.into_iter().flatten().flat_map(|(_, items)| items).map(item);
+        let left = output.unprocessed_keys.into_iter().flatten().flat_map(|(_, left)| left.keys).map(item);
+        Ok((found.collect(), left.collect()))
     }
 }
 

@@ -1,6 +1,7 @@
 //! The function's settings, read from its environment variables.
 
-use streamkit_recipes::{IDENTITY_FIELD, Recipe};
+use serde_json::{Map, Value};
+use streamkit_recipes::{IDENTITY_FIELD, Recipe, Settings, WrongSetting};
 
 /// The environment variable that names the recipe; not read by a function with a recipe of its own.
 pub const RECIPE: &str = "STREAMKIT_RECIPE";
@@ -12,6 +13,13 @@ pub const TABLE: &str = "STREAMKIT_TABLE";
 pub const BUCKET: &str = "STREAMKIT_BUCKET";
 /// The environment variable with the topic's ARN, for recipes that need a topic.
 pub const TOPIC_ARN: &str = "STREAMKIT_TOPIC_ARN";
+/// The environment variable with the physical name of the state's table, for recipes with a memory.
+pub const STATE_TABLE: &str = "STREAMKIT_STATE_TABLE";
+/// The environment variable with the recipe's settings: a JSON object of numbers, durations in seconds. Those that it leaves
+/// out have their defaults.
+pub const SETTINGS: &str = "STREAMKIT_SETTINGS";
+/// The environment variable with the mapping's parallelization factor, for recipes with a memory; 1 without it.
+pub const PARALLELIZATION_FACTOR: &str = "STREAMKIT_PARALLELIZATION_FACTOR";
 /// The environment variable with the dead letter queue's URL; optional.
 pub const DEAD_LETTER_QUEUE_URL: &str = "STREAMKIT_DEAD_LETTER_QUEUE_URL";
 
@@ -35,6 +43,12 @@ pub struct Config {
     pub bucket: String,
     /// The topic's ARN.
     pub topic_arn: String,
+    /// The physical name of the table that holds the states of a recipe with a memory.
+    pub state_table: String,
+    /// The recipe's settings.
+    pub settings: Settings,
+    /// Whether a shard is read by several invocations at once, so that only records with one partition key come in order.
+    pub parallel: bool,
     /// The URL of the queue for records that can never be processed. Without it they are reported to Lambda as failed.
     pub dead_letter_queue_url: Option<String>,
     /// The field of a payload in which an event has its own id.
@@ -51,6 +65,9 @@ impl std::fmt::Debug for Config {
             .field("table", &self.table)
             .field("bucket", &self.bucket)
             .field("topic_arn", &self.topic_arn)
+            .field("state_table", &self.state_table)
+            .field("settings", &self.settings)
+            .field("parallel", &self.parallel)
             .field("dead_letter_queue_url", &self.dead_letter_queue_url)
             .field("identity", &self.identity)
             .field("fail_on", &self.fail_on)
@@ -72,6 +89,12 @@ pub enum ConfigError {
         /// All names, with commas.
         known: String,
     },
+    /// The settings are no JSON object of numbers.
+    #[error("the environment variable {SETTINGS} is no JSON object (column {0})")]
+    NoSettings(usize),
+    /// The recipe does not take one of the settings.
+    #[error("the environment variable {SETTINGS}: {0}")]
+    Setting(#[from] WrongSetting),
 }
 
 /// Finds the recipe that the environment names.
@@ -82,6 +105,13 @@ pub fn recipe(variable: impl Fn(&str) -> Option<String>) -> Result<&'static dyn 
     }
     let known: Vec<_> = streamkit_recipes::all().iter().map(|recipe| recipe.name()).collect();
     Err(ConfigError::UnknownRecipe { name, known: known.join(", ") })
+}
+
+fn settings(recipe: &dyn Recipe, given: Option<String>) -> Result<Settings, ConfigError> {
+    let Some(given) = given else { return Ok(Settings::defaults(recipe.settings())) };
+    let given: Map<String, Value> =
+        serde_json::from_str(&given).map_err(|error| ConfigError::NoSettings(error.column()))?;
+    Ok(Settings::read(recipe.settings(), &given)?)
 }
 
 impl Config {
@@ -99,6 +129,9 @@ impl Config {
             table: required(TABLE, needs.table.is_some())?,
             bucket: required(BUCKET, needs.bucket.is_some())?,
             topic_arn: required(TOPIC_ARN, needs.topic)?,
+            state_table: required(STATE_TABLE, recipe.stateful().is_some())?,
+            settings: settings(recipe, optional(SETTINGS))?,
+            parallel: optional(PARALLELIZATION_FACTOR).is_some_and(|factor| factor != "1"),
             dead_letter_queue_url: optional(DEAD_LETTER_QUEUE_URL),
             identity: optional(IDENTITY).unwrap_or_else(|| IDENTITY_FIELD.to_owned()),
             fail_on: optional(FAIL_ON),

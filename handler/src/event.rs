@@ -79,6 +79,9 @@ pub struct EventRecord {
 pub struct Again {
     /// When it had failed, in milliseconds since the epoch.
     pub failed_at: i64,
+    /// The recipe had rejected it, so that nothing has followed from it.
+    #[serde(default)]
+    pub rejected: bool,
 }
 
 impl EventRecord {

@@ -68,6 +68,11 @@ pub struct TableChange {
 }
 
 impl TableChange {
+    /// About when the change was made, in milliseconds since the epoch.
+    pub(crate) fn created_ms(&self) -> i64 {
+        self.created_ms
+    }
+
     /// Who made the change, where that was a service.
     pub(crate) fn user(&self) -> Option<&Identity> {
         self.user.as_ref()

@@ -41,6 +41,14 @@ pub trait Sink {
     /// were not looked for.
     fn read(&self, keys: &[Item]) -> impl Future<Output = Result<(Vec<Item>, Vec<Item>), SinkError>>;
 
+    /// Reads up to [`MAX_KEYS`] states, as they are after all writes so far; returns the items that there are, and the keys that
+    /// were not looked for.
+    fn read_states(&self, keys: &[String]) -> impl Future<Output = Result<(Vec<Item>, Vec<String>), SinkError>>;
+
+    /// Puts a state's item into the state's table, if the one there has the revision that is expected, or if there is none and
+    /// none is expected; returns whether it did.
+    fn write_state(&self, item: &Item, expected: Option<&str>) -> impl Future<Output = Result<bool, SinkError>>;
+
     /// Puts one object into the bucket, unless it is `only_new` and the bucket has one of that key; returns whether it has.
     fn put(&self, object: &Object, only_new: bool) -> impl Future<Output = Result<bool, SinkError>>;
 

@@ -9,7 +9,7 @@ mod replay;
 mod windows;
 
 use serde_json::{Value, json};
-use streamkit_recipes::{Attribute, Item, Object};
+use streamkit_recipes::{Attribute, Item, Object, Settings};
 
 use self::fake_sink::FakeSink;
 use super::*;
@@ -83,6 +83,9 @@ fn config() -> Config {
         table: "t".to_owned(),
         bucket: "b".to_owned(),
         topic_arn: "arn".to_owned(),
+        state_table: "s".to_owned(),
+        settings: Settings::default(),
+        parallel: false,
         dead_letter_queue_url: Some("http://queue".to_owned()),
         identity: "eventId".to_owned(),
         fail_on: None,
@@ -208,6 +211,12 @@ async fn call_that_hangs_is_abandoned_before_the_deadline() {
             std::future::pending().await
         }
         async fn read(&self, _: &[Item]) -> Result<(Vec<Item>, Vec<Item>), SinkError> {
+            std::future::pending().await
+        }
+        async fn read_states(&self, _: &[String]) -> Result<(Vec<Item>, Vec<String>), SinkError> {
+            std::future::pending().await
+        }
+        async fn write_state(&self, _: &Item, _: Option<&str>) -> Result<bool, SinkError> {
             std::future::pending().await
         }
         async fn put(&self, _: &Object, _: bool) -> Result<bool, SinkError> {

@@ -40,15 +40,15 @@ impl<S: Sink + WindowTable> Job<'_, S> {
             let done = &records[..records.len() - outcome.retry];
             let done = done.iter().enumerate().filter(|(place, _)| !failed(*place));
             let done: Vec<Record<'_>> = done.filter_map(|(_, record)| record.record().ok()).collect();
-            let settings = self.settings();
+            let settings = &self.config.settings;
             let mut state = window.state.take();
-            let tumbling = window.tumbling(&settings);
+            let tumbling = window.tumbling(settings);
             let mut counts = windowed.add(&tumbling, &mut state, &done);
             if window.over {
                 if let Some(stored) = windowed.stored()
                     && let Some(part) = stored.part(&tumbling, &state)
                 {
-                    counts.extend(self.store_window(stored, &settings, part).await?);
+                    counts.extend(self.store_window(stored, settings, part).await?);
                 }
                 counts.extend(windowed.close(&tumbling, &state));
                 state = json!({});
@@ -61,10 +61,6 @@ impl<S: Sink + WindowTable> Job<'_, S> {
         // Lambda treats a response without a state as a failed one.
         outcome.response.state = Some(window.state);
         Ok(())
-    }
-
-    fn settings(&self) -> Settings {
-        Settings::defaults(self.config.recipe.settings())
     }
 
     /// Stores the item of a shard and the merge of all; gives what to count of the merge.

@@ -3,6 +3,8 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
+use streamkit_recipes::Attribute;
+
 use super::*;
 use crate::sink::WindowTable;
 
@@ -26,6 +28,8 @@ pub(super) struct FakeSink {
     pub(super) topic: RefCell<Vec<String>>,
     pub(super) publishes: RefCell<Vec<usize>>,
     pub(super) table: RefCell<BTreeMap<String, Item>>,
+    /// States by their keys.
+    pub(super) states: RefCell<BTreeMap<String, Item>>,
     pub(super) queue: RefCell<Vec<Value>>,
     pub(super) writes: RefCell<Vec<usize>>,
     pub(super) sends: RefCell<Vec<usize>>,
@@ -44,6 +48,7 @@ impl Default for FakeSink {
             publishes: RefCell::default(),
             send: RefCell::new(Box::new(|_| Ok(vec![]))),
             table: RefCell::default(),
+            states: RefCell::default(),
             queue: RefCell::default(),
             writes: RefCell::default(),
             sends: RefCell::default(),
@@ -96,6 +101,22 @@ impl Sink for FakeSink {
     async fn read(&self, keys: &[Item]) -> Result<(Vec<Item>, Vec<Item>), SinkError> {
         let table = self.table.borrow();
         Ok((keys.iter().filter_map(|key| table.get(&key_text(key)).cloned()).collect(), Vec::new()))
+    }
+
+    async fn read_states(&self, keys: &[String]) -> Result<(Vec<Item>, Vec<String>), SinkError> {
+        let states = self.states.borrow();
+        Ok((keys.iter().filter_map(|key| states.get(key).cloned()).collect(), Vec::new()))
+    }
+
+    async fn write_state(&self, item: &Item, expected: Option<&str>) -> Result<bool, SinkError> {
+        let Attribute::S(key) = &item[STATE_KEY] else { unreachable!("a state's key is a text") };
+        let mut states = self.states.borrow_mut();
+        let revision = states.get(key).map(|there| there[STATE_REVISION].clone());
+        if revision != expected.map(|revision| Attribute::S(revision.to_owned())) {
+            return Ok(false);
+        }
+        states.insert(key.clone(), item.clone());
+        Ok(true)
     }
 
     async fn put(&self, object: &Object, only_new: bool) -> Result<bool, SinkError> {

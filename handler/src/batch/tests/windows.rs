@@ -7,7 +7,8 @@ use super::*;
 use crate::window::Window;
 
 fn config_of(recipe: &str) -> Config {
-    Config { recipe: streamkit_recipes::find(recipe).unwrap(), ..config() }
+    let recipe = streamkit_recipes::find(recipe).unwrap();
+    Config { recipe, settings: Settings::defaults(recipe.settings()), ..config() }
 }
 
 /// The window of an event: of this shard, with this state, and over or not.
