@@ -13,7 +13,7 @@ use std::sync::atomic::AtomicBool;
 use anyhow::Context as _;
 pub(crate) use limits::over_limit;
 pub(crate) use permissions::use_key;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use streamkit_recipes::{Sampled, Samples, SourceKind, samples_for};
 use toml::Spanned;
 
@@ -71,6 +71,10 @@ pub(crate) struct Flow {
     /// The topic that the recipe's notifications go to.
     pub(crate) topic: Option<String>,
     pub(crate) dead_letters: Option<String>,
+    /// The table in which a recipe with a memory keeps its states.
+    pub(crate) state: Option<String>,
+    /// What the spec tells the recipe.
+    pub(crate) settings: Map<String, Value>,
     /// Where the mapping's on-failure records go: a queue, a topic or a bucket.
     pub(crate) on_failure: Option<(SectionKind, String)>,
     /// The most records of one invocation.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
+use serde_json::Value;
 use streamkit_recipes::IDENTITY_FIELD;
 
 use super::{Builder, Flow, FlowSource, ReplacedWith};
@@ -23,6 +24,7 @@ struct Sinks {
     bucket: Option<String>,
     topic: Option<String>,
     dead_letters: Option<String>,
+    state: Option<String>,
 }
 
 impl Builder<'_> {
@@ -82,6 +84,8 @@ impl Builder<'_> {
             bucket: sinks.bucket,
             topic: sinks.topic,
             dead_letters: sinks.dead_letters,
+            state: sinks.state,
+            settings: function.given_settings(),
             on_failure: function.source.get_ref().on_failure.as_ref().map(|target| {
                 let target = target.get_ref();
                 (target.kind, self.physical(target))
@@ -127,7 +131,7 @@ impl Builder<'_> {
         let until = |kind| if kind == SectionKind::Table { Until::Exists } else { Until::Ready };
         let sinks =
             function.writes.iter().chain(&function.publishes).chain(&function.dead_letters).chain(&source.on_failure);
-        let sinks = sinks.chain(&function.reads).map(toml::Spanned::get_ref);
+        let sinks = sinks.chain(&function.state).chain(&function.reads).map(toml::Spanned::get_ref);
         needs.extend(sinks.map(|sink| self.need(sink, until(sink.kind))));
         needs.extend(consumer.map(|node| Need { node, until: Until::Ready }));
         let mapping = self.push(format!("{id}.source"), Any::Mapping(mapping), needs, false);
@@ -164,6 +168,7 @@ impl Builder<'_> {
             bucket: first(SectionKind::Bucket),
             topic: function.publishes.as_ref().map(name),
             dead_letters: function.dead_letters.as_ref().map(name),
+            state: function.state.as_ref().map(name),
         }
     }
 
@@ -182,6 +187,12 @@ impl Builder<'_> {
         set("TABLE", sinks.table.clone());
         set("BUCKET", sinks.bucket.clone());
         set("TOPIC_ARN", sinks.topic.as_ref().map(|topic| self.aws.arn("sns", topic)));
+        // The state depends on what comes in order.
+        let factor = *function.source.get_ref().parallelization_factor.get_ref();
+        set("PARALLELIZATION_FACTOR", sinks.state.as_ref().filter(|_| factor > 1).map(|_| factor.to_string()));
+        set("STATE_TABLE", sinks.state.clone());
+        let settings = function.given_settings();
+        set("SETTINGS", (!settings.is_empty()).then(|| Value::Object(settings).to_string()));
         set("DEAD_LETTER_QUEUE_URL", sinks.dead_letters.as_ref().map(|queue| self.aws.queue_url(queue)));
         variables
     }

@@ -120,6 +120,9 @@ impl Builder<'_> {
             }
             statements.push(allow(&actions, tables.into_iter().collect()));
         }
+        if let Some(state) = &function.state {
+            statements.push(allow(&["dynamodb:BatchGetItem", "dynamodb:PutItem"], vec![self.arn(state.get_ref())]));
+        }
         // A recipe keeps to its prefix; what other code writes is not known.
         let prefix = function.recipe().and_then(|recipe| recipe.needs().bucket).unwrap_or_default();
         let objects: BTreeSet<_> =

@@ -2,6 +2,7 @@
 
 mod alarm;
 mod function;
+mod memory;
 mod messages;
 mod renamed;
 mod tags;

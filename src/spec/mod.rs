@@ -9,6 +9,7 @@ mod names;
 mod pattern;
 mod reference;
 mod sections;
+mod settings;
 mod stage;
 mod subscriber;
 mod types;

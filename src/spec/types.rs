@@ -10,6 +10,7 @@ use toml::Spanned;
 
 use super::pattern::Pattern;
 use super::reference::Reference;
+use super::settings::SettingValue;
 use super::subscriber::Subscriber;
 use super::units::{MebiBytes, Seconds};
 use super::values::{Billing, Encryption, OneOrMany, Target, Threshold};
@@ -260,6 +261,11 @@ pub(crate) struct Function {
     /// The topic that the recipe's notifications go to.
     pub(crate) publishes: Option<Spanned<Reference>>,
     pub(crate) dead_letters: Option<Spanned<Reference>>,
+    /// The table in which a recipe with a memory keeps its states.
+    pub(crate) state: Option<Spanned<Reference>>,
+    /// What the recipe is told, by the names that it has for it.
+    #[serde(default)]
+    pub(crate) settings: BTreeMap<Spanned<String>, Spanned<SettingValue>>,
     /// The field of a payload in which an event has its own id; `eventId` when absent.
     pub(crate) identity: Option<Spanned<String>>,
     pub(crate) source: Spanned<Source>,

@@ -57,10 +57,12 @@ impl Checker<'_> {
             }
         }
         self.sinks(function);
+        self.state_table(name, function);
         self.rights(function);
         self.source(function.source.get_ref());
         if let (Some(recipe), Some(written)) = (function.recipe(), &function.recipe) {
             self.needs(function, recipe, written.span());
+            self.memory(function, recipe, written.span());
         }
     }
 
