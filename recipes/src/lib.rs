@@ -11,6 +11,7 @@ mod changes;
 mod clickstream;
 mod decimal;
 mod effects;
+mod fraud;
 mod identity;
 mod item;
 mod json;
@@ -20,6 +21,7 @@ mod record;
 mod retail;
 mod samples;
 mod settings;
+mod shop;
 mod stateful;
 mod time;
 mod trends;
@@ -35,7 +37,9 @@ pub use json::push_text;
 pub use needs::{Images, KeyAttribute, KeyKind, Needs, SourceKind, TableKey, View};
 pub use recipe::{Recipe, Rejected};
 pub use record::{Change, ChangeKind, Record, StreamRecord, UserIdentity};
-pub use samples::{Event, Generator, NotifiedChange, Sampled, Samples, StreamSamples, TableSamples, Write, Writer};
+pub use samples::{
+    Detection, Event, Generator, NotifiedChange, Sampled, Samples, StreamSamples, TableSamples, Write, Writer,
+};
 pub use settings::{Setting, SettingKind, Settings, WrongSetting};
 pub use stateful::Stateful;
 pub use time::epoch_millis;
@@ -45,6 +49,7 @@ static ALL: [&dyn Sampled; 6] = [
     &retail::Retail,
     &analytics::Analytics,
     &clickstream::Clickstream,
+    &fraud::Fraud,
     &changes::Changes,
     &archive::Archive,
     &trends::Trends,

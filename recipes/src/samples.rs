@@ -127,6 +127,11 @@ pub trait StreamSamples: Sync {
         None
     }
 
+    /// What it looks for in its events; `None` if all are alike to it.
+    fn detection(&self) -> Option<&dyn Detection> {
+        None
+    }
+
     /// Returns a generator of realistic events.
     fn generator(&self, seed: u64) -> Box<dyn Generator + Send>;
 
@@ -139,6 +144,20 @@ pub trait StreamSamples: Sync {
 
     /// Returns the `n`th event to try whether the pipeline flows at all.
     fn canary(&self, run: &str, n: usize, now_ms: i64) -> Event;
+}
+
+/// A recipe that looks for something in what comes, such as fraud: how `validate` sees that it finds what is there, and nothing
+/// else. Whatever one partition key does of one kind is one occurrence, which is found when one of its events is.
+pub trait Detection: Sync {
+    /// The names of the two checks: that all is found, and that nothing else is.
+    fn checks(&self) -> (&'static str, &'static str);
+
+    /// What a marked event is an example of, such as `spree`; `None` for one that has to pass. Only who has made the event knows:
+    /// the recipe does not look at what tells it.
+    fn kind_of(&self, event: &Event) -> Option<&'static str>;
+
+    /// Whether an item says that its event is one of those that are looked for.
+    fn is_found(&self, item: &Item) -> bool;
 }
 
 /// Makes an event of a payload, whose partition key is a field of it.

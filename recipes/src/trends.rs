@@ -9,7 +9,7 @@ mod window;
 use crate::json::{self, ShallowFields};
 use crate::{
     Count, Effects, Event, Generator, KeyAttribute, KeyKind, Needs, Recipe, Record, Rejected, Sampled, Samples,
-    Setting, SettingKind, SourceKind, StreamRecord, StreamSamples, TableKey, Windowed, retail,
+    Setting, SettingKind, SourceKind, StreamRecord, StreamSamples, TableKey, Windowed, retail, shop,
 };
 
 /// The longest names that are counted, in bytes. A state has hundreds of them, and may have a megabyte.
@@ -146,7 +146,7 @@ impl StreamSamples for Trends {
     }
 
     fn generator(&self, seed: u64) -> Box<dyn Generator + Send> {
-        Box::new(retail::traffic::Traffic::new(seed))
+        Box::new(shop::Traffic::new(seed, retail::traffic::poisons))
     }
 
     fn marked(&self, run: &str, now_ms: i64) -> Vec<Event> {
