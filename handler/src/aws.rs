@@ -18,7 +18,7 @@ use aws_smithy_http_client::Builder as HttpClient;
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use bytes::Bytes;
-use streamkit_recipes::{Item, Notification, Object};
+use streamkit_recipes::{Attribute, Item, Notification, Object};
 
 use crate::attribute::{attribute_values, item};
 use crate::batch::{STATE_KEY, STATE_REVISION};

@@ -45,7 +45,7 @@ pub use stateful::Stateful;
 pub use time::epoch_millis;
 pub use window::{Merge, StoredWindows, Tally, TumblingWindow, Windowed};
 
-static ALL: [&dyn Sampled; 6] = [
+static ALL: [&dyn Sampled; 7] = [
     &retail::Retail,
     &analytics::Analytics,
     &clickstream::Clickstream,

@@ -53,8 +53,14 @@ pub trait StoredWindows: Sync {
     /// The partition key of all items of the window that begins then.
     fn partition(&self, start_ms: i64) -> Attribute;
 
-    /// What an item says of how often something came, so that `validate` can compare it with what it has sent.
+    /// What an item says of how often everything came that it names, so that `validate` can compare it with what it has sent.
     fn tallies(&self, item: &Item) -> Vec<Tally>;
+
+    /// What an item says of how often one thing came, named as in [`tallies`](Self::tallies), whether the item names it or not.
+    fn tally(&self, item: &Item, name: &str) -> Tally;
+
+    /// Whether nothing but sample events of this run came: all that the item names bears the run's name.
+    fn is_of_run(&self, item: &Item, run: &str) -> bool;
 }
 
 /// The merge of a window's items.

@@ -168,7 +168,13 @@ fn windows_are_stored_under_their_keys_and_their_merge_is_that_of_all_parts() {
                 }
                 sums
             };
-            assert_eq!(sums(&parts), sums(std::slice::from_ref(&merge.item)));
+            let tallies = sums(std::slice::from_ref(&merge.item));
+            assert_eq!(sums(&parts), tallies);
+            for (name, (least, most)) in tallies {
+                let tally = stored.tally(&merge.item, &name);
+                assert_eq!((tally.name, tally.least, tally.most), (name, least, most));
+            }
+            assert!(stored.is_of_run(&merge.item, "run-7") && !stored.is_of_run(&merge.item, "run-8"));
             counts.extend(merge.counts);
             for count in counts {
                 let dimensions: Vec<&str> = count.dimensions.iter().map(|(name, _)| *name).collect();

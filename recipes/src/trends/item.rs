@@ -217,18 +217,17 @@ fn metrics(counts: &Counts) -> Vec<Count> {
     rates.chain(ranks).collect()
 }
 
+/// What is counted by name, and the word for one.
+const NAMED: [(&str, &str); 3] = [("products", "product"), ("countries", "country"), ("cities", "city")];
+
 pub(super) fn tallies(item: &Item) -> Vec<Tally> {
     let exactly = |name: String, count: u64| Tally { name, least: count, most: count };
     let mut all = Vec::new();
     all.extend(item.get("events").and_then(of_number).map(|events| exactly("events".to_owned(), events)));
     let steps = item.get("steps").and_then(of_map);
-    all.extend(
-        steps
-            .into_iter()
-            .flat_map(Item::iter)
-            .filter_map(|(name, count)| Some(exactly(format!("step {name}"), of_number(count)?))),
-    );
-    for (attribute, word) in [("products", "product"), ("countries", "country"), ("cities", "city")] {
+    let steps = steps.into_iter().flat_map(Item::iter);
+    all.extend(steps.filter_map(|(name, count)| Some(exactly(format!("step {name}"), of_number(count)?))));
+    for (attribute, word) in NAMED {
         let sketch = item.get(attribute).and_then(of_ranking).unwrap_or_default();
         all.extend(sketch.counters.into_iter().map(|(name, Counter { count, excess })| Tally {
             name: format!("{word} {name}"),
@@ -237,4 +236,21 @@ pub(super) fn tallies(item: &Item) -> Vec<Tally> {
         }));
     }
     all
+}
+
+pub(super) fn tally(item: &Item, name: &str) -> Tally {
+    if let Some(tally) = tallies(item).into_iter().find(|tally| tally.name == name) {
+        return tally;
+    }
+    let of_kind = NAMED.iter().find(|(_, word)| name.split_once(' ').is_some_and(|(kind, _)| kind == *word));
+    let sketch = of_kind.and_then(|(attribute, _)| of_ranking(item.get(attribute)?)).unwrap_or_default();
+    Tally { name: name.to_owned(), least: 0, most: sketch.uncounted }
+}
+
+pub(super) fn is_of_run(item: &Item, run: &str) -> bool {
+    let products = item.get("products").and_then(of_ranking).unwrap_or_default();
+    let of_run = products.counters.iter().filter(|(name, _)| name.contains(run));
+    // Each sample event has a product.
+    products.is_exact()
+        && item.get("events").and_then(of_number) == Some(of_run.map(|(_, counter)| counter.count).sum())
 }

@@ -224,6 +224,10 @@ fn a_merge_counts_its_rates_and_ranks() {
         (Some((10, 10)), Some((8, 8)), Some((2, 2)))
     );
     assert_eq!((named("country DE"), named("city DE/Ulm"), named("city")), (Some((10, 10)), Some((10, 10)), None));
+    let absent = Trends.tally(&merge.item, "product P3");
+    assert_eq!((absent.least, absent.most), (0, 0));
+    assert_eq!(Trends.tally(&merge.item, "step purchase").most, 1);
+    assert!(Trends.is_of_run(&merge.item, "P") && !Trends.is_of_run(&merge.item, "P1"));
     // A merge is no part of another one.
     assert_eq!(Trends.merge(&settings, &[merge.item]), None);
 }
@@ -248,6 +252,9 @@ fn state_and_items_stay_within_their_limits_whatever_comes() {
         let bytes = plain(item).to_string().replace("\\u000", "").len();
         assert!(bytes < 300_000, "{bytes}");
         assert_eq!(plain(item)["products"]["exact"], false);
+        let absent = Trends.tally(item, "product P3");
+        assert_eq!((absent.least, absent.most), (0, 3), "three names had to share each counter");
+        assert!(!Trends.is_of_run(item, "\u{1}"));
     }
     assert_eq!(plain(&part)["events"], "900");
 }

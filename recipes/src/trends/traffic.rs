@@ -43,7 +43,7 @@ pub(super) fn marked(run: &str, now_ms: i64) -> Vec<Event> {
 /// Returns the `n`th event that tries whether the pipeline flows.
 pub(super) fn canary(run: &str, n: usize, now_ms: i64) -> Event {
     let payload = json!({"userId": format!("streamkit-{run}-canary-{n}"), "eventType": "view",
-        "productId": format!("P-{run}-canary-{n}"), "timestamp": now_ms});
+        "productId": format!("P-{run}-canary-{n}"), "country": format!("C-{run}-canary-{n}"), "timestamp": now_ms});
     to_event(&payload, "userId")
 }
 

@@ -125,4 +125,12 @@ impl StoredWindows for Trends {
     fn tallies(&self, item: &Item) -> Vec<Tally> {
         item::tallies(item)
     }
+
+    fn tally(&self, item: &Item, name: &str) -> Tally {
+        item::tally(item, name)
+    }
+
+    fn is_of_run(&self, item: &Item, run: &str) -> bool {
+        item::is_of_run(item, run)
+    }
 }
