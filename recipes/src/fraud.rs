@@ -319,8 +319,8 @@ impl Detection for Fraud {
         cases::kind_of(event)
     }
 
-    fn is_found(&self, item: &Item) -> bool {
-        item.get("flagged") == Some(&Attribute::Bool(true))
+    fn found_by(&self) -> (&'static str, Attribute) {
+        ("flagged", Attribute::Bool(true))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::{ChangeKind, Item, Recipe, TableKey};
+use crate::{Attribute, ChangeKind, Item, Recipe, TableKey};
 
 /// An event for a producer to put into a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -156,8 +156,8 @@ pub trait Detection: Sync {
     /// the recipe does not look at what tells it.
     fn kind_of(&self, event: &Event) -> Option<&'static str>;
 
-    /// Whether an item says that its event is one of those that are looked for.
-    fn is_found(&self, item: &Item) -> bool;
+    /// The attribute, and its value, by which an item says that its event is one of those that are looked for.
+    fn found_by(&self) -> (&'static str, Attribute);
 }
 
 /// Makes an event of a payload, whose partition key is a field of it.

@@ -50,7 +50,7 @@ use crate::table_writer::{self, TableWriter};
 pub(crate) struct Args {
     #[command(flatten)]
     spec: SpecArgument,
-    /// The function whose events to send, where the pipeline has several
+    /// The function whose events to send; otherwise those of the first by name, if the pipeline has one source
     #[arg(long, value_name = "NAME")]
     function: Option<String>,
     /// How many events to send; 100 unless --duration or --from is given
@@ -100,7 +100,7 @@ pub(crate) async fn run(
     let input = Input::spec(&args.spec);
     let opened = Box::pin(Session::open(&input, global, reporter, Start::Never));
     let session = interrupt.unless(opened).await?;
-    let flow = session.flow(args.function.as_deref())?;
+    let flow = session.first_flow(args.function.as_deref())?;
     let recipe = flow.recipe()?;
     let samples = match session.pipeline.samples(flow)? {
         Samples::Stream(samples) => samples,

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
+use streamkit_recipes::SourceKind;
 
 use super::origin::Origins;
 use crate::aws::{Clients, Connection, Credentials, Owner};
@@ -214,6 +215,37 @@ impl Session {
         }
     }
 
+    /// The flows, but those of archives, which keep what other functions are there for.
+    fn main_flows(&self) -> Vec<&Flow> {
+        let is_archive = |flow: &&Flow| flow.recipe().is_ok_and(|recipe| recipe.batched().is_some());
+        self.pipeline.flows.iter().filter(|flow| !is_archive(flow)).collect()
+    }
+
+    /// The named function's flow, or, of all that are not archives, those with recipes.
+    pub(crate) fn known_flows(&self, function: Option<&str>) -> anyhow::Result<Vec<&Flow>> {
+        let known = |flow: &&Flow| flow.recipe().is_ok();
+        let all = self.main_flows();
+        if function.is_none() && all.len() > 1 && all.iter().any(known) {
+            return Ok(all.into_iter().filter(known).collect());
+        }
+        Ok(vec![self.flow(function)?])
+    }
+
+    /// The named function's flow, or the first of those with a recipe that begin a pipeline: what they read comes from outside,
+    /// and they all read the same.
+    pub(crate) fn first_flow(&self, function: Option<&str>) -> anyhow::Result<&Flow> {
+        let known = self.known_flows(function)?;
+        let is_written = |flow: &&Flow| {
+            flow.source.kind() == SourceKind::Table
+                && known.iter().any(|other| other.table.as_deref() == Some(flow.source.name()))
+        };
+        let first: Vec<&Flow> = known.iter().copied().filter(|flow| !is_written(flow)).collect();
+        match first[..] {
+            [flow, ..] if first.iter().all(|other| other.source == flow.source) => Ok(flow),
+            _ => self.flow(function),
+        }
+    }
+
     /// The only flow, or the one through the named function.
     pub(crate) fn flow(&self, function: Option<&str>) -> anyhow::Result<&Flow> {
         let flows = &self.pipeline.flows;
@@ -222,10 +254,7 @@ impl Session {
             (None, []) => Err(Usage("this pipeline has no function, so no events flow through it".to_owned()).into()),
             (None, [flow]) => Ok(flow),
             (None, _) => {
-                // An archive keeps what another function is there for.
-                let is_archive = |flow: &&Flow| flow.recipe().is_ok_and(|recipe| recipe.batched().is_some());
-                let mut others = flows.iter().filter(|flow| !is_archive(flow));
-                if let (Some(only), None) = (others.next(), others.next()) {
+                if let [only] = self.main_flows()[..] {
                     return Ok(only);
                 }
                 Err(Usage(format!("this pipeline has several functions: choose one of {} with --function", names()))

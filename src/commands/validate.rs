@@ -5,6 +5,7 @@ mod canary;
 mod check;
 mod cleanup;
 mod dead_letter_queue;
+mod detection;
 mod events;
 mod failure;
 mod items;
@@ -53,7 +54,7 @@ pub(crate) struct Args {
     spec: SpecArgument,
     #[command(flatten)]
     code: CodeArgument,
-    /// The function to validate, where the pipeline has several
+    /// The function to validate; otherwise each one that has a recipe, but archives
     #[arg(long, value_name = "NAME")]
     function: Option<String>,
     /// How long each check waits for what it expects; new mappings and metrics may take minutes
@@ -87,34 +88,43 @@ pub(crate) async fn run(
     let input = Input::new(&args.spec, &args.code, global)?;
     let opened = Box::pin(Session::open(&input, global, reporter, Start::Never));
     let session = interrupt.unless(opened).await?;
-    let flow = session.flow(args.function.as_deref())?;
-    let recipe = flow.recipe()?;
+    let flows = session.known_flows(args.function.as_deref())?;
     let limit = Duration::from_secs(args.timeout.0);
-    if recipe.batched().is_some() && flow.source.kind() == SourceKind::Table {
-        return Err(Hint::usage(
-            format!("`validate` does not look into the archive of a table's changes, which `{}` keeps", flow.key),
-            "validate the table's other function; the archive's objects and metrics show that it works",
-        ));
-    }
-    let injection = if args.breaks { Some(FailureInjection::new(&session, flow, limit)?) } else { None };
-    let validation = Validation::new(&session, flow, recipe, limit, global.local);
-    let mut checks = Checks::new(reporter);
-    let (latencies, mut stopped) = match session.pipeline.samples(flow)? {
-        Samples::Stream(samples) => {
-            let mut run = StreamRun::new(validation, samples);
-            let stopped = Box::pin(validate_stream(&mut run, &mut checks, reporter, &mut interrupt)).await;
-            (run.latencies(), stopped)
+    let injection = match flows[..] {
+        [flow] if args.breaks => Some(FailureInjection::new(&session, flow, limit)?),
+        _ if args.breaks => {
+            // The usual complaint about several functions.
+            session.flow(None)?;
+            None
         }
-        Samples::Table(samples) => {
-            Box::pin(table::validate(validation, samples, &mut checks, reporter, &mut interrupt)).await?
-        }
-        Samples::OfOthers => anyhow::bail!("no recipe has events for the source of `{}`", flow.key),
+        _ => None,
     };
-    if let Some(injection) = injection
+    for flow in &flows {
+        if flow.recipe()?.batched().is_some() && flow.source.kind() == SourceKind::Table {
+            return Err(Hint::usage(
+                format!("`validate` does not look into the archive of a table's changes, which `{}` keeps", flow.key),
+                "validate the table's other function; the archive's objects and metrics show that it works",
+            ));
+        }
+    }
+    let mut checks = Checks::new(reporter, flows.len() > 1);
+    let mut latencies = Vec::new();
+    let mut stopped = None;
+    for flow in &flows {
+        let validation = Validation::new(&session, flow, flow.recipe()?, limit, global.local);
+        checks.begin(&flow.key);
+        let (of_flow, error) = Box::pin(validate_flow(validation, &mut checks, reporter, &mut interrupt)).await?;
+        latencies.extend(of_flow);
+        stopped = error;
+        if stopped.is_some() || interrupt.is_set() {
+            break;
+        }
+    }
+    if let (Some(injection), [flow]) = (injection, &flows[..])
         && stopped.is_none()
         && !interrupt.is_set()
     {
-        let validation = Validation::new(&session, flow, recipe, limit, global.local);
+        let validation = Validation::new(&session, flow, flow.recipe()?, limit, global.local);
         stopped = Box::pin(failure::validate(injection, validation, &mut checks, reporter, &mut interrupt)).await.err();
     }
     let whole = stopped.is_none() && !interrupt.is_set();
@@ -126,6 +136,25 @@ pub(crate) async fn run(
         return Err(Interrupted { left: 0 }.into());
     }
     Ok(if ok { exit_code::DONE } else { ExitCode::from(exit_code::FAILED) })
+}
+
+/// Carries out all checks on a function. Gives the latencies of its events, and why not everything was tried.
+async fn validate_flow(
+    validation: Validation<'_>,
+    checks: &mut Checks<'_>,
+    reporter: &Reporter,
+    interrupt: &mut Interrupt,
+) -> anyhow::Result<(Vec<Duration>, Option<anyhow::Error>)> {
+    let flow = validation.flow;
+    match validation.session.pipeline.samples(flow)? {
+        Samples::Stream(samples) => {
+            let mut run = StreamRun::new(validation, samples);
+            let stopped = Box::pin(validate_stream(&mut run, checks, reporter, interrupt)).await;
+            Ok((run.latencies(), stopped))
+        }
+        Samples::Table(samples) => Box::pin(table::validate(validation, samples, checks, reporter, interrupt)).await,
+        Samples::OfOthers => anyhow::bail!("no recipe has events for the source of `{}`", flow.key),
+    }
 }
 
 /// Carries out all checks on a function that reads a stream, and cleans up. Gives why not everything was tried.
@@ -186,6 +215,12 @@ async fn try_all(run: &mut StreamRun<'_>, checks: &mut Checks<'_>, reporter: &Re
     let done = check("items", expected, limit, events::items(run)).await;
     drop(shown);
     checks.add(done);
+
+    if let Some(sought) = run.samples.detection() {
+        for done in detection::checks(run, sought).await {
+            checks.add(done);
+        }
+    }
 
     let twins = events::twins(&run.events);
     if twins > 0 {

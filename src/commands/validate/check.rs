@@ -32,6 +32,8 @@ impl Verdict {
 /// One check of the report.
 #[derive(Debug, Serialize)]
 pub(super) struct Check {
+    /// The function in the spec.
+    function: String,
     name: &'static str,
     ok: bool,
     expected: String,
@@ -55,6 +57,7 @@ pub(super) async fn check(
         Err(_) => Verdict::new(false, format!("AWS did not answer within {:.0} s", limit.as_secs_f64())),
     };
     Check {
+        function: String::new(),
         name,
         ok: verdict.ok,
         expected: expected.into(),
@@ -67,12 +70,24 @@ pub(super) async fn check(
 /// The checks so far; each is shown when it ends.
 pub(super) struct Checks<'a> {
     reporter: &'a Reporter,
+    /// Whether the functions are named in the text.
+    several: bool,
+    function: String,
     done: Vec<Check>,
 }
 
 impl<'a> Checks<'a> {
-    pub(super) fn new(reporter: &'a Reporter) -> Self {
-        Self { reporter, done: Vec::new() }
+    pub(super) fn new(reporter: &'a Reporter, several: bool) -> Self {
+        Self { reporter, several, function: String::new(), done: Vec::new() }
+    }
+
+    /// The checks that follow are those of this function.
+    pub(super) fn begin(&mut self, function: &str) {
+        if self.several {
+            let gap = if self.done.is_empty() { "" } else { "\n" };
+            self.reporter.text(&format!("{gap}function.{function}\n"));
+        }
+        function.clone_into(&mut self.function);
     }
 
     /// Shows that something is under way until the returned bar is dropped.
@@ -84,7 +99,7 @@ impl<'a> Checks<'a> {
     pub(super) fn add(&mut self, check: Check) -> bool {
         self.reporter.text(&line(&check, self.reporter.paint()));
         let ok = check.ok;
-        self.done.push(check);
+        self.done.push(Check { function: self.function.clone(), ..check });
         ok
     }
 
