@@ -13,6 +13,10 @@ use crate::record::{Content, IncomingRecord};
 /// The message attribute with the record's identity, by which a consumer recognizes a dead letter that was sent twice.
 pub const EVENT_ID_ATTRIBUTE: &str = "eventId";
 
+/// What the codes of records begin with that the recipe had taken before something else refused them: a recipe with a memory
+/// remembers those.
+pub const REFUSED_BY: &str = "refused_by_";
+
 /// A message for the dead letter queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadLetter {

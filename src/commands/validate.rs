@@ -9,6 +9,7 @@ mod detection;
 mod events;
 mod failure;
 mod items;
+mod memory;
 mod passing;
 mod poison;
 mod queries;

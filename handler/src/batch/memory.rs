@@ -230,7 +230,9 @@ impl<S: Sink> Job<'_, S> {
             }
             let mut copy = remembered.state.clone();
             let made_up = stateful.process(&self.config.settings, &mut copy, record, self.now_ms);
-            return (made_up.map_or_else(Verdict::Rejected, Verdict::Recalled), false);
+            // Its letter must not say that the recipe never took it.
+            let refused = |Rejected { code, message }| Rejected::new("refused_by_recipe", format!("{code}: {message}"));
+            return (made_up.map_or_else(|rejected| Verdict::Rejected(refused(rejected)), Verdict::Recalled), false);
         }
         if !remembered.has_room() {
             let reason = "the batch has more records of one key than a state is changed by at once".to_owned();
@@ -247,7 +249,7 @@ impl<S: Sink> Job<'_, S> {
                 self.about_table(&format!("it would have {bytes} bytes of JSON, and may have {MAX_STATE_BYTES}"));
             return (Verdict::Rejected(Rejected::new("state_too_large", message)), false);
         }
-        remembered.note(at, state, &effects);
+        remembered.note(at, state, bytes, &effects);
         if was_rejected {
             remembered.seen.note_rejected(at);
         }
@@ -294,9 +296,7 @@ impl Taken {
     /// What becomes of it when the state is not written: what had changed the state before is not concerned.
     fn not_written(self, error: &SinkError) -> (usize, Verdict) {
         let verdict = match self.verdict {
-            _ if self.is_new && error.permanent => {
-                Verdict::Rejected(Rejected::new("refused_by_state_table", error.to_string()))
-            }
+            _ if self.is_new && error.permanent => Verdict::Rejected(Rejected::new("state_refused", error.to_string())),
             // Made of a state that others have changed since, or that was not written.
             Verdict::Recalled(_) => retry(error),
             _ if self.is_new => retry(error),

@@ -2,11 +2,14 @@
 
 mod changes;
 mod fake_sink;
+mod memory;
 mod parts;
 mod playing;
 mod redelivery;
 mod replay;
 mod windows;
+
+use std::collections::HashSet;
 
 use serde_json::{Value, json};
 use streamkit_recipes::{Attribute, Item, Object, Settings};
@@ -97,7 +100,7 @@ async fn run_with(config: &Config, sink: &FakeSink, records: &[IncomingRecord]) 
     let job = Job { config, function: "f", sink, deadline, now_ms: 1_700_000_001_000, replay: None };
     let outcome = job.run(records).await;
     assert!(Instant::now() < deadline);
-    assert_eq!(outcome.processed + outcome.failed + outcome.retry, records.len());
+    assert_eq!(outcome.processed + outcome.failed + outcome.retry + outcome.duplicates, records.len());
     outcome
 }
 

@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use anyhow::Context as _;
 use futures_util::future::OptionFuture;
 use serde_json::{Value, json};
+use streamkit_handler::dead_letter::REFUSED_BY;
 use streamkit_handler::sink::MAX_DEAD_LETTER_BYTES;
 
 use super::edit::{Edit, Edited, editable, with_payload};
@@ -184,7 +185,8 @@ impl Run<'_> {
         let records: Vec<_> = letters.iter().map(|letter| letter.record.clone()).collect();
         let edited = self.edited(records).await?.into_iter().zip(&letters).enumerate();
         let again = edited.filter_map(|(place, (record, letter))| {
-            Some((place, Again { record: record?, failed_ms: Some(letter.unit.failed_ms) }))
+            let was_rejected = !letter.letter.code.starts_with(REFUSED_BY);
+            Some((place, Again { record: record?, failed_ms: Some(letter.unit.failed_ms), was_rejected }))
         });
         let (places, again): (Vec<usize>, Vec<Again>) = again.unzip();
         let outcome = self.deliver(lane, player, &again, Mode::Letters).await;
@@ -259,7 +261,10 @@ impl Run<'_> {
         }
         let edited = self.edited(records).await?;
         whole &= edited.iter().all(Option::is_some);
-        let again = edited.into_iter().flatten().map(|record| Again { record, failed_ms: Some(unit.failed_ms) });
+        let again = edited.into_iter().flatten().map(|record| {
+            // Of a batch nobody knows how far each record came.
+            Again { record, failed_ms: Some(unit.failed_ms), was_rejected: false }
+        });
         let again: Vec<Again> = again.collect();
         let most = flow.batch_size.max(1).min(self.rate.most());
         let mut from = 0;

@@ -44,6 +44,9 @@ async fn clean(run: &mut StreamRun<'_>) -> anyhow::Result<Verdict> {
         let keys = run.table.keys(&run.partitions.union(&run.poison_partitions).cloned().collect()).await?;
         run.table.delete(&keys).await?;
         left = keys.len();
+        if let Some(memory) = &run.memory {
+            left += memory.clean().await?;
+        }
         items += left;
         let mut of_siblings = 0;
         for sibling in &mut run.siblings {
@@ -59,7 +62,7 @@ async fn clean(run: &mut StreamRun<'_>) -> anyhow::Result<Verdict> {
             dead_letters += 1;
         }
         let waiting = !run.gave_up && under_way(run) > 0;
-        quiet = keys.is_empty() && of_siblings == 0 && dead_letters == 0 && !waiting && !unarchived;
+        quiet = left == 0 && of_siblings == 0 && dead_letters == 0 && !waiting && !unarchived;
         if Instant::now() >= deadline {
             break;
         }

@@ -6,6 +6,7 @@ use streamkit_recipes::{Attribute, Event, Recipe};
 
 use super::dead_letter_queue::DeadLetterQueue;
 use super::items::Table;
+use super::memory::Memory;
 use super::stream_run::{contains, process};
 use super::validation::Validation;
 use crate::pipeline::Flow;
@@ -17,6 +18,8 @@ pub(super) struct Sibling {
     /// The field in which an event has its own id.
     identity: String,
     table: Option<Table>,
+    /// What it remembers of the run's events, if it does.
+    memory: Option<Memory>,
     /// Not the one of the function that is validated, which is searched anyway.
     queue: Option<DeadLetterQueue>,
     /// The partition keys of all items that the run's events can have made.
@@ -44,6 +47,7 @@ impl Sibling {
                 recipe,
                 identity: flow.identity.clone(),
                 table: flow.table.as_deref().map(|table| Table::new(aws, table, recipe)),
+                memory: Memory::of(aws, flow, recipe),
                 queue: flow
                     .dead_letters
                     .as_ref()
@@ -57,6 +61,9 @@ impl Sibling {
 
     /// Notes what an event in its place can have made.
     pub(super) fn note(&mut self, event: &Event, position: &Position, run_id: &str) {
+        if let Some(memory) = &mut self.memory {
+            memory.note(event, position, run_id);
+        }
         let Some(table) = &self.table else { return };
         let Ok(effects) = process((self.recipe, &self.identity), event, position, 0) else { return };
         // What cleaning up deletes goes by this: only what bears the run's name, or a record's place, is the run's.
@@ -71,6 +78,9 @@ impl Sibling {
             let keys = table.keys(&self.partitions).await?;
             table.delete(&keys).await?;
             deleted += keys.len();
+        }
+        if let Some(memory) = &self.memory {
+            deleted += memory.clean().await?;
         }
         if let Some(queue) = &mut self.queue {
             while let Some(messages) = queue.take(run_id).await? {

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use super::archive::Archive;
 use super::dead_letter_queue::DeadLetterQueue;
 use super::items::Table;
+use super::memory::Memory;
 use super::passing::PassingEvents;
 use super::siblings::Sibling;
 use super::telemetry::Growth;
@@ -34,6 +35,8 @@ pub(super) struct StreamRun<'a> {
     /// What the function stores of windows, if it does.
     pub(super) windows: Option<Windows>,
     pub(super) table: Table,
+    /// What the recipe remembers of the run's events, if it does.
+    pub(super) memory: Option<Memory>,
     pub(super) dead_letter_queue: Option<DeadLetterQueue>,
     pub(super) good: Vec<Good>,
     pub(super) poison: Vec<Poison>,
@@ -77,7 +80,17 @@ pub(super) struct Poison {
     pub(super) dead_letter: Option<Value>,
 }
 
+/// When the item's record arrived, in milliseconds since the epoch, as the item says.
+fn arrival_of(item: &StoredItem, name: &str) -> Option<i64> {
+    item.get(name)?.as_n().ok()?.parse().ok()
+}
+
 impl Good {
+    /// When it arrived, in milliseconds since the epoch, if one of its items was seen and says so.
+    pub(super) fn arrival_ms(&self, name: &str) -> Option<i64> {
+        self.wanted.iter().find_map(|wanted| arrival_of(&wanted.found.as_ref()?.0, name))
+    }
+
     /// When the last of the event's items was seen, or the event among others.
     pub(super) fn seen(&self) -> Option<Instant> {
         if self.gathered.is_some() || self.wanted.is_empty() {
@@ -99,6 +112,7 @@ impl<'a> StreamRun<'a> {
             events: PassingEvents::new(&validation, samples),
             siblings: Sibling::all(&validation),
             table: Table::new(aws, flow.table.as_deref().unwrap_or_default(), validation.recipe),
+            memory: Memory::of(aws, flow, validation.recipe),
             archives: Archive::all(&validation),
             windows: Windows::of(&validation),
             dead_letter_queue: queue.map(|queue| DeadLetterQueue::new(aws, queue, limit)),
@@ -128,6 +142,7 @@ impl<'a> StreamRun<'a> {
                 }
             }
             self.last_put = Instant::now();
+            self.expect();
             if let Some(error) = put.error {
                 return Err(error).with_context(|| {
                     format!("putting records into Kinesis stream ({})", self.validation.flow.source.name())
@@ -135,6 +150,15 @@ impl<'a> StreamRun<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Says of all good events together what must follow from them, where that depends on those before.
+    fn expect(&mut self) {
+        let Some(memory) = &self.memory else { return };
+        memory.expect(&mut self.good, self.samples.arrival_attribute(), &self.table);
+        let items = self.good.iter().flat_map(|good| &good.wanted).map(|wanted| &wanted.item);
+        let own = |partition: &Attribute| contains(partition, &self.validation.run_id);
+        self.partitions.extend(items.filter_map(|item| self.table.partition(item)).filter(own));
     }
 
     fn note_partitions(&mut self, event: &Event) {
@@ -155,6 +179,9 @@ impl<'a> StreamRun<'a> {
     fn note_placed(&mut self, event: Event, position: Position, canary: bool) {
         for sibling in &mut self.siblings {
             sibling.note(&event, &position, &self.validation.run_id);
+        }
+        if let Some(memory) = &mut self.memory {
+            memory.note(&event, &position, &self.validation.run_id);
         }
         // An item whose key is the record's identity is the run's too.
         let own = |partition: &Attribute| contains(partition, &position.sequence_number);
@@ -234,7 +261,8 @@ impl<'a> StreamRun<'a> {
             for (place, wanted) in good.wanted.iter_mut().enumerate().filter(|(_, wanted)| wanted.found.is_none()) {
                 let Some(item) = found.next().flatten() else { continue };
                 // Only AWS knows when the record arrived: the item's own word on that is taken, and the rest has to fit.
-                if let Some(arrival_ms) = arrival.and_then(|name| item.get(name)?.as_n().ok()?.parse().ok())
+                if self.memory.is_none()
+                    && let Some(arrival_ms) = arrival.and_then(|name| arrival_of(&item, name))
                     && let Ok(mut effects) = process(meaning, &good.event, &good.position, arrival_ms)
                     && place < effects.items.len()
                 {
@@ -242,6 +270,9 @@ impl<'a> StreamRun<'a> {
                 }
                 wanted.found = Some((item, now));
             }
+        }
+        if arrival.is_some() {
+            self.expect();
         }
         Ok(())
     }
@@ -301,16 +332,25 @@ pub(super) fn process(
     arrival_ms: i64,
 ) -> Result<Effects, Rejected> {
     let own_id = own_id(&event.data, identity);
-    let record = StreamRecord {
+    recipe.process(&stream_record(event, position, own_id.as_deref(), arrival_ms), 0)
+}
+
+/// An event in its place, as recipes process it.
+pub(super) fn stream_record<'r>(
+    event: &'r Event,
+    position: &'r Position,
+    own_id: Option<&'r str>,
+    arrival_ms: i64,
+) -> Record<'r> {
+    Record::Stream(StreamRecord {
         shard_id: &position.shard_id,
         sequence_number: &position.sequence_number,
         partition_key: &event.partition_key,
         arrival_ms,
         data: &event.data,
-        own_id: own_id.as_deref(),
+        own_id,
         ..StreamRecord::default()
-    };
-    recipe.process(&Record::Stream(record), 0)
+    })
 }
 
 /// What becomes of a flow's events: its recipe, and the field in which an event has its own id.

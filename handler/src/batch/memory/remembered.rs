@@ -21,8 +21,8 @@ pub const STATE_REVISION: &str = "revision";
 
 /// DynamoDB takes 400 KB; some is for the attributes' names and what nobody counts.
 const MAX_ITEM_BYTES: usize = 390 * 1024;
-/// The effects of one batch's records that are kept with a state.
-const MAX_BATCH_EFFECTS: usize = 150 * 1024;
+/// What is seen has so many bytes at most, but for keys that hundreds of shards have records of.
+const SEEN_BYTES: usize = 32 * 1024;
 /// The effects of other batches' records that are kept with a state.
 const MAX_OTHER_EFFECTS: usize = 32 * 1024;
 
@@ -34,7 +34,8 @@ pub(super) struct Remembered {
     pub(super) state: Value,
     pub(super) seen: Seen,
     effects: Vec<Entry>,
-    /// Bytes of the effects that were added since it was read.
+    /// Bytes of the state, and of the effects that were added since it was read.
+    state_bytes: usize,
     added: usize,
     pub(super) is_changed: bool,
 }
@@ -67,14 +68,14 @@ impl Remembered {
         self.effects.iter().rev().find(|entry| entry.record == name)?.effects()
     }
 
-    /// Whether a batch may add the effects of another record.
+    /// Whether the effects of another record of the batch can be kept. Those of the first one always can, or are left out.
     pub(super) fn has_room(&self) -> bool {
-        self.added < MAX_BATCH_EFFECTS
+        self.added == 0 || self.state_bytes + self.added + SEEN_BYTES < MAX_ITEM_BYTES
     }
 
-    /// Notes a record that changed the state.
-    pub(super) fn note(&mut self, place: &Place, state: Value, effects: &Effects) {
-        self.state = state;
+    /// Notes a record that changed the state, which has so many bytes now.
+    pub(super) fn note(&mut self, place: &Place, state: Value, state_bytes: usize, effects: &Effects) {
+        (self.state, self.state_bytes) = (state, state_bytes);
         self.seen.note(place);
         let entry = Entry::new(place.name(), effects);
         self.added += bytes(&entry);
