@@ -9,6 +9,7 @@ mod permissions;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use anyhow::Context as _;
 pub(crate) use limits::over_limit;
@@ -77,6 +78,8 @@ pub(crate) struct Flow {
     pub(crate) settings: Map<String, Value>,
     /// Where the mapping's on-failure records go: a queue, a topic or a bucket.
     pub(crate) on_failure: Option<(SectionKind, String)>,
+    /// The length of the windows in which it looks at records together.
+    pub(crate) tumbling_window: Option<Duration>,
     /// The most records of one invocation.
     pub(crate) batch_size: usize,
 }

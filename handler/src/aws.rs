@@ -1,5 +1,7 @@
 //! The sink that calls AWS: DynamoDB, S3, SNS and SQS through the SDK.
 
+mod window_table;
+
 use std::collections::HashMap;
 use std::sync::OnceLock;
 use std::time::Duration;

@@ -15,6 +15,7 @@ mod metrics;
 mod parts;
 mod replay;
 mod store;
+mod windows;
 
 use std::future::Future;
 use std::time::Duration;
@@ -29,6 +30,7 @@ pub use self::metrics::{MetricValues, Series};
 use self::replay::Known;
 pub use self::replay::{CONTEXT as REPLAY_CONTEXT, Replay};
 use self::store::Stores;
+pub use self::windows::WindowError;
 use crate::config::Config;
 use crate::dead_letter::DeadLetter;
 use crate::event::{BatchItemFailure, Response};

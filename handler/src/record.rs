@@ -502,6 +502,7 @@ mod tests {
         let found = |result: Result<_, EventError>| match result.unwrap_err() {
             EventError::Source { found, .. } => found,
             EventError::Incomplete { part, .. } => part.to_owned(),
+            EventError::Window => "window".to_owned(),
         };
         let sqs = r#"{"Records":[{"messageId":"m","body":"{}","eventSource":"aws:sqs"}]}"#;
         assert_eq!(found(kinesis(sqs)), "aws:sqs");

@@ -134,7 +134,7 @@ async fn serve_batch(config: &Config, aws: &Aws, event: LambdaEvent<Payload>) ->
     };
     let (window, records, mut outcome) = match event.payload {
         Payload::Records(mut event) => {
-            let window = Window::of(&mut event);
+            let window = Window::of(&mut event)?;
             fail_on_purpose(config, event.records.iter())?;
             let records = decode(event, config.recipe, &config.identity)?;
             let outcome = job.run(&records).await;
@@ -144,7 +144,7 @@ async fn serve_batch(config: &Config, aws: &Aws, event: LambdaEvent<Payload>) ->
             let batched = config.recipe.batched().ok_or("the recipe looks at records one by one")?;
             let body = if job.replay.is_some() { as_they_came(&body)? } else { body };
             let mut event: Event<&RawValue> = serde_json::from_slice(&body)?;
-            let window = Window::of(&mut event);
+            let window = Window::of(&mut event)?;
             if config.fail_on.is_some() {
                 let records: Vec<EventRecord> =
                     event.records.iter().map(|record| serde_json::from_str(record.get())).collect::<Result<_, _>>()?;
@@ -156,7 +156,7 @@ async fn serve_batch(config: &Config, aws: &Aws, event: LambdaEvent<Payload>) ->
         }
     };
     if let Some(window) = window {
-        window.update(config.recipe, &records, &mut outcome);
+        job.keep(window, &records, &mut outcome).await?;
     }
     // In one piece: what another process writes to the same log must not come between.
     let mut lines = Vec::new();

@@ -24,6 +24,7 @@ mod settings;
 mod shop;
 mod stateful;
 mod time;
+mod trends;
 mod window;
 mod zipf;
 
@@ -41,15 +42,17 @@ pub use samples::{
 };
 pub use settings::{Setting, SettingKind, Settings, WrongSetting};
 pub use stateful::Stateful;
-pub use window::Windowed;
+pub use time::epoch_millis;
+pub use window::{Merge, StoredWindows, Tally, TumblingWindow, Windowed};
 
-static ALL: [&dyn Sampled; 6] = [
+static ALL: [&dyn Sampled; 7] = [
     &retail::Retail,
     &analytics::Analytics,
     &clickstream::Clickstream,
     &fraud::Fraud,
     &changes::Changes,
     &archive::Archive,
+    &trends::Trends,
 ];
 
 /// Returns every recipe, in the order in which they should be listed.

@@ -19,6 +19,7 @@ mod stream_run;
 mod table;
 mod telemetry;
 mod validation;
+mod windows;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -200,6 +201,9 @@ async fn try_all(run: &mut StreamRun<'_>, checks: &mut Checks<'_>, reporter: &Re
     if run.is_archive() {
         return Box::pin(try_archive(run, checks, &before)).await;
     }
+    if run.windows.is_some() {
+        return Box::pin(try_windows(run, checks, reporter, &before)).await;
+    }
 
     let shown = checks.under_way("flow: waiting for a canary");
     let done = check("flow", "the item of a canary", limit, canary::flow(run)).await;
@@ -240,6 +244,14 @@ async fn try_all(run: &mut StreamRun<'_>, checks: &mut Checks<'_>, reporter: &Re
         checks.add(done);
     }
 
+    Box::pin(try_poison(run, checks, reporter)).await?;
+    Box::pin(end(&run.validation, checks, run.wanted_metrics(), &before, run.poison.first())).await;
+    Ok(())
+}
+
+/// Sends poison, and looks for all events of the run in the archives of others.
+async fn try_poison(run: &mut StreamRun<'_>, checks: &mut Checks<'_>, reporter: &Reporter) -> anyhow::Result<()> {
+    let limit = run.validation.limit + GRACE;
     let poison = run.events.poison().len();
     if let Some(queue) = run.dead_letter_queue.as_mut().filter(|_| poison > 0) {
         if let Some(others) = queue.others().await? {
@@ -260,8 +272,37 @@ async fn try_all(run: &mut StreamRun<'_>, checks: &mut Checks<'_>, reporter: &Re
         drop(shown);
         checks.add(done);
     }
+    Ok(())
+}
 
-    Box::pin(end(&run.validation, checks, run.wanted_metrics(), &before, run.poison.first())).await;
+/// Carries out all checks on a function that stores what windows come to.
+async fn try_windows(
+    run: &mut StreamRun<'_>,
+    checks: &mut Checks<'_>,
+    reporter: &Reporter,
+    before: &Growth,
+) -> anyhow::Result<()> {
+    let limit = run.validation.limit + GRACE;
+    let shown = checks.under_way("flow: waiting for the end of a canary's window");
+    let done = check("flow", "a window with a canary", limit, canary::flow(run)).await;
+    drop(shown);
+    if !checks.add(done) {
+        anyhow::bail!("no event came through, so windows, poison, metrics and logs were not checked");
+    }
+
+    let shown = checks.under_way("windows: waiting for their ends");
+    let count = run.events.marked("").len() * events::rounds(&run.events);
+    let expected = format!("each of {count} events in one window, by everything that the recipe counts");
+    let done = check("windows", expected, limit, windows::events(run)).await;
+    drop(shown);
+    checks.add(done);
+
+    let expected = "an item of each window that is the merge of those of its shards";
+    let done = check("merge", expected, limit, windows::merges(run)).await;
+    checks.add(done);
+
+    Box::pin(try_poison(run, checks, reporter)).await?;
+    Box::pin(end(&run.validation, checks, run.wanted_metrics(), before, run.poison.first())).await;
     Ok(())
 }
 

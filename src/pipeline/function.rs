@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde_json::Value;
 use streamkit_recipes::IDENTITY_FIELD;
@@ -90,6 +91,12 @@ impl Builder<'_> {
                 let target = target.get_ref();
                 (target.kind, self.physical(target))
             }),
+            tumbling_window: function
+                .source
+                .get_ref()
+                .tumbling_window
+                .as_ref()
+                .map(|window| Duration::from_secs(window.get_ref().0)),
             batch_size: usize::try_from(*function.source.get_ref().batch_size.get_ref()).unwrap_or(1),
         });
     }

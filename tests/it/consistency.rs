@@ -5,13 +5,14 @@ use serde_json::json;
 
 use crate::harness::{Home, pipeline};
 
-const PIPELINES: [&str; 6] = [
+const PIPELINES: [&str; 7] = [
     "archive.toml",
     "change-capture.toml",
     "clickstream.toml",
     "fan-out.toml",
     "retail-events.toml",
     "streaming-analytics.toml",
+    "trends.toml",
 ];
 
 fn lagging(seed: u64) -> Home {

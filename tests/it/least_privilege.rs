@@ -11,8 +11,8 @@ use crate::harness::{Home, Output, pipeline, runtime, sdk};
 use crate::trust::RARELY;
 
 const USER: &str = "deployer";
-const PIPELINES: [&str; 6] =
-    ["retail-events", "streaming-analytics", "clickstream", "change-capture", "fan-out", "archive"];
+const PIPELINES: [&str; 7] =
+    ["retail-events", "streaming-analytics", "clickstream", "change-capture", "fan-out", "archive", "trends"];
 
 /// What only other pipelines, settings or events call.
 const OPTIONAL: [&str; 11] = [

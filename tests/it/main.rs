@@ -47,6 +47,7 @@ mod specs;
 mod stages;
 mod subscribers;
 mod tail;
+mod trends;
 mod trust;
 mod twice;
 mod validating;

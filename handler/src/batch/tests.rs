@@ -7,11 +7,12 @@ mod parts;
 mod playing;
 mod redelivery;
 mod replay;
+mod windows;
 
 use std::collections::HashSet;
 
 use serde_json::{Value, json};
-use streamkit_recipes::{Item, Object, Settings};
+use streamkit_recipes::{Attribute, Item, Object, Settings};
 
 use self::fake_sink::FakeSink;
 use super::*;

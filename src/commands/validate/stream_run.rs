@@ -18,6 +18,7 @@ use super::passing::PassingEvents;
 use super::siblings::Sibling;
 use super::telemetry::Growth;
 use super::validation::Validation;
+use super::windows::Windows;
 use crate::producer::{Position, Producer, batches};
 use crate::table_writer::StoredItem;
 
@@ -31,6 +32,8 @@ pub(super) struct StreamRun<'a> {
     pub(super) siblings: Vec<Sibling>,
     /// What keeps the run's events as they came: the function itself, or others.
     pub(super) archives: Vec<Archive>,
+    /// What the function stores of windows, if it does.
+    pub(super) windows: Option<Windows>,
     pub(super) table: Table,
     /// What the recipe remembers of the run's events, if it does.
     pub(super) memory: Option<Memory>,
@@ -57,8 +60,8 @@ pub(super) struct Good {
     pub(super) wanted: Vec<Wanted>,
     /// What it adds to metrics.
     pub(super) counts: Vec<Count>,
-    /// When it was seen in an object, if the function archives its source.
-    pub(super) archived: Option<Instant>,
+    /// When it was seen among others: in an object, if the function archives its source, or in a window, if it stores those.
+    pub(super) gathered: Option<Instant>,
 }
 
 /// An item that an event must lead to.
@@ -88,10 +91,10 @@ impl Good {
         self.wanted.iter().find_map(|wanted| arrival_of(&wanted.found.as_ref()?.0, name))
     }
 
-    /// When the last of the event's items was seen, or the event in an archive.
+    /// When the last of the event's items was seen, or the event among others.
     pub(super) fn seen(&self) -> Option<Instant> {
-        if self.archived.is_some() {
-            return self.archived;
+        if self.gathered.is_some() || self.wanted.is_empty() {
+            return self.gathered;
         }
         let seen: Option<Vec<Instant>> =
             self.wanted.iter().map(|wanted| wanted.found.as_ref().map(|(_, at)| *at)).collect();
@@ -111,6 +114,7 @@ impl<'a> StreamRun<'a> {
             table: Table::new(aws, flow.table.as_deref().unwrap_or_default(), validation.recipe),
             memory: Memory::of(aws, flow, validation.recipe),
             archives: Archive::all(&validation),
+            windows: Windows::of(&validation),
             dead_letter_queue: queue.map(|queue| DeadLetterQueue::new(aws, queue, limit)),
             good: Vec::new(),
             poison: Vec::new(),
@@ -186,7 +190,7 @@ impl<'a> StreamRun<'a> {
                 let partitions = effects.items.iter().filter_map(|item| self.table.partition(item));
                 self.partitions.extend(partitions.filter(own));
                 let wanted = effects.items.into_iter().map(|item| Wanted { item, found: None }).collect();
-                self.good.push(Good { canary, event, position, wanted, counts: effects.counts, archived: None });
+                self.good.push(Good { canary, event, position, wanted, counts: effects.counts, gathered: None });
             }
             Err(rejected) => {
                 let identity = identity(&event, &position, self.validation.meaning().1);
@@ -217,7 +221,7 @@ impl<'a> StreamRun<'a> {
     /// Looks once for all events that are not known to be in the archives.
     pub(super) async fn look_into_archives(&mut self) -> anyhow::Result<()> {
         let open = if self.is_archive() {
-            self.good.iter().filter(|good| good.archived.is_none()).map(|good| good.position.clone()).collect()
+            self.good.iter().filter(|good| good.gathered.is_none()).map(|good| good.position.clone()).collect()
         } else {
             self.unarchived()
         };
@@ -232,11 +236,14 @@ impl<'a> StreamRun<'a> {
         if self.is_archive() {
             Box::pin(self.look_into_archives()).await?;
             let now = Instant::now();
-            for good in self.good.iter_mut().filter(|good| good.archived.is_none()) {
+            for good in self.good.iter_mut().filter(|good| good.gathered.is_none()) {
                 let has = self.archives.iter().any(|archive| archive.has(&good.position));
-                good.archived = has.then_some(now);
+                good.gathered = has.then_some(now);
             }
             return Ok(());
+        }
+        if let Some(windows) = &mut self.windows {
+            return windows.look(&self.validation, &self.table, &mut self.good).await;
         }
         let open: Vec<&Item> = self.open().map(|wanted| &wanted.item).collect();
         if open.is_empty() {
@@ -294,6 +301,9 @@ impl<'a> StreamRun<'a> {
         for _ in self.poison.iter().filter(|poison| poison.dead_letter.is_some()) {
             growth.add(self.validation.recipe.failed_metric(), &[]);
         }
+        if let Some(windows) = self.windows.as_ref().filter(|_| self.good.iter().any(|good| good.seen().is_some())) {
+            growth.count(&windows.counts());
+        }
         growth
     }
 
@@ -307,6 +317,9 @@ impl<'a> StreamRun<'a> {
             }
         }
         growth.add(self.validation.recipe.failed_metric(), &[]);
+        if let Some(windows) = &self.windows {
+            growth.count(&windows.counts());
+        }
         growth
     }
 }

@@ -39,6 +39,8 @@ impl<'a> Validation<'a> {
         local: bool,
     ) -> Self {
         let run_id = format!("{:012x}", fastrand::u64(..1 << 48));
+        // What comes when a window begins is stored when it has ended.
+        let limit = limit + 2 * flow.tumbling_window.unwrap_or_default();
         Self { session, flow, recipe, run_id, local, limit, started: OnceLock::new() }
     }
 

@@ -214,6 +214,13 @@ impl Checker<'_> {
             }
             _ => {}
         }
+        if needs.window && function.source.get_ref().tumbling_window.is_none() {
+            self.say(
+                function.source.span(),
+                format!("the recipe `{name}` counts what comes in windows of time, and this source has none"),
+                "add `tumbling_window = \"1m\"`, say",
+            );
+        }
         self.source_of_recipe(function.source.get_ref(), name, recipe.source(), &needs);
     }
 
