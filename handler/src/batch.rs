@@ -18,7 +18,7 @@ mod store;
 use std::future::Future;
 use std::time::Duration;
 
-use streamkit_recipes::{Count, Notification, Rejected};
+use streamkit_recipes::{Attribute, Count, Notification, Rejected};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use self::entries::Until;
@@ -141,6 +141,17 @@ impl<S: Sink> Job<'_, S> {
         outcome
     }
 
+    /// The outcome for records of which nothing could be done, for this error: all of them are delivered again.
+    pub fn postponed(&self, records: &[IncomingRecord], error: &SinkError) -> Outcome {
+        let states = records.iter().map(|_| retry(error)).collect::<Vec<_>>();
+        let checkpoint = self.checkpoint(&states, records);
+        let mut outcome = outcome(records, states, checkpoint, &Known::new(self.replay.as_ref(), records));
+        if self.replay.is_some() {
+            outcome.response.replay = Some(replay::report(&outcome, records));
+        }
+        outcome
+    }
+
     /// Each step gets its share of the remaining time, so that the response is sent in time even when a service hangs.
     fn margin(&self) -> Duration {
         (self.deadline - Instant::now()).div_f64(10.0).min(Duration::from_secs(1))
@@ -152,10 +163,14 @@ impl<S: Sink> Job<'_, S> {
         let mut batch = BatchEffects { stores, notifications: Vec::new() };
         let mut states = Vec::with_capacity(records.len());
         for (place, record) in records.iter().enumerate() {
-            let result = record.record().and_then(|record| self.config.recipe.process(&record, self.now_ms));
+            let decoded = record.record();
+            let result = decoded.and_then(|record| self.config.recipe.process(&record, self.now_ms));
             states.push(match result {
                 Ok(effects) => {
-                    for item in effects.items {
+                    for mut item in effects.items {
+                        for (name, hash) in &record.indexes {
+                            item.insert(name.clone(), Attribute::S(hash.clone()));
+                        }
                         batch.stores.add_item(place, item);
                     }
                     for object in effects.objects {

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::store::Puts;
 use super::{Handling, Job, Outcome, State, pause, transient, within};
+use crate::encryption::masked;
 use crate::event::{EventRecord, Replayed, ReplayedFailure};
 use crate::record::IncomingRecord;
 use crate::sink::{MAX_KEYS, Sink, SinkError};
@@ -194,7 +195,7 @@ impl<S: Sink> Job<'_, S> {
             .zip(&items.values)
             .map(|(key, item)| match found.get(key) {
                 None => (false, None),
-                Some(there) => (without(there, volatile) == without(item, volatile), time_of(there, volatile)),
+                Some(there) => (self.alike(there, item), time_of(there, volatile)),
             })
             .collect();
         for &(record, value) in &items.origins {
@@ -209,6 +210,14 @@ impl<S: Sink> Job<'_, S> {
         }
         let known = &*known;
         items.retain_by(|records, _| records.iter().any(|&record| known.of(record) != Settled::Yes), |_| {});
+    }
+
+    /// Whether an item that is there is the one that would be stored: but for processing times, and for values that encryption has made
+    /// anew. What those are is the record's, which is the same.
+    fn alike(&self, there: &Item, item: &Item) -> bool {
+        let volatile = self.config.recipe.volatile();
+        let (there, item) = (without(there, volatile), without(item, volatile));
+        there == item || (self.config.encryption.is_some() && masked(&there) == masked(&item))
     }
 
     /// Reads the items of one call, and again those keys that come back unprocessed.

@@ -21,6 +21,8 @@ fn record(sequence: usize, data: impl Into<Vec<u8>>) -> IncomingRecord {
 
 fn incoming(sequence: usize, data: Result<Vec<u8>, String>) -> IncomingRecord {
     IncomingRecord {
+        withheld: None,
+        indexes: Vec::new(),
         event_id: format!("shardId-000000000000:{sequence}"),
         sequence_number: sequence.to_string(),
         sub_sequence_number: None,
@@ -84,6 +86,7 @@ fn config() -> Config {
         topic_arn: "arn".to_owned(),
         dead_letter_queue_url: Some("http://queue".to_owned()),
         identity: "eventId".to_owned(),
+        encryption: None,
         fail_on: None,
     }
 }
