@@ -3,6 +3,7 @@
 mod alarm;
 mod dashboard;
 mod function;
+mod key;
 mod limits;
 mod permissions;
 
@@ -11,9 +12,11 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::Context as _;
+pub(crate) use key::index_of;
 pub(crate) use limits::over_limit;
 pub(crate) use permissions::use_key;
 use serde_json::Value;
+use streamkit_handler::encryption::EncryptionSettings;
 use streamkit_recipes::{Sampled, Samples, SourceKind, samples_for};
 use toml::Spanned;
 
@@ -75,6 +78,8 @@ pub(crate) struct Flow {
     pub(crate) on_failure: Option<(SectionKind, String)>,
     /// The most records of one invocation.
     pub(crate) batch_size: usize,
+    /// The fields that are encrypted before the recipe sees a record.
+    pub(crate) encryption: Option<EncryptionSettings>,
 }
 
 impl Flow {
@@ -171,6 +176,7 @@ impl Pipeline {
         builder.queues();
         builder.buckets();
         builder.topics();
+        builder.keys();
         for (name, function) in &spec.function {
             let architecture = architecture.unwrap_or(Architecture::of(function.architecture));
             builder.function(name.get_ref(), function, architecture, code(function, architecture));
@@ -191,6 +197,14 @@ impl Pipeline {
     pub(crate) fn functions(&self) -> BTreeSet<String> {
         self.flows.iter().map(|flow| flow.function.clone()).collect()
     }
+}
+
+/// The names of what the function's events become.
+struct Sinks {
+    table: Option<String>,
+    bucket: Option<String>,
+    topic: Option<String>,
+    dead_letters: Option<String>,
 }
 
 struct Builder<'a> {

@@ -31,7 +31,7 @@ const RESOURCES: &[&[&str]] = &[
     &["mapping"],
     &["consumer", "log_group"],
     &["function", "topic"],
-    &["alarm", "bucket", "dashboard", "queue", "role", "stream", "table"],
+    &["alarm", "bucket", "dashboard", "key", "queue", "role", "stream", "table"],
     &["cloudwatch_tags", "resource"],
     &["context"],
     &["topic_description"],
