@@ -12,11 +12,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::Context as _;
-pub(crate) use key::index_of;
 pub(crate) use limits::over_limit;
 pub(crate) use permissions::use_key;
 use serde_json::Value;
-use streamkit_handler::encryption::EncryptionSettings;
+use streamkit_handler::encryption::{EncryptionSettings, Field};
 use streamkit_recipes::{Sampled, Samples, SourceKind, samples_for};
 use toml::Spanned;
 
@@ -83,6 +82,11 @@ pub(crate) struct Flow {
 }
 
 impl Flow {
+    /// The fields that are encrypted before the recipe sees a record; mostly none.
+    pub(crate) fn encrypted(&self) -> &[Field] {
+        self.encryption.as_ref().map_or(&[], |settings| &settings.fields)
+    }
+
     /// What the events mean.
     ///
     /// # Errors

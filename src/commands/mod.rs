@@ -3,6 +3,7 @@
 mod caller;
 pub(crate) mod calls;
 pub(crate) mod check;
+pub(crate) mod decrypt;
 pub(crate) mod dlq;
 pub(crate) mod down;
 pub(crate) mod init;

@@ -39,7 +39,7 @@ const ADMINISTRATION: [&str; 20] = [
 ];
 
 /// The key of the keyed hashes of a key's fields.
-pub(crate) fn index_of(key: &str) -> String {
+fn index_of(key: &str) -> String {
     format!("{key}-index")
 }
 

@@ -10,7 +10,7 @@ const LAYERS: &[&[&str]] = &[
     &["commands"],
     &["options", "daemon"],
     &["report"],
-    &["archive", "observe", "deletion_order", "narrowing", "restore", "saved_plan", "table_writer"],
+    &["archive", "decryption", "observe", "deletion_order", "narrowing", "restore", "saved_plan", "table_writer"],
     &["dead_letters", "playback"],
     &["apply", "preflight", "producer", "records"],
     &["critical_path", "pipeline"],

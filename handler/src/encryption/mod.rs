@@ -14,6 +14,6 @@ pub use data_key::{DataKey, KeyService};
 pub use field::Field;
 pub use index::IndexKey;
 pub use message::{Context, EncryptedDataKey, Message, MessageError, seal};
-pub use protect::{Protection, Withheld, sample, withheld};
+pub use protect::{Protection, Withheld, clear_values, sample, withheld};
 pub use reveal::{Found, ciphertexts, masked, reveal_item, reveal_text};
 pub use settings::{ATTRIBUTE, EncryptionSettings};

@@ -124,7 +124,7 @@ fn of_json(clear: &[u8], message: &Message<'_>) -> Option<Attribute> {
     streamkit_recipes::attribute_of_json(std::str::from_utf8(clear).ok()?)
 }
 
-/// An item with a mark in the place of each encrypted value. Encryption has another result each time, so two deliveries of a record
+/// An item with a mark in the place of each encrypted value, and without the keyed hashes in texts. Encryption has another result each time, so two deliveries of a record
 /// have the same item in this form, and in no other.
 pub fn masked(item: &Item) -> Item {
     fn of(value: &Attribute) -> Attribute {
@@ -135,6 +135,12 @@ pub fn masked(item: &Item) -> Item {
                     out.push_str(&text[done..found.range.start]);
                     out.push('*');
                     done = found.range.end;
+                    if let Some(after) = text[done..].strip_prefix('"')
+                        && without_index(after).len() < after.len()
+                    {
+                        out.push('"');
+                        done = text.len() - without_index(after).len();
+                    }
                 }
                 out.push_str(&text[done..]);
                 Attribute::S(out)

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use streamkit_handler::encryption::{Field, sample};
 use streamkit_recipes::{
-    Effects, Event, IDENTITY_FIELD, Item, Recipe as _, Record, Rejected, Sampled, Samples, StreamRecord, TableKey,
+    Effects, Event, IDENTITY_FIELD, Item, Record, Rejected, Sampled, Samples, StreamRecord, TableKey,
 };
 use toml::Spanned;
 
