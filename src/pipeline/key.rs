@@ -2,41 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::{Value, json};
 use streamkit_handler::encryption::{Context, EncryptionSettings};
 
 use super::{Builder, Sinks, kept};
-use crate::aws::{Arn, DELETION_WINDOW_TAG, Statement, canonical};
+use crate::aws::{DELETION_WINDOW_TAG, Statement};
 use crate::graph::{Need, Until};
 use crate::resources::{Any, Key, KeyPurpose, ROLE_PATH, key_alias};
 use crate::spec::{self, Reference, SectionKind};
 
 use super::permissions::use_key;
-
-/// What the account's administrators may do: all that keeps a key manageable, and nothing that reads or writes what it protects. Nor
-/// grants, by which they could give themselves that.
-const ADMINISTRATION: [&str; 20] = [
-    "kms:CancelKeyDeletion",
-    "kms:CreateAlias",
-    "kms:DeleteAlias",
-    "kms:DescribeKey",
-    "kms:DisableKey",
-    "kms:DisableKeyRotation",
-    "kms:EnableKey",
-    "kms:EnableKeyRotation",
-    "kms:GetKeyPolicy",
-    "kms:GetKeyRotationStatus",
-    "kms:ListGrants",
-    "kms:ListKeyPolicies",
-    "kms:ListResourceTags",
-    "kms:PutKeyPolicy",
-    "kms:RevokeGrant",
-    "kms:ScheduleKeyDeletion",
-    "kms:TagResource",
-    "kms:UntagResource",
-    "kms:UpdateAlias",
-    "kms:UpdateKeyDescription",
-];
 
 /// The key of the keyed hashes of a key's fields.
 fn index_of(key: &str) -> String {
@@ -51,19 +25,19 @@ impl Builder<'_> {
             let encrypting = self.roles(|function| function.uses(&reference));
             let indexing = self.roles(|function| function.uses(&reference) && function.has_index());
             let physical = self.naming.physical(kept(name.get_ref(), key.renamed_from.as_ref()));
-            let readers: Vec<String> = key.readers.iter().map(|reader| reader.get_ref().clone()).collect();
+            let readers: BTreeSet<String> = key.readers.iter().map(|reader| reader.get_ref().clone()).collect();
             let index = Key {
                 name: index_of(&physical),
                 purpose: KeyPurpose::Index,
                 rotation: false,
-                policy: self.key_policy(&indexing, "kms:GenerateMac", &readers, "kms:GenerateMac"),
+                functions: indexing.clone(),
                 readers: readers.clone(),
             };
             let resource = Key {
                 name: physical,
                 purpose: KeyPurpose::Encryption,
                 rotation: key.rotation,
-                policy: self.key_policy(&encrypting, "kms:GenerateDataKey", &readers, "kms:Decrypt"),
+                functions: encrypting,
                 readers,
             };
             let days = (key.deletion_window.get_ref().0 / (24 * 3600)).to_string();
@@ -79,37 +53,13 @@ impl Builder<'_> {
     }
 
     /// The ARNs of the roles of these functions.
-    fn roles(&self, which: impl Fn(&spec::Function) -> bool) -> Vec<String> {
+    fn roles(&self, which: impl Fn(&spec::Function) -> bool) -> BTreeSet<String> {
         let functions = self.spec.function.iter().filter(|(_, function)| which(function));
         let role = |name: &str| {
             let role = self.naming.role(name, &self.aws.region);
             self.aws.global_arn("iam", &format!("role{ROLE_PATH}{role}"))
         };
         functions.map(|(name, _)| role(name.get_ref())).collect()
-    }
-
-    /// Principals are named by conditions: KMS refuses roles that are not there yet, and turns one that is deleted into an id, which the
-    /// next role of its name does not have. So the caller's own policy must allow the call, too.
-    fn key_policy(&self, roles: &[String], function_may: &str, readers: &[String], reader_may: &str) -> Value {
-        let root = |account: &str| self.aws.global_arn("iam", "root").replace(&self.aws.account, account);
-        let own = root(&self.aws.account);
-        let by = |principals: &[String]| json!({ "ArnLike": { "aws:PrincipalArn": principals } });
-        let allow = |sid: &str, accounts: &[String], actions: &[&str]| json!({ "Sid": sid, "Effect": "Allow", "Principal": { "AWS": accounts }, "Action": actions, "Resource": "*" });
-        let mut statements = vec![allow("Administration", std::slice::from_ref(&own), &ADMINISTRATION)];
-        if !roles.is_empty() {
-            let mut functions = allow("Functions", &[own], &[function_may]);
-            functions["Condition"] = by(roles);
-            statements.push(functions);
-        }
-        if !readers.is_empty() {
-            let accounts: BTreeSet<String> =
-                readers.iter().filter_map(|reader| Some(Arn::parse(reader)?.account)).collect();
-            let accounts: Vec<String> = accounts.iter().map(|account| root(account)).collect();
-            let mut reading = allow("Readers", &accounts, &[reader_may]);
-            reading["Condition"] = by(readers);
-            statements.push(reading);
-        }
-        canonical(&json!({ "Version": "2012-10-17", "Statement": statements }))
     }
 
     /// What a function's environment says of encryption; `None` for one that encrypts nothing.

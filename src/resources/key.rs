@@ -3,17 +3,18 @@
 //! A key without an alias, which a killed run has left, is found by its tags. A key is never deleted at once: KMS waits for days, in which
 //! its alias goes on to name it, and in which it counts as gone here; whoever makes it again cancels the deletion, and has the same key.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use aws_sdk_kms::types::{KeyMetadata, KeySpec, KeyState, KeyUsageType, Tag};
+use aws_sdk_kms::types::{AliasListEntry, KeyMetadata, KeySpec, KeyState, KeyUsageType, Tag};
 use futures_util::future::try_join_all;
 use serde_json::{Value, json};
 
 use super::context::Cx;
 use super::resource::{Actions, Created, Observed, Resource};
 use crate::aws::{
-    AwsError, Clients, DELETION_WINDOW_TAG, NODE_TAG, Parent, Tags, all, answered, canonical, existing, known,
+    Arn, AwsError, Clients, DELETION_WINDOW_TAG, NODE_TAG, Parent, Tags, all, answered, canonical, existing, known,
 };
 use crate::failure::Hint;
 use crate::plan::{Change, Fields};
@@ -44,6 +45,31 @@ pub(super) const ACTIONS: Actions = Actions {
     account: &["kms:DescribeKey", "kms:ListAliases", "kms:ListKeys", "kms:ListResourceTags"],
 };
 
+/// What the account's administrators may do: all that keeps a key manageable, and nothing that reads or writes what it protects. Nor
+/// grants, by which they could give themselves that.
+const ADMINISTRATION: [&str; 20] = [
+    "kms:CancelKeyDeletion",
+    "kms:CreateAlias",
+    "kms:DeleteAlias",
+    "kms:DescribeKey",
+    "kms:DisableKey",
+    "kms:DisableKeyRotation",
+    "kms:EnableKey",
+    "kms:EnableKeyRotation",
+    "kms:GetKeyPolicy",
+    "kms:GetKeyRotationStatus",
+    "kms:ListGrants",
+    "kms:ListKeyPolicies",
+    "kms:ListResourceTags",
+    "kms:PutKeyPolicy",
+    "kms:RevokeGrant",
+    "kms:ScheduleKeyDeletion",
+    "kms:TagResource",
+    "kms:UntagResource",
+    "kms:UpdateAlias",
+    "kms:UpdateKeyDescription",
+];
+
 /// What a key is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum KeyPurpose {
@@ -61,10 +87,72 @@ pub(crate) struct Key {
     pub(crate) purpose: KeyPurpose,
     /// Whether it gets new material each year. What was encrypted before is decrypted as ever.
     pub(crate) rotation: bool,
-    /// In canonical form.
-    pub(crate) policy: Value,
-    /// ARNs of who may decrypt, or hash, as the policy says.
-    pub(crate) readers: Vec<String>,
+    /// ARNs of the roles of functions, which may encrypt, or hash.
+    pub(crate) functions: BTreeSet<String>,
+    /// ARNs of who may decrypt, or hash; `*` in them stands for anything.
+    pub(crate) readers: BTreeSet<String>,
+}
+
+/// What stands for the policy that follows from the rest.
+const OWN_POLICY: &str = "functions encrypt, readers decrypt, administrators manage";
+/// Ids of statements.
+const FUNCTIONS: &str = "Functions";
+const READERS: &str = "Readers";
+
+impl KeyPurpose {
+    /// What functions and readers may do.
+    fn actions(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Encryption => ("kms:GenerateDataKey", "kms:Decrypt"),
+            Self::Index => ("kms:GenerateMac", "kms:GenerateMac"),
+        }
+    }
+
+    /// The key policy. Principals are named by conditions: KMS refuses roles that are not there yet, and turns one that is deleted into
+    /// an id, which the next role of its name does not have. So the caller's own policy must allow the call, too.
+    fn policy(self, aws: &Clients, functions: &BTreeSet<String>, readers: &BTreeSet<String>) -> Value {
+        let root = |account: &str| aws.global_arn("iam", "root").replace(&aws.account, account);
+        let own = root(&aws.account);
+        let allow = |sid: &str, accounts: &[String], actions: &[&str]| json!({ "Sid": sid, "Effect": "Allow", "Principal": { "AWS": accounts }, "Action": actions, "Resource": "*" });
+        let mut statements = vec![allow("Administration", std::slice::from_ref(&own), &ADMINISTRATION)];
+        let accounts: BTreeSet<String> =
+            readers.iter().filter_map(|reader| Some(Arn::parse(reader)?.account)).collect();
+        let accounts: Vec<String> = accounts.iter().map(|account| root(account)).collect();
+        let (encrypt, decrypt) = self.actions();
+        for (sid, accounts, action, principals) in
+            [(FUNCTIONS, vec![own], encrypt, functions), (READERS, accounts, decrypt, readers)]
+        {
+            if !principals.is_empty() {
+                let mut statement = allow(sid, &accounts, &[action]);
+                statement["Condition"] = json!({ "ArnLike": { "aws:PrincipalArn": principals } });
+                statements.push(statement);
+            }
+        }
+        canonical(&json!({ "Version": "2012-10-17", "Statement": statements }))
+    }
+
+    /// The fields of a policy: functions and readers, if it allows what it should and nothing else; else the policy itself, which shows as
+    /// drift.
+    fn fields_of(self, aws: &Clients, text: &str) -> [(&'static str, Value); 3] {
+        let policy: Value = serde_json::from_str(text).map_or_else(|_| json!(text), |policy| canonical(&policy));
+        let named = |sid: &str| -> BTreeSet<String> {
+            let statements =
+                policy["Statement"].as_array().map_or_else(|| vec![&policy["Statement"]], |all| all.iter().collect());
+            let statement = statements.into_iter().find(|statement| statement["Sid"] == sid);
+            match statement.map(|statement| &statement["Condition"]["ArnLike"]["aws:PrincipalArn"]) {
+                Some(Value::String(one)) => BTreeSet::from([one.clone()]),
+                Some(Value::Array(all)) => all.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+                _ => BTreeSet::new(),
+            }
+        };
+        let (functions, readers) = (named(FUNCTIONS), named(READERS));
+        let is_own = policy == self.policy(aws, &functions, &readers);
+        [
+            ("functions", json!(functions)),
+            ("readers", json!(readers)),
+            ("policy", if is_own { json!(OWN_POLICY) } else { policy }),
+        ]
+    }
 }
 
 /// A key as KMS describes it, and whether the alias names it.
@@ -95,7 +183,7 @@ async fn find(cx: &Cx, name: &str) -> Result<Option<Found>, AwsError> {
     if let Some(found) = describe(cx, &alias(name), true).await? {
         return Ok(Some(found));
     }
-    match nameless(cx).await?.into_iter().find(|(wanted, _)| wanted == name) {
+    match listed(cx).await?.1.into_iter().find(|(wanted, _)| wanted == name) {
         Some((_, id)) => describe(cx, &id, false).await,
         None => Ok(None),
     }
@@ -109,8 +197,8 @@ async fn describe(cx: &Cx, key: &str, has_alias: bool) -> Result<Option<Found>, 
     }))
 }
 
-/// The owner's keys that have no alias: the names that they should have, and their ids.
-async fn nameless(cx: &Cx) -> Result<Vec<(String, String)>, AwsError> {
+/// All aliases, and the owner's keys that have none: the names that they should have, and their ids.
+async fn listed(cx: &Cx) -> Result<(Vec<AliasListEntry>, Vec<(String, String)>), AwsError> {
     let kms = &cx.aws.kms;
     let aliases = all(kms.list_aliases().into_paginator().items().send());
     let keys = all(kms.list_keys().limit(1000).into_paginator().items().send());
@@ -130,13 +218,13 @@ async fn nameless(cx: &Cx) -> Result<Vec<(String, String)>, AwsError> {
         let name = node.strip_suffix(INDEX.0).map_or_else(|| node.to_owned(), |key| format!("{key}{}", INDEX.1));
         Some((format!("{}-{name}", cx.owner.prefix()), id))
     });
-    Ok(named.collect())
+    let nameless = named.collect();
+    Ok((aliases, nameless))
 }
 
 /// The names of all keys that have an alias which begins like this, or should have one.
 pub(super) async fn names(cx: &Cx, start: &str) -> Result<Vec<String>, AwsError> {
-    let aliases = all(cx.aws.kms.list_aliases().into_paginator().items().send());
-    let (aliases, nameless) = tokio::try_join!(aliases, nameless(cx))?;
+    let (aliases, nameless) = listed(cx).await?;
     let names = aliases.into_iter().filter_map(|alias| alias.alias_name?.strip_prefix("alias/").map(str::to_owned));
     Ok(names.filter(|name| name.starts_with(start)).chain(nameless.into_iter().map(|(name, _)| name)).collect())
 }
@@ -166,7 +254,7 @@ pub(super) async fn contents(cx: &Cx, name: &str) -> Result<Option<String>, AwsE
     let after = Duration::from_secs(u64::try_from(days).unwrap_or_default() * 24 * 3600);
     let last = jiff::Timestamp::try_from(cx.aws.now() + after).map(|at| at.strftime("%Y-%m-%d").to_string());
     let last = last.unwrap_or_else(|_| format!("{days} days from now"));
-    Ok(Some(format!("{what}, for good on {last}: KMS waits {days} days, in which `up` brings the key back")))
+    Ok(Some(format!("{what} (unreadable from {last} on, and until then `up` brings the key back)")))
 }
 
 fn window(tags: Option<&Tags>) -> i32 {
@@ -192,6 +280,10 @@ impl Key {
         Ok(known(found, "the key")?.id)
     }
 
+    fn policy(&self, cx: &Cx) -> String {
+        self.purpose.policy(&cx.aws, &self.functions, &self.readers).to_string()
+    }
+
     async fn make(&self, cx: &Cx, tags: &Tags) -> anyhow::Result<String> {
         let tags = tags.iter().map(|(key, value)| Tag::builder().tag_key(key).tag_value(value).build());
         let tags: Result<Vec<Tag>, _> = tags.collect();
@@ -199,7 +291,7 @@ impl Key {
             KeyPurpose::Encryption => (KeyUsageType::EncryptDecrypt, KeySpec::SymmetricDefault),
             KeyPurpose::Index => (KeyUsageType::GenerateVerifyMac, KeySpec::Hmac256),
         };
-        let call = cx.aws.kms.create_key().key_usage(usage).key_spec(spec).policy(self.policy.to_string());
+        let call = cx.aws.kms.create_key().key_usage(usage).key_spec(spec).policy(self.policy(cx));
         let call = call.description(format!("streamkit: {}", self.name)).set_tags(Some(tags?));
         let made = answered(call.send().await)?;
         Ok(made.key_metadata.context("KMS answered without the key that it made")?.key_id)
@@ -227,7 +319,9 @@ impl Resource for Key {
         let mut fields = Fields::from([
             ("alias", json!(alias(&self.name))),
             ("enabled", json!(true)),
-            ("policy", self.policy.clone()),
+            ("functions", json!(self.functions)),
+            ("readers", json!(self.readers)),
+            ("policy", json!(OWN_POLICY)),
         ]);
         if self.purpose == KeyPurpose::Encryption {
             fields.insert("rotation", json!(self.rotation));
@@ -237,7 +331,8 @@ impl Resource for Key {
 
     fn defaults(&self) -> Fields {
         let mut fields = self.desired();
-        fields.remove("policy");
+        fields.remove("functions");
+        fields.insert("readers", json!([]));
         if fields.contains_key("rotation") {
             fields.insert("rotation", json!(true));
         }
@@ -254,14 +349,11 @@ impl Resource for Key {
             KeyPurpose::Index => Ok(None),
         };
         let (policy, rotation, tags) = tokio::try_join!(policy(), rotation(), tags_of(cx, &found.id))?;
-        let policy = policy.policy.unwrap_or_default();
-        // A policy that is not JSON differs from the spec's, and is no reason to fail.
-        let policy = serde_json::from_str(&policy).map_or_else(|_| json!(policy), |policy| canonical(&policy));
         let mut fields = Fields::from([
             ("alias", found.has_alias.then(|| json!(alias(&self.name))).unwrap_or_default()),
             ("enabled", json!(found.metadata.enabled)),
-            ("policy", policy),
         ]);
+        fields.extend(self.purpose.fields_of(&cx.aws, policy.policy().unwrap_or_default()));
         if let Some(rotation) = rotation {
             fields.insert("rotation", json!(rotation.key_rotation_enabled));
         }
@@ -302,16 +394,18 @@ impl Resource for Key {
             match change.field.as_str() {
                 "alias" => self.name_it(cx, &id).await?,
                 "enabled" => drop(answered(kms.enable_key().key_id(&id).send().await)?),
-                "policy" => {
-                    let call = kms.put_key_policy().key_id(&id).policy_name(POLICY).policy(self.policy.to_string());
-                    cx.retry_until_known(|| call.clone().send()).await?;
-                }
+                // All three are one policy, which is put once.
+                "functions" | "readers" | "policy" => {}
                 "rotation" if self.rotation => {
                     let call = kms.enable_key_rotation().key_id(&id);
                     cx.retry_until_known(|| call.clone().send()).await?;
                 }
                 _ => drop(answered(kms.disable_key_rotation().key_id(&id).send().await)?),
             }
+        }
+        if changes.iter().any(|change| ["functions", "readers", "policy"].contains(&change.field.as_str())) {
+            let call = kms.put_key_policy().key_id(&id).policy_name(POLICY).policy(self.policy(cx));
+            cx.retry_until_known(|| call.clone().send()).await?;
         }
         Ok(())
     }

@@ -33,6 +33,7 @@ mod own_code;
 mod ownership;
 mod package;
 mod plans;
+mod private;
 mod redrive;
 mod rehearsal;
 mod renames;
