@@ -3,6 +3,7 @@
 mod alarm;
 mod dashboard;
 mod function;
+mod key;
 mod limits;
 mod permissions;
 
@@ -15,6 +16,7 @@ use anyhow::Context as _;
 pub(crate) use limits::over_limit;
 pub(crate) use permissions::use_key;
 use serde_json::{Map, Value};
+use streamkit_handler::encryption::{EncryptionSettings, Field};
 use streamkit_recipes::{Sampled, Samples, SourceKind, samples_for};
 use toml::Spanned;
 
@@ -82,9 +84,16 @@ pub(crate) struct Flow {
     pub(crate) tumbling_window: Option<Duration>,
     /// The most records of one invocation.
     pub(crate) batch_size: usize,
+    /// The fields that are encrypted before the recipe sees a record.
+    pub(crate) encryption: Option<EncryptionSettings>,
 }
 
 impl Flow {
+    /// The fields that are encrypted before the recipe sees a record; mostly none.
+    pub(crate) fn encrypted(&self) -> &[Field] {
+        self.encryption.as_ref().map_or(&[], |settings| &settings.fields)
+    }
+
     /// What the events mean.
     ///
     /// # Errors
@@ -178,6 +187,7 @@ impl Pipeline {
         builder.queues();
         builder.buckets();
         builder.topics();
+        builder.keys();
         for (name, function) in &spec.function {
             let architecture = architecture.unwrap_or(Architecture::of(function.architecture));
             builder.function(name.get_ref(), function, architecture, code(function, architecture));
@@ -198,6 +208,16 @@ impl Pipeline {
     pub(crate) fn functions(&self) -> BTreeSet<String> {
         self.flows.iter().map(|flow| flow.function.clone()).collect()
     }
+}
+
+/// The names of what the function's events become.
+struct Sinks {
+    table: Option<String>,
+    bucket: Option<String>,
+    topic: Option<String>,
+    dead_letters: Option<String>,
+    /// The table in which a recipe with a memory keeps its states.
+    state: Option<String>,
 }
 
 struct Builder<'a> {

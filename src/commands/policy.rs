@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 
 use super::session::{Input, Session, SpecArgument, Whose};
+use crate::aws::PIPELINE_TAG;
 use crate::daemon::Start;
 use crate::options::Global;
 use crate::pipeline::{Pipeline, use_key};
@@ -133,8 +134,19 @@ fn policy(session: &Session, scope: Scope) -> Value {
                 "Condition": { "StringEquals": { "iam:PassedToService": "lambda.amazonaws.com" } },
             }));
         }
+        if kind == ResourceKind::Key && actions.remove("kms:CreateKey") {
+            statements.extend(making_keys(session, &mut actions));
+        }
+        if actions.is_empty() {
+            continue;
+        }
         let mut statement =
             json!({ "Sid": sid, "Effect": "Allow", "Action": actions, "Resource": arns(session, kind) });
+        if kind == ResourceKind::Key {
+            // A key's ARN does not contain the pipeline's name; its tags do.
+            let tag = format!("aws:ResourceTag/{PIPELINE_TAG}");
+            statement["Condition"] = json!({ "StringEquals": { tag: pipeline.naming.pipeline } });
+        }
         if kind == ResourceKind::Mapping {
             // A mapping's ARN does not contain the pipeline's name; its function's does.
             statement["Condition"] = json!({ "ArnLike": { "lambda:FunctionArn": of_function } });
@@ -159,6 +171,20 @@ fn policy(session: &Session, scope: Scope) -> Value {
         statements.push(json!({ "Sid": "Account", "Effect": "Allow", "Action": account, "Resource": "*" }));
     }
     json!({ "Version": "2012-10-17", "Statement": statements })
+}
+
+/// Leave to make keys, with the pipeline's tag and aliases: a key that is not there yet has neither tags nor an alias of its own.
+fn making_keys(session: &Session, actions: &mut BTreeSet<&str>) -> [Value; 2] {
+    actions.insert("kms:CreateAlias");
+    let (naming, tag) = (&session.pipeline.naming, format!("aws:RequestTag/{PIPELINE_TAG}"));
+    let aliases = session.aws.arn("kms", &format!("alias/{}-*", naming.prefix()));
+    [
+        json!({
+            "Sid": "KMSKeyCreation", "Effect": "Allow", "Action": ["kms:CreateKey", "kms:TagResource"], "Resource": "*",
+            "Condition": { "StringEquals": { tag: naming.pipeline } },
+        }),
+        json!({ "Sid": "KMSAlias", "Effect": "Allow", "Action": "kms:CreateAlias", "Resource": aliases }),
+    ]
 }
 
 /// What the caller does with the customer's own keys, one statement for each.
@@ -214,6 +240,7 @@ fn arns(session: &Session, kind: ResourceKind) -> Value {
         ResourceKind::Role => json!(aws.global_arn("iam", &format!("role{ROLE_PATH}{prefix}-*"))),
         ResourceKind::LogGroup => json!(aws.arn("logs", &format!("log-group:{OF_FUNCTIONS}{prefix}-*"))),
         ResourceKind::Alarm => json!(aws.arn("cloudwatch", &format!("alarm:{prefix}-*"))),
+        ResourceKind::Key => json!(aws.arn("kms", "key/*")),
         ResourceKind::Dashboard => json!(aws.global_arn("cloudwatch", &format!("dashboard/{prefix}-*"))),
         ResourceKind::Bucket => {
             let mut namespaces: BTreeSet<_> =
@@ -233,6 +260,15 @@ fn namespace(resource: &Any) -> Option<BucketNamespace> {
 
 fn reads_table(pipeline: &Pipeline) -> bool {
     pipeline.flows.iter().any(|flow| matches!(flow.source, crate::pipeline::FlowSource::Table(_)))
+}
+
+fn has_index(pipeline: &Pipeline) -> bool {
+    pipeline.flows.iter().filter_map(|flow| flow.encryption.as_ref()).any(|settings| settings.index_key.is_some())
+}
+
+/// Whether anybody may decrypt what is encrypted with one of the pipeline's keys.
+fn has_readers(pipeline: &Pipeline) -> bool {
+    pipeline.nodes.iter().any(|node| matches!(&node.resource, Any::Key(key) if !key.readers.is_empty()))
 }
 
 fn has_failure_bucket(pipeline: &Pipeline) -> bool {
@@ -328,6 +364,9 @@ fn running(kind: ResourceKind, pipeline: &Pipeline) -> (&'static [&'static str],
             &["cloudwatch:GetMetricStatistics"],
         ),
         ResourceKind::Mapping => (&[], &["lambda:ListEventSourceMappings"]),
+        // `decrypt` and `validate`, of a caller who is among the key's readers.
+        ResourceKind::Key if has_readers(pipeline) && has_index(pipeline) => (&["kms:Decrypt", "kms:GenerateMac"], &[]),
+        ResourceKind::Key if has_readers(pipeline) => (&["kms:Decrypt"], &[]),
         _ => (&[], &[]),
     }
 }

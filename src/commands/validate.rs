@@ -6,6 +6,7 @@ mod check;
 mod cleanup;
 mod dead_letter_queue;
 mod detection;
+mod encryption;
 mod events;
 mod failure;
 mod items;
@@ -223,6 +224,13 @@ async fn try_all(run: &mut StreamRun<'_>, checks: &mut Checks<'_>, reporter: &Re
         for done in detection::checks(run, sought).await {
             checks.add(done);
         }
+    }
+    let encrypted = run.validation.flow.encrypted();
+    if !encrypted.is_empty() {
+        let names: Vec<_> = encrypted.iter().map(|field| field.field.as_str()).collect();
+        let expected = format!("{} only encrypted, and what was sent when decrypted", names.join(" and "));
+        let done = check("encryption", expected, limit, encryption::check(run)).await;
+        checks.add(done);
     }
 
     let twins = events::twins(&run.events);

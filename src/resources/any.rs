@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::context::Cx;
 use super::resource::{Actions, Created, Observed, Resource, Shown};
-use super::{Alarm, Bucket, Consumer, Dashboard, Function, LogGroup, Mapping, Queue, Role, Stream, Table, Topic};
+use super::{Alarm, Bucket, Consumer, Dashboard, Function, Key, LogGroup, Mapping, Queue, Role, Stream, Table, Topic};
 use crate::aws::{AwsError, Clients, Tags, aws_error, until_seen};
 use crate::plan::{Change, Fields, ResourceKind};
 
@@ -24,6 +24,7 @@ pub(crate) enum Any {
     Topic(Topic),
     Alarm(Alarm),
     Dashboard(Dashboard),
+    Key(Key),
 }
 
 macro_rules! each {
@@ -41,6 +42,7 @@ macro_rules! each {
             Any::Topic($resource) => $call,
             Any::Alarm($resource) => $call,
             Any::Dashboard($resource) => $call,
+            Any::Key($resource) => $call,
         }
     };
 }
@@ -60,6 +62,7 @@ impl Any {
             Self::Topic(_) => ResourceKind::Topic,
             Self::Alarm(_) => ResourceKind::Alarm,
             Self::Dashboard(_) => ResourceKind::Dashboard,
+            Self::Key(_) => ResourceKind::Key,
         }
     }
 
@@ -178,5 +181,6 @@ pub(crate) fn actions(kind: ResourceKind) -> Actions {
         ResourceKind::Bucket => super::bucket::ACTIONS,
         ResourceKind::Table => super::table::ACTIONS,
         ResourceKind::Stream => super::stream::ACTIONS,
+        ResourceKind::Key => super::key::ACTIONS,
     }
 }

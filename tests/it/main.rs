@@ -35,6 +35,7 @@ mod ownership;
 mod package;
 mod pictures;
 mod plans;
+mod private;
 mod redrive;
 mod rehearsal;
 mod renames;

@@ -58,6 +58,7 @@ impl Checker<'_> {
         }
         self.sinks(function);
         self.state_table(name, function);
+        self.encryption(function);
         self.rights(function);
         self.source(function.source.get_ref());
         if let (Some(recipe), Some(written)) = (function.recipe(), &function.recipe) {
@@ -163,7 +164,7 @@ impl Checker<'_> {
             }
             for target in on {
                 if let Target::Section(section) = target.get_ref() {
-                    if section.kind == SectionKind::Alarm {
+                    if matches!(section.kind, SectionKind::Alarm | SectionKind::Key) {
                         let message = format!("`{section}` is nothing that a function acts on");
                         self.say(
                             target.span(),
