@@ -22,7 +22,7 @@ use crate::failure::Hint;
 use crate::graph::{Need, Until};
 use crate::package::{Architecture, Code};
 use crate::plan::{Concurrency, Secrets};
-use crate::resources::{Any, Bucket, Queue, Redrive, Resource as _, Stream, Subscription, Table, Topic};
+use crate::resources::{Any, Bucket, Queue, Redrive, Replica, Resource as _, Stream, Subscription, Table, Topic};
 use crate::spec::{self, Encryption, FilterOn, Naming, Recipient, Reference, SectionKind, Spec, named};
 
 /// How often a queue's message is received before it counts as a dead letter.
@@ -187,6 +187,11 @@ impl Pipeline {
         }
     }
 
+    /// The regions in which it has anything, its own left out.
+    pub(crate) fn regions(&self) -> BTreeSet<&str> {
+        self.nodes.iter().filter_map(|node| node.resource.region()).collect()
+    }
+
     /// The functions' physical names.
     pub(crate) fn functions(&self) -> BTreeSet<String> {
         self.flows.iter().map(|flow| flow.function.clone()).collect()
@@ -264,7 +269,29 @@ impl<'a> Builder<'a> {
                 point_in_time_recovery: table.point_in_time_recovery,
                 protect: table.protect,
             };
-            self.push(format!("table.{}", name.get_ref()), Any::Table(resource), Vec::new(), table.protect);
+            let physical = resource.name.clone();
+            let id = format!("table.{}", name.get_ref());
+            let home = self.push(id.clone(), Any::Table(resource), Vec::new(), table.protect);
+            self.replicas(&id, &physical, home, table);
+        }
+    }
+
+    /// The replicas of a table, of which DynamoDB makes one at a time.
+    fn replicas(&mut self, id: &str, physical: &str, home: usize, table: &spec::Table) {
+        let mut last = home;
+        for region in &table.replicas {
+            let region = region.get_ref();
+            let replica = Replica {
+                name: physical.to_owned(),
+                home: self.aws.region.clone(),
+                point_in_time_recovery: table.point_in_time_recovery,
+                protect: table.protect,
+            };
+            let needs = [home, last].into_iter().map(|node| Need { node, until: Until::Ready }).collect();
+            let replica = Any::Replica(replica).elsewhere(region);
+            last = self.push(format!("{id}@{region}"), replica, needs, table.protect);
+            // A replica of a table that is made anew is another one.
+            self.nodes[last].replaced_with = Some(ReplacedWith { node: home, field: "keys" });
         }
     }
 

@@ -19,7 +19,7 @@ use crate::pipeline::{Flow, Pipeline};
 use crate::plan::Place;
 use crate::report::Reporter;
 use crate::resources::{Any, Cx};
-use crate::spec::{self, Advices, Loaded, Naming, StageChoice};
+use crate::spec::{self, Advices, Loaded, Naming, Spec, StageChoice};
 
 /// The region of the embedded AWS when none is given.
 const LOCAL_REGION: &str = "us-east-1";
@@ -163,6 +163,7 @@ impl Session {
         let naming = Naming { pipeline: spec.name.get_ref().clone(), stage };
         let aws = connect_to(global, reporter, start, account).await?;
         pins.map_or(Ok(()), |pins| pins.check(&aws.account, &aws.region))?;
+        check_regions(&spec, &aws.region)?;
         let home = Home::find()?;
         let codes = Mutex::new(Vec::<(Origin, Architecture, Arc<Code>)>::new());
         let code = |function: &spec::Function, architecture: Architecture| {
@@ -246,6 +247,20 @@ pub(crate) fn place(naming: &Naming, aws: Option<&Clients>) -> Place {
         account: aws.map(|aws| aws.account.clone()),
         region: aws.map(|aws| aws.region.clone()),
     }
+}
+
+/// What a section names as another region must be another one than the pipeline's own.
+fn check_regions(spec: &Spec, home: &str) -> anyhow::Result<()> {
+    for (name, table) in &spec.table {
+        if table.replicas.iter().any(|region| region.get_ref() == home) {
+            let table = name.get_ref();
+            return Err(Hint::usage(
+                format!("table.{table} has a replica in {home}, which is the region that the pipeline itself is in"),
+                "take it out of `replicas`, or pass another --region",
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// The checked spec; `hint` says what to do when there is no such file.

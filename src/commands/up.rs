@@ -22,7 +22,7 @@ use crate::narrowing;
 use crate::observe::{Allowed, Observation, is_renewed, observe};
 use crate::options::Global;
 use crate::pipeline::Node;
-use crate::plan::{Action, Plan, ResourceKind, Step};
+use crate::plan::{Action, Plan, ResourceKind, Step, region_of};
 use crate::report::{Reporter, RunReport, exit_code, run_report};
 use crate::resources::{Any, Function, Observed, OwnedResource, Planned, Reviewed, owned_resources};
 use crate::saved_plan::{PlanOptions, SavedPlan, SpecFile};
@@ -264,7 +264,7 @@ async fn roll_back(
     interrupt: &mut Interrupt,
 ) -> anyhow::Result<Vec<String>> {
     let others = plan.steps.iter().filter(|step| !made.contains(&step.node));
-    let known = others.map(|step| (step.kind, step.name.as_str())).collect();
+    let known = others.map(|step| (region_of(&step.node), step.kind, step.name.as_str())).collect();
     let naming = &session.pipeline.naming;
     let look = async || anyhow::Ok(owned_resources(&session.cx.as_of_now(), &naming.prefix(), &known).await?.owned);
     let found = look().await.context("looking for what to roll back")?;

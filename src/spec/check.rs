@@ -3,6 +3,7 @@
 mod alarm;
 mod function;
 mod messages;
+mod regions;
 mod renamed;
 mod tags;
 mod view;
@@ -64,6 +65,7 @@ impl Checker<'_> {
                 );
             }
             self.billing(&table.billing);
+            self.replicas(table);
         }
         self.queues();
         for bucket in spec.bucket.values() {

@@ -97,6 +97,9 @@ pub(crate) struct Table {
     pub(crate) ttl: Option<Spanned<String>>,
     /// What the table's change stream carries; no stream when absent.
     pub(crate) stream: Option<ViewType>,
+    /// Other regions that have the same items.
+    #[serde(default)]
+    pub(crate) replicas: Vec<Spanned<String>>,
     #[serde(default)]
     pub(crate) point_in_time_recovery: bool,
     #[serde(default)]

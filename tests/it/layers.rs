@@ -17,7 +17,8 @@ const LAYERS: &[&[&str]] = &[
     &["resources"],
     &["package"],
     &["interrupt", "spec"],
-    &["aws", "failure", "graph", "home", "lock", "plan", "spool"],
+    &["aws", "failure", "graph", "home", "plan", "spool"],
+    &["lock"],
 ];
 
 /// The same within `resources/`: the contract knows no noun, and no noun knows the list of them.
@@ -31,7 +32,8 @@ const RESOURCES: &[&[&str]] = &[
     &["mapping"],
     &["consumer", "log_group"],
     &["function", "topic"],
-    &["alarm", "bucket", "dashboard", "queue", "role", "stream", "table"],
+    &["alarm", "bucket", "dashboard", "queue", "replica", "role", "stream"],
+    &["table"],
     &["cloudwatch_tags", "resource"],
     &["context"],
     &["topic_description"],

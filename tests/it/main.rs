@@ -36,6 +36,7 @@ mod plans;
 mod redrive;
 mod rehearsal;
 mod renames;
+mod replicas;
 mod restoring;
 mod rights;
 mod scaling;
