@@ -158,7 +158,10 @@ fn step(cx: &Cx, node: &Node, seen: Option<&Observed>, allowed: &Allowed) -> (St
 /// Refuses what this pipeline has in this region for the sake of another one, which is its own: run for this one, it would be two.
 fn of_another_home(cx: &Cx, node: &Node, seen: &Observed) -> Option<Refusal> {
     let tagged = seen.tags.as_ref()?.get(NODE_TAG)?;
-    if region_of(&node.id).is_some() || region_of(tagged) != Some(&cx.aws.region) || cx.adopt {
+    if node.tags.get(NODE_TAG).is_some_and(|own| region_of(own).is_some())
+        || region_of(tagged) != Some(&cx.aws.region)
+        || cx.adopt
+    {
         return None;
     }
     Some(Refusal {

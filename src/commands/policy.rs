@@ -82,7 +82,7 @@ pub(crate) async fn run(args: &Args, global: &Global, reporter: &Reporter) -> an
 
 /// What each function may do: its role and the role's policy, by section.
 fn of_functions(session: &Session) -> Value {
-    let roles = session.pipeline.nodes.iter().filter_map(|node| match &node.resource {
+    let roles = session.pipeline.nodes.iter().filter_map(|node| match node.resource.inner() {
         Any::Role(role) => {
             let section = node.id.strip_suffix(".role").unwrap_or(&node.id).to_owned();
             Some((section, json!({ "role": role.name, "policy": role.policy.document() })))

@@ -239,7 +239,7 @@ async fn build(session: &Session, plan: &Plan, reporter: &Reporter) -> anyhow::R
     let note = |text: &str| locked(&waiting)(text);
     let mut built = BTreeMap::new();
     for (node, step) in session.pipeline.nodes.iter().zip(&plan.steps) {
-        if let Any::Function(function) = &node.resource
+        if let Any::Function(function) = node.resource.inner()
             && Function::is_uploaded(step.action, &step.changes)
         {
             built.insert(node.id.clone(), function.code.package(&note).await?.hash.clone());
@@ -363,9 +363,9 @@ fn may_be_gone(index: usize, nodes: &[Node], plan: &Plan) -> bool {
     }
     let uses = |node: &Node| node.needs.iter().any(|need| need.node == index);
     let is_new_user = |(node, step): (&Node, &Step)| {
-        matches!(node.resource, Any::Function(_)) && step.action == Action::Create && uses(node)
+        matches!(node.resource.inner(), Any::Function(_)) && step.action == Action::Create && uses(node)
     };
-    matches!(nodes[index].resource, Any::Role(_)) && nodes.iter().zip(&plan.steps).any(is_new_user)
+    matches!(nodes[index].resource.inner(), Any::Role(_)) && nodes.iter().zip(&plan.steps).any(is_new_user)
 }
 
 /// Whether a node refers to what this run makes anew.
@@ -377,7 +377,7 @@ fn follows(node: &Node, plan: &Plan) -> bool {
 /// rights come before what uses them, and the source of a mapping may become another one.
 fn need_now(need: Need, nodes: &[Node], plan: &Plan) -> Need {
     let changes = plan.steps[need.node].action == Action::Update;
-    match &nodes[need.node].resource {
+    match nodes[need.node].resource.inner() {
         Any::Role(_) | Any::Stream(_) | Any::Table(_) if changes => Need { until: Until::Ready, ..need },
         _ => need,
     }

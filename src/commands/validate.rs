@@ -11,6 +11,7 @@ mod items;
 mod passing;
 mod poison;
 mod queries;
+mod replicas;
 mod resources;
 mod siblings;
 mod stream_run;
@@ -96,19 +97,30 @@ pub(crate) async fn run(
         ));
     }
     let injection = if args.breaks { Some(FailureInjection::new(&session, flow, limit)?) } else { None };
-    let validation = Validation::new(&session, flow, recipe, limit, global.local);
     let mut checks = Checks::new(reporter);
-    let (latencies, mut stopped) = match session.pipeline.samples(flow)? {
-        Samples::Stream(samples) => {
-            let mut run = StreamRun::new(validation, samples);
-            let stopped = Box::pin(validate_stream(&mut run, &mut checks, reporter, &mut interrupt)).await;
-            (run.latencies(), stopped)
+    let (mut latencies, mut stopped) = (Vec::new(), None);
+    for (region, session) in session.everywhere() {
+        let Some(flow) = session.pipeline.flows.iter().find(|other| other.key == flow.key) else { continue };
+        checks.go_to(region);
+        let validation = Validation::new(session, flow, recipe, limit, global.local);
+        let (measured, ended) = match session.pipeline.samples(flow)? {
+            Samples::Stream(samples) => {
+                let mut run = StreamRun::new(validation, samples);
+                let stopped = Box::pin(validate_stream(&mut run, &mut checks, reporter, &mut interrupt)).await;
+                (run.latencies(), stopped)
+            }
+            Samples::Table(samples) => {
+                Box::pin(table::validate(validation, samples, &mut checks, reporter, &mut interrupt)).await?
+            }
+            Samples::OfOthers => anyhow::bail!("no recipe has events for the source of `{}`", flow.key),
+        };
+        latencies.extend(measured);
+        stopped = stopped.or(ended);
+        if interrupt.is_set() {
+            break;
         }
-        Samples::Table(samples) => {
-            Box::pin(table::validate(validation, samples, &mut checks, reporter, &mut interrupt)).await?
-        }
-        Samples::OfOthers => anyhow::bail!("no recipe has events for the source of `{}`", flow.key),
-    };
+    }
+    checks.go_to(None);
     if let Some(injection) = injection
         && stopped.is_none()
         && !interrupt.is_set()

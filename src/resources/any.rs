@@ -81,6 +81,11 @@ impl Any {
         Self::Elsewhere(Box::new(Elsewhere { region: region.to_owned(), resource: self }))
     }
 
+    /// The resource itself, wherever it is.
+    pub(crate) fn inner(&self) -> &Self {
+        if let Self::Elsewhere(elsewhere) = self { &elsewhere.resource } else { self }
+    }
+
     /// The region that it is in, where that is not the pipeline's own.
     pub(crate) fn region(&self) -> Option<&str> {
         if let Self::Elsewhere(elsewhere) = self { Some(&elsewhere.region) } else { None }

@@ -47,6 +47,8 @@ pub(crate) struct Cx {
     pub(crate) aws: Arc<Clients>,
     pub(crate) owner: Owner,
     pub(crate) adopt: bool,
+    /// The region is not the pipeline's own: a search does not look any further.
+    pub(super) is_guest: bool,
     /// What a call names may be gone, which its refusal tells: it is not sent again.
     doubts: bool,
     /// Nothing will be changed: what can't be known of the spec's side is left out, and hides nothing of AWS's.
@@ -71,6 +73,7 @@ impl Cx {
             aws,
             owner,
             adopt: false,
+            is_guest: false,
             doubts: false,
             only_looks: false,
             interrupt: None,
@@ -84,6 +87,11 @@ impl Cx {
 
     pub(crate) fn adopting(mut self, adopt: bool) -> Self {
         self.adopt = adopt;
+        self
+    }
+
+    pub(crate) fn as_guest(mut self) -> Self {
+        self.is_guest = true;
         self
     }
 

@@ -178,6 +178,9 @@ pub(crate) async fn owned_resources(cx: &Cx, prefix: &str, known: &Known<'_>) ->
     };
     let here = of_region(None);
     let mut search = owned_in_region(cx, prefix, &here, &BTreeSet::new()).await?;
+    if cx.is_guest {
+        return Ok(search);
+    }
     let tables = here.iter().copied().chain(search.owned.iter().map(|owned| (owned.kind, owned.name.as_str())));
     let tables = tables.filter(|(kind, _)| *kind == ResourceKind::Table).map(|(_, name)| name);
     let mut replicated = replicated_tables(cx, tables).await?;

@@ -265,6 +265,9 @@ pub(crate) struct Function {
     pub(crate) dead_letters: Option<Spanned<Reference>>,
     /// The field of a payload in which an event has its own id; `eventId` when absent.
     pub(crate) identity: Option<Spanned<String>>,
+    /// Other regions that have the function, too, with all that it brings along and its sinks.
+    #[serde(default)]
+    pub(crate) regions: Vec<Spanned<String>>,
     pub(crate) source: Spanned<Source>,
     /// The section that it was until it got this name.
     pub(crate) renamed_from: Option<Spanned<Reference>>,
@@ -313,6 +316,10 @@ pub(crate) struct Source {
     /// Patterns of which one must match; every record reaches the function when there is none.
     #[serde(default)]
     pub(crate) filter: Vec<Spanned<Pattern>>,
+    /// The attribute in which writers of a global table note their region, so that each change is processed in one of them.
+    pub(crate) origin: Option<Spanned<String>>,
+    /// Which changes that are: those of the function's own region when absent.
+    pub(crate) changes_from: Option<Spanned<ChangesFrom>>,
     /// The length of the windows over which the function carries a state; none when absent.
     pub(crate) tumbling_window: Option<Spanned<Seconds>>,
     #[serde(default = "shared")]
@@ -320,6 +327,16 @@ pub(crate) struct Source {
     /// `false` creates the mapping without polling.
     #[serde(default = "yes")]
     pub(crate) enabled: bool,
+}
+
+/// Where the changes were made that reach a function.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum ChangesFrom {
+    /// In the function's own region.
+    Here,
+    /// In the others.
+    Elsewhere,
 }
 
 /// How a stream is read.

@@ -1,5 +1,6 @@
 //! The result of a check, and the report of checks and latencies.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -32,7 +33,7 @@ impl Verdict {
 /// One check of the report.
 #[derive(Debug, Serialize)]
 pub(super) struct Check {
-    name: &'static str,
+    name: Cow<'static, str>,
     ok: bool,
     expected: String,
     observed: String,
@@ -55,7 +56,7 @@ pub(super) async fn check(
         Err(_) => Verdict::new(false, format!("AWS did not answer within {:.0} s", limit.as_secs_f64())),
     };
     Check {
-        name,
+        name: name.into(),
         ok: verdict.ok,
         expected: expected.into(),
         observed: verdict.observed,
@@ -68,11 +69,18 @@ pub(super) async fn check(
 pub(super) struct Checks<'a> {
     reporter: &'a Reporter,
     done: Vec<Check>,
+    /// The region that is being looked at, where that is not the pipeline's own.
+    region: Option<String>,
 }
 
 impl<'a> Checks<'a> {
     pub(super) fn new(reporter: &'a Reporter) -> Self {
-        Self { reporter, done: Vec::new() }
+        Self { reporter, done: Vec::new(), region: None }
+    }
+
+    /// What is checked from now on is in this region, which the names of checks tell.
+    pub(super) fn go_to(&mut self, region: Option<&str>) {
+        self.region = region.map(str::to_owned);
     }
 
     /// Shows that something is under way until the returned bar is dropped.
@@ -81,7 +89,10 @@ impl<'a> Checks<'a> {
     }
 
     /// True when the check is ok.
-    pub(super) fn add(&mut self, check: Check) -> bool {
+    pub(super) fn add(&mut self, mut check: Check) -> bool {
+        if let Some(region) = &self.region {
+            check.name = format!("{}@{region}", check.name).into();
+        }
         self.reporter.text(&line(&check, self.reporter.paint()));
         let ok = check.ok;
         self.done.push(check);

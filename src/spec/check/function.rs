@@ -58,6 +58,7 @@ impl Checker<'_> {
         }
         self.sinks(function);
         self.rights(function);
+        self.function_regions(function);
         self.source(function.source.get_ref());
         if let (Some(recipe), Some(written)) = (function.recipe(), &function.recipe) {
             self.needs(function, recipe, written.span());
