@@ -52,7 +52,7 @@ impl Server {
             bucket: "audit".to_owned(),
             topic_arn: "arn:aws:sns:eu-west-1:123456789012:news".to_owned(),
             encryption: None,
-        state_table: String::new(),
+            state_table: String::new(),
             settings: streamkit_recipes::Settings::default(),
             parallel: false,
             dead_letter_queue_url: Some(format!("{}/queue/dlq", self.endpoint)),

@@ -14,6 +14,7 @@ mod memory;
 mod passing;
 mod poison;
 mod queries;
+mod replicas;
 mod resources;
 mod siblings;
 mod stream_run;
@@ -112,17 +113,21 @@ pub(crate) async fn run(
         }
     }
     let mut checks = Checks::new(reporter, flows.len() > 1);
-    let mut latencies = Vec::new();
-    let mut stopped = None;
+    let (mut latencies, mut stopped) = (Vec::new(), None);
     for flow in &flows {
-        let validation = Validation::new(&session, flow, flow.recipe()?, limit, global.local);
         checks.begin(&flow.key);
-        let (of_flow, error) = Box::pin(validate_flow(validation, &mut checks, reporter, &mut interrupt)).await?;
-        latencies.extend(of_flow);
-        stopped = error;
-        if stopped.is_some() || interrupt.is_set() {
-            break;
+        for (region, session) in session.everywhere() {
+            let Some(flow) = session.pipeline.flows.iter().find(|other| other.key == flow.key) else { continue };
+            if stopped.is_some() || interrupt.is_set() {
+                break;
+            }
+            checks.go_to(region);
+            let validation = Validation::new(session, flow, flow.recipe()?, limit, global.local);
+            let (of_flow, error) = Box::pin(validate_flow(validation, &mut checks, reporter, &mut interrupt)).await?;
+            latencies.extend(of_flow);
+            stopped = error;
         }
+        checks.go_to(None);
     }
     if let (Some(injection), [flow]) = (injection, &flows[..])
         && stopped.is_none()

@@ -5,6 +5,7 @@ mod encrypt;
 mod function;
 mod memory;
 mod messages;
+mod regions;
 mod renamed;
 mod tags;
 mod view;
@@ -66,6 +67,7 @@ impl Checker<'_> {
                 );
             }
             self.billing(&table.billing);
+            self.replicas(table);
         }
         self.queues();
         for bucket in spec.bucket.values() {

@@ -101,6 +101,9 @@ pub(crate) struct Table {
     pub(crate) ttl: Option<Spanned<String>>,
     /// What the table's change stream carries; no stream when absent.
     pub(crate) stream: Option<ViewType>,
+    /// Other regions that have the same items.
+    #[serde(default)]
+    pub(crate) replicas: Vec<Spanned<String>>,
     #[serde(default)]
     pub(crate) point_in_time_recovery: bool,
     #[serde(default)]
@@ -276,6 +279,9 @@ pub(crate) struct Function {
     pub(crate) encrypt: Vec<Spanned<EncryptedField>>,
     /// The key that they are encrypted with.
     pub(crate) key: Option<Spanned<Reference>>,
+    /// Other regions that have the function, too, with all that it brings along and its sinks.
+    #[serde(default)]
+    pub(crate) regions: Vec<Spanned<String>>,
     pub(crate) source: Spanned<Source>,
     /// The section that it was until it got this name.
     pub(crate) renamed_from: Option<Spanned<Reference>>,
@@ -324,6 +330,10 @@ pub(crate) struct Source {
     /// Patterns of which one must match; every record reaches the function when there is none.
     #[serde(default)]
     pub(crate) filter: Vec<Spanned<Pattern>>,
+    /// The attribute in which writers of a global table note their region, so that each change is processed in one of them.
+    pub(crate) origin: Option<Spanned<String>>,
+    /// Which changes that are: those of the function's own region when absent.
+    pub(crate) changes_from: Option<Spanned<ChangesFrom>>,
     /// The length of the windows over which the function carries a state; none when absent.
     pub(crate) tumbling_window: Option<Spanned<Seconds>>,
     #[serde(default = "shared")]
@@ -331,6 +341,16 @@ pub(crate) struct Source {
     /// `false` creates the mapping without polling.
     #[serde(default = "yes")]
     pub(crate) enabled: bool,
+}
+
+/// Where the changes were made that reach a function.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum ChangesFrom {
+    /// In the function's own region.
+    Here,
+    /// In the others.
+    Elsewhere,
 }
 
 /// How a stream is read.

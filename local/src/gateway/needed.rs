@@ -160,9 +160,37 @@ fn dynamodb(place: &Place<'_>, operation: &str, input: &Value) -> Vec<Needed> {
         }
         _ => {
             let arn = first(input, &["StreamArn", "ResourceArn"]).map(str::to_owned);
-            vec![Needed::new(action, arn.unwrap_or_else(|| named(&input["TableName"])))]
+            let mut all = vec![Needed::new(action, arn.unwrap_or_else(|| named(&input["TableName"])))];
+            all.extend(replicas(place, input));
+            all
         }
     }
+}
+
+/// What adding and removing replicas needs in their regions.
+///
+/// See <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/globaltables-security.html>.
+fn replicas(place: &Place<'_>, input: &Value) -> Vec<Needed> {
+    const ROLE: &str = "role/aws-service-role/replication.dynamodb.amazonaws.com/AWSServiceRoleForDynamoDBReplication";
+    let mut all = Vec::new();
+    for update in input["ReplicaUpdates"].as_array().into_iter().flatten() {
+        let (update, operations) = match (&update["Create"], &update["Delete"]) {
+            (create @ Value::Object(_), _) => {
+                let role = format!("arn:aws:iam::{}:{ROLE}", place.account);
+                let linked = Needed::new("iam:CreateServiceLinkedRole".to_owned(), role);
+                all.push(linked.with("iam:AWSServiceName", "replication.dynamodb.amazonaws.com"));
+                let items = ["Query", "Scan", "GetItem", "PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem"];
+                (create, [&["CreateTable", "CreateTableReplica"][..], &items].concat())
+            }
+            (_, delete @ Value::Object(_)) => (delete, vec!["DeleteTable", "DeleteTableReplica"]),
+            _ => continue,
+        };
+        let there = Place { region: update["RegionName"].as_str().unwrap_or_default(), account: place.account };
+        let table = name_in(input["TableName"].as_str().unwrap_or_default());
+        let table = there.arn("dynamodb", &format!("table/{table}"));
+        all.extend(operations.iter().map(|operation| Needed::new(format!("dynamodb:{operation}"), table.clone())));
+    }
+    all
 }
 
 fn sqs(place: &Place<'_>, operation: &str, input: &Value) -> Needed {

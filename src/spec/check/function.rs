@@ -60,6 +60,7 @@ impl Checker<'_> {
         self.state_table(name, function);
         self.encryption(function);
         self.rights(function);
+        self.function_regions(function);
         self.source(function.source.get_ref());
         if let (Some(recipe), Some(written)) = (function.recipe(), &function.recipe) {
             self.needs(function, recipe, written.span());
