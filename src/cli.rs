@@ -40,6 +40,7 @@ enum Command {
     Replay(commands::replay::Args),
     Tail(commands::tail::Args),
     Logs(commands::logs::Args),
+    Decrypt(commands::decrypt::Args),
     #[command(visible_alias = "cleanup")]
     Down(commands::down::Args),
     Policy(commands::policy::Args),
@@ -130,6 +131,7 @@ async fn run(cli: Cli, reporter: &Reporter) -> anyhow::Result<ExitCode> {
         Command::Replay(args) => commands::replay::run(&args, &global, reporter, interrupt).await,
         Command::Tail(args) => commands::tail::run(&args, &global, reporter, interrupt).await,
         Command::Logs(args) => commands::logs::run(&args, &global, reporter, interrupt).await,
+        Command::Decrypt(args) => interrupt.unless(commands::decrypt::run(&args, &global, reporter)).await,
         Command::Down(args) => commands::down::run(&args, &global, reporter, interrupt).await,
         Command::Policy(args) => interrupt.unless(commands::policy::run(&args, &global, reporter)).await,
         Command::Graph(args) => interrupt.unless(commands::graph::run(&args, &global, reporter)).await,

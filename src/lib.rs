@@ -9,6 +9,7 @@ mod commands;
 mod critical_path;
 mod daemon;
 mod dead_letters;
+mod decryption;
 mod deletion_order;
 mod failure;
 mod graph;

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use streamkit_recipes::{Item, Notification, Object};
+use streamkit_recipes::{Attribute, Item, Notification, Object};
 
 use crate::dead_letter::DeadLetter;
 
@@ -60,4 +60,14 @@ pub trait Sink {
 
     /// Sends up to [`MAX_DEAD_LETTERS`] dead letters; returns the places and errors of those that failed.
     fn send(&self, dead_letters: &[&DeadLetter]) -> impl Future<Output = Result<Vec<(usize, SinkError)>, SinkError>>;
+}
+
+/// The table as a recipe needs it that stores what windows come to: see `batch/windows.rs`.
+pub trait WindowTable {
+    /// Reads all items of the table with this value of this partition key, as they are after all writes so far.
+    fn query(&self, partition_key: &str, value: &Attribute) -> impl Future<Output = Result<Vec<Item>, SinkError>>;
+
+    /// Puts one item into the table, unless there is one of its key with a higher number in the attribute `grows`; returns
+    /// whether it did.
+    fn put_grown(&self, item: &Item, grows: &str) -> impl Future<Output = Result<bool, SinkError>>;
 }

@@ -24,6 +24,7 @@ mod settings;
 mod shop;
 mod stateful;
 mod time;
+mod trends;
 mod window;
 mod zipf;
 
@@ -32,7 +33,7 @@ pub use batched::{BatchPart, Batched, ReceivedRecord};
 pub use effects::{Aggregation, Count, Effects, Notification, Object, Unit};
 pub use identity::{IDENTITY_FIELD, own_id};
 pub use item::Item;
-pub use json::push_text;
+pub use json::{attribute_of_json, json_object, push_text};
 pub use needs::{Images, KeyAttribute, KeyKind, Needs, SourceKind, TableKey, View};
 pub use recipe::{Recipe, Rejected};
 pub use record::{Change, ChangeKind, Record, StreamRecord, UserIdentity};
@@ -41,15 +42,17 @@ pub use samples::{
 };
 pub use settings::{Setting, SettingKind, Settings, WrongSetting};
 pub use stateful::Stateful;
-pub use window::Windowed;
+pub use time::epoch_millis;
+pub use window::{Merge, StoredWindows, Tally, TumblingWindow, Windowed};
 
-static ALL: [&dyn Sampled; 6] = [
+static ALL: [&dyn Sampled; 7] = [
     &retail::Retail,
     &analytics::Analytics,
     &clickstream::Clickstream,
     &fraud::Fraud,
     &changes::Changes,
     &archive::Archive,
+    &trends::Trends,
 ];
 
 /// Returns every recipe, in the order in which they should be listed.

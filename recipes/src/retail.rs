@@ -1,6 +1,6 @@
 //! The retail recipe: shop events (views, baskets, purchases) become scored items with an insight sentence.
 
-mod traffic;
+pub(crate) mod traffic;
 
 use crate::json::{self, Shallow, ShallowFields};
 use crate::{
@@ -88,15 +88,15 @@ impl StreamSamples for Retail {
 }
 
 /// An event that passed every check.
-struct RetailEvent<'a> {
+pub(crate) struct RetailEvent<'a> {
     user_id: &'a str,
-    event_type: &'a str,
+    pub(crate) event_type: &'a str,
     product_id: &'a str,
-    timestamp_ms: u64,
+    pub(crate) timestamp_ms: u64,
 }
 
 /// Fields that are not listed here are ignored, and a field that is null counts as absent.
-fn parse<'a>(fields: &'a ShallowFields<'_>, record: &StreamRecord<'_>) -> Result<RetailEvent<'a>, Rejected> {
+pub(crate) fn parse<'a>(fields: &'a ShallowFields<'_>, record: &StreamRecord<'_>) -> Result<RetailEvent<'a>, Rejected> {
     Ok(RetailEvent {
         user_id: required(fields, "userId", USER_ID_MAX_BYTES)?,
         event_type: required(fields, "eventType", TEXT_MAX_BYTES)?,
@@ -117,7 +117,12 @@ fn required<'a>(fields: &'a ShallowFields<'_>, name: &str, max_bytes: usize) -> 
     }
 }
 
-fn string<'a>(fields: &'a ShallowFields<'_>, name: &str, max_bytes: usize) -> Result<Option<&'a str>, Rejected> {
+/// A text that may be missing.
+pub(crate) fn string<'a>(
+    fields: &'a ShallowFields<'_>,
+    name: &str,
+    max_bytes: usize,
+) -> Result<Option<&'a str>, Rejected> {
     match fields.get(name) {
         None => Ok(None),
         Some(Shallow::Text(text)) if text.len() > max_bytes => Err(json::too_long(name, text.len(), max_bytes)),

@@ -153,7 +153,8 @@ async fn change(
     } else {
         let seed = args.seed.unwrap_or_else(|| fastrand::u64(..1 << 32));
         summary.seed = Some(seed);
-        table::Source::writer(samples, seed, &of_table.key)
+        let origin = flow.origin.clone().map(|attribute| (attribute, session.aws.region.clone()));
+        table::Source::writer(samples, seed, &of_table.key, origin)
     };
     let started = Instant::now();
     let bar = reporter.bar(args.count(), "changing");

@@ -16,11 +16,11 @@ use crate::home::Home;
 use crate::lock::locked;
 use crate::options::Global;
 use crate::package::{Architecture, Code, Origin, Target};
-use crate::pipeline::{Flow, Pipeline};
+use crate::pipeline::{Flow, Parts, Pipeline};
 use crate::plan::Place;
 use crate::report::Reporter;
 use crate::resources::{Any, Cx};
-use crate::spec::{self, Advices, Loaded, Naming, Pins, StageChoice};
+use crate::spec::{self, Advices, Loaded, Naming, Pins, Spec, StageChoice};
 
 /// The region of the embedded AWS when none is given.
 const LOCAL_REGION: &str = "us-east-1";
@@ -148,6 +148,8 @@ pub(crate) struct Session {
     pub(crate) cx: Cx,
     /// What is to be said of the spec although it is correct.
     pub(crate) advices: Advices,
+    /// What functions of the pipeline have in other regions, as a session there.
+    pub(crate) elsewhere: Vec<Session>,
 }
 
 impl Session {
@@ -181,6 +183,7 @@ impl Session {
             Whose::Any => unconnected(global, pins.as_ref()).await?,
         };
         pins.map_or(Ok(()), |pins| pins.check(&aws.account, &aws.region))?;
+        check_regions(&spec, &aws.region)?;
         let home = Home::find()?;
         let codes = Mutex::new(Vec::<(Origin, Architecture, Arc<Code>)>::new());
         let code = |function: &spec::Function, architecture: Architecture| {
@@ -195,10 +198,25 @@ impl Session {
             code
         };
         let architecture = if global.local { Architecture::host() } else { None };
-        let mut pipeline = Pipeline::build(&spec, &naming, &aws, architecture, &code);
+        let parts = Parts { spec: &spec, naming: &naming, aws: &aws, architecture, code: &code };
+        let mut pipeline = Pipeline::build(&parts);
         pipeline.secrets = secrets;
         let cx = Cx::new(Arc::clone(&aws), owner(&naming));
-        Ok(Self { pipeline, aws, cx, advices })
+        let elsewhere = parts.regions().into_iter().map(|region| Self {
+            pipeline: Pipeline::build_in(&parts, region),
+            aws: aws.in_region(region),
+            cx: cx.in_region(region).as_guest(),
+            advices: Advices::default(),
+            elsewhere: Vec::new(),
+        });
+        let elsewhere = elsewhere.collect();
+        Ok(Self { pipeline, aws, cx, advices, elsewhere })
+    }
+
+    /// This session, and those in other regions, each with the name of its region if that is another one.
+    pub(crate) fn everywhere(&self) -> impl Iterator<Item = (Option<&str>, &Self)> {
+        let elsewhere = self.elsewhere.iter().map(|session| (Some(session.aws.region.as_str()), session));
+        std::iter::once((None, self)).chain(elsewhere)
     }
 
     /// For each function what its code is made from.
@@ -206,7 +224,7 @@ impl Session {
     /// # Errors
     /// The code can't be read.
     pub(crate) fn code_hashes(&self) -> anyhow::Result<BTreeMap<String, String>> {
-        let functions = self.pipeline.nodes.iter().filter_map(|node| match &node.resource {
+        let functions = self.pipeline.nodes.iter().filter_map(|node| match node.resource.inner() {
             Any::Function(function) => Some((node.id.clone(), function)),
             _ => None,
         });
@@ -292,6 +310,31 @@ pub(crate) fn place(naming: &Naming, aws: Option<&Clients>) -> Place {
         account: aws.map(|aws| aws.account.clone()),
         region: aws.map(|aws| aws.region.clone()),
     }
+}
+
+/// What a section names as another region must be another one than the pipeline's own.
+fn check_regions(spec: &Spec, home: &str) -> anyhow::Result<()> {
+    for (name, function) in &spec.function {
+        if function.regions.iter().any(|region| region.get_ref() == home) {
+            let function = name.get_ref();
+            return Err(Hint::usage(
+                format!(
+                    "function.{function} names {home} in `regions`, which is the region that the pipeline itself is in"
+                ),
+                "name only other regions there, or pass another --region",
+            ));
+        }
+    }
+    for (name, table) in &spec.table {
+        if table.replicas.iter().any(|region| region.get_ref() == home) {
+            let table = name.get_ref();
+            return Err(Hint::usage(
+                format!("table.{table} has a replica in {home}, which is the region that the pipeline itself is in"),
+                "take it out of `replicas`, or pass another --region",
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// The checked spec; `hint` says what to do when there is no such file.

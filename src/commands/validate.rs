@@ -6,6 +6,7 @@ mod check;
 mod cleanup;
 mod dead_letter_queue;
 mod detection;
+mod encryption;
 mod events;
 mod failure;
 mod items;
@@ -13,12 +14,14 @@ mod memory;
 mod passing;
 mod poison;
 mod queries;
+mod replicas;
 mod resources;
 mod siblings;
 mod stream_run;
 mod table;
 mod telemetry;
 mod validation;
+mod windows;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -110,17 +113,21 @@ pub(crate) async fn run(
         }
     }
     let mut checks = Checks::new(reporter, flows.len() > 1);
-    let mut latencies = Vec::new();
-    let mut stopped = None;
+    let (mut latencies, mut stopped) = (Vec::new(), None);
     for flow in &flows {
-        let validation = Validation::new(&session, flow, flow.recipe()?, limit, global.local);
         checks.begin(&flow.key);
-        let (of_flow, error) = Box::pin(validate_flow(validation, &mut checks, reporter, &mut interrupt)).await?;
-        latencies.extend(of_flow);
-        stopped = error;
-        if stopped.is_some() || interrupt.is_set() {
-            break;
+        for (region, session) in session.everywhere() {
+            let Some(flow) = session.pipeline.flows.iter().find(|other| other.key == flow.key) else { continue };
+            if stopped.is_some() || interrupt.is_set() {
+                break;
+            }
+            checks.go_to(region);
+            let validation = Validation::new(session, flow, flow.recipe()?, limit, global.local);
+            let (of_flow, error) = Box::pin(validate_flow(validation, &mut checks, reporter, &mut interrupt)).await?;
+            latencies.extend(of_flow);
+            stopped = error;
         }
+        checks.go_to(None);
     }
     if let (Some(injection), [flow]) = (injection, &flows[..])
         && stopped.is_none()
@@ -208,6 +215,9 @@ async fn try_all(run: &mut StreamRun<'_>, checks: &mut Checks<'_>, reporter: &Re
     if run.is_archive() {
         return Box::pin(try_archive(run, checks, &before)).await;
     }
+    if run.windows.is_some() {
+        return Box::pin(try_windows(run, checks, reporter, &before)).await;
+    }
 
     let shown = checks.under_way("flow: waiting for a canary");
     let done = check("flow", "the item of a canary", limit, canary::flow(run)).await;
@@ -227,6 +237,13 @@ async fn try_all(run: &mut StreamRun<'_>, checks: &mut Checks<'_>, reporter: &Re
         for done in detection::checks(run, sought).await {
             checks.add(done);
         }
+    }
+    let encrypted = run.validation.flow.encrypted();
+    if !encrypted.is_empty() {
+        let names: Vec<_> = encrypted.iter().map(|field| field.field.as_str()).collect();
+        let expected = format!("{} only encrypted, and what was sent when decrypted", names.join(" and "));
+        let done = check("encryption", expected, limit, encryption::check(run)).await;
+        checks.add(done);
     }
 
     let twins = events::twins(&run.events);
@@ -248,6 +265,14 @@ async fn try_all(run: &mut StreamRun<'_>, checks: &mut Checks<'_>, reporter: &Re
         checks.add(done);
     }
 
+    Box::pin(try_poison(run, checks, reporter)).await?;
+    Box::pin(end(&run.validation, checks, run.wanted_metrics(), &before, run.poison.first())).await;
+    Ok(())
+}
+
+/// Sends poison, and looks for all events of the run in the archives of others.
+async fn try_poison(run: &mut StreamRun<'_>, checks: &mut Checks<'_>, reporter: &Reporter) -> anyhow::Result<()> {
+    let limit = run.validation.limit + GRACE;
     let poison = run.events.poison().len();
     if let Some(queue) = run.dead_letter_queue.as_mut().filter(|_| poison > 0) {
         if let Some(others) = queue.others().await? {
@@ -268,8 +293,37 @@ async fn try_all(run: &mut StreamRun<'_>, checks: &mut Checks<'_>, reporter: &Re
         drop(shown);
         checks.add(done);
     }
+    Ok(())
+}
 
-    Box::pin(end(&run.validation, checks, run.wanted_metrics(), &before, run.poison.first())).await;
+/// Carries out all checks on a function that stores what windows come to.
+async fn try_windows(
+    run: &mut StreamRun<'_>,
+    checks: &mut Checks<'_>,
+    reporter: &Reporter,
+    before: &Growth,
+) -> anyhow::Result<()> {
+    let limit = run.validation.limit + GRACE;
+    let shown = checks.under_way("flow: waiting for the end of a canary's window");
+    let done = check("flow", "a window with a canary", limit, canary::flow(run)).await;
+    drop(shown);
+    if !checks.add(done) {
+        anyhow::bail!("no event came through, so windows, poison, metrics and logs were not checked");
+    }
+
+    let shown = checks.under_way("windows: waiting for their ends");
+    let count = run.events.marked("").len() * events::rounds(&run.events);
+    let expected = format!("each of {count} events in one window, by everything that the recipe counts");
+    let done = check("windows", expected, limit, windows::events(run)).await;
+    drop(shown);
+    checks.add(done);
+
+    let expected = "an item of each window that is the merge of those of its shards";
+    let done = check("merge", expected, limit, windows::merges(run)).await;
+    checks.add(done);
+
+    Box::pin(try_poison(run, checks, reporter)).await?;
+    Box::pin(end(&run.validation, checks, run.wanted_metrics(), before, run.poison.first())).await;
     Ok(())
 }
 

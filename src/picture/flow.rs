@@ -49,7 +49,8 @@ fn is_shown(kind: ResourceKind) -> bool {
         | ResourceKind::Mapping
         | ResourceKind::Consumer
         | ResourceKind::LogGroup
-        | ResourceKind::Role => false,
+        | ResourceKind::Role
+        | ResourceKind::Key => false,
     }
 }
 

@@ -13,6 +13,7 @@ const PIPELINES: [&str; 7] = [
     "retail-events.toml",
     "shop.toml",
     "streaming-analytics.toml",
+    "trends.toml",
 ];
 
 fn lagging(seed: u64) -> Home {

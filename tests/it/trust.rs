@@ -205,8 +205,17 @@ fn allowed(policy: &Value) -> BTreeSet<String> {
 fn the_policy_allows_all_that_streamkit_calls_and_little_else() {
     let mut used = BTreeSet::new();
     let mut granted = BTreeSet::new();
-    for name in ["retail-events", "streaming-analytics", "clickstream", "change-capture", "fan-out", "archive", "shop"]
-    {
+    for name in [
+        "retail-events",
+        "streaming-analytics",
+        "clickstream",
+        "change-capture",
+        "fan-out",
+        "archive",
+        "shop",
+        "trends",
+        "private-events",
+    ] {
         let home = Home::new();
         let spec = pipeline(&format!("{name}.toml"));
         let policy = |what: &str| allowed(&home.local("policy", &spec, &["--for", what]));

@@ -6,7 +6,7 @@ use crate::Event;
 use crate::samples::{poison_events, to_event};
 
 /// Every kind of payload that the recipe rejects; `tag` shows in each.
-pub(super) fn poisons(user: &str, tag: &str) -> Vec<Vec<u8>> {
+pub(crate) fn poisons(user: &str, tag: &str) -> Vec<Vec<u8>> {
     let not_utf8 = [b"\xff\xfe ".as_slice(), tag.as_bytes()].concat();
     let truncated = format!(r#"{{"userId":"{user}","eventType":"view","note":"{tag}"#);
     let mut payloads = vec![format!("plain text, not JSON: {tag}").into_bytes(), not_utf8, truncated.into_bytes()];
@@ -56,6 +56,6 @@ pub(super) fn canary(run: &str, n: usize, now_ms: i64) -> Event {
 }
 
 /// Returns one event of every kind that the recipe rejects.
-pub(super) fn marked_poison(run: &str) -> Vec<Event> {
+pub(crate) fn marked_poison(run: &str) -> Vec<Event> {
     poison_events(run, poisons)
 }

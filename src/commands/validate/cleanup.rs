@@ -79,6 +79,13 @@ async fn clean(run: &mut StreamRun<'_>) -> anyhow::Result<Verdict> {
             let _ = write!(observed, " ({kept} with events of others stay)");
         }
     }
+    if let Some(windows) = &run.windows {
+        let (deleted, kept) = windows.delete(&run.table, &run.validation.run_id).await?;
+        let _ = write!(observed, ", {}", counted(deleted, "window"));
+        if kept > 0 {
+            let _ = write!(observed, " ({kept} with events of others stay)");
+        }
+    }
     if left > 0 {
         let _ = write!(observed, ", and still {left} in the last look");
     }

@@ -6,18 +6,23 @@ use std::collections::BTreeMap;
 use streamkit_recipes::Attribute;
 
 use super::*;
+use crate::sink::WindowTable;
 
 type Write = dyn FnMut(&[&Item]) -> Result<Vec<usize>, SinkError>;
 type Put = dyn FnMut(&Object) -> Result<(), SinkError>;
 type Publish = dyn FnMut(&[&Notification]) -> Result<Vec<(usize, SinkError)>, SinkError>;
+type Call = dyn FnMut() -> Result<(), SinkError>;
 type Send = dyn FnMut(&[&DeadLetter]) -> Result<Vec<(usize, SinkError)>, SinkError>;
 
-/// A table, a bucket, a topic and a queue in memory; `write`, `put`, `publish` and `send` say how a call fails.
+/// A table, a bucket, a topic and a queue in memory; `write`, `query`, `put_grown`, `put`, `publish` and `send` say how a call
+/// fails.
 pub(super) struct FakeSink {
     pub(super) write: RefCell<Box<Write>>,
     pub(super) put: RefCell<Box<Put>>,
     pub(super) publish: RefCell<Box<Publish>>,
     pub(super) send: RefCell<Box<Send>>,
+    pub(super) query: RefCell<Box<Call>>,
+    pub(super) put_grown: RefCell<Box<Call>>,
     pub(super) bucket: RefCell<BTreeMap<String, Value>>,
     /// The sequence numbers of all that was published.
     pub(super) topic: RefCell<Vec<String>>,
@@ -36,6 +41,8 @@ impl Default for FakeSink {
             write: RefCell::new(Box::new(|_| Ok(vec![]))),
             put: RefCell::new(Box::new(|_| Ok(()))),
             publish: RefCell::new(Box::new(|_| Ok(vec![]))),
+            query: RefCell::new(Box::new(|| Ok(()))),
+            put_grown: RefCell::new(Box::new(|| Ok(()))),
             bucket: RefCell::default(),
             topic: RefCell::default(),
             publishes: RefCell::default(),
@@ -146,6 +153,28 @@ impl Sink for FakeSink {
     }
 }
 
+impl WindowTable for FakeSink {
+    async fn query(&self, partition_key: &str, value: &Attribute) -> Result<Vec<Item>, SinkError> {
+        self.query.borrow_mut()()?;
+        Ok(self.table.borrow().values().filter(|item| item.get(partition_key) == Some(value)).cloned().collect())
+    }
+
+    async fn put_grown(&self, item: &Item, grows: &str) -> Result<bool, SinkError> {
+        self.put_grown.borrow_mut()()?;
+        let number = |item: &Item| match item.get(grows) {
+            Some(Attribute::N(number)) => number.parse::<u64>().unwrap(),
+            other => panic!("{other:?}"),
+        };
+        let mut table = self.table.borrow_mut();
+        if table.get(&key_text(item)).is_some_and(|there| number(there) > number(item)) {
+            return Ok(false);
+        }
+        table.insert(key_text(item), item.clone());
+        Ok(true)
+    }
+}
+
 fn key_text(item: &Item) -> String {
-    format!("{:?} {:?}", item["userId"], item["eventTimestamp"])
+    let names = if item.contains_key("part") { ["window", "part"] } else { ["userId", "eventTimestamp"] };
+    format!("{:?}", names.map(|name| &item[name]))
 }
