@@ -11,6 +11,7 @@ const PIPELINES: [&str; 7] = [
     "clickstream.toml",
     "fan-out.toml",
     "retail-events.toml",
+    "shop.toml",
     "streaming-analytics.toml",
     "trends.toml",
 ];
