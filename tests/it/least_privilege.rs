@@ -11,8 +11,16 @@ use crate::harness::{Home, Output, pipeline, runtime, sdk};
 use crate::trust::RARELY;
 
 const USER: &str = "deployer";
-const PIPELINES: [&str; 7] =
-    ["retail-events", "streaming-analytics", "clickstream", "change-capture", "fan-out", "archive", "trends"];
+const PIPELINES: [&str; 8] = [
+    "retail-events",
+    "streaming-analytics",
+    "clickstream",
+    "change-capture",
+    "fan-out",
+    "archive",
+    "trends",
+    "anomalies",
+];
 
 /// What only other pipelines, settings or events call.
 const OPTIONAL: [&str; 11] = [
@@ -103,7 +111,12 @@ fn without_waiting(home: &Home, name: &str) -> PathBuf {
 
 /// The function of the pipeline that has the recipe.
 fn function(name: &str) -> &'static str {
-    if name == "fan-out" { "announce" } else { "processor" }
+    match name {
+        "fan-out" => "announce",
+        "trends" => "trends",
+        "anomalies" => "analytics",
+        _ => "processor",
+    }
 }
 
 /// Puts a letter into the pipeline's queue that will fail with another error, as any administrator may.

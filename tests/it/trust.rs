@@ -205,9 +205,16 @@ fn allowed(policy: &Value) -> BTreeSet<String> {
 fn the_policy_allows_all_that_streamkit_calls_and_little_else() {
     let mut used = BTreeSet::new();
     let mut granted = BTreeSet::new();
-    for name in
-        ["retail-events", "streaming-analytics", "clickstream", "change-capture", "fan-out", "archive", "trends"]
-    {
+    for name in [
+        "retail-events",
+        "streaming-analytics",
+        "clickstream",
+        "change-capture",
+        "fan-out",
+        "archive",
+        "trends",
+        "anomalies",
+    ] {
         let home = Home::new();
         let spec = pipeline(&format!("{name}.toml"));
         let policy = |what: &str| allowed(&home.local("policy", &spec, &["--for", what]));
