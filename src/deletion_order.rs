@@ -31,9 +31,11 @@ pub(crate) fn tasks(owned: &[OwnedResource]) -> Vec<Task<'_>> {
         needs,
         unsettled: false,
     };
-    let deletions = owned.iter().map(|resource| {
+    let deletions = owned.iter().enumerate().map(|(place, resource)| {
         let first = waits_for(resource.kind);
-        let before = owned.iter().enumerate().filter(|(_, other)| first.contains(&other.kind));
+        let before = owned.iter().enumerate().filter(|(other, before)| {
+            first.contains(&before.kind) || is_replica_before((*other, before), (place, resource))
+        });
         task(resource, Work::BeginDeletion(resource), before.map(|(node, _)| ready(node)).collect())
     });
     let mut tasks: Vec<_> = deletions.collect();
@@ -49,6 +51,13 @@ pub(crate) fn tasks(owned: &[OwnedResource]) -> Vec<Task<'_>> {
         }
     }
     tasks
+}
+
+/// Replicas go one after the other, and before the table that they are of: AWS deletes in no other order. Each is gone when its
+/// deletion has begun.
+fn is_replica_before((place, replica): (usize, &OwnedResource), (of, table): (usize, &OwnedResource)) -> bool {
+    let tables = [replica, table].iter().all(|resource| resource.kind == ResourceKind::Table);
+    tables && replica.name == table.name && replica.region.is_some() && (table.region.is_none() || place < of)
 }
 
 /// What decided how long the deletions took: each resource once, where it was waited for, with the time that its deletion took to

@@ -9,7 +9,7 @@ use crate::resources::{Any, Resource as _};
 /// The roles whose policy the plan changes, by their places in it.
 fn changed_roles<'a>(nodes: &'a [Node], plan: &'a Plan) -> impl Iterator<Item = usize> + 'a {
     let changes_policy = |(node, step): (&Node, &crate::plan::Step)| {
-        matches!(node.resource, Any::Role(_))
+        matches!(node.resource.inner(), Any::Role(_))
             && step.action == Action::Update
             && step.changes.iter().any(|change| node.resource.until_narrowed(change).is_some())
     };

@@ -1,6 +1,5 @@
 //! Reads all resources at once, compares them with the spec, and makes the plan.
 
-use std::collections::BTreeSet;
 use std::pin::pin;
 
 use anyhow::Context as _;
@@ -8,11 +7,11 @@ use futures_util::future::try_join_all;
 use serde_json::{Value, json};
 use tokio::sync::mpsc::unbounded_channel;
 
-use crate::aws::{KEYS_TAG, Tags, tag_changes};
+use crate::aws::{KEYS_TAG, NODE_TAG, Tags, tag_changes};
 use crate::pipeline::{Node, Pipeline, ReplacedWith};
-use crate::plan::{Action, Change, Fields, Plan, Refusal, ResourceKind, Step, Warning, differences};
+use crate::plan::{Action, Change, Fields, Plan, Refusal, Step, Warning, differences, region_of};
 use crate::preflight::preflight;
-use crate::resources::{Any, Cx, Observed, OwnedResource, Resource as _, UnreadableResource, owned_resources};
+use crate::resources::{Any, Cx, Known, Observed, OwnedResource, Resource as _, UnreadableResource, owned_resources};
 
 /// Steps that are refused unless their node is named on the command line.
 #[derive(Debug, Clone, Default)]
@@ -62,8 +61,11 @@ async fn read(cx: &Cx, pipeline: &Pipeline, allowed: &Allowed) -> anyhow::Result
         }
         anyhow::Ok(seen)
     }));
-    let known: BTreeSet<(ResourceKind, &str)> =
-        pipeline.nodes.iter().map(|node| (node.resource.kind(), node.resource.name())).collect();
+    let known: Known<'_> = pipeline
+        .nodes
+        .iter()
+        .map(|node| (node.resource.region(), node.resource.kind(), node.resource.name()))
+        .collect();
     let (seen, search) = tokio::try_join!(reads, async {
         let found = owned_resources(cx, &prefix, &known).await;
         found.context("looking for resources that are no longer in the spec")
@@ -118,6 +120,11 @@ fn step(cx: &Cx, node: &Node, seen: Option<&Observed>, allowed: &Allowed) -> (St
         });
         return (step, Vec::new());
     }
+    if let Some(refusal) = of_another_home(cx, node, seen) {
+        step.action = Action::Unchanged;
+        step.refused = Some(refusal);
+        return (step, Vec::new());
+    }
     step.changes = differences(&seen.fields, &resource.desired());
     let mut later = Vec::new();
     step.changes.retain(|change| match resource.postponed(&change.field, seen) {
@@ -146,6 +153,21 @@ fn step(cx: &Cx, node: &Node, seen: Option<&Observed>, allowed: &Allowed) -> (St
         }
     }
     (step, later)
+}
+
+/// Refuses what this pipeline has in this region for the sake of another one, which is its own: run for this one, it would be two.
+fn of_another_home(cx: &Cx, node: &Node, seen: &Observed) -> Option<Refusal> {
+    let tagged = seen.tags.as_ref()?.get(NODE_TAG)?;
+    if node.tags.get(NODE_TAG).is_some_and(|own| region_of(own).is_some())
+        || region_of(tagged) != Some(&cx.aws.region)
+        || cx.adopt
+    {
+        return None;
+    }
+    Some(Refusal {
+        why: format!("{} is what the pipeline of another region has here, as {tagged}", node.resource.label()),
+        hint: "pass --region with the region that the pipeline itself is in".to_owned(),
+    })
 }
 
 /// Warns of the changes that no run can make before some time is over.

@@ -3,8 +3,10 @@
 mod alarm;
 mod dashboard;
 mod function;
+mod key;
 mod limits;
 mod permissions;
+mod regions;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,7 +16,9 @@ use std::time::Duration;
 use anyhow::Context as _;
 pub(crate) use limits::over_limit;
 pub(crate) use permissions::use_key;
+use regions::Extent;
 use serde_json::{Map, Value};
+use streamkit_handler::encryption::{EncryptionSettings, Field};
 use streamkit_recipes::{Sampled, Samples, SourceKind, samples_for};
 use toml::Spanned;
 
@@ -61,6 +65,8 @@ pub(crate) struct Flow {
     pub(crate) source: FlowSource,
     /// The mapping's patterns, of which one must match.
     pub(crate) filter: Vec<Value>,
+    /// The attribute in which the writers of a global table note their region, if the function goes by it.
+    pub(crate) origin: Option<String>,
     /// The field of a payload in which an event has its own id.
     pub(crate) identity: String,
     pub(crate) function: String,
@@ -82,9 +88,16 @@ pub(crate) struct Flow {
     pub(crate) tumbling_window: Option<Duration>,
     /// The most records of one invocation.
     pub(crate) batch_size: usize,
+    /// The fields that are encrypted before the recipe sees a record.
+    pub(crate) encryption: Option<EncryptionSettings>,
 }
 
 impl Flow {
+    /// The fields that are encrypted before the recipe sees a record; mostly none.
+    pub(crate) fn encrypted(&self) -> &[Field] {
+        self.encryption.as_ref().map_or(&[], |settings| &settings.fields)
+    }
+
     /// What the events mean.
     ///
     /// # Errors
@@ -153,45 +166,23 @@ impl Pipeline {
     }
 
     /// Names, ARNs, permissions and order of everything in a checked spec.
-    pub(crate) fn build(
-        spec: &Spec,
-        naming: &Naming,
-        aws: &Clients,
-        architecture: Option<Architecture>,
-        code: &dyn Fn(&spec::Function, Architecture) -> Arc<Code>,
-    ) -> Self {
-        let tags = spec.tags.iter().map(|(key, value)| (key.get_ref().clone(), value.get_ref().clone())).collect();
-        let owner = Owner { pipeline: naming.pipeline.clone(), stage: naming.stage.clone() };
-        let mut builder = Builder {
-            spec,
-            naming,
-            aws,
-            owner,
-            tags,
-            nodes: Vec::new(),
-            flows: Vec::new(),
-            concurrency: Vec::new(),
-            new_streams: BTreeMap::new(),
-        };
-        builder.streams();
-        builder.tables();
-        builder.queues();
-        builder.buckets();
-        builder.topics();
-        for (name, function) in &spec.function {
-            let architecture = architecture.unwrap_or(Architecture::of(function.architecture));
-            builder.function(name.get_ref(), function, architecture, code(function, architecture));
+    pub(crate) fn build(parts: &Parts<'_>) -> Self {
+        let mut builder = Builder::new(parts, parts.aws, Extent::Whole);
+        builder.all(parts);
+        for region in parts.regions() {
+            builder.add_region(parts, region);
         }
-        builder.alarms();
-        builder.dashboard();
-        Self {
-            naming: naming.clone(),
-            nodes: builder.nodes,
-            flows: builder.flows,
-            concurrency: builder.concurrency,
-            secrets: Secrets::default(),
-            new_streams: builder.new_streams,
-        }
+        builder.pipeline()
+    }
+
+    /// What of it is in another region, as a pipeline of its own.
+    pub(crate) fn build_in(parts: &Parts<'_>, region: &str) -> Self {
+        Builder::in_region(parts, region)
+    }
+
+    /// The regions in which it has anything, its own left out.
+    pub(crate) fn regions(&self) -> BTreeSet<&str> {
+        self.nodes.iter().filter_map(|node| node.resource.region()).collect()
     }
 
     /// The functions' physical names.
@@ -200,10 +191,34 @@ impl Pipeline {
     }
 }
 
+/// The names of what the function's events become.
+struct Sinks {
+    table: Option<String>,
+    bucket: Option<String>,
+    topic: Option<String>,
+    dead_letters: Option<String>,
+    /// The table in which a recipe with a memory keeps its states.
+    state: Option<String>,
+}
+
+/// What a pipeline is built from.
+pub(crate) struct Parts<'a> {
+    pub(crate) spec: &'a Spec,
+    pub(crate) naming: &'a Naming,
+    pub(crate) aws: &'a Clients,
+    /// That of this machine, where functions run on it.
+    pub(crate) architecture: Option<Architecture>,
+    pub(crate) code: &'a dyn Fn(&spec::Function, Architecture) -> Arc<Code>,
+}
+
 struct Builder<'a> {
     spec: &'a Spec,
     naming: &'a Naming,
+    /// Of the region that is built for.
     aws: &'a Clients,
+    /// The pipeline's own region.
+    home: &'a str,
+    extent: Extent,
     owner: Owner,
     tags: Tags,
     nodes: Vec<Node>,
@@ -218,8 +233,57 @@ fn kept<'n>(name: &'n str, renamed_from: Option<&'n Spanned<Reference>>) -> &'n 
 }
 
 impl<'a> Builder<'a> {
+    fn new(parts: &Parts<'a>, aws: &'a Clients, extent: Extent) -> Self {
+        let of_spec = parts.spec.tags.iter();
+        let naming = parts.naming;
+        Self {
+            spec: parts.spec,
+            naming,
+            aws,
+            home: &parts.aws.region,
+            extent,
+            owner: Owner { pipeline: naming.pipeline.clone(), stage: naming.stage.clone() },
+            tags: of_spec.map(|(key, value)| (key.get_ref().clone(), value.get_ref().clone())).collect(),
+            nodes: Vec::new(),
+            flows: Vec::new(),
+            concurrency: Vec::new(),
+            new_streams: BTreeMap::new(),
+        }
+    }
+
+    fn all(&mut self, parts: &Parts<'a>) {
+        self.streams();
+        self.tables();
+        self.queues();
+        self.buckets();
+        self.topics();
+        self.keys();
+        let spec = self.spec;
+        for (name, function) in &spec.function {
+            if self.extent.has(SectionKind::Function, name.get_ref()) {
+                let architecture = parts.architecture.unwrap_or(Architecture::of(function.architecture));
+                self.function(name.get_ref(), function, architecture, (parts.code)(function, architecture));
+            }
+        }
+        self.alarms();
+        if self.extent == Extent::Whole {
+            self.dashboard();
+        }
+    }
+
+    fn pipeline(self) -> Pipeline {
+        Pipeline {
+            naming: self.naming.clone(),
+            nodes: self.nodes,
+            flows: self.flows,
+            concurrency: self.concurrency,
+            secrets: Secrets::default(),
+            new_streams: self.new_streams,
+        }
+    }
+
     fn push(&mut self, id: String, resource: Any, needs: Vec<Need>, protect: bool) -> usize {
-        let mut tags = self.owner.tags(&id, &self.tags);
+        let mut tags = self.owner.tags(&self.extent.full_id(&id), &self.tags);
         if protect {
             tags.insert(PROTECT_TAG.to_owned(), "true".to_owned());
         }
@@ -246,6 +310,9 @@ impl<'a> Builder<'a> {
 
     fn streams(&mut self) {
         for (name, stream) in &self.spec.stream {
+            if !self.extent.has(SectionKind::Stream, name.get_ref()) {
+                continue;
+            }
             let resource = Stream {
                 name: self.naming.physical(kept(name.get_ref(), stream.renamed_from.as_ref())),
                 mode: stream.mode(),
@@ -261,6 +328,13 @@ impl<'a> Builder<'a> {
 
     fn tables(&mut self) {
         for (name, table) in &self.spec.table {
+            if !self.extent.has(SectionKind::Table, name.get_ref()) {
+                continue;
+            }
+            if self.extent != Extent::Whole {
+                self.replica_here(name.get_ref(), table);
+                continue;
+            }
             let resource = Table {
                 name: self.naming.physical(kept(name.get_ref(), table.renamed_from.as_ref())),
                 partition_key: table.partition_key.get_ref().clone(),
@@ -271,12 +345,18 @@ impl<'a> Builder<'a> {
                 point_in_time_recovery: table.point_in_time_recovery,
                 protect: table.protect,
             };
-            self.push(format!("table.{}", name.get_ref()), Any::Table(resource), Vec::new(), table.protect);
+            let physical = resource.name.clone();
+            let id = format!("table.{}", name.get_ref());
+            let home = self.push(id.clone(), Any::Table(resource), Vec::new(), table.protect);
+            self.replicas(&id, &physical, home, table);
         }
     }
 
     fn queues(&mut self) {
         for (name, queue) in self.dead_letters_first() {
+            if !self.extent.has(SectionKind::Queue, name) {
+                continue;
+            }
             let redrive = queue.dead_letters.as_ref().map(|target| Redrive {
                 queue: self.arn(target.get_ref()),
                 max_receives: queue.max_receives.as_ref().map_or(DEFAULT_RECEIVES, |receives| *receives.get_ref()),
@@ -310,7 +390,11 @@ impl<'a> Builder<'a> {
     fn topics_that_feed(&self, queue: &str) -> Vec<String> {
         let queue = Recipient::Queue(Reference::new(SectionKind::Queue, queue));
         let feeds = |topic: &spec::Topic| topic.subscribers.iter().any(|subscriber| subscriber.get_ref().to == queue);
-        let topics = self.spec.topic.iter().filter(|(_, topic)| feeds(topic));
+        let topics = self
+            .spec
+            .topic
+            .iter()
+            .filter(|(name, topic)| self.extent.has(SectionKind::Topic, name.get_ref()) && feeds(topic));
         let name = |name: &'a Spanned<String>, topic: &'a spec::Topic| {
             self.naming.physical(kept(name.get_ref(), topic.renamed_from.as_ref()))
         };
@@ -319,6 +403,9 @@ impl<'a> Builder<'a> {
 
     fn buckets(&mut self) {
         for (name, bucket) in &self.spec.bucket {
+            if !self.extent.has(SectionKind::Bucket, name.get_ref()) {
+                continue;
+            }
             let physical = self.naming.bucket(
                 kept(name.get_ref(), bucket.renamed_from.as_ref()),
                 bucket.namespace,
@@ -340,6 +427,9 @@ impl<'a> Builder<'a> {
 
     fn topics(&mut self) {
         for (name, topic) in &self.spec.topic {
+            if !self.extent.has(SectionKind::Topic, name.get_ref()) {
+                continue;
+            }
             let own = Reference::new(SectionKind::Topic, name.get_ref());
             let notified = self.spec.has_alarm_that_notifies(name.get_ref());
             let encryption = match &topic.encryption {

@@ -44,6 +44,11 @@ pub(crate) struct Place {
     pub(crate) region: Option<String>,
 }
 
+/// The region in which a node is, where that is not the one that the pipeline itself is in: its id ends in it, after an `@`.
+pub(crate) fn region_of(node: &str) -> Option<&str> {
+    node.split_once('@').map(|(_, region)| region)
+}
+
 /// What happens to one node.
 #[derive(Debug, Clone)]
 pub(crate) struct Step {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use aws_sdk_dynamodb::types::{AttributeValue, KeyType, ScalarAttributeType};
 use streamkit_handler::attribute::{attribute_value, attribute_values};
-use streamkit_recipes::{KeyAttribute, KeyKind, TableKey, View, Write};
+use streamkit_recipes::{Attribute, KeyAttribute, KeyKind, TableKey, View, Write};
 use tokio::time::Instant;
 
 use crate::aws::{AwsError, Backoff, Clients, answered};
@@ -81,6 +81,17 @@ impl TableWriter {
             }
         }
     }
+}
+
+/// The same write with its writer's region in this attribute; a deletion leaves nothing to note it in.
+pub(crate) fn with_origin(mut write: Write, attribute: &str, region: &str) -> Write {
+    match &mut write {
+        Write::Put(item) | Write::Update { set: item, .. } => {
+            item.insert(attribute.to_owned(), Attribute::S(region.into()));
+        }
+        Write::Delete(_) => {}
+    }
+    write
 }
 
 /// What the stream records of a table look like.

@@ -12,6 +12,8 @@ use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
+use aws_sdk_kms::primitives::Blob;
+use aws_sdk_kms::types::{DataKeySpec, MacAlgorithmSpec};
 use aws_sdk_sns::types::{MessageAttributeValue as SnsAttribute, PublishBatchRequestEntry};
 use aws_sdk_sqs::types::{MessageAttributeValue, SendMessageBatchRequestEntry, SendMessageBatchResultEntry};
 use aws_smithy_http_client::Builder as HttpClient;
@@ -24,7 +26,11 @@ use crate::attribute::{attribute_values, item};
 use crate::batch::{STATE_KEY, STATE_REVISION};
 use crate::config::Config;
 use crate::dead_letter::{DeadLetter, EVENT_ID_ATTRIBUTE};
+use crate::encryption::{Context, DataKey, EncryptedDataKey, KeyService};
 use crate::sink::{Sink, SinkError};
+
+/// The key of AES-256.
+const DATA_KEY_BYTES: usize = 32;
 
 /// Clients for the services that the function writes to, created once per process.
 #[derive(Clone, Debug)]
@@ -33,6 +39,8 @@ pub struct Aws {
     s3: aws_sdk_s3::Client,
     sns: aws_sdk_sns::Client,
     sqs: aws_sdk_sqs::Client,
+    /// Only where fields are encrypted.
+    kms: Option<aws_sdk_kms::Client>,
     table: String,
     state_table: String,
     bucket: String,
@@ -93,6 +101,7 @@ impl Aws {
             s3: aws_sdk_s3::Client::from_conf(s3.build()),
             sns: aws_sdk_sns::Client::from_conf(settings!(aws_sdk_sns).build()),
             sqs: aws_sdk_sqs::Client::from_conf(settings!(aws_sdk_sqs).build()),
+            kms: (config.encryption.as_ref()).map(|_| aws_sdk_kms::Client::from_conf(settings!(aws_sdk_kms).build())),
             table: config.table.clone(),
             state_table: config.state_table.clone(),
             bucket: config.bucket.clone(),
@@ -274,6 +283,45 @@ impl Aws {
         let left = output.unprocessed_keys.into_iter().flatten().flat_map(|(_, left)| left.keys).map(item);
         Ok((found.collect(), left.collect()))
     }
+}
+
+impl KeyService for Aws {
+    /// Calls `GenerateDataKey`.
+    async fn data_key(&self, key: &str, context: &Context) -> Result<DataKey, SinkError> {
+        let call = self.kms()?.generate_data_key().key_id(key).key_spec(DataKeySpec::Aes256);
+        let context = context.clone().into_iter().collect();
+        let output = call.set_encryption_context(Some(context)).send().await.map_err(|error| key_error(&error))?;
+        match (output.plaintext, output.ciphertext_blob, output.key_id) {
+            (Some(plaintext), Some(ciphertext), Some(key_arn)) if plaintext.as_ref().len() == DATA_KEY_BYTES => {
+                let encrypted = EncryptedDataKey { key_arn, ciphertext: ciphertext.into_inner() };
+                Ok(DataKey { plaintext: plaintext.into_inner(), encrypted })
+            }
+            _ => Err(incomplete("GenerateDataKey")),
+        }
+    }
+
+    /// Calls `GenerateMac`.
+    async fn mac(&self, key: &str, message: &[u8]) -> Result<Vec<u8>, SinkError> {
+        let call = self.kms()?.generate_mac().key_id(key).mac_algorithm(MacAlgorithmSpec::HmacSha256);
+        let output = call.message(Blob::new(message)).send().await.map_err(|error| key_error(&error))?;
+        output.mac.map(Blob::into_inner).ok_or_else(|| incomplete("GenerateMac"))
+    }
+}
+
+impl Aws {
+    fn kms(&self) -> Result<&aws_sdk_kms::Client, SinkError> {
+        self.kms.as_ref().ok_or_else(|| incomplete("the environment"))
+    }
+}
+
+/// What KMS refuses is never the record's fault: throttles, outages, a missing right and a key that is disabled or about to be
+/// deleted are mended, and the record waits.
+fn key_error<E: ProvideErrorMetadata + std::error::Error + 'static>(error: &SdkError<E>) -> SinkError {
+    SinkError { permanent: false, ..sink_error(error) }
+}
+
+fn incomplete(what: &str) -> SinkError {
+    SinkError { permanent: false, code: "NoKey".to_owned(), message: format!("{what} gave no key") }
 }
 
 /// The body of a call that puts items into one table.

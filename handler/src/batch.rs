@@ -20,7 +20,7 @@ mod windows;
 use std::future::Future;
 use std::time::Duration;
 
-use streamkit_recipes::{Count, Effects, Notification, Rejected};
+use streamkit_recipes::{Attribute, Count, Effects, Notification, Rejected};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use self::entries::Until;
@@ -114,8 +114,11 @@ struct BatchEffects {
 
 impl BatchEffects {
     /// Adds the effects of the record at this place, and returns its counts.
-    fn add(&mut self, place: usize, effects: Effects) -> Vec<Count> {
-        for item in effects.items {
+    fn add(&mut self, place: usize, record: &IncomingRecord, effects: Effects) -> Vec<Count> {
+        for mut item in effects.items {
+            for (name, hash) in &record.indexes {
+                item.insert(name.clone(), Attribute::S(hash.clone()));
+            }
             self.stores.add_item(place, item);
         }
         for object in effects.objects {
@@ -133,7 +136,7 @@ impl<S: Sink> Job<'_, S> {
         let mut known = Known::new(self.replay.as_ref(), records);
         let (mut states, mut effects) = if let Some(stateful) = self.config.recipe.stateful() {
             let verdicts = self.remember(stateful, records, self.deadline - 5 * margin).await;
-            self.gather(verdicts, &mut known)
+            self.gather(verdicts, records, &mut known)
         } else {
             self.process(records)
         };
@@ -165,6 +168,17 @@ impl<S: Sink> Job<'_, S> {
         outcome
     }
 
+    /// The outcome for records of which nothing could be done, for this error: all of them are delivered again.
+    pub fn postponed(&self, records: &[IncomingRecord], error: &SinkError) -> Outcome {
+        let states = records.iter().map(|_| retry(error)).collect::<Vec<_>>();
+        let checkpoint = self.checkpoint(&states, records);
+        let mut outcome = outcome(records, states, checkpoint, &Known::new(self.replay.as_ref(), records));
+        if self.replay.is_some() {
+            outcome.response.replay = Some(replay::report(&outcome, records));
+        }
+        outcome
+    }
+
     /// Each step gets its share of the remaining time, so that the response is sent in time even when a service hangs.
     fn margin(&self) -> Duration {
         (self.deadline - Instant::now()).div_f64(10.0).min(Duration::from_secs(1))
@@ -176,9 +190,10 @@ impl<S: Sink> Job<'_, S> {
         let mut batch = BatchEffects { stores, notifications: Vec::new() };
         let mut states = Vec::with_capacity(records.len());
         for (place, record) in records.iter().enumerate() {
-            let result = record.record().and_then(|record| self.config.recipe.process(&record, self.now_ms));
+            let decoded = record.record();
+            let result = decoded.and_then(|record| self.config.recipe.process(&record, self.now_ms));
             states.push(match result {
-                Ok(effects) => State::Done(batch.add(place, effects)),
+                Ok(effects) => State::Done(batch.add(place, record, effects)),
                 Err(rejected) => State::Rejected(rejected),
             });
         }
@@ -186,7 +201,12 @@ impl<S: Sink> Job<'_, S> {
     }
 
     /// Gathers what a recipe with a memory made of the records, and notes those whose effects are made up.
-    fn gather(&self, verdicts: Vec<Verdict>, known: &mut Known<'_>) -> (Vec<State>, BatchEffects) {
+    fn gather(
+        &self,
+        verdicts: Vec<Verdict>,
+        records: &[IncomingRecord],
+        known: &mut Known<'_>,
+    ) -> (Vec<State>, BatchEffects) {
         let stores = Stores::new(self.config.recipe.needs().table, verdicts.len());
         let mut batch = BatchEffects { stores, notifications: Vec::new() };
         let mut states = Vec::with_capacity(verdicts.len());
@@ -201,7 +221,7 @@ impl<S: Sink> Job<'_, S> {
                         let volatile = self.config.recipe.volatile();
                         effects.items.iter_mut().for_each(|item| stored_now(item, volatile, self.now_ms));
                     }
-                    State::Done(batch.add(place, effects))
+                    State::Done(batch.add(place, &records[place], effects))
                 }
                 Verdict::Rejected(rejected) => State::Rejected(rejected),
                 Verdict::Retry { code, reason } => State::Retry { code, reason: Some(reason) },

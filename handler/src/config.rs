@@ -3,6 +3,8 @@
 use serde_json::{Map, Value};
 use streamkit_recipes::{IDENTITY_FIELD, Recipe, Settings, WrongSetting};
 
+use crate::encryption::EncryptionSettings;
+
 /// The environment variable that names the recipe; not read by a function with a recipe of its own.
 pub const RECIPE: &str = "STREAMKIT_RECIPE";
 /// The environment variable with the pipeline's name, stage included.
@@ -25,6 +27,9 @@ pub const DEAD_LETTER_QUEUE_URL: &str = "STREAMKIT_DEAD_LETTER_QUEUE_URL";
 
 /// The environment variable that names the field of a payload in which an event has its own id; `eventId` without it.
 pub const IDENTITY: &str = "STREAMKIT_IDENTITY";
+
+/// The environment variable with the fields to encrypt, and with what: JSON, see [`EncryptionSettings`]; optional.
+pub const ENCRYPT: &str = "STREAMKIT_ENCRYPT";
 
 /// The environment variable that makes invocations fail: those with a record whose key contains its value. `streamkit validate
 /// --break` sets it for a while, to check what happens to records that a function fails on.
@@ -53,6 +58,8 @@ pub struct Config {
     pub dead_letter_queue_url: Option<String>,
     /// The field of a payload in which an event has its own id.
     pub identity: String,
+    /// The fields that are encrypted before the recipe sees a record.
+    pub encryption: Option<EncryptionSettings>,
     /// Makes invocations fail that have a record whose key contains this text.
     pub fail_on: Option<String>,
 }
@@ -70,6 +77,7 @@ impl std::fmt::Debug for Config {
             .field("parallel", &self.parallel)
             .field("dead_letter_queue_url", &self.dead_letter_queue_url)
             .field("identity", &self.identity)
+            .field("encryption", &self.encryption)
             .field("fail_on", &self.fail_on)
             .finish()
     }
@@ -81,6 +89,9 @@ pub enum ConfigError {
     /// The variable is not set, or empty.
     #[error("the environment variable {0} is not set")]
     Missing(&'static str),
+    /// The fields to encrypt are not said as this version of the handler reads them.
+    #[error("{ENCRYPT} is not as this version of the handler reads it: {0}")]
+    Encryption(String),
     /// The recipe is not one of ours.
     #[error("{RECIPE} names an unknown recipe ({name}); known: {known}")]
     UnknownRecipe {
@@ -134,6 +145,13 @@ impl Config {
             parallel: optional(PARALLELIZATION_FACTOR).is_some_and(|factor| factor != "1"),
             dead_letter_queue_url: optional(DEAD_LETTER_QUEUE_URL),
             identity: optional(IDENTITY).unwrap_or_else(|| IDENTITY_FIELD.to_owned()),
+            encryption: match optional(ENCRYPT) {
+                // Without it the fields would be stored in clear: a mistake must stop the function.
+                Some(text) => {
+                    Some(serde_json::from_str(&text).map_err(|error| ConfigError::Encryption(error.to_string()))?)
+                }
+                None => None,
+            },
             fail_on: optional(FAIL_ON),
         })
     }

@@ -45,6 +45,7 @@ pub mod aws;
 pub mod batch;
 pub mod config;
 pub mod dead_letter;
+pub mod encryption;
 pub mod event;
 pub mod received;
 pub mod record;

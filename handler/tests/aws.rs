@@ -51,6 +51,7 @@ impl Server {
             table: "results".to_owned(),
             bucket: "audit".to_owned(),
             topic_arn: "arn:aws:sns:eu-west-1:123456789012:news".to_owned(),
+            encryption: None,
             state_table: String::new(),
             settings: streamkit_recipes::Settings::default(),
             parallel: false,

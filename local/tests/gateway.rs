@@ -4,6 +4,8 @@
 mod access;
 #[path = "gateway/consistency.rs"]
 mod consistency;
+#[path = "gateway/global_tables.rs"]
+mod global_tables;
 #[path = "gateway/hostile.rs"]
 mod hostile;
 #[path = "gateway/keys_and_users.rs"]

@@ -28,6 +28,21 @@ pub(crate) fn text(data: &[u8]) -> Result<&str, Rejected> {
     std::str::from_utf8(data).map_err(|error| Rejected::new("not_utf8", format!("payload: {error}")))
 }
 
+/// Checks that a payload is a JSON object, as a text.
+///
+/// # Errors
+/// With the verdict of every recipe that reads JSON.
+pub fn json_object(payload: &[u8]) -> Result<&str, Rejected> {
+    let text = text(payload)?;
+    Fields::parse(text).map(|_| text)
+}
+
+/// The attribute that DynamoDB keeps of a JSON value, with every digit; `None` where that is none, or more than DynamoDB can hold.
+pub fn attribute_of_json(text: &str) -> Option<Attribute> {
+    let raw: &RawValue = serde_json::from_str(text).ok()?;
+    attribute("value", raw, NESTING).ok()
+}
+
 /// The rejection of a payload that is not JSON.
 pub(crate) fn invalid(error: &serde_json::Error) -> Rejected {
     // Only place and kind: serde_json's own sentence can quote the payload.

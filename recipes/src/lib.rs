@@ -34,7 +34,7 @@ pub use batched::{BatchPart, Batched, ReceivedRecord};
 pub use effects::{Aggregation, Count, Effects, Notification, Object, Unit};
 pub use identity::{IDENTITY_FIELD, own_id};
 pub use item::Item;
-pub use json::push_text;
+pub use json::{attribute_of_json, json_object, push_text};
 pub use needs::{Images, KeyAttribute, KeyKind, Needs, SourceKind, TableKey, View};
 pub use recipe::{Recipe, Rejected};
 pub use record::{Change, ChangeKind, Record, StreamRecord, UserIdentity};

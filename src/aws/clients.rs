@@ -1,5 +1,7 @@
 //! One client for each service, from one configuration, and the ARNs of their account and region.
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, anyhow};
@@ -8,6 +10,7 @@ use aws_config::profile::load;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_runtime::env_config::file::EnvConfigFiles;
+use aws_types::SdkConfig;
 use aws_types::os_shim_internal::{Env, Fs};
 use aws_types::region::Region;
 
@@ -16,6 +19,7 @@ use super::call_log::{self, CallLog};
 use super::clock::Clock;
 use super::error::answered;
 use super::https::https;
+use crate::lock::locked;
 
 /// Where to connect, from the command line.
 #[derive(Debug, Clone, Default)]
@@ -48,6 +52,7 @@ pub(crate) struct Clients {
     pub(crate) dynamodbstreams: aws_sdk_dynamodbstreams::Client,
     pub(crate) autoscaling: aws_sdk_applicationautoscaling::Client,
     pub(crate) sqs: aws_sdk_sqs::Client,
+    pub(crate) kms: aws_sdk_kms::Client,
     pub(crate) sns: aws_sdk_sns::Client,
     pub(crate) iam: aws_sdk_iam::Client,
     pub(crate) lambda: aws_sdk_lambda::Client,
@@ -64,6 +69,17 @@ pub(crate) struct Clients {
     /// The endpoint of all services, when it is not AWS's own.
     pub(crate) endpoint: Option<String>,
     embedded: bool,
+    config: SdkConfig,
+    /// The clients of the same account in other regions, as far as somebody has asked for them.
+    elsewhere: Arc<Mutex<BTreeMap<String, Arc<Clients>>>>,
+}
+
+/// Who calls, and where.
+struct CallersPlace {
+    region: String,
+    account: String,
+    caller: Option<String>,
+    partition: String,
 }
 
 /// Five tries: one more than the default, since one lost call should not fail a run of fifty.
@@ -134,12 +150,19 @@ impl Clients {
         };
         let caller_arn = caller.as_deref().and_then(Arn::parse);
         let partition = caller_arn.map_or_else(|| partition_of(&region).to_owned(), |arn| arn.partition);
-        Ok(Self {
+        let place = CallersPlace { region, account, caller, partition };
+        Ok(Self::new(config, clock, place, connection.embedded))
+    }
+
+    fn new(config: SdkConfig, clock: Clock, place: CallersPlace, embedded: bool) -> Self {
+        let CallersPlace { region, account, caller, partition } = place;
+        Self {
             kinesis: client!(aws_sdk_kinesis, &config, clock),
             dynamodb: client!(aws_sdk_dynamodb, &config, clock),
             dynamodbstreams: client!(aws_sdk_dynamodbstreams, &config, clock),
             autoscaling: client!(aws_sdk_applicationautoscaling, &config, clock),
             sqs: client!(aws_sdk_sqs, &config, clock),
+            kms: client!(aws_sdk_kms, &config, clock),
             sns: client!(aws_sdk_sns, &config, clock),
             iam: client!(aws_sdk_iam, &config, clock),
             lambda: client!(aws_sdk_lambda, &config, clock),
@@ -149,12 +172,33 @@ impl Clients {
             s3: client!(aws_sdk_s3, &config, clock, force_path_style(config.endpoint_url().is_some())),
             clock,
             endpoint: config.endpoint_url().map(|url| url.trim_end_matches('/').to_owned()),
-            embedded: connection.embedded,
+            config,
+            elsewhere: Arc::default(),
+            embedded,
             region,
             account,
             caller,
             partition,
-        })
+        }
+    }
+
+    /// The clients of the same account in another region.
+    pub(crate) fn in_region(&self, region: &str) -> Arc<Self> {
+        if region == self.region {
+            return Arc::new(self.clone());
+        }
+        let mut elsewhere = locked(&self.elsewhere);
+        let clients = elsewhere.entry(region.to_owned()).or_insert_with(|| {
+            let config = self.config.to_builder().region(Region::new(region.to_owned())).build();
+            let place = CallersPlace {
+                region: region.to_owned(),
+                account: self.account.clone(),
+                caller: self.caller.clone(),
+                partition: self.partition.clone(),
+            };
+            Arc::new(Self::new(config, self.clock.clone(), place, self.embedded))
+        });
+        Arc::clone(clients)
     }
 
     /// True where a resource that was made has the tags and settings that it was made with. Some emulators lose some of them.

@@ -11,7 +11,7 @@ use super::session::{NAME_A_SPEC, SpecArgument, checked_stage, load_spec};
 use crate::aws::{Clients, Connection, Credentials};
 use crate::options::Global;
 use crate::package::{Architecture, Code, Origin, Target};
-use crate::pipeline::{Pipeline, over_limit};
+use crate::pipeline::{Parts, Pipeline, over_limit};
 use crate::report::{Reporter, exit_code};
 use crate::spec::{Finding, Findings, Function, Loaded, Naming, Spec, StageChoice};
 
@@ -68,12 +68,13 @@ async fn over_limits(spec: &Spec, stage: Option<String>) -> anyhow::Result<Vec<F
     let naming = Naming { pipeline: spec.name.get_ref().clone(), stage };
     // What the functions run is of no interest here.
     let code = |_: &Function, _: Architecture| Arc::new(Code::new(PathBuf::new(), Origin::Linked, Target::Host));
-    let pipeline = Pipeline::build(spec, &naming, &aws, None, &code);
+    let pipeline = Pipeline::build(&Parts { spec, naming: &naming, aws: &aws, architecture: None, code: &code });
     let section = |node: &str| spec.function.keys().find(|name| node.split('.').nth(1) == Some(name.get_ref()));
     let finding = |node| {
         let refusal = over_limit(node)?;
         let span = section(&node.id)?.span();
         Some(Finding::new(span, refusal.why).help(refusal.hint))
     };
-    Ok(pipeline.nodes.iter().filter_map(finding).collect())
+    // What is in several regions has one section.
+    Ok(pipeline.nodes.iter().filter(|node| node.resource.region().is_none()).filter_map(finding).collect())
 }

@@ -15,9 +15,9 @@ use crate::home::Home;
 use crate::interrupt::Interrupt;
 use crate::observe::deletion;
 use crate::options::Global;
-use crate::plan::Plan;
+use crate::plan::{Plan, region_of};
 use crate::report::{Reporter, exit_code, run_report};
-use crate::resources::{Cx, OwnedResource, Search, UnreadableResource, owned_resources, until_unfound};
+use crate::resources::{Cx, Known, OwnedResource, Search, UnreadableResource, owned_resources, until_unfound};
 use crate::spec::{self, Loaded, Naming, Pins, StageChoice};
 
 /// Delete everything that carries the pipeline's tags, then look again
@@ -62,12 +62,13 @@ pub(crate) async fn run(
     let cx = Cx::new(aws, owner(&naming));
     let prefix = naming.prefix();
     let look = async || {
-        let mut search = owned_resources(&cx.as_of_now(), &prefix, &BTreeSet::new()).await?;
+        let mut search = owned_resources(&cx.as_of_now(), &prefix, &Known::new()).await?;
         search.owned.retain(|resource| !(args.keep_data && resource.kind.is_data()));
         search.unreadable.retain(|resource| !(args.keep_data && resource.kind.is_data()));
         anyhow::Ok(search)
     };
     let Search { owned: mut found, unreadable } = interrupt.unless(look()).await?;
+    check_home(&cx, &found)?;
     let mut plan = Plan { steps: found.iter().map(deletion).collect(), ..Plan::default() };
     let place = place(&naming, Some(&cx.aws));
     let seconds = || started.elapsed().as_secs_f64();
@@ -134,6 +135,24 @@ pub(crate) async fn run(
         return Err(Hint::error(format!("still there: {}", labels.join(", ")), "run the same command again"));
     }
     if left.unreadable.is_empty() { Ok(code) } else { Err(not_looked_at(&left.unreadable)) }
+}
+
+/// Refuses to take down from here what belongs to the pipeline's own region, while that is there.
+fn check_home(cx: &Cx, found: &[OwnedResource]) -> anyhow::Result<()> {
+    let elsewhere: BTreeSet<&str> = found.iter().filter_map(|resource| resource.region.as_deref()).collect();
+    let is_guest =
+        |resource: &&OwnedResource| resource.region.is_none() && region_of(&resource.node) == Some(&cx.aws.region);
+    match found.iter().find(is_guest) {
+        Some(guest) if !elsewhere.is_empty() => Err(Hint::error(
+            format!(
+                "{} is in {} for the sake of a pipeline that is itself in another region",
+                guest.label(),
+                cx.aws.region
+            ),
+            format!("pass --region with that one: {}", elsewhere.into_iter().collect::<Vec<_>>().join(" or ")),
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// What is left, or appears only now, of what was not found before. A list may show for a while what is gone.

@@ -5,13 +5,14 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use super::session::{Input, Session, SpecArgument};
+use super::session::{Input, Session, SpecArgument, Whose};
+use crate::aws::{Clients, PIPELINE_TAG};
 use crate::daemon::Start;
 use crate::options::Global;
 use crate::pipeline::{Pipeline, use_key};
 use crate::plan::ResourceKind;
 use crate::report::{Reporter, exit_code};
-use crate::resources::{Any, OF_FUNCTIONS, ROLE_PATH, actions};
+use crate::resources::{Any, OF_FUNCTIONS, ROLE_PATH, actions, replica_actions};
 use crate::spec::{BucketNamespace, Encryption, SectionKind, is_account};
 
 /// The most characters that an IAM managed policy may have, without white space.
@@ -53,13 +54,15 @@ enum Scope {
     All,
 }
 
-fn account(text: &str) -> Result<String, String> {
+/// An account as an argument.
+pub(super) fn account(text: &str) -> Result<String, String> {
     if is_account(text) { Ok(text.to_owned()) } else { Err("an AWS account has 12 digits".to_owned()) }
 }
 
 pub(crate) async fn run(args: &Args, global: &Global, reporter: &Reporter) -> anyhow::Result<ExitCode> {
     let input = Input::spec(&args.spec);
-    let session = Session::open_in(&input, global, reporter, Start::Never, args.account.clone()).await?;
+    let whose = args.account.clone().map_or(Whose::Asked, Whose::Known);
+    let session = Session::open_in(&input, global, reporter, Start::Never, whose).await?;
     if args.functions {
         let document = of_functions(&session);
         reporter.text(&format!("{}\n", serde_json::to_string_pretty(&document)?));
@@ -81,7 +84,7 @@ pub(crate) async fn run(args: &Args, global: &Global, reporter: &Reporter) -> an
 
 /// What each function may do: its role and the role's policy, by section.
 fn of_functions(session: &Session) -> Value {
-    let roles = session.pipeline.nodes.iter().filter_map(|node| match &node.resource {
+    let roles = session.pipeline.nodes.iter().filter_map(|node| match node.resource.inner() {
         Any::Role(role) => {
             let section = node.id.strip_suffix(".role").unwrap_or(&node.id).to_owned();
             Some((section, json!({ "role": role.name, "policy": role.policy.document() })))
@@ -131,8 +134,19 @@ fn policy(session: &Session, scope: Scope) -> Value {
                 "Condition": { "StringEquals": { "iam:PassedToService": "lambda.amazonaws.com" } },
             }));
         }
+        if kind == ResourceKind::Key && actions.remove("kms:CreateKey") {
+            statements.extend(making_keys(session, &mut actions));
+        }
+        if actions.is_empty() {
+            continue;
+        }
         let mut statement =
             json!({ "Sid": sid, "Effect": "Allow", "Action": actions, "Resource": arns(session, kind) });
+        if kind == ResourceKind::Key {
+            // A key's ARN does not contain the pipeline's name; its tags do.
+            let tag = format!("aws:ResourceTag/{PIPELINE_TAG}");
+            statement["Condition"] = json!({ "StringEquals": { tag: pipeline.naming.pipeline } });
+        }
         if kind == ResourceKind::Mapping {
             // A mapping's ARN does not contain the pipeline's name; its function's does.
             statement["Condition"] = json!({ "ArnLike": { "lambda:FunctionArn": of_function } });
@@ -152,11 +166,51 @@ fn policy(session: &Session, scope: Scope) -> Value {
             "Condition": { "StringEquals": { "iam:AWSServiceName": "dynamodb.application-autoscaling.amazonaws.com" } },
         }));
     }
+    if scope != Scope::Run {
+        statements.extend(replicas(session));
+    }
     statements.extend(keys(session, scope));
     if !account.is_empty() {
         statements.push(json!({ "Sid": "Account", "Effect": "Allow", "Action": account, "Resource": "*" }));
     }
     json!({ "Version": "2012-10-17", "Statement": statements })
+}
+
+/// Leave to make keys, with the pipeline's tag and aliases: a key that is not there yet has neither tags nor an alias of its own.
+fn making_keys(session: &Session, actions: &mut BTreeSet<&str>) -> [Value; 2] {
+    actions.insert("kms:CreateAlias");
+    let (naming, tag) = (&session.pipeline.naming, format!("aws:RequestTag/{PIPELINE_TAG}"));
+    let aliases = session.aws.arn("kms", &format!("alias/{}-*", naming.prefix()));
+    [
+        json!({
+            "Sid": "KMSKeyCreation", "Effect": "Allow", "Action": ["kms:CreateKey", "kms:TagResource"], "Resource": "*",
+            "Condition": { "StringEquals": { tag: naming.pipeline } },
+        }),
+        json!({ "Sid": "KMSAlias", "Effect": "Allow", "Action": "kms:CreateAlias", "Resource": aliases }),
+    ]
+}
+
+/// What making and removing replicas takes in their regions, beside what tables take everywhere, and the role that DynamoDB makes with
+/// the account's first replica.
+///
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/globaltables-security.html>
+fn replicas(session: &Session) -> Vec<Value> {
+    let prefix = session.pipeline.naming.prefix();
+    let table = |region: &str| session.aws.in_region(region).arn("dynamodb", &format!("table/{prefix}-*"));
+    let tables: BTreeSet<String> = session.pipeline.regions().into_iter().map(table).collect();
+    if tables.is_empty() {
+        return Vec::new();
+    }
+    const SERVICE: &str = "replication.dynamodb.amazonaws.com";
+    let role = format!("role/aws-service-role/{SERVICE}/AWSServiceRoleForDynamoDBReplication");
+    vec![
+        json!({ "Sid": "Replicas", "Effect": "Allow", "Action": replica_actions().own, "Resource": tables }),
+        json!({
+            "Sid": "ReplicationRole", "Effect": "Allow", "Action": "iam:CreateServiceLinkedRole",
+            "Resource": session.aws.global_arn("iam", &role),
+            "Condition": { "StringEquals": { "iam:AWSServiceName": SERVICE } },
+        }),
+    ]
 }
 
 /// What the caller does with the customer's own keys, one statement for each.
@@ -198,9 +252,29 @@ fn capitalised(word: &str) -> String {
     letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 
-/// The resources of one kind that may be the pipeline's.
+/// The resources of one kind that may be the pipeline's, in all of its regions.
 fn arns(session: &Session, kind: ResourceKind) -> Value {
-    let (aws, prefix) = (&session.aws, session.pipeline.naming.prefix());
+    let here = arns_in(session, &session.aws, kind);
+    let has = |region: &&str| {
+        let mut nodes = session.pipeline.nodes.iter();
+        nodes.any(|node| node.resource.region() == Some(region) && node.resource.kind() == kind)
+    };
+    let regions = session.pipeline.regions().into_iter().filter(has);
+    let elsewhere: Vec<Value> = regions.map(|region| arns_in(session, &session.aws.in_region(region), kind)).collect();
+    if elsewhere.is_empty() {
+        return here;
+    }
+    let mut all = Vec::new();
+    for arns in std::iter::once(here).chain(elsewhere) {
+        let arns = if let Value::Array(arns) = arns { arns } else { vec![arns] };
+        let new: Vec<_> = arns.into_iter().filter(|arn| !all.contains(arn)).collect();
+        all.extend(new);
+    }
+    Value::Array(all)
+}
+
+fn arns_in(session: &Session, aws: &Clients, kind: ResourceKind) -> Value {
+    let prefix = session.pipeline.naming.prefix();
     match kind {
         ResourceKind::Stream | ResourceKind::Consumer => json!(aws.arn("kinesis", &format!("stream/{prefix}-*"))),
         // The table and its streams.
@@ -212,6 +286,7 @@ fn arns(session: &Session, kind: ResourceKind) -> Value {
         ResourceKind::Role => json!(aws.global_arn("iam", &format!("role{ROLE_PATH}{prefix}-*"))),
         ResourceKind::LogGroup => json!(aws.arn("logs", &format!("log-group:{OF_FUNCTIONS}{prefix}-*"))),
         ResourceKind::Alarm => json!(aws.arn("cloudwatch", &format!("alarm:{prefix}-*"))),
+        ResourceKind::Key => json!(aws.arn("kms", "key/*")),
         ResourceKind::Dashboard => json!(aws.global_arn("cloudwatch", &format!("dashboard/{prefix}-*"))),
         ResourceKind::Bucket => {
             let mut namespaces: BTreeSet<_> =
@@ -235,6 +310,15 @@ fn reads_table(pipeline: &Pipeline) -> bool {
 
 fn writes_table(pipeline: &Pipeline) -> bool {
     pipeline.flows.iter().any(|flow| flow.table.is_some())
+}
+
+fn has_index(pipeline: &Pipeline) -> bool {
+    pipeline.flows.iter().filter_map(|flow| flow.encryption.as_ref()).any(|settings| settings.index_key.is_some())
+}
+
+/// Whether anybody may decrypt what is encrypted with one of the pipeline's keys.
+fn has_readers(pipeline: &Pipeline) -> bool {
+    pipeline.nodes.iter().any(|node| matches!(&node.resource, Any::Key(key) if !key.readers.is_empty()))
 }
 
 fn has_failure_bucket(pipeline: &Pipeline) -> bool {
@@ -350,6 +434,9 @@ fn running(kind: ResourceKind, pipeline: &Pipeline) -> (&'static [&'static str],
             &["cloudwatch:GetMetricStatistics"],
         ),
         ResourceKind::Mapping => (&[], &["lambda:ListEventSourceMappings"]),
+        // `decrypt` and `validate`, of a caller who is among the key's readers.
+        ResourceKind::Key if has_readers(pipeline) && has_index(pipeline) => (&["kms:Decrypt", "kms:GenerateMac"], &[]),
+        ResourceKind::Key if has_readers(pipeline) => (&["kms:Decrypt"], &[]),
         _ => (&[], &[]),
     }
 }

@@ -13,6 +13,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use clap_complete::ArgValueCompleter;
 use streamkit_recipes::{Samples, TableSamples};
 use tokio::time::Instant;
 
@@ -24,6 +25,7 @@ use self::stream::StreamSender;
 use self::summary::{ChangeCounts, Summary};
 use super::session::{Input, Session, SpecArgument};
 use crate::aws::AwsError;
+use crate::candidates::functions;
 use crate::daemon::Start;
 use crate::failure::{Hint, Interrupted, Shown, Usage};
 use crate::interrupt::Interrupt;
@@ -51,7 +53,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     spec: SpecArgument,
     /// The function whose events to send; otherwise those of the first by name, if the pipeline has one source
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", add = ArgValueCompleter::new(functions))]
     function: Option<String>,
     /// How many events to send; 100 unless --duration or --from is given
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
@@ -151,7 +153,8 @@ async fn change(
     } else {
         let seed = args.seed.unwrap_or_else(|| fastrand::u64(..1 << 32));
         summary.seed = Some(seed);
-        table::Source::writer(samples, seed, &of_table.key)
+        let origin = flow.origin.clone().map(|attribute| (attribute, session.aws.region.clone()));
+        table::Source::writer(samples, seed, &of_table.key, origin)
     };
     let started = Instant::now();
     let bar = reporter.bar(args.count(), "changing");

@@ -16,14 +16,16 @@ use crate::home::Home;
 use crate::lock::locked;
 use crate::options::Global;
 use crate::package::{Architecture, Code, Origin, Target};
-use crate::pipeline::{Flow, Pipeline};
+use crate::pipeline::{Flow, Parts, Pipeline};
 use crate::plan::Place;
 use crate::report::Reporter;
 use crate::resources::{Any, Cx};
-use crate::spec::{self, Advices, Loaded, Naming, StageChoice};
+use crate::spec::{self, Advices, Loaded, Naming, Pins, Spec, StageChoice};
 
 /// The region of the embedded AWS when none is given.
 const LOCAL_REGION: &str = "us-east-1";
+/// The account where it does not matter.
+const NO_ACCOUNT: &str = "000000000000";
 
 /// What to do where there is no spec.
 pub(super) const NAME_A_SPEC: &str = "name a pipeline file, or make one with `streamkit init`";
@@ -128,6 +130,17 @@ impl Input {
     }
 }
 
+/// How to learn of the account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Whose {
+    /// STS is asked whose the credentials are.
+    Asked,
+    /// The caller knows it.
+    Known(String),
+    /// It does not matter, and neither does the region: nothing is asked of AWS, and no credentials are looked for.
+    Any,
+}
+
 /// A checked spec, connected.
 pub(crate) struct Session {
     pub(crate) pipeline: Pipeline,
@@ -135,6 +148,8 @@ pub(crate) struct Session {
     pub(crate) cx: Cx,
     /// What is to be said of the spec although it is correct.
     pub(crate) advices: Advices,
+    /// What functions of the pipeline have in other regions, as a session there.
+    pub(crate) elsewhere: Vec<Session>,
 }
 
 impl Session {
@@ -145,16 +160,16 @@ impl Session {
         reporter: &Reporter,
         start: daemon::Start,
     ) -> anyhow::Result<Self> {
-        Self::open_in(input, global, reporter, start, None).await
+        Self::open_in(input, global, reporter, start, Whose::Asked).await
     }
 
-    /// [`open`](Self::open) for an account that is known, so that AWS need not be asked.
+    /// [`open`](Self::open) where AWS need not be asked for the account.
     pub(crate) async fn open_in(
         input: &Input,
         global: &Global,
         reporter: &Reporter,
         start: daemon::Start,
-        account: Option<String>,
+        whose: Whose,
     ) -> anyhow::Result<Self> {
         let stage = checked_stage(global)?;
         let folder = input.spec.parent().unwrap_or(Path::new(""));
@@ -162,8 +177,13 @@ impl Session {
         let Loaded { spec, advices, pins, secrets } = load_spec(&input.spec, choice, NAME_A_SPEC)?;
         let origins = Origins::new(&spec, folder, &input.packaging, global.local)?;
         let naming = Naming { pipeline: spec.name.get_ref().clone(), stage };
-        let aws = connect_to(global, reporter, start, account).await?;
+        let aws = match whose {
+            Whose::Asked => connect_to(global, reporter, start, None).await?,
+            Whose::Known(account) => connect_to(global, reporter, start, Some(account)).await?,
+            Whose::Any => unconnected(global, pins.as_ref()).await?,
+        };
         pins.map_or(Ok(()), |pins| pins.check(&aws.account, &aws.region))?;
+        check_regions(&spec, &aws.region)?;
         let home = Home::find()?;
         let codes = Mutex::new(Vec::<(Origin, Architecture, Arc<Code>)>::new());
         let code = |function: &spec::Function, architecture: Architecture| {
@@ -178,10 +198,25 @@ impl Session {
             code
         };
         let architecture = if global.local { Architecture::host() } else { None };
-        let mut pipeline = Pipeline::build(&spec, &naming, &aws, architecture, &code);
+        let parts = Parts { spec: &spec, naming: &naming, aws: &aws, architecture, code: &code };
+        let mut pipeline = Pipeline::build(&parts);
         pipeline.secrets = secrets;
         let cx = Cx::new(Arc::clone(&aws), owner(&naming));
-        Ok(Self { pipeline, aws, cx, advices })
+        let elsewhere = parts.regions().into_iter().map(|region| Self {
+            pipeline: Pipeline::build_in(&parts, region),
+            aws: aws.in_region(region),
+            cx: cx.in_region(region).as_guest(),
+            advices: Advices::default(),
+            elsewhere: Vec::new(),
+        });
+        let elsewhere = elsewhere.collect();
+        Ok(Self { pipeline, aws, cx, advices, elsewhere })
+    }
+
+    /// This session, and those in other regions, each with the name of its region if that is another one.
+    pub(crate) fn everywhere(&self) -> impl Iterator<Item = (Option<&str>, &Self)> {
+        let elsewhere = self.elsewhere.iter().map(|session| (Some(session.aws.region.as_str()), session));
+        std::iter::once((None, self)).chain(elsewhere)
     }
 
     /// For each function what its code is made from.
@@ -189,7 +224,7 @@ impl Session {
     /// # Errors
     /// The code can't be read.
     pub(crate) fn code_hashes(&self) -> anyhow::Result<BTreeMap<String, String>> {
-        let functions = self.pipeline.nodes.iter().filter_map(|node| match &node.resource {
+        let functions = self.pipeline.nodes.iter().filter_map(|node| match node.resource.inner() {
             Any::Function(function) => Some((node.id.clone(), function)),
             _ => None,
         });
@@ -277,6 +312,31 @@ pub(crate) fn place(naming: &Naming, aws: Option<&Clients>) -> Place {
     }
 }
 
+/// What a section names as another region must be another one than the pipeline's own.
+fn check_regions(spec: &Spec, home: &str) -> anyhow::Result<()> {
+    for (name, function) in &spec.function {
+        if function.regions.iter().any(|region| region.get_ref() == home) {
+            let function = name.get_ref();
+            return Err(Hint::usage(
+                format!(
+                    "function.{function} names {home} in `regions`, which is the region that the pipeline itself is in"
+                ),
+                "name only other regions there, or pass another --region",
+            ));
+        }
+    }
+    for (name, table) in &spec.table {
+        if table.replicas.iter().any(|region| region.get_ref() == home) {
+            let table = name.get_ref();
+            return Err(Hint::usage(
+                format!("table.{table} has a replica in {home}, which is the region that the pipeline itself is in"),
+                "take it out of `replicas`, or pass another --region",
+            ));
+        }
+    }
+    Ok(())
+}
+
 /// The checked spec; `hint` says what to do when there is no such file.
 pub(crate) fn load_spec(path: &Path, stage: StageChoice<'_>, hint: &str) -> anyhow::Result<Loaded> {
     if !path.exists() {
@@ -306,6 +366,21 @@ pub(crate) async fn connect(
     start: daemon::Start,
 ) -> anyhow::Result<Arc<Clients>> {
     connect_to(global, reporter, start, None).await
+}
+
+/// Clients for names and ARNs alone, in the place that the stage is bound to, or else in any.
+async fn unconnected(global: &Global, pins: Option<&Pins>) -> anyhow::Result<Arc<Clients>> {
+    let (account, region) = pins.map(Pins::place).unwrap_or_default();
+    let region = global.region.as_deref().or(region).unwrap_or(LOCAL_REGION);
+    let connection = Connection {
+        region: Some(region.to_owned()),
+        profile: None,
+        endpoint: None,
+        credentials: Credentials::Local,
+        account: Some(account.unwrap_or(NO_ACCOUNT).to_owned()),
+        embedded: false,
+    };
+    Ok(Arc::new(Clients::connect(&connection).await?))
 }
 
 async fn connect_to(

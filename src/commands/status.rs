@@ -14,7 +14,7 @@ use anyhow::Context as _;
 use jiff::Timestamp;
 use tokio::time::sleep;
 
-use self::document::{Document, NodeState};
+use self::document::{AlarmState, Document, FunctionState, NodeState, QueueState};
 use self::next_steps::next_steps;
 use super::caller::Caller;
 use super::session::{CodeArgument, Input, Session, SpecArgument};
@@ -23,7 +23,7 @@ use crate::interrupt::Interrupt;
 use crate::observe::{Allowed, observe};
 use crate::options::Global;
 use crate::pipeline::Pipeline;
-use crate::plan::{Action, ResourceKind, Step, Warning};
+use crate::plan::{Action, ResourceKind, Step, Warning, region_of};
 use crate::report::{Reporter, exit_code};
 use crate::resources::Any;
 
@@ -85,6 +85,9 @@ async fn watch(args: &Args, global: &Global, reporter: &Reporter) -> anyhow::Res
     let mut looks = 0_u64;
     while !reporter.has_no_reader() {
         session.cx = session.cx.as_of_now();
+        for elsewhere in &mut session.elsewhere {
+            elsewhere.cx = elsewhere.cx.as_of_now();
+        }
         match look(&session, args, global, |_| {}).await {
             Ok(document) => {
                 let above = format!("{}, every {} s\n\n", time(&session)?, WATCH_EVERY.as_secs());
@@ -136,15 +139,12 @@ async fn look(session: &Session, args: &Args, global: &Global, waiting: impl FnM
         line: None,
         help: None,
     }));
-    let is_there = |node: &str| resources.iter().any(|other| other.node == node && other.state != "missing");
-    let of_alarms = resources.iter().filter(|node| node.kind == ResourceKind::Alarm.text());
-    let of_alarms: BTreeSet<_> = of_alarms.map(|node| node.name.clone()).collect();
-    let alarms = async { look::alarms(cx, &of_alarms).await.context("reading the alarms") };
-    let (mut functions, queues, alarms) =
-        tokio::try_join!(look::functions(cx, pipeline), look::queues(cx, pipeline, is_there), alarms)?;
-    for (function, flow) in functions.iter_mut().zip(&pipeline.flows) {
-        let queue = queues.iter().find(|queue| flow.dead_letters.as_ref() == Some(&queue.name));
-        function.queue_depth = queue.map(|queue| queue.messages);
+    let (mut functions, mut queues, mut alarms) = (Vec::new(), Vec::new(), Vec::new());
+    for (region, session) in session.everywhere() {
+        let (of_region, its_queues, its_alarms) = Box::pin(in_region(session, region, &resources)).await?;
+        functions.extend(of_region);
+        queues.extend(its_queues);
+        alarms.extend(its_alarms);
     }
     let naming = &pipeline.naming;
     let (name, stage) = (naming.pipeline.clone(), naming.stage.clone());
@@ -154,9 +154,41 @@ async fn look(session: &Session, args: &Args, global: &Global, waiting: impl FnM
     Ok(Document { next, ..document })
 }
 
+/// How the functions, queues and alarms of a region are; what is not in the pipeline's own has the region in its name.
+async fn in_region(
+    session: &Session,
+    region: Option<&str>,
+    resources: &[NodeState],
+) -> anyhow::Result<(Vec<FunctionState>, Vec<QueueState>, Vec<AlarmState>)> {
+    let (cx, pipeline) = (&session.cx, &session.pipeline);
+    let full = |name: &str| region.map_or_else(|| name.to_owned(), |region| format!("{name}@{region}"));
+    let is_there = |node: &str| {
+        let node = full(node);
+        resources.iter().any(|other| other.node == node && other.state != "missing")
+    };
+    let of_alarms =
+        resources.iter().filter(|node| node.kind == ResourceKind::Alarm.text() && region_of(&node.node) == region);
+    let of_alarms: BTreeSet<_> = of_alarms.map(|node| node.name.clone()).collect();
+    let alarms = async { look::alarms(cx, &of_alarms).await.context("reading the alarms") };
+    let (mut functions, mut queues, mut alarms) =
+        tokio::try_join!(look::functions(cx, pipeline), look::queues(cx, pipeline, is_there), alarms)?;
+    for (function, flow) in functions.iter_mut().zip(&pipeline.flows) {
+        let queue = queues.iter().find(|queue| flow.dead_letters.as_ref() == Some(&queue.name));
+        function.queue_depth = queue.map(|queue| queue.messages);
+        function.function = full(&function.function);
+    }
+    for queue in &mut queues {
+        queue.node = full(&queue.node);
+    }
+    for alarm in &mut alarms {
+        alarm.name = full(&alarm.name);
+    }
+    Ok((functions, queues, alarms))
+}
+
 /// The functions whose code can't be read here, and why. Whoever is on call has other sorrows than a crate that is being changed.
 fn unreadable_code(pipeline: &Pipeline) -> BTreeMap<String, String> {
-    let functions = pipeline.nodes.iter().filter_map(|node| match &node.resource {
+    let functions = pipeline.nodes.iter().filter_map(|node| match node.resource.inner() {
         Any::Function(function) if function.code.known_hash().is_none() => Some((&node.id, &function.code)),
         _ => None,
     });

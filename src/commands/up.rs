@@ -8,10 +8,12 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use clap_complete::ArgValueCompleter;
 
 use super::session::{CodeArgument, Input, Packaging, Session, SpecArgument};
 use crate::apply::{self, Ended, Outcome, Task, Work};
 use crate::aws::until_seen;
+use crate::candidates::nodes;
 use crate::daemon::Start;
 use crate::deletion_order;
 use crate::failure::{Hint, Interrupted, Shown};
@@ -22,7 +24,7 @@ use crate::narrowing;
 use crate::observe::{Allowed, Observation, is_renewed, observe};
 use crate::options::Global;
 use crate::pipeline::Node;
-use crate::plan::{Action, Plan, ResourceKind, Step};
+use crate::plan::{Action, Plan, ResourceKind, Step, region_of};
 use crate::report::{Reporter, RunReport, exit_code, run_report};
 use crate::resources::{Any, Function, Observed, OwnedResource, Planned, Reviewed, owned_resources};
 use crate::saved_plan::{PlanOptions, SavedPlan, SpecFile};
@@ -53,10 +55,10 @@ pub(crate) struct Args {
     #[arg(long)]
     adopt: bool,
     /// Replace this node although what it holds is lost, such as table.results
-    #[arg(long, value_name = "NODE")]
+    #[arg(long, value_name = "NODE", add = ArgValueCompleter::new(nodes))]
     allow_replace: Vec<String>,
     /// Delete this node, which is not in the spec any more, with the data that it holds, such as table.results
-    #[arg(long, value_name = "NODE")]
+    #[arg(long, value_name = "NODE", add = ArgValueCompleter::new(nodes))]
     allow_delete: Vec<String>,
     /// If anything fails, delete again what this run has created, and nothing else
     #[arg(long)]
@@ -239,7 +241,7 @@ async fn build(session: &Session, plan: &Plan, reporter: &Reporter) -> anyhow::R
     let note = |text: &str| locked(&waiting)(text);
     let mut built = BTreeMap::new();
     for (node, step) in session.pipeline.nodes.iter().zip(&plan.steps) {
-        if let Any::Function(function) = &node.resource
+        if let Any::Function(function) = node.resource.inner()
             && Function::is_uploaded(step.action, &step.changes)
         {
             built.insert(node.id.clone(), function.code.package(&note).await?.hash.clone());
@@ -264,7 +266,7 @@ async fn roll_back(
     interrupt: &mut Interrupt,
 ) -> anyhow::Result<Vec<String>> {
     let others = plan.steps.iter().filter(|step| !made.contains(&step.node));
-    let known = others.map(|step| (step.kind, step.name.as_str())).collect();
+    let known = others.map(|step| (region_of(&step.node), step.kind, step.name.as_str())).collect();
     let naming = &session.pipeline.naming;
     let look = async || anyhow::Ok(owned_resources(&session.cx.as_of_now(), &naming.prefix(), &known).await?.owned);
     let found = look().await.context("looking for what to roll back")?;
@@ -363,9 +365,9 @@ fn may_be_gone(index: usize, nodes: &[Node], plan: &Plan) -> bool {
     }
     let uses = |node: &Node| node.needs.iter().any(|need| need.node == index);
     let is_new_user = |(node, step): (&Node, &Step)| {
-        matches!(node.resource, Any::Function(_)) && step.action == Action::Create && uses(node)
+        matches!(node.resource.inner(), Any::Function(_)) && step.action == Action::Create && uses(node)
     };
-    matches!(nodes[index].resource, Any::Role(_)) && nodes.iter().zip(&plan.steps).any(is_new_user)
+    matches!(nodes[index].resource.inner(), Any::Role(_)) && nodes.iter().zip(&plan.steps).any(is_new_user)
 }
 
 /// Whether a node refers to what this run makes anew.
@@ -377,7 +379,7 @@ fn follows(node: &Node, plan: &Plan) -> bool {
 /// rights come before what uses them, and the source of a mapping may become another one.
 fn need_now(need: Need, nodes: &[Node], plan: &Plan) -> Need {
     let changes = plan.steps[need.node].action == Action::Update;
-    match &nodes[need.node].resource {
+    match nodes[need.node].resource.inner() {
         Any::Role(_) | Any::Stream(_) | Any::Table(_) if changes => Need { until: Until::Ready, ..need },
         _ => need,
     }

@@ -7,6 +7,7 @@ mod cleanup;
 mod dead_letter_queue;
 mod detection;
 mod downstream;
+mod encryption;
 mod events;
 mod failure;
 mod items;
@@ -14,6 +15,7 @@ mod memory;
 mod passing;
 mod poison;
 mod queries;
+mod replicas;
 mod resources;
 mod siblings;
 mod stream_run;
@@ -25,6 +27,7 @@ mod windows;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap_complete::ArgValueCompleter;
 use streamkit_recipes::{Samples, SourceKind};
 use tokio::time::{Instant, timeout};
 
@@ -35,6 +38,7 @@ use self::stream_run::{Poison, StreamRun};
 use self::telemetry::Growth;
 use self::validation::{Validation, not_up};
 use super::session::{CodeArgument, Input, Session, SpecArgument};
+use crate::candidates::functions;
 use crate::daemon::Start;
 use crate::failure::{Hint, Interrupted, Usage};
 use crate::interrupt::Interrupt;
@@ -58,7 +62,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     code: CodeArgument,
     /// The function to validate; otherwise each one that has a recipe, but archives
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", add = ArgValueCompleter::new(functions))]
     function: Option<String>,
     /// How long each check waits for what it expects; new mappings and metrics may take minutes
     #[arg(long, value_name = "TIME", default_value = "3m", value_parser = Seconds::parse)]
@@ -111,17 +115,21 @@ pub(crate) async fn run(
         }
     }
     let mut checks = Checks::new(reporter, flows.len() > 1);
-    let mut latencies = Vec::new();
-    let mut stopped = None;
+    let (mut latencies, mut stopped) = (Vec::new(), None);
     for flow in &flows {
-        let validation = Validation::new(&session, flow, flow.recipe()?, limit, global.local);
         checks.begin(&flow.key);
-        let (of_flow, error) = Box::pin(validate_flow(validation, &mut checks, reporter, &mut interrupt)).await?;
-        latencies.extend(of_flow);
-        stopped = error;
-        if stopped.is_some() || interrupt.is_set() {
-            break;
+        for (region, session) in session.everywhere() {
+            let Some(flow) = session.pipeline.flows.iter().find(|other| other.key == flow.key) else { continue };
+            if stopped.is_some() || interrupt.is_set() {
+                break;
+            }
+            checks.go_to(region);
+            let validation = Validation::new(session, flow, flow.recipe()?, limit, global.local);
+            let (of_flow, error) = Box::pin(validate_flow(validation, &mut checks, reporter, &mut interrupt)).await?;
+            latencies.extend(of_flow);
+            stopped = error;
         }
+        checks.go_to(None);
     }
     if let (Some(injection), [flow]) = (injection, &flows[..])
         && stopped.is_none()
@@ -228,6 +236,13 @@ async fn try_all(run: &mut StreamRun<'_>, checks: &mut Checks<'_>, reporter: &Re
         for done in detection::checks(run, sought).await {
             checks.add(done);
         }
+    }
+    let encrypted = run.validation.flow.encrypted();
+    if !encrypted.is_empty() {
+        let names: Vec<_> = encrypted.iter().map(|field| field.field.as_str()).collect();
+        let expected = format!("{} only encrypted, and what was sent when decrypted", names.join(" and "));
+        let done = check("encryption", expected, limit, encryption::check(run)).await;
+        checks.add(done);
     }
 
     let twins = events::twins(&run.events);

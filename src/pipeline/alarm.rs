@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 
 use super::Builder;
 use crate::resources::{Alarm, AlarmMetric, Any};
-use crate::spec::{self, Dimension, Threshold, named};
+use crate::spec::{self, Dimension, SectionKind, Threshold, named};
 
 impl Builder<'_> {
     pub(super) fn alarms(&mut self) {
         for (name, alarm) in &self.spec.alarm {
+            if !self.extent.has(SectionKind::Alarm, name.get_ref()) {
+                continue;
+            }
             let (metric, statistic, threshold) = self.alarm_metric(alarm);
             let evaluation_periods = *alarm.evaluation_periods.get_ref();
             let resource = Alarm {

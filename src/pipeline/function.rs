@@ -5,9 +5,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::Value;
+use streamkit_handler::encryption::EncryptionSettings;
 use streamkit_recipes::IDENTITY_FIELD;
 
-use super::{Builder, Flow, FlowSource, ReplacedWith};
+use super::{Builder, Flow, FlowSource, ReplacedWith, Sinks};
 use crate::graph::{Need, Until};
 use crate::package::{Architecture, Code};
 use crate::plan::Concurrency;
@@ -17,15 +18,6 @@ use crate::spec::{self, Reference, Seconds, SectionKind, StreamMode, named};
 /// The field in which an event has its own id, where the spec names one.
 fn identity(function: &spec::Function) -> Option<&str> {
     function.identity.as_ref().map(|field| field.get_ref().as_str())
-}
-
-/// The names of what the function's events become.
-struct Sinks {
-    table: Option<String>,
-    bucket: Option<String>,
-    topic: Option<String>,
-    dead_letters: Option<String>,
-    state: Option<String>,
 }
 
 impl Builder<'_> {
@@ -46,6 +38,7 @@ impl Builder<'_> {
         let log_group = group.name.clone();
         let group = self.push(format!("{id}.logs"), Any::LogGroup(group), Vec::new(), false);
         let sinks = self.sinks(function);
+        let encryption = self.encryption(function, &sinks);
         let resource = Function {
             name: name.clone(),
             role: role_arn,
@@ -54,7 +47,7 @@ impl Builder<'_> {
             tracing: function.tracing,
             reserved_concurrency: function.reserved_concurrency.as_ref().map(|reserved| *reserved.get_ref()),
             architecture,
-            environment: self.environment(function, &sinks),
+            environment: self.environment(function, &sinks, encryption.as_ref()),
             code,
         };
         // Lambda checks the role when the function is made, and is asked again until it knows the role.
@@ -77,7 +70,8 @@ impl Builder<'_> {
             key: key.to_owned(),
             recipe: function.recipe.as_ref().map(|recipe| recipe.get_ref().clone()),
             source,
-            filter: function.source.get_ref().filter.iter().map(|pattern| pattern.get_ref().0.clone()).collect(),
+            filter: self.filter(function.source.get_ref()).into_iter().map(|pattern| pattern.0).collect(),
+            origin: function.source.get_ref().origin.as_ref().map(|attribute| attribute.get_ref().clone()),
             identity: identity(function).unwrap_or(IDENTITY_FIELD).to_owned(),
             function: name,
             log_group,
@@ -97,6 +91,7 @@ impl Builder<'_> {
                 .tumbling_window
                 .as_ref()
                 .map(|window| Duration::from_secs(window.get_ref().0)),
+            encryption,
             batch_size: usize::try_from(*function.source.get_ref().batch_size.get_ref()).unwrap_or(1),
         });
     }
@@ -127,7 +122,7 @@ impl Builder<'_> {
             max_retries: *source.max_retries.get_ref(),
             max_record_age: source.max_record_age.as_ref().map(|age| *age.get_ref()),
             on_failure: source.on_failure.as_ref().map(|target| self.arn(target.get_ref())),
-            filter: source.filter.iter().map(|pattern| pattern.get_ref().clone()).collect(),
+            filter: self.filter(source),
             tumbling_window: source.tumbling_window.as_ref().map_or(Seconds(0), |window| *window.get_ref()),
             enabled: source.enabled,
             beside_earlier_stream: Arc::default(),
@@ -140,6 +135,7 @@ impl Builder<'_> {
             function.writes.iter().chain(&function.publishes).chain(&function.dead_letters).chain(&source.on_failure);
         let sinks = sinks.chain(&function.state).chain(&function.reads).map(toml::Spanned::get_ref);
         needs.extend(sinks.map(|sink| self.need(sink, until(sink.kind))));
+        needs.extend(self.needs_keys(function));
         needs.extend(consumer.map(|node| Need { node, until: Until::Ready }));
         let mapping = self.push(format!("{id}.source"), Any::Mapping(mapping), needs, false);
         if from.kind == SectionKind::Table {
@@ -180,7 +176,12 @@ impl Builder<'_> {
     }
 
     /// The handler's environment variables; only those that it needs.
-    fn environment(&self, function: &spec::Function, sinks: &Sinks) -> BTreeMap<String, String> {
+    fn environment(
+        &self,
+        function: &spec::Function,
+        sinks: &Sinks,
+        encryption: Option<&EncryptionSettings>,
+    ) -> BTreeMap<String, String> {
         let mut variables: BTreeMap<_, _> =
             function.environment.iter().map(|(name, value)| (name.get_ref().clone(), value.clone())).collect();
         let mut set = |name: &str, value: Option<String>| {
@@ -191,6 +192,7 @@ impl Builder<'_> {
         set("RECIPE", function.recipe.as_ref().map(|recipe| recipe.get_ref().clone()));
         set("PIPELINE", Some(self.naming.prefix()));
         set("IDENTITY", identity(function).map(str::to_owned));
+        set("ENCRYPT", encryption.map(|settings| serde_json::to_string(settings).expect("names always serialize")));
         set("TABLE", sinks.table.clone());
         set("BUCKET", sinks.bucket.clone());
         set("TOPIC_ARN", sinks.topic.as_ref().map(|topic| self.aws.arn("sns", topic)));

@@ -12,7 +12,7 @@ const ENVIRONMENT: usize = 4_096;
 
 /// Why AWS would refuse the node; `None` when it would not.
 pub(crate) fn over_limit(node: &Node) -> Option<Refusal> {
-    match &node.resource {
+    match node.resource.inner() {
         Any::Function(function) => {
             let size = json!(function.environment).to_string().len();
             (size > ENVIRONMENT).then(|| Refusal {

@@ -39,6 +39,7 @@ impl Builder<'_> {
         }
         statements.extend(self.writes(function));
         statements.extend(self.sends(function));
+        statements.extend(self.encrypts_fields(function));
         statements.extend(self.reads_besides(function));
         statements.extend(function.allow.iter().map(|allowed| self.allowed(allowed.get_ref())));
         // Without logs:CreateLogGroup: Lambda would make the group again after it was deleted.

@@ -1,13 +1,19 @@
 //! The enum of all resources: one variant for each AWS noun, and the trait's calls dispatched to them.
 
+mod elsewhere;
+
 use anyhow::Context as _;
 use serde_json::Value;
 
 use super::context::Cx;
 use super::resource::{Actions, Created, Observed, Resource, Shown};
-use super::{Alarm, Bucket, Consumer, Dashboard, Function, LogGroup, Mapping, Queue, Role, Stream, Table, Topic};
+use super::{
+    Alarm, Bucket, Consumer, Dashboard, Function, Key, LogGroup, Mapping, Queue, Replica, Role, Stream, Table, Topic,
+};
 use crate::aws::{AwsError, Clients, Tags, aws_error, until_seen};
 use crate::plan::{Change, Fields, ResourceKind};
+
+pub(crate) use self::elsewhere::Elsewhere;
 
 /// A resource of any kind.
 #[derive(Debug)]
@@ -24,6 +30,11 @@ pub(crate) enum Any {
     Topic(Topic),
     Alarm(Alarm),
     Dashboard(Dashboard),
+    Key(Key),
+    /// Of a table of this pipeline, and always in another region.
+    Replica(Replica),
+    /// Any of these in another region than the pipeline itself.
+    Elsewhere(Box<Elsewhere>),
 }
 
 macro_rules! each {
@@ -41,6 +52,9 @@ macro_rules! each {
             Any::Topic($resource) => $call,
             Any::Alarm($resource) => $call,
             Any::Dashboard($resource) => $call,
+            Any::Key($resource) => $call,
+            Any::Replica($resource) => $call,
+            Any::Elsewhere($resource) => $call,
         }
     };
 }
@@ -49,7 +63,7 @@ impl Any {
     pub(crate) fn kind(&self) -> ResourceKind {
         match self {
             Self::Stream(_) => ResourceKind::Stream,
-            Self::Table(_) => ResourceKind::Table,
+            Self::Table(_) | Self::Replica(_) => ResourceKind::Table,
             Self::Queue(_) => ResourceKind::Queue,
             Self::Bucket(_) => ResourceKind::Bucket,
             Self::Role(_) => ResourceKind::Role,
@@ -60,12 +74,30 @@ impl Any {
             Self::Topic(_) => ResourceKind::Topic,
             Self::Alarm(_) => ResourceKind::Alarm,
             Self::Dashboard(_) => ResourceKind::Dashboard,
+            Self::Key(_) => ResourceKind::Key,
+            Self::Elsewhere(elsewhere) => elsewhere.resource.kind(),
         }
+    }
+
+    /// The same resource in another region than the pipeline itself.
+    pub(crate) fn elsewhere(self, region: &str) -> Self {
+        Self::Elsewhere(Box::new(Elsewhere { region: region.to_owned(), resource: self }))
+    }
+
+    /// The resource itself, wherever it is.
+    pub(crate) fn inner(&self) -> &Self {
+        if let Self::Elsewhere(elsewhere) = self { &elsewhere.resource } else { self }
+    }
+
+    /// The region that it is in, where that is not the pipeline's own.
+    pub(crate) fn region(&self) -> Option<&str> {
+        if let Self::Elsewhere(elsewhere) = self { Some(&elsewhere.region) } else { None }
     }
 
     /// `Kinesis stream (retail-events)`, as errors name it.
     pub(crate) fn label(&self) -> String {
-        self.kind().label(self.name())
+        let label = self.kind().label(self.name());
+        self.region().map_or_else(|| label.clone(), |region| format!("{label} in {region}"))
     }
 }
 
@@ -163,6 +195,11 @@ impl Resource for Any {
     }
 }
 
+/// What streamkit's caller must be allowed to do with replicas, beside what tables take.
+pub(crate) fn replica_actions() -> Actions {
+    super::replica::ACTIONS
+}
+
 /// What streamkit's caller must be allowed to do with resources of a kind.
 pub(crate) fn actions(kind: ResourceKind) -> Actions {
     match kind {
@@ -178,5 +215,6 @@ pub(crate) fn actions(kind: ResourceKind) -> Actions {
         ResourceKind::Bucket => super::bucket::ACTIONS,
         ResourceKind::Table => super::table::ACTIONS,
         ResourceKind::Stream => super::stream::ACTIONS,
+        ResourceKind::Key => super::key::ACTIONS,
     }
 }

@@ -1,5 +1,6 @@
 //! The context of a run: its clients, its owner, its options, and who is told of its progress.
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -46,6 +47,8 @@ pub(crate) struct Cx {
     pub(crate) aws: Arc<Clients>,
     pub(crate) owner: Owner,
     pub(crate) adopt: bool,
+    /// The region is not the pipeline's own: a search does not look any further.
+    pub(super) is_guest: bool,
     /// What a call names may be gone, which its refusal tells: it is not sent again.
     doubts: bool,
     /// Nothing will be changed: what can't be known of the spec's side is left out, and hides nothing of AWS's.
@@ -54,6 +57,8 @@ pub(crate) struct Cx {
     interrupt: Option<Interrupt>,
     notes: Option<(String, UnboundedSender<(String, String)>)>,
     pub(crate) answers: Arc<Answers>,
+    /// The answers of every region, by its name.
+    of_regions: Arc<Mutex<BTreeMap<String, Arc<Answers>>>>,
     /// The waits of a node for AWS: when each ended, and how long AWS needed at least.
     needed: Arc<Mutex<Vec<(Instant, Duration)>>>,
     /// Answers that were asked for since then are good enough.
@@ -62,15 +67,19 @@ pub(crate) struct Cx {
 
 impl Cx {
     pub(crate) fn new(aws: Arc<Clients>, owner: Owner) -> Self {
+        let answers = Arc::<Answers>::default();
+        let of_regions = BTreeMap::from([(aws.region.clone(), Arc::clone(&answers))]);
         Self {
             aws,
             owner,
             adopt: false,
+            is_guest: false,
             doubts: false,
             only_looks: false,
             interrupt: None,
             notes: None,
-            answers: Arc::default(),
+            answers,
+            of_regions: Arc::new(Mutex::new(of_regions)),
             needed: Arc::default(),
             since: Instant::now(),
         }
@@ -78,6 +87,11 @@ impl Cx {
 
     pub(crate) fn adopting(mut self, adopt: bool) -> Self {
         self.adopt = adopt;
+        self
+    }
+
+    pub(crate) fn as_guest(mut self) -> Self {
+        self.is_guest = true;
         self
     }
 
@@ -89,6 +103,17 @@ impl Cx {
     pub(crate) fn stopped_by(mut self, interrupt: &Interrupt) -> Self {
         self.interrupt = Some(interrupt.clone());
         self
+    }
+
+    /// The same context in another region.
+    pub(crate) fn in_region(&self, region: &str) -> Self {
+        let answers = Arc::clone(locked(&self.of_regions).entry(region.to_owned()).or_default());
+        Self { aws: self.aws.in_region(region), answers, ..self.clone() }
+    }
+
+    /// The same context where a node or resource is; `None` stands for the region that the context is in.
+    pub(crate) fn at(&self, region: Option<&str>) -> Self {
+        region.map_or_else(|| self.clone(), |region| self.in_region(region))
     }
 
     /// The same context after something has happened: what was answered before counts no more.

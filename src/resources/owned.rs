@@ -6,7 +6,7 @@
 mod by_kind;
 mod names;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Context as _;
 use futures_util::future::{join_all, try_join_all};
@@ -18,9 +18,10 @@ use super::context::Cx;
 use super::log_group::OF_FUNCTIONS;
 use super::mapping::mappings_of;
 use super::role::{function_of, is_of_region};
+use super::table;
 use crate::aws::{AwsError, NODE_TAG, PROTECT_TAG, Parent, Tags, VALIDATE_TAG, until_seen};
 use crate::failure::Hint;
-use crate::plan::ResourceKind;
+use crate::plan::{ResourceKind, region_of};
 
 /// A resource that is this pipeline's.
 #[derive(Debug)]
@@ -36,6 +37,8 @@ pub(crate) struct OwnedResource {
     pub(crate) contents: Option<String>,
     /// What a mapping reads from.
     pub(crate) source: Option<String>,
+    /// The region that it is in, where that is not the pipeline's own.
+    pub(crate) region: Option<String>,
     /// A run of `validate` has made it for itself: nobody misses what it holds.
     is_of_validate: bool,
 }
@@ -60,27 +63,39 @@ impl OwnedResource {
             protected: false,
             contents: None,
             source: None,
+            region: None,
             is_of_validate: false,
         }
     }
 
     /// `Kinesis stream (retail-events)`, as errors name it.
     pub(crate) fn label(&self) -> String {
-        self.kind.label(&self.name)
+        let label = self.kind.label(&self.name);
+        self.region.as_ref().map_or_else(|| label.clone(), |region| format!("{label} in {region}"))
     }
 
     /// Whether it is one of these.
     pub(crate) fn is_among(&self, others: &[Self]) -> bool {
-        others.iter().any(|other| (other.kind, &other.name) == (self.kind, &self.name))
+        let key = |resource: &Self| (resource.kind, resource.name.clone(), resource.region.clone());
+        others.iter().any(|other| key(other) == key(self))
     }
 
     /// Asks AWS to delete the resource; gone already is fine.
     pub(crate) async fn begin_deletion(&self, cx: &Cx) -> anyhow::Result<()> {
-        by_kind::delete(cx, self).await.with_context(|| format!("deleting {}", self.label()))
+        let home = &cx.aws.region;
+        let cx = &cx.at(self.region.as_deref());
+        let deletion = async {
+            match self.kind {
+                ResourceKind::Table if self.region.is_some() => table::remove_replica(cx, &self.name, home).await,
+                _ => by_kind::delete(cx, self).await,
+            }
+        };
+        deletion.await.with_context(|| format!("deleting {}", self.label()))
     }
 
     /// Waits until the resource is gone, if its deletion takes AWS a while.
     pub(crate) async fn until_gone(&self, cx: &Cx) -> anyhow::Result<()> {
+        let cx = &cx.at(self.region.as_deref());
         by_kind::until_gone(cx, self).await.with_context(|| format!("deleting {}", self.label()))
     }
 
@@ -98,6 +113,7 @@ impl OwnedResource {
 
     /// False once its tags name somebody else, or nobody where they once named the owner.
     async fn is_still_owned(&self, cx: &Cx) -> anyhow::Result<bool> {
+        let cx = &cx.at(self.region.as_deref());
         let tags = match self.kind {
             // It has the owner of its function.
             ResourceKind::Mapping => return Ok(true),
@@ -106,13 +122,19 @@ impl OwnedResource {
         };
         let tags = tags.with_context(|| format!("reading the tags of {}", self.label()))?;
         // Lambda makes log groups without tags, and so did earlier versions with consumers.
-        let may_lack_tags = matches!(self.kind, ResourceKind::LogGroup | ResourceKind::Consumer);
+        let may_lack_tags = matches!(self.kind, ResourceKind::LogGroup | ResourceKind::Consumer) || self.is_replica();
         let parent = if may_lack_tags { Parent::Owned } else { Parent::None };
         Ok(tags.is_none_or(|tags| cx.owner.owns(Some(&tags), parent)))
     }
 
+    /// A replica of a table of the pipeline: AWS makes it without tags.
+    fn is_replica(&self) -> bool {
+        self.kind == ResourceKind::Table && self.region.is_some()
+    }
+
     /// A search finds it for as long as AWS shows its tags.
     async fn is_found(&self, cx: &Cx) -> bool {
+        let cx = &cx.at(self.region.as_deref());
         matches!(by_kind::tags(cx, self.kind, &self.name).await, Ok(Some(_)))
     }
 }
@@ -124,14 +146,19 @@ impl OwnedResource {
 pub(crate) struct UnreadableResource {
     pub(crate) kind: ResourceKind,
     pub(crate) name: String,
+    pub(crate) region: Option<String>,
     pub(crate) error: AwsError,
 }
 
 impl UnreadableResource {
     pub(crate) fn label(&self) -> String {
-        self.kind.label(&self.name)
+        let label = self.kind.label(&self.name);
+        self.region.as_ref().map_or_else(|| label.clone(), |region| format!("{label} in {region}"))
     }
 }
+
+/// What a search need not look at, since somebody else does: kind and name, and the region where that is not the pipeline's own.
+pub(crate) type Known<'a> = BTreeSet<(Option<&'a str>, ResourceKind, &'a str)>;
 
 /// What a search for the pipeline's resources found.
 #[derive(Debug, Default)]
@@ -141,19 +168,80 @@ pub(crate) struct Search {
     pub(crate) unreadable: Vec<UnreadableResource>,
 }
 
-/// Finds all that the owner has in the account and region, but for what is `known`.
+/// Finds all that the owner has in the account, in the context's region and in those that its tables have replicas in, but for what
+/// is `known`.
 ///
 /// Of a resource that is somebody else's nothing but the tags is read.
-pub(crate) async fn owned_resources(
+pub(crate) async fn owned_resources(cx: &Cx, prefix: &str, known: &Known<'_>) -> anyhow::Result<Search> {
+    let of_region = |region: Option<&str>| -> BTreeSet<(ResourceKind, &str)> {
+        known.iter().filter(|(of, ..)| *of == region).map(|(_, kind, name)| (*kind, *name)).collect()
+    };
+    let here = of_region(None);
+    let mut search = owned_in_region(cx, prefix, &here, &BTreeSet::new()).await?;
+    if cx.is_guest {
+        return Ok(search);
+    }
+    let tables = here.iter().copied().chain(search.owned.iter().map(|owned| (owned.kind, owned.name.as_str())));
+    let tables = tables.filter(|(kind, _)| *kind == ResourceKind::Table).map(|(_, name)| name);
+    let mut replicated = replicated_tables(cx, tables).await?;
+    for region in known.iter().filter_map(|(region, ..)| *region) {
+        replicated.entry(region.to_owned()).or_default();
+    }
+    let elsewhere = try_join_all(replicated.iter().map(async |(region, tables)| {
+        let found = owned_in_region(&cx.in_region(region), prefix, &of_region(Some(region)), tables).await;
+        let mut found = found.with_context(|| format!("looking in {region}"))?;
+        for owned in &mut found.owned {
+            if region_of(&owned.node).is_none() {
+                owned.node = format!("{}@{region}", owned.node);
+            }
+            owned.region = Some(region.clone());
+        }
+        for unreadable in &mut found.unreadable {
+            unreadable.region = Some(region.clone());
+        }
+        anyhow::Ok(found)
+    }))
+    .await?;
+    for found in elsewhere {
+        search.owned.extend(found.owned);
+        search.unreadable.extend(found.unreadable);
+    }
+    search.owned.sort_by(|a, b| (a.kind, &a.node).cmp(&(b.kind, &b.node)));
+    Ok(search)
+}
+
+/// The regions in which these tables have replicas, and which tables do.
+async fn replicated_tables<'a>(
+    cx: &Cx,
+    tables: impl Iterator<Item = &'a str>,
+) -> anyhow::Result<BTreeMap<String, BTreeSet<String>>> {
+    let described = try_join_all(tables.map(async |name| {
+        let table = table::described(cx, name).await;
+        anyhow::Ok((name, table.with_context(|| format!("reading {}", ResourceKind::Table.label(name)))?))
+    }))
+    .await?;
+    let mut regions: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (name, table) in &described {
+        for region in table.iter().flat_map(table::replica_regions) {
+            regions.entry(region.clone()).or_default().insert((*name).to_owned());
+        }
+    }
+    Ok(regions)
+}
+
+/// What the owner has in the context's region; `replicas` are tables that replicate one of the owner's.
+async fn owned_in_region(
     cx: &Cx,
     prefix: &str,
     known: &BTreeSet<(ResourceKind, &str)>,
+    replicas: &BTreeSet<String>,
 ) -> anyhow::Result<Search> {
     let start = format!("{prefix}-");
     let names = names::starting_with(cx, &start).await?;
     let unknown = names.iter().filter(|(kind, name)| !known.contains(&(*kind, name.as_str())));
     let (tagged, mut unreadable) = read_tags(cx, unknown).await?;
     let mut owned = owned_by_tags(cx, &tagged).await?;
+    owned.extend(untagged_replicas(cx, &tagged, replicas, &start));
     let functions = functions(cx, &owned, &names);
     owned.extend(untagged_log_groups(cx, &tagged, &functions));
     owned.extend(mappings(cx, &start, &functions, known).await?);
@@ -190,7 +278,7 @@ async fn read_tags<'a>(
         match answer {
             Ok(Some(tags)) => tagged.push((kind, name.as_str(), tags)),
             Ok(None) => {}
-            Err(error) => unreadable.push(UnreadableResource { kind, name: name.clone(), error }),
+            Err(error) => unreadable.push(UnreadableResource { kind, name: name.clone(), region: None, error }),
         }
     }
     Ok((tagged, unreadable))
@@ -205,6 +293,25 @@ async fn owned_by_tags(cx: &Cx, tagged: &[(ResourceKind, &str, Tags)]) -> anyhow
         }
     }
     Ok(owned)
+}
+
+/// Replicas that nobody has tagged yet, since a run ended before it could.
+fn untagged_replicas(
+    cx: &Cx,
+    tagged: &[(ResourceKind, &str, Tags)],
+    replicas: &BTreeSet<String>,
+    start: &str,
+) -> Vec<OwnedResource> {
+    let is_untagged =
+        |tags: &Tags| !cx.owner.owns(Some(tags), Parent::None) && cx.owner.owns(Some(tags), Parent::Owned);
+    let found = tagged
+        .iter()
+        .filter(|(kind, name, tags)| *kind == ResourceKind::Table && replicas.contains(*name) && is_untagged(tags));
+    let replica = |name: &str| {
+        let node = format!("table.{}", name.strip_prefix(start).unwrap_or(name));
+        OwnedResource::new(ResourceKind::Table, name, by_kind::arn(&cx.aws, ResourceKind::Table, name), node)
+    };
+    found.map(|(_, name, _)| replica(name)).collect()
 }
 
 /// The functions that are the owner's by their tags, or where a function is gone, by those of the role that it had.
@@ -291,7 +398,7 @@ async fn consumers(
                 found.push(OwnedResource::new(kind, &name, arn, node));
             }
             Ok(_) => {}
-            Err(error) if error.is_denied() => unreadable.push(UnreadableResource { kind, name, error }),
+            Err(error) if error.is_denied() => unreadable.push(UnreadableResource { kind, name, region: None, error }),
             Err(error) => return Err(error).with_context(|| format!("reading the tags of {}", kind.label(&name))),
         }
     }

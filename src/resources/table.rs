@@ -1,6 +1,9 @@
 //! DynamoDB tables.
 
+mod deletion;
+mod replicas;
 mod scaling;
+mod tags;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,10 +17,13 @@ use aws_sdk_dynamodb::types::{
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+pub(super) use self::deletion::{begin_deletion, contents, until_gone};
+pub(super) use self::replicas::{remove_replica, replica_regions};
 use self::scaling::Scaling;
+pub(super) use self::tags::{tag, tags};
 use super::context::Cx;
 use super::resource::{Actions, Created, Observed, Resource};
-use crate::aws::{AwsError, Clients, Look, Stay, TTL_TAG, Tags, Times, Wait, all_pages, answered, existing, known};
+use crate::aws::{AwsError, Clients, Look, Stay, TTL_TAG, Tags, Times, Wait, answered, existing, known};
 use crate::plan::{Change, Fields};
 use crate::spec::{AttributeType, Billing, Key, ViewType};
 
@@ -69,10 +75,7 @@ pub(crate) struct Table {
 
 impl Table {
     async fn until_active(&self, cx: &Cx) -> anyhow::Result<()> {
-        let what = format!("DynamoDB table ({})", self.name);
-        let active =
-            Wait { what: &what, pending: &["CREATING", "UPDATING"], target: &["ACTIVE"], limit: LIMIT, times: TIMES };
-        cx.wait(&active, async || look(cx, &self.name).await).await
+        until_active(cx, &self.name).await
     }
 
     fn keys(&self) -> impl Iterator<Item = (&Key, KeyType)> {
@@ -352,19 +355,7 @@ impl Resource for Table {
     }
 
     async fn tag(&self, cx: &Cx, set: &Tags, remove: &[String]) -> anyhow::Result<()> {
-        let arn = self.arn(&cx.aws);
-        if !set.is_empty() {
-            let mut call = cx.aws.dynamodb.tag_resource().resource_arn(&arn);
-            for (key, value) in set {
-                call = call.tags(Tag::builder().key(key).value(value).build()?);
-            }
-            cx.retry_until_known(|| call.clone().send()).await?;
-        }
-        if !remove.is_empty() {
-            let call = cx.aws.dynamodb.untag_resource().resource_arn(&arn).set_tag_keys(Some(remove.to_vec()));
-            cx.retry_until_known(|| call.clone().send()).await?;
-        }
-        Ok(())
+        tag(cx, &self.name, set, remove).await
     }
 
     async fn ready(&self, cx: &Cx) -> anyhow::Result<()> {
@@ -376,7 +367,6 @@ impl Resource for Table {
         until_gone(cx, &self.name).await
     }
 }
-
 pub(super) fn arn(aws: &Clients, name: &str) -> String {
     aws.arn("dynamodb", &format!("table/{name}"))
 }
@@ -399,55 +389,18 @@ async fn description(cx: &Cx, name: &str) -> Result<Option<TableDescription>, Aw
     Ok(answer.and_then(|answer| answer.table))
 }
 
-async fn look(cx: &Cx, name: &str) -> anyhow::Result<Look> {
+pub(super) async fn look(cx: &Cx, name: &str) -> anyhow::Result<Look> {
     let status = |table: TableDescription| table.table_status.map(|status| status.as_str().to_owned());
     let state = description(cx, name).await?.map(|table| status(table).unwrap_or_else(|| "unknown".to_owned()));
     Ok(state.map_or(Look::Gone, Look::State))
 }
 
-/// The tags; `None` when there is no such table.
-pub(super) async fn tags(cx: &Cx, name: &str) -> Result<Option<Tags>, AwsError> {
-    let arn = arn(&cx.aws, name);
-    let tags = all_pages(async |token| {
-        let call = cx.aws.dynamodb.list_tags_of_resource().resource_arn(&arn).set_next_token(token);
-        let page = answered(call.send().await)?;
-        Ok((page.tags.unwrap_or_default(), page.next_token))
-    });
-    let tags = existing(tags.await)?;
-    Ok(tags.map(|tags| tags.into_iter().map(|tag| (tag.key, tag.value)).collect()))
-}
-
-/// Deletes the table with its autoscaling, unless it is being deleted already.
-pub(super) async fn begin_deletion(cx: &Cx, name: &str) -> anyhow::Result<()> {
-    let table = described(cx, name).await?;
-    let Some(table) = table.as_ref() else { return Ok(()) };
-    if !is_deleting(table) {
-        // Scalable targets outlive their table, so they go first.
-        if !is_on_demand(table) && Scaling::read(cx, name, false).await?.is_some() {
-            Scaling::end(cx, name).await?;
-        }
-        let call = cx.aws.dynamodb.delete_table().table_name(name);
-        existing(cx.retry_while_busy(|| call.clone().send()).await)?;
-    }
-    Ok(())
-}
-
-/// How many items the table has; `None` when they are being deleted already.
-pub(super) async fn contents(cx: &Cx, name: &str) -> Result<Option<String>, AwsError> {
-    let table = described(cx, name).await?;
-    let table = table.as_ref().as_ref().filter(|table| !is_deleting(table));
-    // DynamoDB counts every six hours: a new table says 0 whatever it holds.
-    Ok(table.map(|table| {
-        let items = table.item_count.unwrap_or(0);
-        format!("its items ({items} when DynamoDB last counted, up to six hours ago)")
-    }))
-}
-
-pub(super) async fn until_gone(cx: &Cx, name: &str) -> anyhow::Result<()> {
+/// Waits until changes of the table, and of its replicas, are over.
+pub(super) async fn until_active(cx: &Cx, name: &str) -> anyhow::Result<()> {
     let what = format!("DynamoDB table ({name})");
-    let pending = ["DELETING", "ACTIVE", "CREATING", "UPDATING"];
-    let gone = Wait { what: &what, pending: &pending, target: &["gone"], limit: LIMIT, times: TIMES };
-    cx.wait(&gone, async || look(cx, name).await).await
+    let active =
+        Wait { what: &what, pending: &["CREATING", "UPDATING"], target: &["ACTIVE"], limit: LIMIT, times: TIMES };
+    cx.wait(&active, async || look(cx, name).await).await
 }
 
 fn is_deleting(table: &TableDescription) -> bool {

@@ -1,9 +1,11 @@
 //! What is wrong across sections, and with values that AWS would refuse.
 
 mod alarm;
+mod encrypt;
 mod function;
 mod memory;
 mod messages;
+mod regions;
 mod renamed;
 mod tags;
 mod view;
@@ -65,6 +67,7 @@ impl Checker<'_> {
                 );
             }
             self.billing(&table.billing);
+            self.replicas(table);
         }
         self.queues();
         for bucket in spec.bucket.values() {
@@ -72,6 +75,9 @@ impl Checker<'_> {
         }
         for (name, function) in &spec.function {
             self.function(name, function);
+        }
+        for (name, key) in &spec.key {
+            self.key(name, key);
         }
         self.readers();
         for (name, topic) in &spec.topic {

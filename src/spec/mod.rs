@@ -1,6 +1,7 @@
 //! The pipeline file: its types, how it is read, and what makes it wrong.
 
 mod check;
+mod encrypted;
 mod file;
 mod finding;
 mod lint;
@@ -28,8 +29,9 @@ pub(crate) use reference::{Reference, SectionKind};
 pub(crate) use stage::{Pins, StageChoice, is_account};
 pub(crate) use subscriber::{FilterOn, Recipient};
 pub(crate) use types::{
-    Alarm, Allow, Architecture, AttributeType, BucketNamespace, Comparison, Consumer, Function, Key, MissingData,
-    Queue, Spec, StartingPosition, Statistic, StorageClass, Stream, StreamMode, Topic, Transition, ViewType, named,
+    Alarm, Allow, Architecture, AttributeType, BucketNamespace, ChangesFrom, Comparison, Consumer, Function, Key,
+    MissingData, Queue, Source, Spec, StartingPosition, Statistic, StorageClass, Stream, StreamMode, Table, Topic,
+    Transition, ViewType, named,
 };
 pub(crate) use units::{MebiBytes, Seconds, duration_text};
 pub(crate) use values::{Autoscaling, Billing, Encryption, Target, Threshold};

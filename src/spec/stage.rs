@@ -27,6 +27,11 @@ pub(crate) struct Pins {
 }
 
 impl Pins {
+    /// The account, and one of the regions, as far as the stage is bound to any.
+    pub(crate) fn place(&self) -> (Option<&str>, Option<&str>) {
+        (self.account.as_deref(), self.regions.first().map(String::as_str))
+    }
+
     /// Refuses another account or region than the stage is bound to.
     ///
     /// # Errors
@@ -213,6 +218,11 @@ pub(crate) fn is_account(text: &str) -> bool {
     text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
+/// Whether a text has the form of a region's name.
+pub(super) fn is_region(text: &str) -> bool {
+    text.contains('-') && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+}
+
 fn account(value: &Spanned<DeValue<'_>>, findings: &mut Vec<Finding>) -> Option<String> {
     let text = value.get_ref().as_str().filter(|text| is_account(text));
     if text.is_none() {
@@ -227,10 +237,8 @@ fn account(value: &Spanned<DeValue<'_>>, findings: &mut Vec<Finding>) -> Option<
 
 fn regions(value: &Spanned<DeValue<'_>>, findings: &mut Vec<Finding>) -> Vec<String> {
     let list = value.get_ref().as_array().into_iter().flat_map(|list| list.iter());
-    let is_region =
-        |text: &&str| text.contains('-') && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
     let regions: Option<Vec<String>> =
-        list.map(|region| region.get_ref().as_str().filter(is_region).map(str::to_owned)).collect();
+        list.map(|region| region.get_ref().as_str().filter(|text| is_region(text)).map(str::to_owned)).collect();
     match regions {
         Some(regions) if !regions.is_empty() => regions,
         _ => {

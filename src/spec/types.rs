@@ -8,6 +8,7 @@ use serde::Deserialize;
 use streamkit_recipes::{Sampled, View};
 use toml::Spanned;
 
+use super::encrypted::EncryptedField;
 use super::pattern::Pattern;
 use super::reference::Reference;
 use super::settings::SettingValue;
@@ -42,6 +43,8 @@ pub(crate) struct Spec {
     pub(crate) function: Sections<Function>,
     #[serde(default)]
     pub(crate) topic: Sections<Topic>,
+    #[serde(default)]
+    pub(crate) key: Sections<KmsKey>,
     #[serde(default)]
     pub(crate) alarm: Sections<Alarm>,
     pub(crate) dashboard: Option<Spanned<Dashboard>>,
@@ -98,6 +101,9 @@ pub(crate) struct Table {
     pub(crate) ttl: Option<Spanned<String>>,
     /// What the table's change stream carries; no stream when absent.
     pub(crate) stream: Option<ViewType>,
+    /// Other regions that have the same items.
+    #[serde(default)]
+    pub(crate) replicas: Vec<Spanned<String>>,
     #[serde(default)]
     pub(crate) point_in_time_recovery: bool,
     #[serde(default)]
@@ -268,6 +274,14 @@ pub(crate) struct Function {
     pub(crate) settings: BTreeMap<Spanned<String>, Spanned<SettingValue>>,
     /// The field of a payload in which an event has its own id; `eventId` when absent.
     pub(crate) identity: Option<Spanned<String>>,
+    /// Fields of payloads that are encrypted before the recipe sees them.
+    #[serde(default)]
+    pub(crate) encrypt: Vec<Spanned<EncryptedField>>,
+    /// The key that they are encrypted with.
+    pub(crate) key: Option<Spanned<Reference>>,
+    /// Other regions that have the function, too, with all that it brings along and its sinks.
+    #[serde(default)]
+    pub(crate) regions: Vec<Spanned<String>>,
     pub(crate) source: Spanned<Source>,
     /// The section that it was until it got this name.
     pub(crate) renamed_from: Option<Spanned<Reference>>,
@@ -316,6 +330,10 @@ pub(crate) struct Source {
     /// Patterns of which one must match; every record reaches the function when there is none.
     #[serde(default)]
     pub(crate) filter: Vec<Spanned<Pattern>>,
+    /// The attribute in which writers of a global table note their region, so that each change is processed in one of them.
+    pub(crate) origin: Option<Spanned<String>>,
+    /// Which changes that are: those of the function's own region when absent.
+    pub(crate) changes_from: Option<Spanned<ChangesFrom>>,
     /// The length of the windows over which the function carries a state; none when absent.
     pub(crate) tumbling_window: Option<Spanned<Seconds>>,
     #[serde(default = "shared")]
@@ -323,6 +341,16 @@ pub(crate) struct Source {
     /// `false` creates the mapping without polling.
     #[serde(default = "yes")]
     pub(crate) enabled: bool,
+}
+
+/// Where the changes were made that reach a function.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum ChangesFrom {
+    /// In the function's own region.
+    Here,
+    /// In the others.
+    Elsewhere,
 }
 
 /// How a stream is read.
@@ -351,6 +379,25 @@ pub(crate) struct Topic {
     pub(crate) subscribers: Vec<Spanned<Subscriber>>,
     /// `"aws-managed"` when absent, except for topics that alarms notify: CloudWatch may not use that key.
     pub(crate) encryption: Option<Spanned<Encryption>>,
+    /// The section that it was until it got this name.
+    pub(crate) renamed_from: Option<Spanned<Reference>>,
+}
+
+/// `[key.NAME]`: a customer-managed KMS key, by which functions encrypt fields.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct KmsKey {
+    /// New material each year.
+    #[serde(default = "yes")]
+    pub(crate) rotation: bool,
+    /// ARNs of the roles and users that may decrypt; `*` in them stands for anything.
+    #[serde(default)]
+    pub(crate) readers: Vec<Spanned<String>>,
+    /// How long KMS waits with the deletion.
+    #[serde(default = "thirty_days")]
+    pub(crate) deletion_window: Spanned<Seconds>,
+    #[serde(default)]
+    pub(crate) protect: bool,
     /// The section that it was until it got this name.
     pub(crate) renamed_from: Option<Spanned<Reference>>,
 }
@@ -439,6 +486,9 @@ fn four_days() -> Spanned<Seconds> {
 fn two_weeks() -> Spanned<Seconds> {
     spanned(Seconds(14 * 86_400))
 }
+fn thirty_days() -> Spanned<Seconds> {
+    spanned(Seconds(30 * 86_400))
+}
 fn half_a_minute() -> Spanned<Seconds> {
     spanned(Seconds(30))
 }
@@ -477,6 +527,16 @@ fn yes() -> bool {
 }
 
 impl Function {
+    /// Whether it encrypts fields with this key.
+    pub(crate) fn uses(&self, key: &Reference) -> bool {
+        !self.encrypt.is_empty() && self.key.as_ref().is_some_and(|own| own.get_ref() == key)
+    }
+
+    /// Whether equal values of a field can be found.
+    pub(crate) fn has_index(&self) -> bool {
+        self.encrypt.iter().any(|field| field.get_ref().0.index)
+    }
+
     /// The recipe, if it has one and there is such a recipe.
     pub(crate) fn recipe(&self) -> Option<&'static dyn Sampled> {
         streamkit_recipes::find(self.recipe.as_ref()?.get_ref())

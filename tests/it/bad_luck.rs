@@ -22,15 +22,16 @@ const CALLS: [(&str, &str, &str); 9] = [
 ];
 
 /// The same for the kinds of node that the retail pipeline does not have, in one that does.
-const MORE_CALLS: [(&str, &str, &str); 5] = [
+const MORE_CALLS: [(&str, &str, &str); 7] = [
     ("s3", "CreateBucket", "bucket.kept"),
     ("s3", "PutBucketPolicy", "bucket.kept"),
     ("cloudwatch", "PutDashboard", "dashboard"),
     ("kinesis", "RegisterStreamConsumer", "function.processor.consumer"),
     ("sns", "Subscribe", "topic.heard"),
+    ("kms", "CreateKey", "key.pii"),
+    ("kms", "CreateAlias", "key.pii"),
 ];
-const MORE: &str =
-    "[bucket.kept]\nversioning = true\n[dashboard]\n[queue.hears]\n[topic.heard]\nsubscribers = [\"queue.hears\"]\n";
+const MORE: &str = "[key.pii]\n[bucket.kept]\nversioning = true\n[dashboard]\n[queue.hears]\n[topic.heard]\nsubscribers = [\"queue.hears\"]\n";
 
 /// The retail pipeline with a node of every kind.
 fn every_kind(home: &Home) -> std::path::PathBuf {

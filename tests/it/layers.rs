@@ -10,14 +10,15 @@ const LAYERS: &[&[&str]] = &[
     &["commands"],
     &["options", "daemon"],
     &["report"],
-    &["archive", "observe", "deletion_order", "narrowing", "restore", "saved_plan", "table_writer"],
+    &["archive", "decryption", "observe", "deletion_order", "narrowing", "restore", "saved_plan", "table_writer"],
     &["dead_letters", "playback"],
-    &["apply", "preflight", "producer", "records"],
+    &["apply", "picture", "preflight", "producer", "records"],
     &["critical_path", "pipeline"],
     &["resources"],
     &["package"],
     &["interrupt", "spec"],
-    &["aws", "failure", "graph", "home", "lock", "plan", "spool"],
+    &["aws", "candidates", "failure", "graph", "home", "plan", "spool"],
+    &["lock"],
 ];
 
 /// The same within `resources/`: the contract knows no noun, and no noun knows the list of them.
@@ -31,7 +32,8 @@ const RESOURCES: &[&[&str]] = &[
     &["mapping"],
     &["consumer", "log_group"],
     &["function", "topic"],
-    &["alarm", "bucket", "dashboard", "queue", "role", "stream", "table"],
+    &["alarm", "bucket", "dashboard", "key", "queue", "replica", "role", "stream"],
+    &["table"],
     &["cloudwatch_tags", "resource"],
     &["context"],
     &["topic_description"],

@@ -11,7 +11,7 @@ use crate::harness::{Home, Output, pipeline, runtime, sdk};
 use crate::trust::RARELY;
 
 const USER: &str = "deployer";
-const PIPELINES: [&str; 8] = [
+const PIPELINES: [&str; 9] = [
     "retail-events",
     "streaming-analytics",
     "clickstream",
@@ -20,6 +20,7 @@ const PIPELINES: [&str; 8] = [
     "archive",
     "trends",
     "anomalies",
+    "private-events",
 ];
 
 /// What only other pipelines, settings or events call.
@@ -106,7 +107,10 @@ fn policies(home: &Home, spec: &Path) -> Vec<Value> {
 /// The pipeline of this name, whose events wait for no company.
 fn without_waiting(home: &Home, name: &str) -> PathBuf {
     let text = fs::read_to_string(pipeline(&format!("{name}.toml"))).unwrap();
-    home.write("pipeline.toml", &text.replace("batch_window = \"5s\"", "batch_window = \"0s\""))
+    let text = text.replace("batch_window = \"5s\"", "batch_window = \"0s\"");
+    // The caller is among those who may decrypt.
+    let readers = format!("readers = [\"arn:aws:iam::000000000000:user/{USER}\"]");
+    home.write("pipeline.toml", &text.replace("readers = []", &readers))
 }
 
 /// The function of the pipeline that has the recipe.
@@ -157,6 +161,10 @@ fn the_printed_policies_are_enough_for_the_life_of_every_pipeline() {
         let report = caller.may("validate", &spec, &[]);
         assert_eq!(report["ok"], true, "{name}: {report:#}");
         caller.may("logs", &spec, &["--count", "1"]);
+        if name == "private-events" {
+            let shown = caller.run("decrypt", &spec, &["--index-of", "email=nobody@mail.example"]).expect(0);
+            assert_eq!(shown.stdout, "");
+        }
         put_letter(&home, name);
         let mended = caller.run("dlq redrive", &spec, &["--yes", "--edit", "{}"]);
         assert_eq!(mended.json()["failed"], mended.json()["read"], "{name}: {mended:#?}");

@@ -25,6 +25,8 @@ fn record(sequence: usize, data: impl Into<Vec<u8>>) -> IncomingRecord {
 
 fn incoming(sequence: usize, data: Result<Vec<u8>, String>) -> IncomingRecord {
     IncomingRecord {
+        withheld: None,
+        indexes: Vec::new(),
         event_id: format!("shardId-000000000000:{sequence}"),
         sequence_number: sequence.to_string(),
         sub_sequence_number: None,
@@ -91,6 +93,7 @@ fn config() -> Config {
         parallel: false,
         dead_letter_queue_url: Some("http://queue".to_owned()),
         identity: "eventId".to_owned(),
+        encryption: None,
         fail_on: None,
     }
 }

@@ -50,6 +50,15 @@ pub(crate) async fn answer(gateway: &Gateway, request: &Request<Bytes>) -> Respo
             gateway.faults.clear();
             respond(202, &json!({}))
         }
+        (&Method::GET, "replication") => respond(200, &json!({"replicas": gateway.regions.replication().shown()})),
+        (&Method::POST, path) if path.starts_with("regions/") => {
+            let (region, wanted) = path.trim_start_matches("regions/").split_once('/').unwrap_or_default();
+            match wanted {
+                "down" | "up" if gateway.regions.set_down(region, wanted == "down") => respond(202, &json!({})),
+                "down" | "up" => respond(404, &json!({"message": "nothing was ever asked of this region"})),
+                _ => respond(404, &json!({"message": "a region is told to be down or up"})),
+            }
+        }
         (&Method::POST, "stop") => {
             gateway.stop.notify_one();
             respond(202, &json!({}))

@@ -27,7 +27,7 @@ impl Needed {
         Self { action: action.into(), resource: resource.into(), context: Context::new() }
     }
 
-    fn with(mut self, key: &str, value: &str) -> Self {
+    pub(super) fn with(mut self, key: &str, value: &str) -> Self {
         self.context.insert(key.to_lowercase(), vec![value.to_owned()]);
         self
     }
@@ -64,11 +64,12 @@ pub(super) fn needed(services: &Services, call: &Call, request: &Request<Bytes>)
         Service::Logs => vec![logs(&place, operation, &body())],
         Service::CloudWatch => cloudwatch(&place, operation, &body()),
         Service::Iam => vec![iam(services, operation, &body())],
-        Service::Kms => vec![kms(&place, operation, &body())],
         Service::Tagging => vec![Needed::new(format!("tag:{operation}"), "*")],
         Service::ApplicationAutoScaling | Service::Other(_) => {
             vec![Needed::new(format!("{}:{operation}", call.service.name()), "*")]
         }
+        // Its keys have to be looked up: see `needed_kms`.
+        Service::Kms => Vec::new(),
     };
     let tagging = tagging(&call.service, operation).filter(|_| has_tags(&body()));
     let made = all.first().map(|first| first.resource.clone());
@@ -159,9 +160,37 @@ fn dynamodb(place: &Place<'_>, operation: &str, input: &Value) -> Vec<Needed> {
         }
         _ => {
             let arn = first(input, &["StreamArn", "ResourceArn"]).map(str::to_owned);
-            vec![Needed::new(action, arn.unwrap_or_else(|| named(&input["TableName"])))]
+            let mut all = vec![Needed::new(action, arn.unwrap_or_else(|| named(&input["TableName"])))];
+            all.extend(replicas(place, input));
+            all
         }
     }
+}
+
+/// What adding and removing replicas needs in their regions.
+///
+/// See <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/globaltables-security.html>.
+fn replicas(place: &Place<'_>, input: &Value) -> Vec<Needed> {
+    const ROLE: &str = "role/aws-service-role/replication.dynamodb.amazonaws.com/AWSServiceRoleForDynamoDBReplication";
+    let mut all = Vec::new();
+    for update in input["ReplicaUpdates"].as_array().into_iter().flatten() {
+        let (update, operations) = match (&update["Create"], &update["Delete"]) {
+            (create @ Value::Object(_), _) => {
+                let role = format!("arn:aws:iam::{}:{ROLE}", place.account);
+                let linked = Needed::new("iam:CreateServiceLinkedRole".to_owned(), role);
+                all.push(linked.with("iam:AWSServiceName", "replication.dynamodb.amazonaws.com"));
+                let items = ["Query", "Scan", "GetItem", "PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem"];
+                (create, [&["CreateTable", "CreateTableReplica"][..], &items].concat())
+            }
+            (_, delete @ Value::Object(_)) => (delete, vec!["DeleteTable", "DeleteTableReplica"]),
+            _ => continue,
+        };
+        let there = Place { region: update["RegionName"].as_str().unwrap_or_default(), account: place.account };
+        let table = name_in(input["TableName"].as_str().unwrap_or_default());
+        let table = there.arn("dynamodb", &format!("table/{table}"));
+        all.extend(operations.iter().map(|operation| Needed::new(format!("dynamodb:{operation}"), table.clone())));
+    }
+    all
 }
 
 fn sqs(place: &Place<'_>, operation: &str, input: &Value) -> Needed {
@@ -277,19 +306,6 @@ fn sts(place: &Place<'_>, operation: &str, input: &Value) -> Vec<Needed> {
     vec![Needed::new("sts:GetFederationToken", user)]
 }
 
-fn kms(place: &Place<'_>, operation: &str, input: &Value) -> Needed {
-    let action = format!("kms:{operation}");
-    match input["KeyId"].as_str() {
-        Some(key) if key.contains("alias/") => {
-            let alias = &key[key.find("alias/").unwrap_or_default()..];
-            Needed::new(action, "").with("kms:ResourceAliases", alias).with("kms:RequestAlias", alias)
-        }
-        Some(key) if key.starts_with("arn:") => Needed::new(action, key),
-        Some(key) => Needed::new(action, place.arn("kms", &format!("key/{key}"))),
-        None => Needed::new(action, "*"),
-    }
-}
-
 fn lambda(place: &Place<'_>, operation: &str, request: &Request<Bytes>, input: &Value) -> Vec<Needed> {
     let path: Vec<String> = request
         .uri()
@@ -372,7 +388,6 @@ mod tests {
                 "logs:PutLogEvents",
                 "arn:aws:logs:eu-west-1:1:log-group:/g:log-stream:s",
             ),
-            (kms(&place, "Decrypt", &json!({ "KeyId": "k" })), "kms:Decrypt", "arn:aws:kms:eu-west-1:1:key/k"),
         ] {
             assert_eq!((found.action.as_str(), found.resource.as_str()), (action, resource));
         }

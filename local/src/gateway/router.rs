@@ -21,7 +21,7 @@ use super::consistency::EventuallyConsistent;
 use super::injected_faults::{Injected, InjectedFaults};
 use super::{authorize, body_limit, control, panics};
 use crate::rehearsal::{Disturbances, Fault, failed, throttled};
-use crate::services::{Region, Regions};
+use crate::services::{Global, Region, Regions};
 
 /// Everything behind the one port.
 pub(crate) struct Gateway {
@@ -83,6 +83,15 @@ impl Gateway {
     ) -> Response {
         let started = Instant::now();
         let resource = resource_name(call, &request);
+        if !Global::has(&call.service)
+            && let Err(error) = region.services.check_up()
+        {
+            let answer = protocol::error_response(call, &error);
+            let (status, error_code) = (Some(answer.status().as_u16()), Some(error.code));
+            let took = started.elapsed();
+            self.calls.record(call, Outcome { resource, status, error_code, fault: Some("region-down"), took });
+            return answer;
+        }
         let disturbance =
             self.disturbances.next(call, &self.regions.scoped(region, resource.as_deref().unwrap_or_default()));
         // Half of the way there, half of the way back.

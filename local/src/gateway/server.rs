@@ -83,6 +83,7 @@ pub async fn serve(
     });
     let mut server = tokio::spawn(async move { server.await });
     let housekeeping = tokio::spawn(housekeeping::run(Arc::clone(&regions)));
+    let replication = tokio::spawn(Arc::clone(regions.replication()).run());
     // The caller may have gone away; then its shutdown says so too.
     let _ = ready.send(address);
 
@@ -91,6 +92,7 @@ pub async fn serve(
         () = gateway.stop.notified() => {}
     }
     housekeeping.abort();
+    replication.abort();
     regions.shutdown().await;
     drop(close);
     // Connections that do not drain in time are dropped with the runtime.

@@ -25,6 +25,12 @@ pub(crate) enum StateChange {
     TableUpdate,
     /// A table until it is gone.
     TableDelete,
+    /// A new replica of a table from CREATING to ACTIVE.
+    ReplicaCreate,
+    /// A replica until it is gone.
+    ReplicaDelete,
+    /// Until a write is in another region's replica.
+    Replication,
     /// Until a new role, or a changed policy, is known to the other services.
     RolePropagation,
     /// One of a function or a mapping.
@@ -34,13 +40,16 @@ pub(crate) enum StateChange {
 }
 
 impl StateChange {
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 17] = [
         Self::StreamCreate,
         Self::StreamUpdate,
         Self::StreamDelete,
         Self::TableCreate,
         Self::TableUpdate,
         Self::TableDelete,
+        Self::ReplicaCreate,
+        Self::ReplicaDelete,
+        Self::Replication,
         Self::RolePropagation,
         Self::Lambda(Transition::FunctionCreate),
         Self::Lambda(Transition::FunctionUpdate),
@@ -60,6 +69,9 @@ impl StateChange {
             Self::TableCreate => "table-create",
             Self::TableUpdate => "table-update",
             Self::TableDelete => "table-delete",
+            Self::ReplicaCreate => "replica-create",
+            Self::ReplicaDelete => "replica-delete",
+            Self::Replication => "replication",
             Self::RolePropagation => "role-propagation",
             Self::Lambda(Transition::FunctionCreate) => "function-create",
             Self::Lambda(Transition::FunctionUpdate) => "function-update",

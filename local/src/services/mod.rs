@@ -21,4 +21,4 @@ mod sts;
 mod tagging;
 
 pub(crate) use regions::{Region, Regions, RegionsConfig};
-pub(crate) use registry::Services;
+pub(crate) use registry::{Global, Services};

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
 use axum::body::Bytes;
@@ -12,6 +13,7 @@ use serde_json::Value;
 use streamkit_lambda::{Config, Engine};
 use streamkit_wire::{Call, CallError, Protocol, Service};
 
+use super::dynamodb::{DynamoDb, OtherRegions, Replication};
 use super::iam::Deliverer;
 use super::lambda;
 use super::registry::{Global, Services};
@@ -67,8 +69,8 @@ impl Regions {
     pub(crate) fn start(config: RegionsConfig) -> anyhow::Result<Arc<Self>> {
         let RegionsConfig { default, account, address, packages_path, state_dir, times, strict } = config;
         let regions = Arc::new_cyclic(|regions| {
-            let receivers = Arc::new(ReceiversOfAllRegions(Weak::clone(regions)));
-            let global = Global::new(&account, &default, address, times, strict, receivers);
+            let all = Arc::new(AllRegions(Weak::clone(regions)));
+            let global = Global::new(&account, &default, address, times, strict, all.clone(), all);
             Self {
                 packages_url: format!("{}{packages_path}", global.endpoint()),
                 default,
@@ -80,6 +82,11 @@ impl Regions {
         let region = regions.make(&regions.default)?;
         regions.made.lock().by_name.insert(regions.default.clone(), Arc::new(region));
         Ok(regions)
+    }
+
+    /// The tables that several regions have.
+    pub(crate) fn replication(&self) -> &Arc<Replication> {
+        &self.global.replication
     }
 
     pub(crate) fn account(&self) -> &str {
@@ -108,12 +115,17 @@ impl Regions {
     pub(crate) fn answering(&self, call: &Call, signed: Option<&str>) -> Result<Arc<Region>, CallError> {
         // Global services are signed for whatever region their client has, `aws-global` among them.
         let name = signed.filter(|_| !Global::has(&call.service)).unwrap_or(&self.default);
+        self.named(name, || no_region(call, name))
+    }
+
+    /// The region of this name, made now if it is the first to be asked for it.
+    fn named(&self, name: &str, unknown: impl FnOnce() -> CallError) -> Result<Arc<Region>, CallError> {
         let mut made = self.made.lock();
         if let Some(region) = made.by_name.get(name) {
             return Ok(Arc::clone(region));
         }
         if !is_region(name) {
-            return Err(no_region(call, name));
+            return Err(unknown());
         }
         if made.closed {
             return Err(CallError::new(503, "ServiceUnavailable", "the embedded AWS is stopping"));
@@ -121,6 +133,16 @@ impl Regions {
         let region = Arc::new(self.make(name).map_err(CallError::internal)?);
         made.by_name.insert(name.to_owned(), Arc::clone(&region));
         Ok(region)
+    }
+
+    /// Cuts a region off, or heals it: its calls fail, its mappings read nothing, and no write of a global table leaves or reaches
+    /// it. What knows no regions here goes on: IAM, STS and S3. `false` where there is no such region yet.
+    pub(crate) fn set_down(&self, name: &str, down: bool) -> bool {
+        let region = self.made.lock().by_name.get(name).cloned();
+        let Some(region) = region else { return false };
+        region.services.down.store(down, Ordering::Relaxed);
+        self.global.replication.set_down(name, down);
+        true
     }
 
     /// A resource's name, with its region where that is not the default one.
@@ -161,10 +183,10 @@ impl Regions {
     }
 }
 
-/// The way of services to queues and functions: to the region that the receiver's ARN names.
-struct ReceiversOfAllRegions(Weak<Regions>);
+/// The way of services to what other regions have: to the region that a receiver's ARN names, or that is named itself.
+struct AllRegions(Weak<Regions>);
 
-impl ReceiversOfAllRegions {
+impl AllRegions {
     fn region_of(&self, arn: &str) -> Option<Arc<Region>> {
         let regions = self.0.upgrade()?;
         let made = regions.made.lock();
@@ -172,7 +194,15 @@ impl ReceiversOfAllRegions {
     }
 }
 
-impl Receivers for ReceiversOfAllRegions {
+impl OtherRegions for AllRegions {
+    fn dynamodb(&self, region: &str) -> Result<Arc<DynamoDb>, CallError> {
+        let regions = self.0.upgrade().ok_or_else(|| CallError::internal("the embedded AWS is stopping"))?;
+        let unknown = || CallError::bad("ValidationException", format!("Region {region} is not valid"));
+        Ok(Arc::clone(&regions.named(region, unknown)?.services.dynamodb))
+    }
+}
+
+impl Receivers for AllRegions {
     fn invoke(&self, arn: &str, event: Bytes, from: &Deliverer<'_>) -> bool {
         let Some(region) = self.region_of(arn) else { return false };
         let policy = region.lambda.resource_policy(arn);

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::body::Bytes;
 use axum::response::Response;
@@ -13,7 +14,7 @@ use streamkit_wire::{Call, CallError, Protocol, Service, clock, protocol};
 
 use super::autoscaling::AutoScaling;
 use super::cloudwatch::{CallCounter, CloudWatch, Published};
-use super::dynamodb::DynamoDb;
+use super::dynamodb::{DynamoDb, OtherRegions, Replication};
 use super::iam::{Access, Iam, Roles};
 use super::kinesis::Kinesis;
 use super::kms::Kms;
@@ -38,6 +39,8 @@ pub(crate) struct Global {
     pub(crate) strict: Strictness,
     /// How services reach the queues and functions of every region.
     pub(crate) receivers: Arc<dyn Receivers>,
+    /// Of the tables that several regions have.
+    pub(crate) replication: Arc<Replication>,
     roles: Arc<Roles>,
     access: Arc<Access>,
     iam: Arc<Iam>,
@@ -54,15 +57,17 @@ impl Global {
         times: SeededTimes,
         strict: Strictness,
         receivers: Arc<dyn Receivers>,
+        others: Arc<dyn OtherRegions>,
     ) -> Self {
         let roles = Arc::new(Roles::new(account, times.clone()));
         let access = Arc::new(Access::new(account, roles.clone()));
         Self {
             account: account.to_owned(),
             address,
-            times,
             strict,
             receivers,
+            replication: Arc::new(Replication::new(others, times.clone())),
+            times,
             iam: Arc::new(Iam::new(roles.clone(), access.clone())),
             sts: Arc::new(Sts::new(account, region, roles.clone(), access.clone())),
             roles,
@@ -90,6 +95,9 @@ pub(crate) struct Services {
     pub(crate) region: String,
     pub(crate) account: String,
     pub(crate) access: Arc<Access>,
+    pub(crate) dynamodb: Arc<DynamoDb>,
+    /// Whether a rehearsal has cut the region off.
+    pub(crate) down: AtomicBool,
     cloudwatch: Arc<CloudWatch>,
     counter: Arc<CallCounter>,
     /// Whose records mappings read as they are kept.
@@ -105,7 +113,8 @@ impl Services {
         let Global { account, address, times, .. } = global;
         let cloudwatch = Arc::new(CloudWatch::new(region, account));
         let counter = Arc::new(CallCounter::new(cloudwatch.clone()));
-        let dynamodb = Arc::new(DynamoDb::open(region, account, times.clone(), global.strict)?);
+        let replication = Arc::clone(&global.replication);
+        let dynamodb = Arc::new(DynamoDb::open(region, account, times.clone(), global.strict, replication)?);
         let kinesis = Arc::new(Kinesis::start(region, account, times.clone(), global.strict));
         let records = Arc::clone(&kinesis);
         let kinesis: Arc<dyn AwsService> = Arc::new(Published::new(kinesis, counter.clone()));
@@ -117,7 +126,7 @@ impl Services {
             (Service::ApplicationAutoScaling, Arc::new(AutoScaling::new(region, account))),
             (Service::CloudWatch, cloudwatch.clone()),
             (Service::DynamoDb, Arc::new(Published::new(dynamodb.clone(), counter.clone()))),
-            (Service::DynamoDbStreams, dynamodb),
+            (Service::DynamoDbStreams, dynamodb.clone()),
             (Service::Iam, global.iam.clone()),
             (Service::Kinesis, kinesis),
             (Service::Kms, Arc::new(Kms::new(region, account))),
@@ -137,6 +146,8 @@ impl Services {
             lambda,
             roles: global.roles.clone(),
             access: global.access.clone(),
+            dynamodb,
+            down: AtomicBool::new(false),
             cloudwatch,
             counter,
             records,
@@ -144,6 +155,14 @@ impl Services {
             sqs,
             all,
         }))
+    }
+
+    /// The error of whatever a region is asked that is cut off.
+    pub(crate) fn check_up(&self) -> Result<(), CallError> {
+        if self.down.load(Ordering::Relaxed) {
+            return Err(CallError::new(503, "ServiceUnavailable", format!("the region {} is cut off", self.region)));
+        }
+        Ok(())
     }
 
     fn service(&self, service: &Service) -> Option<&dyn AwsService> {

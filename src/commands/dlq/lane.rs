@@ -129,9 +129,11 @@ impl Run<'_> {
         let lettered = lane.lettered();
         let mut units = lane.units.as_slice();
         let mut ahead = None;
+        // Letters that came through, and are deleted while the next ones are played.
+        let mut through: Vec<&Unit> = Vec::new();
         while let Some(first) = units.first() {
             if self.is_over() {
-                return;
+                break;
             }
             let most = LETTERS.min(self.rate.most()).min(self.flow(lane).batch_size.max(1));
             let count =
@@ -151,7 +153,11 @@ impl Run<'_> {
                 ahead = then;
                 ended
             } else {
-                self.play_letters(lane, &player, now).await
+                let (played, deleted) = futures_util::join!(
+                    self.play_letters(lane, &player, now),
+                    self.finished(std::mem::take(&mut through).into_iter())
+                );
+                deleted.and(played.map(|units| through = units))
             };
             if let Err(error) = ended {
                 locked(&self.stopped).get_or_insert(error);
@@ -159,12 +165,15 @@ impl Run<'_> {
             self.bar.inc(u64::try_from(count).unwrap_or(0));
             units = later;
         }
+        if let Err(error) = self.finished(through.into_iter()).await {
+            locked(&self.stopped).get_or_insert(error);
+        }
     }
 
-    /// Plays letters of one lane, and deletes those that came through.
-    async fn play_letters(&self, lane: &Lane, player: &Player, units: &[Unit]) -> anyhow::Result<()> {
+    /// Plays letters of one lane, and gives those that came through, which are to be deleted.
+    async fn play_letters<'u>(&self, lane: &Lane, player: &Player, units: &'u [Unit]) -> anyhow::Result<Vec<&'u Unit>> {
         let mut letters: Vec<PlayedLetter<'_>> = Vec::new();
-        let mut doubles: Vec<(usize, &Unit)> = Vec::new();
+        let mut doubles: Vec<(usize, &'u Unit)> = Vec::new();
         for unit in units {
             let (body, Kind::Letter(letter)) = self.kind(unit)? else { continue };
             locked(&self.totals).read += 1;
@@ -198,14 +207,15 @@ impl Run<'_> {
             .collect();
         let twice: Vec<_> = doubles.iter().filter(|(of, _)| through.contains(of)).map(|(_, unit)| *unit).collect();
         locked(&self.totals).duplicates += u64::try_from(twice.len())?;
-        self.finished(through.iter().map(|place| letters[*place].unit).chain(twice)).await?;
         for (place, failure) in places.into_iter().zip(&outcome.failures) {
-            match failure {
-                Some(failure) if !failure.is_untried() => self.keep(&letters[place], failure).await?,
-                _ => {}
+            let Some(failure) = failure.as_ref().filter(|failure| !failure.is_untried()) else { continue };
+            if let Err(error) = self.keep(&letters[place], failure).await {
+                // Those that came through are deleted all the same.
+                locked(&self.stopped).get_or_insert(error);
+                break;
             }
         }
-        Ok(())
+        Ok(through.iter().map(|place| letters[*place].unit).chain(twice).collect())
     }
 
     fn note_failure(&self, failure: &Failure) {

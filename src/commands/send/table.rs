@@ -18,7 +18,7 @@ use super::summary::Summary;
 use crate::aws::AwsError;
 use crate::interrupt::Interrupt;
 use crate::report::{Bar, Reporter};
-use crate::table_writer::TableWriter;
+use crate::table_writer::{TableWriter, with_origin};
 
 /// How many items are changed at once; changes of one item never are.
 const WORKERS: usize = 16;
@@ -27,7 +27,11 @@ const WAITING: usize = 4;
 
 /// Where changes come from.
 pub(super) enum Source {
-    Writer(Box<dyn Writer + Send>),
+    /// Samples, with the region that they are written in where an attribute is named for it.
+    Writer {
+        writer: Box<dyn Writer + Send>,
+        origin: Option<(String, String)>,
+    },
     Lines(mpsc::Receiver<io::Result<Line>>),
 }
 
@@ -42,8 +46,13 @@ enum Next {
 }
 
 impl Source {
-    pub(super) fn writer(samples: &dyn TableSamples, seed: u64, key: &TableKey) -> Self {
-        Self::Writer(samples.writer(seed, key))
+    pub(super) fn writer(
+        samples: &dyn TableSamples,
+        seed: u64,
+        key: &TableKey,
+        origin: Option<(String, String)>,
+    ) -> Self {
+        Self::Writer { writer: samples.writer(seed, key), origin }
     }
 
     /// Opens the file, or standard input for `-`.
@@ -54,7 +63,13 @@ impl Source {
     /// The next change. Dropping the future loses nothing.
     async fn next(&mut self, key: &TableKey) -> io::Result<Next> {
         match self {
-            Self::Writer(writer) => Ok(Next::Write(writer.next(now_ms()))),
+            Self::Writer { writer, origin } => {
+                let write = writer.next(now_ms());
+                Ok(Next::Write(match origin {
+                    Some((attribute, region)) => with_origin(write, attribute, region),
+                    None => write,
+                }))
+            }
             Self::Lines(lines) => match lines.recv().await {
                 None => Ok(Next::End),
                 Some(line) => Ok(from_line(line?, key)),

@@ -1,5 +1,6 @@
 //! The result of a check, and the report of checks and latencies.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -34,7 +35,7 @@ impl Verdict {
 pub(super) struct Check {
     /// The function in the spec.
     function: String,
-    name: &'static str,
+    name: Cow<'static, str>,
     ok: bool,
     expected: String,
     observed: String,
@@ -58,7 +59,7 @@ pub(super) async fn check(
     };
     Check {
         function: String::new(),
-        name,
+        name: name.into(),
         ok: verdict.ok,
         expected: expected.into(),
         observed: verdict.observed,
@@ -74,11 +75,13 @@ pub(super) struct Checks<'a> {
     several: bool,
     function: String,
     done: Vec<Check>,
+    /// The region that is being looked at, where that is not the pipeline's own.
+    region: Option<String>,
 }
 
 impl<'a> Checks<'a> {
     pub(super) fn new(reporter: &'a Reporter, several: bool) -> Self {
-        Self { reporter, several, function: String::new(), done: Vec::new() }
+        Self { reporter, several, function: String::new(), done: Vec::new(), region: None }
     }
 
     /// The checks that follow are those of this function.
@@ -90,13 +93,21 @@ impl<'a> Checks<'a> {
         function.clone_into(&mut self.function);
     }
 
+    /// What is checked from now on is in this region, which the names of checks tell.
+    pub(super) fn go_to(&mut self, region: Option<&str>) {
+        self.region = region.map(str::to_owned);
+    }
+
     /// Shows that something is under way until the returned bar is dropped.
     pub(super) fn under_way(&self, what: &str) -> UnderWay {
         UnderWay(self.reporter.spinner(what))
     }
 
     /// True when the check is ok.
-    pub(super) fn add(&mut self, check: Check) -> bool {
+    pub(super) fn add(&mut self, mut check: Check) -> bool {
+        if let Some(region) = &self.region {
+            check.name = format!("{}@{region}", check.name).into();
+        }
         self.reporter.text(&line(&check, self.reporter.paint()));
         let ok = check.ok;
         self.done.push(Check { function: self.function.clone(), ..check });

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use serde_json::Value;
+use streamkit_handler::encryption::{self, Field, masked};
 use streamkit_recipes::{
     Attribute, Count, Effects, Event, Item, Recipe, Record, Rejected, StreamRecord, StreamSamples, own_id,
 };
@@ -197,7 +198,7 @@ impl<'a> StreamRun<'a> {
                 self.good.push(Good { canary, event, position, wanted, counts: effects.counts, gathered: None });
             }
             Err(rejected) => {
-                let identity = identity(&event, &position, self.validation.meaning().1);
+                let identity = identity(&event, &position, self.validation.meaning().identity);
                 self.poison_partitions.insert(Attribute::S(identity));
                 self.poison.push(Poison { event, position, rejected, dead_letter: None });
             }
@@ -330,13 +331,25 @@ impl<'a> StreamRun<'a> {
 
 /// What the recipe says of an event in its place.
 pub(super) fn process(
-    (recipe, identity): Meaning<'_>,
+    Meaning { recipe, identity, encrypted }: Meaning<'_>,
     event: &Event,
     position: &Position,
     arrival_ms: i64,
 ) -> Result<Effects, Rejected> {
     let own_id = own_id(&event.data, identity);
-    recipe.process(&stream_record(event, position, own_id.as_deref(), arrival_ms), 0)
+    // Its recipe sees the fields encrypted.
+    let sample = if encrypted.is_empty() {
+        None
+    } else {
+        let data = encryption::sample(&event.data, encrypted)?;
+        Some(Event { partition_key: event.partition_key.clone(), data })
+    };
+    let seen = sample.as_ref().unwrap_or(event);
+    let mut effects = recipe.process(&stream_record(seen, position, own_id.as_deref(), arrival_ms), 0)?;
+    if sample.is_some() {
+        effects.items = effects.items.iter().map(masked).collect();
+    }
+    Ok(effects)
 }
 
 /// An event in its place, as recipes process it.
@@ -357,8 +370,15 @@ pub(super) fn stream_record<'r>(
     })
 }
 
-/// What becomes of a flow's events: its recipe, and the field in which an event has its own id.
-pub(super) type Meaning<'a> = (&'static dyn Recipe, &'a str);
+/// What becomes of a flow's events.
+#[derive(Clone, Copy)]
+pub(super) struct Meaning<'a> {
+    pub(super) recipe: &'static dyn Recipe,
+    /// The field in which an event has its own id.
+    pub(super) identity: &'a str,
+    /// The fields that are encrypted before. Items that follow have a mark in their place.
+    pub(super) encrypted: &'a [Field],
+}
 
 /// The identity of an event in its place.
 pub(super) fn identity(event: &Event, position: &Position, field: &str) -> String {

@@ -15,7 +15,7 @@ use self::run::{MadeChange, TableRun};
 use super::canary::{self, CanaryRun, ROUND_INTERVAL};
 use super::check::{Checks, Verdict, check, counted, listed};
 use super::validation::{CLOCK_SKEW, LATE_EFFECTS, Validation};
-use super::{CLEANUP, GRACE, begin, end};
+use super::{CLEANUP, GRACE, begin, end, replicas};
 use crate::commands::since::epoch_ms;
 use crate::interrupt::Interrupt;
 use crate::report::Reporter;
@@ -87,6 +87,16 @@ async fn try_all(run: &mut TableRun<'_>, checks: &mut Checks<'_>, reporter: &Rep
     checks.add(check("audit", expected, limit, audit(run)).await);
     let expected = "the changes of each item in the order in which they were made";
     checks.add(check("order", expected, limit, async { Ok(order(run)) }).await);
+
+    let regions = replicas::regions(run);
+    if !regions.is_empty() {
+        let shown = checks.under_way("replicas");
+        let expected =
+            format!("an item that is put in {} in {}, too", run.validation.session.aws.region, listed(&regions));
+        let done = check("replicas", expected, limit, replicas::check(run, &regions)).await;
+        drop(shown);
+        checks.add(done);
+    }
 
     Box::pin(end(&run.validation, checks, run.wanted_metrics(), &before, None)).await;
     Ok(())

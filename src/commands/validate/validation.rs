@@ -46,7 +46,7 @@ impl<'a> Validation<'a> {
 
     /// What becomes of the flow's events.
     pub(super) fn meaning(&self) -> Meaning<'a> {
-        (self.recipe, &self.flow.identity)
+        Meaning { recipe: self.recipe, identity: &self.flow.identity, encrypted: self.flow.encrypted() }
     }
 
     /// When the run began, by AWS's clock: at the first look at what it grew from, for which AWS has answered already.

@@ -58,7 +58,9 @@ impl Checker<'_> {
         }
         self.sinks(function);
         self.state_table(name, function);
+        self.encryption(function);
         self.rights(function);
+        self.function_regions(function);
         self.source(function.source.get_ref());
         if let (Some(recipe), Some(written)) = (function.recipe(), &function.recipe) {
             self.needs(function, recipe, written.span());
@@ -163,7 +165,7 @@ impl Checker<'_> {
             }
             for target in on {
                 if let Target::Section(section) = target.get_ref() {
-                    if section.kind == SectionKind::Alarm {
+                    if matches!(section.kind, SectionKind::Alarm | SectionKind::Key) {
                         let message = format!("`{section}` is nothing that a function acts on");
                         self.say(
                             target.span(),

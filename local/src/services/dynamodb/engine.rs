@@ -1,5 +1,7 @@
 //! The engine of the tables: `dynoxide` on an in-memory database, from which the changes of items are taken as they are made.
 
+use std::sync::Arc;
+
 use dynoxide::{Database, DynoxideError};
 use parking_lot::Mutex;
 use rusqlite::{Connection, Row};
@@ -7,6 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use super::global::{Replication, Write};
 use super::streams::{Change, ChangeStreams, RollOver};
 
 /// Takes the changes that the engine noted. It numbers and finds them by looking through all that it has: with none, that
@@ -20,10 +23,17 @@ pub(super) struct Engine {
     /// were made; the engine runs one at a time anyway.
     changes: Mutex<Connection>,
     streams: ChangeStreams,
+    region: String,
+    replication: Arc<Replication>,
 }
 
 impl Engine {
-    pub(super) fn open(scope: &str, roll_over: Option<RollOver>) -> anyhow::Result<Self> {
+    pub(super) fn open(
+        region: &str,
+        scope: &str,
+        roll_over: Option<RollOver>,
+        replication: Arc<Replication>,
+    ) -> anyhow::Result<Self> {
         // Two connections see the same memory if it has a name and they share their cache.
         let path = format!("file:streamkit-{}?mode=memory&cache=shared", uuid::Uuid::new_v4().simple());
         let database = Database::new(&path).map_err(|error| anyhow::anyhow!("opening the DynamoDB engine: {error}"))?;
@@ -31,7 +41,13 @@ impl Engine {
             database,
             changes: Mutex::new(Connection::open(&path)?),
             streams: ChangeStreams::new(scope, roll_over),
+            region: region.to_owned(),
+            replication,
         })
+    }
+
+    pub(super) fn region(&self) -> &str {
+        &self.region
     }
 
     pub(super) fn streams(&self) -> &ChangeStreams {
@@ -61,9 +77,59 @@ impl Engine {
     fn changing<T>(&self, operation: impl FnOnce() -> Result<T, DynoxideError>) -> Result<T, DynoxideError> {
         let changes = self.changes.lock();
         let answer = operation()?;
-        let taken = take(&changes).map_err(|error| DynoxideError::InternalServerError(error.to_string()))?;
+        let mut taken = take(&changes)?;
+        // In the other regions of a global table, the deletion of an expired item is a write like any other.
+        let expired =
+            |change: &Change| change.identity.is_some() && !self.replication.expires_in(&change.table, &self.region);
+        let replicated: Vec<_> = taken.extract_if(.., |change| expired(change)).collect();
+        self.replication.send(&self.region, &taken);
+        taken.extend(replicated.into_iter().map(|change| Change { identity: None, ..change }));
         self.streams.append(taken);
         Ok(answer)
+    }
+
+    /// Makes a write of another region, unless a later one has been made here. Blocks.
+    pub(super) fn replicate(&self, write: &Write) -> Result<(), DynoxideError> {
+        let changes = self.changes.lock();
+        if !self.replication.admit(&self.region, write) {
+            return Ok(());
+        }
+        let (operation, input) = match &write.item {
+            Some(item) => ("PutItem", json!({"TableName": write.table, "Item": item})),
+            None => ("DeleteItem", json!({"TableName": write.table, "Key": write.keys})),
+        };
+        dispatch(&self.database, operation, &input.to_string())?;
+        self.streams.append(take(&changes)?);
+        Ok(())
+    }
+
+    /// All items of a table; `first` is done before any later write. Blocks.
+    pub(super) fn copy(&self, table: &str, first: impl FnOnce()) -> anyhow::Result<Vec<Value>> {
+        let _changes = self.changes.lock();
+        first();
+        let mut items = Vec::new();
+        let mut input = json!({"TableName": table, "ConsistentRead": true});
+        loop {
+            let page = dispatch(&self.database, "Scan", &input.to_string()).map_err(|error| failed(&error))?;
+            let mut page: Value = serde_json::from_str(&page)?;
+            if let Value::Array(found) = page["Items"].take() {
+                items.extend(found);
+            }
+            match page["LastEvaluatedKey"].take() {
+                Value::Null => return Ok(items),
+                last => input["ExclusiveStartKey"] = last,
+            }
+        }
+    }
+
+    /// Puts items into a table that nobody reads yet. Blocks.
+    pub(super) fn put_all(&self, table: &str, items: &[Value]) -> anyhow::Result<()> {
+        let _changes = self.changes.lock();
+        for item in items {
+            let input = json!({"TableName": table, "Item": item}).to_string();
+            dispatch(&self.database, "PutItem", &input).map_err(|error| failed(&error))?;
+        }
+        Ok(())
     }
 }
 
@@ -73,7 +139,15 @@ fn is_reading(operation: &str) -> bool {
         .any(|verb| operation.starts_with(verb))
 }
 
-fn take(changes: &Connection) -> rusqlite::Result<Vec<Change>> {
+fn failed(error: &DynoxideError) -> anyhow::Error {
+    anyhow::anyhow!("{}", error.to_json())
+}
+
+fn take(changes: &Connection) -> Result<Vec<Change>, DynoxideError> {
+    taken(changes).map_err(|error| DynoxideError::InternalServerError(error.to_string()))
+}
+
+fn taken(changes: &Connection) -> rusqlite::Result<Vec<Change>> {
     let mut statement = changes.prepare_cached(TAKE_CHANGES)?;
     let mut taken = statement.query_map([], change)?.collect::<rusqlite::Result<Vec<(i64, Change)>>>()?;
     taken.sort_by_key(|(id, _)| *id);

@@ -3,6 +3,7 @@
 mod description;
 mod engine;
 mod expressions;
+mod global;
 mod rates;
 mod service;
 mod settings;
@@ -11,4 +12,5 @@ mod states;
 mod streams;
 mod time_to_live;
 
+pub(crate) use global::{OtherRegions, Replication};
 pub(crate) use service::DynamoDb;

@@ -10,6 +10,7 @@ use streamkit_wire::{Call, CallError, clock, protocol};
 use tokio::task::spawn_blocking;
 
 use super::engine::Engine;
+use super::global::Replication;
 use super::rates::Rates;
 use super::settings::Settings;
 use super::streams::RollOver;
@@ -23,7 +24,8 @@ use crate::services::service::{AwsService, BoxFuture};
 const ENGINE_SCOPE: &str = ":dynoxide:000000000000:";
 
 pub(crate) struct DynamoDb {
-    engine: Arc<Engine>,
+    pub(super) engine: Arc<Engine>,
+    pub(super) replication: Arc<Replication>,
     pub(super) scope: String,
     pub(super) settings: Settings,
     pub(super) rates: Rates,
@@ -48,10 +50,18 @@ impl AwsService for DynamoDb {
 }
 
 impl DynamoDb {
-    pub(crate) fn open(region: &str, account: &str, times: SeededTimes, strict: Strictness) -> anyhow::Result<Self> {
+    pub(crate) fn open(
+        region: &str,
+        account: &str,
+        times: SeededTimes,
+        strict: Strictness,
+        replication: Arc<Replication>,
+    ) -> anyhow::Result<Self> {
         let scope = format!(":{region}:{account}:");
+        let roll_over = strict.rates.then_some(RollOver::STRICT);
         Ok(Self {
-            engine: Arc::new(Engine::open(&scope, strict.rates.then_some(RollOver::STRICT))?),
+            engine: Arc::new(Engine::open(region, &scope, roll_over, Arc::clone(&replication))?),
+            replication,
             scope,
             settings: Settings::default(),
             rates: Rates::new(strict.rates),
@@ -109,9 +119,10 @@ impl DynamoDb {
         }
         let outcome = match operation {
             "UpdateContinuousBackups" | "DescribeContinuousBackups" => self.continuous_backups(operation, &body).await,
-            "UpdateTable" => self.update_table(body).await,
+            "UpdateTable" => self.update_table(&body).await,
             "UpdateTimeToLive" => self.update_time_to_live(&body).await,
-            "DescribeTable" | "DeleteTable" | "CreateTable" => self.table(operation, body).await,
+            "DeleteTable" => self.delete_table(body).await,
+            "DescribeTable" | "CreateTable" => self.table(operation, body).await,
             "ListTagsOfResource" => self.tags(&body).await,
             _ => return self.translated(operation, &body).await,
         };
@@ -183,6 +194,7 @@ impl DynamoDb {
         if operation == "CreateTable" {
             self.rates.created(name, clock::now_ms());
         } else if operation == "DeleteTable" {
+            self.replication.leave(name, self.engine.region());
             self.settings.forget(name);
             self.rates.forget(name);
             self.engine.streams().forget(name);
@@ -194,14 +206,32 @@ impl DynamoDb {
     fn describe(&self, description: &mut Value) {
         self.settings.describe(description);
         self.engine.streams().describe(description);
+        self.describe_replicas(description);
         description::complete(description);
     }
 
+    async fn delete_table(&self, body: String) -> Result<(u16, String), CallError> {
+        self.refuse_of_global("DeleteTable", &read(&body)?)?;
+        self.table("DeleteTable", body).await
+    }
+
+    async fn update_table(&self, body: &str) -> Result<(u16, String), CallError> {
+        let input: Value = read(body)?;
+        if let Some(updates) = input.get("ReplicaUpdates").filter(|updates| !updates.is_null()) {
+            return self.update_replicas(table_name(&input), updates).await;
+        }
+        self.refuse_of_global("UpdateTable", &input)?;
+        let (status, text) = self.update_settings(input.clone()).await?;
+        if status == 200 {
+            self.change_replicas("UpdateTable", &input).await;
+        }
+        Ok((status, text))
+    }
+
     /// The engine changes all but the encryption.
-    async fn update_table(&self, body: String) -> Result<(u16, String), CallError> {
-        let mut input: Value = read(&body)?;
+    pub(super) async fn update_settings(&self, mut input: Value) -> Result<(u16, String), CallError> {
         let Some(encryption) = input.as_object_mut().and_then(|members| members.remove("SSESpecification")) else {
-            return self.table("UpdateTable", body).await;
+            return self.table("UpdateTable", input.to_string()).await;
         };
         let name = table_name(&input).to_owned();
         // Without the encryption there may be nothing left to change.

@@ -20,6 +20,7 @@ impl DynamoDb {
         let input = read(&body)?;
         let name = table_named(&input);
         self.settle().await;
+        self.settle_replicas(&name).await;
         self.refused(operation, &name)?;
         if operation == "DeleteTable" {
             return self.delete_later(&name, body).await;
@@ -30,7 +31,7 @@ impl DynamoDb {
         }
         match operation {
             "CreateTable" => self.changing.begin(&name, CREATING, self.times.time(StateChange::TableCreate, &name)),
-            "UpdateTable" => self.changing.begin(&name, UPDATING, self.times.time(StateChange::TableUpdate, &name)),
+            "UpdateTable" => self.changing.begin(&name, UPDATING, self.times.time(kind_of_update(&input), &name)),
             "DescribeTable" => {}
             _ => return Ok((status, text)),
         }
@@ -38,13 +39,15 @@ impl DynamoDb {
     }
 
     /// Deletes the tables whose time has come.
-    async fn settle(&self) {
+    pub(super) async fn settle(&self) {
         if self.changing.overdue().is_empty() {
             return;
         }
         let _one = self.changing.deleting.lock().await;
         for name in self.changing.overdue() {
-            self.at_once("DeleteTable", json!({"TableName": name}).to_string()).await;
+            if let Err(error) = self.table("DeleteTable", json!({"TableName": name}).to_string()).await {
+                tracing::error!(table = name, "could not delete a table whose time had come: {error}");
+            }
             self.changing.end(&name);
         }
     }
@@ -77,6 +80,7 @@ impl DynamoDb {
 
     /// Starts the deletion of a table, if deletions take time: the engine's own follows when that has passed.
     async fn delete_later(&self, name: &str, body: String) -> Result<(u16, String), CallError> {
+        self.refuse_of_global("DeleteTable", &json!({"TableName": name}))?;
         let time = self.times.time(StateChange::TableDelete, name);
         let (status, text) = self.at_once("DescribeTable", json!({"TableName": name}).to_string()).await;
         let described: Value = serde_json::from_str(&text).map_err(CallError::internal)?;
@@ -99,6 +103,18 @@ impl DynamoDb {
             }
         }
         Ok((200, answer.to_string()))
+    }
+}
+
+/// What takes an `UpdateTable` its time.
+fn kind_of_update(input: &Value) -> StateChange {
+    let update = &input["ReplicaUpdates"][0];
+    if update["Create"].is_object() {
+        StateChange::ReplicaCreate
+    } else if update["Delete"].is_object() {
+        StateChange::ReplicaDelete
+    } else {
+        StateChange::TableUpdate
     }
 }
 

@@ -17,6 +17,7 @@ impl DynamoDb {
         let (status, text) = self.translated("UpdateTimeToLive", body).await;
         if status == 200 {
             self.rates.changed_time_to_live(&name, clock::now_ms());
+            self.change_replicas("UpdateTimeToLive", &input).await;
         }
         Ok((status, text))
     }

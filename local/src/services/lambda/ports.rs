@@ -35,8 +35,12 @@ pub(crate) fn ports(services: &Arc<Services>) -> Ports {
 struct Embedded(Arc<Services>);
 
 impl Embedded {
-    fn json<'a>(&'a self, service: Service, operation: &'a str, input: Value) -> Reply<'a, Value> {
-        Box::pin(self.0.run(service, operation, input))
+    /// What a mapping reads, while its region is not cut off.
+    fn read<'a>(&'a self, service: Service, operation: &'a str, input: Value) -> Reply<'a, Value> {
+        Box::pin(async move {
+            self.0.check_up()?;
+            self.0.run(service, operation, input).await
+        })
     }
 
     /// Runs an operation whose answer says nothing.
@@ -56,7 +60,7 @@ impl Embedded {
 
 impl Streams for Embedded {
     fn kinesis<'a>(&'a self, operation: &'a str, input: Value) -> Reply<'a, Value> {
-        self.json(Service::Kinesis, operation, input)
+        self.read(Service::Kinesis, operation, input)
     }
 
     fn kinesis_records<'a>(
@@ -65,17 +69,20 @@ impl Streams for Embedded {
         limit: usize,
         see: &'a mut (dyn FnMut(KinesisRecord<'_>) + Send),
     ) -> Reply<'a, Option<String>> {
-        Box::pin(self.0.read_stream(iterator, limit, see))
+        Box::pin(async move {
+            self.0.check_up()?;
+            self.0.read_stream(iterator, limit, see).await
+        })
     }
 
     fn dynamodb<'a>(&'a self, operation: &'a str, input: Value) -> Reply<'a, Value> {
-        self.json(Service::DynamoDbStreams, operation, input)
+        self.read(Service::DynamoDbStreams, operation, input)
     }
 }
 
 impl Queues for Embedded {
     fn sqs<'a>(&'a self, operation: &'a str, input: Value) -> Reply<'a, Value> {
-        self.json(Service::Sqs, operation, input)
+        self.read(Service::Sqs, operation, input)
     }
 }
 

@@ -95,6 +95,7 @@ impl<'a> TableRun<'a> {
     /// Makes changes one after the other, and notes them.
     pub(in crate::commands::validate) async fn make(&mut self, writes: Vec<Write>, canary: bool) -> anyhow::Result<()> {
         for write in writes {
+            let write = self.marked(write);
             let keys = write.key(self.key());
             let old = self.items.get(&keys).cloned();
             let new = write.apply(old.as_ref());
@@ -121,6 +122,14 @@ impl<'a> TableRun<'a> {
         Ok(())
     }
 
+    /// The write as somebody in this region would make it.
+    fn marked(&self, write: Write) -> Write {
+        match &self.validation.flow.origin {
+            Some(attribute) => table_writer::with_origin(write, attribute, &self.validation.session.aws.region),
+            None => write,
+        }
+    }
+
     fn passes(&self, kind: ChangeKind, keys: &Item, old: Option<&Item>, new: Option<&Item>) -> bool {
         passes(&self.validation.flow.filter, self.source.view, kind, keys, old, new)
     }
@@ -128,7 +137,7 @@ impl<'a> TableRun<'a> {
     /// # Errors
     /// The function's filter lets no new item through, so no canary has an effect.
     pub(super) fn check_filter(&self) -> anyhow::Result<()> {
-        let canary = self.samples.canary(&self.validation.run_id, 0, 0, self.key());
+        let canary = self.marked(self.samples.canary(&self.validation.run_id, 0, 0, self.key()));
         let (keys, new) = (canary.key(self.key()), canary.apply(None));
         if self.passes(ChangeKind::Insert, &keys, None, new.as_ref()) {
             return Ok(());

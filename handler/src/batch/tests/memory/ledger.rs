@@ -102,6 +102,8 @@ pub(super) fn entry(shard: &str, number: usize, partition_key: &str, payload: &V
             arrival_ms: 1_700_000_000_000 + i64::try_from(number).unwrap(),
             data: Ok(payload.to_string().into_bytes()),
         },
+        withheld: None,
+        indexes: Vec::new(),
     }
 }
 

@@ -1,0 +1,119 @@
+//! Mistakes about regions: of a table's replicas, and of a function that is in several.
+
+use std::collections::BTreeSet;
+
+use toml::Spanned;
+
+use super::super::reference::{Reference, SectionKind};
+use super::super::stage::is_region;
+use super::super::types::{Function, Table, ViewType, named};
+use super::super::values::{Billing, Target};
+use super::Checker;
+
+impl Checker<'_> {
+    /// What AWS needs of a table that has replicas.
+    pub(super) fn replicas(&mut self, table: &Table) {
+        let Some(first) = table.replicas.first() else { return };
+        self.regions(&table.replicas);
+        if table.stream != Some(ViewType::NewAndOldImages) {
+            self.say(
+                first.span(),
+                "a table with replicas needs a stream with both images, from which DynamoDB replicates",
+                "write stream = \"new-and-old-images\"",
+            );
+        }
+        if *table.billing.get_ref() != Billing::OnDemand {
+            self.say(
+                table.billing.span(),
+                "a table with replicas is paid for on demand: provisioned capacity would need autoscaling of its own in each \
+                 region",
+                "leave `billing` out",
+            );
+        }
+    }
+
+    /// What a function needs that is in several regions, or takes the changes of one only.
+    pub(super) fn function_regions(&mut self, function: &Function) {
+        self.regions(&function.regions);
+        let source = function.source.get_ref();
+        let from = source.from.get_ref();
+        if let (Some(first), true) = (function.regions.first(), from.kind != SectionKind::Table) {
+            self.say(
+                first.span(),
+                "a function in several regions reads a table's changes: a stream is in one region only",
+                "let it read a table with `replicas` in these regions",
+            );
+        } else {
+            let tables = function.writes.iter().chain(&function.reads).map(Spanned::get_ref);
+            for table in tables.chain([from]).filter(|table| table.kind == SectionKind::Table) {
+                self.has_replicas(table, &function.regions);
+            }
+        }
+        for allowed in &function.allow {
+            for on in &allowed.get_ref().on {
+                if let (Target::Section(section), Some(_)) = (on.get_ref(), function.regions.first())
+                    && section.kind == SectionKind::Stream
+                {
+                    let message = format!("`{section}` is in one region only, and this function in several");
+                    self.say(on.span(), message, "write the stream's ARN");
+                }
+            }
+        }
+        if let Some(origin) = &source.origin {
+            if from.kind != SectionKind::Table {
+                self.say(
+                    origin.span(),
+                    "only a table's changes have an origin: the items of a global table are written in several regions",
+                    "remove `origin`",
+                );
+            } else if named(&self.spec.table, &from.name)
+                .is_some_and(|table| table.stream.is_some_and(|view| view != ViewType::NewAndOldImages))
+            {
+                self.say(
+                    origin.span(),
+                    "the origin of a change is in its images, and this stream lacks some of them",
+                    format!("write stream = \"new-and-old-images\" in [{from}]"),
+                );
+            }
+            if let Some(pattern) = source.filter.first() {
+                self.say(
+                    pattern.span(),
+                    "`origin` makes the filter patterns itself",
+                    "write the attribute into your own patterns, and remove `origin`",
+                );
+            }
+        } else if let Some(changes) = &source.changes_from {
+            self.say(changes.span(), "where a change was made is known by `origin` only", "name that attribute");
+        }
+    }
+
+    fn has_replicas(&mut self, table: &Reference, regions: &[Spanned<String>]) {
+        let Some(section) = named(&self.spec.table, &table.name) else { return };
+        for region in regions {
+            if !section.replicas.iter().any(|replica| replica.get_ref() == region.get_ref()) {
+                let region_name = region.get_ref();
+                self.say(
+                    region.span(),
+                    format!("`{table}`, which this function uses, has no replica in {region_name}"),
+                    format!("add it to `replicas` of [{table}]"),
+                );
+            }
+        }
+    }
+
+    /// Names of regions, each once.
+    pub(super) fn regions(&mut self, regions: &[Spanned<String>]) {
+        let mut seen = BTreeSet::new();
+        for region in regions {
+            if !is_region(region.get_ref()) {
+                self.say(
+                    region.span(),
+                    format!("`{}` is no AWS region", region.get_ref()),
+                    "write something like \"eu-west-1\"",
+                );
+            } else if !seen.insert(region.get_ref()) {
+                self.say(region.span(), format!("`{}` is named twice", region.get_ref()), "name it once");
+            }
+        }
+    }
+}
