@@ -214,6 +214,7 @@ fn the_policy_allows_all_that_streamkit_calls_and_little_else() {
         "archive",
         "shop",
         "trends",
+        "anomalies",
         "private-events",
     ] {
         let home = Home::new();
