@@ -4,6 +4,7 @@
 //! `process` says of the same record.
 
 mod analytics;
+mod anomalies;
 mod archive;
 mod attribute;
 mod batched;
@@ -38,14 +39,15 @@ pub use needs::{Images, KeyAttribute, KeyKind, Needs, SourceKind, TableKey, View
 pub use recipe::{Recipe, Rejected};
 pub use record::{Change, ChangeKind, Record, StreamRecord, UserIdentity};
 pub use samples::{
-    Detection, Event, Generator, NotifiedChange, Sampled, Samples, StreamSamples, TableSamples, Write, Writer,
+    Detection, Event, Example, Generator, NotifiedChange, Sampled, Samples, StreamSamples, TableDetection,
+    TableSamples, Write, Writer,
 };
 pub use settings::{Setting, SettingKind, Settings, WrongSetting};
 pub use stateful::Stateful;
 pub use time::epoch_millis;
 pub use window::{Merge, StoredWindows, Tally, TumblingWindow, Windowed};
 
-static ALL: [&dyn Sampled; 7] = [
+static ALL: [&dyn Sampled; 8] = [
     &retail::Retail,
     &analytics::Analytics,
     &clickstream::Clickstream,
@@ -53,6 +55,7 @@ static ALL: [&dyn Sampled; 7] = [
     &changes::Changes,
     &archive::Archive,
     &trends::Trends,
+    &anomalies::Anomalies,
 ];
 
 /// Returns every recipe, in the order in which they should be listed.

@@ -308,6 +308,10 @@ fn reads_table(pipeline: &Pipeline) -> bool {
     pipeline.flows.iter().any(|flow| matches!(flow.source, crate::pipeline::FlowSource::Table(_)))
 }
 
+fn writes_table(pipeline: &Pipeline) -> bool {
+    pipeline.flows.iter().any(|flow| flow.table.is_some())
+}
+
 fn has_index(pipeline: &Pipeline) -> bool {
     pipeline.flows.iter().filter_map(|flow| flow.encryption.as_ref()).any(|settings| settings.index_key.is_some())
 }
@@ -333,6 +337,26 @@ fn running(kind: ResourceKind, pipeline: &Pipeline) -> (&'static [&'static str],
                 "kinesis:GetShardIterator",
                 "kinesis:ListShards",
                 "kinesis:PutRecords",
+            ],
+            &[],
+        ),
+        // A table that is read, and others that are written.
+        ResourceKind::Table if reads_table && writes_table(pipeline) => (
+            &[
+                "dynamodb:BatchGetItem",
+                "dynamodb:BatchWriteItem",
+                "dynamodb:DeleteItem",
+                "dynamodb:DescribeStream",
+                "dynamodb:DescribeTable",
+                "dynamodb:DescribeTimeToLive",
+                "dynamodb:GetItem",
+                "dynamodb:GetRecords",
+                "dynamodb:GetShardIterator",
+                "dynamodb:ListTagsOfResource",
+                "dynamodb:PutItem",
+                "dynamodb:Query",
+                "dynamodb:Scan",
+                "dynamodb:UpdateItem",
             ],
             &[],
         ),

@@ -6,6 +6,7 @@ mod check;
 mod cleanup;
 mod dead_letter_queue;
 mod detection;
+mod downstream;
 mod encryption;
 mod events;
 mod failure;
@@ -31,6 +32,7 @@ use streamkit_recipes::{Samples, SourceKind};
 use tokio::time::{Instant, timeout};
 
 use self::check::{Checks, check, listed};
+use self::downstream::Downstream;
 use self::failure::FailureInjection;
 use self::stream_run::{Poison, StreamRun};
 use self::telemetry::Growth;
@@ -197,6 +199,11 @@ async fn try_all(run: &mut StreamRun<'_>, checks: &mut Checks<'_>, reporter: &Re
     for function in siblings::unknown(&run.validation) {
         reporter.note(&format!(
             "{function} reads the same stream with code of its own: what it makes of the run's events is for you to delete"
+        ));
+    }
+    for Downstream { function, .. } in &run.downstream {
+        reporter.note(&format!(
+            "function.{function} reads what the run's events come to: it may count and announce some of that, and learns from it"
         ));
     }
     let alarms = telemetry::alarms_on_failures(&run.validation);

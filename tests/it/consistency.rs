@@ -5,7 +5,8 @@ use serde_json::json;
 
 use crate::harness::{Home, pipeline};
 
-const PIPELINES: [&str; 7] = [
+const PIPELINES: [&str; 8] = [
+    "anomalies.toml",
     "archive.toml",
     "change-capture.toml",
     "clickstream.toml",

@@ -69,6 +69,7 @@ fn every_pipeline_goes_up_stays_as_it_is_and_goes_away() {
         "fraud",
         "shop",
         "trends",
+        "anomalies",
         "private-events",
     ] {
         let spec = pipeline(&format!("{name}.toml"));

@@ -11,7 +11,7 @@ use crate::harness::{Home, Output, pipeline, runtime, sdk};
 use crate::trust::RARELY;
 
 const USER: &str = "deployer";
-const PIPELINES: [&str; 9] = [
+const PIPELINES: [&str; 10] = [
     "retail-events",
     "streaming-analytics",
     "clickstream",
@@ -20,6 +20,7 @@ const PIPELINES: [&str; 9] = [
     "archive",
     "shop",
     "trends",
+    "anomalies",
     "private-events",
 ];
 
@@ -117,6 +118,8 @@ fn without_waiting(home: &Home, name: &str) -> PathBuf {
 fn function(name: &str) -> (&'static str, &'static str) {
     match name {
         "fan-out" => ("announce", "dlq"),
+        "trends" => ("trends", "dlq"),
+        "anomalies" => ("analytics", "dlq"),
         "shop" => ("fraud", "fraud-dlq"),
         _ => ("processor", "dlq"),
     }

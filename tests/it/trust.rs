@@ -214,6 +214,7 @@ fn the_policy_allows_all_that_streamkit_calls_and_little_else() {
         "archive",
         "shop",
         "trends",
+        "anomalies",
         "private-events",
     ] {
         let home = Home::new();
@@ -291,6 +292,11 @@ fn the_policy_allows_all_that_streamkit_calls_and_little_else() {
         "iam:ListAttachedRolePolicies",
         "iam:ListRolePolicies",
         "kinesis:ListStreamConsumers",
+        // Of a key that was about to be deleted, or was changed.
+        "kms:CancelKeyDeletion",
+        "kms:DisableKeyRotation",
+        "kms:EnableKey",
+        "kms:PutKeyPolicy",
         // Of a bucket that somebody has opened.
         "s3:PutBucketPublicAccessBlock",
     ];

@@ -37,8 +37,8 @@ async fn clean(run: &mut StreamRun<'_>) -> anyhow::Result<Verdict> {
     let mut left = 0;
     let mut quiet = false;
     // Those of other functions are nobody's to wait for: a filter may keep the events from them.
-    let settled =
-        Instant::now() + if run.siblings.is_empty() && run.archives.is_empty() { Duration::ZERO } else { SIBLINGS };
+    let alone = run.siblings.is_empty() && run.archives.is_empty() && run.downstream.is_empty();
+    let settled = Instant::now() + if alone { Duration::ZERO } else { SIBLINGS };
     while !quiet || Instant::now() < settled {
         run.look().await?;
         let keys = run.table.keys(&run.partitions.union(&run.poison_partitions).cloned().collect()).await?;
@@ -51,6 +51,9 @@ async fn clean(run: &mut StreamRun<'_>) -> anyhow::Result<Verdict> {
         let mut of_siblings = 0;
         for sibling in &mut run.siblings {
             of_siblings += sibling.clean(&run.validation.run_id).await?;
+        }
+        for downstream in &run.downstream {
+            of_siblings += downstream.clean(run).await?;
         }
         items += of_siblings;
         if !run.is_archive() {

@@ -15,7 +15,7 @@ const LIMIT: Duration = Duration::from_secs(1);
 
 /// What was sent, and what of it was found.
 #[derive(Debug, Default, PartialEq)]
-struct Tally {
+pub(super) struct Tally {
     /// Each occurrence, by kind and partition key, and whether one of its events was found.
     occurrences: BTreeMap<(&'static str, String), bool>,
     /// The events that were found, and are examples of something.
@@ -28,7 +28,7 @@ struct Tally {
 
 impl Tally {
     /// Counts an event of this kind, or one that has to pass.
-    fn add(&mut self, kind: Option<&'static str>, partition_key: &str, is_found: bool) {
+    pub(super) fn add(&mut self, kind: Option<&'static str>, partition_key: &str, is_found: bool) {
         match kind {
             Some(kind) => {
                 *self.occurrences.entry((kind, partition_key.to_owned())).or_default() |= is_found;
@@ -74,6 +74,18 @@ impl Tally {
     }
 }
 
+impl Tally {
+    /// The two checks, by their names.
+    pub(super) async fn checks(&self, (recall, precision): (&'static str, &'static str)) -> [Check; 2] {
+        let expected =
+            format!("each of {} found, by one of its events at least", counted(self.occurrences.len(), "occurrence"));
+        let recall = check(recall, expected, LIMIT, async { Ok(self.recall()) }).await;
+        let expected = format!("none of {} found", counted(self.regular, "regular event"));
+        let precision = check(precision, expected, LIMIT, async { Ok(self.precision()) }).await;
+        [recall, precision]
+    }
+}
+
 /// A share, with the numbers that it is made of.
 #[expect(clippy::cast_precision_loss, reason = "some hundreds of events")]
 fn ratio(part: usize, whole: usize) -> String {
@@ -90,13 +102,7 @@ pub(super) async fn checks(run: &StreamRun<'_>, detection: &dyn Detection) -> [C
         let is_found = items.any(|(item, _)| item.get(attribute) == Some(&value));
         tally.add(detection.kind_of(&good.event), &good.event.partition_key, is_found);
     }
-    let (recall, precision) = detection.checks();
-    let expected =
-        format!("each of {} found, by one of its events at least", counted(tally.occurrences.len(), "occurrence"));
-    let recall = check(recall, expected, LIMIT, async { Ok(tally.recall()) }).await;
-    let expected = format!("none of {} found", counted(tally.regular, "regular event"));
-    let precision = check(precision, expected, LIMIT, async { Ok(tally.precision()) }).await;
-    [recall, precision]
+    tally.checks(detection.checks()).await
 }
 
 #[cfg(test)]

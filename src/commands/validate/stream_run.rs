@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::archive::Archive;
 use super::dead_letter_queue::DeadLetterQueue;
+use super::downstream::Downstream;
 use super::items::Table;
 use super::memory::Memory;
 use super::passing::PassingEvents;
@@ -31,6 +32,8 @@ pub(super) struct StreamRun<'a> {
     pub(super) events: PassingEvents,
     /// Other functions that read the same stream.
     pub(super) siblings: Vec<Sibling>,
+    /// Functions that read the table that this one writes.
+    pub(super) downstream: Vec<Downstream>,
     /// What keeps the run's events as they came: the function itself, or others.
     pub(super) archives: Vec<Archive>,
     /// What the function stores of windows, if it does.
@@ -112,6 +115,7 @@ impl<'a> StreamRun<'a> {
             samples,
             events: PassingEvents::new(&validation, samples),
             siblings: Sibling::all(&validation),
+            downstream: Downstream::all(&validation),
             table: Table::new(aws, flow.table.as_deref().unwrap_or_default(), validation.recipe),
             memory: Memory::of(aws, flow, validation.recipe),
             archives: Archive::all(&validation),
