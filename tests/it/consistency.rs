@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::harness::{Home, pipeline};
 
-const PIPELINES: [&str; 8] = [
+const PIPELINES: [&str; 9] = [
     "anomalies.toml",
     "archive.toml",
     "change-capture.toml",
