@@ -162,7 +162,7 @@ mod tests {
     use super::*;
 
     fn read(pairs: &[(&str, &str)]) -> Result<Config, ConfigError> {
-        let variable = |name: &str| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+        let variable = |name: &str| pairs.iter().rfind(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
         Config::read(recipe(variable)?, variable)
     }
 
@@ -179,6 +179,25 @@ mod tests {
         assert_eq!((&*config.bucket, &*config.topic_arn, &*config.table), ("b", "arn", ""));
         // A topic that the recipe can do without.
         assert_eq!(read(&[(RECIPE, "archive"), (PIPELINE, "p"), (BUCKET, "b")]).unwrap().topic_arn, "");
+    }
+
+    #[test]
+    fn a_recipe_with_a_memory_has_a_table_for_it_and_its_settings() {
+        let of = |more: &[(&str, &str)]| {
+            let all = [&[(RECIPE, "fraud"), (PIPELINE, "p"), (TABLE, "t"), (STATE_TABLE, "m")], more].concat();
+            read(&all)
+        };
+        let config = of(&[(SETTINGS, r#"{"flag_score":60,"velocity_window":120}"#)]).unwrap();
+        let settings = &config.settings;
+        assert_eq!((settings.integer("flag_score"), settings.integer("velocity_window")), (60, 120));
+        assert_eq!((&*config.state_table, config.parallel), ("m", false));
+        assert!(of(&[(PARALLELIZATION_FACTOR, "4")]).unwrap().parallel);
+        assert_eq!(of(&[]).unwrap().settings, Settings::defaults(config.recipe.settings()));
+        let error = |more: &[(&str, &str)]| of(more).err().unwrap().to_string();
+        assert_eq!(error(&[(STATE_TABLE, "")]), "the environment variable STREAMKIT_STATE_TABLE is not set");
+        let wrong = |settings: &str| error(&[(SETTINGS, settings)]);
+        assert_eq!(wrong("[]"), "the environment variable STREAMKIT_SETTINGS is no JSON object (column 0)");
+        assert_eq!(wrong(r#"{"x":1}"#), "the environment variable STREAMKIT_SETTINGS: x: no setting of this recipe");
     }
 
     #[test]

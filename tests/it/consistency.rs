@@ -5,13 +5,14 @@ use serde_json::json;
 
 use crate::harness::{Home, pipeline};
 
-const PIPELINES: [&str; 8] = [
+const PIPELINES: [&str; 9] = [
     "anomalies.toml",
     "archive.toml",
     "change-capture.toml",
     "clickstream.toml",
     "fan-out.toml",
     "retail-events.toml",
+    "shop.toml",
     "streaming-analytics.toml",
     "trends.toml",
 ];

@@ -69,6 +69,8 @@ fn every_pipeline_goes_up_stays_as_it_is_and_goes_away() {
         "trends",
         "anomalies",
         "private-events",
+        "fraud",
+        "shop",
     ] {
         let spec = pipeline(&format!("{name}.toml"));
         let up = home.local("up", &spec, &["--yes"]);

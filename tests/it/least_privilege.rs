@@ -11,7 +11,7 @@ use crate::harness::{Home, Output, pipeline, runtime, sdk};
 use crate::trust::RARELY;
 
 const USER: &str = "deployer";
-const PIPELINES: [&str; 9] = [
+const PIPELINES: [&str; 10] = [
     "retail-events",
     "streaming-analytics",
     "clickstream",
@@ -21,6 +21,7 @@ const PIPELINES: [&str; 9] = [
     "trends",
     "anomalies",
     "private-events",
+    "shop",
 ];
 
 /// What only other pipelines, settings or events call.
@@ -113,20 +114,22 @@ fn without_waiting(home: &Home, name: &str) -> PathBuf {
     home.write("pipeline.toml", &text.replace("readers = []", &readers))
 }
 
-/// The function of the pipeline that has the recipe.
-fn function(name: &str) -> &'static str {
+/// The function of the pipeline that has the recipe, and its queue.
+fn function(name: &str) -> (&'static str, &'static str) {
     match name {
-        "fan-out" => "announce",
-        "trends" => "trends",
-        "anomalies" => "analytics",
-        _ => "processor",
+        "fan-out" => ("announce", "dlq"),
+        "shop" => ("fraud", "fraud-dlq"),
+        "trends" => ("trends", "dlq"),
+        "anomalies" => ("analytics", "dlq"),
+        _ => ("processor", "dlq"),
     }
 }
 
 /// Puts a letter into the pipeline's queue that will fail with another error, as any administrator may.
 fn put_letter(home: &Home, name: &str) {
     let pipeline = if name == "fan-out" { "orders" } else { name };
-    let function = format!("{pipeline}-{}", function(name));
+    let (function, queue) = function(name);
+    let function = format!("{pipeline}-{function}");
     let table = ["change-capture", "fan-out"].contains(&name);
     let arn = |resource: &str| format!("arn:aws:{resource}");
     let mut letter = json!({"pipeline": pipeline, "function": function, "eventId": "s:1", "sequenceNumber": "1",
@@ -138,7 +141,7 @@ fn put_letter(home: &Home, name: &str) {
         letter["payload"] = json!(r#"{"SequenceNumber":"1"}"#);
     }
     let sqs = aws_sdk_sqs::Client::new(&sdk(&home.endpoint()));
-    let queue = format!("{}/000000000000/{pipeline}-dlq", home.endpoint());
+    let queue = format!("{}/000000000000/{pipeline}-{queue}", home.endpoint());
     // Where the queue is missing because an action is, the commands say so.
     drop(runtime().block_on(sqs.send_message().queue_url(queue).message_body(letter.to_string()).send()));
 }
@@ -171,7 +174,7 @@ fn the_printed_policies_are_enough_for_the_life_of_every_pipeline() {
         assert_eq!(mended.json()["failed"], mended.json()["read"], "{name}: {mended:#?}");
         caller.may("dlq list", &spec, &[]);
         // Poison fails again, so it does not end with 0; what is denied shows below.
-        let played = caller.run("replay", &spec, &["--since", "1h", "--yes", "--function", function(name)]).json();
+        let played = caller.run("replay", &spec, &["--since", "1h", "--yes", "--function", function(name).0]).json();
         assert_eq!(played["left"], 0, "{name}: {played:#}");
         // What somebody else has taken away comes again.
         let alarms = aws_sdk_cloudwatch::Client::new(&sdk(&home.endpoint()));

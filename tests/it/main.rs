@@ -17,6 +17,7 @@ mod consistency;
 mod everything;
 mod fan_out;
 mod flow;
+mod fraud;
 mod global_changes;
 mod harness;
 mod kills;
