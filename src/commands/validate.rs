@@ -207,8 +207,16 @@ async fn try_all(run: &mut StreamRun<'_>, checks: &mut Checks<'_>, reporter: &Re
         ));
     }
     let alarms = telemetry::alarms_on_failures(&run.validation);
-    if !run.events.poison().is_empty() && !alarms.is_empty() {
-        reporter.note(&format!("the run's poison may set off {}, and whoever they notify is told", listed(&alarms)));
+    let examples = run.samples.detection().is_some();
+    if (examples || !run.events.poison().is_empty()) && !alarms.is_empty() {
+        let what = if examples { "poison and examples" } else { "poison" };
+        reporter.note(&format!("the run's {what} may set off {}, and whoever they notify is told", listed(&alarms)));
+    }
+    if let Some(topic) = run.validation.flow.topic.as_ref().filter(|_| examples) {
+        let run_id = &run.validation.run_id;
+        reporter.note(&format!(
+            "subscribers of {topic} are told of what is found in the run's examples, whose keys contain {run_id}"
+        ));
     }
     let before = Box::pin(begin(&run.validation, checks, run.metrics())).await?;
     if run.is_archive() {

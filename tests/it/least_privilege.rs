@@ -18,6 +18,7 @@ const PIPELINES: [&str; 10] = [
     "change-capture",
     "fan-out",
     "archive",
+    "shop",
     "trends",
     "anomalies",
     "private-events",

@@ -212,6 +212,7 @@ fn the_policy_allows_all_that_streamkit_calls_and_little_else() {
         "change-capture",
         "fan-out",
         "archive",
+        "shop",
         "trends",
         "anomalies",
         "private-events",
