@@ -122,6 +122,9 @@ fn validate_takes_every_function_and_says_recall_and_precision() {
     for function in ["fraud", "retail"] {
         assert!(of(function).any(|check| check["name"] == "items"), "{function}: {report:#}");
     }
+    for name in ["windows", "merge"] {
+        assert!(of("trends").any(|check| check["name"] == name), "{name}: {report:#}");
+    }
     let observed = |name: &str| {
         let check = of("fraud").find(|check| check["name"] == name).unwrap_or_else(|| panic!("{name}: {report:#}"));
         check["observed"].as_str().unwrap().to_owned()

@@ -22,6 +22,7 @@ const PIPELINES: [&str; 10] = [
     "trends",
     "anomalies",
     "private-events",
+    "shop",
 ];
 
 /// What only other pipelines, settings or events call.
@@ -121,6 +122,8 @@ fn function(name: &str) -> (&'static str, &'static str) {
         "trends" => ("trends", "dlq"),
         "anomalies" => ("analytics", "dlq"),
         "shop" => ("fraud", "fraud-dlq"),
+        "trends" => ("trends", "dlq"),
+        "anomalies" => ("analytics", "dlq"),
         _ => ("processor", "dlq"),
     }
 }
@@ -160,7 +163,8 @@ fn the_printed_policies_are_enough_for_the_life_of_every_pipeline() {
         assert_eq!(again["summary"]["unchanged"], again["resources"].as_array().unwrap().len(), "{name}: {again:#}");
         caller.may("status", &spec, &[]);
         caller.may("send", &spec, &["--count", "20"]);
-        caller.may("tail", &spec, &["--since", "10m", "--count", "1"]);
+        let source: &[&str] = if name == "anomalies" { &["stream.events"] } else { &[] };
+        caller.may("tail", &spec, &[source, &["--since", "10m", "--count", "1"]].concat());
         let report = caller.may("validate", &spec, &[]);
         assert_eq!(report["ok"], true, "{name}: {report:#}");
         caller.may("logs", &spec, &["--count", "1"]);

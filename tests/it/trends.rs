@@ -106,34 +106,3 @@ fn every_event_is_in_one_window_whatever_becomes_of_the_shards() {
     home.local("down", &spec, &["--yes"]);
     assert_nothing_is_left(&home);
 }
-
-/// One stream and three functions, each with what it wants of it; one `validate` for all.
-#[test]
-fn a_shop_is_proven_with_all_its_functions() {
-    let home = Home::new();
-    let spec = pipeline("shop.toml");
-    let up = home.local("up", &spec, &["--yes"]);
-    let before = home.calls().len();
-    let again = home.local("up", &spec, &["--yes"]);
-    assert_eq!(again["summary"]["unchanged"], up["summary"]["create"], "{again:#}");
-    assert_eq!(home.mutating_calls(before), Vec::<String>::new());
-    let report = home.local("validate", &spec, &[]);
-    assert_eq!(report["ok"], true, "{report:#}");
-    let named = |function: &str, name: &str| {
-        let checks = report["checks"].as_array().unwrap();
-        checks.iter().any(|check| check["function"] == function && check["name"] == name)
-    };
-    for (function, name) in [
-        ("retail", "items"),
-        ("fraud", "fraud-recall"),
-        ("fraud", "fraud-precision"),
-        ("trends", "windows"),
-        ("trends", "merge"),
-    ] {
-        assert!(named(function, name), "{function} {name}: {report:#}");
-    }
-    let sent = home.local("send", &spec, &["--count", "300", "--seed", "7"]);
-    assert_eq!(sent["sent"], 300, "{sent:#}");
-    home.local("down", &spec, &["--yes"]);
-    assert_nothing_is_left(&home);
-}

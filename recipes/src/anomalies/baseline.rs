@@ -113,15 +113,14 @@ impl Baselines {
 
 impl Baseline {
     fn learn(&mut self, limits: &Limits, value: f64) {
-        match &mut self.known {
-            Some(usual) => usual.learn(limits.smoothing, value),
-            None => {
-                self.first.push(value);
-                if self.first.len() >= limits.learn {
-                    self.known = Some(Usual::of(&mut self.first));
-                    self.first.clear();
-                }
-            }
+        if let Some(usual) = &mut self.known {
+            usual.learn(limits.smoothing, value);
+            return;
+        }
+        self.first.push(value);
+        if self.first.len() >= limits.learn {
+            self.known = Some(Usual::of(&mut self.first));
+            self.first.clear();
         }
     }
 }
