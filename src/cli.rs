@@ -42,6 +42,7 @@ enum Command {
     #[command(visible_alias = "cleanup")]
     Down(commands::down::Args),
     Policy(commands::policy::Args),
+    Rehearse(commands::rehearse::Args),
     Local(commands::local::Args),
     /// Run the linked handler as a Lambda function: what the embedded AWS starts
     #[command(name = HANDLER_COMMAND, hide = true)]
@@ -125,6 +126,7 @@ async fn run(cli: Cli, reporter: &Reporter) -> anyhow::Result<ExitCode> {
         Command::Tail(args) => commands::tail::run(&args, &global, reporter, interrupt).await,
         Command::Logs(args) => commands::logs::run(&args, &global, reporter, interrupt).await,
         Command::Down(args) => commands::down::run(&args, &global, reporter, interrupt).await,
+        Command::Rehearse(args) => commands::rehearse::run(&args, &global, reporter, interrupt).await,
         Command::Policy(args) => interrupt.unless(commands::policy::run(&args, &global, reporter)).await,
         Command::Local(_) | Command::Handler => Ok(exit_code::DONE),
     }

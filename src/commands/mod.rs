@@ -12,7 +12,7 @@ mod origin;
 pub(crate) mod package;
 pub(crate) mod plan;
 pub(crate) mod policy;
-mod rehearse;
+pub(crate) mod rehearse;
 pub(crate) mod replay;
 pub(crate) mod send;
 mod session;

@@ -22,7 +22,7 @@ use self::share::Share;
 use self::source::Source;
 use self::stream::StreamSender;
 use self::summary::{ChangeCounts, Summary};
-use super::session::{Input, Session, SpecArgument};
+use super::session::{Input, RegionArgument, Session, SpecArgument};
 use crate::aws::AwsError;
 use crate::daemon::Start;
 use crate::failure::{Hint, Interrupted, Shown, Usage};
@@ -50,6 +50,8 @@ use crate::table_writer::{self, TableWriter};
 pub(crate) struct Args {
     #[command(flatten)]
     spec: SpecArgument,
+    #[command(flatten)]
+    region: RegionArgument,
     /// The function whose events to send, where the pipeline has several
     #[arg(long, value_name = "NAME")]
     function: Option<String>,
@@ -99,7 +101,7 @@ pub(crate) async fn run(
     }
     let input = Input::spec(&args.spec);
     let opened = Box::pin(Session::open(&input, global, reporter, Start::Never));
-    let session = interrupt.unless(opened).await?;
+    let session = args.region.choose(interrupt.unless(opened).await?)?;
     let flow = session.flow(args.function.as_deref())?;
     let recipe = flow.recipe()?;
     let samples = match session.pipeline.samples(flow)? {

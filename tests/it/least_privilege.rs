@@ -11,8 +11,8 @@ use crate::harness::{Home, Output, pipeline, runtime, sdk};
 use crate::trust::RARELY;
 
 const USER: &str = "deployer";
-const PIPELINES: [&str; 6] =
-    ["retail-events", "streaming-analytics", "clickstream", "change-capture", "fan-out", "archive"];
+const PIPELINES: [&str; 7] =
+    ["retail-events", "streaming-analytics", "clickstream", "change-capture", "fan-out", "archive", "global-changes"];
 
 /// What only other pipelines, settings or events call.
 const OPTIONAL: [&str; 11] = [
@@ -103,14 +103,18 @@ fn without_waiting(home: &Home, name: &str) -> PathBuf {
 
 /// The function of the pipeline that has the recipe.
 fn function(name: &str) -> &'static str {
-    if name == "fan-out" { "announce" } else { "processor" }
+    match name {
+        "fan-out" => "announce",
+        "global-changes" => "audit",
+        _ => "processor",
+    }
 }
 
 /// Puts a letter into the pipeline's queue that will fail with another error, as any administrator may.
 fn put_letter(home: &Home, name: &str) {
     let pipeline = if name == "fan-out" { "orders" } else { name };
     let function = format!("{pipeline}-{}", function(name));
-    let table = ["change-capture", "fan-out"].contains(&name);
+    let table = ["change-capture", "fan-out", "global-changes"].contains(&name);
     let arn = |resource: &str| format!("arn:aws:{resource}");
     let mut letter = json!({"pipeline": pipeline, "function": function, "eventId": "s:1", "sequenceNumber": "1",
         "streamArn": arn("kinesis:us-east-1:000000000000:stream/s"), "shardId": "shardId-000000000000", "payload": "{}",

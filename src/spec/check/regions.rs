@@ -89,7 +89,10 @@ impl Checker<'_> {
 
     fn has_replicas(&mut self, table: &Reference, regions: &[Spanned<String>]) {
         let Some(section) = named(&self.spec.table, &table.name) else { return };
-        for region in regions {
+        let is_first = |(place, region): &(usize, &Spanned<String>)| {
+            !regions[..*place].iter().any(|earlier| earlier.get_ref() == region.get_ref())
+        };
+        for (_, region) in regions.iter().enumerate().filter(is_first) {
             if !section.replicas.iter().any(|replica| replica.get_ref() == region.get_ref()) {
                 let region_name = region.get_ref();
                 self.say(
