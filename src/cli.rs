@@ -3,7 +3,8 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::{ColorChoice, Parser, Subcommand, ValueEnum as _};
+use clap::{ColorChoice, CommandFactory as _, Parser, Subcommand, ValueEnum as _};
+use clap_complete::CompleteEnv;
 
 use crate::commands;
 use crate::interrupt::Interrupt;
@@ -39,10 +40,14 @@ enum Command {
     Replay(commands::replay::Args),
     Tail(commands::tail::Args),
     Logs(commands::logs::Args),
+    Decrypt(commands::decrypt::Args),
     #[command(visible_alias = "cleanup")]
     Down(commands::down::Args),
     Policy(commands::policy::Args),
     Rehearse(commands::rehearse::Args),
+    Graph(commands::graph::Args),
+    Outputs(commands::outputs::Args),
+    Completions(commands::completions::Args),
     Local(commands::local::Args),
     /// Run the linked handler as a Lambda function: what the embedded AWS starts
     #[command(name = HANDLER_COMMAND, hide = true)]
@@ -51,6 +56,8 @@ enum Command {
 
 /// Parses the arguments, runs the command, reports how it ended.
 pub fn main() -> ExitCode {
+    // Ends the process where a shell asks what would complete a command line.
+    CompleteEnv::with_factory(Cli::command).var(commands::completions::VARIABLE).complete();
     choose_colours(colours(std::env::args_os().skip(1)));
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
@@ -125,9 +132,13 @@ async fn run(cli: Cli, reporter: &Reporter) -> anyhow::Result<ExitCode> {
         Command::Replay(args) => commands::replay::run(&args, &global, reporter, interrupt).await,
         Command::Tail(args) => commands::tail::run(&args, &global, reporter, interrupt).await,
         Command::Logs(args) => commands::logs::run(&args, &global, reporter, interrupt).await,
+        Command::Decrypt(args) => interrupt.unless(commands::decrypt::run(&args, &global, reporter)).await,
         Command::Down(args) => commands::down::run(&args, &global, reporter, interrupt).await,
         Command::Rehearse(args) => commands::rehearse::run(&args, &global, reporter, interrupt).await,
         Command::Policy(args) => interrupt.unless(commands::policy::run(&args, &global, reporter)).await,
+        Command::Graph(args) => interrupt.unless(commands::graph::run(&args, &global, reporter)).await,
+        Command::Outputs(args) => interrupt.unless(commands::outputs::run(&args, &global, reporter)).await,
+        Command::Completions(args) => commands::completions::run(&args, reporter),
         Command::Local(_) | Command::Handler => Ok(exit_code::DONE),
     }
 }

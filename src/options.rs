@@ -1,6 +1,9 @@
 //! The options that every command takes.
 
 use clap::{ArgAction, Args, ColorChoice};
+use clap_complete::ArgValueCompleter;
+
+use crate::candidates::stages;
 
 /// Options of every command.
 #[derive(Debug, Clone, Args)]
@@ -18,7 +21,7 @@ pub(crate) struct Global {
     #[arg(long, global = true, help_heading = "Where")]
     pub(crate) profile: Option<String>,
     /// Put a stage into every name, so that several stand side by side
-    #[arg(long, global = true, value_name = "NAME", help_heading = "Where")]
+    #[arg(long, global = true, value_name = "NAME", add = ArgValueCompleter::new(stages), help_heading = "Where")]
     pub(crate) stage: Option<String>,
     /// Print one JSON document on stdout when the command ends
     #[arg(long, global = true, help_heading = "Output")]

@@ -3,6 +3,7 @@
 mod alarm;
 mod dashboard;
 mod function;
+mod key;
 mod limits;
 mod permissions;
 mod regions;
@@ -10,12 +11,14 @@ mod regions;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use anyhow::Context as _;
 pub(crate) use limits::over_limit;
 pub(crate) use permissions::use_key;
 use regions::Extent;
-use serde_json::Value;
+use serde_json::{Map, Value};
+use streamkit_handler::encryption::{EncryptionSettings, Field};
 use streamkit_recipes::{Sampled, Samples, SourceKind, samples_for};
 use toml::Spanned;
 
@@ -75,13 +78,26 @@ pub(crate) struct Flow {
     /// The topic that the recipe's notifications go to.
     pub(crate) topic: Option<String>,
     pub(crate) dead_letters: Option<String>,
+    /// The table in which a recipe with a memory keeps its states.
+    pub(crate) state: Option<String>,
+    /// What the spec tells the recipe.
+    pub(crate) settings: Map<String, Value>,
     /// Where the mapping's on-failure records go: a queue, a topic or a bucket.
     pub(crate) on_failure: Option<(SectionKind, String)>,
+    /// The length of the windows in which it looks at records together.
+    pub(crate) tumbling_window: Option<Duration>,
     /// The most records of one invocation.
     pub(crate) batch_size: usize,
+    /// The fields that are encrypted before the recipe sees a record.
+    pub(crate) encryption: Option<EncryptionSettings>,
 }
 
 impl Flow {
+    /// The fields that are encrypted before the recipe sees a record; mostly none.
+    pub(crate) fn encrypted(&self) -> &[Field] {
+        self.encryption.as_ref().map_or(&[], |settings| &settings.fields)
+    }
+
     /// What the events mean.
     ///
     /// # Errors
@@ -175,6 +191,16 @@ impl Pipeline {
     }
 }
 
+/// The names of what the function's events become.
+struct Sinks {
+    table: Option<String>,
+    bucket: Option<String>,
+    topic: Option<String>,
+    dead_letters: Option<String>,
+    /// The table in which a recipe with a memory keeps its states.
+    state: Option<String>,
+}
+
 /// What a pipeline is built from.
 pub(crate) struct Parts<'a> {
     pub(crate) spec: &'a Spec,
@@ -231,6 +257,7 @@ impl<'a> Builder<'a> {
         self.queues();
         self.buckets();
         self.topics();
+        self.keys();
         let spec = self.spec;
         for (name, function) in &spec.function {
             if self.extent.has(SectionKind::Function, name.get_ref()) {

@@ -1,5 +1,7 @@
 //! The sink that calls AWS: DynamoDB, S3, SNS and SQS through the SDK.
 
+mod window_table;
+
 use std::collections::HashMap;
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -9,19 +11,26 @@ use aws_sdk_dynamodb::config::Region;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_dynamodb::types::KeysAndAttributes;
+use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
+use aws_sdk_kms::primitives::Blob;
+use aws_sdk_kms::types::{DataKeySpec, MacAlgorithmSpec};
 use aws_sdk_sns::types::{MessageAttributeValue as SnsAttribute, PublishBatchRequestEntry};
 use aws_sdk_sqs::types::{MessageAttributeValue, SendMessageBatchRequestEntry, SendMessageBatchResultEntry};
 use aws_smithy_http_client::Builder as HttpClient;
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use bytes::Bytes;
-use streamkit_recipes::{Item, Notification, Object};
+use streamkit_recipes::{Attribute, Item, Notification, Object};
 
 use crate::attribute::{attribute_values, item};
+use crate::batch::{STATE_KEY, STATE_REVISION};
 use crate::config::Config;
 use crate::dead_letter::{DeadLetter, EVENT_ID_ATTRIBUTE};
+use crate::encryption::{Context, DataKey, EncryptedDataKey, KeyService};
 use crate::sink::{Sink, SinkError};
+
+/// The key of AES-256.
+const DATA_KEY_BYTES: usize = 32;
 
 /// Clients for the services that the function writes to, created once per process.
 #[derive(Clone, Debug)]
@@ -30,7 +39,10 @@ pub struct Aws {
     s3: aws_sdk_s3::Client,
     sns: aws_sdk_sns::Client,
     sqs: aws_sdk_sqs::Client,
+    /// Only where fields are encrypted.
+    kms: Option<aws_sdk_kms::Client>,
     table: String,
+    state_table: String,
     bucket: String,
     /// The account that must own the bucket: the function's. None until the first invocation.
     account: OnceLock<String>,
@@ -89,7 +101,9 @@ impl Aws {
             s3: aws_sdk_s3::Client::from_conf(s3.build()),
             sns: aws_sdk_sns::Client::from_conf(settings!(aws_sdk_sns).build()),
             sqs: aws_sdk_sqs::Client::from_conf(settings!(aws_sdk_sqs).build()),
+            kms: (config.encryption.as_ref()).map(|_| aws_sdk_kms::Client::from_conf(settings!(aws_sdk_kms).build())),
             table: config.table.clone(),
+            state_table: config.state_table.clone(),
             bucket: config.bucket.clone(),
             account: OnceLock::new(),
             topic_arn: config.topic_arn.clone(),
@@ -132,17 +146,37 @@ impl Sink for Aws {
 
     /// Calls `BatchGetItem`.
     async fn read(&self, keys: &[Item]) -> Result<(Vec<Item>, Vec<Item>), SinkError> {
-        let wanted = KeysAndAttributes::builder()
-            .set_keys(Some(keys.iter().map(attribute_values).collect()))
-            .consistent_read(true)
-            .build()
-            .expect("the keys are set");
-        let output = self.dynamodb.batch_get_item().request_items(&self.table, wanted).send().await;
-        let output = output.map_err(|error| sink_error(&error))?;
-        // The request has only one table, so every entry is this table's.
-        let found = output.responses.into_iter().flatten().flat_map(|(_, items)| items).map(item);
-        let left = output.unprocessed_keys.into_iter().flatten().flat_map(|(_, left)| left.keys).map(item);
-        Ok((found.collect(), left.collect()))
+        self.read_from(&self.table, keys.iter().map(attribute_values).collect()).await
+    }
+
+    /// Calls `BatchGetItem`.
+    async fn read_states(&self, keys: &[String]) -> Result<(Vec<Item>, Vec<String>), SinkError> {
+        let key = |key: &String| HashMap::from([(STATE_KEY.to_owned(), AttributeValue::S(key.clone()))]);
+        let (found, left) = self.read_from(&self.state_table, keys.iter().map(key).collect()).await?;
+        let text = |key: Item| match key.get(STATE_KEY) {
+            Some(Attribute::S(text)) => Some(text.clone()),
+            _ => None,
+        };
+        Ok((found, left.into_iter().filter_map(text).collect()))
+    }
+
+    /// Calls `PutItem` with a condition.
+    async fn write_state(&self, item: &Item, expected: Option<&str>) -> Result<bool, SinkError> {
+        let put = self.dynamodb.put_item().table_name(&self.state_table).set_item(Some(attribute_values(item)));
+        let put = match expected {
+            None => {
+                put.condition_expression("attribute_not_exists(#name)").expression_attribute_names("#name", STATE_KEY)
+            }
+            Some(revision) => put
+                .condition_expression("#name = :expected")
+                .expression_attribute_names("#name", STATE_REVISION)
+                .expression_attribute_values(":expected", AttributeValue::S(revision.to_owned())),
+        };
+        match put.send().await.map_err(|error| sink_error(&error)) {
+            Ok(_) => Ok(true),
+            Err(error) if error.code == "ConditionalCheckFailedException" => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Calls `PutObject`.
@@ -232,6 +266,62 @@ impl Sink for Aws {
         });
         Ok(failed_entries(dead_letters.len(), &successful, &failed.collect::<Vec<_>>()))
     }
+}
+
+impl Aws {
+    async fn read_from(
+        &self,
+        table: &str,
+        keys: Vec<HashMap<String, AttributeValue>>,
+    ) -> Result<(Vec<Item>, Vec<Item>), SinkError> {
+        let wanted = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(true).build();
+        let wanted = wanted.expect("the keys are set");
+        let output = self.dynamodb.batch_get_item().request_items(table, wanted).send().await;
+        let output = output.map_err(|error| sink_error(&error))?;
+        // The request has only one table, so every entry is this table's.
+        let found = output.responses.into_iter().flatten().flat_map(|(_, items)| items).map(item);
+        let left = output.unprocessed_keys.into_iter().flatten().flat_map(|(_, left)| left.keys).map(item);
+        Ok((found.collect(), left.collect()))
+    }
+}
+
+impl KeyService for Aws {
+    /// Calls `GenerateDataKey`.
+    async fn data_key(&self, key: &str, context: &Context) -> Result<DataKey, SinkError> {
+        let call = self.kms()?.generate_data_key().key_id(key).key_spec(DataKeySpec::Aes256);
+        let context = context.clone().into_iter().collect();
+        let output = call.set_encryption_context(Some(context)).send().await.map_err(|error| key_error(&error))?;
+        match (output.plaintext, output.ciphertext_blob, output.key_id) {
+            (Some(plaintext), Some(ciphertext), Some(key_arn)) if plaintext.as_ref().len() == DATA_KEY_BYTES => {
+                let encrypted = EncryptedDataKey { key_arn, ciphertext: ciphertext.into_inner() };
+                Ok(DataKey { plaintext: plaintext.into_inner(), encrypted })
+            }
+            _ => Err(incomplete("GenerateDataKey")),
+        }
+    }
+
+    /// Calls `GenerateMac`.
+    async fn mac(&self, key: &str, message: &[u8]) -> Result<Vec<u8>, SinkError> {
+        let call = self.kms()?.generate_mac().key_id(key).mac_algorithm(MacAlgorithmSpec::HmacSha256);
+        let output = call.message(Blob::new(message)).send().await.map_err(|error| key_error(&error))?;
+        output.mac.map(Blob::into_inner).ok_or_else(|| incomplete("GenerateMac"))
+    }
+}
+
+impl Aws {
+    fn kms(&self) -> Result<&aws_sdk_kms::Client, SinkError> {
+        self.kms.as_ref().ok_or_else(|| incomplete("the environment"))
+    }
+}
+
+/// What KMS refuses is never the record's fault: throttles, outages, a missing right and a key that is disabled or about to be
+/// deleted are mended, and the record waits.
+fn key_error<E: ProvideErrorMetadata + std::error::Error + 'static>(error: &SdkError<E>) -> SinkError {
+    SinkError { permanent: false, ..sink_error(error) }
+}
+
+fn incomplete(what: &str) -> SinkError {
+    SinkError { permanent: false, code: "NoKey".to_owned(), message: format!("{what} gave no key") }
 }
 
 /// The body of a call that puts items into one table.

@@ -10,22 +10,27 @@
 //! failed. Its items are stored last, since an item that is there says of its record that all else has been done.
 
 mod entries;
+mod memory;
 mod metrics;
 mod parts;
 mod replay;
 mod store;
+mod windows;
 
 use std::future::Future;
 use std::time::Duration;
 
-use streamkit_recipes::{Count, Notification, Rejected};
+use streamkit_recipes::{Attribute, Count, Effects, Notification, Rejected};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use self::entries::Until;
+pub use self::memory::{STATE_EXPIRY, STATE_KEY, STATE_REVISION};
+use self::memory::{Verdict, stored_now};
 pub use self::metrics::{MetricValues, Series};
 use self::replay::Known;
 pub use self::replay::{CONTEXT as REPLAY_CONTEXT, Replay};
 use self::store::Stores;
+pub use self::windows::WindowError;
 use crate::config::Config;
 use crate::dead_letter::DeadLetter;
 use crate::event::{BatchItemFailure, Response};
@@ -107,12 +112,34 @@ struct BatchEffects {
     notifications: Vec<(usize, Notification)>,
 }
 
+impl BatchEffects {
+    /// Adds the effects of the record at this place, and returns its counts.
+    fn add(&mut self, place: usize, record: &IncomingRecord, effects: Effects) -> Vec<Count> {
+        for mut item in effects.items {
+            for (name, hash) in &record.indexes {
+                item.insert(name.clone(), Attribute::S(hash.clone()));
+            }
+            self.stores.add_item(place, item);
+        }
+        for object in effects.objects {
+            self.stores.add_object(place, object);
+        }
+        self.notifications.extend(effects.notifications.into_iter().map(|message| (place, message)));
+        effects.counts
+    }
+}
+
 impl<S: Sink> Job<'_, S> {
     /// Processes a batch. `records` are in the shard's order, each once.
     pub async fn run(&self, records: &[IncomingRecord]) -> Outcome {
-        let (mut states, mut effects) = self.process(records);
-        let mut known = Known::new(self.replay.as_ref(), records);
         let margin = self.margin();
+        let mut known = Known::new(self.replay.as_ref(), records);
+        let (mut states, mut effects) = if let Some(stateful) = self.config.recipe.stateful() {
+            let verdicts = self.remember(stateful, records, self.deadline - 5 * margin).await;
+            self.gather(verdicts, records, &mut known)
+        } else {
+            self.process(records)
+        };
         let stored_by = self.deadline - 3 * margin;
         self.look_at_items(effects.stores.items(), &mut known, &mut states, self.deadline - 4 * margin).await;
         self.store_objects(effects.stores.objects(), &mut known, &mut states, stored_by).await;
@@ -141,6 +168,17 @@ impl<S: Sink> Job<'_, S> {
         outcome
     }
 
+    /// The outcome for records of which nothing could be done, for this error: all of them are delivered again.
+    pub fn postponed(&self, records: &[IncomingRecord], error: &SinkError) -> Outcome {
+        let states = records.iter().map(|_| retry(error)).collect::<Vec<_>>();
+        let checkpoint = self.checkpoint(&states, records);
+        let mut outcome = outcome(records, states, checkpoint, &Known::new(self.replay.as_ref(), records));
+        if self.replay.is_some() {
+            outcome.response.replay = Some(replay::report(&outcome, records));
+        }
+        outcome
+    }
+
     /// Each step gets its share of the remaining time, so that the response is sent in time even when a service hangs.
     fn margin(&self) -> Duration {
         (self.deadline - Instant::now()).div_f64(10.0).min(Duration::from_secs(1))
@@ -152,21 +190,44 @@ impl<S: Sink> Job<'_, S> {
         let mut batch = BatchEffects { stores, notifications: Vec::new() };
         let mut states = Vec::with_capacity(records.len());
         for (place, record) in records.iter().enumerate() {
-            let result = record.record().and_then(|record| self.config.recipe.process(&record, self.now_ms));
+            let decoded = record.record();
+            let result = decoded.and_then(|record| self.config.recipe.process(&record, self.now_ms));
             states.push(match result {
-                Ok(effects) => {
-                    for item in effects.items {
-                        batch.stores.add_item(place, item);
-                    }
-                    for object in effects.objects {
-                        batch.stores.add_object(place, object);
-                    }
-                    batch.notifications.extend(effects.notifications.into_iter().map(|message| (place, message)));
-                    State::Done(effects.counts)
-                }
+                Ok(effects) => State::Done(batch.add(place, record, effects)),
                 Err(rejected) => State::Rejected(rejected),
             });
         }
+        (states, batch)
+    }
+
+    /// Gathers what a recipe with a memory made of the records, and notes those whose effects are made up.
+    fn gather(
+        &self,
+        verdicts: Vec<Verdict>,
+        records: &[IncomingRecord],
+        known: &mut Known<'_>,
+    ) -> (Vec<State>, BatchEffects) {
+        let stores = Stores::new(self.config.recipe.needs().table, verdicts.len());
+        let mut batch = BatchEffects { stores, notifications: Vec::new() };
+        let mut states = Vec::with_capacity(verdicts.len());
+        let mut recalled = Vec::new();
+        for (place, verdict) in verdicts.into_iter().enumerate() {
+            if matches!(verdict, Verdict::Recalled(_)) {
+                recalled.push(place);
+            }
+            states.push(match verdict {
+                Verdict::Effects(mut effects) | Verdict::Recalled(mut effects) => {
+                    if self.replay.is_some() {
+                        let volatile = self.config.recipe.volatile();
+                        effects.items.iter_mut().for_each(|item| stored_now(item, volatile, self.now_ms));
+                    }
+                    State::Done(batch.add(place, &records[place], effects))
+                }
+                Verdict::Rejected(rejected) => State::Rejected(rejected),
+                Verdict::Retry { code, reason } => State::Retry { code, reason: Some(reason) },
+            });
+        }
+        known.recalled(recalled);
         (states, batch)
     }
 

@@ -13,6 +13,10 @@ use crate::record::{Content, IncomingRecord};
 /// The message attribute with the record's identity, by which a consumer recognizes a dead letter that was sent twice.
 pub const EVENT_ID_ATTRIBUTE: &str = "eventId";
 
+/// What the codes of records begin with that the recipe had taken before something else refused them: a recipe with a memory
+/// remembers those.
+pub const REFUSED_BY: &str = "refused_by_";
+
 /// A message for the dead letter queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadLetter {
@@ -35,6 +39,7 @@ impl DeadLetter {
     }
 
     fn build(pipeline: &str, function: &str, record: &IncomingRecord, rejected: &Rejected, with_payload: bool) -> Self {
+        let with_payload = with_payload && record.withheld.is_none();
         let event_id = record.event_id.clone();
         let mut body = json!({
             "pipeline": pipeline,
@@ -90,16 +95,24 @@ impl DeadLetter {
     }
 }
 
-/// What a dead letter says of a payload that it does not hold.
-fn describe_payload(body: &mut Value, payload: &[u8], mut place: Value, record: &IncomingRecord) {
-    let hash = Sha256::digest(payload).iter().fold(String::new(), |mut text, byte| {
+/// The hash by which a payload is known, in hexadecimal digits.
+pub(crate) fn sha256(payload: &[u8]) -> String {
+    Sha256::digest(payload).iter().fold(String::new(), |mut text, byte| {
         // Writing into a text can't fail.
         let _ = write!(text, "{byte:02x}");
         text
-    });
+    })
+}
+
+/// What a dead letter says of a payload that it does not hold.
+fn describe_payload(body: &mut Value, payload: &[u8], mut place: Value, record: &IncomingRecord) {
+    let (bytes, hash) = match &record.withheld {
+        Some(withheld) => (withheld.bytes, withheld.sha256.clone()),
+        None => (payload.len(), sha256(payload)),
+    };
     place["streamArn"] = json!(record.source_arn);
     place["sequenceNumber"] = json!(record.sequence_number);
-    body["payloadBytes"] = json!(payload.len());
+    body["payloadBytes"] = json!(bytes);
     body["payloadSha256"] = json!(hash);
     body["payloadAt"] = place;
 }
@@ -110,6 +123,8 @@ mod tests {
 
     fn record(data: Result<Vec<u8>, String>) -> IncomingRecord {
         IncomingRecord {
+            withheld: None,
+            indexes: Vec::new(),
             event_id: "shardId-000000000001:42".to_owned(),
             sequence_number: "42".to_owned(),
             sub_sequence_number: None,

@@ -5,7 +5,7 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde::de::{self, IgnoredAny, Visitor};
+use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -22,7 +22,9 @@ pub struct Event<R = EventRecord> {
     #[serde(rename = "Records")]
     pub records: Vec<R>,
     /// Present if the mapping has a tumbling window.
-    pub window: Option<IgnoredAny>,
+    pub window: Option<WindowTimes>,
+    /// The shard whose window it is; present with a window only.
+    pub shard_id: Option<String>,
     /// The state that the window's last invocation returned.
     pub state: Option<Value>,
     /// Whether the window is over; there are no records then.
@@ -31,6 +33,15 @@ pub struct Event<R = EventRecord> {
     /// Whether the window is over because its state grew too large.
     #[serde(default)]
     pub is_window_terminated_early: bool,
+}
+
+/// When a tumbling window begins and ends, as ISO 8601 has it.
+#[derive(Debug, Deserialize)]
+pub struct WindowTimes {
+    /// The first moment in it.
+    pub start: String,
+    /// The first moment behind it.
+    pub end: String,
 }
 
 /// One record of an event.
@@ -68,6 +79,9 @@ pub struct EventRecord {
 pub struct Again {
     /// When it had failed, in milliseconds since the epoch.
     pub failed_at: i64,
+    /// The recipe had rejected it, so that nothing has followed from it.
+    #[serde(default)]
+    pub rejected: bool,
 }
 
 impl EventRecord {
@@ -264,6 +278,9 @@ pub enum EventError {
         /// What the recipe reads.
         wanted: &'static str,
     },
+    /// Says that it belongs to a tumbling window, and not to which.
+    #[error("the event's window has no shard, or not two times")]
+    Window,
     /// Says that it is from Kinesis or DynamoDB, and is not.
     #[error("the record {id} has no {part} part with a sequence number")]
     Incomplete {

@@ -7,6 +7,7 @@ use streamkit_recipes::{
 };
 
 use crate::aggregated::user_records;
+use crate::encryption::Withheld;
 use crate::event::{Event, EventError, EventRecord, Identity};
 
 /// A record of a batch.
@@ -22,6 +23,10 @@ pub struct IncomingRecord {
     pub source_arn: String,
     /// Its content.
     pub content: Content,
+    /// What is known of a payload that is not kept, since its fields can't be encrypted.
+    pub withheld: Option<Withheld>,
+    /// Attributes for the items that follow from it: keyed hashes of encrypted fields.
+    pub indexes: Vec<(String, String)>,
 }
 
 /// The content of a record.
@@ -68,6 +73,22 @@ pub struct TableChange {
 }
 
 impl TableChange {
+    /// About when the change was made, in milliseconds since the epoch.
+    pub(crate) fn created_ms(&self) -> i64 {
+        self.created_ms
+    }
+
+    /// The item's key, and its images.
+    pub(crate) fn items_mut(&mut self) -> impl Iterator<Item = &mut Item> {
+        std::iter::once(&mut self.keys).chain(&mut self.old).chain(&mut self.new)
+    }
+
+    /// The same, by the names that a stream has for them.
+    pub(crate) fn images(&self) -> impl Iterator<Item = (&'static str, &Item)> {
+        let images = [("Keys", Some(&self.keys)), ("OldImage", self.old.as_ref()), ("NewImage", self.new.as_ref())];
+        images.into_iter().filter_map(|(name, item)| Some((name, item?)))
+    }
+
     /// Who made the change, where that was a service.
     pub(crate) fn user(&self) -> Option<&Identity> {
         self.user.as_ref()
@@ -77,6 +98,9 @@ impl TableChange {
 impl IncomingRecord {
     /// Returns the record as recipes process it, or why it can't be decoded.
     pub fn record(&self) -> Result<Record<'_>, Rejected> {
+        if let Some(withheld) = &self.withheld {
+            return Err(withheld.rejected.clone());
+        }
         match &self.content {
             Content::Stream { shard_id, partition_key, own_id, arrival_ms, data } => {
                 let Ok(data) = data else { return Err(Rejected::new("not_base64", "data: not base64")) };
@@ -190,6 +214,8 @@ fn take_apart(mut record: IncomingRecord, identity: &str, into: &mut Vec<Incomin
                 arrival_ms: *arrival_ms,
                 data: Ok(user.data),
             },
+            withheld: None,
+            indexes: Vec::new(),
         }
     }));
 }
@@ -212,6 +238,8 @@ pub(crate) fn decode_record(record: EventRecord, recipe: &dyn Recipe) -> Result<
             sequence_number: kinesis.sequence_number,
             sub_sequence_number: kinesis.sub_sequence_number,
             source_arn: record.source_arn,
+            withheld: None,
+            indexes: Vec::new(),
         });
     }
     let raw = record.dynamodb.ok_or_else(|| incomplete("dynamodb"))?;
@@ -229,6 +257,8 @@ pub(crate) fn decode_record(record: EventRecord, recipe: &dyn Recipe) -> Result<
             raw,
             change: change.map(Box::new),
         },
+        withheld: None,
+        indexes: Vec::new(),
     })
 }
 
@@ -497,6 +527,7 @@ mod tests {
         let found = |result: Result<_, EventError>| match result.unwrap_err() {
             EventError::Source { found, .. } => found,
             EventError::Incomplete { part, .. } => part.to_owned(),
+            EventError::Window => "window".to_owned(),
         };
         let sqs = r#"{"Records":[{"messageId":"m","body":"{}","eventSource":"aws:sqs"}]}"#;
         assert_eq!(found(kinesis(sqs)), "aws:sqs");

@@ -157,14 +157,20 @@ mod tests {
             table: "t".to_owned(),
             bucket: String::new(),
             topic_arn: String::new(),
+            state_table: String::new(),
+            settings: streamkit_recipes::Settings::default(),
+            parallel: false,
             dead_letter_queue_url: None,
             identity: "eventId".to_owned(),
+            encryption: None,
             fail_on: None,
         }
     }
 
     fn record(sequence: &str) -> IncomingRecord {
         IncomingRecord {
+            withheld: None,
+            indexes: Vec::new(),
             event_id: format!("shardId-000000000000:{sequence}"),
             sequence_number: sequence.to_owned(),
             sub_sequence_number: None,
@@ -234,6 +240,8 @@ mod tests {
     #[test]
     fn failures_of_changes_name_their_table() {
         let change = IncomingRecord {
+            withheld: None,
+            indexes: Vec::new(),
             event_id: "e".to_owned(),
             sequence_number: "7".to_owned(),
             sub_sequence_number: None,

@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use crate::aws::Aws;
 use crate::batch::{Job, REPLAY_CONTEXT, Replay};
 use crate::config::{self, Config, ConfigError};
+use crate::encryption::Protection;
 use crate::event::{Event, EventRecord, Response};
 use crate::received::ReceivedBatch;
 use crate::record::decode;
@@ -64,10 +65,11 @@ fn variable(name: &str) -> Option<String> {
 #[tokio::main(flavor = "current_thread")]
 async fn serve(config: &Config) -> Result<(), Error> {
     let aws = Aws::new(config, variable);
+    let protection = config.encryption.clone().map(Protection::new);
     let parsed = Parsed::default();
     let handler = service_fn(|LambdaEvent { payload, context }| {
         let payload = parsed.0.take().unwrap_or(Payload::Records(payload));
-        handle(config, &aws, LambdaEvent::new(payload, context))
+        handle(config, &aws, protection.as_ref(), LambdaEvent::new(payload, context))
     });
     let parse = MapRequestLayer::new(|invocation| parsed.of(invocation, config.recipe));
     Runtime::new(handler).layer(parse).run().await
@@ -103,9 +105,14 @@ impl Parsed {
     }
 }
 
-async fn handle(config: &Config, aws: &Aws, event: LambdaEvent<Payload>) -> Result<Response, Diagnostic> {
+async fn handle(
+    config: &Config,
+    aws: &Aws,
+    protection: Option<&Protection>,
+    event: LambdaEvent<Payload>,
+) -> Result<Response, Diagnostic> {
     let request_id = event.context.request_id.clone();
-    serve_batch(config, aws, event).await.map_err(|error| {
+    serve_batch(config, aws, protection, event).await.map_err(|error| {
         let line = serde_json::json!({"level": "ERROR", "message": error.to_string(), "requestId": request_id});
         // Lambda gets the error as the answer all the same.
         let _ = writeln!(std::io::stdout(), "{line}");
@@ -113,7 +120,12 @@ async fn handle(config: &Config, aws: &Aws, event: LambdaEvent<Payload>) -> Resu
     })
 }
 
-async fn serve_batch(config: &Config, aws: &Aws, event: LambdaEvent<Payload>) -> Result<Response, Error> {
+async fn serve_batch(
+    config: &Config,
+    aws: &Aws,
+    protection: Option<&Protection>,
+    event: LambdaEvent<Payload>,
+) -> Result<Response, Error> {
     let (started, now) = (Instant::now(), SystemTime::now());
     let context = event.context;
     let now_ms = now.duration_since(SystemTime::UNIX_EPOCH)?.as_millis().try_into()?;
@@ -134,17 +146,27 @@ async fn serve_batch(config: &Config, aws: &Aws, event: LambdaEvent<Payload>) ->
     };
     let (window, records, mut outcome) = match event.payload {
         Payload::Records(mut event) => {
-            let window = Window::of(&mut event);
+            let window = Window::of(&mut event)?;
             fail_on_purpose(config, event.records.iter())?;
-            let records = decode(event, config.recipe, &config.identity)?;
-            let outcome = job.run(&records).await;
+            let mut records = decode(event, config.recipe, &config.identity)?;
+            let protected = match protection {
+                Some(protection) => protection.protect(&mut records, aws, job.replay.is_some()).await,
+                None => Ok(()),
+            };
+            let outcome = match protected {
+                Ok(()) => job.run(&records).await,
+                Err(error) => job.postponed(&records, &error),
+            };
             (window, records, outcome)
+        }
+        Payload::Raw(_) if protection.is_some() => {
+            return Err("the recipe keeps records as they came, and so can't encrypt fields of them".into());
         }
         Payload::Raw(body) => {
             let batched = config.recipe.batched().ok_or("the recipe looks at records one by one")?;
             let body = if job.replay.is_some() { as_they_came(&body)? } else { body };
             let mut event: Event<&RawValue> = serde_json::from_slice(&body)?;
-            let window = Window::of(&mut event);
+            let window = Window::of(&mut event)?;
             if config.fail_on.is_some() {
                 let records: Vec<EventRecord> =
                     event.records.iter().map(|record| serde_json::from_str(record.get())).collect::<Result<_, _>>()?;
@@ -156,7 +178,7 @@ async fn serve_batch(config: &Config, aws: &Aws, event: LambdaEvent<Payload>) ->
         }
     };
     if let Some(window) = window {
-        window.update(config.recipe, &records, &mut outcome);
+        job.keep(window, &records, &mut outcome).await?;
     }
     // In one piece: what another process writes to the same log must not come between.
     let mut lines = Vec::new();

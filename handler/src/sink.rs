@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use streamkit_recipes::{Item, Notification, Object};
+use streamkit_recipes::{Attribute, Item, Notification, Object};
 
 use crate::dead_letter::DeadLetter;
 
@@ -41,6 +41,14 @@ pub trait Sink {
     /// were not looked for.
     fn read(&self, keys: &[Item]) -> impl Future<Output = Result<(Vec<Item>, Vec<Item>), SinkError>>;
 
+    /// Reads up to [`MAX_KEYS`] states, as they are after all writes so far; returns the items that there are, and the keys that
+    /// were not looked for.
+    fn read_states(&self, keys: &[String]) -> impl Future<Output = Result<(Vec<Item>, Vec<String>), SinkError>>;
+
+    /// Puts a state's item into the state's table, if the one there has the revision that is expected, or if there is none and
+    /// none is expected; returns whether it did.
+    fn write_state(&self, item: &Item, expected: Option<&str>) -> impl Future<Output = Result<bool, SinkError>>;
+
     /// Puts one object into the bucket, unless it is `only_new` and the bucket has one of that key; returns whether it has.
     fn put(&self, object: &Object, only_new: bool) -> impl Future<Output = Result<bool, SinkError>>;
 
@@ -52,4 +60,14 @@ pub trait Sink {
 
     /// Sends up to [`MAX_DEAD_LETTERS`] dead letters; returns the places and errors of those that failed.
     fn send(&self, dead_letters: &[&DeadLetter]) -> impl Future<Output = Result<Vec<(usize, SinkError)>, SinkError>>;
+}
+
+/// The table as a recipe needs it that stores what windows come to: see `batch/windows.rs`.
+pub trait WindowTable {
+    /// Reads all items of the table with this value of this partition key, as they are after all writes so far.
+    fn query(&self, partition_key: &str, value: &Attribute) -> impl Future<Output = Result<Vec<Item>, SinkError>>;
+
+    /// Puts one item into the table, unless there is one of its key with a higher number in the attribute `grows`; returns
+    /// whether it did.
+    fn put_grown(&self, item: &Item, grows: &str) -> impl Future<Output = Result<bool, SinkError>>;
 }

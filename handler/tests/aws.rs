@@ -51,6 +51,10 @@ impl Server {
             table: "results".to_owned(),
             bucket: "audit".to_owned(),
             topic_arn: "arn:aws:sns:eu-west-1:123456789012:news".to_owned(),
+            encryption: None,
+            state_table: "memory".to_owned(),
+            settings: streamkit_recipes::Settings::default(),
+            parallel: false,
             dead_letter_queue_url: Some(format!("{}/queue/dlq", self.endpoint)),
             identity: "eventId".to_owned(),
             fail_on: None,
@@ -151,6 +155,55 @@ async fn write_tells_errors_that_stay_from_those_that_pass() {
     // The server has said all that it was told to, and is gone.
     let gone = sink.write(&[&item("a")]).await.unwrap_err();
     assert_eq!((gone.permanent, &*gone.code), (false, "NoConnection"), "{gone}");
+}
+
+#[tokio::test]
+async fn states_are_read_consistently_and_written_only_if_nobody_else_has() {
+    let conflict =
+        json!({"__type": "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException", "message": "m"});
+    let server = Server::start(vec![
+        (
+            200,
+            json!({
+                "Responses": {"memory": [{"key": {"S": "a"}, "revision": {"S": "1"}}]},
+                "UnprocessedKeys": {"memory": {"Keys": [{"key": {"S": "b"}}]}},
+            }),
+        ),
+        (200, json!({})),
+        (400, conflict),
+    ]);
+    let sink = server.sink();
+    let state = |revision: &str| {
+        Item::from([("key", Attribute::S("a".to_owned())), ("revision", Attribute::S(revision.to_owned()))])
+    };
+    let read = sink.read_states(&["a".to_owned(), "b".to_owned(), "c".to_owned()]).await;
+    assert_eq!(read, Ok((vec![state("1")], vec!["b".to_owned()])));
+    assert_eq!(sink.write_state(&state("2"), Some("1")).await, Ok(true));
+    assert_eq!(sink.write_state(&state("3"), None).await, Ok(false));
+    let requests = server.requests();
+    let key = |key: &str| json!({"key": {"S": key}});
+    assert_eq!(
+        requests[0],
+        (
+            "DynamoDB_20120810.BatchGetItem".to_owned(),
+            json!({"RequestItems": {"memory": {"Keys": [key("a"), key("b"), key("c")], "ConsistentRead": true}}})
+        )
+    );
+    let put = |revision: &str, condition: Value| {
+        let mut put = json!({"TableName": "memory", "Item": {"key": {"S": "a"}, "revision": {"S": revision}}});
+        put.as_object_mut().unwrap().extend(condition.as_object().unwrap().clone());
+        ("DynamoDB_20120810.PutItem".to_owned(), put)
+    };
+    let unchanged = json!({
+        "ConditionExpression": "#name = :expected",
+        "ExpressionAttributeNames": {"#name": "revision"},
+        "ExpressionAttributeValues": {":expected": {"S": "1"}},
+    });
+    let missing = json!({
+        "ConditionExpression": "attribute_not_exists(#name)",
+        "ExpressionAttributeNames": {"#name": "key"},
+    });
+    assert_eq!(requests[1..], [put("2", unchanged), put("3", missing)]);
 }
 
 #[tokio::test]

@@ -254,13 +254,20 @@ fn parts(record: &Value) -> (String, &str, String) {
     (text(&record["eventID"]), sequence, String::from_utf8_lossy(&data).into_owned())
 }
 
-/// Counts the records of a tumbling window in its state; `STATE_BYTES` makes the state larger than it must be.
+/// Counts the records of a tumbling window in its state; `STATE_BYTES` makes the state larger than it must be, and so many last
+/// invocations fail as `FINAL_FAILURES` says.
 fn window_answer(event: &Value, records: usize, headers: &Headers) -> Result<String, String> {
     let count = event["state"]["count"].as_u64().unwrap_or_default() + u64::try_from(records).unwrap_or_default();
     let id = headers.get("lambda-runtime-aws-request-id").map(String::as_str).unwrap_or_default();
     if event["isFinalInvokeForWindow"] == true || event["isWindowTerminatedEarly"] == true {
         let shard = event["shardId"].as_str().unwrap_or_default();
         note(&format!("{id} {shard}:window {count} {event}\n"))?;
+        let closed = deliveries()?.get(&format!("{shard}:window")).copied().unwrap_or_default();
+        if env::var("FINAL_FAILURES")
+            .is_ok_and(|failures| failures.parse().is_ok_and(|failures: u32| closed <= failures))
+        {
+            return Err("told to fail when a window ends".to_owned());
+        }
     }
     let filling = env::var("STATE_BYTES").ok().and_then(|bytes| bytes.parse().ok()).unwrap_or(0);
     Ok(json!({ "state": { "count": count, "filling": "x".repeat(filling) }, "batchItemFailures": [] }).to_string())

@@ -28,10 +28,10 @@ const EVENTS: &str = "EventsProcessed";
 const TYPES: [&str; 4] = ["page_view", "purchase", "user_signup", "click"];
 
 /// Devices that get metrics of their own; all others are counted as `other`.
-const DEVICES: [&str; 5] = ["desktop", "mobile", "tablet", "tv", "unknown"];
+pub(crate) const DEVICES: [&str; 5] = ["desktop", "mobile", "tablet", "tv", "unknown"];
 
 /// Currencies that get a metric of their own; all others are counted as `other`: each one is a metric to be paid.
-const CURRENCIES: [&str; 20] = [
+pub(crate) const CURRENCIES: [&str; 20] = [
     "AUD", "BRL", "CAD", "CHF", "CNY", "CZK", "DKK", "EUR", "GBP", "HKD", "INR", "JPY", "KRW", "MXN", "NOK", "NZD",
     "PLN", "SEK", "SGD", "USD",
 ];
@@ -173,7 +173,7 @@ fn optional<'a>(fields: &Fields<'a>, name: &str, missing: &'static str) -> Resul
 }
 
 /// The value itself if it is a known one. Producers choose it, and each value would be a metric of its own.
-fn known(all: &[&'static str], value: &str) -> &'static str {
+pub(crate) fn known(all: &[&'static str], value: &str) -> &'static str {
     all.iter().find(|known| **known == value).copied().unwrap_or("other")
 }
 

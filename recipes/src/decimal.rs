@@ -100,6 +100,26 @@ impl Decimal {
         Some(if self.negative { -whole } else { whole })
     }
 
+    /// How many units of 10^-`decimals` it is: exactly, so `None` for a number with more decimals, as for one that is negative or
+    /// does not fit.
+    pub(crate) fn units(&self, decimals: u32) -> Option<u128> {
+        let power = u32::try_from(self.exponent.checked_add(i64::from(decimals))?).ok()?;
+        if self.negative { None } else { self.digits.checked_mul(10_u128.checked_pow(power)?) }
+    }
+
+    /// So many units of 10^-`decimals`; beyond 38 digits the most that those can say.
+    pub(crate) fn of_units(units: u128, decimals: u32) -> Self {
+        let (mut digits, mut exponent) = (units.min(10_u128.pow(38) - 1), -i64::from(decimals));
+        if digits == 0 {
+            return Self { negative: false, digits, exponent: 0 };
+        }
+        while digits % 10 == 0 {
+            digits /= 10;
+            exponent += 1;
+        }
+        Self { negative: false, digits, exponent }
+    }
+
     /// Whether nothing stands behind the point.
     pub(crate) fn is_whole(&self) -> bool {
         self.exponent >= 0
@@ -181,6 +201,20 @@ mod tests {
         assert!(of("3.0").is_whole() && !of("3.5").is_whole() && of("0").is_whole());
         assert!(of("-1").is_negative() && !of("-0").is_negative());
         assert!((of("12.34").to_f64() - 12.34).abs() < f64::EPSILON);
+    }
+
+    #[test]
+    fn units_are_exact_or_none() {
+        let of = |text: &str, decimals| Decimal::parse(text).unwrap().units(decimals);
+        assert_eq!((of("19.90", 2), of("19.90", 18)), (Some(1990), Some(19_900_000_000_000_000_000)));
+        assert_eq!((of("0", 2), of("1e3", 0), of("0.001", 2), of("-1", 2)), (Some(0), Some(1000), None, None));
+        assert_eq!((of("1e125", 18), of("1e20", 18)), (None, Some(10_u128.pow(38))));
+        for text in ["0", "0.1", "19.9", "1000", "999999999999999.999999999999999999"] {
+            let units = of(text, 18).unwrap();
+            assert_eq!(Decimal::of_units(units, 18), Decimal::parse(text).unwrap(), "{text}");
+            assert_eq!(Decimal::of_units(units, 18).to_string(), text);
+        }
+        assert_eq!(Decimal::of_units(u128::MAX, 0).to_string(), "9".repeat(38));
     }
 
     #[test]

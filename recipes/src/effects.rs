@@ -132,6 +132,8 @@ pub enum Unit {
     Milliseconds,
     /// Bytes.
     Bytes,
+    /// Hundredths.
+    Percent,
     /// A number without a unit.
     None,
 }
@@ -143,6 +145,7 @@ impl Unit {
             Self::Count => "Count",
             Self::Milliseconds => "Milliseconds",
             Self::Bytes => "Bytes",
+            Self::Percent => "Percent",
             Self::None => "None",
         }
     }

@@ -5,6 +5,7 @@ mod shallow;
 mod text;
 
 use std::borrow::Cow;
+use std::ops::RangeInclusive;
 
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -25,6 +26,21 @@ const NUMBER_LIMIT: u64 = 1_000_000_000_000_000;
 /// Reads a payload as text.
 pub(crate) fn text(data: &[u8]) -> Result<&str, Rejected> {
     std::str::from_utf8(data).map_err(|error| Rejected::new("not_utf8", format!("payload: {error}")))
+}
+
+/// Checks that a payload is a JSON object, as a text.
+///
+/// # Errors
+/// With the verdict of every recipe that reads JSON.
+pub fn json_object(payload: &[u8]) -> Result<&str, Rejected> {
+    let text = text(payload)?;
+    Fields::parse(text).map(|_| text)
+}
+
+/// The attribute that DynamoDB keeps of a JSON value, with every digit; `None` where that is none, or more than DynamoDB can hold.
+pub fn attribute_of_json(text: &str) -> Option<Attribute> {
+    let raw: &RawValue = serde_json::from_str(text).ok()?;
+    attribute("value", raw, NESTING).ok()
 }
 
 /// The rejection of a payload that is not JSON.
@@ -112,8 +128,8 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// A number from zero up to a quadrillion, or a string that holds one, if it is there.
-    pub(crate) fn amount(&self, name: &str) -> Result<Option<Decimal>, Rejected> {
+    /// A number, or a string that holds one, if it is there; `range` is what it may be.
+    fn number(&self, name: &str, range: &RangeInclusive<i64>) -> Result<Option<Decimal>, Rejected> {
         let Some(raw) = self.raw(name) else { return Ok(None) };
         let quoted;
         let text = match raw_kind(raw) {
@@ -124,17 +140,34 @@ impl<'a> Fields<'a> {
             }
             _ => return Err(wrong_type(name, "a number", raw)),
         };
-        let out_of_range = || Rejected::new("out_of_range", format!("{name}: not within 0 to {NUMBER_LIMIT}"));
         match Decimal::parse(text) {
+            Ok(number) => Ok(Some(number)),
             Err(DecimalError::NotANumber) => {
                 Err(Rejected::new("wrong_type", format!("{name}: expected a number, got a string that holds none")))
             }
-            Err(DecimalError::OutOfRange) => Err(out_of_range()),
-            Ok(number) if number.is_negative() => Err(out_of_range()),
-            Ok(number) => match number.whole_part() {
+            Err(DecimalError::OutOfRange) => Err(not_within(name, range)),
+        }
+    }
+
+    /// A number from zero up to a quadrillion, or a string that holds one, if it is there.
+    pub(crate) fn amount(&self, name: &str) -> Result<Option<Decimal>, Rejected> {
+        const RANGE: RangeInclusive<i64> = 0..=NUMBER_LIMIT.cast_signed();
+        match self.number(name, &RANGE)? {
+            None => Ok(None),
+            Some(number) if number.is_negative() => Err(not_within(name, &RANGE)),
+            Some(number) => match number.whole_part() {
                 Some(whole) if whole < NUMBER_LIMIT => Ok(Some(number)),
-                _ => Err(out_of_range()),
+                _ => Err(not_within(name, &RANGE)),
             },
+        }
+    }
+
+    /// An angle from `-limit` to `limit` degrees, or a string that holds it, if it is there.
+    pub(crate) fn degrees(&self, name: &str, limit: i32) -> Result<Option<Decimal>, Rejected> {
+        let range = -i64::from(limit)..=i64::from(limit);
+        match self.number(name, &range)? {
+            Some(degrees) if degrees.to_f64().abs() > f64::from(limit) => Err(not_within(name, &range)),
+            degrees => Ok(degrees),
         }
     }
 
@@ -162,6 +195,10 @@ impl<'a> Fields<'a> {
             Err(wrong_type(name, "an object", raw))
         }
     }
+}
+
+fn not_within(name: &str, range: &RangeInclusive<i64>) -> Rejected {
+    Rejected::new("out_of_range", format!("{name}: not within {} to {}", range.start(), range.end()))
 }
 
 fn wrong_type(name: &str, wanted: &str, raw: &RawValue) -> Rejected {
@@ -266,6 +303,8 @@ mod tests {
             assert_eq!(code(fields.amount(name)), expected, "{name}");
         }
         assert_eq!(code(fields.whole("n")), "wrong_type");
+        assert_eq!(fields.degrees("neg", 1).unwrap().unwrap().to_string(), "-1");
+        assert_eq!(code(fields.degrees("t", 2)), "out_of_range");
         assert_eq!(code(fields.object("s")), "wrong_type");
     }
 

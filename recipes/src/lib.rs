@@ -4,6 +4,7 @@
 //! `process` says of the same record.
 
 mod analytics;
+mod anomalies;
 mod archive;
 mod attribute;
 mod batched;
@@ -11,6 +12,7 @@ mod changes;
 mod clickstream;
 mod decimal;
 mod effects;
+mod fraud;
 mod identity;
 mod item;
 mod json;
@@ -20,8 +22,10 @@ mod record;
 mod retail;
 mod samples;
 mod settings;
+mod shop;
 mod stateful;
 mod time;
+mod trends;
 mod window;
 mod zipf;
 
@@ -30,17 +34,29 @@ pub use batched::{BatchPart, Batched, ReceivedRecord};
 pub use effects::{Aggregation, Count, Effects, Notification, Object, Unit};
 pub use identity::{IDENTITY_FIELD, own_id};
 pub use item::Item;
-pub use json::push_text;
+pub use json::{attribute_of_json, json_object, push_text};
 pub use needs::{Images, KeyAttribute, KeyKind, Needs, SourceKind, TableKey, View};
 pub use recipe::{Recipe, Rejected};
 pub use record::{Change, ChangeKind, Record, StreamRecord, UserIdentity};
-pub use samples::{Event, Generator, NotifiedChange, Sampled, Samples, StreamSamples, TableSamples, Write, Writer};
+pub use samples::{
+    Detection, Event, Example, Generator, NotifiedChange, Sampled, Samples, StreamSamples, TableDetection,
+    TableSamples, Write, Writer,
+};
 pub use settings::{Setting, SettingKind, Settings, WrongSetting};
 pub use stateful::Stateful;
-pub use window::Windowed;
+pub use time::epoch_millis;
+pub use window::{Merge, StoredWindows, Tally, TumblingWindow, Windowed};
 
-static ALL: [&dyn Sampled; 5] =
-    [&retail::Retail, &analytics::Analytics, &clickstream::Clickstream, &changes::Changes, &archive::Archive];
+static ALL: [&dyn Sampled; 8] = [
+    &retail::Retail,
+    &analytics::Analytics,
+    &clickstream::Clickstream,
+    &fraud::Fraud,
+    &changes::Changes,
+    &archive::Archive,
+    &trends::Trends,
+    &anomalies::Anomalies,
+];
 
 /// Returns every recipe, in the order in which they should be listed.
 pub fn all() -> &'static [&'static dyn Sampled] {

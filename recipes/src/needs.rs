@@ -31,6 +31,8 @@ pub struct Needs {
     pub topic: bool,
     /// A topic for its notifications, if there is one: it works without, and publishes nothing then.
     pub optional_topic: bool,
+    /// A `tumbling_window` of its source: without one it would store nothing.
+    pub window: bool,
     /// The images without which it cannot work: a table whose view type lacks one is no source for it.
     pub images: Images,
     /// The images that it makes use of. What a view type lacks of these, the effects lack too, and say so.

@@ -154,6 +154,16 @@ impl StreamRecord<'_> {
         };
         format!("{:020}", hash % 10_u128.pow(20))
     }
+
+    /// The event's millisecond with a fraction that tells records of the same millisecond apart, in DynamoDB's canonical form:
+    /// a sort key.
+    pub(crate) fn sort_key(&self, timestamp_ms: impl std::fmt::Display) -> String {
+        let digits = self.digits();
+        match digits.trim_end_matches('0') {
+            "" => timestamp_ms.to_string(),
+            fraction => format!("{timestamp_ms}.{fraction}"),
+        }
+    }
 }
 
 /// FNV-1a with 128 bits: written out here because the standard library's hashers may change between releases, and

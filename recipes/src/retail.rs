@@ -1,11 +1,11 @@
 //! The retail recipe: shop events (views, baskets, purchases) become scored items with an insight sentence.
 
-mod traffic;
+pub(crate) mod traffic;
 
 use crate::json::{self, Shallow, ShallowFields};
 use crate::{
     Attribute, Effects, Event, Generator, Item, KeyAttribute, KeyKind, Needs, Recipe, Record, Rejected, Sampled,
-    Samples, SourceKind, StreamRecord, StreamSamples, TableKey,
+    Samples, SourceKind, StreamRecord, StreamSamples, TableKey, shop,
 };
 
 /// DynamoDB's limit for a partition key.
@@ -71,7 +71,7 @@ impl StreamSamples for Retail {
     }
 
     fn generator(&self, seed: u64) -> Box<dyn Generator + Send> {
-        Box::new(traffic::Traffic::new(seed))
+        Box::new(shop::Traffic::new(seed, traffic::poisons))
     }
 
     fn marked(&self, run: &str, now_ms: i64) -> Vec<Event> {
@@ -88,15 +88,15 @@ impl StreamSamples for Retail {
 }
 
 /// An event that passed every check.
-struct RetailEvent<'a> {
+pub(crate) struct RetailEvent<'a> {
     user_id: &'a str,
-    event_type: &'a str,
+    pub(crate) event_type: &'a str,
     product_id: &'a str,
-    timestamp_ms: u64,
+    pub(crate) timestamp_ms: u64,
 }
 
 /// Fields that are not listed here are ignored, and a field that is null counts as absent.
-fn parse<'a>(fields: &'a ShallowFields<'_>, record: &StreamRecord<'_>) -> Result<RetailEvent<'a>, Rejected> {
+pub(crate) fn parse<'a>(fields: &'a ShallowFields<'_>, record: &StreamRecord<'_>) -> Result<RetailEvent<'a>, Rejected> {
     Ok(RetailEvent {
         user_id: required(fields, "userId", USER_ID_MAX_BYTES)?,
         event_type: required(fields, "eventType", TEXT_MAX_BYTES)?,
@@ -117,7 +117,12 @@ fn required<'a>(fields: &'a ShallowFields<'_>, name: &str, max_bytes: usize) -> 
     }
 }
 
-fn string<'a>(fields: &'a ShallowFields<'_>, name: &str, max_bytes: usize) -> Result<Option<&'a str>, Rejected> {
+/// A text that may be missing.
+pub(crate) fn string<'a>(
+    fields: &'a ShallowFields<'_>,
+    name: &str,
+    max_bytes: usize,
+) -> Result<Option<&'a str>, Rejected> {
     match fields.get(name) {
         None => Ok(None),
         Some(Shallow::Text(text)) if text.len() > max_bytes => Err(json::too_long(name, text.len(), max_bytes)),
@@ -159,7 +164,7 @@ fn item(event: &RetailEvent<'_>, record: &StreamRecord<'_>, now_ms: i64) -> Item
     let insight = ["User ", user_id, " ", action, " product ", product_id].concat();
     Item::from([
         ("eventScore", Attribute::N(score.to_string())),
-        ("eventTimestamp", Attribute::N(sort_key(timestamp_ms, record))),
+        ("eventTimestamp", Attribute::N(record.sort_key(timestamp_ms))),
         ("eventType", Attribute::S(event_type.to_owned())),
         ("insight", Attribute::S(insight)),
         ("processedAt", Attribute::N(now_ms.to_string())),
@@ -167,16 +172,6 @@ fn item(event: &RetailEvent<'_>, record: &StreamRecord<'_>, now_ms: i64) -> Item
         ("recordId", Attribute::S(record.id())),
         ("userId", Attribute::S(user_id.to_owned())),
     ])
-}
-
-/// Returns the event's millisecond with a fraction that tells records of the same millisecond apart, in DynamoDB's
-/// canonical form.
-fn sort_key(timestamp_ms: u64, record: &StreamRecord<'_>) -> String {
-    let digits = record.digits();
-    match digits.trim_end_matches('0') {
-        "" => timestamp_ms.to_string(),
-        fraction => [&timestamp_ms.to_string(), ".", fraction].concat(),
-    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::{ChangeKind, Item, Recipe, TableKey};
+use crate::{Attribute, ChangeKind, Item, Recipe, Settings, TableKey};
 
 /// An event for a producer to put into a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,6 +127,11 @@ pub trait StreamSamples: Sync {
         None
     }
 
+    /// What it looks for in its events; `None` if all are alike to it.
+    fn detection(&self) -> Option<&dyn Detection> {
+        None
+    }
+
     /// Returns a generator of realistic events.
     fn generator(&self, seed: u64) -> Box<dyn Generator + Send>;
 
@@ -139,6 +144,20 @@ pub trait StreamSamples: Sync {
 
     /// Returns the `n`th event to try whether the pipeline flows at all.
     fn canary(&self, run: &str, n: usize, now_ms: i64) -> Event;
+}
+
+/// A recipe that looks for something in what comes, such as fraud: how `validate` sees that it finds what is there, and nothing
+/// else. Whatever one partition key does of one kind is one occurrence, which is found when one of its events is.
+pub trait Detection: Sync {
+    /// The names of the two checks: that all is found, and that nothing else is.
+    fn checks(&self) -> (&'static str, &'static str);
+
+    /// What a marked event is an example of, such as `spree`; `None` for one that has to pass. Only who has made the event knows:
+    /// the recipe does not look at what tells it.
+    fn kind_of(&self, event: &Event) -> Option<&'static str>;
+
+    /// The attribute, and its value, by which an item says that its event is one of those that are looked for.
+    fn found_by(&self) -> (&'static str, Attribute);
 }
 
 /// Makes an event of a payload, whose partition key is a field of it.
@@ -155,8 +174,40 @@ pub(crate) fn poison_events(run: &str, payloads: impl Fn(&str, &str) -> Vec<Vec<
     numbered.map(|(n, data)| Event { partition_key: format!("{user}-{n}"), data }).collect()
 }
 
+/// A recipe that looks for something in the items that a table gets: how `validate` sees that it finds what is there, and nothing
+/// else.
+pub trait TableDetection: Sync {
+    /// The names of the two checks: that all is found, and that nothing else is.
+    fn checks(&self) -> (&'static str, &'static str);
+
+    /// Items to put, in several steps: those of a step are put when the effects of those before are seen.
+    fn examples(&self, run: &str, now_ms: i64, settings: &Settings) -> Vec<Vec<Example>>;
+
+    /// The attribute, and its value, by which an item of the recipe's own table says that what it is of is looked for.
+    fn found_by(&self) -> (&'static str, Attribute);
+}
+
+/// An item to put.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Example {
+    /// Puts it.
+    pub write: Write,
+    /// What it is an example of; `None` for one that has to pass.
+    pub kind: Option<&'static str>,
+}
+
 /// Changes for a table, whatever its keys are called.
 pub trait TableSamples: Sync {
+    /// The key of the table, if the recipe reads the items of one kind of table only.
+    fn table_key(&self) -> Option<TableKey> {
+        None
+    }
+
+    /// What it looks for in what the table gets; `None` if all is alike to it.
+    fn detection(&self) -> Option<&dyn TableDetection> {
+        None
+    }
+
     /// Returns a generator of realistic changes.
     fn writer(&self, seed: u64, key: &TableKey) -> Box<dyn Writer + Send>;
 

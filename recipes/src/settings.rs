@@ -63,6 +63,11 @@ impl Setting {
         fits.then(|| number.clone())
     }
 
+    /// Whether it may have this value: a number, durations in seconds.
+    pub fn takes(&self, value: &Value) -> bool {
+        self.take(value).is_some()
+    }
+
     /// What it takes, for people.
     pub fn expected(&self) -> String {
         match self.kind {

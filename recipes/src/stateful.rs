@@ -8,7 +8,36 @@ use crate::{Effects, Record, Rejected, Settings};
 ///
 /// The function reads the state of a key once for each batch, lets [`process`](Self::process) change it record by record, in the order of
 /// the shard, and writes it back only if nobody else has meanwhile; else it begins again from the state as it is. With the state
-/// it writes which records it has seen, so that a record that is delivered again changes nothing.
+/// it writes which records it has seen, and what followed from them, so that a record that is delivered again changes nothing and
+/// has the same effects.
+///
+/// ```
+/// use serde_json::{Value, json};
+/// use streamkit_recipes::{Effects, Record, Rejected, Settings, Stateful, StreamRecord};
+///
+/// /// Counts the records of each partition key.
+/// struct Counter;
+///
+/// impl Stateful for Counter {
+///     fn key(&self, record: &Record<'_>) -> Result<String, Rejected> {
+///         Ok(record.stream()?.partition_key.to_owned())
+///     }
+///     fn process(&self, _: &Settings, state: &mut Value, _: &Record<'_>, _: i64) -> Result<Effects, Rejected> {
+///         *state = json!(state.as_i64().unwrap_or_default() + 1);
+///         Ok(Effects::new())
+///     }
+///     fn keeps_seconds(&self, _: &Settings) -> i64 {
+///         86_400
+///     }
+/// }
+///
+/// let record = Record::Stream(StreamRecord { partition_key: "a", ..StreamRecord::default() });
+/// let mut state = Value::Null;
+/// Counter.process(&Settings::default(), &mut state, &record, 0)?;
+/// Counter.process(&Settings::default(), &mut state, &record, 0)?;
+/// assert_eq!(state, json!(2));
+/// # Ok::<(), Rejected>(())
+/// ```
 pub trait Stateful: Sync {
     /// The key whose state a record reads and changes, such as the user's id; 1 to 1,024 bytes.
     ///

@@ -33,6 +33,11 @@ pub(crate) fn iso_8601(millis: i64) -> Option<String> {
     Some(String::from_utf8_lossy(&text).into_owned())
 }
 
+/// A date and time with its offset, as ISO 8601 has them, in milliseconds since the epoch; `None` for any other text.
+pub fn epoch_millis(text: &str) -> Option<i64> {
+    text.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_millisecond)
+}
+
 /// Year, month and day of a day since the epoch.
 fn date(day: i64) -> (i64, i64, i64) {
     // Years that begin in March have their leap day at the end, and months of 31, 30, 31, 30 and 31 days in turn.
@@ -49,6 +54,18 @@ fn date(day: i64) -> (i64, i64, i64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_are_read_with_their_offset() {
+        for (text, millis) in [
+            ("2026-01-02T03:04:00Z", Some(1_767_323_040_000)),
+            ("2026-01-02T03:04:00.250+01:00", Some(1_767_319_440_250)),
+            ("2026-01-02T03:04:00", None),
+            ("soon", None),
+        ] {
+            assert_eq!(epoch_millis(text), millis, "{text}");
+        }
+    }
 
     #[test]
     fn times_are_those_of_the_library() {

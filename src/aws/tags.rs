@@ -29,6 +29,9 @@ pub(crate) const TTL_TAG: &str = "streamkit:ttl-changed";
 /// a value holds, the others are in tags whose keys go on with `-2`, `-3`.
 pub(crate) const SUBSCRIBERS_TAG: &str = "streamkit:subscribers";
 
+/// On KMS keys: how many days KMS waits with the deletion, so that `down --name` knows without the spec.
+pub(crate) const DELETION_WINDOW_TAG: &str = "streamkit:deletion-window-days";
+
 /// The keys of the spec's `[tags]` that the resource was given, so that one that leaves the spec can be removed again.
 pub(crate) const KEYS_TAG: &str = "streamkit:tags";
 

@@ -16,11 +16,13 @@ mod units;
 use std::process::ExitCode;
 
 use clap::Subcommand;
+use clap_complete::ArgValueCompleter;
 
 pub(super) use self::reading::facts_of_record;
 pub(super) use self::redrive::explained;
 use self::stores::{Chosen, Place};
 use super::session::{Input, RegionArgument, Session, SpecArgument};
+use crate::candidates::{functions, nodes};
 use crate::daemon::Start;
 use crate::dead_letters::Selection;
 use crate::interrupt::Interrupt;
@@ -53,10 +55,10 @@ pub(crate) struct Which {
     #[command(flatten)]
     region: RegionArgument,
     /// Only this queue or bucket, such as queue.dlq; otherwise all that failures go to
-    #[arg(long, value_name = "NODE")]
+    #[arg(long, value_name = "NODE", add = ArgValueCompleter::new(nodes))]
     queue: Option<String>,
     /// Only what this function failed on
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", add = ArgValueCompleter::new(functions))]
     function: Option<String>,
     /// Only what this is true of, such as 'code = "missing_field" and age < 2h'. Fields: kind, code, message, function, stream,
     /// shard, sequence, event_id, key, time, age, payload.NAME; compared by = != < <= > >= ~ (contains), joined by and, or, not

@@ -1,6 +1,7 @@
 //! `streamkit init`: a commented spec that works.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write as _};
@@ -8,10 +9,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use clap_complete::{ArgValueCompleter, CompletionCandidate};
 use include_dir::{Dir, include_dir};
 use serde_json::json;
 use streamkit_recipes as recipes;
 
+use crate::candidates::beginning_with;
 use crate::failure::Hint;
 use crate::report::{Reporter, exit_code};
 use crate::spec::did_you_mean;
@@ -26,7 +29,7 @@ static PIPELINES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/pipelines");
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {
     /// A recipe or one of the pipelines; without one, all are listed
-    #[arg(value_name = "NAME")]
+    #[arg(value_name = "NAME", add = ArgValueCompleter::new(templates))]
     name: Option<String>,
     /// The same, said as other commands say it
     #[arg(long, value_name = "NAME", conflicts_with = "name")]
@@ -51,8 +54,7 @@ pub(crate) fn run(args: &Args, reporter: &Reporter) -> anyhow::Result<ExitCode> 
         return Ok(exit_code::DONE);
     };
     let Some(template) = template(name) else {
-        // Some pipelines have the name of their recipe.
-        let known: BTreeSet<_> = recipes::all().iter().map(|recipe| recipe.name()).chain(names()).collect();
+        let known = known();
         let hint = match did_you_mean(name, known.iter().copied()) {
             Some(meant) => format!("did you mean `{meant}`?"),
             None => format!("choose one of {}", known.into_iter().collect::<Vec<_>>().join(", ")),
@@ -64,6 +66,15 @@ pub(crate) fn run(args: &Args, reporter: &Reporter) -> anyhow::Result<ExitCode> 
     reporter.text(&format!("wrote {0}; next: streamkit up {0} --local\n", args.output.display()));
     reporter.document(&json!({ "recipe": name, "path": args.output }))?;
     Ok(exit_code::DONE)
+}
+
+fn templates(current: &OsStr) -> Vec<CompletionCandidate> {
+    beginning_with(current, known())
+}
+
+/// What `init` can write. Some pipelines have the name of their recipe.
+fn known() -> BTreeSet<&'static str> {
+    recipes::all().iter().map(|recipe| recipe.name()).chain(names()).collect()
 }
 
 /// The pipeline of this file name, or of those with a function of the recipe the one with the fewest functions.

@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap_complete::ArgValueCompleter;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use tokio::time::sleep;
@@ -20,6 +21,7 @@ use self::line::{Line, Source};
 use self::reader::{Event, Readers};
 use super::session::{Input, RegionArgument, Session, SpecArgument};
 use super::since::Since;
+use crate::candidates::functions;
 use crate::daemon::Start;
 use crate::failure::{Hint, Interrupted};
 use crate::interrupt::Interrupt;
@@ -53,7 +55,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "ID")]
     request: Option<String>,
     /// Only this function; may be given several times
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", add = ArgValueCompleter::new(functions))]
     function: Vec<String>,
     /// Show the lines that carry metrics too
     #[arg(long)]

@@ -7,10 +7,12 @@ use std::sync::Mutex;
 use anyhow::Context as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use clap_complete::ArgValueCompleter;
 use serde_json::json;
 
 use super::origin::{Origins, SharedPackage, packages};
 use super::session::{NAME_A_SPEC, Packaging, SpecArgument, checked_stage, load_spec};
+use crate::candidates::functions;
 use crate::failure::{Hint, Usage};
 use crate::home::Home;
 use crate::lock::locked;
@@ -33,7 +35,7 @@ pub(crate) struct Args {
     #[arg(short, long, value_name = "FILE.zip")]
     output: PathBuf,
     /// The function whose code it is, where the functions have different code
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", add = ArgValueCompleter::new(functions))]
     function: Option<String>,
 }
 

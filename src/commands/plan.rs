@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
+use clap_complete::ArgValueCompleter;
+
 use super::session::{CodeArgument, Input, Packaging, Session, SpecArgument};
+use crate::candidates::nodes;
 use crate::daemon::Start;
 use crate::observe::{Allowed, observe};
 use crate::options::Global;
@@ -34,10 +37,10 @@ pub(crate) struct Args {
     #[arg(long)]
     adopt: bool,
     /// Plan as `up --allow-replace NODE` would
-    #[arg(long, value_name = "NODE")]
+    #[arg(long, value_name = "NODE", add = ArgValueCompleter::new(nodes))]
     allow_replace: Vec<String>,
     /// Plan as `up --allow-delete NODE` would
-    #[arg(long, value_name = "NODE")]
+    #[arg(long, value_name = "NODE", add = ArgValueCompleter::new(nodes))]
     allow_delete: Vec<String>,
 }
 

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use super::session::{Input, Session, SpecArgument};
-use crate::aws::Clients;
+use super::session::{Input, Session, SpecArgument, Whose};
+use crate::aws::{Clients, PIPELINE_TAG};
 use crate::daemon::Start;
 use crate::options::Global;
 use crate::pipeline::{Pipeline, use_key};
@@ -54,13 +54,15 @@ enum Scope {
     All,
 }
 
-fn account(text: &str) -> Result<String, String> {
+/// An account as an argument.
+pub(super) fn account(text: &str) -> Result<String, String> {
     if is_account(text) { Ok(text.to_owned()) } else { Err("an AWS account has 12 digits".to_owned()) }
 }
 
 pub(crate) async fn run(args: &Args, global: &Global, reporter: &Reporter) -> anyhow::Result<ExitCode> {
     let input = Input::spec(&args.spec);
-    let session = Session::open_in(&input, global, reporter, Start::Never, args.account.clone()).await?;
+    let whose = args.account.clone().map_or(Whose::Asked, Whose::Known);
+    let session = Session::open_in(&input, global, reporter, Start::Never, whose).await?;
     if args.functions {
         let document = of_functions(&session);
         reporter.text(&format!("{}\n", serde_json::to_string_pretty(&document)?));
@@ -132,8 +134,19 @@ fn policy(session: &Session, scope: Scope) -> Value {
                 "Condition": { "StringEquals": { "iam:PassedToService": "lambda.amazonaws.com" } },
             }));
         }
+        if kind == ResourceKind::Key && actions.remove("kms:CreateKey") {
+            statements.extend(making_keys(session, &mut actions));
+        }
+        if actions.is_empty() {
+            continue;
+        }
         let mut statement =
             json!({ "Sid": sid, "Effect": "Allow", "Action": actions, "Resource": arns(session, kind) });
+        if kind == ResourceKind::Key {
+            // A key's ARN does not contain the pipeline's name; its tags do.
+            let tag = format!("aws:ResourceTag/{PIPELINE_TAG}");
+            statement["Condition"] = json!({ "StringEquals": { tag: pipeline.naming.pipeline } });
+        }
         if kind == ResourceKind::Mapping {
             // A mapping's ARN does not contain the pipeline's name; its function's does.
             statement["Condition"] = json!({ "ArnLike": { "lambda:FunctionArn": of_functions } });
@@ -161,6 +174,20 @@ fn policy(session: &Session, scope: Scope) -> Value {
         statements.push(json!({ "Sid": "Account", "Effect": "Allow", "Action": account, "Resource": "*" }));
     }
     json!({ "Version": "2012-10-17", "Statement": statements })
+}
+
+/// Leave to make keys, with the pipeline's tag and aliases: a key that is not there yet has neither tags nor an alias of its own.
+fn making_keys(session: &Session, actions: &mut BTreeSet<&str>) -> [Value; 2] {
+    actions.insert("kms:CreateAlias");
+    let (naming, tag) = (&session.pipeline.naming, format!("aws:RequestTag/{PIPELINE_TAG}"));
+    let aliases = session.aws.arn("kms", &format!("alias/{}-*", naming.prefix()));
+    [
+        json!({
+            "Sid": "KMSKeyCreation", "Effect": "Allow", "Action": ["kms:CreateKey", "kms:TagResource"], "Resource": "*",
+            "Condition": { "StringEquals": { tag: naming.pipeline } },
+        }),
+        json!({ "Sid": "KMSAlias", "Effect": "Allow", "Action": "kms:CreateAlias", "Resource": aliases }),
+    ]
 }
 
 /// What making and removing replicas takes in their regions, beside what tables take everywhere, and the role that DynamoDB makes with
@@ -259,6 +286,7 @@ fn arns_in(session: &Session, aws: &Clients, kind: ResourceKind) -> Value {
         ResourceKind::Role => json!(aws.global_arn("iam", &format!("role{ROLE_PATH}{prefix}-*"))),
         ResourceKind::LogGroup => json!(aws.arn("logs", &format!("log-group:{OF_FUNCTIONS}{prefix}-*"))),
         ResourceKind::Alarm => json!(aws.arn("cloudwatch", &format!("alarm:{prefix}-*"))),
+        ResourceKind::Key => json!(aws.arn("kms", "key/*")),
         ResourceKind::Dashboard => json!(aws.global_arn("cloudwatch", &format!("dashboard/{prefix}-*"))),
         ResourceKind::Bucket => {
             let mut namespaces: BTreeSet<_> =
@@ -280,6 +308,19 @@ fn reads_table(pipeline: &Pipeline) -> bool {
     pipeline.flows.iter().any(|flow| matches!(flow.source, crate::pipeline::FlowSource::Table(_)))
 }
 
+fn writes_table(pipeline: &Pipeline) -> bool {
+    pipeline.flows.iter().any(|flow| flow.table.is_some())
+}
+
+fn has_index(pipeline: &Pipeline) -> bool {
+    pipeline.flows.iter().filter_map(|flow| flow.encryption.as_ref()).any(|settings| settings.index_key.is_some())
+}
+
+/// Whether anybody may decrypt what is encrypted with one of the pipeline's keys.
+fn has_readers(pipeline: &Pipeline) -> bool {
+    pipeline.nodes.iter().any(|node| matches!(&node.resource, Any::Key(key) if !key.readers.is_empty()))
+}
+
 fn has_failure_bucket(pipeline: &Pipeline) -> bool {
     let is_bucket = |(kind, _): &(SectionKind, String)| *kind == SectionKind::Bucket;
     pipeline.flows.iter().any(|flow| flow.on_failure.as_ref().is_some_and(is_bucket))
@@ -296,6 +337,26 @@ fn running(kind: ResourceKind, pipeline: &Pipeline) -> (&'static [&'static str],
                 "kinesis:GetShardIterator",
                 "kinesis:ListShards",
                 "kinesis:PutRecords",
+            ],
+            &[],
+        ),
+        // A table that is read, and others that are written.
+        ResourceKind::Table if reads_table && writes_table(pipeline) => (
+            &[
+                "dynamodb:BatchGetItem",
+                "dynamodb:BatchWriteItem",
+                "dynamodb:DeleteItem",
+                "dynamodb:DescribeStream",
+                "dynamodb:DescribeTable",
+                "dynamodb:DescribeTimeToLive",
+                "dynamodb:GetItem",
+                "dynamodb:GetRecords",
+                "dynamodb:GetShardIterator",
+                "dynamodb:ListTagsOfResource",
+                "dynamodb:PutItem",
+                "dynamodb:Query",
+                "dynamodb:Scan",
+                "dynamodb:UpdateItem",
             ],
             &[],
         ),
@@ -373,6 +434,9 @@ fn running(kind: ResourceKind, pipeline: &Pipeline) -> (&'static [&'static str],
             &["cloudwatch:GetMetricStatistics"],
         ),
         ResourceKind::Mapping => (&[], &["lambda:ListEventSourceMappings"]),
+        // `decrypt` and `validate`, of a caller who is among the key's readers.
+        ResourceKind::Key if has_readers(pipeline) && has_index(pipeline) => (&["kms:Decrypt", "kms:GenerateMac"], &[]),
+        ResourceKind::Key if has_readers(pipeline) => (&["kms:Decrypt"], &[]),
         _ => (&[], &[]),
     }
 }

@@ -7,11 +7,14 @@ mod totals;
 
 use std::process::ExitCode;
 
+use clap_complete::ArgValueCompleter;
+
 use self::history::History;
 use self::into::{Restoration, into};
 use super::send::rate;
 use super::session::{Input, Session, SpecArgument};
 use super::since::Since;
+use crate::candidates::functions;
 use crate::daemon::Start;
 use crate::dead_letters::Selection;
 use crate::failure::{Interrupted, Usage};
@@ -36,7 +39,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     spec: SpecArgument,
     /// The function to play to, where the pipeline has several
-    #[arg(long, value_name = "NAME", conflicts_with = "into")]
+    #[arg(long, value_name = "NAME", add = ArgValueCompleter::new(functions), conflicts_with = "into")]
     function: Option<String>,
     /// Where the records are read from, if not from the function's own source: the bucket of an archive, or with --into the
     /// bucket of an audit log, such as bucket.audit

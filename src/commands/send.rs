@@ -13,6 +13,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use clap_complete::ArgValueCompleter;
 use streamkit_recipes::{Samples, TableSamples};
 use tokio::time::Instant;
 
@@ -24,6 +25,7 @@ use self::stream::StreamSender;
 use self::summary::{ChangeCounts, Summary};
 use super::session::{Input, RegionArgument, Session, SpecArgument};
 use crate::aws::AwsError;
+use crate::candidates::functions;
 use crate::daemon::Start;
 use crate::failure::{Hint, Interrupted, Shown, Usage};
 use crate::interrupt::Interrupt;
@@ -52,8 +54,8 @@ pub(crate) struct Args {
     spec: SpecArgument,
     #[command(flatten)]
     region: RegionArgument,
-    /// The function whose events to send, where the pipeline has several
-    #[arg(long, value_name = "NAME")]
+    /// The function whose events to send; otherwise those of the first by name, if the pipeline has one source
+    #[arg(long, value_name = "NAME", add = ArgValueCompleter::new(functions))]
     function: Option<String>,
     /// How many events to send; 100 unless --duration or --from is given
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
@@ -102,7 +104,7 @@ pub(crate) async fn run(
     let input = Input::spec(&args.spec);
     let opened = Box::pin(Session::open(&input, global, reporter, Start::Never));
     let session = args.region.choose(interrupt.unless(opened).await?)?;
-    let flow = session.flow(args.function.as_deref())?;
+    let flow = session.first_flow(args.function.as_deref())?;
     let recipe = flow.recipe()?;
     let samples = match session.pipeline.samples(flow)? {
         Samples::Stream(samples) => samples,

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
+use streamkit_recipes::SourceKind;
 
 use super::origin::Origins;
 use crate::aws::{Clients, Connection, Credentials, Owner};
@@ -19,10 +20,12 @@ use crate::pipeline::{Flow, Parts, Pipeline};
 use crate::plan::Place;
 use crate::report::Reporter;
 use crate::resources::{Any, Cx};
-use crate::spec::{self, Advices, Loaded, Naming, Spec, StageChoice};
+use crate::spec::{self, Advices, Loaded, Naming, Pins, Spec, StageChoice};
 
 /// The region of the embedded AWS when none is given.
 const LOCAL_REGION: &str = "us-east-1";
+/// The account where it does not matter.
+const NO_ACCOUNT: &str = "000000000000";
 
 /// What to do where there is no spec.
 pub(super) const NAME_A_SPEC: &str = "name a pipeline file, or make one with `streamkit init`";
@@ -155,6 +158,17 @@ impl Input {
     }
 }
 
+/// How to learn of the account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Whose {
+    /// STS is asked whose the credentials are.
+    Asked,
+    /// The caller knows it.
+    Known(String),
+    /// It does not matter, and neither does the region: nothing is asked of AWS, and no credentials are looked for.
+    Any,
+}
+
 /// A checked spec, connected.
 pub(crate) struct Session {
     pub(crate) pipeline: Pipeline,
@@ -174,16 +188,16 @@ impl Session {
         reporter: &Reporter,
         start: daemon::Start,
     ) -> anyhow::Result<Self> {
-        Self::open_in(input, global, reporter, start, None).await
+        Self::open_in(input, global, reporter, start, Whose::Asked).await
     }
 
-    /// [`open`](Self::open) for an account that is known, so that AWS need not be asked.
+    /// [`open`](Self::open) where AWS need not be asked for the account.
     pub(crate) async fn open_in(
         input: &Input,
         global: &Global,
         reporter: &Reporter,
         start: daemon::Start,
-        account: Option<String>,
+        whose: Whose,
     ) -> anyhow::Result<Self> {
         let stage = checked_stage(global)?;
         let folder = input.spec.parent().unwrap_or(Path::new(""));
@@ -191,7 +205,11 @@ impl Session {
         let Loaded { spec, advices, pins, secrets } = load_spec(&input.spec, choice, NAME_A_SPEC)?;
         let origins = Origins::new(&spec, folder, &input.packaging, global.local)?;
         let naming = Naming { pipeline: spec.name.get_ref().clone(), stage };
-        let aws = connect_to(global, reporter, start, account).await?;
+        let aws = match whose {
+            Whose::Asked => connect_to(global, reporter, start, None).await?,
+            Whose::Known(account) => connect_to(global, reporter, start, Some(account)).await?,
+            Whose::Any => unconnected(global, pins.as_ref()).await?,
+        };
         pins.map_or(Ok(()), |pins| pins.check(&aws.account, &aws.region))?;
         check_regions(&spec, &aws.region)?;
         let home = Home::find()?;
@@ -260,6 +278,37 @@ impl Session {
         }
     }
 
+    /// The flows, but those of archives, which keep what other functions are there for.
+    fn main_flows(&self) -> Vec<&Flow> {
+        let is_archive = |flow: &&Flow| flow.recipe().is_ok_and(|recipe| recipe.batched().is_some());
+        self.pipeline.flows.iter().filter(|flow| !is_archive(flow)).collect()
+    }
+
+    /// The named function's flow, or, of all that are not archives, those with recipes.
+    pub(crate) fn known_flows(&self, function: Option<&str>) -> anyhow::Result<Vec<&Flow>> {
+        let known = |flow: &&Flow| flow.recipe().is_ok();
+        let all = self.main_flows();
+        if function.is_none() && all.len() > 1 && all.iter().any(known) {
+            return Ok(all.into_iter().filter(known).collect());
+        }
+        Ok(vec![self.flow(function)?])
+    }
+
+    /// The named function's flow, or the first of those with a recipe that begin a pipeline: what they read comes from outside,
+    /// and they all read the same.
+    pub(crate) fn first_flow(&self, function: Option<&str>) -> anyhow::Result<&Flow> {
+        let known = self.known_flows(function)?;
+        let is_written = |flow: &&Flow| {
+            flow.source.kind() == SourceKind::Table
+                && known.iter().any(|other| other.table.as_deref() == Some(flow.source.name()))
+        };
+        let first: Vec<&Flow> = known.iter().copied().filter(|flow| !is_written(flow)).collect();
+        match first[..] {
+            [flow, ..] if first.iter().all(|other| other.source == flow.source) => Ok(flow),
+            _ => self.flow(function),
+        }
+    }
+
     /// The only flow, or the one through the named function.
     pub(crate) fn flow(&self, function: Option<&str>) -> anyhow::Result<&Flow> {
         let flows = &self.pipeline.flows;
@@ -268,10 +317,7 @@ impl Session {
             (None, []) => Err(Usage("this pipeline has no function, so no events flow through it".to_owned()).into()),
             (None, [flow]) => Ok(flow),
             (None, _) => {
-                // An archive keeps what another function is there for.
-                let is_archive = |flow: &&Flow| flow.recipe().is_ok_and(|recipe| recipe.batched().is_some());
-                let mut others = flows.iter().filter(|flow| !is_archive(flow));
-                if let (Some(only), None) = (others.next(), others.next()) {
+                if let [only] = self.main_flows()[..] {
                     return Ok(only);
                 }
                 Err(Usage(format!("this pipeline has several functions: choose one of {} with --function", names()))
@@ -348,6 +394,21 @@ pub(crate) async fn connect(
     start: daemon::Start,
 ) -> anyhow::Result<Arc<Clients>> {
     connect_to(global, reporter, start, None).await
+}
+
+/// Clients for names and ARNs alone, in the place that the stage is bound to, or else in any.
+async fn unconnected(global: &Global, pins: Option<&Pins>) -> anyhow::Result<Arc<Clients>> {
+    let (account, region) = pins.map(Pins::place).unwrap_or_default();
+    let region = global.region.as_deref().or(region).unwrap_or(LOCAL_REGION);
+    let connection = Connection {
+        region: Some(region.to_owned()),
+        profile: None,
+        endpoint: None,
+        credentials: Credentials::Local,
+        account: Some(account.unwrap_or(NO_ACCOUNT).to_owned()),
+        embedded: false,
+    };
+    Ok(Arc::new(Clients::connect(&connection).await?))
 }
 
 async fn connect_to(

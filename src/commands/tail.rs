@@ -6,6 +6,7 @@ mod shards;
 use std::collections::BTreeSet;
 use std::process::ExitCode;
 
+use clap_complete::ArgValueCompleter;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use streamkit_local::RecordFilters;
@@ -16,6 +17,7 @@ use self::shards::{Choice, follow};
 use super::session::{Input, RegionArgument, Session, SpecArgument};
 use super::since::{Since, epoch_ms};
 use super::sources::{node_of, source};
+use crate::candidates::{functions, nodes};
 use crate::daemon::Start;
 use crate::failure::Usage;
 use crate::interrupt::Interrupt;
@@ -40,7 +42,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     region: RegionArgument,
     /// What to read, such as stream.events or table.orders [default: the only source]
-    #[arg(value_name = "NODE")]
+    #[arg(value_name = "NODE", add = ArgValueCompleter::new(nodes))]
     node: Option<String>,
     /// Begin with what arrived from then on: an age such as 10m, or a time such as 2026-11-22T09:30:00Z; otherwise with what comes
     #[arg(long, value_name = "TIME", value_parser = Since::parse)]
@@ -49,7 +51,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "PATTERN", value_parser = Pattern::parse)]
     filter: Vec<Pattern>,
     /// Read what this function reads, with the filter of its mapping
-    #[arg(long, value_name = "NAME", conflicts_with = "node")]
+    #[arg(long, value_name = "NAME", add = ArgValueCompleter::new(functions), conflicts_with = "node")]
     function: Option<String>,
     /// Only these shards, by id or number, separated by commas
     #[arg(long, value_name = "SHARDS", value_delimiter = ',')]

@@ -8,10 +8,12 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use clap_complete::ArgValueCompleter;
 
 use super::session::{CodeArgument, Input, Packaging, Session, SpecArgument};
 use crate::apply::{self, Ended, Outcome, Task, Work};
 use crate::aws::until_seen;
+use crate::candidates::nodes;
 use crate::daemon::Start;
 use crate::deletion_order;
 use crate::failure::{Hint, Interrupted, Shown};
@@ -53,10 +55,10 @@ pub(crate) struct Args {
     #[arg(long)]
     adopt: bool,
     /// Replace this node although what it holds is lost, such as table.results
-    #[arg(long, value_name = "NODE")]
+    #[arg(long, value_name = "NODE", add = ArgValueCompleter::new(nodes))]
     allow_replace: Vec<String>,
     /// Delete this node, which is not in the spec any more, with the data that it holds, such as table.results
-    #[arg(long, value_name = "NODE")]
+    #[arg(long, value_name = "NODE", add = ArgValueCompleter::new(nodes))]
     allow_delete: Vec<String>,
     /// If anything fails, delete again what this run has created, and nothing else
     #[arg(long)]

@@ -5,9 +5,13 @@ mod canary;
 mod check;
 mod cleanup;
 mod dead_letter_queue;
+mod detection;
+mod downstream;
+mod encryption;
 mod events;
 mod failure;
 mod items;
+mod memory;
 mod passing;
 mod poison;
 mod queries;
@@ -18,19 +22,23 @@ mod stream_run;
 mod table;
 mod telemetry;
 mod validation;
+mod windows;
 
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap_complete::ArgValueCompleter;
 use streamkit_recipes::{Samples, SourceKind};
 use tokio::time::{Instant, timeout};
 
 use self::check::{Checks, check, listed};
+use self::downstream::Downstream;
 use self::failure::FailureInjection;
 use self::stream_run::{Poison, StreamRun};
 use self::telemetry::Growth;
 use self::validation::{Validation, not_up};
 use super::session::{CodeArgument, Input, Session, SpecArgument};
+use crate::candidates::functions;
 use crate::daemon::Start;
 use crate::failure::{Hint, Interrupted, Usage};
 use crate::interrupt::Interrupt;
@@ -53,8 +61,8 @@ pub(crate) struct Args {
     spec: SpecArgument,
     #[command(flatten)]
     code: CodeArgument,
-    /// The function to validate, where the pipeline has several
-    #[arg(long, value_name = "NAME")]
+    /// The function to validate; otherwise each one that has a recipe, but archives
+    #[arg(long, value_name = "NAME", add = ArgValueCompleter::new(functions))]
     function: Option<String>,
     /// How long each check waits for what it expects; new mappings and metrics may take minutes
     #[arg(long, value_name = "TIME", default_value = "3m", value_parser = Seconds::parse)]
@@ -87,45 +95,47 @@ pub(crate) async fn run(
     let input = Input::new(&args.spec, &args.code, global)?;
     let opened = Box::pin(Session::open(&input, global, reporter, Start::Never));
     let session = interrupt.unless(opened).await?;
-    let flow = session.flow(args.function.as_deref())?;
-    let recipe = flow.recipe()?;
+    let flows = session.known_flows(args.function.as_deref())?;
     let limit = Duration::from_secs(args.timeout.0);
-    if recipe.batched().is_some() && flow.source.kind() == SourceKind::Table {
-        return Err(Hint::usage(
-            format!("`validate` does not look into the archive of a table's changes, which `{}` keeps", flow.key),
-            "validate the table's other function; the archive's objects and metrics show that it works",
-        ));
-    }
-    let injection = if args.breaks { Some(FailureInjection::new(&session, flow, limit)?) } else { None };
-    let mut checks = Checks::new(reporter);
-    let (mut latencies, mut stopped) = (Vec::new(), None);
-    for (region, session) in session.everywhere() {
-        let Some(flow) = session.pipeline.flows.iter().find(|other| other.key == flow.key) else { continue };
-        checks.go_to(region);
-        let validation = Validation::new(session, flow, recipe, limit, global.local);
-        let (measured, ended) = match session.pipeline.samples(flow)? {
-            Samples::Stream(samples) => {
-                let mut run = StreamRun::new(validation, samples);
-                let stopped = Box::pin(validate_stream(&mut run, &mut checks, reporter, &mut interrupt)).await;
-                (run.latencies(), stopped)
-            }
-            Samples::Table(samples) => {
-                Box::pin(table::validate(validation, samples, &mut checks, reporter, &mut interrupt)).await?
-            }
-            Samples::OfOthers => anyhow::bail!("no recipe has events for the source of `{}`", flow.key),
-        };
-        latencies.extend(measured);
-        stopped = stopped.or(ended);
-        if interrupt.is_set() {
-            break;
+    let injection = match flows[..] {
+        [flow] if args.breaks => Some(FailureInjection::new(&session, flow, limit)?),
+        _ if args.breaks => {
+            // The usual complaint about several functions.
+            session.flow(None)?;
+            None
+        }
+        _ => None,
+    };
+    for flow in &flows {
+        if flow.recipe()?.batched().is_some() && flow.source.kind() == SourceKind::Table {
+            return Err(Hint::usage(
+                format!("`validate` does not look into the archive of a table's changes, which `{}` keeps", flow.key),
+                "validate the table's other function; the archive's objects and metrics show that it works",
+            ));
         }
     }
-    checks.go_to(None);
-    if let Some(injection) = injection
+    let mut checks = Checks::new(reporter, flows.len() > 1);
+    let (mut latencies, mut stopped) = (Vec::new(), None);
+    for flow in &flows {
+        checks.begin(&flow.key);
+        for (region, session) in session.everywhere() {
+            let Some(flow) = session.pipeline.flows.iter().find(|other| other.key == flow.key) else { continue };
+            if stopped.is_some() || interrupt.is_set() {
+                break;
+            }
+            checks.go_to(region);
+            let validation = Validation::new(session, flow, flow.recipe()?, limit, global.local);
+            let (of_flow, error) = Box::pin(validate_flow(validation, &mut checks, reporter, &mut interrupt)).await?;
+            latencies.extend(of_flow);
+            stopped = error;
+        }
+        checks.go_to(None);
+    }
+    if let (Some(injection), [flow]) = (injection, &flows[..])
         && stopped.is_none()
         && !interrupt.is_set()
     {
-        let validation = Validation::new(&session, flow, recipe, limit, global.local);
+        let validation = Validation::new(&session, flow, flow.recipe()?, limit, global.local);
         stopped = Box::pin(failure::validate(injection, validation, &mut checks, reporter, &mut interrupt)).await.err();
     }
     let whole = stopped.is_none() && !interrupt.is_set();
@@ -137,6 +147,25 @@ pub(crate) async fn run(
         return Err(Interrupted { left: 0 }.into());
     }
     Ok(if ok { exit_code::DONE } else { ExitCode::from(exit_code::FAILED) })
+}
+
+/// Carries out all checks on a function. Gives the latencies of its events, and why not everything was tried.
+async fn validate_flow(
+    validation: Validation<'_>,
+    checks: &mut Checks<'_>,
+    reporter: &Reporter,
+    interrupt: &mut Interrupt,
+) -> anyhow::Result<(Vec<Duration>, Option<anyhow::Error>)> {
+    let flow = validation.flow;
+    match validation.session.pipeline.samples(flow)? {
+        Samples::Stream(samples) => {
+            let mut run = StreamRun::new(validation, samples);
+            let stopped = Box::pin(validate_stream(&mut run, checks, reporter, interrupt)).await;
+            Ok((run.latencies(), stopped))
+        }
+        Samples::Table(samples) => Box::pin(table::validate(validation, samples, checks, reporter, interrupt)).await,
+        Samples::OfOthers => anyhow::bail!("no recipe has events for the source of `{}`", flow.key),
+    }
 }
 
 /// Carries out all checks on a function that reads a stream, and cleans up. Gives why not everything was tried.
@@ -172,13 +201,29 @@ async fn try_all(run: &mut StreamRun<'_>, checks: &mut Checks<'_>, reporter: &Re
             "{function} reads the same stream with code of its own: what it makes of the run's events is for you to delete"
         ));
     }
+    for Downstream { function, .. } in &run.downstream {
+        reporter.note(&format!(
+            "function.{function} reads what the run's events come to: it may count and announce some of that, and learns from it"
+        ));
+    }
     let alarms = telemetry::alarms_on_failures(&run.validation);
-    if !run.events.poison().is_empty() && !alarms.is_empty() {
-        reporter.note(&format!("the run's poison may set off {}, and whoever they notify is told", listed(&alarms)));
+    let examples = run.samples.detection().is_some();
+    if (examples || !run.events.poison().is_empty()) && !alarms.is_empty() {
+        let what = if examples { "poison and examples" } else { "poison" };
+        reporter.note(&format!("the run's {what} may set off {}, and whoever they notify is told", listed(&alarms)));
+    }
+    if let Some(topic) = run.validation.flow.topic.as_ref().filter(|_| examples) {
+        let run_id = &run.validation.run_id;
+        reporter.note(&format!(
+            "subscribers of {topic} are told of what is found in the run's examples, whose keys contain {run_id}"
+        ));
     }
     let before = Box::pin(begin(&run.validation, checks, run.metrics())).await?;
     if run.is_archive() {
         return Box::pin(try_archive(run, checks, &before)).await;
+    }
+    if run.windows.is_some() {
+        return Box::pin(try_windows(run, checks, reporter, &before)).await;
     }
 
     let shown = checks.under_way("flow: waiting for a canary");
@@ -194,6 +239,19 @@ async fn try_all(run: &mut StreamRun<'_>, checks: &mut Checks<'_>, reporter: &Re
     let done = check("items", expected, limit, events::items(run)).await;
     drop(shown);
     checks.add(done);
+
+    if let Some(sought) = run.samples.detection() {
+        for done in detection::checks(run, sought).await {
+            checks.add(done);
+        }
+    }
+    let encrypted = run.validation.flow.encrypted();
+    if !encrypted.is_empty() {
+        let names: Vec<_> = encrypted.iter().map(|field| field.field.as_str()).collect();
+        let expected = format!("{} only encrypted, and what was sent when decrypted", names.join(" and "));
+        let done = check("encryption", expected, limit, encryption::check(run)).await;
+        checks.add(done);
+    }
 
     let twins = events::twins(&run.events);
     if twins > 0 {
@@ -214,6 +272,14 @@ async fn try_all(run: &mut StreamRun<'_>, checks: &mut Checks<'_>, reporter: &Re
         checks.add(done);
     }
 
+    Box::pin(try_poison(run, checks, reporter)).await?;
+    Box::pin(end(&run.validation, checks, run.wanted_metrics(), &before, run.poison.first())).await;
+    Ok(())
+}
+
+/// Sends poison, and looks for all events of the run in the archives of others.
+async fn try_poison(run: &mut StreamRun<'_>, checks: &mut Checks<'_>, reporter: &Reporter) -> anyhow::Result<()> {
+    let limit = run.validation.limit + GRACE;
     let poison = run.events.poison().len();
     if let Some(queue) = run.dead_letter_queue.as_mut().filter(|_| poison > 0) {
         if let Some(others) = queue.others().await? {
@@ -234,8 +300,37 @@ async fn try_all(run: &mut StreamRun<'_>, checks: &mut Checks<'_>, reporter: &Re
         drop(shown);
         checks.add(done);
     }
+    Ok(())
+}
 
-    Box::pin(end(&run.validation, checks, run.wanted_metrics(), &before, run.poison.first())).await;
+/// Carries out all checks on a function that stores what windows come to.
+async fn try_windows(
+    run: &mut StreamRun<'_>,
+    checks: &mut Checks<'_>,
+    reporter: &Reporter,
+    before: &Growth,
+) -> anyhow::Result<()> {
+    let limit = run.validation.limit + GRACE;
+    let shown = checks.under_way("flow: waiting for the end of a canary's window");
+    let done = check("flow", "a window with a canary", limit, canary::flow(run)).await;
+    drop(shown);
+    if !checks.add(done) {
+        anyhow::bail!("no event came through, so windows, poison, metrics and logs were not checked");
+    }
+
+    let shown = checks.under_way("windows: waiting for their ends");
+    let count = run.events.marked("").len() * events::rounds(&run.events);
+    let expected = format!("each of {count} events in one window, by everything that the recipe counts");
+    let done = check("windows", expected, limit, windows::events(run)).await;
+    drop(shown);
+    checks.add(done);
+
+    let expected = "an item of each window that is the merge of those of its shards";
+    let done = check("merge", expected, limit, windows::merges(run)).await;
+    checks.add(done);
+
+    Box::pin(try_poison(run, checks, reporter)).await?;
+    Box::pin(end(&run.validation, checks, run.wanted_metrics(), before, run.poison.first())).await;
     Ok(())
 }
 

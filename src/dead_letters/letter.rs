@@ -137,6 +137,8 @@ mod tests {
                 arrival_ms: 1_700_000_000_123,
                 data: Ok(data.to_vec()),
             },
+            withheld: None,
+            indexes: Vec::new(),
         }
     }
 

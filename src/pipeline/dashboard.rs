@@ -60,14 +60,14 @@ impl Builder<'_> {
                 widgets.push(self.metric_widget(&format!("{}: {what}", node.id), &lines.collect::<Vec<_>>()));
             }
         }
-        widgets.extend(self.recipe_widgets());
+        let period = dashboard.get_ref().period.get_ref().0;
+        widgets.extend(self.recipe_widgets(period));
         for (index, widget) in widgets.iter_mut().enumerate() {
             widget["x"] = json!(index % COLUMNS * WIDTH);
             widget["y"] = json!(index / COLUMNS * HEIGHT);
             widget["width"] = json!(WIDTH);
             widget["height"] = json!(HEIGHT);
         }
-        let period = dashboard.get_ref().period.get_ref().0;
         for widget in widgets.iter_mut().filter(|widget| widget["type"] == "metric") {
             widget["properties"]["period"] = json!(period);
         }
@@ -95,15 +95,37 @@ impl Builder<'_> {
     }
 
     /// What the recipes themselves count, by pipeline.
-    fn recipe_widgets(&self) -> Vec<Value> {
+    fn recipe_widgets(&self, period_seconds: u64) -> Vec<Value> {
         let of = |(key, function): (&toml::Spanned<String>, &spec::Function)| {
-            let recipe = function.recipe()?;
-            let line =
-                |metric: &str| json!([recipe.namespace(), metric, "Pipeline", self.naming.prefix(), { "stat": "Sum" }]);
-            let metrics = [recipe.processed_metric(), recipe.failed_metric(), recipe.retried_metric()];
-            let lines: Vec<_> = metrics.into_iter().map(line).collect();
-            Some(self.metric_widget(&format!("function.{}: events", key.get_ref()), &lines))
+            let Some(recipe) = function.recipe() else { return Vec::new() };
+            let (id, namespace) = (format!("function.{}", key.get_ref()), recipe.namespace());
+            let line = |metric: &str| json!([namespace, metric, "Pipeline", self.naming.prefix(), { "stat": "Sum" }]);
+            let lines = |metrics: &[&str]| metrics.iter().map(|metric| line(metric)).collect::<Vec<_>>();
+            // Values of dimensions are those that come: a search finds them.
+            let by_dimensions = |metric: &str, dimensions: &[&str], statistic: &str| {
+                let search = format!(
+                    "SEARCH('{{{namespace},Pipeline,{}}} MetricName=\"{metric}\" Pipeline=\"{}\"', '{statistic}', {period_seconds})",
+                    dimensions.join(","),
+                    self.naming.prefix()
+                );
+                let title = format!("{id}: {metric} by {}", dimensions.join(" and "));
+                self.metric_widget(&title, &[json!([{ "expression": search }])])
+            };
+            let plain = [recipe.processed_metric(), recipe.failed_metric(), recipe.retried_metric()];
+            let mut widgets = vec![self.metric_widget(&format!("{id}: events"), &lines(&plain))];
+            let own = recipe.metrics().iter().filter(|(_, dimensions)| !dimensions.is_empty());
+            widgets.extend(own.map(|(metric, dimensions)| by_dimensions(metric, dimensions, "Sum")));
+            let windowed = recipe.windowed().filter(|_| function.source.get_ref().tumbling_window.is_some());
+            if let Some(windowed) = windowed {
+                let (plain, own): (Vec<_>, Vec<_>) =
+                    windowed.metrics().iter().copied().partition(|(_, of)| of.is_empty());
+                let plain: Vec<&str> = plain.into_iter().map(|(metric, _)| metric).collect();
+                widgets.push(self.metric_widget(&format!("{id}: windows"), &lines(&plain)));
+                // Each shard that closes a window measures the window again, with more in it.
+                widgets.extend(own.into_iter().map(|(metric, of)| by_dimensions(metric, of, "Maximum")));
+            }
+            widgets
         };
-        self.spec.function.iter().filter_map(of).collect()
+        self.spec.function.iter().flat_map(of).collect()
     }
 }

@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use serde_json::Value;
+use streamkit_handler::encryption::EncryptionSettings;
 use streamkit_recipes::IDENTITY_FIELD;
 
-use super::{Builder, Flow, FlowSource, ReplacedWith};
+use super::{Builder, Flow, FlowSource, ReplacedWith, Sinks};
 use crate::graph::{Need, Until};
 use crate::package::{Architecture, Code};
 use crate::plan::Concurrency;
@@ -15,14 +18,6 @@ use crate::spec::{self, Reference, Seconds, SectionKind, StreamMode, named};
 /// The field in which an event has its own id, where the spec names one.
 fn identity(function: &spec::Function) -> Option<&str> {
     function.identity.as_ref().map(|field| field.get_ref().as_str())
-}
-
-/// The names of what the function's events become.
-struct Sinks {
-    table: Option<String>,
-    bucket: Option<String>,
-    topic: Option<String>,
-    dead_letters: Option<String>,
 }
 
 impl Builder<'_> {
@@ -43,6 +38,7 @@ impl Builder<'_> {
         let log_group = group.name.clone();
         let group = self.push(format!("{id}.logs"), Any::LogGroup(group), Vec::new(), false);
         let sinks = self.sinks(function);
+        let encryption = self.encryption(function, &sinks);
         let resource = Function {
             name: name.clone(),
             role: role_arn,
@@ -51,7 +47,7 @@ impl Builder<'_> {
             tracing: function.tracing,
             reserved_concurrency: function.reserved_concurrency.as_ref().map(|reserved| *reserved.get_ref()),
             architecture,
-            environment: self.environment(function, &sinks),
+            environment: self.environment(function, &sinks, encryption.as_ref()),
             code,
         };
         // Lambda checks the role when the function is made, and is asked again until it knows the role.
@@ -83,10 +79,19 @@ impl Builder<'_> {
             bucket: sinks.bucket,
             topic: sinks.topic,
             dead_letters: sinks.dead_letters,
+            state: sinks.state,
+            settings: function.given_settings(),
             on_failure: function.source.get_ref().on_failure.as_ref().map(|target| {
                 let target = target.get_ref();
                 (target.kind, self.physical(target))
             }),
+            tumbling_window: function
+                .source
+                .get_ref()
+                .tumbling_window
+                .as_ref()
+                .map(|window| Duration::from_secs(window.get_ref().0)),
+            encryption,
             batch_size: usize::try_from(*function.source.get_ref().batch_size.get_ref()).unwrap_or(1),
         });
     }
@@ -128,8 +133,9 @@ impl Builder<'_> {
         let until = |kind| if kind == SectionKind::Table { Until::Exists } else { Until::Ready };
         let sinks =
             function.writes.iter().chain(&function.publishes).chain(&function.dead_letters).chain(&source.on_failure);
-        let sinks = sinks.chain(&function.reads).map(toml::Spanned::get_ref);
+        let sinks = sinks.chain(&function.state).chain(&function.reads).map(toml::Spanned::get_ref);
         needs.extend(sinks.map(|sink| self.need(sink, until(sink.kind))));
+        needs.extend(self.needs_keys(function));
         needs.extend(consumer.map(|node| Need { node, until: Until::Ready }));
         let mapping = self.push(format!("{id}.source"), Any::Mapping(mapping), needs, false);
         if from.kind == SectionKind::Table {
@@ -165,11 +171,17 @@ impl Builder<'_> {
             bucket: first(SectionKind::Bucket),
             topic: function.publishes.as_ref().map(name),
             dead_letters: function.dead_letters.as_ref().map(name),
+            state: function.state.as_ref().map(name),
         }
     }
 
     /// The handler's environment variables; only those that it needs.
-    fn environment(&self, function: &spec::Function, sinks: &Sinks) -> BTreeMap<String, String> {
+    fn environment(
+        &self,
+        function: &spec::Function,
+        sinks: &Sinks,
+        encryption: Option<&EncryptionSettings>,
+    ) -> BTreeMap<String, String> {
         let mut variables: BTreeMap<_, _> =
             function.environment.iter().map(|(name, value)| (name.get_ref().clone(), value.clone())).collect();
         let mut set = |name: &str, value: Option<String>| {
@@ -180,9 +192,16 @@ impl Builder<'_> {
         set("RECIPE", function.recipe.as_ref().map(|recipe| recipe.get_ref().clone()));
         set("PIPELINE", Some(self.naming.prefix()));
         set("IDENTITY", identity(function).map(str::to_owned));
+        set("ENCRYPT", encryption.map(|settings| serde_json::to_string(settings).expect("names always serialize")));
         set("TABLE", sinks.table.clone());
         set("BUCKET", sinks.bucket.clone());
         set("TOPIC_ARN", sinks.topic.as_ref().map(|topic| self.aws.arn("sns", topic)));
+        // The state depends on what comes in order.
+        let factor = *function.source.get_ref().parallelization_factor.get_ref();
+        set("PARALLELIZATION_FACTOR", sinks.state.as_ref().filter(|_| factor > 1).map(|_| factor.to_string()));
+        set("STATE_TABLE", sinks.state.clone());
+        let settings = function.given_settings();
+        set("SETTINGS", (!settings.is_empty()).then(|| Value::Object(settings).to_string()));
         set("DEAD_LETTER_QUEUE_URL", sinks.dead_letters.as_ref().map(|queue| self.aws.queue_url(queue)));
         variables
     }

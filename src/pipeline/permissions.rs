@@ -39,6 +39,7 @@ impl Builder<'_> {
         }
         statements.extend(self.writes(function));
         statements.extend(self.sends(function));
+        statements.extend(self.encrypts_fields(function));
         statements.extend(self.reads_besides(function));
         statements.extend(function.allow.iter().map(|allowed| self.allowed(allowed.get_ref())));
         // Without logs:CreateLogGroup: Lambda would make the group again after it was deleted.
@@ -112,8 +113,16 @@ impl Builder<'_> {
         let tables: BTreeSet<_> = of_kind(SectionKind::Table).map(|table| self.arn(table)).collect();
         if !tables.is_empty() {
             // A replay looks whether an item is there.
-            let actions = ["dynamodb:BatchGetItem", "dynamodb:BatchWriteItem", "dynamodb:PutItem"];
+            let mut actions = vec!["dynamodb:BatchGetItem", "dynamodb:BatchWriteItem", "dynamodb:PutItem"];
+            let windowed = function.recipe().and_then(|recipe| recipe.windowed());
+            if windowed.is_some_and(|windowed| windowed.stored().is_some()) {
+                // To merge the items of a window, whichever shards they come from.
+                actions.push("dynamodb:Query");
+            }
             statements.push(allow(&actions, tables.into_iter().collect()));
+        }
+        if let Some(state) = &function.state {
+            statements.push(allow(&["dynamodb:BatchGetItem", "dynamodb:PutItem"], vec![self.arn(state.get_ref())]));
         }
         // A recipe keeps to its prefix; what other code writes is not known.
         let prefix = function.recipe().and_then(|recipe| recipe.needs().bucket).unwrap_or_default();

@@ -35,6 +35,7 @@ kinds! {
     Bucket => "S3 bucket",
     Table => "DynamoDB table",
     Stream => "Kinesis stream",
+    Key => "KMS key",
 }
 
 impl ResourceKind {
@@ -48,9 +49,9 @@ impl ResourceKind {
         self != Self::Mapping
     }
 
-    /// True for what people would miss: `down --keep-data` leaves these.
+    /// True for what people would miss, and for keys without which that can't be read: `down --keep-data` leaves these.
     pub(crate) fn is_data(self) -> bool {
-        matches!(self, Self::Queue | Self::Bucket | Self::Table)
+        matches!(self, Self::Queue | Self::Bucket | Self::Table | Self::Key)
     }
 
     /// True for what holds records, items, messages or objects: `up` deletes it only when it is named.

@@ -56,13 +56,15 @@ pub(crate) struct Again {
     pub(crate) record: SourceRecord,
     /// When it had failed, in milliseconds since the epoch.
     pub(crate) failed_ms: Option<i64>,
+    /// The recipe had rejected it, so that nothing has followed from it.
+    pub(crate) was_rejected: bool,
 }
 
 impl Again {
     fn event(&self) -> Value {
         let mut event = self.record.event();
         if let Some(failed_ms) = self.failed_ms {
-            event["streamkit"] = json!({ "failedAt": failed_ms });
+            event["streamkit"] = json!({ "failedAt": failed_ms, "rejected": self.was_rejected });
         }
         event
     }
@@ -317,7 +319,7 @@ mod tests {
             arrival_ms: 0,
             content: Content::Stream { partition_key: None, data: Vec::new(), sub_sequence_number: None },
         };
-        (0..count).map(|n| Again { record: record(n), failed_ms: None }).collect()
+        (0..count).map(|n| Again { record: record(n), failed_ms: None, was_rejected: false }).collect()
     }
 
     fn settled(answer: &str, count: usize) -> (Vec<Option<String>>, Option<Range<usize>>, u64) {

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::context::Cx;
 use super::resource::{Actions, Created, Observed, Resource, Shown};
 use super::{
-    Alarm, Bucket, Consumer, Dashboard, Function, LogGroup, Mapping, Queue, Replica, Role, Stream, Table, Topic,
+    Alarm, Bucket, Consumer, Dashboard, Function, Key, LogGroup, Mapping, Queue, Replica, Role, Stream, Table, Topic,
 };
 use crate::aws::{AwsError, Clients, Tags, aws_error, until_seen};
 use crate::plan::{Change, Fields, ResourceKind};
@@ -30,6 +30,7 @@ pub(crate) enum Any {
     Topic(Topic),
     Alarm(Alarm),
     Dashboard(Dashboard),
+    Key(Key),
     /// Of a table of this pipeline, and always in another region.
     Replica(Replica),
     /// Any of these in another region than the pipeline itself.
@@ -51,6 +52,7 @@ macro_rules! each {
             Any::Topic($resource) => $call,
             Any::Alarm($resource) => $call,
             Any::Dashboard($resource) => $call,
+            Any::Key($resource) => $call,
             Any::Replica($resource) => $call,
             Any::Elsewhere($resource) => $call,
         }
@@ -72,6 +74,7 @@ impl Any {
             Self::Topic(_) => ResourceKind::Topic,
             Self::Alarm(_) => ResourceKind::Alarm,
             Self::Dashboard(_) => ResourceKind::Dashboard,
+            Self::Key(_) => ResourceKind::Key,
             Self::Elsewhere(elsewhere) => elsewhere.resource.kind(),
         }
     }
@@ -212,5 +215,6 @@ pub(crate) fn actions(kind: ResourceKind) -> Actions {
         ResourceKind::Bucket => super::bucket::ACTIONS,
         ResourceKind::Table => super::table::ACTIONS,
         ResourceKind::Stream => super::stream::ACTIONS,
+        ResourceKind::Key => super::key::ACTIONS,
     }
 }

@@ -20,8 +20,14 @@ const HOUR: u64 = 3_600;
 /// A stream takes seconds to become ACTIVE; a reshard of many shards takes minutes.
 const LIMIT: Duration = Duration::from_secs(15 * 60);
 /// What is commonly seen.
-const TIMES: Times =
-    &[Stay::new("CREATING", 10.0, 0.1), Stay::new("UPDATING", 5.0, 0.3), Stay::new("DELETING", 10.0, 0.12)];
+const TIMES: Times = &[Stay::new("CREATING", 10.0, 0.1), Stay::new("UPDATING", 5.0, 0.3)];
+/// The same of a deletion, whatever AWS still shows: it is what `down` waits for longest.
+const DELETION: Times = &[
+    Stay::new("DELETING", 10.0, 0.06),
+    Stay::new("ACTIVE", 10.0, 0.06),
+    Stay::new("CREATING", 10.0, 0.06),
+    Stay::new("UPDATING", 10.0, 0.06),
+];
 
 /// What the caller must be allowed to do.
 pub(super) const ACTIONS: Actions = Actions {
@@ -366,7 +372,7 @@ pub(super) async fn contents(cx: &Cx, name: &str) -> Result<Option<String>, AwsE
 pub(super) async fn until_gone(cx: &Cx, name: &str) -> anyhow::Result<()> {
     let what = format!("Kinesis stream ({name})");
     let pending = ["DELETING", "ACTIVE", "CREATING", "UPDATING"];
-    let gone = Wait { what: &what, pending: &pending, target: &["gone"], limit: LIMIT, times: TIMES };
+    let gone = Wait { what: &what, pending: &pending, target: &["gone"], limit: LIMIT, times: DELETION };
     cx.wait(&gone, async || look(cx, name).await).await
 }
 

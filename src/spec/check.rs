@@ -1,7 +1,9 @@
 //! What is wrong across sections, and with values that AWS would refuse.
 
 mod alarm;
+mod encrypt;
 mod function;
+mod memory;
 mod messages;
 mod regions;
 mod renamed;
@@ -73,6 +75,9 @@ impl Checker<'_> {
         }
         for (name, function) in &spec.function {
             self.function(name, function);
+        }
+        for (name, key) in &spec.key {
+            self.key(name, key);
         }
         self.readers();
         for (name, topic) in &spec.topic {

@@ -8,7 +8,7 @@ mod watching;
 use std::ops::Range;
 use std::path::PathBuf;
 
-use streamkit_recipes::{Record, Sampled, Samples, StreamRecord};
+use streamkit_recipes::{Record, Sampled, Samples, Settings, StreamRecord, TumblingWindow};
 use toml::Spanned;
 
 pub(crate) use rule::Rule;
@@ -87,11 +87,19 @@ pub(super) fn lint(spec: &Spec) -> Vec<Advice> {
 fn sets(recipe: &dyn Sampled, attribute: &str) -> bool {
     let Samples::Stream(samples) = recipe.samples() else { return true };
     let mut generator = samples.generator(0);
+    let settings = Settings::defaults(recipe.settings());
+    let window = TumblingWindow { start_ms: 0, end_ms: 1000, shard_id: "", settings: &settings };
     (0..SAMPLES).any(|_| {
         let event = generator.next(0);
         let record = StreamRecord { partition_key: &event.partition_key, data: &event.data, ..StreamRecord::default() };
-        let effects = recipe.process(&Record::Stream(record), 0);
-        effects.is_ok_and(|effects| effects.items.iter().any(|item| item.contains_key(attribute)))
+        let record = Record::Stream(record);
+        let mut items = recipe.process(&record, 0).map_or_else(|_| Vec::new(), |effects| effects.items);
+        if let Some(windowed) = recipe.windowed() {
+            let mut state = serde_json::json!({});
+            windowed.add(&window, &mut state, &[record]);
+            items.extend(windowed.stored().and_then(|stored| stored.part(&window, &state)));
+        }
+        items.iter().any(|item| item.contains_key(attribute))
     })
 }
 

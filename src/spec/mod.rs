@@ -1,6 +1,7 @@
 //! The pipeline file: its types, how it is read, and what makes it wrong.
 
 mod check;
+mod encrypted;
 mod file;
 mod finding;
 mod lint;
@@ -9,6 +10,7 @@ mod names;
 mod pattern;
 mod reference;
 mod sections;
+mod settings;
 mod stage;
 mod subscriber;
 mod types;

@@ -48,6 +48,8 @@ fn longest(kind: SectionKind) -> (usize, &'static str) {
         // Its role's name has at most 64, of which the region, which follows the function's, takes 15 with a hyphen.
         SectionKind::Function => (64 - 15, "a Lambda function name, to which its role's name adds the region,"),
         SectionKind::Topic => (256, "an SNS topic name"),
+        // The key of its hashes has a longer one.
+        SectionKind::Key => (256 - "alias/-index".len(), "the alias of a KMS key, without `alias/` and `-index`,"),
         SectionKind::Alarm => (255, "a CloudWatch alarm name"),
     }
 }

@@ -15,12 +15,13 @@ pub(crate) enum SectionKind {
     Bucket,
     Function,
     Topic,
+    Key,
     Alarm,
 }
 
 impl SectionKind {
-    pub(crate) const ALL: [Self; 7] =
-        [Self::Stream, Self::Table, Self::Queue, Self::Bucket, Self::Function, Self::Topic, Self::Alarm];
+    pub(crate) const ALL: [Self; 8] =
+        [Self::Stream, Self::Table, Self::Queue, Self::Bucket, Self::Function, Self::Topic, Self::Key, Self::Alarm];
 
     /// The word that the spec uses for it.
     pub(crate) fn word(self) -> &'static str {
@@ -31,6 +32,7 @@ impl SectionKind {
             Self::Bucket => "bucket",
             Self::Function => "function",
             Self::Topic => "topic",
+            Self::Key => "key",
             Self::Alarm => "alarm",
         }
     }

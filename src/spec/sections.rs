@@ -24,6 +24,7 @@ impl Spec {
             .chain(named(SectionKind::Bucket, &self.bucket))
             .chain(named(SectionKind::Function, &self.function))
             .chain(named(SectionKind::Topic, &self.topic))
+            .chain(named(SectionKind::Key, &self.key))
             .chain(named(SectionKind::Alarm, &self.alarm))
             .collect()
     }

@@ -27,6 +27,11 @@ pub(crate) struct Pins {
 }
 
 impl Pins {
+    /// The account, and one of the regions, as far as the stage is bound to any.
+    pub(crate) fn place(&self) -> (Option<&str>, Option<&str>) {
+        (self.account.as_deref(), self.regions.first().map(String::as_str))
+    }
+
     /// Refuses another account or region than the stage is bound to.
     ///
     /// # Errors

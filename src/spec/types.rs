@@ -10,8 +10,10 @@ use serde::Deserialize;
 use streamkit_recipes::{Sampled, View};
 use toml::Spanned;
 
+use super::encrypted::EncryptedField;
 use super::pattern::Pattern;
 use super::reference::Reference;
+use super::settings::SettingValue;
 use super::subscriber::Subscriber;
 use super::units::{MebiBytes, Seconds};
 use super::values::{Billing, Encryption, OneOrMany, Target, Threshold};
@@ -43,6 +45,8 @@ pub(crate) struct Spec {
     pub(crate) function: Sections<Function>,
     #[serde(default)]
     pub(crate) topic: Sections<Topic>,
+    #[serde(default)]
+    pub(crate) key: Sections<KmsKey>,
     #[serde(default)]
     pub(crate) alarm: Sections<Alarm>,
     pub(crate) dashboard: Option<Spanned<Dashboard>>,
@@ -265,8 +269,18 @@ pub(crate) struct Function {
     /// The topic that the recipe's notifications go to.
     pub(crate) publishes: Option<Spanned<Reference>>,
     pub(crate) dead_letters: Option<Spanned<Reference>>,
+    /// The table in which a recipe with a memory keeps its states.
+    pub(crate) state: Option<Spanned<Reference>>,
+    /// What the recipe is told, by the names that it has for it.
+    #[serde(default)]
+    pub(crate) settings: BTreeMap<Spanned<String>, Spanned<SettingValue>>,
     /// The field of a payload in which an event has its own id; `eventId` when absent.
     pub(crate) identity: Option<Spanned<String>>,
+    /// Fields of payloads that are encrypted before the recipe sees them.
+    #[serde(default)]
+    pub(crate) encrypt: Vec<Spanned<EncryptedField>>,
+    /// The key that they are encrypted with.
+    pub(crate) key: Option<Spanned<Reference>>,
     /// Other regions that have the function, too, with all that it brings along and its sinks.
     #[serde(default)]
     pub(crate) regions: Vec<Spanned<String>>,
@@ -371,6 +385,25 @@ pub(crate) struct Topic {
     pub(crate) renamed_from: Option<Spanned<Reference>>,
 }
 
+/// `[key.NAME]`: a customer-managed KMS key, by which functions encrypt fields.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct KmsKey {
+    /// New material each year.
+    #[serde(default = "defaults::yes")]
+    pub(crate) rotation: bool,
+    /// ARNs of the roles and users that may decrypt; `*` in them stands for anything.
+    #[serde(default)]
+    pub(crate) readers: Vec<Spanned<String>>,
+    /// How long KMS waits with the deletion.
+    #[serde(default = "defaults::thirty_days")]
+    pub(crate) deletion_window: Spanned<Seconds>,
+    #[serde(default)]
+    pub(crate) protect: bool,
+    /// The section that it was until it got this name.
+    pub(crate) renamed_from: Option<Spanned<Reference>>,
+}
+
 /// `[alarm.NAME]`: a CloudWatch alarm on a metric, or on something in this file.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -444,6 +477,16 @@ pub(crate) enum MissingData {
 }
 
 impl Function {
+    /// Whether it encrypts fields with this key.
+    pub(crate) fn uses(&self, key: &Reference) -> bool {
+        !self.encrypt.is_empty() && self.key.as_ref().is_some_and(|own| own.get_ref() == key)
+    }
+
+    /// Whether equal values of a field can be found.
+    pub(crate) fn has_index(&self) -> bool {
+        self.encrypt.iter().any(|field| field.get_ref().0.index)
+    }
+
     /// The recipe, if it has one and there is such a recipe.
     pub(crate) fn recipe(&self) -> Option<&'static dyn Sampled> {
         streamkit_recipes::find(self.recipe.as_ref()?.get_ref())

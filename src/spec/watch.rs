@@ -168,7 +168,7 @@ pub(crate) fn recipe_metrics(function: &Function) -> Vec<(&'static str, Vec<&'st
     let none: &'static [&'static str] = &[];
     let kept = [recipe.processed_metric(), recipe.failed_metric(), recipe.retried_metric()].map(|name| (name, none));
     let windowed = recipe.windowed().filter(|_| function.source.get_ref().tumbling_window.is_some());
-    let of_windows = windowed.into_iter().flat_map(Windowed::metrics).map(|name| (*name, none));
+    let of_windows = windowed.into_iter().flat_map(Windowed::metrics).copied();
     let mut metrics: Vec<(&str, Vec<&[&str]>)> = Vec::new();
     for (name, dimensions) in kept.into_iter().chain(Recipe::metrics(recipe).iter().copied()).chain(of_windows) {
         match metrics.iter_mut().find(|(known, _)| *known == name) {

@@ -128,7 +128,8 @@ fn the_run_goes_through_every_life_and_its_observations_are_a_rehearsal() {
     let (well, said) = end(start(&embedded, None));
     assert!(well, "{said}");
     assert!(said.contains("costs at most about $"), "{said}");
-    for pipeline in ["change-capture", "clickstream", "orders", "retail-events", "streaming-analytics"] {
+    for pipeline in ["change-capture", "clickstream", "fraud", "orders", "retail-events", "shop", "streaming-analytics"]
+    {
         assert!(said.contains(&format!("{pipeline}: down, nothing left")), "{pipeline}: {said}");
     }
     assert_nothing_is_left(&embedded, &said);

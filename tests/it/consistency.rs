@@ -5,13 +5,17 @@ use serde_json::json;
 
 use crate::harness::{Home, pipeline};
 
-const PIPELINES: [&str; 6] = [
+const PIPELINES: [&str; 10] = [
+    "anomalies.toml",
     "archive.toml",
     "change-capture.toml",
     "clickstream.toml",
     "fan-out.toml",
+    "global-changes.toml",
     "retail-events.toml",
+    "shop.toml",
     "streaming-analytics.toml",
+    "trends.toml",
 ];
 
 fn lagging(seed: u64) -> Home {

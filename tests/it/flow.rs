@@ -60,7 +60,18 @@ fn retail_goes_up_flows_and_goes_away() {
 #[test]
 fn every_pipeline_goes_up_stays_as_it_is_and_goes_away() {
     let home = Home::new();
-    for name in ["streaming-analytics", "clickstream", "change-capture", "fan-out", "archive"] {
+    for name in [
+        "streaming-analytics",
+        "clickstream",
+        "change-capture",
+        "fan-out",
+        "archive",
+        "fraud",
+        "shop",
+        "trends",
+        "anomalies",
+        "private-events",
+    ] {
         let spec = pipeline(&format!("{name}.toml"));
         let up = home.local("up", &spec, &["--yes"]);
         assert_eq!(up["summary"]["create"], up["resources"].as_array().unwrap().len(), "{name}: {up:#}");

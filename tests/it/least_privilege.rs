@@ -11,8 +11,19 @@ use crate::harness::{Home, Output, pipeline, runtime, sdk};
 use crate::trust::RARELY;
 
 const USER: &str = "deployer";
-const PIPELINES: [&str; 7] =
-    ["retail-events", "streaming-analytics", "clickstream", "change-capture", "fan-out", "archive", "global-changes"];
+const PIPELINES: [&str; 11] = [
+    "retail-events",
+    "streaming-analytics",
+    "clickstream",
+    "change-capture",
+    "fan-out",
+    "archive",
+    "global-changes",
+    "shop",
+    "trends",
+    "anomalies",
+    "private-events",
+];
 
 /// What only other pipelines, settings or events call.
 const OPTIONAL: [&str; 11] = [
@@ -98,22 +109,29 @@ fn policies(home: &Home, spec: &Path) -> Vec<Value> {
 /// The pipeline of this name, whose events wait for no company.
 fn without_waiting(home: &Home, name: &str) -> PathBuf {
     let text = fs::read_to_string(pipeline(&format!("{name}.toml"))).unwrap();
-    home.write("pipeline.toml", &text.replace("batch_window = \"5s\"", "batch_window = \"0s\""))
+    let text = text.replace("batch_window = \"5s\"", "batch_window = \"0s\"");
+    // The caller is among those who may decrypt.
+    let readers = format!("readers = [\"arn:aws:iam::000000000000:user/{USER}\"]");
+    home.write("pipeline.toml", &text.replace("readers = []", &readers))
 }
 
-/// The function of the pipeline that has the recipe.
-fn function(name: &str) -> &'static str {
+/// The function of the pipeline that has the recipe, and its queue.
+fn function(name: &str) -> (&'static str, &'static str) {
     match name {
-        "fan-out" => "announce",
-        "global-changes" => "audit",
-        _ => "processor",
+        "fan-out" => ("announce", "dlq"),
+        "global-changes" => ("audit", "dlq"),
+        "trends" => ("trends", "dlq"),
+        "anomalies" => ("analytics", "dlq"),
+        "shop" => ("fraud", "fraud-dlq"),
+        _ => ("processor", "dlq"),
     }
 }
 
 /// Puts a letter into the pipeline's queue that will fail with another error, as any administrator may.
 fn put_letter(home: &Home, name: &str) {
     let pipeline = if name == "fan-out" { "orders" } else { name };
-    let function = format!("{pipeline}-{}", function(name));
+    let (function, queue) = function(name);
+    let function = format!("{pipeline}-{function}");
     let table = ["change-capture", "fan-out", "global-changes"].contains(&name);
     let arn = |resource: &str| format!("arn:aws:{resource}");
     let mut letter = json!({"pipeline": pipeline, "function": function, "eventId": "s:1", "sequenceNumber": "1",
@@ -125,7 +143,7 @@ fn put_letter(home: &Home, name: &str) {
         letter["payload"] = json!(r#"{"SequenceNumber":"1"}"#);
     }
     let sqs = aws_sdk_sqs::Client::new(&sdk(&home.endpoint()));
-    let queue = format!("{}/000000000000/{pipeline}-dlq", home.endpoint());
+    let queue = format!("{}/000000000000/{pipeline}-{queue}", home.endpoint());
     // Where the queue is missing because an action is, the commands say so.
     drop(runtime().block_on(sqs.send_message().queue_url(queue).message_body(letter.to_string()).send()));
 }
@@ -148,12 +166,16 @@ fn the_printed_policies_are_enough_for_the_life_of_every_pipeline() {
         let report = caller.may("validate", &spec, &[]);
         assert_eq!(report["ok"], true, "{name}: {report:#}");
         caller.may("logs", &spec, &["--count", "1"]);
+        if name == "private-events" {
+            let shown = caller.run("decrypt", &spec, &["--index-of", "email=nobody@mail.example"]).expect(0);
+            assert_eq!(shown.stdout, "");
+        }
         put_letter(&home, name);
         let mended = caller.run("dlq redrive", &spec, &["--yes", "--edit", "{}"]);
         assert_eq!(mended.json()["failed"], mended.json()["read"], "{name}: {mended:#?}");
         caller.may("dlq list", &spec, &[]);
         // Poison fails again, so it does not end with 0; what is denied shows below.
-        let played = caller.run("replay", &spec, &["--since", "1h", "--yes", "--function", function(name)]).json();
+        let played = caller.run("replay", &spec, &["--since", "1h", "--yes", "--function", function(name).0]).json();
         assert_eq!(played["left"], 0, "{name}: {played:#}");
         // What somebody else has taken away comes again.
         let alarms = aws_sdk_cloudwatch::Client::new(&sdk(&home.endpoint()));

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
+mod anomalies;
 mod archive;
 mod at_once;
 mod bad_luck;
@@ -16,6 +17,7 @@ mod consistency;
 mod everything;
 mod fan_out;
 mod flow;
+mod fraud;
 mod global_changes;
 mod harness;
 mod kills;
@@ -24,6 +26,7 @@ mod least_privilege;
 mod local_end;
 mod log;
 mod logs;
+mod memory;
 mod moto;
 mod neighbours;
 mod odd_letters;
@@ -33,7 +36,9 @@ mod output;
 mod own_code;
 mod ownership;
 mod package;
+mod pictures;
 mod plans;
+mod private;
 mod redrive;
 mod rehearsal;
 mod renames;
@@ -47,6 +52,7 @@ mod specs;
 mod stages;
 mod subscribers;
 mod tail;
+mod trends;
 mod trust;
 mod twice;
 mod validating;

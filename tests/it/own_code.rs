@@ -172,6 +172,10 @@ name = "readings"
 partition_key = { name = "sensor", type = "S" }
 sort_key = { name = "reading", type = "S" }
 
+[table.memory]
+partition_key = { name = "key", type = "S" }
+ttl = "expiresAt"
+
 [topic.hot]
 subscribers = [{ to = "queue.hot", raw = true }]
 
@@ -181,6 +185,8 @@ subscribers = [{ to = "queue.hot", raw = true }]
 
 [function.f]
 code = "CRATE"
+state = "table.memory"
+settings = { hot = 90, forget = "30d" }
 writes = ["table.readings"]
 publishes = "topic.hot"
 dead_letters = "queue.dlq"
@@ -188,7 +194,7 @@ source = { from = "stream.events", bisect_on_error = true, max_retries = 3, on_f
 "#;
 
 /// The example crate, with this workspace's versions of what it depends on, in a folder that stays: it is compiled once.
-fn example() -> std::path::PathBuf {
+pub(crate) fn example() -> std::path::PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let copy = Path::new(env!("CARGO_TARGET_TMPDIR")).join("own-handler");
     std::fs::create_dir_all(copy.join("src")).unwrap();
@@ -216,7 +222,13 @@ fn the_example_of_a_handler_of_ones_own_runs_end_to_end() {
     home.local("up", &spec, &["--yes"]);
     let config = sdk(&home.endpoint());
     let kinesis = aws_sdk_kinesis::Client::new(&config);
-    let readings = [r#"{"sensor":"a","celsius":21.5}"#, "no reading", r#"{"sensor":"b","celsius":99}"#];
+    let readings = [
+        r#"{"sensor":"a","celsius":85.5}"#,
+        "no reading",
+        r#"{"sensor":"b","celsius":99}"#,
+        // It is known to be hot.
+        r#"{"sensor":"b","celsius":98}"#,
+    ];
     runtime().block_on(async {
         for reading in readings {
             let data = aws_sdk_kinesis::primitives::Blob::new(reading);
@@ -238,11 +250,25 @@ fn the_example_of_a_handler_of_ones_own_runs_end_to_end() {
     let letters = messages("readings-dlq");
     let letter: serde_json::Value = serde_json::from_str(&letters[0]).unwrap();
     assert_eq!((letters.len(), &letter["error"]["code"]), (1, &json!("no_reading")));
-    let scan = aws_sdk_dynamodb::Client::new(&config).scan().table_name("readings-readings").consistent_read(true);
-    let items = runtime().block_on(scan.send()).unwrap().items.unwrap();
-    let mut celsius: Vec<_> = items.iter().map(|item| item["celsius"].as_n().unwrap().as_str()).collect();
-    celsius.sort_unstable();
-    assert_eq!(celsius, ["21.5", "99"]);
+    let dynamodb = aws_sdk_dynamodb::Client::new(&config);
+    let scan = |table: &str| {
+        let scan = dynamodb.scan().table_name(table).consistent_read(true);
+        runtime().block_on(scan.send()).unwrap().items.unwrap()
+    };
+    let celsius = until("every reading", Duration::from_secs(60), || {
+        let items = scan("readings-readings");
+        let mut celsius: Vec<_> = items.iter().map(|item| item["celsius"].as_n().unwrap().clone()).collect();
+        celsius.sort_unstable();
+        (celsius.len() == 3).then_some(celsius)
+    });
+    assert_eq!(celsius, ["85.5", "98", "99"]);
+    let mut states: Vec<_> = scan("readings-memory")
+        .iter()
+        .map(|item| [item["key"].as_s().unwrap().clone(), item["state"].as_s().unwrap().clone()])
+        .collect();
+    states.sort_unstable();
+    let wanted = [["a", r#"{"hot":false,"readings":1}"#], ["b", r#"{"hot":true,"readings":2}"#]];
+    assert_eq!(states, wanted);
     home.local("down", &spec, &["--yes"]);
     assert_nothing_is_left(&home);
 }

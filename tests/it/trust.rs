@@ -205,7 +205,18 @@ fn allowed(policy: &Value) -> BTreeSet<String> {
 fn the_policy_allows_all_that_streamkit_calls_and_little_else() {
     let mut used = BTreeSet::new();
     let mut granted = BTreeSet::new();
-    for name in ["retail-events", "streaming-analytics", "clickstream", "change-capture", "fan-out", "archive"] {
+    for name in [
+        "retail-events",
+        "streaming-analytics",
+        "clickstream",
+        "change-capture",
+        "fan-out",
+        "archive",
+        "shop",
+        "trends",
+        "anomalies",
+        "private-events",
+    ] {
         let home = Home::new();
         let spec = pipeline(&format!("{name}.toml"));
         let policy = |what: &str| allowed(&home.local("policy", &spec, &["--for", what]));
@@ -281,6 +292,11 @@ fn the_policy_allows_all_that_streamkit_calls_and_little_else() {
         "iam:ListAttachedRolePolicies",
         "iam:ListRolePolicies",
         "kinesis:ListStreamConsumers",
+        // Of a key that was about to be deleted, or was changed.
+        "kms:CancelKeyDeletion",
+        "kms:DisableKeyRotation",
+        "kms:EnableKey",
+        "kms:PutKeyPolicy",
         // Of a bucket that somebody has opened.
         "s3:PutBucketPublicAccessBlock",
     ];

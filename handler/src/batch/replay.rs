@@ -4,15 +4,17 @@
 //! Whether a record has settled is told by what it left: its items, read back with their processing time, and its objects,
 //! which are then put only if they are not there. So a replay stores the items of a record when all else is done.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde::Deserialize;
 use serde_json::Value;
 use streamkit_recipes::{Attribute, Item, Notification, TableKey};
 use tokio::time::Instant;
 
+use super::memory::stored_now;
 use super::store::Puts;
 use super::{Handling, Job, Outcome, State, pause, transient, within};
+use crate::encryption::masked;
 use crate::event::{EventRecord, Replayed, ReplayedFailure};
 use crate::record::IncomingRecord;
 use crate::sink::{MAX_KEYS, Sink, SinkError};
@@ -33,6 +35,9 @@ pub struct Replay {
     /// When each record had failed, by its sequence number, in milliseconds since the epoch.
     #[serde(skip)]
     pub failed_at: HashMap<String, i64>,
+    /// The sequence numbers of records that the recipe had rejected.
+    #[serde(skip)]
+    pub rejected: HashSet<String>,
 }
 
 impl Replay {
@@ -44,6 +49,8 @@ impl Replay {
         let mut replay: Self = serde_json::from_str(context)?;
         let times = records.iter().filter_map(|record| Some((record.sequence_number()?, record.streamkit?.failed_at)));
         replay.failed_at = times.collect();
+        let rejected = records.iter().filter(|record| record.streamkit.is_some_and(|again| again.rejected));
+        replay.rejected = rejected.filter_map(EventRecord::sequence_number).collect();
         Ok(replay)
     }
 
@@ -96,11 +103,26 @@ pub(super) struct Known<'a> {
     records: &'a [IncomingRecord],
     /// By the record's place; `None` for one that left nothing by which it could be told.
     told: Vec<Option<Settled>>,
+    /// The places of records that were processed before, and whose effects are made up now; none without a memory.
+    recalled: Vec<usize>,
 }
 
 impl<'a> Known<'a> {
     pub(super) fn new(replay: Option<&'a Replay>, records: &'a [IncomingRecord]) -> Self {
-        Self { replay, records, told: vec![None; if replay.is_some() { records.len() } else { 0 }] }
+        let told = vec![None; if replay.is_some() { records.len() } else { 0 }];
+        Self { replay, records, told, recalled: Vec::new() }
+    }
+
+    /// Notes the records, in order, that were processed before, and whose effects are made up now.
+    pub(super) fn recalled(&mut self, places: Vec<usize>) {
+        if !places.is_empty() {
+            self.told.resize(self.records.len(), None);
+        }
+        self.recalled = places;
+    }
+
+    fn is_recalled(&self, place: usize) -> bool {
+        self.recalled.binary_search(&place).is_ok()
     }
 
     /// What is known of the record: nothing is, of one that is delivered as usual.
@@ -165,8 +187,8 @@ impl<S: Sink> Job<'_, S> {
         }
     }
 
-    /// Reads back the items of a replay, notes what they tell of their records, and takes those out that need not be stored
-    /// again. Records whose items could not be read are to be delivered again.
+    /// Reads back the items of a replay, and those whose effects are made up, notes what they tell of their records, and takes
+    /// those out that need not be stored again. Records whose items could not be read are to be delivered again.
     pub(super) async fn look_at_items(
         &self,
         items: &mut Puts<Item>,
@@ -174,41 +196,77 @@ impl<S: Sink> Job<'_, S> {
         states: &mut [State],
         until: Instant,
     ) {
-        let (Some(replay), Some(key)) = (known.replay, self.config.recipe.needs().table) else { return };
+        let (replay, Some(key)) = (known.replay, self.config.recipe.needs().table) else { return };
+        if replay.is_none() && known.recalled.is_empty() {
+            return;
+        }
+        let mut made_up = vec![true; items.values.len()];
+        for &(record, value) in &items.origins {
+            made_up[value] &= known.is_recalled(record);
+        }
         let keys: Vec<Item> = items.values.iter().map(|item| key_of(&key, item)).collect();
-        let mut found: HashMap<Item, Item> = HashMap::with_capacity(keys.len());
+        let is_looked_at = |value: usize| replay.is_some() || made_up[value];
+        let sought: Vec<Item> =
+            keys.iter().enumerate().filter(|(value, _)| is_looked_at(*value)).map(|(_, key)| key.clone()).collect();
+        let mut found: HashMap<Item, Item> = HashMap::with_capacity(sought.len());
         let mut unread = None;
-        for chunk in keys.chunks(MAX_KEYS) {
+        for chunk in sought.chunks(MAX_KEYS) {
             match self.read_chunk(chunk, until).await {
                 Ok(read) => found.extend(read.into_iter().map(|item| (key_of(&key, &item), item))),
                 Err(error) => unread = Some(error),
             }
         }
         if let Some(error) = unread {
-            items.retain_by(|_, _| false, |record| states[record] = super::retry(&error));
+            let known = &*known;
+            let is_kept = |records: &[usize]| replay.is_none() && !records.iter().all(|&at| known.is_recalled(at));
+            items.retain_by(|records, _| is_kept(records), |record| states[record] = super::retry(&error));
             return;
         }
         let volatile = self.config.recipe.volatile();
         let told: Vec<(bool, Option<i64>)> = keys
             .iter()
             .zip(&items.values)
-            .map(|(key, item)| match found.get(key) {
+            .zip(&made_up)
+            .map(|((key, item), made_up)| match found.get(key) {
                 None => (false, None),
-                Some(there) => (without(there, volatile) == without(item, volatile), time_of(there, volatile)),
+                // What was made up says nothing of what it should be.
+                Some(there) => {
+                    let is_same = *made_up || self.alike(there, item);
+                    (is_same, time_of(there, volatile))
+                }
             })
             .collect();
         for &(record, value) in &items.origins {
+            if !is_looked_at(value) {
+                continue;
+            }
             let there = found.contains_key(&keys[value]);
-            let settled = match told[value] {
-                (true, stored_at) => replay.settled(&known.records[record].sequence_number, stored_at),
+            let settled = match (told[value], replay) {
+                ((true, stored_at), Some(replay)) => replay.settled(&known.records[record].sequence_number, stored_at),
+                // A batch came behind it, so its own had been processed.
+                ((true, _), None) => Settled::Yes,
                 // Only of what had settled it is known that it was counted.
-                (false, _) if there && replay.history => Settled::Otherwise,
-                (false, _) => Settled::No,
+                ((false, _), Some(replay)) if there && replay.history => Settled::Otherwise,
+                ((false, _), _) => Settled::No,
             };
             known.tell(record, settled);
         }
+        for (value, item) in items.values.iter_mut().enumerate().filter(|(value, _)| made_up[*value]) {
+            if let Some(there) = found.remove(&keys[value]) {
+                *item = there;
+                stored_now(item, volatile, self.now_ms);
+            }
+        }
         let known = &*known;
         items.retain_by(|records, _| records.iter().any(|&record| known.of(record) != Settled::Yes), |_| {});
+    }
+
+    /// Whether an item that is there is the one that would be stored: but for processing times, and for values that encryption has made
+    /// anew. What those are is the record's, which is the same.
+    fn alike(&self, there: &Item, item: &Item) -> bool {
+        let volatile = self.config.recipe.volatile();
+        let (there, item) = (without(there, volatile), without(item, volatile));
+        there == item || (self.config.encryption.is_some() && masked(&there) == masked(&item))
     }
 
     /// Reads the items of one call, and again those keys that come back unprocessed.

@@ -163,7 +163,7 @@ impl<S: Sink> Job<'_, S> {
     }
 
     /// Puts the items of one call; returns the error of each, if any.
-    async fn store_chunk(&self, items: &[Item], until: Instant) -> Vec<Option<SinkError>> {
+    pub(super) async fn store_chunk(&self, items: &[Item], until: Instant) -> Vec<Option<SinkError>> {
         let items: Vec<&Item> = items.iter().collect();
         match self.store_batch(&items, until).await {
             Ok(errors) => errors,

@@ -2,13 +2,17 @@
 
 mod changes;
 mod fake_sink;
+mod memory;
 mod parts;
 mod playing;
 mod redelivery;
 mod replay;
+mod windows;
+
+use std::collections::HashSet;
 
 use serde_json::{Value, json};
-use streamkit_recipes::{Item, Object};
+use streamkit_recipes::{Attribute, Item, Object, Settings};
 
 use self::fake_sink::FakeSink;
 use super::*;
@@ -21,6 +25,8 @@ fn record(sequence: usize, data: impl Into<Vec<u8>>) -> IncomingRecord {
 
 fn incoming(sequence: usize, data: Result<Vec<u8>, String>) -> IncomingRecord {
     IncomingRecord {
+        withheld: None,
+        indexes: Vec::new(),
         event_id: format!("shardId-000000000000:{sequence}"),
         sequence_number: sequence.to_string(),
         sub_sequence_number: None,
@@ -82,8 +88,12 @@ fn config() -> Config {
         table: "t".to_owned(),
         bucket: "b".to_owned(),
         topic_arn: "arn".to_owned(),
+        state_table: "s".to_owned(),
+        settings: Settings::default(),
+        parallel: false,
         dead_letter_queue_url: Some("http://queue".to_owned()),
         identity: "eventId".to_owned(),
+        encryption: None,
         fail_on: None,
     }
 }
@@ -93,7 +103,7 @@ async fn run_with(config: &Config, sink: &FakeSink, records: &[IncomingRecord]) 
     let job = Job { config, function: "f", sink, deadline, now_ms: 1_700_000_001_000, replay: None };
     let outcome = job.run(records).await;
     assert!(Instant::now() < deadline);
-    assert_eq!(outcome.processed + outcome.failed + outcome.retry, records.len());
+    assert_eq!(outcome.processed + outcome.failed + outcome.retry + outcome.duplicates, records.len());
     outcome
 }
 
@@ -207,6 +217,12 @@ async fn call_that_hangs_is_abandoned_before_the_deadline() {
             std::future::pending().await
         }
         async fn read(&self, _: &[Item]) -> Result<(Vec<Item>, Vec<Item>), SinkError> {
+            std::future::pending().await
+        }
+        async fn read_states(&self, _: &[String]) -> Result<(Vec<Item>, Vec<String>), SinkError> {
+            std::future::pending().await
+        }
+        async fn write_state(&self, _: &Item, _: Option<&str>) -> Result<bool, SinkError> {
             std::future::pending().await
         }
         async fn put(&self, _: &Object, _: bool) -> Result<bool, SinkError> {

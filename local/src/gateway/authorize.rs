@@ -8,6 +8,7 @@ use streamkit_wire::protocol::{self, body_of};
 use streamkit_wire::{Call, CallError, Protocol, Service, arn};
 
 use super::needed::{Needed, needed};
+use super::needed_kms;
 use crate::services::Services;
 use crate::services::iam::{Caller, Denial, Question};
 
@@ -20,7 +21,10 @@ pub(super) async fn answer(services: &Services, call: &Call, request: Request<By
     if caller.is_root() {
         return services.answer(call, request).await;
     }
-    let all = needed(services, call, &request);
+    let all = match call.service {
+        Service::Kms => needed_kms::needed(services, call, &request).await,
+        _ => needed(services, call, &request),
+    };
     for needed in &all {
         if let Err(denial) = check(services, &caller, needed).await {
             return protocol::error_response(call, &refusal(services, call, &caller, needed, denial));
@@ -43,6 +47,9 @@ async fn check(services: &Services, caller: &Caller, needed: &Needed) -> Result<
     }
     let question = Question { action: &needed.action, resource: &needed.resource, context: &context };
     let policy = resource_policy(services, &needed.resource).await;
+    if let (Some(policy), true) = (&policy, needed.resource.contains(":key/")) {
+        return services.access.check_key(caller, &question, policy);
+    }
     services.access.check(caller, &question, policy.as_ref())
 }
 
@@ -54,7 +61,7 @@ async fn function_of_mapping(services: &Services, resource: &str) -> Option<Stri
     serde_json::from_slice::<Value>(&found).ok()?["FunctionArn"].as_str().map(str::to_owned)
 }
 
-/// The policy of a queue, topic, bucket or function.
+/// The policy of a queue, topic, bucket, function or key.
 async fn resource_policy(services: &Services, resource: &str) -> Option<Value> {
     let mut parts = resource.splitn(6, ':').skip(2);
     let (service, name) = (parts.next()?, parts.nth(2)?);
@@ -73,6 +80,11 @@ async fn resource_policy(services: &Services, resource: &str) -> Option<Value> {
             let bucket = name.split('/').next().unwrap_or(name);
             let found = asked(services, Service::S3, "GetBucketPolicy", &format!("/{bucket}?policy")).await?;
             String::from_utf8_lossy(&found).into_owned()
+        }
+        "kms" => {
+            let input = json!({ "KeyId": resource, "PolicyName": "default" });
+            let found = services.run(Service::Kms, "GetKeyPolicy", input).await.ok()?;
+            found["Policy"].as_str()?.to_owned()
         }
         "lambda" => {
             let (name, qualifier) = name.strip_prefix("function:")?.split_once(':').map_or_else(

@@ -9,6 +9,7 @@ mod control;
 mod housekeeping;
 mod injected_faults;
 mod needed;
+mod needed_kms;
 mod needed_s3;
 mod panics;
 mod router;

@@ -186,3 +186,53 @@ async fn keys_that_nobody_made_stay_free() {
     }
     aws.stop().await;
 }
+
+#[tokio::test]
+async fn a_key_is_used_by_whom_its_policy_and_the_caller_s_own_allow() {
+    let aws = Aws::start().await;
+    let (ada, eve) = (user(&aws, "ada").await, user(&aws, "eve").await);
+    let root = json!({ "AWS": "arn:aws:iam::000000000000:root" });
+    let ada_alone = json!({ "ArnEquals": { "aws:PrincipalArn": "arn:aws:iam::000000000000:user/ada" } });
+    let key_policy = json!({ "Version": "2012-10-17", "Statement": [
+        { "Effect": "Allow", "Principal": root, "Action": ["kms:Describe*", "kms:Put*"], "Resource": "*" },
+        { "Effect": "Allow", "Principal": root, "Action": "kms:GenerateDataKey", "Resource": "*", "Condition": ada_alone },
+    ] });
+    let create = json!({ "Policy": key_policy.to_string(), "Tags": [{ "TagKey": "team", "TagValue": "data" }] });
+    let key = aws.ok("TrentService.CreateKey", create).await["KeyMetadata"].clone();
+    aws.ok("TrentService.CreateAlias", json!({ "AliasName": "alias/pii", "TargetKeyId": key["KeyId"] })).await;
+    let data_key = json!({ "KeyId": "alias/pii", "KeySpec": "AES_256" });
+    let ask = async |who: &Keys, operation: &str, input: &Value| {
+        who.json(&aws, "kms", &format!("TrentService.{operation}"), input.clone()).await
+    };
+    // The key's policy leaves the decision to the caller's.
+    let refused = ask(&ada, "GenerateDataKey", &data_key).await;
+    assert_eq!((refused.status, refused.json()["__type"].clone()), (400, json!("AccessDeniedException")));
+    assert!(refused.body.contains("no identity-based policy allows the kms:GenerateDataKey"), "{}", refused.body);
+    let all = policy("Allow", "kms:*", "*");
+    for name in ["ada", "eve"] {
+        iam(&aws, &format!("Action=PutUserPolicy&UserName={name}&PolicyName=all&PolicyDocument={all}")).await;
+    }
+    let made = ask(&ada, "GenerateDataKey", &data_key).await;
+    assert_eq!(made.status, 200, "{}", made.body);
+    // And nothing helps whom it does not allow, nor her whom it allows something else.
+    let refused = ask(&eve, "GenerateDataKey", &data_key).await;
+    assert!(refused.body.contains("no resource-based policy allows the kms:GenerateDataKey"), "{}", refused.body);
+    let decrypt = json!({ "CiphertextBlob": made.json()["CiphertextBlob"] });
+    for who in [&ada, &eve] {
+        assert_eq!(ask(who, "Decrypt", &decrypt).await.json()["__type"], "AccessDeniedException");
+    }
+    assert_eq!(ask(&eve, "DescribeKey", &json!({ "KeyId": "alias/pii" })).await.status, 200);
+    // Conditions may ask for the key's tags and aliases.
+    for (key, value, status) in [
+        ("aws:ResourceTag/team", "data", 200),
+        ("aws:ResourceTag/team", "x", 400),
+        ("kms:ResourceAliases", "alias/pii", 200),
+    ] {
+        let operator = if key.starts_with("kms") { "ForAnyValue:StringEquals" } else { "StringEquals" };
+        let held = json!({ "Version": "2012-10-17", "Statement": [{ "Effect": "Allow", "Action": "kms:*", "Resource": "*",
+            "Condition": { operator: { key: value } } }] });
+        iam(&aws, &format!("Action=PutUserPolicy&UserName=ada&PolicyName=all&PolicyDocument={held}")).await;
+        assert_eq!(ask(&ada, "GenerateDataKey", &data_key).await.status, status, "{key} {value}");
+    }
+    aws.stop().await;
+}

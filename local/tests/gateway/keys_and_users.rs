@@ -38,10 +38,47 @@ async fn a_key_decrypts_what_it_encrypted_in_the_same_context() {
     let described = aws.ok("TrentService.DescribeKey", json!({ "KeyId": "alias/pii" })).await;
     assert_eq!(described["KeyMetadata"]["KeyState"], "PendingDeletion");
     // AWS makes the keys of its services when they are first needed.
+    let by_alias = aws.target("TrentService.CancelKeyDeletion", json!({ "KeyId": "alias/pii" })).await;
+    assert_eq!(by_alias.json()["__type"], "NotFoundException");
+    aws.ok("TrentService.CancelKeyDeletion", json!({ "KeyId": key["KeyId"] })).await;
+    let described = aws.ok("TrentService.DescribeKey", json!({ "KeyId": "alias/pii" })).await;
+    assert_eq!(described["KeyMetadata"]["KeyState"], "Disabled");
     let of_aws = aws.ok("TrentService.DescribeKey", json!({ "KeyId": "alias/aws/kinesis" })).await;
     assert_eq!(of_aws["KeyMetadata"]["KeyManager"], "AWS");
     let missing = aws.target("TrentService.DescribeKey", json!({ "KeyId": "alias/none" })).await;
     assert_eq!(missing.json()["__type"], "NotFoundException");
+    aws.stop().await;
+}
+
+#[tokio::test]
+async fn a_mac_is_the_same_each_time_and_rotation_is_for_keys_that_encrypt() {
+    let aws = Aws::start().await;
+    let asked = json!({ "KeySpec": "HMAC_256", "KeyUsage": "GENERATE_VERIFY_MAC" });
+    let key = aws.ok("TrentService.CreateKey", asked).await["KeyMetadata"].clone();
+    assert_eq!((&key["MacAlgorithms"], &key["KeyUsage"]), (&json!(["HMAC_SHA_256"]), &json!("GENERATE_VERIFY_MAC")));
+    let mut asked = json!({ "KeyId": key["KeyId"], "MacAlgorithm": "HMAC_SHA_256", "Message": "bGFiZWw=" });
+    let mac = aws.ok("TrentService.GenerateMac", asked.clone()).await["Mac"].clone();
+    assert_eq!(aws.ok("TrentService.GenerateMac", asked.clone()).await["Mac"], mac);
+    asked["Mac"] = mac;
+    assert_eq!(aws.ok("TrentService.VerifyMac", asked.clone()).await["MacValid"], true);
+    asked["Message"] = json!("b3RoZXI=");
+    let other = aws.target("TrentService.VerifyMac", asked).await;
+    assert_eq!(other.json()["__type"], "KMSInvalidMacException");
+    let wrong =
+        aws.target("TrentService.GenerateDataKey", json!({ "KeyId": key["KeyId"], "KeySpec": "AES_256" })).await;
+    assert_eq!(wrong.json()["__type"], "InvalidKeyUsageException");
+    let wrong = aws.target("TrentService.EnableKeyRotation", json!({ "KeyId": key["KeyId"] })).await;
+    assert_eq!(wrong.json()["__type"], "UnsupportedOperationException");
+
+    let key = aws.ok("TrentService.CreateKey", json!({})).await["KeyMetadata"]["KeyId"].clone();
+    let status = async || aws.ok("TrentService.GetKeyRotationStatus", json!({ "KeyId": key })).await;
+    assert_eq!(status().await["KeyRotationEnabled"], false);
+    aws.ok("TrentService.EnableKeyRotation", json!({ "KeyId": key })).await;
+    assert_eq!(status().await["RotationPeriodInDays"], 365);
+    let wrong = aws.target("TrentService.EnableKeyRotation", json!({ "KeyId": key, "RotationPeriodInDays": 89 })).await;
+    assert_eq!(wrong.json()["__type"], "ValidationException");
+    let wrong = aws.target("TrentService.PutKeyPolicy", json!({ "KeyId": key, "Policy": "{" })).await;
+    assert_eq!(wrong.json()["__type"], "MalformedPolicyDocumentException");
     aws.stop().await;
 }
 

@@ -81,6 +81,33 @@ async fn failing_batch_is_tried_again_with_the_same_state() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn window_is_closed_again_until_that_succeeds_whatever_limits_the_retries() {
+    let aws = Aws::start().await;
+    let trace = Trace::new(&aws);
+    let stream = aws.stream("s", 1).await;
+    let (queue, queue_arn) = aws.queue("failures").await;
+    let mut environment = trace.environment();
+    environment["FINAL_FAILURES"] = json!("3");
+    aws.function("f", environment, |_| {}).await;
+    let settings = json!({
+        "TumblingWindowInSeconds": 1,
+        "MaximumRetryAttempts": 1,
+        "DestinationConfig": { "OnFailure": { "Destination": queue_arn } },
+    });
+    aws.mapping("f", &stream, settings).await;
+    aws.put("s", "k", &["a"]).await;
+    trace.until("the window closed", |data| data.iter().filter(|data| data.starts_with('{')).count() == 4).await;
+    let closed = closed(&trace);
+    assert!(closed.iter().all(|(count, event)| *count == 1 && event["state"] == closed[0].1["state"]), "{closed:?}");
+    // The shard goes on behind it.
+    aws.put("s", "k", &["b"]).await;
+    trace.until("the next record came", |data| data.iter().any(|data| data == "b")).await;
+    let received = aws.call("AmazonSQS.ReceiveMessage", json!({ "QueueUrl": queue })).await;
+    assert_eq!(received["Messages"], Value::Null, "nothing was given up");
+    aws.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn answer_without_a_state_is_a_failure() {
     let aws = Aws::start().await;
     let trace = Trace::new(&aws);

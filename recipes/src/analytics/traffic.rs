@@ -86,11 +86,14 @@ impl Generator for Traffic {
                 // As text, so that no digit depends on how a float is printed.
                 let amount = format!("{}.{:02}", cents / 100, cents % 100);
                 let currency = ["USD", "EUR", "GBP"][rng.usize(..3)];
-                ("purchase", json!({"amount": amount, "currency": currency, "itemsCount": rng.u32(1..6)}))
+                let card = json!({"brand": "visa", "number": card_number(rng.u32(..10_000))});
+                let more = json!({"amount": amount, "currency": currency, "itemsCount": rng.u32(1..6), "card": card});
+                ("purchase", more)
             }
             _ => {
                 let (method, source) = (METHODS[rng.usize(..METHODS.len())], SOURCES[rng.usize(..SOURCES.len())]);
-                ("user_signup", json!({"signupMethod": method, "campaignSource": source}))
+                let email = format!("visitor.{:04}@mail.example", user + 1);
+                ("user_signup", json!({"signupMethod": method, "campaignSource": source, "email": email}))
             }
         };
         let mut payload = json!({
@@ -119,6 +122,11 @@ impl Generator for Traffic {
         self.poisons += 1;
         Event { partition_key: user, data }
     }
+}
+
+/// A number from those that payment providers publish for tests, but for its last digits.
+fn card_number(number: u32) -> String {
+    format!("411111111111{number:04}")
 }
 
 /// Every kind of payload that the recipe rejects; `tag` shows in each.
@@ -167,7 +175,8 @@ pub(super) fn marked(run: &str, now_ms: i64) -> Vec<Event> {
         event(
             "purchase",
             "buyer",
-            json!({"amount": amount, "currency": currency, "itemsCount": 2, "deviceType": device}),
+            json!({"amount": amount, "currency": currency, "itemsCount": 2, "deviceType": device,
+                "card": {"brand": "visa", "number": card_number(1111)}}),
         )
     };
     vec![
@@ -185,7 +194,11 @@ pub(super) fn marked(run: &str, now_ms: i64) -> Vec<Event> {
         purchase(json!(0), "JPY", "desktop"),
         purchase(json!("999999999999999.99"), "USD", "tv"),
         purchase(json!(5), "XTS", "fridge"),
-        event("user_signup", "newcomer", json!({"signupMethod": "social", "campaignSource": "newsletter"})),
+        event(
+            "user_signup",
+            "newcomer",
+            json!({"signupMethod": "social", "campaignSource": "newsletter", "email": format!("{run}@mail.example")}),
+        ),
         event("user_signup", "newcomer", json!({"signupMethod": null})),
         event("click", "visitor", json!({"elementId": "buy", "deviceType": "mobile"})),
         event("scroll", "visitor", json!({"deviceType": null, "location": null})),

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{Analytics, CURRENCIES, Purchase, known, metrics};
 use crate::json::{Fields, text};
-use crate::{Count, Record, Rejected, Unit, Windowed};
+use crate::{Count, Record, Rejected, TumblingWindow, Unit, Windowed};
 
 /// The metric of a window's number of events.
 const EVENTS: &str = "WindowEvents";
@@ -55,11 +55,11 @@ impl Amounts {
 }
 
 impl Windowed for Analytics {
-    fn metrics(&self) -> &'static [&'static str] {
-        &[EVENTS, UNUSUAL]
+    fn metrics(&self) -> &'static [(&'static str, &'static [&'static str])] {
+        &[(EVENTS, &[]), (UNUSUAL, &[])]
     }
 
-    fn add(&self, state: &mut Value, records: &[Record<'_>]) -> Vec<Count> {
+    fn add(&self, _window: &TumblingWindow<'_>, state: &mut Value, records: &[Record<'_>]) -> Vec<Count> {
         // A state that is none of ours can only be one of an earlier version, and lasts for minutes.
         let mut window: Window = serde_json::from_value(state.take()).unwrap_or_default();
         let mut counts = Vec::new();
@@ -77,7 +77,7 @@ impl Windowed for Analytics {
     }
 
     #[expect(clippy::cast_precision_loss, reason = "no window has 2^53 events")]
-    fn close(&self, state: &Value) -> Vec<Count> {
+    fn close(&self, _window: &TumblingWindow<'_>, state: &Value) -> Vec<Count> {
         let window = Window::deserialize(state).unwrap_or_default();
         vec![Count::sample(EVENTS, window.events as f64, Unit::Count)]
     }
@@ -95,7 +95,13 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::{Recipe, StreamRecord};
+    use crate::{Recipe, Settings, StreamRecord};
+
+    /// A window; what it is of does not matter.
+    fn with_window<T>(look: impl FnOnce(&TumblingWindow<'_>) -> T) -> T {
+        let settings = Settings::default();
+        look(&TumblingWindow { start_ms: 0, end_ms: 60_000, shard_id: "shardId-000000000000", settings: &settings })
+    }
 
     /// How many of these events stand out; the state goes on from call to call.
     fn unusual(state: &mut Value, events: &[String]) -> usize {
@@ -108,7 +114,7 @@ mod tests {
             ..StreamRecord::default()
         };
         let records: Vec<_> = events.iter().map(|event| Record::Stream(of(event.as_bytes()))).collect();
-        let counts = Analytics.windowed().unwrap().add(state, &records);
+        let counts = with_window(|window| Analytics.windowed().unwrap().add(window, state, &records));
         assert!(counts.iter().all(|count| *count == Count::one("UnusualPurchases")), "{counts:?}");
         counts.len()
     }
@@ -130,14 +136,15 @@ mod tests {
         assert_eq!(unusual(&mut state, &purchases([1, 9_000], "EUR")), 2);
         let others = ["{}".to_owned(), r#"{"eventType":"click"}"#.to_owned()];
         assert_eq!(unusual(&mut state, &others), 0);
-        let count = &Analytics.windowed().unwrap().close(&state)[0];
+        let count = &with_window(|window| Analytics.windowed().unwrap().close(window, &state))[0];
         assert_eq!((count.metric, count.value.to_string()), ("WindowEvents", "38".to_owned()));
     }
 
     #[test]
     fn a_state_of_another_form_is_an_empty_one() {
         for mut state in [json!(null), json!("x"), json!({"events": "many"})] {
-            assert!(Analytics.windowed().unwrap().close(&state)[0].value.abs() < f64::EPSILON);
+            let counts = with_window(|window| Analytics.windowed().unwrap().close(window, &state));
+            assert!(counts[0].value.abs() < f64::EPSILON);
             assert_eq!(unusual(&mut state, &purchases([7], "EUR")), 0);
             assert_eq!(state["events"], 1);
             assert_eq!(state["purchases"]["EUR"], json!({"count": 1, "mean": 7.0, "squares": 0.0}));

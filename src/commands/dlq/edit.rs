@@ -1,10 +1,12 @@
 //! `--edit` and `--edit-with`: payloads are changed before they are played, by a jq program or by any program.
 
+use std::fmt;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
 use jaq_core::load::{Arena, File, Loader};
-use jaq_core::{Compiler, Ctx, Vars, data, unwrap_valr};
+use jaq_core::{Compiler, Ctx, Filter, Vars, data, unwrap_valr};
 use jaq_json::{Val, read};
 
 use crate::records::{Content, SourceRecord};
@@ -13,7 +15,7 @@ use crate::records::{Content, SourceRecord};
 #[derive(Debug, Clone)]
 pub(super) enum Edit {
     /// A jq program: payload in, payload out.
-    Jq(String),
+    Jq(Jq),
     /// A command of the shell: payload on its standard input, the new one on its standard output.
     Program(String),
 }
@@ -28,22 +30,21 @@ pub(super) enum Edited {
     Failed(String),
 }
 
-impl Edit {
-    /// Checks a jq program before anything is read.
-    ///
-    /// # Errors
-    /// It is none.
-    pub(super) fn check(&self) -> Result<(), String> {
-        match self {
-            Self::Jq(program) => jq(program, &[]).map(drop),
-            Self::Program(_) => Ok(()),
-        }
-    }
+/// A jq program, compiled: that takes longer than most payloads do.
+#[derive(Clone)]
+pub(super) struct Jq(Arc<Filter<data::JustLut<Val>>>);
 
+impl fmt::Debug for Jq {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Jq")
+    }
+}
+
+impl Edit {
     /// Changes payloads, each by itself. Blocks.
     pub(super) fn apply(&self, payloads: &[Vec<u8>]) -> Vec<Edited> {
         match self {
-            Self::Jq(program) => jq(program, payloads).unwrap_or_else(|why| vec![Edited::Failed(why); payloads.len()]),
+            Self::Jq(program) => payloads.iter().map(|payload| program.run(payload)).collect(),
             Self::Program(command) => payloads.iter().map(|payload| run(command, payload)).collect(),
         }
     }
@@ -72,32 +73,40 @@ pub(super) fn with_payload(mut record: SourceRecord, payload: Vec<u8>) -> Result
     Ok(record)
 }
 
-fn jq(program: &str, payloads: &[Vec<u8>]) -> Result<Vec<Edited>, String> {
-    let mistake = || format!("`{program}` is no jq program");
-    let defs = jaq_core::defs().chain(jaq_std::defs()).chain(jaq_json::defs());
-    let funs = jaq_core::funs().chain(jaq_std::funs()).chain(jaq_json::funs());
-    let arena = Arena::default();
-    let modules = Loader::new(defs).load(&arena, File { code: program, path: () }).map_err(|_| mistake())?;
-    let filter = Compiler::default().with_funs(funs).compile(modules).map_err(|errors| {
-        // The names that it does not know, which is what most mistakes are.
-        let names: Vec<_> = errors.iter().flat_map(|(_, errors)| errors).map(|(name, _)| (*name).to_owned()).collect();
-        format!("{}: unknown {}", mistake(), names.join(", "))
-    })?;
-    let edited = payloads.iter().map(|payload| {
+impl Jq {
+    /// Compiles a program.
+    ///
+    /// # Errors
+    /// It is none.
+    pub(super) fn new(program: &str) -> Result<Self, String> {
+        let mistake = || format!("`{program}` is no jq program");
+        let defs = jaq_core::defs().chain(jaq_std::defs()).chain(jaq_json::defs());
+        let funs = jaq_core::funs().chain(jaq_std::funs()).chain(jaq_json::funs());
+        let arena = Arena::default();
+        let modules = Loader::new(defs).load(&arena, File { code: program, path: () }).map_err(|_| mistake())?;
+        let filter = Compiler::default().with_funs(funs).compile(modules).map_err(|errors| {
+            // The names that it does not know, which is what most mistakes are.
+            let names: Vec<_> =
+                errors.iter().flat_map(|(_, errors)| errors).map(|(name, _)| (*name).to_owned()).collect();
+            format!("{}: unknown {}", mistake(), names.join(", "))
+        })?;
+        Ok(Self(Arc::new(filter)))
+    }
+
+    fn run(&self, payload: &[u8]) -> Edited {
         let input = match read::parse_single(payload) {
             Ok(input) => input,
             Err(error) => return Edited::Failed(format!("the payload is no JSON: {error}")),
         };
-        let context = Ctx::<data::JustLut<Val>>::new(&filter.lut, Vars::new([]));
-        let mut outputs = filter.id.run((context, input)).map(unwrap_valr);
+        let context = Ctx::<data::JustLut<Val>>::new(&self.0.lut, Vars::new([]));
+        let mut outputs = self.0.id.run((context, input)).map(unwrap_valr);
         match (outputs.next(), outputs.next()) {
             (None, _) => Edited::Nothing,
             (Some(Ok(output)), None) => Edited::Payload(output.to_string().into_bytes()),
             (Some(Err(error)), _) => Edited::Failed(error.to_string()),
             (Some(Ok(_)), Some(_)) => Edited::Failed("the program gives several payloads for one".to_owned()),
         }
-    });
-    Ok(edited.collect())
+    }
 }
 
 fn run(command: &str, payload: &[u8]) -> Edited {
@@ -141,7 +150,7 @@ mod tests {
 
     #[test]
     fn jq_changes_json() {
-        let jq = |program: &str| Edit::Jq(program.to_owned());
+        let jq = |program: &str| Edit::Jq(Jq::new(program).unwrap());
         let fill = jq(r#".userId //= "unknown" | .n |= tonumber"#);
         assert_eq!(edited(&fill, r#"{"n":"12"}"#), payload(r#"{"n":12,"userId":"unknown"}"#));
         assert_eq!(edited(&jq("select(.a)"), "{}"), Edited::Nothing);
@@ -151,9 +160,8 @@ mod tests {
             let Edited::Failed(why) = edited(&jq(program), input) else { panic!("{program}") };
             assert!(why.contains(words), "{program}: {why}");
         }
-        assert!(jq(".a |").check().unwrap_err().contains("no jq program"));
-        assert!(jq("nope(1)").check().unwrap_err().contains("unknown nope"));
-        jq(".").check().unwrap();
+        assert!(Jq::new(".a |").unwrap_err().contains("no jq program"));
+        assert!(Jq::new("nope(1)").unwrap_err().contains("unknown nope"));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use anyhow::Context as _;
 use futures_util::future::OptionFuture;
 use serde_json::{Value, json};
+use streamkit_handler::dead_letter::REFUSED_BY;
 use streamkit_handler::sink::MAX_DEAD_LETTER_BYTES;
 
 use super::edit::{Edit, Edited, editable, with_payload};
@@ -128,9 +129,11 @@ impl Run<'_> {
         let lettered = lane.lettered();
         let mut units = lane.units.as_slice();
         let mut ahead = None;
+        // Letters that came through, and are deleted while the next ones are played.
+        let mut through: Vec<&Unit> = Vec::new();
         while let Some(first) = units.first() {
             if self.is_over() {
-                return;
+                break;
             }
             let most = LETTERS.min(self.rate.most()).min(self.flow(lane).batch_size.max(1));
             let count =
@@ -150,7 +153,11 @@ impl Run<'_> {
                 ahead = then;
                 ended
             } else {
-                self.play_letters(lane, &player, now).await
+                let (outcome, deleted) = futures_util::join!(
+                    self.play_letters(lane, &player, now),
+                    self.finished(std::mem::take(&mut through).into_iter())
+                );
+                deleted.and(outcome.map(|units| through = units))
             };
             if let Err(error) = ended {
                 locked(&self.stopped).get_or_insert(error);
@@ -158,12 +165,15 @@ impl Run<'_> {
             self.bar.inc(u64::try_from(count).unwrap_or(0));
             units = later;
         }
+        if let Err(error) = self.finished(through.into_iter()).await {
+            locked(&self.stopped).get_or_insert(error);
+        }
     }
 
-    /// Plays letters of one lane, and deletes those that came through.
-    async fn play_letters(&self, lane: &Lane, player: &Player, units: &[Unit]) -> anyhow::Result<()> {
+    /// Plays letters of one lane, and gives those that came through, which are to be deleted.
+    async fn play_letters<'u>(&self, lane: &Lane, player: &Player, units: &'u [Unit]) -> anyhow::Result<Vec<&'u Unit>> {
         let mut letters: Vec<PlayedLetter<'_>> = Vec::new();
-        let mut doubles: Vec<(usize, &Unit)> = Vec::new();
+        let mut doubles: Vec<(usize, &'u Unit)> = Vec::new();
         for unit in units {
             let (body, Kind::Letter(letter)) = self.kind(unit)? else { continue };
             locked(&self.totals).read += 1;
@@ -184,7 +194,8 @@ impl Run<'_> {
         let records: Vec<_> = letters.iter().map(|letter| letter.record.clone()).collect();
         let edited = self.edited(records).await?.into_iter().zip(&letters).enumerate();
         let again = edited.filter_map(|(place, (record, letter))| {
-            Some((place, Again { record: record?, failed_ms: Some(letter.unit.failed_ms) }))
+            let was_rejected = !letter.letter.code.starts_with(REFUSED_BY);
+            Some((place, Again { record: record?, failed_ms: Some(letter.unit.failed_ms), was_rejected }))
         });
         let (places, again): (Vec<usize>, Vec<Again>) = again.unzip();
         let outcome = self.deliver(lane, player, &again, Mode::Letters).await;
@@ -196,14 +207,15 @@ impl Run<'_> {
             .collect();
         let twice: Vec<_> = doubles.iter().filter(|(of, _)| through.contains(of)).map(|(_, unit)| *unit).collect();
         locked(&self.totals).duplicates += u64::try_from(twice.len())?;
-        self.finished(through.iter().map(|place| letters[*place].unit).chain(twice)).await?;
         for (place, failure) in places.into_iter().zip(&outcome.failures) {
-            match failure {
-                Some(failure) if !failure.is_untried() => self.keep(&letters[place], failure).await?,
-                _ => {}
+            let Some(failure) = failure.as_ref().filter(|failure| !failure.is_untried()) else { continue };
+            if let Err(error) = self.keep(&letters[place], failure).await {
+                // Those that came through are deleted all the same.
+                locked(&self.stopped).get_or_insert(error);
+                break;
             }
         }
-        Ok(())
+        Ok(through.iter().map(|place| letters[*place].unit).chain(twice).collect())
     }
 
     fn note_failure(&self, failure: &Failure) {
@@ -259,7 +271,10 @@ impl Run<'_> {
         }
         let edited = self.edited(records).await?;
         whole &= edited.iter().all(Option::is_some);
-        let again = edited.into_iter().flatten().map(|record| Again { record, failed_ms: Some(unit.failed_ms) });
+        let again = edited.into_iter().flatten().map(|record| {
+            // Of a batch nobody knows how far each record came.
+            Again { record, failed_ms: Some(unit.failed_ms), was_rejected: false }
+        });
         let again: Vec<Again> = again.collect();
         let most = flow.batch_size.max(1).min(self.rate.most());
         let mut from = 0;

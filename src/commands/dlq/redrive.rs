@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use tokio::sync::{Semaphore, watch};
 
 use super::Which;
-use super::edit::Edit;
+use super::edit::{Edit, Jq};
 use super::held::{Held, MOST, give_all_back};
 use super::lane::Run;
 use super::listing::counted;
@@ -79,10 +79,9 @@ pub(super) async fn run(
     reporter: &Reporter,
     mut interrupt: Interrupt,
 ) -> anyhow::Result<ExitCode> {
-    let edit = args.edit.clone().map(Edit::Jq).or_else(|| args.edit_with.clone().map(Edit::Program));
-    if let Some(edit) = &edit {
-        edit.check().map_err(Usage)?;
-    }
+    // A mistake in it shows before anything is read.
+    let jq = args.edit.as_deref().map(Jq::new).transpose().map_err(Usage)?;
+    let edit = jq.map(Edit::Jq).or_else(|| args.edit_with.clone().map(Edit::Program));
     let (session, places) = interrupt.unless(args.which.open(global, reporter)).await?;
     stores::expect_some(&places)?;
     let mut held: Vec<Held> = places.iter().map(|place| Held::new(&place.store)).collect();

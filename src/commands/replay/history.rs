@@ -266,7 +266,7 @@ impl Run<'_> {
         let records: Vec<Again> = records
             .into_iter()
             .filter(|record| self.is_meant(record))
-            .map(|record| Again { record, failed_ms: None })
+            .map(|record| Again { record, failed_ms: None, was_rejected: false })
             .collect();
         let read = u64::try_from(records.len())?;
         if self.args.dry_run {

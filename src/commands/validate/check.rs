@@ -33,6 +33,8 @@ impl Verdict {
 /// One check of the report.
 #[derive(Debug, Serialize)]
 pub(super) struct Check {
+    /// The function in the spec.
+    function: String,
     name: Cow<'static, str>,
     ok: bool,
     expected: String,
@@ -56,6 +58,7 @@ pub(super) async fn check(
         Err(_) => Verdict::new(false, format!("AWS did not answer within {:.0} s", limit.as_secs_f64())),
     };
     Check {
+        function: String::new(),
         name: name.into(),
         ok: verdict.ok,
         expected: expected.into(),
@@ -68,14 +71,26 @@ pub(super) async fn check(
 /// The checks so far; each is shown when it ends.
 pub(super) struct Checks<'a> {
     reporter: &'a Reporter,
+    /// Whether the functions are named in the text.
+    several: bool,
+    function: String,
     done: Vec<Check>,
     /// The region that is being looked at, where that is not the pipeline's own.
     region: Option<String>,
 }
 
 impl<'a> Checks<'a> {
-    pub(super) fn new(reporter: &'a Reporter) -> Self {
-        Self { reporter, done: Vec::new(), region: None }
+    pub(super) fn new(reporter: &'a Reporter, several: bool) -> Self {
+        Self { reporter, several, function: String::new(), done: Vec::new(), region: None }
+    }
+
+    /// The checks that follow are those of this function.
+    pub(super) fn begin(&mut self, function: &str) {
+        if self.several {
+            let gap = if self.done.is_empty() { "" } else { "\n" };
+            self.reporter.text(&format!("{gap}function.{function}\n"));
+        }
+        function.clone_into(&mut self.function);
     }
 
     /// What is checked from now on is in this region, which the names of checks tell.
@@ -95,7 +110,7 @@ impl<'a> Checks<'a> {
         }
         self.reporter.text(&line(&check, self.reporter.paint()));
         let ok = check.ok;
-        self.done.push(check);
+        self.done.push(Check { function: self.function.clone(), ..check });
         ok
     }
 

@@ -37,17 +37,23 @@ async fn clean(run: &mut StreamRun<'_>) -> anyhow::Result<Verdict> {
     let mut left = 0;
     let mut quiet = false;
     // Those of other functions are nobody's to wait for: a filter may keep the events from them.
-    let settled =
-        Instant::now() + if run.siblings.is_empty() && run.archives.is_empty() { Duration::ZERO } else { SIBLINGS };
+    let alone = run.siblings.is_empty() && run.archives.is_empty() && run.downstream.is_empty();
+    let settled = Instant::now() + if alone { Duration::ZERO } else { SIBLINGS };
     while !quiet || Instant::now() < settled {
         run.look().await?;
         let keys = run.table.keys(&run.partitions.union(&run.poison_partitions).cloned().collect()).await?;
         run.table.delete(&keys).await?;
         left = keys.len();
+        if let Some(memory) = &run.memory {
+            left += memory.clean().await?;
+        }
         items += left;
         let mut of_siblings = 0;
         for sibling in &mut run.siblings {
             of_siblings += sibling.clean(&run.validation.run_id).await?;
+        }
+        for downstream in &run.downstream {
+            of_siblings += downstream.clean(run).await?;
         }
         items += of_siblings;
         if !run.is_archive() {
@@ -59,7 +65,7 @@ async fn clean(run: &mut StreamRun<'_>) -> anyhow::Result<Verdict> {
             dead_letters += 1;
         }
         let waiting = !run.gave_up && under_way(run) > 0;
-        quiet = keys.is_empty() && of_siblings == 0 && dead_letters == 0 && !waiting && !unarchived;
+        quiet = left == 0 && of_siblings == 0 && dead_letters == 0 && !waiting && !unarchived;
         if Instant::now() >= deadline {
             break;
         }
@@ -72,6 +78,13 @@ async fn clean(run: &mut StreamRun<'_>) -> anyhow::Result<Verdict> {
     for archive in &mut run.archives {
         let (deleted, kept) = archive.delete().await?;
         let _ = write!(observed, ", {} of {}", counted(deleted, "object"), archive.function);
+        if kept > 0 {
+            let _ = write!(observed, " ({kept} with events of others stay)");
+        }
+    }
+    if let Some(windows) = &run.windows {
+        let (deleted, kept) = windows.delete(&run.table, &run.validation.run_id).await?;
+        let _ = write!(observed, ", {}", counted(deleted, "window"));
         if kept > 0 {
             let _ = write!(observed, " ({kept} with events of others stay)");
         }

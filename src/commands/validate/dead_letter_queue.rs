@@ -1,5 +1,6 @@
 //! Reads the dead letter queue without consuming messages of others.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -101,16 +102,15 @@ impl DeadLetterQueue {
         Ok(messages)
     }
 
-    /// Receives some messages. Those of the run are deleted and returned, the others stay hidden until
+    /// Receives some messages. Those that are the run's `own`, by their bodies, are deleted and returned, the others stay hidden until
     /// [`put_back`](Self::put_back), so that the next call gets different ones. `None` when there was no message at all.
-    pub(super) async fn take(&mut self, run: &str) -> anyhow::Result<Option<Vec<Value>>> {
+    pub(super) async fn take(&mut self, own: impl Fn(&str) -> bool) -> anyhow::Result<Option<Vec<Value>>> {
         let messages = self.messages().await?;
         if messages.is_empty() {
             return Ok(None);
         }
-        // Every event of the run has the run's id in its key, and a dead letter has the key.
         let (own, others): (Vec<_>, Vec<_>) =
-            messages.into_iter().partition(|message| message.body().is_some_and(|body| body.contains(run)));
+            messages.into_iter().partition(|message| message.body().is_some_and(&own));
         let most = others.iter().filter_map(receives).max();
         // One receive more is for whoever the message is meant for.
         self.stopped = self.max_receives.zip(most).is_some_and(|(limit, most)| most + 1 >= limit);
@@ -156,6 +156,13 @@ impl DeadLetterQueue {
         }
         Ok(())
     }
+}
+
+/// Whether a message is the letter of a record with one of these sequence numbers.
+pub(super) fn is_of(body: &str, places: &BTreeSet<String>) -> bool {
+    serde_json::from_str::<Value>(body).is_ok_and(|body| {
+        body.get("sequenceNumber").and_then(Value::as_str).is_some_and(|number| places.contains(number))
+    })
 }
 
 /// How often the message was received, this time included.

@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep};
 
 use super::canary::{self, CanaryRun, ROUND_INTERVAL};
 use super::check::{Verdict, counted, listed};
+use super::encryption::marked;
 use super::items::differences;
 use super::passing::PassingEvents;
 use super::stream_run::StreamRun;
@@ -76,7 +77,9 @@ pub(super) async fn items(run: &mut StreamRun<'_>) -> anyhow::Result<Verdict> {
                 None => wrong.push(format!("{what} has no item after {} s", run.validation.limit.as_secs())),
                 Some((item, _)) => {
                     found += 1;
-                    let different = differences(&wanted.item, item, run.validation.recipe.volatile());
+                    let encrypted = run.validation.flow.encrypted();
+                    let item = if encrypted.is_empty() { item.clone() } else { marked(item, encrypted) };
+                    let different = differences(&wanted.item, &item, run.validation.recipe.volatile());
                     if !different.is_empty() {
                         wrong.push(format!("{what}: {}", different.join(", ")));
                     }

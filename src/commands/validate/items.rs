@@ -6,7 +6,8 @@ use anyhow::Context as _;
 use aws_sdk_dynamodb::types::{AttributeValue, DeleteRequest, KeysAndAttributes, Select, WriteRequest};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use streamkit_handler::attribute::{attribute_value, attribute_values};
-use streamkit_recipes::{Attribute, Item, Recipe, TableKey};
+use streamkit_handler::batch::STATE_KEY;
+use streamkit_recipes::{Attribute, Item, KeyAttribute, KeyKind, Recipe, TableKey};
 
 use crate::aws::{Clients, answered};
 use crate::table_writer::StoredItem;
@@ -31,6 +32,12 @@ pub(super) struct Table {
 impl Table {
     pub(super) fn new(aws: &Clients, name: &str, recipe: &dyn Recipe) -> Self {
         Self { dynamodb: aws.dynamodb.clone(), name: name.to_owned(), key: recipe.needs().table }
+    }
+
+    /// The table that holds the states of a recipe with a memory.
+    pub(super) fn of_states(aws: &Clients, name: &str) -> Self {
+        let key = TableKey { partition: KeyAttribute::new(STATE_KEY, KeyKind::S), sort: None };
+        Self { dynamodb: aws.dynamodb.clone(), name: name.to_owned(), key: Some(key) }
     }
 
     /// The value of the partition key.

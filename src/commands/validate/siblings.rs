@@ -2,11 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use streamkit_handler::encryption::Field;
 use streamkit_recipes::{Attribute, Event, Recipe};
 
 use super::dead_letter_queue::DeadLetterQueue;
+use super::dead_letter_queue::is_of;
 use super::items::Table;
-use super::stream_run::{contains, process};
+use super::memory::Memory;
+use super::stream_run::{Meaning, contains, process};
 use super::validation::Validation;
 use crate::pipeline::Flow;
 use crate::producer::Position;
@@ -16,7 +19,13 @@ pub(super) struct Sibling {
     recipe: &'static dyn Recipe,
     /// The field in which an event has its own id.
     identity: String,
+    /// The fields that it encrypts.
+    encrypted: Vec<Field>,
+    /// The sequence numbers of the run's events, by which its letters are known that have nothing else of them.
+    places: BTreeSet<String>,
     table: Option<Table>,
+    /// What it remembers of the run's events, if it does.
+    memory: Option<Memory>,
     /// Not the one of the function that is validated, which is searched anyway.
     queue: Option<DeadLetterQueue>,
     /// The partition keys of all items that the run's events can have made.
@@ -43,7 +52,10 @@ impl Sibling {
             Some(Self {
                 recipe,
                 identity: flow.identity.clone(),
+                encrypted: flow.encrypted().to_vec(),
+                places: BTreeSet::new(),
                 table: flow.table.as_deref().map(|table| Table::new(aws, table, recipe)),
+                memory: Memory::of(aws, flow, recipe),
                 queue: flow
                     .dead_letters
                     .as_ref()
@@ -57,8 +69,13 @@ impl Sibling {
 
     /// Notes what an event in its place can have made.
     pub(super) fn note(&mut self, event: &Event, position: &Position, run_id: &str) {
+        if let Some(memory) = &mut self.memory {
+            memory.note(event, position, run_id);
+        }
+        self.places.insert(position.sequence_number.clone());
         let Some(table) = &self.table else { return };
-        let Ok(effects) = process((self.recipe, &self.identity), event, position, 0) else { return };
+        let meaning = Meaning { recipe: self.recipe, identity: &self.identity, encrypted: &self.encrypted };
+        let Ok(effects) = process(meaning, event, position, 0) else { return };
         // What cleaning up deletes goes by this: only what bears the run's name, or a record's place, is the run's.
         let own = |partition: &Attribute| contains(partition, run_id) || contains(partition, &position.sequence_number);
         self.partitions.extend(effects.items.iter().filter_map(|item| table.partition(item)).filter(own));
@@ -72,8 +89,12 @@ impl Sibling {
             table.delete(&keys).await?;
             deleted += keys.len();
         }
+        if let Some(memory) = &self.memory {
+            deleted += memory.clean().await?;
+        }
         if let Some(queue) = &mut self.queue {
-            while let Some(messages) = queue.take(run_id).await? {
+            let own = |body: &str| body.contains(run_id) || is_of(body, &self.places);
+            while let Some(messages) = queue.take(own).await? {
                 deleted += messages.len();
             }
         }

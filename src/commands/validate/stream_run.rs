@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use serde_json::Value;
+use streamkit_handler::encryption::{self, Field, masked};
 use streamkit_recipes::{
     Attribute, Count, Effects, Event, Item, Recipe, Record, Rejected, StreamRecord, StreamSamples, own_id,
 };
@@ -12,11 +13,14 @@ use tokio::time::Instant;
 
 use super::archive::Archive;
 use super::dead_letter_queue::DeadLetterQueue;
+use super::downstream::Downstream;
 use super::items::Table;
+use super::memory::Memory;
 use super::passing::PassingEvents;
 use super::siblings::Sibling;
 use super::telemetry::Growth;
 use super::validation::Validation;
+use super::windows::Windows;
 use crate::producer::{Position, Producer, batches};
 use crate::table_writer::StoredItem;
 
@@ -28,9 +32,15 @@ pub(super) struct StreamRun<'a> {
     pub(super) events: PassingEvents,
     /// Other functions that read the same stream.
     pub(super) siblings: Vec<Sibling>,
+    /// Functions that read the table that this one writes.
+    pub(super) downstream: Vec<Downstream>,
     /// What keeps the run's events as they came: the function itself, or others.
     pub(super) archives: Vec<Archive>,
+    /// What the function stores of windows, if it does.
+    pub(super) windows: Option<Windows>,
     pub(super) table: Table,
+    /// What the recipe remembers of the run's events, if it does.
+    pub(super) memory: Option<Memory>,
     pub(super) dead_letter_queue: Option<DeadLetterQueue>,
     pub(super) good: Vec<Good>,
     pub(super) poison: Vec<Poison>,
@@ -54,8 +64,8 @@ pub(super) struct Good {
     pub(super) wanted: Vec<Wanted>,
     /// What it adds to metrics.
     pub(super) counts: Vec<Count>,
-    /// When it was seen in an object, if the function archives its source.
-    pub(super) archived: Option<Instant>,
+    /// When it was seen among others: in an object, if the function archives its source, or in a window, if it stores those.
+    pub(super) gathered: Option<Instant>,
 }
 
 /// An item that an event must lead to.
@@ -74,11 +84,21 @@ pub(super) struct Poison {
     pub(super) dead_letter: Option<Value>,
 }
 
+/// When the item's record arrived, in milliseconds since the epoch, as the item says.
+fn arrival_of(item: &StoredItem, name: &str) -> Option<i64> {
+    item.get(name)?.as_n().ok()?.parse().ok()
+}
+
 impl Good {
-    /// When the last of the event's items was seen, or the event in an archive.
+    /// When it arrived, in milliseconds since the epoch, if one of its items was seen and says so.
+    pub(super) fn arrival_ms(&self, name: &str) -> Option<i64> {
+        self.wanted.iter().find_map(|wanted| arrival_of(&wanted.found.as_ref()?.0, name))
+    }
+
+    /// When the last of the event's items was seen, or the event among others.
     pub(super) fn seen(&self) -> Option<Instant> {
-        if self.archived.is_some() {
-            return self.archived;
+        if self.gathered.is_some() || self.wanted.is_empty() {
+            return self.gathered;
         }
         let seen: Option<Vec<Instant>> =
             self.wanted.iter().map(|wanted| wanted.found.as_ref().map(|(_, at)| *at)).collect();
@@ -95,8 +115,11 @@ impl<'a> StreamRun<'a> {
             samples,
             events: PassingEvents::new(&validation, samples),
             siblings: Sibling::all(&validation),
+            downstream: Downstream::all(&validation),
             table: Table::new(aws, flow.table.as_deref().unwrap_or_default(), validation.recipe),
+            memory: Memory::of(aws, flow, validation.recipe),
             archives: Archive::all(&validation),
+            windows: Windows::of(&validation),
             dead_letter_queue: queue.map(|queue| DeadLetterQueue::new(aws, queue, limit)),
             good: Vec::new(),
             poison: Vec::new(),
@@ -124,6 +147,7 @@ impl<'a> StreamRun<'a> {
                 }
             }
             self.last_put = Instant::now();
+            self.expect();
             if let Some(error) = put.error {
                 return Err(error).with_context(|| {
                     format!("putting records into Kinesis stream ({})", self.validation.flow.source.name())
@@ -131,6 +155,15 @@ impl<'a> StreamRun<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Says of all good events together what must follow from them, where that depends on those before.
+    fn expect(&mut self) {
+        let Some(memory) = &self.memory else { return };
+        memory.expect(&mut self.good, self.samples.arrival_attribute(), &self.table);
+        let items = self.good.iter().flat_map(|good| &good.wanted).map(|wanted| &wanted.item);
+        let own = |partition: &Attribute| contains(partition, &self.validation.run_id);
+        self.partitions.extend(items.filter_map(|item| self.table.partition(item)).filter(own));
     }
 
     fn note_partitions(&mut self, event: &Event) {
@@ -152,6 +185,9 @@ impl<'a> StreamRun<'a> {
         for sibling in &mut self.siblings {
             sibling.note(&event, &position, &self.validation.run_id);
         }
+        if let Some(memory) = &mut self.memory {
+            memory.note(&event, &position, &self.validation.run_id);
+        }
         // An item whose key is the record's identity is the run's too.
         let own = |partition: &Attribute| contains(partition, &position.sequence_number);
         match process(self.validation.meaning(), &event, &position, 0) {
@@ -159,10 +195,10 @@ impl<'a> StreamRun<'a> {
                 let partitions = effects.items.iter().filter_map(|item| self.table.partition(item));
                 self.partitions.extend(partitions.filter(own));
                 let wanted = effects.items.into_iter().map(|item| Wanted { item, found: None }).collect();
-                self.good.push(Good { canary, event, position, wanted, counts: effects.counts, archived: None });
+                self.good.push(Good { canary, event, position, wanted, counts: effects.counts, gathered: None });
             }
             Err(rejected) => {
-                let identity = identity(&event, &position, self.validation.meaning().1);
+                let identity = identity(&event, &position, self.validation.meaning().identity);
                 self.poison_partitions.insert(Attribute::S(identity));
                 self.poison.push(Poison { event, position, rejected, dead_letter: None });
             }
@@ -190,7 +226,7 @@ impl<'a> StreamRun<'a> {
     /// Looks once for all events that are not known to be in the archives.
     pub(super) async fn look_into_archives(&mut self) -> anyhow::Result<()> {
         let open = if self.is_archive() {
-            self.good.iter().filter(|good| good.archived.is_none()).map(|good| good.position.clone()).collect()
+            self.good.iter().filter(|good| good.gathered.is_none()).map(|good| good.position.clone()).collect()
         } else {
             self.unarchived()
         };
@@ -205,11 +241,14 @@ impl<'a> StreamRun<'a> {
         if self.is_archive() {
             Box::pin(self.look_into_archives()).await?;
             let now = Instant::now();
-            for good in self.good.iter_mut().filter(|good| good.archived.is_none()) {
+            for good in self.good.iter_mut().filter(|good| good.gathered.is_none()) {
                 let has = self.archives.iter().any(|archive| archive.has(&good.position));
-                good.archived = has.then_some(now);
+                good.gathered = has.then_some(now);
             }
             return Ok(());
+        }
+        if let Some(windows) = &mut self.windows {
+            return windows.look(&self.validation, &self.table, &mut self.good).await;
         }
         let open: Vec<&Item> = self.open().map(|wanted| &wanted.item).collect();
         if open.is_empty() {
@@ -227,7 +266,8 @@ impl<'a> StreamRun<'a> {
             for (place, wanted) in good.wanted.iter_mut().enumerate().filter(|(_, wanted)| wanted.found.is_none()) {
                 let Some(item) = found.next().flatten() else { continue };
                 // Only AWS knows when the record arrived: the item's own word on that is taken, and the rest has to fit.
-                if let Some(arrival_ms) = arrival.and_then(|name| item.get(name)?.as_n().ok()?.parse().ok())
+                if self.memory.is_none()
+                    && let Some(arrival_ms) = arrival.and_then(|name| arrival_of(&item, name))
                     && let Ok(mut effects) = process(meaning, &good.event, &good.position, arrival_ms)
                     && place < effects.items.len()
                 {
@@ -235,6 +275,9 @@ impl<'a> StreamRun<'a> {
                 }
                 wanted.found = Some((item, now));
             }
+        }
+        if arrival.is_some() {
+            self.expect();
         }
         Ok(())
     }
@@ -263,6 +306,9 @@ impl<'a> StreamRun<'a> {
         for _ in self.poison.iter().filter(|poison| poison.dead_letter.is_some()) {
             growth.add(self.validation.recipe.failed_metric(), &[]);
         }
+        if let Some(windows) = self.windows.as_ref().filter(|_| self.good.iter().any(|good| good.seen().is_some())) {
+            growth.count(&windows.counts());
+        }
         growth
     }
 
@@ -276,32 +322,63 @@ impl<'a> StreamRun<'a> {
             }
         }
         growth.add(self.validation.recipe.failed_metric(), &[]);
+        if let Some(windows) = &self.windows {
+            growth.count(&windows.counts());
+        }
         growth
     }
 }
 
 /// What the recipe says of an event in its place.
 pub(super) fn process(
-    (recipe, identity): Meaning<'_>,
+    Meaning { recipe, identity, encrypted }: Meaning<'_>,
     event: &Event,
     position: &Position,
     arrival_ms: i64,
 ) -> Result<Effects, Rejected> {
     let own_id = own_id(&event.data, identity);
-    let record = StreamRecord {
+    // Its recipe sees the fields encrypted.
+    let sample = if encrypted.is_empty() {
+        None
+    } else {
+        let data = encryption::sample(&event.data, encrypted)?;
+        Some(Event { partition_key: event.partition_key.clone(), data })
+    };
+    let seen = sample.as_ref().unwrap_or(event);
+    let mut effects = recipe.process(&stream_record(seen, position, own_id.as_deref(), arrival_ms), 0)?;
+    if sample.is_some() {
+        effects.items = effects.items.iter().map(masked).collect();
+    }
+    Ok(effects)
+}
+
+/// An event in its place, as recipes process it.
+pub(super) fn stream_record<'r>(
+    event: &'r Event,
+    position: &'r Position,
+    own_id: Option<&'r str>,
+    arrival_ms: i64,
+) -> Record<'r> {
+    Record::Stream(StreamRecord {
         shard_id: &position.shard_id,
         sequence_number: &position.sequence_number,
         partition_key: &event.partition_key,
         arrival_ms,
         data: &event.data,
-        own_id: own_id.as_deref(),
+        own_id,
         ..StreamRecord::default()
-    };
-    recipe.process(&Record::Stream(record), 0)
+    })
 }
 
-/// What becomes of a flow's events: its recipe, and the field in which an event has its own id.
-pub(super) type Meaning<'a> = (&'static dyn Recipe, &'a str);
+/// What becomes of a flow's events.
+#[derive(Clone, Copy)]
+pub(super) struct Meaning<'a> {
+    pub(super) recipe: &'static dyn Recipe,
+    /// The field in which an event has its own id.
+    pub(super) identity: &'a str,
+    /// The fields that are encrypted before. Items that follow have a mark in their place.
+    pub(super) encrypted: &'a [Field],
+}
 
 /// The identity of an event in its place.
 pub(super) fn identity(event: &Event, position: &Position, field: &str) -> String {

@@ -1,5 +1,6 @@
 //! The checks on a function that reads a table's changes: each change of an item has its audit object and its notification.
 
+mod examples;
 mod notification_queue;
 pub(super) mod run;
 
@@ -32,6 +33,9 @@ pub(super) async fn validate(
     reporter: &Reporter,
     interrupt: &mut Interrupt,
 ) -> anyhow::Result<(Vec<Duration>, Option<anyhow::Error>)> {
+    if let Some(detection) = samples.detection() {
+        return examples::validate(validation, samples, detection, checks, reporter, interrupt).await;
+    }
     let mut run = TableRun::new(validation, samples).await?;
     let stopped = tokio::select! {
         result = try_all(&mut run, checks, reporter) => result.err(),

@@ -42,6 +42,11 @@ impl Growth {
     /// Adds a record that counts for `metric` and for whatever the recipe says of it.
     pub(super) fn add(&mut self, metric: &'static str, counts: &[Count]) {
         *self.0.entry(Series { metric, dimensions: Vec::new(), sampled: false }).or_default() += 1.0;
+        self.count(counts);
+    }
+
+    /// Adds what the recipe counts.
+    pub(super) fn count(&mut self, counts: &[Count]) {
         for Count { metric, value, aggregation, dimensions, .. } in counts {
             let sampled = *aggregation == Aggregation::Samples;
             let series = Series { metric, dimensions: dimensions.clone(), sampled };

@@ -39,12 +39,14 @@ impl<'a> Validation<'a> {
         local: bool,
     ) -> Self {
         let run_id = format!("{:012x}", fastrand::u64(..1 << 48));
+        // What comes when a window begins is stored when it has ended.
+        let limit = limit + 2 * flow.tumbling_window.unwrap_or_default();
         Self { session, flow, recipe, run_id, local, limit, started: OnceLock::new() }
     }
 
     /// What becomes of the flow's events.
     pub(super) fn meaning(&self) -> Meaning<'a> {
-        (self.recipe, &self.flow.identity)
+        Meaning { recipe: self.recipe, identity: &self.flow.identity, encrypted: self.flow.encrypted() }
     }
 
     /// When the run began, by AWS's clock: at the first look at what it grew from, for which AWS has answered already.

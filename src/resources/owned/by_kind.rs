@@ -4,7 +4,7 @@ use anyhow::Context as _;
 
 use super::super::context::Cx;
 use super::super::{
-    alarm, bucket, consumer, dashboard, function, log_group, mapping, queue, role, stream, table, topic,
+    alarm, bucket, consumer, dashboard, function, key, log_group, mapping, queue, role, stream, table, topic,
 };
 use super::OwnedResource;
 use crate::aws::{AwsError, Clients, Tags};
@@ -24,6 +24,7 @@ pub(super) fn arn(aws: &Clients, kind: ResourceKind, name: &str) -> String {
         ResourceKind::Bucket => aws.bucket_arn(name),
         ResourceKind::Table => table::arn(aws, name),
         ResourceKind::Stream => stream::arn(aws, name),
+        ResourceKind::Key => key::arn(aws, name),
     }
 }
 
@@ -41,6 +42,7 @@ pub(super) async fn tags(cx: &Cx, kind: ResourceKind, name: &str) -> Result<Opti
         ResourceKind::Bucket => bucket::tags(cx, name).await,
         ResourceKind::Table => table::tags(cx, name).await,
         ResourceKind::Stream => stream::tags(cx, name).await,
+        ResourceKind::Key => key::tags(cx, name).await,
     }
 }
 
@@ -52,6 +54,7 @@ pub(super) async fn contents(cx: &Cx, kind: ResourceKind, name: &str) -> anyhow:
         ResourceKind::Bucket => bucket::contents(cx, name).await?,
         ResourceKind::Table => table::contents(cx, name).await?,
         ResourceKind::Stream => stream::contents(cx, name).await?,
+        ResourceKind::Key => key::contents(cx, name).await?,
         ResourceKind::Dashboard
         | ResourceKind::Alarm
         | ResourceKind::Mapping
@@ -77,6 +80,7 @@ pub(super) async fn delete(cx: &Cx, OwnedResource { kind, name, arn, .. }: &Owne
         ResourceKind::Bucket => bucket::delete(cx, name).await,
         ResourceKind::Table => table::begin_deletion(cx, name).await,
         ResourceKind::Stream => stream::begin_deletion(cx, name).await,
+        ResourceKind::Key => key::delete(cx, name).await,
     }
 }
 
@@ -94,7 +98,8 @@ pub(super) async fn until_gone(cx: &Cx, OwnedResource { kind, name, arn, .. }: &
         | ResourceKind::LogGroup
         | ResourceKind::Role
         | ResourceKind::Topic
-        | ResourceKind::Bucket => Ok(()),
+        | ResourceKind::Bucket
+        | ResourceKind::Key => Ok(()),
     }
 }
 

@@ -57,11 +57,14 @@ impl Checker<'_> {
             }
         }
         self.sinks(function);
+        self.state_table(name, function);
+        self.encryption(function);
         self.rights(function);
         self.function_regions(function);
         self.source(function.source.get_ref());
         if let (Some(recipe), Some(written)) = (function.recipe(), &function.recipe) {
             self.needs(function, recipe, written.span());
+            self.memory(function, recipe, written.span());
         }
     }
 
@@ -162,7 +165,7 @@ impl Checker<'_> {
             }
             for target in on {
                 if let Target::Section(section) = target.get_ref() {
-                    if section.kind == SectionKind::Alarm {
+                    if matches!(section.kind, SectionKind::Alarm | SectionKind::Key) {
                         let message = format!("`{section}` is nothing that a function acts on");
                         self.say(
                             target.span(),
@@ -212,6 +215,13 @@ impl Checker<'_> {
                 self.say(topic.span(), format!("the recipe `{name}` publishes nothing"), "remove `publishes`");
             }
             _ => {}
+        }
+        if needs.window && function.source.get_ref().tumbling_window.is_none() {
+            self.say(
+                function.source.span(),
+                format!("the recipe `{name}` counts what comes in windows of time, and this source has none"),
+                "add `tumbling_window = \"1m\"`, say",
+            );
         }
         self.source_of_recipe(function.source.get_ref(), name, recipe.source(), &needs);
     }

@@ -17,6 +17,7 @@ impl Checker<'_> {
         all.extend(spec.queue.iter().filter_map(|(name, at)| each(SectionKind::Queue, name, &at.renamed_from)));
         all.extend(spec.bucket.iter().filter_map(|(name, at)| each(SectionKind::Bucket, name, &at.renamed_from)));
         all.extend(spec.topic.iter().filter_map(|(name, at)| each(SectionKind::Topic, name, &at.renamed_from)));
+        all.extend(spec.key.iter().filter_map(|(name, at)| each(SectionKind::Key, name, &at.renamed_from)));
         all.extend(spec.function.iter().filter_map(|(name, at)| each(SectionKind::Function, name, &at.renamed_from)));
         for (index, (section, from)) in all.iter().enumerate() {
             let old = from.get_ref();

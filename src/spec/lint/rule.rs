@@ -17,6 +17,7 @@ pub(crate) enum Rule {
     AlarmNotifiesNobody,
     NobodySubscribed,
     NothingExpires,
+    StatesNeverExpire,
     AlarmPeriodTooShort,
     UnknownMetric,
     DimensionWithoutStage,
@@ -26,7 +27,7 @@ pub(crate) enum Rule {
 }
 
 impl Rule {
-    pub(crate) const ALL: [Self; 20] = [
+    pub(crate) const ALL: [Self; 21] = [
         Self::UnlimitedRetries,
         Self::NoOnFailure,
         Self::NoDeadLetters,
@@ -41,6 +42,7 @@ impl Rule {
         Self::AlarmNotifiesNobody,
         Self::NobodySubscribed,
         Self::NothingExpires,
+        Self::StatesNeverExpire,
         Self::AlarmPeriodTooShort,
         Self::UnknownMetric,
         Self::DimensionWithoutStage,
@@ -66,6 +68,7 @@ impl Rule {
             Self::AlarmNotifiesNobody => "alarm-notifies-nobody",
             Self::NobodySubscribed => "nobody-subscribed",
             Self::NothingExpires => "nothing-expires",
+            Self::StatesNeverExpire => "states-never-expire",
             Self::AlarmPeriodTooShort => "alarm-period-too-short",
             Self::UnknownMetric => "unknown-metric",
             Self::DimensionWithoutStage => "dimension-without-stage",

@@ -1,5 +1,6 @@
 //! Advice on functions and how they read their source.
 
+use streamkit_handler::batch::STATE_EXPIRY;
 use streamkit_recipes::{Images, Samples};
 
 use super::pattern::{Never, never_matches};
@@ -21,6 +22,21 @@ impl Linter<'_> {
         self.capacity(&section, function, source);
         self.filters(&section, function, source);
         self.images(&section, function);
+        self.states(&section, function);
+    }
+
+    /// A table of states that only grows.
+    fn states(&mut self, section: &Reference, function: &Function) {
+        let Some(state) = &function.state else { return };
+        if named(&self.spec.table, &state.get_ref().name).is_some_and(|table| table.ttl.is_none()) {
+            self.say(
+                Rule::StatesNeverExpire,
+                section.clone(),
+                state.span(),
+                "the states of keys that nobody uses any more stay for ever",
+                format!("add `ttl = \"{STATE_EXPIRY}\"` to [{}]", state.get_ref()),
+            );
+        }
     }
 
     /// What becomes of records that fail.

@@ -22,6 +22,10 @@ pub(super) fn two_weeks() -> Spanned<Seconds> {
     spanned(Seconds(14 * 86_400))
 }
 
+pub(super) fn thirty_days() -> Spanned<Seconds> {
+    spanned(Seconds(30 * 86_400))
+}
+
 pub(super) fn half_a_minute() -> Spanned<Seconds> {
     spanned(Seconds(30))
 }

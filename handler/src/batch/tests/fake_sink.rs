@@ -3,24 +3,33 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
+use streamkit_recipes::Attribute;
+
 use super::*;
+use crate::sink::WindowTable;
 
 type Write = dyn FnMut(&[&Item]) -> Result<Vec<usize>, SinkError>;
 type Put = dyn FnMut(&Object) -> Result<(), SinkError>;
 type Publish = dyn FnMut(&[&Notification]) -> Result<Vec<(usize, SinkError)>, SinkError>;
+type Call = dyn FnMut() -> Result<(), SinkError>;
 type Send = dyn FnMut(&[&DeadLetter]) -> Result<Vec<(usize, SinkError)>, SinkError>;
 
-/// A table, a bucket, a topic and a queue in memory; `write`, `put`, `publish` and `send` say how a call fails.
+/// A table, a bucket, a topic and a queue in memory; `write`, `query`, `put_grown`, `put`, `publish` and `send` say how a call
+/// fails.
 pub(super) struct FakeSink {
     pub(super) write: RefCell<Box<Write>>,
     pub(super) put: RefCell<Box<Put>>,
     pub(super) publish: RefCell<Box<Publish>>,
     pub(super) send: RefCell<Box<Send>>,
+    pub(super) query: RefCell<Box<Call>>,
+    pub(super) put_grown: RefCell<Box<Call>>,
     pub(super) bucket: RefCell<BTreeMap<String, Value>>,
     /// The sequence numbers of all that was published.
     pub(super) topic: RefCell<Vec<String>>,
     pub(super) publishes: RefCell<Vec<usize>>,
     pub(super) table: RefCell<BTreeMap<String, Item>>,
+    /// States by their keys.
+    pub(super) states: RefCell<BTreeMap<String, Item>>,
     pub(super) queue: RefCell<Vec<Value>>,
     pub(super) writes: RefCell<Vec<usize>>,
     pub(super) sends: RefCell<Vec<usize>>,
@@ -32,11 +41,14 @@ impl Default for FakeSink {
             write: RefCell::new(Box::new(|_| Ok(vec![]))),
             put: RefCell::new(Box::new(|_| Ok(()))),
             publish: RefCell::new(Box::new(|_| Ok(vec![]))),
+            query: RefCell::new(Box::new(|| Ok(()))),
+            put_grown: RefCell::new(Box::new(|| Ok(()))),
             bucket: RefCell::default(),
             topic: RefCell::default(),
             publishes: RefCell::default(),
             send: RefCell::new(Box::new(|_| Ok(vec![]))),
             table: RefCell::default(),
+            states: RefCell::default(),
             queue: RefCell::default(),
             writes: RefCell::default(),
             sends: RefCell::default(),
@@ -91,6 +103,22 @@ impl Sink for FakeSink {
         Ok((keys.iter().filter_map(|key| table.get(&key_text(key)).cloned()).collect(), Vec::new()))
     }
 
+    async fn read_states(&self, keys: &[String]) -> Result<(Vec<Item>, Vec<String>), SinkError> {
+        let states = self.states.borrow();
+        Ok((keys.iter().filter_map(|key| states.get(key).cloned()).collect(), Vec::new()))
+    }
+
+    async fn write_state(&self, item: &Item, expected: Option<&str>) -> Result<bool, SinkError> {
+        let Attribute::S(key) = &item[STATE_KEY] else { unreachable!("a state's key is a text") };
+        let mut states = self.states.borrow_mut();
+        let revision = states.get(key).map(|there| there[STATE_REVISION].clone());
+        if revision != expected.map(|revision| Attribute::S(revision.to_owned())) {
+            return Ok(false);
+        }
+        states.insert(key.clone(), item.clone());
+        Ok(true)
+    }
+
     async fn put(&self, object: &Object, only_new: bool) -> Result<bool, SinkError> {
         self.put.borrow_mut()(object)?;
         if (only_new || object.keep_existing) && self.bucket.borrow().contains_key(&object.key) {
@@ -125,6 +153,28 @@ impl Sink for FakeSink {
     }
 }
 
+impl WindowTable for FakeSink {
+    async fn query(&self, partition_key: &str, value: &Attribute) -> Result<Vec<Item>, SinkError> {
+        self.query.borrow_mut()()?;
+        Ok(self.table.borrow().values().filter(|item| item.get(partition_key) == Some(value)).cloned().collect())
+    }
+
+    async fn put_grown(&self, item: &Item, grows: &str) -> Result<bool, SinkError> {
+        self.put_grown.borrow_mut()()?;
+        let number = |item: &Item| match item.get(grows) {
+            Some(Attribute::N(number)) => number.parse::<u64>().unwrap(),
+            other => panic!("{other:?}"),
+        };
+        let mut table = self.table.borrow_mut();
+        if table.get(&key_text(item)).is_some_and(|there| number(there) > number(item)) {
+            return Ok(false);
+        }
+        table.insert(key_text(item), item.clone());
+        Ok(true)
+    }
+}
+
 fn key_text(item: &Item) -> String {
-    format!("{:?} {:?}", item["userId"], item["eventTimestamp"])
+    let names = if item.contains_key("part") { ["window", "part"] } else { ["userId", "eventTimestamp"] };
+    format!("{:?}", names.map(|name| &item[name]))
 }

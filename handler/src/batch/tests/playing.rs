@@ -154,7 +154,7 @@ impl World {
         for part in parts(records.clone(), self.rng.usize(1..20)) {
             let part = &all[part];
             let failed_at = part.iter().map(|record| (record.sequence_number.clone(), *failed_ms)).collect();
-            let replay = Replay { history: false, dead_letters: !is_letter, failed_at };
+            let replay = Replay { history: false, dead_letters: !is_letter, failed_at, ..Replay::default() };
             let outcome = self.invoke(part, Some(replay)).await;
             let failed = outcome.response.replay.unwrap().failed;
             stays |= failed.iter().any(|failed| *is_letter || !failed.rejected);

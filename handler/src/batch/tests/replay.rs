@@ -104,6 +104,12 @@ async fn a_table_that_cannot_be_read_is_tried_again_later() {
         async fn read(&self, _: &[Item]) -> Result<(Vec<Item>, Vec<Item>), SinkError> {
             Err(sink_error(false, "ProvisionedThroughputExceededException"))
         }
+        async fn read_states(&self, keys: &[String]) -> Result<(Vec<Item>, Vec<String>), SinkError> {
+            self.0.read_states(keys).await
+        }
+        async fn write_state(&self, item: &Item, expected: Option<&str>) -> Result<bool, SinkError> {
+            self.0.write_state(item, expected).await
+        }
         async fn put(&self, object: &Object, only_new: bool) -> Result<bool, SinkError> {
             self.0.put(object, only_new).await
         }

@@ -325,12 +325,17 @@ impl ShardWorker {
         self.more().await
     }
 
-    /// The last invocation of the open window, or of the state that it cannot keep, tried again like a batch; `false` when the
-    /// mapping stops before.
+    /// The last invocation of the open window, tried again until it succeeds, or of the state that it cannot keep, tried again like
+    /// a batch; `false` when the mapping stops before.
     async fn close_window(&self, turn: WindowInvocation) -> bool {
         let Some(open) = self.window() else { return true };
         let Shared { mapping, stop, .. } = &*self.shared;
-        let mut attempts = Batch::new(self.policy(), vec![clock::now_ms()]);
+        // AWS suspends a shard until its window is closed: retries and ages are those of records, of which there are none.
+        let policy = match turn {
+            WindowInvocation::Final => Policy { retries: None, max_age_ms: None, retention_ms: None, bisect: false },
+            WindowInvocation::Records | WindowInvocation::TooLarge => self.policy(),
+        };
+        let mut attempts = Batch::new(policy, vec![clock::now_ms()]);
         loop {
             match attempts.step(clock::now_ms()) {
                 NextAction::Finished => break,
@@ -349,7 +354,7 @@ impl ShardWorker {
                     mapping.result(processing_result(result));
                     attempts.tell(result);
                 }
-                // Given up: the window ends without its result, as its records were processed long ago.
+                // Given up: its records were processed long ago.
                 NextAction::Pause(_) | NextAction::Discard(_) => {}
             }
         }

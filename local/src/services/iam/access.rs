@@ -222,6 +222,18 @@ impl Access {
         missing.map_or(Ok(()), |(kind, _)| Err(Denial::Missing(*kind)))
     }
 
+    /// Whether a caller may do something with a key. What policies of identities allow counts only where the key's own policy leaves
+    /// it to them: it must allow the account, or the caller.
+    ///
+    /// <https://docs.aws.amazon.com/kms/latest/developerguide/key-policies.html>
+    pub(crate) fn check_key(&self, caller: &Caller, question: &Question<'_>, key_policy: &Value) -> Result<(), Denial> {
+        let (verdict, _) = named_verdict(key_policy, question, &self.names(caller), &self.account);
+        if verdict == Verdict::Silent {
+            return Err(Denial::Missing(PolicyKind::Resource));
+        }
+        self.check(caller, question, Some(key_policy))
+    }
+
     /// Whether a function's role may do something.
     pub(crate) fn check_role(
         &self,

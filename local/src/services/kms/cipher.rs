@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 
 use aes_gcm::aead::{Aead as _, Payload};
 use aes_gcm::{Aes256Gcm, KeyInit as _, Nonce};
+use hmac::{Hmac, Mac as _};
 use serde_json::Value;
+use sha2::Sha256;
 use streamkit_wire::CallError;
 use streamkit_wire::input::map_pairs;
 use uuid::Uuid;
@@ -59,6 +61,13 @@ pub(super) fn decrypt(material: &Material, ciphertext: &[u8], context: &[u8]) ->
     let nonce = Nonce::try_from(nonce).map_err(CallError::internal)?;
     let payload = Payload { msg: encrypted, aad: context };
     Aes256Gcm::new(material.into()).decrypt(&nonce, payload).map_err(|_| invalid())
+}
+
+/// The HMAC with SHA-256 of a message.
+pub(super) fn mac(material: &Material, message: &[u8]) -> Vec<u8> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(material).expect("HMAC takes keys of any length");
+    mac.update(message);
+    mac.finalize().into_bytes().to_vec()
 }
 
 /// The error for what is no ciphertext of a key here, or has another context.

@@ -1,4 +1,4 @@
-//! AWS KMS: symmetric keys that really encrypt, their aliases, policies and tags.
+//! AWS KMS: keys that really encrypt or make MACs, their aliases, policies and tags.
 
 mod cipher;
 mod key;

@@ -13,7 +13,7 @@ use streamkit_wire::{Call, CallError, Service, clock};
 use uuid::Uuid;
 
 use super::cipher;
-use super::key::{Key, tags};
+use super::key::{Key, Usage, checked_policy, tags};
 use crate::services::marker_page::{MarkerPage, page_after};
 use crate::services::service::{AwsService, BoxFuture};
 
@@ -61,16 +61,16 @@ impl Kms {
                     .map(|key| (key.id.to_string(), json!({ "KeyId": key.id.to_string(), "KeyArn": key.arn })));
                 Ok(paged("Keys", input, shown))
             }
-            "EnableKey" | "DisableKey" => self.with(input, |key| {
+            "EnableKey" | "DisableKey" => self.with_key(input, |key| {
                 key.check_kept()?;
                 key.enabled = operation == "EnableKey";
                 Ok(json!({}))
             }),
-            "UpdateKeyDescription" => self.with(input, |key| {
+            "UpdateKeyDescription" => self.with_key(input, |key| {
                 text(input, "Description").unwrap_or_default().clone_into(&mut key.description);
                 Ok(json!({}))
             }),
-            "ScheduleKeyDeletion" => self.with(input, |key| {
+            "ScheduleKeyDeletion" => self.with_key(input, |key| {
                 key.check_kept()?;
                 let days = integer(&input["PendingWindowInDays"]).unwrap_or(30);
                 if !(7..=30).contains(&days) {
@@ -80,32 +80,50 @@ impl Kms {
                 let state = key.state();
                 Ok(json!({ "KeyId": key.arn, "DeletionDate": at, "KeyState": state, "PendingWindowInDays": days }))
             }),
-            "CancelKeyDeletion" => self.with(input, |key| {
+            "CancelKeyDeletion" => self.with_key(input, |key| {
+                if key.deletion_ms.is_none() {
+                    let message = format!("{} is not pending deletion.", key.arn);
+                    return Err(CallError::bad("KMSInvalidStateException", message));
+                }
                 (key.deletion_ms, key.enabled) = (None, false);
                 Ok(json!({ "KeyId": key.arn }))
             }),
-            "GetKeyPolicy" => self.with(input, |key| Ok(json!({ "Policy": key.policy, "PolicyName": "default" }))),
-            "PutKeyPolicy" => self.with(input, |key| {
-                required(input, "Policy")?.clone_into(&mut key.policy);
+            "GetKeyPolicy" => self.with_key(input, |key| Ok(json!({ "Policy": key.policy, "PolicyName": "default" }))),
+            "PutKeyPolicy" => self.with_key(input, |key| {
+                key.policy = checked_policy(required(input, "Policy")?)?;
                 Ok(json!({}))
             }),
-            "ListKeyPolicies" => self.with(input, |_| Ok(json!({ "PolicyNames": ["default"], "Truncated": false }))),
-            "EnableKeyRotation" | "DisableKeyRotation" => self.with(input, |key| {
+            "ListKeyPolicies" => {
+                self.with_key(input, |_| Ok(json!({ "PolicyNames": ["default"], "Truncated": false })))
+            }
+            "EnableKeyRotation" => self.with_key(input, |key| {
+                key.rotate_every(integer(&input["RotationPeriodInDays"]))?;
+                Ok(json!({}))
+            }),
+            "DisableKeyRotation" => self.with_key(input, |key| {
                 key.check_usable()?;
-                key.rotation = operation == "EnableKeyRotation";
+                key.rotation = None;
                 Ok(json!({}))
             }),
-            "GetKeyRotationStatus" => self.with(input, |key| Ok(json!({ "KeyRotationEnabled": key.rotation }))),
-            "ListGrants" => self.with(input, |_| Ok(json!({ "Grants": [], "Truncated": false }))),
-            "TagResource" => self.with(input, |key| {
+            "GetKeyRotationStatus" => self.with_key(input, |key| {
+                let mut status = json!({ "KeyId": key.arn, "KeyRotationEnabled": key.rotation.is_some() });
+                if let Some(days) = key.rotation {
+                    status["RotationPeriodInDays"] = json!(days);
+                }
+                Ok(status)
+            }),
+            "ListGrants" => self.with_key(input, |_| Ok(json!({ "Grants": [], "Truncated": false }))),
+            "TagResource" => self.with_key(input, |key| {
+                key.check_kept()?;
                 key.tags.extend(tags(&input["Tags"]));
                 Ok(json!({}))
             }),
-            "UntagResource" => self.with(input, |key| {
+            "UntagResource" => self.with_key(input, |key| {
+                key.check_kept()?;
                 list(&input["TagKeys"]).iter().filter_map(Value::as_str).for_each(|name| drop(key.tags.remove(name)));
                 Ok(json!({}))
             }),
-            "ListResourceTags" => self.with(input, |key| {
+            "ListResourceTags" => self.with_key(input, |key| {
                 let tags = key.tags.iter().map(|(name, value)| json!({ "TagKey": name, "TagValue": value }));
                 Ok(json!({ "Tags": tags.collect::<Vec<_>>(), "Truncated": false }))
             }),
@@ -147,7 +165,10 @@ impl Kms {
             }
             _ => {
                 let target = required(input, "TargetKeyId")?;
-                let id = self.find(&mut keys, target)?.id;
+                not_an_alias(target)?;
+                let key = self.find(&mut keys, target)?;
+                key.check_kept()?;
+                let id = key.id;
                 keys.aliases.insert(alias.to_owned(), id);
             }
         }
@@ -189,6 +210,22 @@ impl Kms {
                 answer["EncryptionAlgorithm"] = json!("SYMMETRIC_DEFAULT");
                 Ok(answer)
             }
+            "GenerateMac" | "VerifyMac" => self.with(input, |key| {
+                key.check_usable_to(Usage::Mac, operation)?;
+                if text(input, "MacAlgorithm") != Some("HMAC_SHA_256") {
+                    return Err(invalid("MacAlgorithm must be HMAC_SHA_256, as the key's is."));
+                }
+                let mut answer = json!({ "KeyId": key.arn, "MacAlgorithm": "HMAC_SHA_256" });
+                let mac = cipher::mac(&key.material, &bytes(input, "Message")?);
+                if operation == "GenerateMac" {
+                    answer["Mac"] = json!(STANDARD.encode(mac));
+                } else if bytes(input, "Mac")? == mac {
+                    answer["MacValid"] = json!(true);
+                } else {
+                    return Err(CallError::bad("KMSInvalidMacException", "The MAC is not the message's."));
+                }
+                Ok(answer)
+            }),
             "Decrypt" => {
                 let (plaintext, arn) = self.decrypted(input, "KeyId", &context)?;
                 Ok(json!({
@@ -212,7 +249,7 @@ impl Kms {
 
     fn encrypted(&self, input: &Value, plaintext: &[u8], context: &[u8]) -> Answer {
         self.with(input, |key| {
-            key.check_usable()?;
+            key.check_usable_to(Usage::Encrypt, "encryption")?;
             let blob = cipher::encrypt(key.id, &key.material, plaintext, context)?;
             Ok(json!({ "CiphertextBlob": STANDARD.encode(blob), "KeyId": key.arn }))
         })
@@ -237,6 +274,12 @@ impl Kms {
     fn with(&self, input: &Value, act: impl FnOnce(&mut Key) -> Answer) -> Answer {
         let named = required(input, "KeyId")?;
         act(self.find(&mut self.keys.lock(), named)?)
+    }
+
+    /// The same for operations that take no alias.
+    fn with_key(&self, input: &Value, act: impl FnOnce(&mut Key) -> Answer) -> Answer {
+        not_an_alias(required(input, "KeyId")?)?;
+        self.with(input, act)
     }
 
     /// The key of an id, an alias, or the ARN of either.
@@ -291,6 +334,14 @@ fn paged(member: &str, input: &Value, elements: impl Iterator<Item = (String, Va
         page["NextMarker"] = json!(marker);
     }
     page
+}
+
+/// Refuses an alias, or its ARN, where AWS takes the key's own id or ARN only.
+fn not_an_alias(named: &str) -> Result<(), CallError> {
+    if named.contains("alias/") {
+        return Err(missing(&format!("Invalid keyId '{named}'")));
+    }
+    Ok(())
 }
 
 fn invalid(message: &str) -> CallError {

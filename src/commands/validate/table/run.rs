@@ -131,16 +131,7 @@ impl<'a> TableRun<'a> {
     }
 
     fn passes(&self, kind: ChangeKind, keys: &Item, old: Option<&Item>, new: Option<&Item>) -> bool {
-        let filter = &self.validation.flow.filter;
-        let carried = self.source.view.images();
-        let mut change = json!({ "Keys": keys });
-        for (name, image) in [("OldImage", old.filter(|_| carried.old)), ("NewImage", new.filter(|_| carried.new))] {
-            if let Some(image) = image {
-                change[name] = json!(image);
-            }
-        }
-        let record = json!({ "eventName": kind.name(), "dynamodb": change });
-        filter.is_empty() || filter.iter().any(|pattern| pattern_matches(pattern, &record) == Ok(true))
+        passes(&self.validation.flow.filter, self.source.view, kind, keys, old, new)
     }
 
     /// # Errors
@@ -300,6 +291,26 @@ impl<'a> TableRun<'a> {
         }
         growth
     }
+}
+
+/// Whether a change of a table with this view type reaches a function with this filter.
+pub(super) fn passes(
+    filter: &[Value],
+    view: View,
+    kind: ChangeKind,
+    keys: &Item,
+    old: Option<&Item>,
+    new: Option<&Item>,
+) -> bool {
+    let carried = view.images();
+    let mut change = json!({ "Keys": keys });
+    for (name, image) in [("OldImage", old.filter(|_| carried.old)), ("NewImage", new.filter(|_| carried.new))] {
+        if let Some(image) = image {
+            change[name] = json!(image);
+        }
+    }
+    let record = json!({ "eventName": kind.name(), "dynamodb": change });
+    filter.is_empty() || filter.iter().any(|pattern| pattern_matches(pattern, &record) == Ok(true))
 }
 
 /// The effects of a change, as the recipe says. The images are those that the view type includes.

@@ -1,0 +1,65 @@
+//! The last purchases: how many, and how much money, some minutes had.
+
+use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
+
+use super::AMOUNT_DECIMALS;
+use crate::decimal::Decimal;
+
+/// How many times the purchases that are allowed are remembered: those of a burst are told from those before it.
+const KEPT: usize = 4;
+
+/// A purchase: when (milliseconds since the epoch), in which currency, and the amount as an exact decimal; empty if it had none.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+pub(super) struct Purchase(i64, String, String);
+
+impl Purchase {
+    pub(super) fn new(at_ms: i64, currency: &str, units: Option<u128>) -> Self {
+        let amount = units.map(|units| Decimal::of_units(units, AMOUNT_DECIMALS).to_string()).unwrap_or_default();
+        Self(at_ms, currency.to_owned(), amount)
+    }
+
+    fn units(&self) -> u128 {
+        Decimal::parse(&self.2).ok().and_then(|amount| amount.units(AMOUNT_DECIMALS)).unwrap_or_default()
+    }
+}
+
+/// The last purchases in the order of the stream. Their number alone is limited, not their age: an event with a time of the far
+/// future would make all others too old.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(transparent)]
+pub(super) struct Purchases(VecDeque<Purchase>);
+
+impl Purchases {
+    /// Remembers a purchase, where `allowed` is the number that a window may have.
+    pub(super) fn add(&mut self, purchase: Purchase, allowed: usize) {
+        self.0.push_back(purchase);
+        let most = allowed.saturating_mul(KEPT);
+        self.0.drain(..self.0.len().saturating_sub(most));
+    }
+
+    /// The most purchases that a window of this length has which contains the last one; and the most money, in units and in
+    /// that one's currency.
+    ///
+    /// All such windows are looked at, not just the one that ends with the purchase: events come out of order, too.
+    pub(super) fn fullest(&self, window_ms: i64) -> (usize, u128) {
+        let Some(last) = self.0.back() else { return (0, 0) };
+        let (mut most, mut most_units) = (0, 0_u128);
+        let starts = self.0.iter().map(|purchase| purchase.0);
+        for start in starts.filter(|start| (*start..start.saturating_add(window_ms)).contains(&last.0)) {
+            let window = start..start.saturating_add(window_ms);
+            let within = self.0.iter().filter(|purchase| window.contains(&purchase.0));
+            let (mut count, mut units) = (0, 0_u128);
+            for purchase in within {
+                count += 1;
+                if purchase.1 == last.1 {
+                    units = units.saturating_add(purchase.units());
+                }
+            }
+            most = most.max(count);
+            most_units = most_units.max(units);
+        }
+        (most, most_units)
+    }
+}

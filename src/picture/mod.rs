@@ -1,0 +1,14 @@
+//! A pipeline as a picture: what flows from where to where, and how that is written down.
+
+mod dot;
+mod drawing;
+mod flow;
+mod layout;
+mod mermaid;
+mod svg;
+
+pub(crate) use flow::drawing;
+
+pub(crate) use self::dot::dot;
+pub(crate) use self::mermaid::mermaid;
+pub(crate) use self::svg::svg;
