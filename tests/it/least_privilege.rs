@@ -11,13 +11,14 @@ use crate::harness::{Home, Output, pipeline, runtime, sdk};
 use crate::trust::RARELY;
 
 const USER: &str = "deployer";
-const PIPELINES: [&str; 10] = [
+const PIPELINES: [&str; 11] = [
     "retail-events",
     "streaming-analytics",
     "clickstream",
     "change-capture",
     "fan-out",
     "archive",
+    "global-changes",
     "shop",
     "trends",
     "anomalies",
@@ -119,6 +120,7 @@ fn without_waiting(home: &Home, name: &str) -> PathBuf {
 fn function(name: &str) -> (&'static str, &'static str) {
     match name {
         "fan-out" => ("announce", "dlq"),
+        "global-changes" => ("audit", "dlq"),
         "trends" => ("trends", "dlq"),
         "anomalies" => ("analytics", "dlq"),
         "shop" => ("fraud", "fraud-dlq"),
@@ -133,7 +135,7 @@ fn put_letter(home: &Home, name: &str) {
     let pipeline = if name == "fan-out" { "orders" } else { name };
     let (function, queue) = function(name);
     let function = format!("{pipeline}-{function}");
-    let table = ["change-capture", "fan-out"].contains(&name);
+    let table = ["change-capture", "fan-out", "global-changes"].contains(&name);
     let arn = |resource: &str| format!("arn:aws:{resource}");
     let mut letter = json!({"pipeline": pipeline, "function": function, "eventId": "s:1", "sequenceNumber": "1",
         "streamArn": arn("kinesis:us-east-1:000000000000:stream/s"), "shardId": "shardId-000000000000", "payload": "{}",
