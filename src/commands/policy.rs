@@ -126,7 +126,7 @@ fn policy(session: &Session, scope: Scope) -> Value {
     }
     let mut statements = Vec::new();
     for (kind, mut actions) in own.into_iter().filter(|(_, actions)| !actions.is_empty()) {
-        let of_function = aws.arn("lambda", &format!("function:{}-*", pipeline.naming.prefix()));
+        let of_functions = arns(session, ResourceKind::Function);
         let sid: String = kind.text().split(' ').map(capitalised).collect();
         if actions.remove("iam:PassRole") {
             statements.push(json!({
@@ -149,7 +149,7 @@ fn policy(session: &Session, scope: Scope) -> Value {
         }
         if kind == ResourceKind::Mapping {
             // A mapping's ARN does not contain the pipeline's name; its function's does.
-            statement["Condition"] = json!({ "ArnLike": { "lambda:FunctionArn": of_function } });
+            statement["Condition"] = json!({ "ArnLike": { "lambda:FunctionArn": of_functions } });
         }
         statements.push(statement);
     }

@@ -21,6 +21,10 @@ impl Builder<'_> {
     pub(super) fn keys(&mut self) {
         let spec = self.spec;
         for (name, key) in &spec.key {
+            // A function in several regions uses none.
+            if !self.extent.has(SectionKind::Key, name.get_ref()) {
+                continue;
+            }
             let reference = Reference::new(SectionKind::Key, name.get_ref());
             let encrypting = self.roles(|function| function.uses(&reference));
             let indexing = self.roles(|function| function.uses(&reference) && function.has_index());
