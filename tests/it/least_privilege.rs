@@ -11,7 +11,7 @@ use crate::harness::{Home, Output, pipeline, runtime, sdk};
 use crate::trust::RARELY;
 
 const USER: &str = "deployer";
-const PIPELINES: [&str; 10] = [
+const PIPELINES: [&str; 11] = [
     "retail-events",
     "streaming-analytics",
     "clickstream",
