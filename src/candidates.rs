@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::io::Read as _;
+use std::path::PathBuf;
 
 use clap_complete::CompletionCandidate;
 
@@ -39,14 +40,14 @@ pub(crate) fn beginning_with(
 /// The names of the sections of a kind, in the pipeline file that the command line names so far, or in the default one. None where it
 /// can't be read: there is nobody to tell.
 fn section(kind: &str) -> Vec<String> {
-    let named = std::env::args().filter(|word| word.ends_with(".toml")).last();
-    let path = named.unwrap_or_else(|| "streamkit.toml".to_owned());
+    let is_spec = |word: &PathBuf| word.extension().is_some_and(|extension| extension == "toml");
+    let path = std::env::args_os().map(PathBuf::from).rfind(is_spec).unwrap_or_else(|| "streamkit.toml".into());
     let read = || -> Option<toml::Table> {
         let file = std::fs::File::open(&path).ok().filter(|file| file.metadata().is_ok_and(|file| file.is_file()))?;
         let mut text = String::new();
         file.take(MOST_BYTES).read_to_string(&mut text).ok()?;
         text.parse().ok()
     };
-    let names = read().and_then(|file| Some(file.get(kind)?.as_table()?.keys().cloned().collect::<BTreeSet<_>>()));
-    names.into_iter().flatten().collect()
+    let sections = read().and_then(|file| Some(file.get(kind)?.as_table()?.keys().cloned().collect::<BTreeSet<_>>()));
+    sections.into_iter().flatten().collect()
 }

@@ -1,5 +1,6 @@
 //! `streamkit outputs`: the names, ARNs and URLs of a pipeline's resources, for other programs.
 
+use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use serde::Serialize;
@@ -85,7 +86,8 @@ impl Output {
     fn lines(&self, widest: usize) -> String {
         let mut lines = format!("{:<widest$}  {}\n", self.node, self.name);
         for more in [&self.arn, &self.url].into_iter().flatten() {
-            lines.push_str(&format!("{:<widest$}  {more}\n", ""));
+            // Writing to a String cannot fail.
+            let _ = writeln!(lines, "{:<widest$}  {more}", "");
         }
         lines
     }

@@ -95,6 +95,7 @@ pub(crate) fn colour(action: Option<Action>) -> &'static str {
     }
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
 fn kind_text<S: serde::Serializer>(kind: &ResourceKind, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(kind.text())
 }

@@ -73,14 +73,14 @@ fn path(arrow: usize, drawing: &Drawing, areas: &[Area]) -> (String, (f64, f64))
         let (x2, y2) = (end.x, port(arrow, &end, drawing, areas, arriving));
         let (c1, c2) = (x1 + BEND, x2 - BEND);
         let path = format!("M{x1:.1} {y1:.1} C{c1:.1} {y1:.1} {c2:.1} {y2:.1} {x2:.1} {y2:.1}");
-        return (path, ((x1 + x2) / 2.0, (y1 + y2) / 2.0));
+        return (path, (x1.midpoint(x2), y1.midpoint(y2)));
     }
     // Back, or beside: below both.
     let (x1, y1) = (start.x + start.width / 2.0, start.y + start.height);
     let (x2, y2) = (end.x + end.width / 2.0 + 12.0, end.y + end.height);
     let below = y1.max(y2) + BEND;
     let path = format!("M{x1:.1} {y1:.1} C{x1:.1} {below:.1} {x2:.1} {below:.1} {x2:.1} {y2:.1}");
-    (path, ((x1 + x2) / 2.0, below - BEND / 4.0))
+    (path, (x1.midpoint(x2), below - BEND / 4.0))
 }
 
 /// The height at which an arrow meets a shape: all that do so on one side are spread over it, in the order of their other ends.

@@ -215,7 +215,8 @@ fn key_text(keys: &Value) -> String {
 }
 
 fn millis(time: &DateTime) -> i64 {
-    time.to_millis().unwrap_or_default()
+    // The SDK reads AWS's fraction of a second as a float, which may lie just below the millisecond.
+    to_millis(time.as_secs_f64())
 }
 
 /// Times in events are seconds with a fraction.

@@ -197,10 +197,14 @@ async fn describe(cx: &Cx, key: &str, has_alias: bool) -> Result<Option<Found>, 
     }))
 }
 
+async fn aliases(cx: &Cx) -> Result<Vec<AliasListEntry>, AwsError> {
+    all(cx.aws.kms.list_aliases().into_paginator().items().send()).await
+}
+
 /// All aliases, and the owner's keys that have none: the names that they should have, and their ids.
 async fn listed(cx: &Cx) -> Result<(Vec<AliasListEntry>, Vec<(String, String)>), AwsError> {
     let kms = &cx.aws.kms;
-    let aliases = all(kms.list_aliases().into_paginator().items().send());
+    let aliases = aliases(cx);
     let keys = all(kms.list_keys().limit(1000).into_paginator().items().send());
     let (aliases, keys) = tokio::try_join!(aliases, keys)?;
     let is_named = |id: &String| aliases.iter().any(|alias| alias.target_key_id.as_ref() == Some(id));
@@ -222,9 +226,9 @@ async fn listed(cx: &Cx) -> Result<(Vec<AliasListEntry>, Vec<(String, String)>),
     Ok((aliases, nameless))
 }
 
-/// The names of all keys that have an alias which begins like this, or should have one.
-pub(super) async fn names(cx: &Cx, start: &str) -> Result<Vec<String>, AwsError> {
-    let (aliases, nameless) = listed(cx).await?;
+/// The names of all keys that have an alias which begins like this, and of those that should have one, if these are wanted.
+pub(super) async fn names(cx: &Cx, start: &str, nameless: bool) -> Result<Vec<String>, AwsError> {
+    let (aliases, nameless) = if nameless { listed(cx).await? } else { (aliases(cx).await?, Vec::new()) };
     let names = aliases.into_iter().filter_map(|alias| alias.alias_name?.strip_prefix("alias/").map(str::to_owned));
     Ok(names.filter(|name| name.starts_with(start)).chain(nameless.into_iter().map(|(name, _)| name)).collect())
 }

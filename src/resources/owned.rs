@@ -237,7 +237,8 @@ async fn owned_in_region(
     replicas: &BTreeSet<String>,
 ) -> anyhow::Result<Search> {
     let start = format!("{prefix}-");
-    let names = names::starting_with(cx, &start).await?;
+    // `down` knows nothing of the spec; what a spec names is looked for by itself.
+    let names = names::starting_with(cx, &start, known.is_empty()).await?;
     let unknown = names.iter().filter(|(kind, name)| !known.contains(&(*kind, name.as_str())));
     let (tagged, mut unreadable) = read_tags(cx, unknown).await?;
     let mut owned = owned_by_tags(cx, &tagged).await?;

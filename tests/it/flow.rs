@@ -66,11 +66,11 @@ fn every_pipeline_goes_up_stays_as_it_is_and_goes_away() {
         "change-capture",
         "fan-out",
         "archive",
+        "fraud",
+        "shop",
         "trends",
         "anomalies",
         "private-events",
-        "fraud",
-        "shop",
     ] {
         let spec = pipeline(&format!("{name}.toml"));
         let up = home.local("up", &spec, &["--yes"]);

@@ -119,6 +119,8 @@ fn without_waiting(home: &Home, name: &str) -> PathBuf {
 fn function(name: &str) -> (&'static str, &'static str) {
     match name {
         "fan-out" => ("announce", "dlq"),
+        "trends" => ("trends", "dlq"),
+        "anomalies" => ("analytics", "dlq"),
         "shop" => ("fraud", "fraud-dlq"),
         "trends" => ("trends", "dlq"),
         "anomalies" => ("analytics", "dlq"),

@@ -293,6 +293,11 @@ fn the_policy_allows_all_that_streamkit_calls_and_little_else() {
         "iam:ListAttachedRolePolicies",
         "iam:ListRolePolicies",
         "kinesis:ListStreamConsumers",
+        // Of a key that was about to be deleted, or was changed.
+        "kms:CancelKeyDeletion",
+        "kms:DisableKeyRotation",
+        "kms:EnableKey",
+        "kms:PutKeyPolicy",
         // Of a bucket that somebody has opened.
         "s3:PutBucketPublicAccessBlock",
     ];

@@ -44,19 +44,18 @@ impl Purchases {
     ///
     /// All such windows are looked at, not just the one that ends with the purchase: events come out of order, too.
     pub(super) fn fullest(&self, window_ms: i64) -> (usize, u128) {
-        let Some(last) = self.0.back() else { return (0, 0) };
+        let Some(Purchase(last_ms, currency, _)) = self.0.back() else { return (0, 0) };
+        let of = |purchase: &Purchase| (purchase.0, if purchase.1 == *currency { purchase.units() } else { 0 });
+        let purchases: Vec<(i64, u128)> = self.0.iter().map(of).collect();
         let (mut most, mut most_units) = (0, 0_u128);
-        let starts = self.0.iter().map(|purchase| purchase.0);
-        for start in starts.filter(|start| (*start..start.saturating_add(window_ms)).contains(&last.0)) {
-            let window = start..start.saturating_add(window_ms);
-            let within = self.0.iter().filter(|purchase| window.contains(&purchase.0));
-            let (mut count, mut units) = (0, 0_u128);
-            for purchase in within {
-                count += 1;
-                if purchase.1 == last.1 {
-                    units = units.saturating_add(purchase.units());
-                }
+        for (start, _) in &purchases {
+            let window = *start..start.saturating_add(window_ms);
+            if !window.contains(last_ms) {
+                continue;
             }
+            let within = purchases.iter().filter(|(at_ms, _)| window.contains(at_ms));
+            let (count, units) =
+                within.fold((0, 0_u128), |(count, sum), (_, units)| (count + 1, sum.saturating_add(*units)));
             most = most.max(count);
             most_units = most_units.max(units);
         }

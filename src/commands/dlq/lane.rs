@@ -153,11 +153,11 @@ impl Run<'_> {
                 ahead = then;
                 ended
             } else {
-                let (played, deleted) = futures_util::join!(
+                let (outcome, deleted) = futures_util::join!(
                     self.play_letters(lane, &player, now),
                     self.finished(std::mem::take(&mut through).into_iter())
                 );
-                deleted.and(played.map(|units| through = units))
+                deleted.and(outcome.map(|units| through = units))
             };
             if let Err(error) = ended {
                 locked(&self.stopped).get_or_insert(error);

@@ -12,7 +12,13 @@ use crate::aws::{Arn, AwsError, all, all_pages, answered};
 use crate::plan::ResourceKind;
 
 /// The names of all resources whose kind has tags and whose names begin like this (those of log groups after `/aws/lambda/`).
-pub(super) async fn starting_with(cx: &Cx, start: &str) -> anyhow::Result<BTreeSet<(ResourceKind, String)>> {
+///
+/// Keys that a killed run has left without an alias are found with `nameless` only: that asks for the tags of each such key of the account.
+pub(super) async fn starting_with(
+    cx: &Cx,
+    start: &str,
+    nameless: bool,
+) -> anyhow::Result<BTreeSet<(ResourceKind, String)>> {
     let (streams, tables, buckets, queues, roles, log_groups, functions, topics, alarms, dashboards, keys) = tokio::try_join!(
         streams(cx),
         tables(cx),
@@ -24,7 +30,7 @@ pub(super) async fn starting_with(cx: &Cx, start: &str) -> anyhow::Result<BTreeS
         topics(cx),
         alarms(cx),
         dashboards(cx, start),
-        keys(cx, start),
+        keys(cx, start, nameless),
     )?;
     let mut names = BTreeSet::new();
     for (kind, listed) in [
@@ -158,8 +164,8 @@ async fn dashboards(cx: &Cx, start: &str) -> anyhow::Result<Vec<String>> {
     Ok(names.filter(|name| name.ends_with(&cx.aws.region)).collect())
 }
 
-async fn keys(cx: &Cx, start: &str) -> anyhow::Result<Vec<String>> {
-    unless_unreadable(cx, key::names(cx, start).await).context("listing KMS keys and their aliases")
+async fn keys(cx: &Cx, start: &str, nameless: bool) -> anyhow::Result<Vec<String>> {
+    unless_unreadable(cx, key::names(cx, start, nameless).await).context("listing KMS keys and their aliases")
 }
 
 /// An emulator that does not speak CloudWatch's protocol can hold nothing that was made through it.

@@ -158,7 +158,8 @@ fn process(recipe: &dyn Sampled, event: &Event, data: &[u8]) -> Result<Effects, 
         shard_id: "shardId-000000000000",
         sequence_number: "1",
         partition_key: &event.partition_key,
-        arrival_ms: 1_700_000_000_000,
+        // Not the time of the event, which some recipes take in its stead.
+        arrival_ms: 1_700_000_060_000,
         data,
         ..StreamRecord::default()
     };
