@@ -178,7 +178,7 @@ async fn serve_batch(
         }
     };
     if let Some(window) = window {
-        job.keep(window, &records, &mut outcome).await?;
+        Box::pin(job.keep(window, &records, &mut outcome)).await?;
     }
     // In one piece: what another process writes to the same log must not come between.
     let mut lines = Vec::new();

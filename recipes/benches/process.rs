@@ -32,6 +32,7 @@ fn recipes(criterion: &mut Criterion) {
                     partition: KeyAttribute::new("UserId", KeyKind::S),
                     sort: Some(KeyAttribute::new("ActivityId", KeyKind::S)),
                 };
+                let key = samples.table_key().unwrap_or(key);
                 let mut writer = samples.writer(1, &key);
                 let mut table = std::collections::BTreeMap::new();
                 let endless = std::iter::repeat_with(|| Made::of(&writer.next(NOW_MS), &key, &mut table));

@@ -326,6 +326,48 @@ fn has_failure_bucket(pipeline: &Pipeline) -> bool {
     pipeline.flows.iter().any(|flow| flow.on_failure.as_ref().is_some_and(is_bucket))
 }
 
+/// On tables that functions write to.
+const ON_WRITTEN_TABLES: [&str; 6] = [
+    "dynamodb:BatchGetItem",
+    "dynamodb:BatchWriteItem",
+    "dynamodb:DescribeTable",
+    "dynamodb:DescribeTimeToLive",
+    "dynamodb:Query",
+    "dynamodb:Scan",
+];
+
+/// On tables whose changes functions read. `replay --into` looks at the items that it writes.
+const ON_READ_TABLES: [&str; 10] = [
+    "dynamodb:BatchGetItem",
+    "dynamodb:DeleteItem",
+    "dynamodb:DescribeStream",
+    "dynamodb:DescribeTable",
+    "dynamodb:GetItem",
+    "dynamodb:GetRecords",
+    "dynamodb:GetShardIterator",
+    "dynamodb:ListTagsOfResource",
+    "dynamodb:PutItem",
+    "dynamodb:UpdateItem",
+];
+
+/// Where there are both: all of that.
+const ON_CHAINED_TABLES: [&str; 14] = [
+    "dynamodb:BatchGetItem",
+    "dynamodb:BatchWriteItem",
+    "dynamodb:DeleteItem",
+    "dynamodb:DescribeStream",
+    "dynamodb:DescribeTable",
+    "dynamodb:DescribeTimeToLive",
+    "dynamodb:GetItem",
+    "dynamodb:GetRecords",
+    "dynamodb:GetShardIterator",
+    "dynamodb:ListTagsOfResource",
+    "dynamodb:PutItem",
+    "dynamodb:Query",
+    "dynamodb:Scan",
+    "dynamodb:UpdateItem",
+];
+
 /// What `send`, `validate`, `tail`, `logs`, `dlq` and `replay` do with resources of one kind: on the pipeline's own, and without one to name.
 fn running(kind: ResourceKind, pipeline: &Pipeline) -> (&'static [&'static str], &'static [&'static str]) {
     let reads_table = reads_table(pipeline);
@@ -340,53 +382,11 @@ fn running(kind: ResourceKind, pipeline: &Pipeline) -> (&'static [&'static str],
             ],
             &[],
         ),
-        // A table that is read, and others that are written.
-        ResourceKind::Table if reads_table && writes_table(pipeline) => (
-            &[
-                "dynamodb:BatchGetItem",
-                "dynamodb:BatchWriteItem",
-                "dynamodb:DeleteItem",
-                "dynamodb:DescribeStream",
-                "dynamodb:DescribeTable",
-                "dynamodb:DescribeTimeToLive",
-                "dynamodb:GetItem",
-                "dynamodb:GetRecords",
-                "dynamodb:GetShardIterator",
-                "dynamodb:ListTagsOfResource",
-                "dynamodb:PutItem",
-                "dynamodb:Query",
-                "dynamodb:Scan",
-                "dynamodb:UpdateItem",
-            ],
-            &[],
-        ),
-        ResourceKind::Table if reads_table => (
-            // `replay --into` looks at the items that it writes.
-            &[
-                "dynamodb:BatchGetItem",
-                "dynamodb:DeleteItem",
-                "dynamodb:DescribeStream",
-                "dynamodb:DescribeTable",
-                "dynamodb:GetItem",
-                "dynamodb:GetRecords",
-                "dynamodb:GetShardIterator",
-                "dynamodb:ListTagsOfResource",
-                "dynamodb:PutItem",
-                "dynamodb:UpdateItem",
-            ],
-            &[],
-        ),
-        ResourceKind::Table => (
-            &[
-                "dynamodb:BatchGetItem",
-                "dynamodb:BatchWriteItem",
-                "dynamodb:DescribeTable",
-                "dynamodb:DescribeTimeToLive",
-                "dynamodb:Query",
-                "dynamodb:Scan",
-            ],
-            &[],
-        ),
+        ResourceKind::Table => match (reads_table, writes_table(pipeline)) {
+            (true, true) => (&ON_CHAINED_TABLES, &[]),
+            (true, false) => (&ON_READ_TABLES, &[]),
+            (false, _) => (&ON_WRITTEN_TABLES, &[]),
+        },
         // `validate` receives a table's notifications through a queue that it creates and deletes.
         ResourceKind::Queue if reads_table => (
             &[

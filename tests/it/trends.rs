@@ -63,8 +63,8 @@ fn every_event_is_in_one_window_whatever_becomes_of_the_shards() {
         let sent = home.local("send", &spec, &["--count", count, "--poison", "5", "--seed", seed]);
         sent["sent"].as_u64().unwrap() - sent["poison"].as_u64().unwrap()
     };
-    let sent = send("400", "1");
-    let (parts, merges) = until_counted(&home, sent);
+    let mut total = send("400", "1");
+    let (parts, merges) = until_counted(&home, total);
     let steps: BTreeMap<String, u64> = merges.iter().fold(BTreeMap::new(), |mut sums, merge| {
         for (step, count) in merge["steps"].as_m().unwrap() {
             *sums.entry(step.clone()).or_default() += number(count);
@@ -80,14 +80,13 @@ fn every_event_is_in_one_window_whatever_becomes_of_the_shards() {
         let events = report["checks"].as_array().unwrap().iter().find(|check| check["name"] == "windows").unwrap();
         let all = events["observed"].as_str().unwrap().split(' ').nth(1).unwrap().parse::<f64>().unwrap();
         #[expect(clippy::cast_precision_loss, reason = "some hundreds")]
-        let sent = sent as f64;
-        all + sent
+        let of_send = total as f64;
+        all + of_send
     });
 
     // Shards are split and merged while events come.
-    let mut sent = sent;
     for (shards, seed) in [("4", "2"), ("3", "3")] {
-        sent += send("150", seed);
+        total += send("150", seed);
         let spec = home.changed(
             &text,
             &[
@@ -96,9 +95,9 @@ fn every_event_is_in_one_window_whatever_becomes_of_the_shards() {
             ],
         );
         home.local("up", &spec, &["--yes"]);
-        sent += send("150", seed);
+        total += send("150", seed);
     }
-    let (parts, merges) = until_counted(&home, sent);
+    let (parts, merges) = until_counted(&home, total);
     for merge in &merges {
         let of_window = parts.iter().filter(|part| part["window"] == merge["window"]).count();
         assert_eq!(number(&merge["parts"]), of_window as u64, "{merge:?}");

@@ -95,7 +95,9 @@ mod tests {
 
     fn sketch(names: &[String], most: usize) -> Sketch {
         let mut sketch = Sketch::default();
-        names.iter().for_each(|name| sketch.add(name, most));
+        for name in names {
+            sketch.add(name, most);
+        }
         sketch
     }
 

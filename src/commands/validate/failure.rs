@@ -52,6 +52,12 @@ impl<'a> FailureInjection<'a> {
     /// # Errors
     /// The function's mapping never gives an event up, says so to nobody, or gives others' events up with it.
     pub(super) fn new(session: &'a Session, flow: &Flow, limit: Duration) -> anyhow::Result<Self> {
+        if matches!(session.pipeline.samples(flow)?, Samples::Table(samples) if samples.detection().is_some()) {
+            return Err(Hint::usage(
+                format!("--break waits for notifications of changes, and `{}` announces only what it finds", flow.key),
+                "choose the function that writes what this one reads with --function",
+            ));
+        }
         let resources = || session.pipeline.nodes.iter().map(|node| &node.resource);
         let function = resources().find_map(|resource| match resource {
             Any::Function(function) if function.name == flow.function => Some(function),
@@ -150,7 +156,7 @@ impl<'a> FailureInjection<'a> {
 
 /// The run's events, whatever they go into.
 enum Events<'a> {
-    Stream(StreamRun<'a>),
+    Stream(Box<StreamRun<'a>>),
     Table(TableRun<'a>),
 }
 
@@ -158,7 +164,7 @@ impl<'a> Events<'a> {
     async fn new(validation: Validation<'a>) -> anyhow::Result<Self> {
         let samples = validation.session.pipeline.samples(validation.flow)?;
         Ok(match samples {
-            Samples::Stream(samples) => Self::Stream(StreamRun::new(validation, samples)),
+            Samples::Stream(samples) => Self::Stream(Box::new(StreamRun::new(validation, samples))),
             Samples::Table(samples) => Self::Table(TableRun::new(validation, samples).await?),
             Samples::OfOthers => anyhow::bail!("no recipe has events for the source of `{}`", validation.flow.key),
         })

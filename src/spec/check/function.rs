@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use streamkit_recipes::{self as recipes, KeyKind, Needs, Sampled, SourceKind};
+use streamkit_recipes::{self as recipes, KeyAttribute, KeyKind, Needs, Sampled, Samples, SourceKind, TableKey};
 use toml::Spanned;
 
 use super::{Checker, DAY, MINUTE, view};
@@ -185,24 +185,10 @@ impl Checker<'_> {
         let table = self.one_sink(function, (name, &written), SectionKind::Table, needs.table.is_some());
         if let (Some(table), Some(wanted)) = (&table, &needs.table)
             && let Some(has) = named(&self.spec.table, &table.get_ref().name)
+            && let Some(help) = other_keys(has, wanted)
         {
-            let partition = (&*wanted.partition.name, key_type(wanted.partition.kind));
-            let sort = wanted.sort.as_ref().map(|sort| (&*sort.name, key_type(sort.kind)));
-            let of = |key: &Spanned<Key>| (key.get_ref().name.clone(), key.get_ref().kind);
-            let same = |has: Option<(String, AttributeType)>, wanted: Option<(&str, AttributeType)>| {
-                has.as_ref().map(|(name, kind)| (name.as_str(), *kind)) == wanted
-            };
-            if !same(Some(of(&has.partition_key)), Some(partition)) || !same(has.sort_key.as_ref().map(of), sort) {
-                let text =
-                    |(name, kind): (&str, AttributeType)| format!("{{ name = \"{name}\", type = \"{kind:?}\" }}");
-                let sort_text = sort
-                    .map_or_else(|| ", without a sort key".to_owned(), |sort| format!(", sort_key = {}", text(sort)));
-                self.say(
-                    table.span(),
-                    format!("the items of the recipe `{name}` don't fit the keys of `{}`", table.get_ref()),
-                    format!("give it partition_key = {}{sort_text}", text(partition)),
-                );
-            }
+            let message = format!("the items of the recipe `{name}` don't fit the keys of `{}`", table.get_ref());
+            self.say(table.span(), message, help);
         }
         self.one_sink(function, (name, &written), SectionKind::Bucket, needs.bucket.is_some());
         match &function.publishes {
@@ -224,6 +210,16 @@ impl Checker<'_> {
             );
         }
         self.source_of_recipe(function.source.get_ref(), name, recipe.source(), &needs);
+        let from = &function.source.get_ref().from;
+        if let Samples::Table(samples) = recipe.samples()
+            && let Some(wanted) = samples.table_key()
+            && from.get_ref().kind == SectionKind::Table
+            && let Some(has) = named(&self.spec.table, &from.get_ref().name)
+            && let Some(help) = other_keys(has, &wanted)
+        {
+            let message = format!("the recipe `{name}` does not know items with the keys of `{}`", from.get_ref());
+            self.say(from.span(), message, help);
+        }
     }
 
     /// The only sink of a kind: there if the recipe wants one, and not if it does not.
@@ -363,6 +359,20 @@ impl Checker<'_> {
             }
         }
     }
+}
+
+/// What to write where a table has other keys than these.
+fn other_keys(has: &Table, wanted: &TableKey) -> Option<String> {
+    let of_table = |key: &Spanned<Key>| (key.get_ref().name.clone(), key.get_ref().kind);
+    let of_recipe = |key: &KeyAttribute| (key.name.clone().into_owned(), key_type(key.kind));
+    let (partition, sort) = (of_recipe(&wanted.partition), wanted.sort.as_ref().map(of_recipe));
+    if of_table(&has.partition_key) == partition && has.sort_key.as_ref().map(of_table) == sort {
+        return None;
+    }
+    let text = |(name, kind): &(String, AttributeType)| format!("{{ name = \"{name}\", type = \"{kind:?}\" }}");
+    let sort =
+        sort.as_ref().map_or_else(|| ", without a sort key".to_owned(), |sort| format!(", sort_key = {}", text(sort)));
+    Some(format!("give it partition_key = {}{sort}", text(&partition)))
 }
 
 fn key_type(kind: KeyKind) -> AttributeType {
