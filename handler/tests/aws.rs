@@ -53,6 +53,7 @@ impl Server {
             topic_arn: "arn:aws:sns:eu-west-1:123456789012:news".to_owned(),
             dead_letter_queue_url: Some(format!("{}/queue/dlq", self.endpoint)),
             identity: "eventId".to_owned(),
+            encryption: None,
             fail_on: None,
         };
         Aws::new(&config, |name| match name {

@@ -276,7 +276,7 @@ async fn begin(validation: &Validation<'_>, checks: &mut Checks<'_>, metrics: Gr
         (verdict, missing) = resources::check(validation).await?;
         Ok(verdict)
     });
-    let done = done.await;
+    let done = Box::pin(done).await;
     // What the metrics were; a failure to read them is the matter of their own check.
     let before = match timeout(BASELINE, telemetry::read(validation, &metrics)).await {
         Ok(Ok(before)) => before,
