@@ -57,6 +57,7 @@ impl Server {
             parallel: false,
             dead_letter_queue_url: Some(format!("{}/queue/dlq", self.endpoint)),
             identity: "eventId".to_owned(),
+            encryption: None,
             fail_on: None,
         };
         Aws::new(&config, |name| match name {
