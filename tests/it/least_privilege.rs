@@ -23,7 +23,6 @@ const PIPELINES: [&str; 11] = [
     "trends",
     "anomalies",
     "private-events",
-    "shop",
 ];
 
 /// What only other pipelines, settings or events call.
