@@ -51,7 +51,6 @@ impl Server {
             table: "results".to_owned(),
             bucket: "audit".to_owned(),
             topic_arn: "arn:aws:sns:eu-west-1:123456789012:news".to_owned(),
-            encryption: None,
             state_table: "memory".to_owned(),
             settings: streamkit_recipes::Settings::default(),
             parallel: false,

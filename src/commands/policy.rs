@@ -201,14 +201,14 @@ fn replicas(session: &Session) -> Vec<Value> {
     if tables.is_empty() {
         return Vec::new();
     }
-    const SERVICE: &str = "replication.dynamodb.amazonaws.com";
-    let role = format!("role/aws-service-role/{SERVICE}/AWSServiceRoleForDynamoDBReplication");
+    let service = "replication.dynamodb.amazonaws.com";
+    let role = format!("role/aws-service-role/{service}/AWSServiceRoleForDynamoDBReplication");
     vec![
         json!({ "Sid": "Replicas", "Effect": "Allow", "Action": replica_actions().own, "Resource": tables }),
         json!({
             "Sid": "ReplicationRole", "Effect": "Allow", "Action": "iam:CreateServiceLinkedRole",
             "Resource": session.aws.global_arn("iam", &role),
-            "Condition": { "StringEquals": { "iam:AWSServiceName": SERVICE } },
+            "Condition": { "StringEquals": { "iam:AWSServiceName": service } },
         }),
     ]
 }

@@ -233,7 +233,7 @@ impl Session {
         let elsewhere = parts.regions().into_iter().map(|region| Self {
             pipeline: Pipeline::build_in(&parts, region),
             aws: aws.in_region(region),
-            cx: cx.in_region(region).as_guest(),
+            cx: cx.in_region(region).being_guest(),
             advices: Advices::default(),
             elsewhere: Vec::new(),
         });

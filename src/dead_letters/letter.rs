@@ -126,8 +126,6 @@ mod tests {
 
     fn record(data: &[u8]) -> IncomingRecord {
         IncomingRecord {
-            withheld: None,
-            indexes: Vec::new(),
             event_id: "e-1".to_owned(),
             sequence_number: "42".to_owned(),
             sub_sequence_number: Some(3),

@@ -209,7 +209,7 @@ impl<'a> Stage<'a> {
         self.until_replicated(&written).await?;
         let conflicts_before = self.conflicts().await?;
 
-        let last = self.write(&self.away, 2 * LAST..3 * LAST).await?;
+        let unreplicated = self.write(&self.away, 2 * LAST..3 * LAST).await?;
         self.switch("down").await?;
         let cut = Instant::now();
         let at_home = self.replica(&home.region).await?;
@@ -237,7 +237,7 @@ impl<'a> Stage<'a> {
         };
         let (replicated_ms, mappings_ms) = tokio::try_join!(replicated, mappings)?;
         // The same key may have been written twice: all but what won its place is lost.
-        let acknowledged: Vec<_> = [written, last, meanwhile.clone()].concat();
+        let acknowledged: Vec<_> = [written, unreplicated, meanwhile.clone()].concat();
         let lost = self.lost(&acknowledged).await?;
         Ok(Report {
             pipeline: self.session.pipeline.naming.prefix(),
