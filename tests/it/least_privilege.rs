@@ -123,8 +123,6 @@ fn function(name: &str) -> (&'static str, &'static str) {
         "trends" => ("trends", "dlq"),
         "anomalies" => ("analytics", "dlq"),
         "shop" => ("fraud", "fraud-dlq"),
-        "trends" => ("trends", "dlq"),
-        "anomalies" => ("analytics", "dlq"),
         _ => ("processor", "dlq"),
     }
 }
