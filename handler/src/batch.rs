@@ -17,6 +17,7 @@ mod replay;
 mod store;
 mod windows;
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::time::Duration;
 
@@ -210,13 +211,13 @@ impl<S: Sink> Job<'_, S> {
         let stores = Stores::new(self.config.recipe.needs().table, verdicts.len());
         let mut batch = BatchEffects { stores, notifications: Vec::new() };
         let mut states = Vec::with_capacity(verdicts.len());
-        let mut recalled = Vec::new();
+        let mut recalled = BTreeMap::new();
         for (place, verdict) in verdicts.into_iter().enumerate() {
-            if matches!(verdict, Verdict::Recalled(_)) {
-                recalled.push(place);
+            if let Verdict::Recalled { is_past, .. } = &verdict {
+                recalled.insert(place, *is_past);
             }
             states.push(match verdict {
-                Verdict::Effects(mut effects) | Verdict::Recalled(mut effects) => {
+                Verdict::Effects(mut effects) | Verdict::Recalled { mut effects, .. } => {
                     if self.replay.is_some() {
                         let volatile = self.config.recipe.volatile();
                         effects.items.iter_mut().for_each(|item| stored_now(item, volatile, self.now_ms));

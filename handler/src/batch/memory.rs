@@ -38,7 +38,9 @@
 //!
 //! The effects of a shard's records are kept until a batch of that shard comes without them: Lambda has gone on then. A record
 //! that comes even later, as from a batch that used up its retries, has changed the state, and its effects are made up from the
-//! state as it is now, without changing it. If it has left an item, that one stays, and no more is done.
+//! state as it is now, without changing it. If it has left an item, that one stays, and where Lambda has gone on, no more is done.
+//! Of effects that other shards' batches may still ask for, and of those of records out of order, the last 16 KB are kept; what
+//! is asked for later is made up in the same way, and announced, since nobody knows whether it has been.
 
 mod exact_json;
 mod journal;
@@ -51,7 +53,8 @@ use futures_util::{StreamExt as _, stream};
 use streamkit_recipes::{Attribute, Effects, Item, Record, Rejected, Stateful};
 use tokio::time::Instant;
 
-use self::remembered::Remembered;
+use self::journal::Entry;
+use self::remembered::{Remembered, Room};
 pub use self::remembered::{STATE_EXPIRY, STATE_KEY, STATE_REVISION};
 use self::seen::{Look, Place};
 use super::replay::Replay;
@@ -71,7 +74,11 @@ pub(super) enum Verdict {
     /// It has changed the state, now or before, and these are its effects.
     Effects(Effects),
     /// It has changed the state before, and its effects are no longer known: these are made up from the state as it is.
-    Recalled(Effects),
+    Recalled {
+        effects: Effects,
+        /// Lambda has gone on behind it since, so all that followed from it has been done, or its batch was given up.
+        is_past: bool,
+    },
     /// It can never be processed.
     Rejected(Rejected),
     /// It is to be delivered again.
@@ -100,8 +107,8 @@ impl<S: Sink> Job<'_, S> {
             let found = found.get(key.as_str()).cloned().unwrap_or(Ok(None));
             self.change_state(stateful, Keyed { key, places, records }, found, until)
         });
-        let mut done = stream::iter(changes).buffer_unordered(WRITES_AT_ONCE);
-        while let Some(of_key) = done.next().await {
+        let mut writes = stream::iter(changes).buffer_unordered(WRITES_AT_ONCE);
+        while let Some(of_key) = writes.next().await {
             for (place, verdict) in of_key {
                 verdicts[place] = Some(verdict);
             }
@@ -168,11 +175,12 @@ impl<S: Sink> Job<'_, S> {
                 Ok(remembered) => remembered,
                 Err(what) => return of.retry(&transient("StateUnreadable", &self.about_table(&what))),
             };
+            let places: Vec<Place> = of.places.iter().map(|&place| self.place(&of, place)).collect();
+            remembered.begin(&places);
             let taken = self.take(stateful, &of, &mut remembered);
             if !remembered.is_changed {
                 return taken.into_iter().map(|taken| (taken.place, taken.verdict)).collect();
             }
-            let places: Vec<Place> = of.places.iter().map(|&place| self.place(&of, place)).collect();
             remembered.forget(&places, self.replay.is_some());
             let expected = remembered.revision.clone();
             let item = remembered.item(of.key, &revision(), self.expires_at(stateful));
@@ -232,11 +240,9 @@ impl<S: Sink> Job<'_, S> {
             let made_up = stateful.process(&self.config.settings, &mut copy, record, self.now_ms);
             // Its letter must not say that the recipe never took it.
             let refused = |Rejected { code, message }| Rejected::new("refused_by_recipe", format!("{code}: {message}"));
-            return (made_up.map_or_else(|rejected| Verdict::Rejected(refused(rejected)), Verdict::Recalled), false);
-        }
-        if !remembered.has_room() {
-            let reason = "the batch has more records of one key than a state is changed by at once".to_owned();
-            return (Verdict::Retry { code: "StateBusy".to_owned(), reason }, false);
+            let is_past = at.is_in_order() && self.replay.is_none() && !remembered.seen.is_unsure(&at.lane);
+            let recalled = |effects| Verdict::Recalled { effects, is_past };
+            return (made_up.map_or_else(|rejected| Verdict::Rejected(refused(rejected)), recalled), false);
         }
         let mut state = remembered.state.clone();
         let effects = match stateful.process(&self.config.settings, &mut state, record, self.now_ms) {
@@ -249,7 +255,19 @@ impl<S: Sink> Job<'_, S> {
                 self.about_table(&format!("it would have {bytes} bytes of JSON, and may have {MAX_STATE_BYTES}"));
             return (Verdict::Rejected(Rejected::new("state_too_large", message)), false);
         }
-        remembered.note(at, state, bytes, &effects);
+        let entry = Entry::new(at.name(), &effects);
+        match remembered.room_for(&entry, bytes) {
+            Room::Enough => {}
+            Room::Later => {
+                let reason = "the batch has more records of one key than a state is changed by at once".to_owned();
+                return (Verdict::Retry { code: "StateBusy".to_owned(), reason }, false);
+            }
+            Room::Never { bytes, room } => {
+                let what = format!("beside it is room for {room} bytes, and what follows from the record has {bytes}");
+                return (Verdict::Rejected(Rejected::new("effects_too_large", self.about_table(&what))), false);
+            }
+        }
+        remembered.note(at, state, entry);
         if was_rejected {
             remembered.seen.note_rejected(at);
         }
@@ -298,7 +316,7 @@ impl Taken {
         let verdict = match self.verdict {
             _ if self.is_new && error.permanent => Verdict::Rejected(Rejected::new("state_refused", error.to_string())),
             // Made of a state that others have changed since, or that was not written.
-            Verdict::Recalled(_) => retry(error),
+            Verdict::Recalled { .. } => retry(error),
             _ if self.is_new => retry(error),
             verdict => verdict,
         };

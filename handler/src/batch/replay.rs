@@ -4,7 +4,7 @@
 //! Whether a record has settled is told by what it left: its items, read back with their processing time, and its objects,
 //! which are then put only if they are not there. So a replay stores the items of a record when all else is done.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -103,26 +103,30 @@ pub(super) struct Known<'a> {
     records: &'a [IncomingRecord],
     /// By the record's place; `None` for one that left nothing by which it could be told.
     told: Vec<Option<Settled>>,
-    /// The places of records that were processed before, and whose effects are made up now; none without a memory.
-    recalled: Vec<usize>,
+    /// The places of records that have changed a state before, and whose effects are made up now, each with whether Lambda has
+    /// gone on behind it since; none without a memory.
+    recalled: BTreeMap<usize, bool>,
 }
 
 impl<'a> Known<'a> {
     pub(super) fn new(replay: Option<&'a Replay>, records: &'a [IncomingRecord]) -> Self {
         let told = vec![None; if replay.is_some() { records.len() } else { 0 }];
-        Self { replay, records, told, recalled: Vec::new() }
+        Self { replay, records, told, recalled: BTreeMap::new() }
     }
 
-    /// Notes the records, in order, that were processed before, and whose effects are made up now.
-    pub(super) fn recalled(&mut self, places: Vec<usize>) {
+    /// Notes the records whose effects are made up now. Those that Lambda has gone on behind have settled, unless they lack an item.
+    pub(super) fn recalled(&mut self, places: BTreeMap<usize, bool>) {
         if !places.is_empty() {
             self.told.resize(self.records.len(), None);
+        }
+        for (&place, _) in places.iter().filter(|(_, is_past)| **is_past) {
+            self.tell(place, Settled::Yes);
         }
         self.recalled = places;
     }
 
     fn is_recalled(&self, place: usize) -> bool {
-        self.recalled.binary_search(&place).is_ok()
+        self.recalled.contains_key(&place)
     }
 
     /// What is known of the record: nothing is, of one that is delivered as usual.
@@ -243,22 +247,28 @@ impl<S: Sink> Job<'_, S> {
             let there = found.contains_key(&keys[value]);
             let settled = match (told[value], replay) {
                 ((true, stored_at), Some(replay)) => replay.settled(&known.records[record].sequence_number, stored_at),
-                // A batch came behind it, so its own had been processed.
-                ((true, _), None) => Settled::Yes,
+                ((true, _), None) if known.recalled.get(&record) == Some(&true) => Settled::Yes,
                 // Only of what had settled it is known that it was counted.
                 ((false, _), Some(replay)) if there && replay.history => Settled::Otherwise,
-                ((false, _), _) => Settled::No,
+                _ => Settled::No,
             };
             known.tell(record, settled);
         }
+        let mut left = HashSet::new();
         for (value, item) in items.values.iter_mut().enumerate().filter(|(value, _)| made_up[*value]) {
             if let Some(there) = found.remove(&keys[value]) {
                 *item = there;
                 stored_now(item, volatile, self.now_ms);
+                left.insert(keys[value].clone());
             }
         }
         let known = &*known;
-        items.retain_by(|records, _| records.iter().any(|&record| known.of(record) != Settled::Yes), |_| {});
+        // What is there of a record that is delivered as usual is what followed from it, whether or not the rest was done.
+        let stays = |item: &Item| replay.is_none() && left.contains(&key_of(&key, item));
+        items.retain_by(
+            |records, item| records.iter().any(|&record| known.of(record) != Settled::Yes) && !stays(item),
+            |_| {},
+        );
     }
 
     /// Whether an item that is there is the one that would be stored: but for processing times, and for values that encryption has made

@@ -24,7 +24,19 @@ const MAX_ITEM_BYTES: usize = 390 * 1024;
 /// What is seen has so many bytes at most, but for keys that hundreds of shards have records of.
 const SEEN_BYTES: usize = 32 * 1024;
 /// The effects of other batches' records that are kept with a state.
-const MAX_OTHER_EFFECTS: usize = 32 * 1024;
+const MAX_OTHER_EFFECTS: usize = 16 * 1024;
+
+/// Whether a record's effects can be kept.
+pub(super) enum Room {
+    Enough,
+    /// Once those before it in the batch are no longer needed.
+    Later,
+    /// They alone are too many.
+    Never {
+        bytes: usize,
+        room: usize,
+    },
+}
 
 /// A state, and what has to be known beside it.
 #[derive(Clone, Debug, Default)]
@@ -34,9 +46,8 @@ pub(super) struct Remembered {
     pub(super) state: Value,
     pub(super) seen: Seen,
     effects: Vec<Entry>,
-    /// Bytes of the state, and of the effects that were added since it was read.
-    state_bytes: usize,
-    added: usize,
+    /// Bytes of the effects of the batch's own records.
+    own_bytes: usize,
     pub(super) is_changed: bool,
 }
 
@@ -68,34 +79,57 @@ impl Remembered {
         self.effects.iter().rev().find(|entry| entry.record == name)?.effects()
     }
 
-    /// Whether the effects of another record of the batch can be kept. Those of the first one always can, or are left out.
-    pub(super) fn has_room(&self) -> bool {
-        self.added == 0 || self.state_bytes + self.added + SEEN_BYTES < MAX_ITEM_BYTES
+    /// Says which records the batch has: what is kept of their effects stays.
+    pub(super) fn begin(&mut self, batch: &[Place]) {
+        let current: HashSet<String> = batch.iter().map(Place::name).collect();
+        let own = self.effects.iter().filter(|entry| current.contains(&entry.record));
+        self.own_bytes = own.map(bytes).sum();
     }
 
-    /// Notes a record that changed the state, which has so many bytes now.
-    pub(super) fn note(&mut self, place: &Place, state: Value, state_bytes: usize, effects: &Effects) {
-        (self.state, self.state_bytes) = (state, state_bytes);
+    /// Whether effects can be kept beside a state of so many bytes.
+    pub(super) fn room_for(&self, entry: &Entry, state_bytes: usize) -> Room {
+        let room = MAX_ITEM_BYTES.saturating_sub(state_bytes + SEEN_BYTES + MAX_OTHER_EFFECTS);
+        if self.own_bytes + bytes(entry) <= room {
+            Room::Enough
+        } else if self.own_bytes > 0 {
+            Room::Later
+        } else {
+            Room::Never { bytes: bytes(entry), room }
+        }
+    }
+
+    /// Notes a record that changed the state, with what followed from it.
+    pub(super) fn note(&mut self, place: &Place, state: Value, entry: Entry) {
+        self.state = state;
         self.seen.note(place);
-        let entry = Entry::new(place.name(), effects);
-        self.added += bytes(&entry);
+        self.own_bytes += bytes(&entry);
         self.effects.push(entry);
         self.is_changed = true;
     }
 
     /// Forgets effects that nobody will ask for: those of earlier batches of the lanes that this batch is of, if a lane's records
-    /// come in order, and the oldest of the others.
+    /// come in order, and of the others the oldest, for which there is no room.
     pub(super) fn forget(&mut self, batch: &[Place], is_replay: bool) {
         let current: HashSet<String> = batch.iter().map(Place::name).collect();
         let over: HashSet<&str> =
             batch.iter().filter(|place| place.is_in_order() && !is_replay).map(|place| &*place.lane).collect();
+        for lane in &over {
+            let known = |place: &Place| self.effects.iter().any(|entry| entry.record == place.name());
+            if batch.iter().filter(|place| place.lane == **lane).all(known) {
+                self.seen.set_unsure(lane, false);
+            }
+        }
         let mut others = 0;
         let mut kept: Vec<Entry> = Vec::with_capacity(self.effects.len());
         for entry in std::mem::take(&mut self.effects).into_iter().rev() {
             let lane = entry.record.rsplit_once(' ').map_or("", |(lane, _)| lane);
             if !current.contains(&entry.record) {
+                if over.contains(lane) {
+                    continue;
+                }
                 others += bytes(&entry);
-                if over.contains(lane) || others > MAX_OTHER_EFFECTS {
+                if others > MAX_OTHER_EFFECTS {
+                    self.seen.set_unsure(lane, true);
                     continue;
                 }
             }
@@ -105,18 +139,12 @@ impl Remembered {
         self.effects = kept;
     }
 
-    /// The item to write. Effects for which it has no room are left out: those of records that wait for nothing first.
-    pub(super) fn item(&mut self, key: &str, revision: &str, expires_at: i64) -> Item {
-        let (state, seen) = (self.state.to_string(), json(&self.seen));
-        let room = MAX_ITEM_BYTES.saturating_sub(state.len() + seen.len() + key.len());
-        let mut total: usize = self.effects.iter().map(bytes).sum();
-        while total > room && !self.effects.is_empty() {
-            total -= bytes(&self.effects.remove(0));
-        }
+    /// The item to write.
+    pub(super) fn item(&self, key: &str, revision: &str, expires_at: i64) -> Item {
         Item::from([
             (STATE_KEY, Attribute::S(key.to_owned())),
-            (STATE, Attribute::S(state)),
-            (SEEN, Attribute::S(seen)),
+            (STATE, Attribute::S(self.state.to_string())),
+            (SEEN, Attribute::S(json(&self.seen))),
             (EFFECTS, Attribute::S(json(&self.effects))),
             (STATE_REVISION, Attribute::S(revision.to_owned())),
             (STATE_EXPIRY, Attribute::N(expires_at.to_string())),

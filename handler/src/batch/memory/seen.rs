@@ -110,6 +110,9 @@ struct Lane {
     /// The lane was perhaps forgotten: what arrived up to here, in milliseconds since the epoch, is not remembered either.
     #[serde(default, skip_serializing_if = "is_zero")]
     before_ms: i64,
+    /// Effects of records were forgotten that Lambda had perhaps not gone on behind.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    unsure: bool,
     #[serde(default, skip_serializing_if = "Marks::is_empty")]
     earlier: Marks,
     latest: Marks,
@@ -164,6 +167,18 @@ impl Seen {
             Look::Forgotten
         } else {
             Look::New
+        }
+    }
+
+    /// Whether effects of the lane's records were forgotten that may still be asked for.
+    pub(super) fn is_unsure(&self, lane: &str) -> bool {
+        self.lanes.get(lane).is_some_and(|lane| lane.unsure)
+    }
+
+    /// Notes whether they were.
+    pub(super) fn set_unsure(&mut self, lane: &str, unsure: bool) {
+        if let Some(lane) = self.lanes.get_mut(lane) {
+            lane.unsure = unsure;
         }
     }
 

@@ -248,6 +248,31 @@ async fn a_state_that_others_write_all_the_time_leaves_its_records_to_be_deliver
 }
 
 #[tokio::test(start_paused = true)]
+async fn effects_that_had_to_be_forgotten_are_announced_all_the_same() {
+    let sink = FakeSink::publishing(|_| Err(sink_error(false, "InternalFailure")));
+    let waiting: Vec<_> = (1..60).map(|number| paid(number, 1)).collect();
+    assert_eq!(deliver(&sink, &waiting).await.retry, 59);
+    let table = sink.table.borrow().clone();
+    *sink.publish.borrow_mut() = Box::new(|_| Ok(vec![]));
+    // Meanwhile another shard has many records of the same key.
+    let others: Vec<_> =
+        (100..300).map(|number| entry("000000000002", number, "a", &json!({"account": "a", "amount": 1}))).collect();
+    for batch in others.chunks(50) {
+        deliver(&sink, batch).await;
+    }
+    let outcome = deliver(&sink, &waiting).await;
+    assert_eq!((outcome.processed, outcome.duplicates), (59, 0));
+    let announced: HashSet<String> = sink.topic().into_iter().collect();
+    assert!((1..60).all(|number| announced.contains(&number.to_string())));
+    assert_eq!(state_of(&sink, "a")["count"], 259);
+    assert!(table.iter().all(|(key, item)| sink.table.borrow()[key] == *item), "what was stored stays");
+    // Lambda has gone on, and begins again before it.
+    deliver(&sink, &[paid(60, 1)]).await;
+    let outcome = deliver(&sink, &waiting[..10]).await;
+    assert_eq!((outcome.processed, outcome.duplicates), (0, 10));
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_event_that_its_producer_sent_twice_changes_the_state_once() {
     let twice = |number: usize| {
         let mut record = paid(number, 10);
