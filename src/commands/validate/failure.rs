@@ -215,7 +215,7 @@ impl<'a> Events<'a> {
 
     async fn flow(&mut self) -> anyhow::Result<Verdict> {
         match self {
-            Self::Stream(run) => canary::flow(run).await,
+            Self::Stream(run) => canary::flow(&mut **run).await,
             Self::Table(run) => table::flow(run).await,
         }
     }
