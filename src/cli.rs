@@ -44,6 +44,7 @@ enum Command {
     #[command(visible_alias = "cleanup")]
     Down(commands::down::Args),
     Policy(commands::policy::Args),
+    Rehearse(commands::rehearse::Args),
     Graph(commands::graph::Args),
     Outputs(commands::outputs::Args),
     Completions(commands::completions::Args),
@@ -133,6 +134,7 @@ async fn run(cli: Cli, reporter: &Reporter) -> anyhow::Result<ExitCode> {
         Command::Logs(args) => commands::logs::run(&args, &global, reporter, interrupt).await,
         Command::Decrypt(args) => interrupt.unless(commands::decrypt::run(&args, &global, reporter)).await,
         Command::Down(args) => commands::down::run(&args, &global, reporter, interrupt).await,
+        Command::Rehearse(args) => commands::rehearse::run(&args, &global, reporter, interrupt).await,
         Command::Policy(args) => interrupt.unless(commands::policy::run(&args, &global, reporter)).await,
         Command::Graph(args) => interrupt.unless(commands::graph::run(&args, &global, reporter)).await,
         Command::Outputs(args) => interrupt.unless(commands::outputs::run(&args, &global, reporter)).await,

@@ -184,7 +184,7 @@ fn postponed(steps: &[Step], later: Vec<Vec<String>>) -> Vec<Warning> {
 fn unconfirmed(pipeline: &Pipeline, steps: &[Step], seen: &[Option<Observed>]) -> Vec<Warning> {
     let mut warnings = Vec::new();
     for ((node, step), seen) in pipeline.nodes.iter().zip(steps).zip(seen) {
-        let Any::Topic(topic) = &node.resource else { continue };
+        let Any::Topic(topic) = node.resource.inner() else { continue };
         let unconfirmed = if step.refused.is_none() { topic.unconfirmed(seen.as_ref()) } else { Vec::new() };
         if !unconfirmed.is_empty() {
             warnings.push(Warning {

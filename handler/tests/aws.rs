@@ -51,12 +51,12 @@ impl Server {
             table: "results".to_owned(),
             bucket: "audit".to_owned(),
             topic_arn: "arn:aws:sns:eu-west-1:123456789012:news".to_owned(),
-            encryption: None,
             state_table: "memory".to_owned(),
             settings: streamkit_recipes::Settings::default(),
             parallel: false,
             dead_letter_queue_url: Some(format!("{}/queue/dlq", self.endpoint)),
             identity: "eventId".to_owned(),
+            encryption: None,
             fail_on: None,
         };
         Aws::new(&config, |name| match name {

@@ -21,7 +21,7 @@ use clap_complete::ArgValueCompleter;
 pub(super) use self::reading::facts_of_record;
 pub(super) use self::redrive::explained;
 use self::stores::{Chosen, Place};
-use super::session::{Input, Session, SpecArgument};
+use super::session::{Input, RegionArgument, Session, SpecArgument};
 use crate::candidates::{functions, nodes};
 use crate::daemon::Start;
 use crate::dead_letters::Selection;
@@ -52,6 +52,8 @@ enum Action {
 pub(crate) struct Which {
     #[command(flatten)]
     spec: SpecArgument,
+    #[command(flatten)]
+    region: RegionArgument,
     /// Only this queue or bucket, such as queue.dlq; otherwise all that failures go to
     #[arg(long, value_name = "NODE", add = ArgValueCompleter::new(nodes))]
     queue: Option<String>,
@@ -68,6 +70,7 @@ impl Which {
     /// The pipeline, and the queues and buckets that are meant.
     async fn open(&self, global: &Global, reporter: &Reporter) -> anyhow::Result<(Session, Vec<Place>)> {
         let session = Box::pin(Session::open(&Input::spec(&self.spec), global, reporter, Start::Never)).await?;
+        let session = self.region.choose(session)?;
         if let Some(function) = &self.function {
             session.flow(Some(function))?;
         }

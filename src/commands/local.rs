@@ -50,6 +50,7 @@ enum Command {
     ///   base = "aws"
     ///   call = ["20ms", "120ms"]                     # all calls, unless narrowed below
     ///   # also stream-update, stream-delete, table-create, table-update, table-delete,
+    ///   # replica-create, replica-delete, replication (of a write to another region),
     ///   # role-propagation, function-create, function-update, mapping-create, mapping-update,
     ///   # mapping-delete, mapping-polling, queue-name
     ///   changes.stream-create = ["1s", "3s"]

@@ -19,7 +19,7 @@ use self::layout::{Layout, json_line};
 use self::level::Level;
 use self::line::{Line, Source};
 use self::reader::{Event, Readers};
-use super::session::{Input, Session, SpecArgument};
+use super::session::{Input, RegionArgument, Session, SpecArgument};
 use super::since::Since;
 use crate::candidates::functions;
 use crate::daemon::Start;
@@ -40,6 +40,8 @@ use crate::report::{Reporter, exit_code};
 pub(crate) struct Args {
     #[command(flatten)]
     spec: SpecArgument,
+    #[command(flatten)]
+    region: RegionArgument,
     /// Go on with what comes, until Ctrl-C
     #[arg(short, long)]
     follow: bool,
@@ -83,6 +85,7 @@ pub(crate) async fn run(
 
 async fn show(args: &Args, global: &Global, reporter: &Reporter) -> anyhow::Result<ExitCode> {
     let session = Box::pin(Session::open(&Input::spec(&args.spec), global, reporter, Start::Never)).await?;
+    let session = args.region.choose(session)?;
     let flows = session.flows(&args.function)?;
     let since_ms = args.since.epoch_ms(session.aws.now());
     let mut readers = Readers::new(&session.aws, flows.iter().map(|flow| flow.log_group.as_str()), since_ms);

@@ -16,7 +16,7 @@ pub(crate) mod outputs;
 pub(crate) mod package;
 pub(crate) mod plan;
 pub(crate) mod policy;
-mod rehearse;
+pub(crate) mod rehearse;
 pub(crate) mod replay;
 pub(crate) mod send;
 mod session;

@@ -73,12 +73,14 @@ fn output(node: &Node, session: &Session) -> Option<Output> {
         return None;
     }
     let arn = resource.arn(aws);
+    let there = resource.region().map(|region| aws.in_region(region));
+    let there = there.as_ref().unwrap_or(aws);
     Some(Output {
         node: node.id.clone(),
         kind: kind.text(),
         name: resource.name().to_owned(),
         arn: (!arn.is_empty()).then_some(arn),
-        url: matches!(resource, Any::Queue(_)).then(|| aws.queue_url(resource.name())),
+        url: matches!(resource.inner(), Any::Queue(_)).then(|| there.queue_url(resource.name())),
     })
 }
 

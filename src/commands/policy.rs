@@ -126,7 +126,7 @@ fn policy(session: &Session, scope: Scope) -> Value {
     }
     let mut statements = Vec::new();
     for (kind, mut actions) in own.into_iter().filter(|(_, actions)| !actions.is_empty()) {
-        let of_function = aws.arn("lambda", &format!("function:{}-*", pipeline.naming.prefix()));
+        let of_functions = arns(session, ResourceKind::Function);
         let sid: String = kind.text().split(' ').map(capitalised).collect();
         if actions.remove("iam:PassRole") {
             statements.push(json!({
@@ -149,7 +149,7 @@ fn policy(session: &Session, scope: Scope) -> Value {
         }
         if kind == ResourceKind::Mapping {
             // A mapping's ARN does not contain the pipeline's name; its function's does.
-            statement["Condition"] = json!({ "ArnLike": { "lambda:FunctionArn": of_function } });
+            statement["Condition"] = json!({ "ArnLike": { "lambda:FunctionArn": of_functions } });
         }
         statements.push(statement);
     }
@@ -201,14 +201,14 @@ fn replicas(session: &Session) -> Vec<Value> {
     if tables.is_empty() {
         return Vec::new();
     }
-    const SERVICE: &str = "replication.dynamodb.amazonaws.com";
-    let role = format!("role/aws-service-role/{SERVICE}/AWSServiceRoleForDynamoDBReplication");
+    let service = "replication.dynamodb.amazonaws.com";
+    let role = format!("role/aws-service-role/{service}/AWSServiceRoleForDynamoDBReplication");
     vec![
         json!({ "Sid": "Replicas", "Effect": "Allow", "Action": replica_actions().own, "Resource": tables }),
         json!({
             "Sid": "ReplicationRole", "Effect": "Allow", "Action": "iam:CreateServiceLinkedRole",
             "Resource": session.aws.global_arn("iam", &role),
-            "Condition": { "StringEquals": { "iam:AWSServiceName": SERVICE } },
+            "Condition": { "StringEquals": { "iam:AWSServiceName": service } },
         }),
     ]
 }

@@ -1,13 +1,42 @@
-//! The options of a rehearsal: how slow, how unreliable and how strict the embedded AWS is.
+//! `streamkit rehearse`: lets things go wrong in the embedded AWS; and the options of one that is slow, unreliable or strict.
+
+mod region_down;
 
 use std::path::Path;
+use std::process::ExitCode;
 
-use clap::{ArgGroup, ValueEnum};
+use clap::{ArgGroup, Subcommand, ValueEnum};
 use streamkit_local::Strictness;
 use streamkit_local::rehearsal::{FaultRates, Latency, Rehearsal, Shown};
 
 use crate::failure::Usage;
+use crate::interrupt::Interrupt;
+use crate::options::Global;
+use crate::report::Reporter;
 use crate::spec::read_text;
+
+/// Let something go wrong in the embedded AWS, and see how the pipeline comes through
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    RegionDown(region_down::Args),
+}
+
+pub(crate) async fn run(
+    args: &Args,
+    global: &Global,
+    reporter: &Reporter,
+    interrupt: Interrupt,
+) -> anyhow::Result<ExitCode> {
+    match &args.action {
+        Action::RegionDown(args) => Box::pin(region_down::run(args, global, reporter, interrupt)).await,
+    }
+}
 
 /// What the user asks for; the files are not read yet.
 #[derive(Debug, Clone, clap::Args)]

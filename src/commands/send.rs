@@ -23,7 +23,7 @@ use self::share::Share;
 use self::source::Source;
 use self::stream::StreamSender;
 use self::summary::{ChangeCounts, Summary};
-use super::session::{Input, Session, SpecArgument};
+use super::session::{Input, RegionArgument, Session, SpecArgument};
 use crate::aws::AwsError;
 use crate::candidates::functions;
 use crate::daemon::Start;
@@ -52,6 +52,8 @@ use crate::table_writer::{self, TableWriter};
 pub(crate) struct Args {
     #[command(flatten)]
     spec: SpecArgument,
+    #[command(flatten)]
+    region: RegionArgument,
     /// The function whose events to send; otherwise those of the first by name, if the pipeline has one source
     #[arg(long, value_name = "NAME", add = ArgValueCompleter::new(functions))]
     function: Option<String>,
@@ -101,7 +103,7 @@ pub(crate) async fn run(
     }
     let input = Input::spec(&args.spec);
     let opened = Box::pin(Session::open(&input, global, reporter, Start::Never));
-    let session = interrupt.unless(opened).await?;
+    let session = args.region.choose(interrupt.unless(opened).await?)?;
     let flow = session.first_flow(args.function.as_deref())?;
     let recipe = flow.recipe()?;
     let samples = match session.pipeline.samples(flow)? {

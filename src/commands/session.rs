@@ -47,6 +47,34 @@ impl SpecArgument {
     }
 }
 
+/// Which of the pipeline's regions is meant.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct RegionArgument {
+    /// What the pipeline has in this region, which its functions name in `regions`, instead of in its own
+    #[arg(long = "in", value_name = "REGION")]
+    named: Option<String>,
+}
+
+impl RegionArgument {
+    /// The session there.
+    ///
+    /// # Errors
+    /// No function of the pipeline is in that region.
+    pub(crate) fn choose(&self, mut session: Session) -> anyhow::Result<Session> {
+        let Some(region) = self.named.as_ref().filter(|region| **region != session.aws.region) else {
+            return Ok(session);
+        };
+        let regions: Vec<_> = session.everywhere().map(|(_, session)| session.aws.region.clone()).collect();
+        match session.elsewhere.iter().position(|session| session.aws.region == *region) {
+            Some(place) => Ok(session.elsewhere.swap_remove(place)),
+            None => Err(Hint::usage(
+                format!("no function of this pipeline is in {region}"),
+                format!("--in takes {}", regions.join(" or ")),
+            )),
+        }
+    }
+}
+
 /// What functions run.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct CodeArgument {
@@ -205,7 +233,7 @@ impl Session {
         let elsewhere = parts.regions().into_iter().map(|region| Self {
             pipeline: Pipeline::build_in(&parts, region),
             aws: aws.in_region(region),
-            cx: cx.in_region(region).as_guest(),
+            cx: cx.in_region(region).being_guest(),
             advices: Advices::default(),
             elsewhere: Vec::new(),
         });

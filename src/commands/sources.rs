@@ -13,7 +13,7 @@ use crate::resources::{Any, Resource as _};
 pub(super) fn node_of(session: &Session, source: &FlowSource) -> anyhow::Result<String> {
     let is = |resource: &Any| match (resource, source) {
         (Any::Stream(stream), FlowSource::Stream(name)) => stream.name() == name,
-        (Any::Table(table), FlowSource::Table(name)) => table.name() == name,
+        (Any::Table(_) | Any::Replica(_), FlowSource::Table(name)) => resource.name() == name,
         _ => false,
     };
     let node = session.pipeline.nodes.iter().find(|node| is(&node.resource));
@@ -25,7 +25,7 @@ pub(super) async fn source(session: &Session, node: &str) -> anyhow::Result<Sour
     let up_first = |what: String| Hint::error(what, "bring the pipeline up with `streamkit up` first");
     match session.pipeline.nodes.iter().find(|other| other.id == node).map(|node| &node.resource) {
         Some(Any::Stream(stream)) => Ok(Source::new(&stream.arn(&session.aws))),
-        Some(Any::Table(table)) => {
+        Some(table @ (Any::Table(_) | Any::Replica(_))) => {
             let name = table.name();
             let call = session.aws.dynamodb.describe_table().table_name(name);
             let described = existing(answered(call.send().await))
@@ -44,7 +44,8 @@ pub(super) async fn source(session: &Session, node: &str) -> anyhow::Result<Sour
         Some(_) => Err(Usage(format!("{node} has no records to read: name a stream or a table")).into()),
         None => {
             let nodes = session.pipeline.nodes.iter();
-            let readable = nodes.filter(|node| matches!(node.resource, Any::Stream(_) | Any::Table(_)));
+            let readable =
+                nodes.filter(|node| matches!(node.resource, Any::Stream(_) | Any::Table(_) | Any::Replica(_)));
             let readable: Vec<_> = readable.map(|node| node.id.as_str()).collect();
             Err(Usage(format!("there is no {node} in this pipeline; there is {}", readable.join(", "))).into())
         }

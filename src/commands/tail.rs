@@ -14,7 +14,7 @@ use tokio::sync::mpsc::channel;
 
 use self::layout::{Layout, document};
 use self::shards::{Choice, follow};
-use super::session::{Input, Session, SpecArgument};
+use super::session::{Input, RegionArgument, Session, SpecArgument};
 use super::since::{Since, epoch_ms};
 use super::sources::{node_of, source};
 use crate::candidates::{functions, nodes};
@@ -39,6 +39,8 @@ use crate::spec::Pattern;
 pub(crate) struct Args {
     #[command(flatten)]
     spec: SpecArgument,
+    #[command(flatten)]
+    region: RegionArgument,
     /// What to read, such as stream.events or table.orders [default: the only source]
     #[arg(value_name = "NODE", add = ArgValueCompleter::new(nodes))]
     node: Option<String>,
@@ -80,6 +82,7 @@ pub(crate) async fn run(
 async fn show(args: &Args, global: &Global, reporter: &Reporter) -> anyhow::Result<ExitCode> {
     let (spec, node) = spec_and_node(args);
     let session = Box::pin(Session::open(&Input::spec(&spec), global, reporter, Start::Never)).await?;
+    let session = args.region.choose(session)?;
     let node = match (&args.function, node) {
         (Some(function), _) => node_of(&session, &session.flow(Some(function))?.source)?,
         (None, Some(node)) => node,

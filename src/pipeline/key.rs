@@ -1,8 +1,8 @@
 //! KMS keys for the functions that encrypt fields, and who may do what with them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use streamkit_handler::encryption::{Context, EncryptionSettings};
+use streamkit_handler::encryption::EncryptionSettings;
 
 use super::{Builder, Sinks, kept};
 use crate::aws::{DELETION_WINDOW_TAG, Statement};
@@ -21,6 +21,10 @@ impl Builder<'_> {
     pub(super) fn keys(&mut self) {
         let spec = self.spec;
         for (name, key) in &spec.key {
+            // A function in several regions uses none.
+            if !self.extent.has(SectionKind::Key, name.get_ref()) {
+                continue;
+            }
             let reference = Reference::new(SectionKind::Key, name.get_ref());
             let encrypting = self.roles(|function| function.uses(&reference));
             let indexing = self.roles(|function| function.uses(&reference) && function.has_index());
@@ -71,7 +75,7 @@ impl Builder<'_> {
         let settings = EncryptionSettings {
             key: alias(&key),
             index_key: function.has_index().then(|| alias(&index_of(&key))),
-            context: bound.map(|bound| BTreeMap::from([bound])).unwrap_or_else(Context::new),
+            context: bound.into_iter().collect(),
             fields: function.encrypt.iter().map(|field| field.get_ref().0.clone()).collect(),
         };
         let of_changes = function.source.get_ref().from.get_ref().kind == SectionKind::Table;

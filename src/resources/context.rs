@@ -43,6 +43,7 @@ pub(crate) struct Answers {
 
 /// The context of a run.
 #[derive(Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a choice of its own, made by name")]
 pub(crate) struct Cx {
     pub(crate) aws: Arc<Clients>,
     pub(crate) owner: Owner,
@@ -90,7 +91,7 @@ impl Cx {
         self
     }
 
-    pub(crate) fn as_guest(mut self) -> Self {
+    pub(crate) fn being_guest(mut self) -> Self {
         self.is_guest = true;
         self
     }

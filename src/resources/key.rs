@@ -354,7 +354,7 @@ impl Resource for Key {
         };
         let (policy, rotation, tags) = tokio::try_join!(policy(), rotation(), tags_of(cx, &found.id))?;
         let mut fields = Fields::from([
-            ("alias", found.has_alias.then(|| json!(alias(&self.name))).unwrap_or_default()),
+            ("alias", json!(found.has_alias.then(|| alias(&self.name)))),
             ("enabled", json!(found.metadata.enabled)),
         ]);
         fields.extend(self.purpose.fields_of(&cx.aws, policy.policy().unwrap_or_default()));

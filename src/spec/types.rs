@@ -2,6 +2,8 @@
 //!
 //! Every field that a check may complain about keeps its span. No `flatten` and no `untagged`: both lose spans.
 
+mod defaults;
+
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
@@ -67,12 +69,12 @@ pub(crate) struct Stream {
     pub(crate) mode: Option<Spanned<StreamMode>>,
     /// Provisioned mode only; 1 when absent.
     pub(crate) shards: Option<Spanned<i64>>,
-    #[serde(default = "one_day")]
+    #[serde(default = "defaults::one_day")]
     pub(crate) retention: Spanned<Seconds>,
-    #[serde(default = "aws_managed")]
+    #[serde(default = "defaults::aws_managed")]
     pub(crate) encryption: Encryption,
     /// The largest record that producers may put, payload and key together.
-    #[serde(default = "one_mebibyte")]
+    #[serde(default = "defaults::one_mebibyte")]
     pub(crate) max_record_size: Spanned<MebiBytes>,
     /// Refuses deletion and replacement.
     #[serde(default)]
@@ -95,7 +97,7 @@ pub(crate) enum StreamMode {
 pub(crate) struct Table {
     pub(crate) partition_key: Spanned<Key>,
     pub(crate) sort_key: Option<Spanned<Key>>,
-    #[serde(default = "on_demand")]
+    #[serde(default = "defaults::on_demand")]
     pub(crate) billing: Spanned<Billing>,
     /// Name of the attribute that holds each item's expiry, in seconds since the epoch.
     pub(crate) ttl: Option<Spanned<String>>,
@@ -165,9 +167,9 @@ impl ViewType {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Queue {
-    #[serde(default = "four_days")]
+    #[serde(default = "defaults::four_days")]
     pub(crate) retention: Spanned<Seconds>,
-    #[serde(default = "half_a_minute")]
+    #[serde(default = "defaults::half_a_minute")]
     pub(crate) visibility: Spanned<Seconds>,
     /// The queue that messages move to which nobody could handle.
     pub(crate) dead_letters: Option<Spanned<Reference>>,
@@ -242,9 +244,9 @@ pub(crate) struct Function {
     /// A crate of one's own, or a zip file, relative to the spec's folder.
     pub(crate) code: Option<Spanned<String>>,
     /// Megabytes.
-    #[serde(default = "default_memory")]
+    #[serde(default = "defaults::default_memory")]
     pub(crate) memory: Spanned<i64>,
-    #[serde(default = "one_minute")]
+    #[serde(default = "defaults::one_minute")]
     pub(crate) timeout: Spanned<Seconds>,
     #[serde(default)]
     pub(crate) architecture: Architecture,
@@ -252,7 +254,7 @@ pub(crate) struct Function {
     pub(crate) tracing: bool,
     /// Invocations at a time: no more than these, and always these; shared with the account's other functions when absent.
     pub(crate) reserved_concurrency: Option<Spanned<i64>>,
-    #[serde(default = "two_weeks")]
+    #[serde(default = "defaults::two_weeks")]
     pub(crate) log_retention: Spanned<Seconds>,
     #[serde(default)]
     pub(crate) environment: BTreeMap<Spanned<String>, String>,
@@ -311,18 +313,18 @@ pub(crate) enum Architecture {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Source {
     pub(crate) from: Spanned<Reference>,
-    #[serde(default = "one_hundred")]
+    #[serde(default = "defaults::one_hundred")]
     pub(crate) batch_size: Spanned<i64>,
-    #[serde(default = "no_time")]
+    #[serde(default = "defaults::no_time")]
     pub(crate) batch_window: Spanned<Seconds>,
     /// Chosen when the mapping is created, if absent: the stream's beginning when it is made in the same run, else just before.
     pub(crate) starting_position: Option<Spanned<StartingPosition>>,
-    #[serde(default = "one")]
+    #[serde(default = "defaults::one")]
     pub(crate) parallelization_factor: Spanned<i64>,
     #[serde(default)]
     pub(crate) bisect_on_error: bool,
     /// −1 is AWS's own default: until the record expires from the stream.
-    #[serde(default = "unlimited")]
+    #[serde(default = "defaults::unlimited")]
     pub(crate) max_retries: Spanned<i64>,
     /// No limit when absent.
     pub(crate) max_record_age: Option<Spanned<Seconds>>,
@@ -336,10 +338,10 @@ pub(crate) struct Source {
     pub(crate) changes_from: Option<Spanned<ChangesFrom>>,
     /// The length of the windows over which the function carries a state; none when absent.
     pub(crate) tumbling_window: Option<Spanned<Seconds>>,
-    #[serde(default = "shared")]
+    #[serde(default = "defaults::shared")]
     pub(crate) consumer: Spanned<Consumer>,
     /// `false` creates the mapping without polling.
-    #[serde(default = "yes")]
+    #[serde(default = "defaults::yes")]
     pub(crate) enabled: bool,
 }
 
@@ -388,13 +390,13 @@ pub(crate) struct Topic {
 #[serde(deny_unknown_fields)]
 pub(crate) struct KmsKey {
     /// New material each year.
-    #[serde(default = "yes")]
+    #[serde(default = "defaults::yes")]
     pub(crate) rotation: bool,
     /// ARNs of the roles and users that may decrypt; `*` in them stands for anything.
     #[serde(default)]
     pub(crate) readers: Vec<Spanned<String>>,
     /// How long KMS waits with the deletion.
-    #[serde(default = "thirty_days")]
+    #[serde(default = "defaults::thirty_days")]
     pub(crate) deletion_window: Spanned<Seconds>,
     #[serde(default)]
     pub(crate) protect: bool,
@@ -413,12 +415,12 @@ pub(crate) struct Alarm {
     /// `kind.name.metric`, such as `function.processor.errors`.
     pub(crate) watch: Option<Spanned<String>>,
     pub(crate) statistic: Option<Spanned<Statistic>>,
-    #[serde(default = "one_minute")]
+    #[serde(default = "defaults::one_minute")]
     pub(crate) period: Spanned<Seconds>,
     pub(crate) threshold: Spanned<Threshold>,
     #[serde(default)]
     pub(crate) comparison: Comparison,
-    #[serde(default = "one")]
+    #[serde(default = "defaults::one")]
     pub(crate) evaluation_periods: Spanned<i64>,
     pub(crate) datapoints: Option<Spanned<i64>>,
     #[serde(default)]
@@ -433,7 +435,7 @@ pub(crate) struct Alarm {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Dashboard {
     /// What one point of a line stands for.
-    #[serde(default = "one_minute")]
+    #[serde(default = "defaults::one_minute")]
     pub(crate) period: Spanned<Seconds>,
 }
 
@@ -472,58 +474,6 @@ pub(crate) enum MissingData {
     Breaching,
     Ignore,
     Missing,
-}
-
-fn spanned<T>(value: T) -> Spanned<T> {
-    Spanned::new(0..0, value)
-}
-fn one_day() -> Spanned<Seconds> {
-    spanned(Seconds(86_400))
-}
-fn four_days() -> Spanned<Seconds> {
-    spanned(Seconds(4 * 86_400))
-}
-fn two_weeks() -> Spanned<Seconds> {
-    spanned(Seconds(14 * 86_400))
-}
-fn thirty_days() -> Spanned<Seconds> {
-    spanned(Seconds(30 * 86_400))
-}
-fn half_a_minute() -> Spanned<Seconds> {
-    spanned(Seconds(30))
-}
-fn one_minute() -> Spanned<Seconds> {
-    spanned(Seconds(60))
-}
-fn no_time() -> Spanned<Seconds> {
-    spanned(Seconds(0))
-}
-fn default_memory() -> Spanned<i64> {
-    spanned(256)
-}
-fn shared() -> Spanned<Consumer> {
-    spanned(Consumer::Shared)
-}
-fn one_hundred() -> Spanned<i64> {
-    spanned(100)
-}
-fn one() -> Spanned<i64> {
-    spanned(1)
-}
-fn unlimited() -> Spanned<i64> {
-    spanned(-1)
-}
-fn on_demand() -> Spanned<Billing> {
-    spanned(Billing::OnDemand)
-}
-fn aws_managed() -> Encryption {
-    Encryption::AwsManaged
-}
-fn one_mebibyte() -> Spanned<MebiBytes> {
-    spanned(MebiBytes(1))
-}
-fn yes() -> bool {
-    true
 }
 
 impl Function {

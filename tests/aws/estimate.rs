@@ -60,6 +60,6 @@ fn estimate_is_less_than_a_dollar_and_more_than_nothing() -> anyhow::Result<()> 
     let text = text(&pipelines);
     let total = text.split(['$', ' ']).find_map(|word| word.parse::<f64>().ok()).unwrap_or_default();
     assert!((0.1..1.0).contains(&total), "{text}");
-    assert!(pipelines.len() == 8 && pipelines.iter().all(|pipeline| text.contains(&pipeline.name)), "{text}");
+    assert!(pipelines.len() == 12 && pipelines.iter().all(|pipeline| text.contains(&pipeline.name)), "{text}");
     Ok(())
 }

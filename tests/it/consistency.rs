@@ -5,12 +5,13 @@ use serde_json::json;
 
 use crate::harness::{Home, pipeline};
 
-const PIPELINES: [&str; 9] = [
+const PIPELINES: [&str; 10] = [
     "anomalies.toml",
     "archive.toml",
     "change-capture.toml",
     "clickstream.toml",
     "fan-out.toml",
+    "global-changes.toml",
     "retail-events.toml",
     "shop.toml",
     "streaming-analytics.toml",

@@ -67,6 +67,10 @@ fn thieves_are_flagged_and_told_of_and_honest_shoppers_are_not() {
     let text_of_shop = std::fs::read_to_string(pipeline("shop.toml")).unwrap();
     let spec = home.changed(&text_of_shop, &[(topic, with_queues)]);
     home.local("up", &spec, &["--yes"]);
+    let before = home.calls().len();
+    let again = home.local("up", &spec, &["--yes"]);
+    assert_eq!(again["summary"]["unchanged"], again["resources"].as_array().unwrap().len(), "{again:#}");
+    assert_eq!(home.mutating_calls(before), Vec::<String>::new());
     let (count, seed) = (COUNT.to_string(), SEED.to_string());
     let sent = home.local("send", &spec, &["--count", &count, "--seed", &seed]);
     assert_eq!(sent["sent"], COUNT, "{sent:#}");
@@ -102,10 +106,6 @@ fn thieves_are_flagged_and_told_of_and_honest_shoppers_are_not() {
     // The other function has its part, too.
     let activities = COUNT - types["search"];
     until("all activities", LIMIT, || (scan(&config, "shop-activity").len() == activities).then_some(()));
-    let before = home.calls().len();
-    let again = home.local("up", &spec, &["--yes"]);
-    assert_eq!(again["summary"]["unchanged"], again["resources"].as_array().unwrap().len(), "{again:#}");
-    assert_eq!(home.mutating_calls(before), Vec::<String>::new());
     home.local("down", &spec, &["--yes"]);
     assert_nothing_is_left(&home);
 }

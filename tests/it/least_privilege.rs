@@ -18,11 +18,11 @@ const PIPELINES: [&str; 11] = [
     "change-capture",
     "fan-out",
     "archive",
+    "global-changes",
     "shop",
     "trends",
     "anomalies",
     "private-events",
-    "shop",
 ];
 
 /// What only other pipelines, settings or events call.
@@ -119,11 +119,10 @@ fn without_waiting(home: &Home, name: &str) -> PathBuf {
 fn function(name: &str) -> (&'static str, &'static str) {
     match name {
         "fan-out" => ("announce", "dlq"),
+        "global-changes" => ("audit", "dlq"),
         "trends" => ("trends", "dlq"),
         "anomalies" => ("analytics", "dlq"),
         "shop" => ("fraud", "fraud-dlq"),
-        "trends" => ("trends", "dlq"),
-        "anomalies" => ("analytics", "dlq"),
         _ => ("processor", "dlq"),
     }
 }
@@ -133,7 +132,7 @@ fn put_letter(home: &Home, name: &str) {
     let pipeline = if name == "fan-out" { "orders" } else { name };
     let (function, queue) = function(name);
     let function = format!("{pipeline}-{function}");
-    let table = ["change-capture", "fan-out"].contains(&name);
+    let table = ["change-capture", "fan-out", "global-changes"].contains(&name);
     let arn = |resource: &str| format!("arn:aws:{resource}");
     let mut letter = json!({"pipeline": pipeline, "function": function, "eventId": "s:1", "sequenceNumber": "1",
         "streamArn": arn("kinesis:us-east-1:000000000000:stream/s"), "shardId": "shardId-000000000000", "payload": "{}",

@@ -313,7 +313,7 @@ fn only_readers_decrypt_and_others_are_told_how_to_become_one() {
     until("every item", PATIENCE, || (items(&home).len() == 3).then_some(()));
     let iam = aws_sdk_iam::Client::new(&sdk(&home.endpoint()));
     let all = json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]});
-    let mut profiles = String::new();
+    let mut profiles = Vec::new();
     for name in ["support", "administrator"] {
         let key = runtime().block_on(async {
             iam.create_user().user_name(name).send().await.unwrap();
@@ -322,10 +322,10 @@ fn only_readers_decrypt_and_others_are_told_how_to_become_one() {
             iam.create_access_key().user_name(name).send().await.unwrap().access_key.unwrap()
         });
         let (id, secret) = (key.access_key_id, key.secret_access_key);
-        profiles += &format!("[{name}]\naws_access_key_id = {id}\naws_secret_access_key = {secret}\n");
+        profiles.push(format!("[{name}]\naws_access_key_id = {id}\naws_secret_access_key = {secret}\n"));
     }
     fs::create_dir_all(home.path().join(".aws")).unwrap();
-    fs::write(home.path().join(".aws/credentials"), profiles).unwrap();
+    fs::write(home.path().join(".aws/credentials"), profiles.concat()).unwrap();
     let by = |name: &str| home.local_output("decrypt", &spec, &["--profile", name, "--where", "userId=u-1"]);
     assert!(by("support").expect(0).stdout.contains(SECRET));
     // Whoever may do everything else may still not read.

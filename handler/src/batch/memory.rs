@@ -100,8 +100,8 @@ impl<S: Sink> Job<'_, S> {
             let found = found.get(key.as_str()).cloned().unwrap_or(Ok(None));
             self.change_state(stateful, Keyed { key, places, records }, found, until)
         });
-        let mut changed = stream::iter(changes).buffer_unordered(WRITES_AT_ONCE);
-        while let Some(of_key) = changed.next().await {
+        let mut done = stream::iter(changes).buffer_unordered(WRITES_AT_ONCE);
+        while let Some(of_key) = done.next().await {
             for (place, verdict) in of_key {
                 verdicts[place] = Some(verdict);
             }

@@ -143,7 +143,9 @@ fn edit(
     if let (Some(index), Some(beside)) = (replacement.index, beside) {
         new.push(',');
         streamkit_recipes::push_text(&mut new, beside);
-        new.push_str(&format!(":\"{index}\""));
+        new.push_str(":\"");
+        new.push_str(&index);
+        new.push('"');
     }
     edits.push((start..start + value.len(), new));
 }

@@ -229,17 +229,17 @@ impl<'a> Message<'a> {
         let mut last = false;
         while !last {
             last = reader.bytes(4)? == LAST_FRAME;
-            let content = if last {
+            let length = if last {
                 reader.bytes(4 + NONCE_LEN)?;
                 reader.number::<4>()?
             } else {
                 reader.bytes(NONCE_LEN)?;
                 frame_bytes
             };
-            if content > frame_bytes {
+            if length > frame_bytes {
                 return Err(MessageError::Format);
             }
-            reader.bytes(content + MAX_TAG_LEN)?;
+            reader.bytes(length + MAX_TAG_LEN)?;
         }
         let body = &bytes[body_at..reader.at];
         Ok(Self { context, data_keys, bytes: reader.at, id, commitment, header, header_tag, frame_bytes, body })

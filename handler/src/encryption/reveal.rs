@@ -65,17 +65,14 @@ pub fn reveal_text(text: &str, open: &mut impl FnMut(&Message<'_>) -> Option<Vec
         let (before, after) = (&text[done..range.start], &text[range.end..]);
         let typed = message.context.get(FORMAT).is_some_and(|format| format == DYNAMODB_JSON);
         let around = if typed { ("{\"S\":\"", "\"}") } else { ("\"", "\"") };
-        match (before.strip_suffix(around.0), after.strip_prefix(around.1)) {
-            (Some(before), Some(after)) => {
-                out.push_str(before);
-                out.push_str(&clear);
-                done = text.len() - without_index(after).len();
-            }
-            _ => {
-                out.push_str(before);
-                out.push_str(serde_json::from_str::<String>(&clear).as_deref().unwrap_or(&clear));
-                done = range.end;
-            }
+        if let (Some(before), Some(after)) = (before.strip_suffix(around.0), after.strip_prefix(around.1)) {
+            out.push_str(before);
+            out.push_str(&clear);
+            done = text.len() - without_index(after).len();
+        } else {
+            out.push_str(before);
+            out.push_str(serde_json::from_str::<String>(&clear).as_deref().unwrap_or(&clear));
+            done = range.end;
         }
     }
     out.push_str(&text[done..]);

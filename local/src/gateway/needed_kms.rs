@@ -49,7 +49,7 @@ pub(super) async fn needed(services: &Services, call: &Call, request: &Request<B
         None => None,
     };
     if destination.is_some() {
-        needed.action = "kms:ReEncryptFrom".to_owned();
+        "kms:ReEncryptFrom".clone_into(&mut needed.action);
     }
     std::iter::once(needed).chain(alias).chain(destination).collect()
 }

@@ -20,7 +20,7 @@ impl Reason {
     }
 
     /// Adds an exact number.
-    pub(super) fn from(mut self, name: &'static str, number: impl ToString) -> Self {
+    pub(super) fn from(mut self, name: &'static str, number: &impl ToString) -> Self {
         self.computed_from.push((name, number.to_string()));
         self
     }
@@ -28,7 +28,7 @@ impl Reason {
     /// Adds a measured number, with two digits behind the point.
     pub(super) fn about(self, name: &'static str, number: f64) -> Self {
         let canonical = Decimal::parse(&format!("{number:.2}")).map(|decimal| decimal.to_string());
-        self.from(name, canonical.unwrap_or_else(|_| "0".to_owned()))
+        self.from(name, &canonical.unwrap_or_else(|_| "0".to_owned()))
     }
 
     pub(super) fn into_attribute(self) -> Attribute {

@@ -72,17 +72,17 @@ impl Shopper {
         if purchases > limits.purchases {
             reasons.push(
                 Reason::new("velocity-purchases", limits.purchases_score)
-                    .from("purchases", purchases)
-                    .from("limit", limits.purchases)
-                    .from("windowSeconds", limits.window_seconds),
+                    .from("purchases", &purchases)
+                    .from("limit", &limits.purchases)
+                    .from("windowSeconds", &limits.window_seconds),
             );
         }
         if units.is_some() && spent > limits.spent_units {
             reasons.push(
                 Reason::new("velocity-amount", limits.spent_score)
-                    .from("amount", Decimal::of_units(spent, AMOUNT_DECIMALS))
-                    .from("limit", Decimal::of_units(limits.spent_units, AMOUNT_DECIMALS))
-                    .from("windowSeconds", limits.window_seconds),
+                    .from("amount", &Decimal::of_units(spent, AMOUNT_DECIMALS))
+                    .from("limit", &Decimal::of_units(limits.spent_units, AMOUNT_DECIMALS))
+                    .from("windowSeconds", &limits.window_seconds),
             );
         }
         reasons
@@ -104,7 +104,7 @@ impl Shopper {
             .about("deviations", comparison.deviations)
             .about("limit", limits.deviations)
             .about("usualAmount", comparison.usual)
-            .from("amounts", comparison.count);
+            .from("amounts", &comparison.count);
         Some(reason)
     }
 
@@ -127,6 +127,6 @@ impl Shopper {
 
     fn new_device(&self, limits: &Limits, event: &ShopEvent<'_>) -> Option<Reason> {
         let is_new = self.devices.is_new(event.device_id.as_deref()?);
-        is_new.then(|| Reason::new("new-device", limits.device_score).from("knownDevices", self.devices.len()))
+        is_new.then(|| Reason::new("new-device", limits.device_score).from("knownDevices", &self.devices.len()))
     }
 }

@@ -29,17 +29,14 @@ pub(super) struct Tally {
 impl Tally {
     /// Counts an event of this kind, or one that has to pass.
     pub(super) fn add(&mut self, kind: Option<&'static str>, partition_key: &str, is_found: bool) {
-        match kind {
-            Some(kind) => {
-                *self.occurrences.entry((kind, partition_key.to_owned())).or_default() |= is_found;
-                self.rightly += usize::from(is_found);
-            }
-            None => {
-                self.regular += 1;
-                if is_found {
-                    self.wrongly.push(partition_key.to_owned());
-                }
-            }
+        if let Some(kind) = kind {
+            *self.occurrences.entry((kind, partition_key.to_owned())).or_default() |= is_found;
+            self.rightly += usize::from(is_found);
+            return;
+        }
+        self.regular += 1;
+        if is_found {
+            self.wrongly.push(partition_key.to_owned());
         }
     }
 

@@ -157,7 +157,7 @@ impl<'a> FailureInjection<'a> {
 /// The run's events, whatever they go into.
 enum Events<'a> {
     Stream(Box<StreamRun<'a>>),
-    Table(TableRun<'a>),
+    Table(Box<TableRun<'a>>),
 }
 
 impl<'a> Events<'a> {
@@ -165,7 +165,7 @@ impl<'a> Events<'a> {
         let samples = validation.session.pipeline.samples(validation.flow)?;
         Ok(match samples {
             Samples::Stream(samples) => Self::Stream(Box::new(StreamRun::new(validation, samples))),
-            Samples::Table(samples) => Self::Table(TableRun::new(validation, samples).await?),
+            Samples::Table(samples) => Self::Table(Box::new(TableRun::new(validation, samples).await?)),
             Samples::OfOthers => anyhow::bail!("no recipe has events for the source of `{}`", validation.flow.key),
         })
     }
@@ -215,7 +215,7 @@ impl<'a> Events<'a> {
 
     async fn flow(&mut self) -> anyhow::Result<Verdict> {
         match self {
-            Self::Stream(run) => canary::flow(&mut **run).await,
+            Self::Stream(run) => canary::flow(run.as_mut()).await,
             Self::Table(run) => table::flow(run).await,
         }
     }

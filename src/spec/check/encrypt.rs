@@ -1,6 +1,7 @@
 //! Which fields a function can encrypt, with what, and keys.
 
 use std::ops::Range;
+use std::path::Path;
 
 use streamkit_handler::encryption::{Field, sample};
 use streamkit_recipes::{
@@ -9,6 +10,7 @@ use streamkit_recipes::{
 use toml::Spanned;
 
 use super::{Checker, DAY};
+use crate::spec::load::is_zip;
 use crate::spec::reference::SectionKind;
 use crate::spec::types::{Function, Key, KmsKey, named};
 
@@ -105,7 +107,7 @@ impl Checker<'_> {
                 "write \"queue.NAME\": Lambda tells a queue only which records they are",
             );
         }
-        if let Some(code) = function.code.as_ref().filter(|code| code.get_ref().ends_with(".zip")) {
+        if let Some(code) = function.code.as_ref().filter(|code| is_zip(Path::new(code.get_ref()))) {
             let message = "streamkit's handler encrypts fields, and nobody knows whether it is in this package";
             self.say(code.span(), message, "name the crate instead, or let the code encrypt by itself");
         }

@@ -49,13 +49,26 @@ impl Checker<'_> {
                 self.has_replicas(table, &function.regions);
             }
         }
+        if !function.regions.is_empty() {
+            if let Some(state) = &function.state {
+                self.say(
+                    state.span(),
+                    "a memory is in one region: in several, the last writer would win over what another has counted",
+                    "remove `regions`",
+                );
+            }
+            if let Some(field) = function.encrypt.first() {
+                let message = "fields are encrypted under a key of one region, which others can't decrypt";
+                self.say(field.span(), message, "remove `regions`");
+            }
+        }
         for allowed in &function.allow {
             for on in &allowed.get_ref().on {
                 if let (Target::Section(section), Some(_)) = (on.get_ref(), function.regions.first())
-                    && section.kind == SectionKind::Stream
+                    && matches!(section.kind, SectionKind::Stream | SectionKind::Key)
                 {
                     let message = format!("`{section}` is in one region only, and this function in several");
-                    self.say(on.span(), message, "write the stream's ARN");
+                    self.say(on.span(), message, "write its ARN");
                 }
             }
         }
@@ -89,7 +102,10 @@ impl Checker<'_> {
 
     fn has_replicas(&mut self, table: &Reference, regions: &[Spanned<String>]) {
         let Some(section) = named(&self.spec.table, &table.name) else { return };
-        for region in regions {
+        let is_first = |(place, region): &(usize, &Spanned<String>)| {
+            !regions[..*place].iter().any(|earlier| earlier.get_ref() == region.get_ref())
+        };
+        for (_, region) in regions.iter().enumerate().filter(is_first) {
             if !section.replicas.iter().any(|replica| replica.get_ref() == region.get_ref()) {
                 let region_name = region.get_ref();
                 self.say(

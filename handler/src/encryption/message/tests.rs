@@ -17,7 +17,7 @@ fn encrypted() -> EncryptedDataKey {
 #[test]
 fn only_the_data_key_opens_a_message_and_only_as_it_was() {
     let key = [7; KEY];
-    for plaintext in [&b""[..], b"\"4111 1111 1111 1111\"", &[b'x'; 100_000]] {
+    for plaintext in [&b""[..], b"\"4111 1111 1111 1111\"", &vec![b'x'; 100_000]] {
         let bytes = seal(&key, &encrypted(), &context(), plaintext).unwrap();
         let message = Message::parse(&bytes).unwrap();
         assert_eq!((&message.context, &message.data_keys), (&context(), &vec![encrypted()]));
