@@ -32,7 +32,7 @@ fn bad_usage_exits_with_2_and_says_what_is_wrong() {
         (vec!["down", "--name", "Retail Events", "--local"], "`Retail Events` can't be a pipeline's name"),
         (vec!["init", "retial"], "there is no recipe or pipeline `retial`"),
         (vec!["init", "retial"], "hint: did you mean `retail`?"),
-        (vec!["init", "xyz"], "hint: choose one of analytics, archive, change"),
+        (vec!["init", "xyz"], "hint: choose one of analytics, anomalies, archive, change"),
         (vec!["send", spec, "--local", "--poison", "200"], "200"),
         // Without a terminal there is nobody to ask.
         (vec!["up", spec, "--local"], "pass --yes"),
