@@ -15,6 +15,8 @@ const ON_DEMAND_STREAM_HOUR: f64 = 0.04;
 const ALARM_HOUR: f64 = 0.10 / HOURS;
 const METRIC_HOUR: f64 = 0.30 / HOURS;
 const DASHBOARD_HOUR: f64 = 3.00 / HOURS;
+/// Of KMS; one for the values, and one for their hashes.
+const KEY_HOUR: f64 = 2.0 * 1.00 / HOURS;
 /// Metrics of its own that a recipe counts in at most.
 const METRICS: f64 = 50.0;
 /// The dearest of a million calls, S3's PUT, for every call of the run; most cost a tenth or nothing.
@@ -36,7 +38,8 @@ pub(crate) fn text(pipelines: &[Pipeline]) -> String {
         let shards = (count("stream") - on_demand) * SHARDS;
         let dashboards = if pipeline.content.contains_key("dashboard") { 1.0 } else { 0.0 };
         let streams = shards * (SHARD_HOUR + LONG_RETENTION_SHARD_HOUR) + on_demand * ON_DEMAND_STREAM_HOUR;
-        let watching = count("alarm") * ALARM_HOUR + METRICS * METRIC_HOUR + dashboards * DASHBOARD_HOUR;
+        let watching =
+            count("alarm") * ALARM_HOUR + METRICS * METRIC_HOUR + dashboards * DASHBOARD_HOUR + count("key") * KEY_HOUR;
         let calls = CALLS * MILLION_CALLS / 1e6;
         let _ = writeln!(
             text,
