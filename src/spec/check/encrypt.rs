@@ -3,9 +3,10 @@
 use std::ops::Range;
 use std::path::Path;
 
+use serde_json::Value;
 use streamkit_handler::encryption::{Field, sample};
 use streamkit_recipes::{
-    Effects, Event, IDENTITY_FIELD, Item, Record, Rejected, Sampled, Samples, StreamRecord, TableKey,
+    Effects, Event, IDENTITY_FIELD, Item, Record, Sampled, Samples, Settings, Stateful, StreamRecord, TableKey,
 };
 use toml::Spanned;
 
@@ -155,8 +156,11 @@ impl Checker<'_> {
     }
 }
 
-fn process(recipe: &dyn Sampled, event: &Event, data: &[u8]) -> Result<Effects, Rejected> {
-    let record = StreamRecord {
+/// When the event of a check is processed, in milliseconds since the epoch.
+const NOW_MS: i64 = 1_700_000_000_000;
+
+fn record<'e>(event: &'e Event, data: &'e [u8]) -> Record<'e> {
+    Record::Stream(StreamRecord {
         shard_id: "shardId-000000000000",
         sequence_number: "1",
         partition_key: &event.partition_key,
@@ -164,14 +168,29 @@ fn process(recipe: &dyn Sampled, event: &Event, data: &[u8]) -> Result<Effects, 
         arrival_ms: 1_700_000_060_000,
         data,
         ..StreamRecord::default()
-    };
-    recipe.process(&Record::Stream(record), 1_700_000_000_000)
+    })
+}
+
+/// What a recipe with a memory remembers of an event: the key, and the state that is kept for it.
+fn remembered(stateful: &dyn Stateful, settings: &Settings, record: &Record<'_>) -> Option<(String, Value)> {
+    let (key, mut state) = (stateful.key(record).ok()?, Value::Null);
+    stateful.process(settings, &mut state, record, NOW_MS).ok()?;
+    Some((key, state))
 }
 
 /// Why the recipe makes something else of the event with these fields encrypted.
 fn obstacle(recipe: &dyn Sampled, event: &Event, fields: &[Field]) -> Option<String> {
-    let clear = process(recipe, event, &event.data).ok()?;
-    let encrypted = match process(recipe, event, &sample(&event.data, fields).ok()?) {
+    let sample = sample(&event.data, fields).ok()?;
+    let (in_clear, encrypted) = (record(event, &event.data), record(event, &sample));
+    if let Some(stateful) = recipe.stateful() {
+        let settings = Settings::defaults(recipe.settings());
+        let seen = |record| remembered(stateful, &settings, record);
+        if seen(&in_clear) != seen(&encrypted) {
+            return Some("it remembers it, and would not know an encrypted value again".to_owned());
+        }
+    }
+    let clear = recipe.process(&in_clear, NOW_MS).ok()?;
+    let encrypted = match recipe.process(&encrypted, NOW_MS) {
         Ok(effects) => effects,
         Err(rejected) => return Some(format!("encrypted, it would be rejected ({})", rejected.message)),
     };
