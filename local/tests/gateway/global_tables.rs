@@ -279,7 +279,7 @@ async fn replica_is_creating_and_deleting_for_its_time() {
                 tokio::time::sleep(std::time::Duration::from_millis(10)).await;
             }
         };
-        tokio::time::timeout(DEADLINE, seen).await.unwrap_or_else(|_| panic!("{wanted:?}"));
+        assert!(tokio::time::timeout(DEADLINE, seen).await.is_ok(), "{wanted:?}");
     };
     for (update, during, after) in [
         (json!({"Create": {"RegionName": AWAY}}), ("UPDATING", "CREATING"), ("ACTIVE", "ACTIVE")),
