@@ -348,7 +348,8 @@ fn a_policy_names_the_customers_keys() {
         let policy = home.run(&[&["policy", spec.to_str().unwrap()][..], &place].concat()).expect(0).json();
         let statements = policy["Statement"].as_array().unwrap().clone();
         // What lists the keys of an account is of no key in particular.
-        let of_kms = |statement: &Value| statement["Sid"] != "Account" && statement["Action"].to_string().contains("kms:");
+        let of_kms =
+            |statement: &Value| statement["Sid"] != "Account" && statement["Action"].to_string().contains("kms:");
         statements.into_iter().filter(of_kms).collect::<Vec<_>>()
     };
     let allow = |sid: &str, actions: &[&str], on: &str| json!({ "Sid": sid, "Effect": "Allow", "Action": actions, "Resource": [on] });
