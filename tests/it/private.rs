@@ -400,3 +400,21 @@ fn the_sdk_for_python_decrypts_what_the_function_has_encrypted() {
     assert_eq!(bound, BTreeSet::from(["email", "card.number"]));
     assert!(values.iter().all(|value| value["context"]["table"] == TABLE), "{values:#?}");
 }
+
+#[test]
+fn what_a_recipe_with_a_memory_knows_things_by_stays_in_clear() {
+    let home = Home::new();
+    let text = fs::read_to_string(pipeline("fraud.toml")).unwrap();
+    for (field, words) in [("deviceId", "it remembers it"), ("userId", "it remembers it"), ("productId", "")] {
+        let encrypts = format!("recipe = \"fraud\"\nencrypt = [\"{field}\"]\nkey = \"key.pii\"");
+        let spec = home.write("p.toml", &format!("{}\n[key.pii]\n", text.replace("recipe = \"fraud\"", &encrypts)));
+        let checked = home.run(&["check", spec.to_str().unwrap()]);
+        if words.is_empty() {
+            checked.expect(0);
+        } else {
+            let refused = checked.expect(2).stderr;
+            let message = format!("the recipe `fraud` can't do without `{field}`");
+            assert!(refused.contains(&message) && refused.contains(words), "{refused}");
+        }
+    }
+}
