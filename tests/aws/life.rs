@@ -120,7 +120,9 @@ pub(crate) fn live(
         Ok(format!("{planned} created"))
     })?;
     step("second up", &mut || is_silent(runner, spec, &planned, observed))?;
-    if pipeline.content.contains_key("stream") {
+    // Of those that are alike one is asked for each refusal.
+    let has = |section: &str, name: &str| pipeline.content.get(section).is_some_and(|all| all.get(name).is_some());
+    if has("stream", "events") && has("function", "processor") {
         step("refusals", &mut || refusals::provoke(account, &pipeline.name, &runner.stage, observed))?;
     }
     if !lacks("functions") {

@@ -122,14 +122,17 @@ fn assert_nothing_is_left(embedded: &Embedded, said: &str) {
     assert!(left.is_ok(), "{left:?}\n{said}");
 }
 
+/// Of each kind of source and sink one: at AWS's pace the lives of all pipelines take a quarter of an hour.
+const LIVES: [&str; 6] =
+    ["change-capture", "clickstream", "orders", "private-events", "retail-events", "streaming-analytics"];
+
 #[test]
-fn the_run_goes_through_every_life_and_its_observations_are_a_rehearsal() {
+fn the_run_goes_through_lives_and_its_observations_are_a_rehearsal() {
     let embedded = Embedded::start();
-    let (well, said) = end(start(&embedded, None));
+    let (well, said) = end(start(&embedded, Some(&LIVES.join(" "))));
     assert!(well, "{said}");
     assert!(said.contains("costs at most about $"), "{said}");
-    for pipeline in ["change-capture", "clickstream", "fraud", "orders", "retail-events", "shop", "streaming-analytics"]
-    {
+    for pipeline in LIVES {
         assert!(said.contains(&format!("{pipeline}: down, nothing left")), "{pipeline}: {said}");
     }
     assert_nothing_is_left(&embedded, &said);
