@@ -57,7 +57,9 @@ impl Shopper {
             let (_, _, latitude, longitude) = CITIES[*place];
             // A degree of latitude has 111 km, and one of longitude at most as many: a rough distance is enough.
             let east = (longitude - home.3) * home.2.to_radians().cos();
-            (latitude - home.2).hypot(east) * 111.0 > FAR_KILOMETERS
+            let north = latitude - home.2;
+            // `hypot` would take a newer glibc than Lambda has.
+            (north * north + east * east).sqrt() * 111.0 > FAR_KILOMETERS
         };
         let far: Vec<usize> = (0..CITIES.len()).filter(is_far).collect();
         Whereabouts::near(far[rng.usize(..far.len())], rng)
