@@ -48,8 +48,8 @@ pub(super) fn rounds(events: &PassingEvents) -> usize {
     canary::rounds(events.marked("").len())
 }
 
-/// Sends the marked events, waits for each one's items, and compares them with what the recipe says.
-pub(super) async fn items(run: &mut StreamRun<'_>) -> anyhow::Result<Verdict> {
+/// Sends the marked events, round by round, and waits until the effects of all are seen, or for as long as a run may.
+pub(super) async fn all_seen(run: &mut StreamRun<'_>) -> anyhow::Result<()> {
     let deadline = run.validation.deadline();
     let rounds = rounds(&run.events);
     let mut round = 0;
@@ -68,6 +68,12 @@ pub(super) async fn items(run: &mut StreamRun<'_>) -> anyhow::Result<Verdict> {
         }
         sleep(run.pause()).await;
     }
+    Ok(())
+}
+
+/// Sends the marked events, waits for each one's items, and compares them with what the recipe says.
+pub(super) async fn items(run: &mut StreamRun<'_>) -> anyhow::Result<Verdict> {
+    all_seen(run).await?;
     let mut found = 0;
     let mut wrong = Vec::new();
     for good in run.good.iter().filter(|good| !good.canary) {

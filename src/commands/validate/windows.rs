@@ -12,9 +12,8 @@ use streamkit_recipes::{
 };
 use tokio::time::{Instant, sleep};
 
-use super::canary::ROUND_INTERVAL;
 use super::check::{Verdict, counted, listed};
-use super::events::rounds;
+use super::events::all_seen;
 use super::items::Table;
 use super::stream_run::{Good, StreamRun};
 use super::validation::{CLOCK_SKEW, Validation};
@@ -169,22 +168,7 @@ impl Observed {
 
 /// Sends the marked events, and waits until all are in windows that are over.
 pub(super) async fn events(run: &mut StreamRun<'_>) -> anyhow::Result<Verdict> {
-    let deadline = run.validation.deadline();
-    let rounds = rounds(&run.events);
-    let (mut round, mut next) = (0, Instant::now());
-    while round < rounds || run.good.iter().any(|good| !good.canary && good.seen().is_none()) {
-        if round < rounds && Instant::now() >= next {
-            run.put(run.events.marked(&format!("-{round}")), false).await?;
-            round += 1;
-            next = Instant::now() + ROUND_INTERVAL;
-        }
-        run.look().await?;
-        if Instant::now() >= deadline {
-            run.gave_up = true;
-            break;
-        }
-        sleep(run.pause()).await;
-    }
+    all_seen(run).await?;
     let windows = run.windows.as_ref().context("the function stores no windows")?;
     // A canary that came before the mapping read is in no window.
     let sent = || run.good.iter().filter(|good| good.seen().is_some() || !good.canary);
