@@ -1,33 +1,52 @@
 //! Ctrl-C: the first asks to drain, the second ends the process.
 
+use std::sync::{Arc, Mutex};
+
 use tokio::sync::watch;
 
 use crate::failure::Interrupted;
+use crate::lock::locked;
 
 /// The exit code of an interrupted run.
 pub(crate) const EXIT_CODE: u8 = 130;
 
+/// What is done before the second Ctrl-C ends the process.
+type Last = Option<fn()>;
+
 /// Whether the user has asked to stop.
 #[derive(Debug, Clone)]
-pub(crate) struct Interrupt(watch::Receiver<bool>);
+pub(crate) struct Interrupt {
+    asked: watch::Receiver<bool>,
+    last: Arc<Mutex<Last>>,
+}
 
 impl Interrupt {
     /// Starts to listen for Ctrl-C and, on Unix, for a polite kill.
     pub(crate) fn listen() -> Self {
-        let (set, seen) = watch::channel(false);
+        let (set, asked) = watch::channel(false);
+        let last = Arc::<Mutex<Last>>::default();
+        let at_exit = Arc::clone(&last);
         tokio::spawn(async move {
             loop {
                 requested().await;
                 if set.send_replace(true) {
+                    if let Some(last) = *locked(&at_exit) {
+                        last();
+                    }
                     std::process::exit(i32::from(EXIT_CODE));
                 }
             }
         });
-        Self(seen)
+        Self { asked, last }
+    }
+
+    /// What to do before the second Ctrl-C ends the process, such as to give the terminal back.
+    pub(crate) fn at_exit(&self, last: fn()) {
+        *locked(&self.last) = Some(last);
     }
 
     pub(crate) fn is_set(&self) -> bool {
-        *self.0.borrow()
+        *self.asked.borrow()
     }
 
     /// Does work that changes nothing, and drops it when the user asks to stop.
@@ -40,7 +59,7 @@ impl Interrupt {
 
     /// Returns when the user asks to stop.
     pub(crate) async fn changed(&mut self) {
-        if self.0.wait_for(|set| *set).await.is_err() {
+        if self.asked.wait_for(|set| *set).await.is_err() {
             // Nobody can ask any more.
             std::future::pending::<()>().await;
         }

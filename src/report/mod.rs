@@ -17,5 +17,5 @@ pub(crate) use escape::escaped;
 pub(crate) use json::{RunReport, run_report};
 pub(crate) use log::LOG_VARIABLE;
 pub(crate) use paint::{Paint, choose_colours};
-pub(crate) use reporter::{Bar, Reporter, arguments_ended, hint_for};
+pub(crate) use reporter::{Bar, Kept, Reporter, arguments_ended, hint_for};
 pub(crate) use units::{byte_rate_text, duration_text, rate_of};

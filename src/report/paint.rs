@@ -45,7 +45,7 @@ pub(crate) fn choose_colours(when: clap::ColorChoice) {
 }
 
 impl Paint {
-    #[cfg(test)]
+    /// No colours.
     pub(crate) const NONE: Self = Self { on: false };
 
     /// Colours as chosen, and otherwise as NO_COLOR, CLICOLOR_FORCE, TERM and the stream say: only a terminal gets them.
@@ -53,7 +53,7 @@ impl Paint {
         Self { on: AutoStream::choice(stream) != anstream::ColorChoice::Never }
     }
 
-    pub(super) fn is_on(self) -> bool {
+    pub(crate) fn is_on(self) -> bool {
         self.on
     }
 

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::io::{ErrorKind, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressState, ProgressStyle};
@@ -21,12 +21,39 @@ use super::units::rate_text;
 use crate::aws::{NoProfile, NoRegion, aws_error, hint};
 use crate::failure::{Hint, Interrupted, Shown, Usage};
 use crate::interrupt::Interrupt;
+use crate::lock::locked;
 use crate::plan::{Place, Plan, Refusal};
 use crate::resources::Attachment;
 use crate::spec::{Advices, Findings};
 
 /// A counting progress bar.
 pub(crate) type Bar = ProgressBar;
+
+/// What a reporter was told, where it keeps that instead of printing it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Kept {
+    data: Arc<Mutex<String>>,
+    talk: Arc<Mutex<String>>,
+    /// What is being waited for.
+    wait: Arc<Mutex<String>>,
+}
+
+impl Kept {
+    /// What would have been on stdout.
+    pub(crate) fn data(&self) -> String {
+        locked(&self.data).clone()
+    }
+
+    /// What would have been on stderr.
+    pub(crate) fn talk(&self) -> String {
+        locked(&self.talk).clone()
+    }
+
+    /// What was waited for last, such as a build; empty where nothing was.
+    pub(crate) fn wait(&self) -> String {
+        locked(&self.wait).clone()
+    }
+}
 
 /// Writes data to stdout and everything else to stderr.
 #[derive(Debug, Clone)]
@@ -43,6 +70,8 @@ pub(crate) struct Reporter {
     unread: Arc<AtomicBool>,
     /// All bars that are shown, so that what is printed meanwhile goes above them.
     bars: MultiProgress,
+    /// Takes everything that would be printed.
+    kept: Option<Kept>,
 }
 
 impl Reporter {
@@ -58,7 +87,25 @@ impl Reporter {
             unwritten: Arc::default(),
             unread: Arc::default(),
             bars: MultiProgress::new(),
+            kept: None,
         }
+    }
+
+    /// A reporter that prints nothing: its documents (as with `--json`), notes and errors are kept for another command to show.
+    pub(crate) fn keeping() -> (Self, Kept) {
+        let kept = Kept::default();
+        let reporter = Self {
+            json: true,
+            quiet: true,
+            terminal: false,
+            data: Paint::NONE,
+            talk: Paint::NONE,
+            unwritten: Arc::default(),
+            unread: Arc::default(),
+            bars: MultiProgress::new(),
+            kept: Some(kept.clone()),
+        };
+        (reporter, kept)
     }
 
     /// The colours of [`text`](Self::text).
@@ -139,13 +186,18 @@ impl Reporter {
     /// A line on stderr about what is going on.
     pub(crate) fn note(&self, line: &str) {
         if !self.quiet {
-            err(&format!("{line}\n"));
+            self.err(&format!("{line}\n"));
         }
+    }
+
+    /// What another reporter has kept of its talk, on stderr.
+    pub(crate) fn pass_on(&self, kept: &Kept) {
+        self.err(&kept.talk());
     }
 
     /// Advice on the spec, on stderr.
     pub(crate) fn advice(&self, advices: &Advices) {
-        err(&draw_advice(advices, self.talk));
+        self.err(&draw_advice(advices, self.talk));
     }
 
     /// The plan, as data when nothing follows it.
@@ -153,7 +205,7 @@ impl Reporter {
         self.text(&human::plan(plan, place, self.data));
         let word = self.talk.warning();
         for warning in &plan.warnings {
-            err(&format!("{word}[{}]: {}\n", warning.rule, warning.message));
+            self.err(&format!("{word}[{}]: {}\n", warning.rule, warning.message));
             if let Some(help) = &warning.help {
                 self.hint(help);
             }
@@ -168,7 +220,7 @@ impl Reporter {
     /// What `plan` says of a step that `up` would refuse.
     pub(crate) fn refusal(&self, refusal: &Refusal) {
         if !self.quiet {
-            err(&format!("{}: {}\n", self.talk.refused(), refusal.why));
+            self.err(&format!("{}: {}\n", self.talk.refused(), refusal.why));
             self.hint(&refusal.hint);
         }
     }
@@ -189,11 +241,14 @@ impl Reporter {
         let (reporter, mut bar) = (self.clone(), None);
         let (lines, mut said) = (!self.quiet && !self.terminal, false);
         move |text| {
+            if let Some(kept) = &reporter.kept {
+                text.clone_into(&mut locked(&kept.wait));
+            }
             // Most plans need no wait, and so no spinner.
             let bar = bar.get_or_insert_with(|| reporter.spinner(text).with_finish(ProgressFinish::AndClear));
             bar.set_message(text.to_owned());
             if lines && !said {
-                err(&format!("{text}\n"));
+                reporter.err(&format!("{text}\n"));
                 said = true;
             }
         }
@@ -233,11 +288,11 @@ impl Reporter {
     /// # Errors
     /// There is no terminal to ask.
     pub(crate) async fn confirm(&self, question: &str, interrupt: &mut Interrupt) -> anyhow::Result<bool> {
-        if !std::io::stdin().is_terminal() {
+        if self.kept.is_some() || !std::io::stdin().is_terminal() {
             let question = question.lines().last().unwrap_or_default();
             return Err(Usage(format!("there is no terminal to answer \"{question}\": pass --yes")).into());
         }
-        err(&format!("{question} [y/N] "));
+        self.err(&format!("{question} [y/N] "));
         let read = tokio::task::spawn_blocking(|| {
             let mut answer = String::new();
             std::io::stdin().read_line(&mut answer).map(|_| answer)
@@ -249,22 +304,34 @@ impl Reporter {
     /// One error with its causes and its hint, on stderr.
     pub(crate) fn error(&self, error: &anyhow::Error) {
         if let Some(findings) = error.chain().find_map(|cause| cause.downcast_ref::<Findings>()) {
-            err(&draw(findings, self.talk));
-            err(&format!("{}: {findings}\n", self.talk.error()));
+            self.err(&draw(findings, self.talk));
+            self.err(&format!("{}: {findings}\n", self.talk.error()));
             return;
         }
-        err(&format!("{}: {error:#}\n", self.talk.error()));
+        self.err(&format!("{}: {error:#}\n", self.talk.error()));
         if let Some(hint) = hint_for(error) {
             self.hint(&hint);
         }
     }
 
     fn hint(&self, hint: &str) {
-        err(&format!("{}: {hint}\n", self.talk.hint()));
+        self.err(&format!("{}: {hint}\n", self.talk.hint()));
+    }
+
+    /// Talk, on stderr.
+    fn err(&self, text: &str) {
+        match &self.kept {
+            Some(kept) => locked(&kept.talk).push_str(text),
+            None => err(text),
+        }
     }
 
     /// Data, on stdout. A reader that has gone away has all that it wanted; a full disk is told at the end.
     fn out(&self, text: &str) {
+        if let Some(kept) = &self.kept {
+            locked(&kept.data).push_str(text);
+            return;
+        }
         let mut stdout = std::io::stdout().lock();
         let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
         match written {
