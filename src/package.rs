@@ -19,6 +19,7 @@ use sha2::{Digest as _, Sha256};
 
 use self::cargo::Toolchain;
 pub(crate) use self::code::{Built, Code};
+pub(crate) use self::crate_sources::files as crate_files;
 pub(crate) use self::linked::COMMAND as HANDLER_COMMAND;
 use self::source::Sources;
 use crate::failure::Hint;

@@ -11,6 +11,8 @@ use crate::spec::{self, Spec};
 pub(super) struct Origins {
     folder: PathBuf,
     linked: bool,
+    /// The handler's crate in a clone of streamkit.
+    handler: Option<PathBuf>,
     /// The zip file that has the code of all of them.
     file: Option<PathBuf>,
 }
@@ -21,8 +23,12 @@ impl Origins {
     /// # Errors
     /// One zip file is named, and the functions have different code; or there is no such file.
     pub(super) fn new(spec: &Spec, folder: &Path, packaging: &Packaging, local: bool) -> anyhow::Result<Self> {
-        let mut origins =
-            Self { folder: folder.to_owned(), linked: local && *packaging == Packaging::Fitting, file: None };
+        let handler = match packaging {
+            Packaging::Clone(clone) => Some(clone.join("handler")),
+            _ => None,
+        };
+        let linked = local && *packaging == Packaging::Fitting;
+        let mut origins = Self { folder: folder.to_owned(), linked, handler, file: None };
         if let Packaging::File(file) = packaging {
             if !file.is_file() {
                 return Err(Hint::usage(
@@ -48,7 +54,7 @@ impl Origins {
         }
         match function.code.as_ref().map(|code| self.folder.join(code.get_ref())) {
             None if self.linked => Origin::Linked,
-            None => Origin::Bundled,
+            None => self.handler.clone().map_or(Origin::Bundled, Origin::Crate),
             Some(path) if spec::is_zip(&path) => Origin::Zip(path),
             Some(path) => Origin::Crate(path),
         }

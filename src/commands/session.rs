@@ -48,7 +48,7 @@ impl SpecArgument {
 }
 
 /// Which of the pipeline's regions is meant.
-#[derive(Debug, Clone, clap::Args)]
+#[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct RegionArgument {
     /// What the pipeline has in this region, which its functions name in `regions`, instead of in its own
     #[arg(long = "in", value_name = "REGION")]
@@ -88,6 +88,16 @@ pub(crate) struct CodeArgument {
         value_parser = OsStringValueParser::new().map(PackageValue::from)
     )]
     package: Option<PackageValue>,
+    /// The clone of streamkit whose handler is built for functions with a recipe: `dev` follows its sources.
+    #[arg(skip)]
+    clone: Option<PathBuf>,
+}
+
+impl CodeArgument {
+    /// The code of functions with a recipe, built from this clone of streamkit; linked without one.
+    pub(super) fn of_clone(clone: Option<PathBuf>) -> Self {
+        Self { package: None, clone }
+    }
 }
 
 /// What follows `--package`.
@@ -113,6 +123,8 @@ pub(crate) enum Packaging {
     Built,
     /// The zip file that is there.
     File(PathBuf),
+    /// What the sources in this clone of streamkit are compiled to.
+    Clone(PathBuf),
 }
 
 /// A spec, and where its functions get their code from.
@@ -135,7 +147,10 @@ impl Input {
     /// `--package` without a file and without `--local`.
     pub(crate) fn new(spec: &SpecArgument, code: &CodeArgument, global: &Global) -> anyhow::Result<Self> {
         let input = match &code.package {
-            None => return Ok(Self::spec(spec)),
+            None => {
+                let packaging = code.clone.clone().map_or(Packaging::Fitting, Packaging::Clone);
+                return Ok(Self { spec: spec.path(), packaging });
+            }
             Some(PackageValue::File(file)) if spec::is_zip(file) => {
                 Self { spec: spec.path(), packaging: Packaging::File(file.clone()) }
             }

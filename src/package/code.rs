@@ -1,5 +1,6 @@
 //! The code of a function: what it is made from, and its package, built at most once and only to be uploaded.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
@@ -63,6 +64,18 @@ impl Code {
     /// [`hash`](Self::hash), if somebody has asked for it already.
     pub(crate) fn known_hash(&self) -> Option<&str> {
         self.hash.get().map(String::as_str)
+    }
+
+    /// The files that it is made from; none where it is a part of this program.
+    ///
+    /// # Errors
+    /// The crate can't be read.
+    pub(crate) fn files(&self) -> anyhow::Result<BTreeSet<PathBuf>> {
+        match &self.origin {
+            Origin::Linked | Origin::Bundled => Ok(BTreeSet::new()),
+            Origin::Crate(folder) => crate_sources::files(folder),
+            Origin::Zip(path) => Ok(BTreeSet::from([path.clone()])),
+        }
     }
 
     /// The package, built if need be, and the hash of what it was made from; whoever asks meanwhile waits for the same build.

@@ -20,17 +20,8 @@ pub(super) enum Lock {
 
 /// Adds the sources of the crate in `folder` to the hash, names and contents, in the order of the names.
 pub(super) fn add(hash: &mut Sha256, folder: &Path, lock: Lock) -> Result<()> {
-    let folder = folder.canonicalize().with_context(|| format!("looking for the crate {}", folder.display()))?;
-    let mut crates = BTreeSet::new();
-    find_crates(&folder, &mut crates)?;
-    let mut files = BTreeSet::new();
-    for folder in &crates {
-        find_files(folder, &mut files)?;
-    }
-    if let Some(workspace) = workspace_of(&folder) {
-        files.extend(["Cargo.toml", "Cargo.lock", ".cargo/config.toml"].map(|name| workspace.join(name)));
-    }
-    for file in files.into_iter().filter(|file| lock == Lock::Counts || !file.ends_with("Cargo.lock")) {
+    let folder = absolute(folder)?;
+    for file in files(&folder)?.into_iter().filter(|file| lock == Lock::Counts || !file.ends_with("Cargo.lock")) {
         let contents = match fs::read(&file) {
             Ok(contents) => contents,
             // Not every workspace has a lock file or settings for cargo.
@@ -45,6 +36,28 @@ pub(super) fn add(hash: &mut Sha256, folder: &Path, lock: Lock) -> Result<()> {
         }
     }
     Ok(())
+}
+
+fn absolute(folder: &Path) -> Result<PathBuf> {
+    folder.canonicalize().with_context(|| format!("looking for the crate {}", folder.display()))
+}
+
+/// The files that a crate is made from, in the order of their names. Not all of them need exist.
+///
+/// # Errors
+/// A manifest or a folder can't be read.
+pub(crate) fn files(folder: &Path) -> Result<BTreeSet<PathBuf>> {
+    let folder = absolute(folder)?;
+    let mut crates = BTreeSet::new();
+    find_crates(&folder, &mut crates)?;
+    let mut files = BTreeSet::new();
+    for folder in &crates {
+        find_files(folder, &mut files)?;
+    }
+    if let Some(workspace) = workspace_of(&folder) {
+        files.extend(["Cargo.toml", "Cargo.lock", ".cargo/config.toml"].map(|name| workspace.join(name)));
+    }
+    Ok(files)
 }
 
 /// The path as seen from `folder`, with as many `..` as it takes.
