@@ -31,9 +31,12 @@ pub const IDENTITY: &str = "STREAMKIT_IDENTITY";
 /// The environment variable with the fields to encrypt, and with what: JSON, see [`EncryptionSettings`]; optional.
 pub const ENCRYPT: &str = "STREAMKIT_ENCRYPT";
 
-/// The environment variable that makes invocations fail: those with a record whose key contains its value. `streamkit validate
-/// --break` sets it for a while, to check what happens to records that a function fails on.
+/// The environment variable that makes invocations fail: those with a record whose key contains its value, or all, for
+/// [`FAIL_ON_ALL`]. `streamkit validate --break` sets it for a while, to check what happens to records that a function fails on.
 pub const FAIL_ON: &str = "STREAMKIT_FAIL_ON";
+
+/// The value of [`FAIL_ON`] for every record: `streamkit dev` sets it while its user has broken the function.
+pub const FAIL_ON_ALL: &str = "*";
 
 /// The function's settings. Those that the recipe does not need are empty.
 #[derive(Clone)]

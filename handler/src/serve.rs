@@ -200,6 +200,7 @@ fn as_they_came(body: &[u8]) -> serde_json::Result<Bytes> {
 
 fn fail_on_purpose<'r>(config: &Config, mut records: impl Iterator<Item = &'r EventRecord>) -> Result<(), Error> {
     match &config.fail_on {
+        Some(all) if all == config::FAIL_ON_ALL => Err(format!("{} makes the function fail", config::FAIL_ON).into()),
         Some(text) if records.any(|record| record.mentions(text)) => {
             Err(format!("{} makes the function fail on records with `{text}` in their key", config::FAIL_ON).into())
         }
