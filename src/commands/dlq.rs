@@ -5,6 +5,7 @@ mod held;
 mod lane;
 mod list;
 mod listing;
+mod newest;
 mod played;
 mod purge;
 mod reading;
@@ -18,6 +19,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 use clap_complete::ArgValueCompleter;
 
+pub(super) use self::newest::{Failed, newest};
 pub(super) use self::reading::facts_of_record;
 pub(super) use self::redrive::explained;
 use self::stores::{Chosen, Place};
@@ -81,6 +83,23 @@ impl Which {
     fn chosen(&self) -> Chosen<'_> {
         Chosen { function: self.function.as_deref(), selection: self.select.as_ref() }
     }
+}
+
+impl Which {
+    /// All that has failed in a pipeline.
+    fn all(spec: SpecArgument) -> Self {
+        Self { spec, region: RegionArgument::default(), queue: None, function: None, select: None }
+    }
+}
+
+/// Plays all that has failed to the functions again, without asking.
+pub(super) async fn redrive_all(
+    spec: SpecArgument,
+    global: &Global,
+    reporter: &Reporter,
+    interrupt: Interrupt,
+) -> anyhow::Result<ExitCode> {
+    Box::pin(redrive::run(&redrive::Args::unasked(Which::all(spec)), global, reporter, interrupt)).await
 }
 
 pub(crate) async fn run(

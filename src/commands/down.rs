@@ -42,6 +42,13 @@ pub(crate) struct Args {
     keep_data: bool,
 }
 
+impl Args {
+    /// Deletes all of the spec's pipeline without asking.
+    pub(super) fn unasked(spec: PathBuf) -> Self {
+        Self { spec, name: None, yes: true, keep_data: false }
+    }
+}
+
 #[expect(clippy::large_futures, reason = "see `cli::run`")]
 pub(crate) async fn run(
     args: &Args,

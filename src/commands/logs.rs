@@ -2,9 +2,9 @@
 
 mod layout;
 mod level;
-mod line;
-mod platform;
-mod reader;
+pub(super) mod line;
+pub(super) mod platform;
+pub(super) mod reader;
 
 use std::collections::HashMap;
 use std::process::ExitCode;
@@ -16,7 +16,7 @@ use jiff::tz::TimeZone;
 use tokio::time::sleep;
 
 use self::layout::{Layout, json_line};
-use self::level::Level;
+pub(super) use self::level::Level;
 use self::line::{Line, Source};
 use self::reader::{Event, Readers};
 use super::session::{Input, RegionArgument, Session, SpecArgument};

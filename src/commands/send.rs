@@ -1,9 +1,9 @@
 //! `streamkit send`: puts events into a pipeline's stream.
 
 mod lines;
-mod pace;
-mod share;
-mod source;
+pub(super) mod pace;
+pub(super) mod share;
+pub(super) mod source;
 mod stream;
 mod summary;
 mod table;

@@ -65,6 +65,22 @@ pub(crate) struct Args {
     rollback: bool,
 }
 
+impl Args {
+    /// Makes AWS match the spec without asking; what would lose data is refused.
+    pub(super) fn unasked(spec: SpecArgument, code: CodeArgument) -> Self {
+        Self {
+            spec,
+            code,
+            plan: None,
+            yes: true,
+            adopt: false,
+            allow_replace: Vec::new(),
+            allow_delete: Vec::new(),
+            rollback: false,
+        }
+    }
+}
+
 #[expect(clippy::large_futures, reason = "see `cli::run`")]
 pub(crate) async fn run(
     args: &Args,

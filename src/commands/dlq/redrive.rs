@@ -65,6 +65,13 @@ pub(crate) struct Args {
     yes: bool,
 }
 
+impl Args {
+    /// Plays these to their functions as they are, without asking.
+    pub(super) fn unasked(which: Which) -> Self {
+        Self { which, to: To::Function, edit: None, edit_with: None, rate: None, dry_run: false, yes: true }
+    }
+}
+
 /// Where records are played to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub(super) enum To {

@@ -7,20 +7,20 @@ use super::platform;
 
 /// A line, taken apart.
 #[derive(Debug, Default, PartialEq)]
-pub(super) struct Line {
+pub(in crate::commands) struct Line {
     /// `None` where the line names none, and nothing else tells.
-    pub(super) level: Option<Level>,
-    pub(super) message: String,
+    pub(in crate::commands) level: Option<Level>,
+    pub(in crate::commands) message: String,
     /// Names and values, in the order in which they are shown.
-    pub(super) fields: Vec<(String, Value)>,
+    pub(in crate::commands) fields: Vec<(String, Value)>,
     /// The invocation that it belongs to, if it says so.
-    pub(super) request: Option<String>,
-    pub(super) source: Source,
+    pub(in crate::commands) request: Option<String>,
+    pub(in crate::commands) source: Source,
 }
 
 /// Who wrote a line, and what for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) enum Source {
+pub(in crate::commands) enum Source {
     #[default]
     Function,
     /// Lambda itself.
@@ -59,7 +59,7 @@ const FIRST: [&str; 11] = [
 
 impl Line {
     /// Takes a log event's message apart.
-    pub(super) fn parse(text: &str) -> Self {
+    pub(in crate::commands) fn parse(text: &str) -> Self {
         let text = text.trim_end();
         match serde_json::from_str(text) {
             Ok(Value::Object(object)) => platform::of_json(&object).unwrap_or_else(|| Self::of_object(object)),
@@ -68,7 +68,7 @@ impl Line {
     }
 
     /// The level that counts for `--level`: what has none is information.
-    pub(super) fn weight(&self) -> Level {
+    pub(in crate::commands) fn weight(&self) -> Level {
         self.level.unwrap_or(Level::Info)
     }
 

@@ -94,6 +94,15 @@ fn init_start(version: Option<&str>) -> Line {
     said
 }
 
+/// How many milliseconds an invocation took that this line reports; `None` of other lines.
+pub(in crate::commands) fn reported_ms(text: &str) -> Option<f64> {
+    if let Some(rest) = text.strip_prefix("REPORT RequestId: ") {
+        return Report::of_text(rest.split('\t').map(str::trim)).duration_ms;
+    }
+    let object: Map<String, Value> = serde_json::from_str(text.trim_end()).ok()?;
+    (object.get("type")?.as_str()? == "platform.report").then(|| Report::of_json(&object["record"]).duration_ms)?
+}
+
 /// What Lambda says of an invocation or a start that has ended.
 #[derive(Debug, Default)]
 struct Report {

@@ -1,6 +1,7 @@
 //! Reads the log groups of several functions as one, in the order of time.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -15,25 +16,29 @@ const THROTTLED: Backoff = Backoff::new(Duration::from_secs(1), 2.0, Duration::f
 
 /// A line of a log.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Event {
+pub(in crate::commands) struct Event {
     /// The place of its function in the list.
-    pub(super) function: usize,
-    pub(super) id: String,
-    pub(super) time_ms: i64,
+    pub(in crate::commands) function: usize,
+    pub(in crate::commands) id: String,
+    pub(in crate::commands) time_ms: i64,
     /// One for each execution environment.
-    pub(super) stream: String,
-    pub(super) message: String,
+    pub(in crate::commands) stream: String,
+    pub(in crate::commands) message: String,
 }
 
 /// All that is read, merged.
-pub(super) struct Readers<'a>(Vec<Reader<'a>>);
+pub(in crate::commands) struct Readers(Vec<Reader>);
 
-impl<'a> Readers<'a> {
+impl Readers {
     /// Readers of these log groups, of which each is a function's.
-    pub(super) fn new(aws: &'a Clients, groups: impl Iterator<Item = &'a str>, since_ms: i64) -> Self {
-        let reader = |(function, group)| Reader {
-            aws,
-            group,
+    pub(in crate::commands) fn new<'g>(
+        aws: &Arc<Clients>,
+        groups: impl Iterator<Item = &'g str>,
+        since_ms: i64,
+    ) -> Self {
+        let reader = |(function, group): (usize, &str)| Reader {
+            aws: Arc::clone(aws),
+            group: group.to_owned(),
             function,
             since_ms,
             start_ms: since_ms,
@@ -46,7 +51,7 @@ impl<'a> Readers<'a> {
     }
 
     /// The next line of all; `None` when all have been read to their ends.
-    pub(super) async fn next(&mut self) -> anyhow::Result<Option<Event>> {
+    pub(in crate::commands) async fn next(&mut self) -> anyhow::Result<Option<Event>> {
         for reader in &mut self.0 {
             reader.fill().await?;
         }
@@ -56,13 +61,13 @@ impl<'a> Readers<'a> {
     }
 
     /// Begins again, for what has come since.
-    pub(super) fn again(&mut self) {
+    pub(in crate::commands) fn again(&mut self) {
         self.0.iter_mut().for_each(Reader::again);
     }
 
     /// The log groups that there are not.
-    pub(super) fn missing(&self) -> Vec<&str> {
-        self.0.iter().filter(|reader| reader.next == Next::Missing).map(|reader| reader.group).collect()
+    pub(in crate::commands) fn missing(&self) -> Vec<&str> {
+        self.0.iter().filter(|reader| reader.next == Next::Missing).map(|reader| reader.group.as_str()).collect()
     }
 }
 
@@ -76,9 +81,9 @@ enum Next {
     Missing,
 }
 
-struct Reader<'a> {
-    aws: &'a Clients,
-    group: &'a str,
+struct Reader {
+    aws: Arc<Clients>,
+    group: String,
     function: usize,
     since_ms: i64,
     /// Where this look began.
@@ -90,7 +95,7 @@ struct Reader<'a> {
     next: Next,
 }
 
-impl Reader<'_> {
+impl Reader {
     fn again(&mut self) {
         self.next = Next::First;
         self.start_ms = self.newest_ms.map_or(self.since_ms, |newest| (newest - OVERLAP_MS).max(self.since_ms));
@@ -116,7 +121,7 @@ impl Reader<'_> {
 
     async fn page(&mut self) -> Result<(), AwsError> {
         let token = if let Next::Token(token) = &self.next { Some(token.clone()) } else { None };
-        let call = self.aws.logs.filter_log_events().log_group_name(self.group).start_time(self.start_ms);
+        let call = self.aws.logs.filter_log_events().log_group_name(&self.group).start_time(self.start_ms);
         let page = answered(call.set_next_token(token).send().await)?;
         for event in page.events.unwrap_or_default() {
             let (Some(id), Some(time_ms)) = (event.event_id, event.timestamp) else { continue };

@@ -6,7 +6,7 @@ use tokio::io::{AsyncBufRead, AsyncBufReadExt as _};
 
 /// A line that is not blank, with its number from 1.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Line {
+pub(in crate::commands) enum Line {
     Text {
         number: u64,
         text: Vec<u8>,

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 /// A steady rate. A sender that is held up catches up for at most a second's worth, so no burst follows.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(in crate::commands) struct Pace {
     interval: Duration,
     next: Instant,
 }
@@ -15,19 +15,19 @@ const CATCH_UP: Duration = Duration::from_secs(1);
 
 impl Pace {
     /// Events a second; the first is due now.
-    pub(super) fn new(rate: f64, now: Instant) -> Self {
+    pub(in crate::commands) fn new(rate: f64, now: Instant) -> Self {
         // Slower than an event in a year is no rate, and would not fit a timer.
         let seconds = (1.0 / rate).clamp(1e-9, 31_536_000.0);
         Self { interval: Duration::from_secs_f64(seconds), next: now }
     }
 
     /// When the next event is due.
-    pub(super) fn due(&self) -> Instant {
+    pub(in crate::commands) fn due(&self) -> Instant {
         self.next
     }
 
     /// Notes that an event was made.
-    pub(super) fn took(&mut self, now: Instant) {
+    pub(in crate::commands) fn took(&mut self, now: Instant) {
         let behind = now.checked_sub(CATCH_UP).unwrap_or(now);
         self.next = self.next.max(behind) + self.interval;
     }

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 /// Parts of a million, so that `0.5%` and less stay exact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Share(u64);
+pub(in crate::commands) struct Share(u64);
 
 const WHOLE: u64 = 1_000_000;
 
@@ -34,7 +34,7 @@ impl FromStr for Share {
 
 impl Share {
     /// Whether the `n`th event, from 0, belongs to the share: of any number of first events the rounded share does.
-    pub(super) fn holds(self, n: u64) -> bool {
+    pub(in crate::commands) fn holds(self, n: u64) -> bool {
         let before = |n: u64| (u128::from(n) * u128::from(self.0) + u128::from(WHOLE / 2)) / u128::from(WHOLE);
         before(n) < before(n + 1)
     }

@@ -21,14 +21,14 @@ const READ_AHEAD: usize = 64;
 const READ_BUFFER: usize = 256 << 10;
 
 /// An endless or finite source of events.
-pub(super) enum Source {
+pub(in crate::commands) enum Source {
     Generator { generator: Box<dyn Generator + Send>, poison: Option<Share>, made: u64, ids: Ids },
     Lines { recipe: &'static dyn Recipe, partition_field: &'static str, lines: mpsc::Receiver<io::Result<Line>> },
 }
 
 /// What a source gives.
 #[derive(Debug)]
-pub(super) enum Next {
+pub(in crate::commands) enum Next {
     Event {
         event: Event,
         poison: bool,
@@ -44,7 +44,12 @@ pub(super) enum Next {
 
 impl Source {
     /// Generated events get ids of their own, in this field of their payload.
-    pub(super) fn generator(samples: &dyn StreamSamples, seed: u64, poison: Option<Share>, identity: &str) -> Self {
+    pub(in crate::commands) fn generator(
+        samples: &dyn StreamSamples,
+        seed: u64,
+        poison: Option<Share>,
+        identity: &str,
+    ) -> Self {
         Self::Generator { generator: samples.generator(seed), poison, made: 0, ids: Ids::new(identity) }
     }
 
@@ -59,7 +64,7 @@ impl Source {
     }
 
     /// The next event, if there is one without waiting.
-    pub(super) fn ready(&mut self) -> Option<io::Result<Next>> {
+    pub(in crate::commands) fn ready(&mut self) -> Option<io::Result<Next>> {
         match self {
             Self::Generator { generator, poison, made, ids } => {
                 let poison = poison.is_some_and(|share| share.holds(*made));
@@ -75,6 +80,13 @@ impl Source {
         }
     }
 
+    /// An event that the recipe rejects; none from a file.
+    pub(in crate::commands) fn poison(&mut self) -> Option<Event> {
+        let Self::Generator { generator, made, ids, .. } = self else { return None };
+        *made += 1;
+        Some(ids.give(generator.poison(), *made))
+    }
+
     /// The next event. Dropping the future loses nothing.
     pub(super) async fn next(&mut self) -> io::Result<Next> {
         match self {
@@ -88,7 +100,7 @@ impl Source {
 }
 
 /// The ids that a run gives to its events, so that each is known for itself wherever the stream has it.
-pub(super) struct Ids {
+pub(in crate::commands) struct Ids {
     field: String,
     /// The member that an event gets, up to the number within the run: with the field's name, and a text that no other run has.
     member: String,
@@ -207,7 +219,7 @@ fn digest(data: &[u8]) -> String {
 }
 
 /// The time in milliseconds since the epoch.
-pub(super) fn now_ms() -> i64 {
+pub(in crate::commands) fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

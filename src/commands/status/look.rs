@@ -23,7 +23,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 const AGE: Duration = Duration::from_secs(15 * 60);
 
 /// How the functions are; the depths of their queues are not known here.
-pub(super) async fn functions(cx: &Cx, pipeline: &Pipeline) -> anyhow::Result<Vec<FunctionState>> {
+pub(in crate::commands) async fn functions(cx: &Cx, pipeline: &Pipeline) -> anyhow::Result<Vec<FunctionState>> {
     let mappings = pipeline.nodes.iter().filter_map(|node| match &node.resource {
         Any::Mapping(mapping) => Some(mapping),
         _ => None,
@@ -90,7 +90,7 @@ async fn minutes(cx: &Cx, metric: Metric<'_>, look_back: Duration) -> anyhow::Re
 }
 
 /// How the queues of the pipeline are that exist, each once.
-pub(super) async fn queues(
+pub(in crate::commands) async fn queues(
     cx: &Cx,
     pipeline: &Pipeline,
     exists: impl Fn(&str) -> bool,
@@ -166,7 +166,7 @@ async fn depth(cx: &Cx, queue: &str) -> anyhow::Result<Option<(u64, u64)>> {
 }
 
 /// The states of those of the alarms that exist.
-pub(super) async fn alarms(cx: &Cx, names: &BTreeSet<String>) -> Result<Vec<AlarmState>, AwsError> {
+pub(in crate::commands) async fn alarms(cx: &Cx, names: &BTreeSet<String>) -> Result<Vec<AlarmState>, AwsError> {
     // Emulators without CloudWatch's protocol still have a state to show.
     if names.is_empty() {
         return Ok(Vec::new());

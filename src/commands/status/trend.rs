@@ -7,7 +7,7 @@ use serde::Serialize;
 /// Where the lag is going.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Trend {
+pub(in crate::commands) enum Trend {
     Rising,
     Steady,
     Falling,
@@ -20,7 +20,7 @@ const SAME_MS: f64 = 5_000.0;
 const SAME_SHARE: f64 = 0.1;
 
 impl Trend {
-    pub(super) fn text(self) -> &'static str {
+    pub(in crate::commands) fn text(self) -> &'static str {
         match self {
             Self::Rising => "rising",
             Self::Steady => "steady",
@@ -30,7 +30,7 @@ impl Trend {
 }
 
 /// The trend of the lag, in milliseconds by the minute, oldest first; `None` where there is nothing to compare.
-pub(super) fn trend(minutes: &[(SystemTime, f64)]) -> Option<Trend> {
+pub(in crate::commands) fn trend(minutes: &[(SystemTime, f64)]) -> Option<Trend> {
     let (last_at, last) = *minutes.last()?;
     let (at, before) = *minutes.iter().find(|(at, _)| *at + OVER >= last_at)?;
     if at == last_at {
