@@ -31,6 +31,7 @@ mod report;
 mod resources;
 mod restore;
 mod saved_plan;
+mod screen;
 mod spec;
 mod spool;
 mod table_writer;

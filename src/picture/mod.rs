@@ -10,5 +10,8 @@ mod svg;
 pub(crate) use flow::drawing;
 
 pub(crate) use self::dot::dot;
+#[cfg(test)]
+pub(crate) use self::drawing::Shape;
+pub(crate) use self::drawing::{Arrow, ArrowKind, Drawing};
 pub(crate) use self::mermaid::mermaid;
 pub(crate) use self::svg::svg;

@@ -9,6 +9,7 @@ const LAYERS: &[&[&str]] = &[
     &["cli"],
     &["commands"],
     &["options", "daemon"],
+    &["screen"],
     &["report"],
     &["archive", "decryption", "observe", "deletion_order", "narrowing", "restore", "saved_plan", "table_writer"],
     &["dead_letters", "playback"],
