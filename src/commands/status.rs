@@ -1,10 +1,11 @@
 //! `streamkit status`: what is there, whether it is as the spec says, and how the events flow.
 
-mod document;
-mod look;
+pub(super) mod document;
+pub(super) mod look;
 mod next_steps;
 mod text;
-mod trend;
+pub(super) mod trend;
+mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
@@ -24,13 +25,15 @@ use crate::observe::{Allowed, observe};
 use crate::options::Global;
 use crate::pipeline::Pipeline;
 use crate::plan::{Action, ResourceKind, Step, Warning, region_of};
-use crate::report::{Reporter, exit_code};
+use crate::report::{LOG_VARIABLE, Reporter, exit_code};
 use crate::resources::Any;
+use crate::screen::Terminal;
 
 /// Show each resource's state, the lag, the failures, the dead letters and the alarms, and what to do
 ///
 /// Exits with 1 when something is missing or different. With --watch it looks again every few seconds
-/// until Ctrl-C; with --json too, each look is one document on a line.
+/// until Ctrl-C: on a terminal it shows the screen of `dev`, and changes nothing; elsewhere, and with -v,
+/// it prints each look; with --json too, each look is one document on a line.
 ///
 /// Example: streamkit status pipelines/retail-events.toml --local --watch
 #[derive(Debug, clap::Args)]
@@ -62,6 +65,9 @@ pub(crate) async fn run(
     if !args.watch {
         return Box::pin(interrupt.unless(once(args, global, reporter))).await;
     }
+    if !global.json && Terminal::is_there() && !logs(global) {
+        return Box::pin(on_screen(args, global, reporter, &mut interrupt)).await;
+    }
     tokio::select! {
         biased;
         result = Box::pin(watch(args, global, reporter)) => result,
@@ -78,6 +84,25 @@ async fn once(args: &Args, global: &Global, reporter: &Reporter) -> anyhow::Resu
     reporter.document(&document)?;
     let fine = document.resources.iter().all(|node| matches!(node.state, "ok" | "changing"));
     Ok(if fine { exit_code::DONE } else { ExitCode::from(exit_code::FAILED) })
+}
+
+/// Whether log lines would be written over a screen.
+pub(super) fn logs(global: &Global) -> bool {
+    global.verbose > 0 || std::env::var_os(LOG_VARIABLE).is_some()
+}
+
+/// Watches on the screen of `dev`.
+async fn on_screen(
+    args: &Args,
+    global: &Global,
+    reporter: &Reporter,
+    interrupt: &mut Interrupt,
+) -> anyhow::Result<ExitCode> {
+    let session = interrupt.unless(open(args, global, reporter)).await?;
+    let document = Box::pin(interrupt.unless(look(&session, args, global, reporter.waiting()))).await?;
+    let differs = document.resources.iter().filter(|node| !matches!(node.state, "ok" | "changing"));
+    let differs: Vec<_> = differs.map(|node| format!("{} is {}", node.node, node.state)).collect();
+    Box::pin(watch::show(&session, &differs, global, reporter, interrupt)).await
 }
 
 async fn watch(args: &Args, global: &Global, reporter: &Reporter) -> anyhow::Result<ExitCode> {

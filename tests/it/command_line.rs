@@ -11,7 +11,7 @@ use crate::harness::{Home, finish, pipeline};
 #[test]
 fn help_shows_an_example_for_every_command() {
     let home = Home::new();
-    for command in ["init", "plan", "up", "status", "validate", "send", "tail", "logs", "down", "local"] {
+    for command in ["init", "plan", "up", "dev", "status", "validate", "send", "tail", "logs", "down", "local"] {
         let help = home.run(&[command, "--help"]).expect(0);
         assert!(help.stdout.contains("Example: streamkit "), "{help:#?}");
     }

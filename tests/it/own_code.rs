@@ -36,7 +36,7 @@ fn main() {
 }
 "#;
 
-const SPEC: &str = r#"
+pub(crate) const SPEC: &str = r#"
 name = "own"
 
 [stream.events]
@@ -46,7 +46,7 @@ code = "crate"
 source = { from = "stream.events" }
 "#;
 
-fn write_crate(home: &Home, bin: &str, word: &str) {
+pub(crate) fn write_crate(home: &Home, bin: &str, word: &str) {
     std::fs::create_dir_all(home.path().join("crate/src")).unwrap();
     let manifest = format!(
         "[package]\nname = \"own\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[[bin]]\nname = \"{bin}\"\npath = \"src/main.rs\"\n\n[workspace]\n"
@@ -56,7 +56,7 @@ fn write_crate(home: &Home, bin: &str, word: &str) {
 }
 
 /// What the function answers.
-fn answer(home: &Home) -> String {
+pub(crate) fn answer(home: &Home) -> String {
     let lambda = aws_sdk_lambda::Client::new(&sdk(&home.endpoint()));
     let output = runtime().block_on(lambda.invoke().function_name("own-f").send()).unwrap();
     String::from_utf8(output.payload.unwrap().into_inner()).unwrap()
