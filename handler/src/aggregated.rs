@@ -9,9 +9,11 @@ const MAGIC: [u8; 4] = [0xF3, 0x89, 0x9A, 0xC2];
 const DIGEST_BYTES: usize = 16;
 /// Fields of the message: partition keys, and records.
 const KEYS: u64 = 1;
+const HASH_KEYS: u64 = 2;
 const RECORDS: u64 = 3;
-/// Fields of a record in it: the place of its partition key, and its payload.
+/// Fields of a record in it: the place of its partition key, that of its explicit hash key if it has one, and its payload.
 const KEY_INDEX: u64 = 1;
+const HASH_KEY_INDEX: u64 = 2;
 const DATA: u64 = 3;
 
 /// One of the producer's records.
@@ -19,6 +21,37 @@ const DATA: u64 = 3;
 pub(crate) struct UserRecord {
     pub(crate) partition_key: String,
     pub(crate) data: Vec<u8>,
+}
+
+/// The hash key by which the library chose the shard: all of its records belong there, whatever the partition key of the aggregated
+/// record is. `None` for a payload that is not aggregated.
+pub(crate) fn hash_key(payload: &[u8]) -> Option<String> {
+    // Whether it is whole.
+    let first = user_records(payload)?.into_iter().next()?;
+    let message = payload.strip_prefix(&MAGIC)?;
+    let (message, _) = message.split_at_checked(message.len().checked_sub(DIGEST_BYTES)?)?;
+    let fields: Vec<_> = Fields(message).flatten().collect();
+    let record = fields.iter().find_map(|field| match field {
+        (RECORDS, Value::Bytes(record)) => Some(*record),
+        _ => None,
+    })?;
+    let index = Fields(record).flatten().find_map(|field| match field {
+        (HASH_KEY_INDEX, Value::Number(index)) => usize::try_from(index).ok(),
+        _ => None,
+    });
+    let explicit = index.and_then(|index| {
+        let mut keys = fields.iter().filter_map(|field| match field {
+            (HASH_KEYS, Value::Bytes(key)) => std::str::from_utf8(key).ok(),
+            _ => None,
+        });
+        keys.nth(index)
+    });
+    Some(explicit.map_or_else(|| hash_of(&first.partition_key), str::to_owned))
+}
+
+/// Kinesis's own hash of a partition key.
+fn hash_of(partition_key: &str) -> String {
+    u128::from_be_bytes(Md5::digest(partition_key).into()).to_string()
 }
 
 /// The producer's records, in order; `None` for a payload that is not aggregated, or not whole.
@@ -164,6 +197,18 @@ mod tests {
         let payload = [&MAGIC[..], &message, &Md5::digest(message)].concat();
         let record = UserRecord { partition_key: "k".to_owned(), data: b"hi".to_vec() };
         assert_eq!(user_records(&payload), Some(vec![record]));
+    }
+
+    #[test]
+    fn the_shard_is_that_of_the_first_record() {
+        // The hash of "a", as `md5sum` has it.
+        let hash = 0x0cc1_75b9_c0f1_b6a8_31c3_99e2_6977_2661_u128.to_string();
+        assert_eq!(hash_key(&aggregate(&[("a", b"one"), ("b", b"two")])), Some(hash));
+        assert_eq!(hash_key(b"{}"), None);
+        // One key, one explicit hash key, and a record with both.
+        let message = [0x0A, 1, b'k', 0x12, 2, b'4', b'2', 0x1A, 7, 0x08, 0, 0x10, 0, 0x1A, 1, b'h'];
+        let payload = [&MAGIC[..], &message, &Md5::digest(message)].concat();
+        assert_eq!(hash_key(&payload).as_deref(), Some("42"));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
+use aws_sdk_kinesis::types::PutRecordsRequestEntry;
 use aws_sdk_kms::primitives::Blob;
 use aws_sdk_kms::types::{DataKeySpec, MacAlgorithmSpec};
 use aws_sdk_sns::types::{MessageAttributeValue as SnsAttribute, PublishBatchRequestEntry};
@@ -20,7 +21,7 @@ use aws_smithy_http_client::Builder as HttpClient;
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use bytes::Bytes;
-use streamkit_recipes::{Attribute, Item, Notification, Object};
+use streamkit_recipes::{Attribute, Item, Notification, Object, OutgoingRecord};
 
 use crate::attribute::{attribute_values, item};
 use crate::batch::{STATE_KEY, STATE_REVISION};
@@ -39,6 +40,8 @@ pub struct Aws {
     s3: aws_sdk_s3::Client,
     sns: aws_sdk_sns::Client,
     sqs: aws_sdk_sqs::Client,
+    /// In the region of the stream, and only where there is one.
+    kinesis: Option<aws_sdk_kinesis::Client>,
     /// Only where fields are encrypted.
     kms: Option<aws_sdk_kms::Client>,
     table: String,
@@ -46,6 +49,7 @@ pub struct Aws {
     bucket: String,
     /// The account that must own the bucket: the function's. None until the first invocation.
     account: OnceLock<String>,
+    stream_arn: String,
     topic_arn: String,
     dead_letter_queue_url: String,
 }
@@ -96,16 +100,23 @@ impl Aws {
         }
         // Bucket names as host names are for AWS's own domains.
         let s3 = settings!(aws_sdk_s3).force_path_style(endpoint.is_some());
+        // `arn:aws:kinesis:<region>:<account>:stream/<name>`
+        let kinesis = config.stream_arn.split(':').nth(3).map(|of_stream| {
+            let builder = settings!(aws_sdk_kinesis).region(aws_sdk_kinesis::config::Region::new(of_stream.to_owned()));
+            aws_sdk_kinesis::Client::from_conf(builder.build())
+        });
         Self {
             dynamodb: aws_sdk_dynamodb::Client::from_conf(settings!(aws_sdk_dynamodb).build()),
             s3: aws_sdk_s3::Client::from_conf(s3.build()),
             sns: aws_sdk_sns::Client::from_conf(settings!(aws_sdk_sns).build()),
             sqs: aws_sdk_sqs::Client::from_conf(settings!(aws_sdk_sqs).build()),
+            kinesis,
             kms: (config.encryption.as_ref()).map(|_| aws_sdk_kms::Client::from_conf(settings!(aws_sdk_kms).build())),
             table: config.table.clone(),
             state_table: config.state_table.clone(),
             bucket: config.bucket.clone(),
             account: OnceLock::new(),
+            stream_arn: config.stream_arn.clone(),
             topic_arn: config.topic_arn.clone(),
             dead_letter_queue_url: config.dead_letter_queue_url.clone().unwrap_or_default(),
         }
@@ -199,6 +210,35 @@ impl Sink for Aws {
             Err(error) if error.code == "PreconditionFailed" => Ok(true),
             Err(error) => Err(error),
         }
+    }
+
+    /// Calls `PutRecords`.
+    async fn put_records(&self, records: &[&OutgoingRecord]) -> Result<Vec<(usize, SinkError)>, SinkError> {
+        let kinesis = self.kinesis.as_ref().ok_or_else(|| SinkError {
+            permanent: false,
+            code: "NoStream".to_owned(),
+            message: "the environment names no stream".to_owned(),
+        })?;
+        let entries = records.iter().map(|record| {
+            PutRecordsRequestEntry::builder()
+                .partition_key(&record.partition_key)
+                .set_explicit_hash_key(record.explicit_hash_key.clone())
+                .data(aws_sdk_kinesis::primitives::Blob::new(record.data.clone()))
+                .build()
+                .expect("partition key and data are set")
+        });
+        let call = kinesis.put_records().stream_arn(&self.stream_arn).set_records(Some(entries.collect()));
+        let output = call.send().await.map_err(|error| sink_error(&error))?;
+        // One answer for each record, in their order: one that is missing has failed too.
+        let failed = (0..records.len()).filter_map(|place| {
+            let (code, message) = match output.records.get(place) {
+                Some(answer) => (answer.error_code.as_deref()?, answer.error_message.as_deref().unwrap_or_default()),
+                None => ("NoAnswer", ""),
+            };
+            // What is wrong with a record itself fails the whole call.
+            Some((place, SinkError { permanent: false, code: code.to_owned(), message: message.to_owned() }))
+        });
+        Ok(failed.collect())
     }
 
     /// Calls `PublishBatch`.
@@ -367,13 +407,15 @@ fn failed_entries(sent: usize, successful: &[&str], failed: &[FailedEntry<'_>]) 
 /// may be mended by the next delivery.
 ///
 /// SNS's `InvalidParameter` is not among them: from `PublishBatch` it is about the topic.
-const PERMANENT: [&str; 8] = [
+const PERMANENT: [&str; 9] = [
     "ValidationException",
     "KeyTooLongError",
     "EntityTooLarge",
     "AWS.SimpleQueueService.BatchRequestTooLong",
     "BatchRequestTooLong",
     "InvalidParameterValue",
+    // Of Kinesis: a record that is larger than the stream takes.
+    "InvalidArgumentException",
     "InvalidMessageContents",
     "InvalidAttributeValue",
 ];

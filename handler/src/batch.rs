@@ -12,6 +12,7 @@
 mod entries;
 mod memory;
 mod metrics;
+mod outgoing;
 mod parts;
 mod replay;
 mod store;
@@ -21,7 +22,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::time::Duration;
 
-use streamkit_recipes::{Attribute, Count, Effects, Notification, Rejected};
+use streamkit_recipes::{Attribute, Count, Effects, Notification, OutgoingRecord, Rejected};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use self::entries::Until;
@@ -32,10 +33,11 @@ use self::replay::Known;
 pub use self::replay::{CONTEXT as REPLAY_CONTEXT, Replay};
 use self::store::Stores;
 pub use self::windows::WindowError;
+use crate::aggregated;
 use crate::config::Config;
 use crate::dead_letter::DeadLetter;
 use crate::event::{BatchItemFailure, Response};
-use crate::record::IncomingRecord;
+use crate::record::{Content, IncomingRecord};
 use crate::sink::{MAX_DEAD_LETTER_BYTES, Sink, SinkError};
 
 /// The inputs of one invocation, besides its records.
@@ -110,10 +112,16 @@ enum State {
 /// The effects of a batch. Places are positions of records in the batch.
 struct BatchEffects {
     stores: Stores,
+    records: Vec<(usize, OutgoingRecord)>,
     notifications: Vec<(usize, Notification)>,
 }
 
 impl BatchEffects {
+    /// None yet.
+    fn new(stores: Stores) -> Self {
+        Self { stores, records: Vec::new(), notifications: Vec::new() }
+    }
+
     /// Adds the effects of the record at this place, and returns its counts.
     fn add(&mut self, place: usize, record: &IncomingRecord, effects: Effects) -> Vec<Count> {
         for mut item in effects.items {
@@ -124,6 +132,13 @@ impl BatchEffects {
         }
         for object in effects.objects {
             self.stores.add_object(place, object);
+        }
+        for mut outgoing in effects.records {
+            if let Content::Stream { data: Ok(data), .. } = &record.content {
+                // Its own partition key says nothing of the keys in it.
+                outgoing.explicit_hash_key = outgoing.explicit_hash_key.or_else(|| aggregated::hash_key(data));
+            }
+            self.records.push((place, outgoing));
         }
         self.notifications.extend(effects.notifications.into_iter().map(|message| (place, message)));
         effects.counts
@@ -144,6 +159,7 @@ impl<S: Sink> Job<'_, S> {
         let stored_by = self.deadline - 3 * margin;
         self.look_at_items(effects.stores.items(), &mut known, &mut states, self.deadline - 4 * margin).await;
         self.store_objects(effects.stores.objects(), &mut known, &mut states, stored_by).await;
+        self.put_records(effects.records, records, &mut states, stored_by).await;
         if self.replay.is_none() {
             self.store_items(effects.stores.items(), &mut states, stored_by).await;
         }
@@ -188,7 +204,7 @@ impl<S: Sink> Job<'_, S> {
     /// Lets the recipe process every record.
     fn process(&self, records: &[IncomingRecord]) -> (Vec<State>, BatchEffects) {
         let stores = Stores::new(self.config.recipe.needs().table, records.len());
-        let mut batch = BatchEffects { stores, notifications: Vec::new() };
+        let mut batch = BatchEffects::new(stores);
         let mut states = Vec::with_capacity(records.len());
         for (place, record) in records.iter().enumerate() {
             let decoded = record.record();
@@ -209,7 +225,7 @@ impl<S: Sink> Job<'_, S> {
         known: &mut Known<'_>,
     ) -> (Vec<State>, BatchEffects) {
         let stores = Stores::new(self.config.recipe.needs().table, verdicts.len());
-        let mut batch = BatchEffects { stores, notifications: Vec::new() };
+        let mut batch = BatchEffects::new(stores);
         let mut states = Vec::with_capacity(verdicts.len());
         let mut recalled = BTreeMap::new();
         for (place, verdict) in verdicts.into_iter().enumerate() {

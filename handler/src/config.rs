@@ -13,6 +13,8 @@ pub const PIPELINE: &str = "STREAMKIT_PIPELINE";
 pub const TABLE: &str = "STREAMKIT_TABLE";
 /// The environment variable with the bucket's name, for recipes that need a bucket.
 pub const BUCKET: &str = "STREAMKIT_BUCKET";
+/// The environment variable with the ARN of the stream that records are put into, for recipes that need one; in any region.
+pub const STREAM_ARN: &str = "STREAMKIT_STREAM_ARN";
 /// The environment variable with the topic's ARN, for recipes that need a topic.
 pub const TOPIC_ARN: &str = "STREAMKIT_TOPIC_ARN";
 /// The environment variable with the physical name of the state's table, for recipes with a memory.
@@ -49,6 +51,8 @@ pub struct Config {
     pub table: String,
     /// The bucket's name.
     pub bucket: String,
+    /// The ARN of the stream that records are put into.
+    pub stream_arn: String,
     /// The topic's ARN.
     pub topic_arn: String,
     /// The physical name of the table that holds the states of a recipe with a memory.
@@ -74,6 +78,7 @@ impl std::fmt::Debug for Config {
             .field("pipeline", &self.pipeline)
             .field("table", &self.table)
             .field("bucket", &self.bucket)
+            .field("stream_arn", &self.stream_arn)
             .field("topic_arn", &self.topic_arn)
             .field("state_table", &self.state_table)
             .field("settings", &self.settings)
@@ -142,6 +147,7 @@ impl Config {
             pipeline: required(PIPELINE, true)?,
             table: required(TABLE, needs.table.is_some())?,
             bucket: required(BUCKET, needs.bucket.is_some())?,
+            stream_arn: required(STREAM_ARN, needs.stream)?,
             topic_arn: required(TOPIC_ARN, needs.topic)?,
             state_table: required(STATE_TABLE, recipe.stateful().is_some())?,
             settings: settings(recipe, optional(SETTINGS))?,
@@ -216,5 +222,6 @@ mod tests {
         assert_eq!(error(&[(RECIPE, "retail"), (PIPELINE, "p"), (TABLE, "")]), missing(TABLE));
         assert_eq!(error(&[(RECIPE, "changes"), (PIPELINE, "p")]), missing(BUCKET));
         assert_eq!(error(&[(RECIPE, "changes"), (PIPELINE, "p"), (BUCKET, "b")]), missing(TOPIC_ARN));
+        assert_eq!(error(&[(RECIPE, "mirror"), (PIPELINE, "p")]), missing(STREAM_ARN));
     }
 }

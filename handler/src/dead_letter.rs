@@ -53,7 +53,12 @@ impl DeadLetter {
             body["subSequenceNumber"] = json!(sub);
         }
         match &record.content {
-            Content::Stream { shard_id, partition_key, arrival_ms, data, .. } => {
+            Content::Stream { shard_id, partition_key, arrival_ms, data, copy_of, .. } => {
+                // As it lies in the stream: played again, it is still a copy of the same record.
+                let data = &match (data, copy_of) {
+                    (Ok(data), Some(of)) => Ok(of.copy(data)),
+                    _ => data.clone(),
+                };
                 body["shardId"] = json!(shard_id);
                 body["partitionKey"] = json!(partition_key);
                 body["approximateArrivalTimestamp"] = json!(arrival_ms);
@@ -133,6 +138,7 @@ mod tests {
                 shard_id: "shardId-000000000001".to_owned(),
                 partition_key: Some("key\u{ffff}".to_owned()),
                 own_id: None,
+                copy_of: None,
                 arrival_ms: 1_700_000_000_123,
                 data,
             },

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use streamkit_recipes::{
-    Change, ChangeKind, Item, Recipe, Record, Rejected, SourceKind, StreamRecord, UserIdentity, View,
+    Change, ChangeKind, CopyOf, Item, Recipe, Record, Rejected, SourceKind, StreamRecord, UserIdentity, View,
 };
 
 use crate::aggregated::user_records;
@@ -40,6 +40,8 @@ pub enum Content {
         partition_key: Option<String>,
         /// The event's own id, if it has one.
         own_id: Option<String>,
+        /// What it is a copy of, if it is one: recipes get that record in its place.
+        copy_of: Option<CopyOf>,
         /// When the stream took the record, in milliseconds since the epoch.
         arrival_ms: i64,
         /// The payload, or the text as it was received if that is not base64.
@@ -102,9 +104,10 @@ impl IncomingRecord {
             return Err(withheld.rejected.clone());
         }
         match &self.content {
-            Content::Stream { shard_id, partition_key, own_id, arrival_ms, data } => {
+            Content::Stream { shard_id, partition_key, own_id, copy_of, arrival_ms, data } => {
                 let Ok(data) = data else { return Err(Rejected::new("not_base64", "data: not base64")) };
-                Ok(Record::Stream(StreamRecord {
+                let record = StreamRecord {
+                    stream_arn: &self.source_arn,
                     shard_id,
                     sequence_number: &self.sequence_number,
                     partition_key: partition_key.as_deref().unwrap_or_default(),
@@ -112,6 +115,16 @@ impl IncomingRecord {
                     data,
                     own_id: own_id.as_deref(),
                     sub_sequence_number: self.sub_sequence_number,
+                };
+                Ok(Record::Stream(match copy_of {
+                    None => record,
+                    Some(of) => StreamRecord {
+                        stream_arn: &of.stream_arn,
+                        shard_id: &of.shard_id,
+                        sequence_number: &of.sequence_number,
+                        arrival_ms: of.approximate_arrival_timestamp,
+                        ..record
+                    },
                 }))
             }
             Content::Change { table, change, .. } => {
@@ -163,7 +176,11 @@ pub fn decode(event: Event, recipe: &dyn Recipe, identity: &str) -> Result<Vec<I
     let mut records = Vec::with_capacity(event.records.len());
     for record in event.records {
         let record = decode_record(record, recipe)?;
-        take_apart(record, identity, &mut records);
+        if recipe.takes_records_as_they_lie() {
+            records.push(as_it_lies(record, identity));
+        } else {
+            take_apart(record, identity, &mut records);
+        }
     }
     records.sort_by(|a, b| place(a).cmp(&place(b)));
     records.dedup_by(|a, b| place(a) == place(b) && a.event_id == b.event_id);
@@ -176,19 +193,38 @@ fn place(record: &IncomingRecord) -> (usize, &str, Option<u64>) {
 }
 
 /// The partition key and the payload of one of the records that a record of the stream was aggregated from; `None` where it has
-/// no such one.
+/// no such one. Of a copy the payload says what it is a copy of, as the whole record does.
 pub fn aggregated_record(payload: &[u8], sub_sequence_number: u64) -> Option<(String, Vec<u8>)> {
     let place = usize::try_from(sub_sequence_number).ok()?;
+    let copied = CopyOf::read(payload);
+    let payload = copied.as_ref().map_or(payload, |(_, original)| original);
     let record = user_records(payload)?.into_iter().nth(place)?;
-    Some((record.partition_key, record.data))
+    let data = copied.as_ref().map(|(of, _)| of.copy(&record.data));
+    Some((record.partition_key, data.unwrap_or(record.data)))
 }
 
-/// Adds the record to the others, or the records that it was aggregated from.
+/// The record with the identity that its payload says, and nothing of it taken apart.
+fn as_it_lies(mut record: IncomingRecord, identity: &str) -> IncomingRecord {
+    if let Content::Stream { data: Ok(data), own_id, .. } = &mut record.content {
+        *own_id = streamkit_recipes::own_id(data, identity);
+        if let Some(own_id) = own_id {
+            record.event_id.clone_from(own_id);
+        }
+    }
+    record
+}
+
+/// Adds the record to the others, or the records that it was aggregated from; of a copy, what it is a copy of.
 fn take_apart(mut record: IncomingRecord, identity: &str, into: &mut Vec<IncomingRecord>) {
-    let Content::Stream { shard_id, arrival_ms, data: Ok(data), own_id, .. } = &mut record.content else {
+    let Content::Stream { shard_id, arrival_ms, data: Ok(data), own_id, copy_of, .. } = &mut record.content else {
         into.push(record);
         return;
     };
+    if let Some((of, original)) = CopyOf::read(data) {
+        // The same in all copies of the record, wherever they lie.
+        record.event_id = of.place();
+        (*copy_of, *data) = (Some(of), original);
+    }
     let played = record.sub_sequence_number;
     let Some(user_records) = user_records(data).filter(|_| played.is_none()) else {
         *own_id = streamkit_recipes::own_id(data, identity);
@@ -211,6 +247,7 @@ fn take_apart(mut record: IncomingRecord, identity: &str, into: &mut Vec<Incomin
                 shard_id: shard_id.clone(),
                 partition_key: Some(user.partition_key),
                 own_id,
+                copy_of: copy_of.clone(),
                 arrival_ms: *arrival_ms,
                 data: Ok(user.data),
             },
@@ -231,6 +268,7 @@ pub(crate) fn decode_record(record: EventRecord, recipe: &dyn Recipe) -> Result<
                 shard_id: shard_id.to_owned(),
                 partition_key: kinesis.partition_key,
                 own_id: None,
+                copy_of: None,
                 arrival_ms: millis(kinesis.approximate_arrival_timestamp),
                 data: kinesis.data.0,
             },

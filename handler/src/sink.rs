@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use streamkit_recipes::{Attribute, Item, Notification, Object};
+use streamkit_recipes::{Attribute, Item, Notification, Object, OutgoingRecord};
 
 use crate::dead_letter::DeadLetter;
 
@@ -19,6 +19,11 @@ pub const MAX_DEAD_LETTER_BYTES: usize = 1024 * 1024;
 pub const MAX_NOTIFICATIONS: usize = 10;
 /// The most bytes that one `PublishBatch` takes in all.
 pub const MAX_NOTIFICATION_BYTES: usize = 256 * 1024;
+
+/// The most records that one `PutRecords` takes.
+pub const MAX_RECORDS: usize = 500;
+/// Half of the bytes that one `PutRecords` takes in all: the limit before 2025, which emulators still have.
+pub const MAX_RECORDS_BYTES: usize = 5 * 1024 * 1024;
 
 /// The error of a call, or of one entry of a batch call.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -51,6 +56,12 @@ pub trait Sink {
 
     /// Puts one object into the bucket, unless it is `only_new` and the bucket has one of that key; returns whether it has.
     fn put(&self, object: &Object, only_new: bool) -> impl Future<Output = Result<bool, SinkError>>;
+
+    /// Puts up to [`MAX_RECORDS`] records into the stream; returns the places and errors of those that failed.
+    fn put_records(
+        &self,
+        records: &[&OutgoingRecord],
+    ) -> impl Future<Output = Result<Vec<(usize, SinkError)>, SinkError>>;
 
     /// Publishes up to [`MAX_NOTIFICATIONS`] messages to the topic; returns the places and errors of those that failed.
     fn publish(

@@ -11,7 +11,7 @@ use streamkit_handler::aws::Aws;
 use streamkit_handler::config::Config;
 use streamkit_handler::dead_letter::DeadLetter;
 use streamkit_handler::sink::{Sink as _, SinkError};
-use streamkit_recipes::{Attribute, Item, Notification, Object};
+use streamkit_recipes::{Attribute, Item, Notification, Object, OutgoingRecord};
 
 /// An AWS that gives its answers in turn and keeps what it was asked.
 struct Server {
@@ -50,6 +50,7 @@ impl Server {
             pipeline: "p".to_owned(),
             table: "results".to_owned(),
             bucket: "audit".to_owned(),
+            stream_arn: "arn:aws:kinesis:us-west-2:123456789012:stream/copy".to_owned(),
             topic_arn: "arn:aws:sns:eu-west-1:123456789012:news".to_owned(),
             state_table: "memory".to_owned(),
             settings: streamkit_recipes::Settings::default(),
@@ -89,7 +90,9 @@ fn read(stream: &TcpStream) -> Option<(String, Value)> {
             headers.insert(name.to_ascii_lowercase(), value.to_owned());
         }
     }
-    assert!(headers["authorization"].contains("/eu-west-1/"), "{headers:?}");
+    let of_stream = headers.get("x-amz-target").is_some_and(|target| target.starts_with("Kinesis_"));
+    let region = if of_stream { "/us-west-2/" } else { "/eu-west-1/" };
+    assert!(headers["authorization"].contains(region), "{headers:?}");
     let mut body = vec![0; headers["content-length"].parse().ok()?];
     reader.read_exact(&mut body).ok()?;
     let start = start.rsplit_once(' ').map_or(start.as_str(), |(start, _)| start);
@@ -132,6 +135,37 @@ async fn write_sends_items_and_finds_the_unprocessed() {
     let (operation, body) = &server.requests()[0];
     assert_eq!(operation, "DynamoDB_20120810.BatchWriteItem");
     assert_eq!(*body, json!({"RequestItems": {"results": [put("a"), put("b")]}}));
+}
+
+#[tokio::test]
+async fn records_go_to_the_region_of_their_stream_and_those_that_it_fails_are_told() {
+    let done = json!({"SequenceNumber": "1", "ShardId": "shardId-000000000000"});
+    let throttled = json!({"ErrorCode": "ProvisionedThroughputExceededException", "ErrorMessage": "slower"});
+    let server = Server::start(vec![
+        (200, json!({"FailedRecordCount": 1, "Records": [done, throttled]})),
+        (200, json!({"FailedRecordCount": 0, "Records": [done]})),
+        (400, json!({"__type": "InvalidArgumentException", "message": "too large"})),
+    ]);
+    let sink = server.sink();
+    let record = |key: &str, explicit_hash_key: Option<&str>| OutgoingRecord {
+        partition_key: key.to_owned(),
+        explicit_hash_key: explicit_hash_key.map(str::to_owned),
+        data: b"hello".to_vec(),
+    };
+    let (one, two) = (record("a", None), record("b", Some("42")));
+    let error =
+        |code: &str, message: &str| SinkError { permanent: false, code: code.to_owned(), message: message.to_owned() };
+    let slower = error("ProvisionedThroughputExceededException", "slower");
+    assert_eq!(sink.put_records(&[&one, &two]).await, Ok(vec![(1, slower)]));
+    assert_eq!(sink.put_records(&[&one, &two]).await, Ok(vec![(1, error("NoAnswer", ""))]));
+    assert!(sink.put_records(&[&one]).await.unwrap_err().permanent);
+    let (operation, body) = &server.requests()[0];
+    assert_eq!(operation, "Kinesis_20131202.PutRecords");
+    let expected = json!({"StreamARN": "arn:aws:kinesis:us-west-2:123456789012:stream/copy", "Records": [
+        {"Data": "aGVsbG8=", "PartitionKey": "a"},
+        {"Data": "aGVsbG8=", "PartitionKey": "b", "ExplicitHashKey": "42"},
+    ]});
+    assert_eq!(*body, expected);
 }
 
 #[tokio::test]

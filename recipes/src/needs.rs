@@ -22,11 +22,14 @@ impl SourceKind {
 
 /// What a recipe needs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a need of its own, set by name")]
 pub struct Needs {
     /// A table for its items, with these keys.
     pub table: Option<TableKey>,
     /// A bucket for its objects, whose keys all begin with this prefix (such as `audit/`).
     pub bucket: Option<&'static str>,
+    /// A stream for its records.
+    pub stream: bool,
     /// A topic for its notifications.
     pub topic: bool,
     /// A topic for its notifications, if there is one: it works without, and publishes nothing then.

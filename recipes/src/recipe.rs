@@ -73,6 +73,12 @@ pub trait Recipe: Sync {
         None
     }
 
+    /// Whether it takes the records of a stream as they lie there: aggregated where the Kinesis Producer Library has done that, and
+    /// copies with what they say of themselves. Others get the producer's own records, and in place of a copy what it is a copy of.
+    fn takes_records_as_they_lie(&self) -> bool {
+        false
+    }
+
     /// The settings that it takes in `settings = { … }` of its function.
     fn settings(&self) -> &'static [Setting] {
         &[]

@@ -32,6 +32,8 @@ impl<'a> Record<'a> {
 /// A record of a Kinesis data stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StreamRecord<'a> {
+    /// The ARN of the stream.
+    pub stream_arn: &'a str,
     /// The shard's identifier, such as `shardId-000000000000`.
     pub shard_id: &'a str,
     /// The record's sequence number, unique within its shard.
@@ -138,7 +140,7 @@ impl StreamRecord<'_> {
     /// aggregated record is followed by `:` and its place among the others.
     pub fn place(&self) -> String {
         match self.sub_sequence_number {
-            None => [self.shard_id, ":", self.sequence_number].concat(),
+            None => place(self.shard_id, self.sequence_number),
             Some(sub) => format!("{}:{}:{sub}", self.shard_id, self.sequence_number),
         }
     }
@@ -164,6 +166,11 @@ impl StreamRecord<'_> {
             fraction => format!("{timestamp_ms}.{fraction}"),
         }
     }
+}
+
+/// `<shard>:<sequence number>`.
+pub(crate) fn place(shard_id: &str, sequence_number: &str) -> String {
+    [shard_id, ":", sequence_number].concat()
 }
 
 /// FNV-1a with 128 bits: written out here because the standard library's hashers may change between releases, and
@@ -192,6 +199,7 @@ mod tests {
                 let shard_id = format!("shardId-{shard:012}");
                 let sequence_number = format!("4954583968659{:043}", sequence * 16);
                 let record = StreamRecord {
+                    stream_arn: "",
                     shard_id: &shard_id,
                     sequence_number: &sequence_number,
                     partition_key: "p",

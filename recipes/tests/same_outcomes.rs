@@ -202,6 +202,7 @@ fn of_stream(recipe: &str, numbers: &mut Numbers, payloads: &[&str]) -> String {
     let payload = payloads[numbers.below(payloads.len())];
     let data = if numbers.below(40) == 0 { payload.as_bytes().to_vec() } else { mutated(numbers, payload) };
     let record = StreamRecord {
+        stream_arn: "",
         shard_id: "shardId-000000000007",
         sequence_number: "49545115243490985018280067714973144582180062593244200961",
         partition_key: "k",

@@ -134,6 +134,7 @@ mod tests {
                 shard_id: "shardId-000000000001".to_owned(),
                 partition_key: Some("k".to_owned()),
                 own_id: Some("e-1".to_owned()),
+                copy_of: None,
                 arrival_ms: 1_700_000_000_123,
                 data: Ok(data.to_vec()),
             },

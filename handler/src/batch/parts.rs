@@ -24,7 +24,7 @@ impl<S: Sink> Job<'_, S> {
         batch: &ReceivedBatch<'_>,
     ) -> Result<(Vec<IncomingRecord>, Outcome), EventError> {
         let records = batch.records();
-        let mut effects = BatchEffects { stores: Stores::new(None, 0), notifications: Vec::new() };
+        let mut effects = BatchEffects::new(Stores::new(None, 0));
         let (mut firsts, mut parts, mut states) = (Vec::new(), Vec::new(), Vec::new());
         for (place, part) in batched.process(&records, &self.config.bucket).into_iter().enumerate() {
             // Lambda knows a part by its first record: all from there on are delivered again.

@@ -3,6 +3,7 @@
 mod changes;
 mod fake_sink;
 mod memory;
+mod outgoing;
 mod parts;
 mod playing;
 mod redelivery;
@@ -35,6 +36,7 @@ fn incoming(sequence: usize, data: Result<Vec<u8>, String>) -> IncomingRecord {
             shard_id: "shardId-000000000000".to_owned(),
             partition_key: Some("k".to_owned()),
             own_id: None,
+            copy_of: None,
             arrival_ms: 1_700_000_000_000,
             data,
         },
@@ -87,6 +89,7 @@ fn config() -> Config {
         pipeline: "p".to_owned(),
         table: "t".to_owned(),
         bucket: "b".to_owned(),
+        stream_arn: "arn".to_owned(),
         topic_arn: "arn".to_owned(),
         state_table: "s".to_owned(),
         settings: Settings::default(),
@@ -226,6 +229,9 @@ async fn call_that_hangs_is_abandoned_before_the_deadline() {
             std::future::pending().await
         }
         async fn put(&self, _: &Object, _: bool) -> Result<bool, SinkError> {
+            std::future::pending().await
+        }
+        async fn put_records(&self, _: &[&OutgoingRecord]) -> Result<Vec<(usize, SinkError)>, SinkError> {
             std::future::pending().await
         }
         async fn publish(&self, _: &[&Notification]) -> Result<Vec<(usize, SinkError)>, SinkError> {

@@ -53,10 +53,7 @@ fn decode_reads_a_dynamodb_event_as_lambda_sends_it() {
     assert_eq!((change.event_id, change.kind), ("c4ca4238a0b923820dcc509a6f75849b", ChangeKind::Remove));
     assert_eq!((change.sequence_number, change.created_ms), ("4421584500000000017450439091", 1_700_000_000_000));
     assert_eq!((change.table, change.region, change.size_bytes), ("my.table", "us-east-2", 26));
-    assert_eq!(
-        (change.view, change.new.is_none(), change.old.map(Item::len)),
-        (View::NewAndOldImages, true, Some(2))
-    );
+    assert_eq!((change.view, change.new.is_none(), change.old.map(Item::len)), (View::NewAndOldImages, true, Some(2)));
     assert!(change.is_expiry());
 }
 

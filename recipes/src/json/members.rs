@@ -7,12 +7,17 @@ use std::marker::PhantomData;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 
 /// Names and values in the order of the text. Of a name that stands there twice the last one counts.
-pub(super) struct Members<'a, V>(Vec<(Cow<'a, str>, V)>);
+pub(crate) struct Members<'a, V>(Vec<(Cow<'a, str>, V)>);
 
 impl<'a, V> Members<'a, V> {
     /// The value of this name, if it is there.
-    pub(super) fn get(&self, name: &str) -> Option<&V> {
+    pub(crate) fn get(&self, name: &str) -> Option<&V> {
         self.0.iter().rev().find(|(other, _)| other == name).map(|(_, value)| value)
+    }
+
+    /// Whether there is none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// All of them in the order of their names, each once.

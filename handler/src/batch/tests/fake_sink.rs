@@ -3,22 +3,27 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use streamkit_recipes::Attribute;
+use streamkit_recipes::{Attribute, OutgoingRecord};
 
 use super::*;
 use crate::sink::WindowTable;
 
 type Write = dyn FnMut(&[&Item]) -> Result<Vec<usize>, SinkError>;
+type PutRecords = dyn FnMut(&[&OutgoingRecord]) -> Result<Vec<(usize, SinkError)>, SinkError>;
 type Put = dyn FnMut(&Object) -> Result<(), SinkError>;
 type Publish = dyn FnMut(&[&Notification]) -> Result<Vec<(usize, SinkError)>, SinkError>;
 type Call = dyn FnMut() -> Result<(), SinkError>;
 type Send = dyn FnMut(&[&DeadLetter]) -> Result<Vec<(usize, SinkError)>, SinkError>;
 
-/// A table, a bucket, a topic and a queue in memory; `write`, `query`, `put_grown`, `put`, `publish` and `send` say how a call
-/// fails.
+/// A table, a bucket, a stream, a topic and a queue in memory; `write`, `query`, `put_grown`, `put`, `put_records`, `publish` and
+/// `send` say how a call fails.
 pub(super) struct FakeSink {
     pub(super) write: RefCell<Box<Write>>,
     pub(super) put: RefCell<Box<Put>>,
+    pub(super) put_records: RefCell<Box<PutRecords>>,
+    /// All that was put into the stream, in order, and how many records each call had.
+    pub(super) stream: RefCell<Vec<OutgoingRecord>>,
+    pub(super) record_calls: RefCell<Vec<usize>>,
     pub(super) publish: RefCell<Box<Publish>>,
     pub(super) send: RefCell<Box<Send>>,
     pub(super) query: RefCell<Box<Call>>,
@@ -40,6 +45,9 @@ impl Default for FakeSink {
         Self {
             write: RefCell::new(Box::new(|_| Ok(vec![]))),
             put: RefCell::new(Box::new(|_| Ok(()))),
+            put_records: RefCell::new(Box::new(|_| Ok(vec![]))),
+            stream: RefCell::default(),
+            record_calls: RefCell::default(),
             publish: RefCell::new(Box::new(|_| Ok(vec![]))),
             query: RefCell::new(Box::new(|| Ok(()))),
             put_grown: RefCell::new(Box::new(|| Ok(()))),
@@ -128,6 +136,17 @@ impl Sink for FakeSink {
             .borrow_mut()
             .insert(object.key.clone(), serde_json::from_slice(&object.body).unwrap_or_else(|_| json!(object.body)));
         Ok(false)
+    }
+
+    async fn put_records(&self, records: &[&OutgoingRecord]) -> Result<Vec<(usize, SinkError)>, SinkError> {
+        self.record_calls.borrow_mut().push(records.len());
+        let failed = self.put_records.borrow_mut()(records)?;
+        for (place, record) in records.iter().enumerate() {
+            if !failed.iter().any(|(failed, _)| *failed == place) {
+                self.stream.borrow_mut().push((*record).clone());
+            }
+        }
+        Ok(failed)
     }
 
     async fn publish(&self, notifications: &[&Notification]) -> Result<Vec<(usize, SinkError)>, SinkError> {

@@ -113,6 +113,9 @@ async fn a_table_that_cannot_be_read_is_tried_again_later() {
         async fn put(&self, object: &Object, only_new: bool) -> Result<bool, SinkError> {
             self.0.put(object, only_new).await
         }
+        async fn put_records(&self, records: &[&OutgoingRecord]) -> Result<Vec<(usize, SinkError)>, SinkError> {
+            self.0.put_records(records).await
+        }
         async fn publish(&self, messages: &[&Notification]) -> Result<Vec<(usize, SinkError)>, SinkError> {
             self.0.publish(messages).await
         }

@@ -91,6 +91,10 @@ impl Sink for Unreliable<'_> {
         self.call(self.sink.put(object, only_new)).await
     }
 
+    async fn put_records(&self, records: &[&OutgoingRecord]) -> Result<Vec<(usize, SinkError)>, SinkError> {
+        self.call(self.sink.put_records(records)).await
+    }
+
     async fn publish(&self, messages: &[&Notification]) -> Result<Vec<(usize, SinkError)>, SinkError> {
         self.call(self.sink.publish(messages)).await
     }

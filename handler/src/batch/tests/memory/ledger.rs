@@ -99,6 +99,7 @@ pub(super) fn entry(shard: &str, number: usize, partition_key: &str, payload: &V
             shard_id: format!("shardId-{shard}"),
             partition_key: Some(partition_key.to_owned()),
             own_id: None,
+            copy_of: None,
             arrival_ms: 1_700_000_000_000 + i64::try_from(number).unwrap(),
             data: Ok(payload.to_string().into_bytes()),
         },

@@ -231,6 +231,9 @@ async fn a_state_that_others_write_all_the_time_leaves_its_records_to_be_deliver
         async fn put(&self, object: &Object, only_new: bool) -> Result<bool, SinkError> {
             self.0.put(object, only_new).await
         }
+        async fn put_records(&self, records: &[&OutgoingRecord]) -> Result<Vec<(usize, SinkError)>, SinkError> {
+            self.0.put_records(records).await
+        }
         async fn publish(&self, messages: &[&Notification]) -> Result<Vec<(usize, SinkError)>, SinkError> {
             self.0.publish(messages).await
         }
