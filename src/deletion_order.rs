@@ -14,6 +14,7 @@ const SLOW: [ResourceKind; 4] =
 ///
 /// A mapping's deletion begins before its function's, and both before that of what they write or log to: so nothing is invoked that
 /// lacks what it uses. AWS takes all of that at once. The longest is waited for first: what has gone meanwhile costs one look.
+/// A stream that is copied into other regions goes after all that is there, since its tags say where to look.
 pub(crate) fn tasks(owned: &[OwnedResource]) -> Vec<Task<'_>> {
     let waits_for = |kind: ResourceKind| -> &[ResourceKind] {
         match kind {
@@ -34,7 +35,9 @@ pub(crate) fn tasks(owned: &[OwnedResource]) -> Vec<Task<'_>> {
     let deletions = owned.iter().enumerate().map(|(place, resource)| {
         let first = waits_for(resource.kind);
         let before = owned.iter().enumerate().filter(|(other, before)| {
-            first.contains(&before.kind) || is_replica_before((*other, before), (place, resource))
+            first.contains(&before.kind)
+                || is_replica_before((*other, before), (place, resource))
+                || before.region.is_some() && resource.region.is_none() && !resource.feeds.is_empty()
         });
         task(resource, Work::BeginDeletion(resource), before.map(|(node, _)| ready(node)).collect())
     });

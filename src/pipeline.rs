@@ -22,7 +22,7 @@ use streamkit_handler::encryption::{EncryptionSettings, Field};
 use streamkit_recipes::{Sampled, Samples, SourceKind, samples_for};
 use toml::Spanned;
 
-use crate::aws::{Clients, Owner, PROTECT_TAG, Tags};
+use crate::aws::{Clients, FED_TAG, Owner, PROTECT_TAG, Tags};
 use crate::failure::Hint;
 use crate::graph::{Need, Until};
 use crate::package::{Architecture, Code};
@@ -75,6 +75,8 @@ pub(crate) struct Flow {
     pub(crate) table: Option<String>,
     /// The bucket that the recipe's objects go to.
     pub(crate) bucket: Option<String>,
+    /// The ARN of the stream that the recipe's records go to, which may be in another region.
+    pub(crate) stream: Option<String>,
     /// The topic that the recipe's notifications go to.
     pub(crate) topic: Option<String>,
     pub(crate) dead_letters: Option<String>,
@@ -167,7 +169,7 @@ impl Pipeline {
 
     /// Names, ARNs, permissions and order of everything in a checked spec.
     pub(crate) fn build(parts: &Parts<'_>) -> Self {
-        let mut builder = Builder::new(parts, parts.aws, Extent::Whole);
+        let mut builder = Builder::new(parts, parts.aws, Extent::Whole { elsewhere: parts.spec.only_elsewhere() });
         builder.all(parts);
         for region in parts.regions() {
             builder.add_region(parts, region);
@@ -195,6 +197,8 @@ impl Pipeline {
 struct Sinks {
     table: Option<String>,
     bucket: Option<String>,
+    /// By its ARN.
+    stream: Option<String>,
     topic: Option<String>,
     dead_letters: Option<String>,
     /// The table in which a recipe with a memory keeps its states.
@@ -266,7 +270,7 @@ impl<'a> Builder<'a> {
             }
         }
         self.alarms();
-        if self.extent == Extent::Whole {
+        if self.extent.is_whole() {
             self.dashboard();
         }
     }
@@ -296,10 +300,13 @@ impl<'a> Builder<'a> {
     }
 
     fn need(&self, reference: &Reference, until: Until) -> Need {
-        Need { node: self.index(&reference.to_string()), until }
+        Need { node: self.index(&self.node_id(reference)), until }
     }
 
     fn arn(&self, reference: &Reference) -> String {
+        if reference.kind == SectionKind::Stream {
+            return self.stream_arn(&reference.name);
+        }
         self.nodes[self.index(&reference.to_string())].resource.arn(self.aws)
     }
 
@@ -309,8 +316,11 @@ impl<'a> Builder<'a> {
     }
 
     fn streams(&mut self) {
-        for (name, stream) in &self.spec.stream {
-            if !self.extent.has(SectionKind::Stream, name.get_ref()) {
+        let spec = self.spec;
+        let (own, others): (Vec<_>, Vec<_>) = spec.stream.iter().partition(|(_, stream)| stream.region.is_none());
+        for (name, stream) in own.into_iter().chain(others) {
+            let is_here = self.extent.has(SectionKind::Stream, name.get_ref());
+            if !is_here && !self.extent.is_whole() {
                 continue;
             }
             let resource = Stream {
@@ -322,7 +332,18 @@ impl<'a> Builder<'a> {
                 max_record_size: *stream.max_record_size.get_ref(),
             };
             self.new_streams.insert(resource.name.clone(), Arc::new(AtomicBool::new(false)));
-            self.push(format!("stream.{}", name.get_ref()), Any::Stream(resource), Vec::new(), stream.protect);
+            let reference = Reference::new(SectionKind::Stream, name.get_ref());
+            let resource = match &stream.region {
+                Some(region) if !is_here => Any::Stream(resource).elsewhere(region.get_ref()),
+                _ => Any::Stream(resource),
+            };
+            let needs = self.feeders(name.get_ref());
+            let node = self.push(self.node_id(&reference), resource, needs, stream.protect);
+            if self.extent.is_whole() {
+                // A search that knows no spec looks there, too.
+                let fed = self.spec.regions_fed_by(name.get_ref()).into_iter();
+                self.nodes[node].tags.extend(fed.map(|region| (format!("{FED_TAG}{region}"), "true".to_owned())));
+            }
         }
     }
 
@@ -331,7 +352,7 @@ impl<'a> Builder<'a> {
             if !self.extent.has(SectionKind::Table, name.get_ref()) {
                 continue;
             }
-            if self.extent != Extent::Whole {
+            if !self.extent.is_whole() {
                 self.replica_here(name.get_ref(), table);
                 continue;
             }

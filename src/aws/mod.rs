@@ -25,7 +25,7 @@ pub(crate) use policy::{Policy, Statement, assume_role_policy, canonical};
 pub(crate) use retry::{BUSY, GOING, NOT_KNOWN, PROPAGATION, Passing, retry, timed_retry};
 pub(crate) use shared::{Joined, Shared, SharedByName};
 pub(crate) use tags::{
-    CODE_TAG, DELETION_WINDOW_TAG, KEYS_TAG, NODE_TAG, Owner, PIPELINE_TAG, PROTECT_TAG, Parent, RESUME_TAG,
+    CODE_TAG, DELETION_WINDOW_TAG, FED_TAG, KEYS_TAG, NODE_TAG, Owner, PIPELINE_TAG, PROTECT_TAG, Parent, RESUME_TAG,
     SUBSCRIBERS_TAG, TAG_VALUE, TTL_TAG, Tags, VALIDATE_TAG, tag_changes,
 };
 pub(crate) use wait::{LAG, Look, Stay, Times, Wait, until_seen, wait};

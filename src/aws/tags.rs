@@ -32,6 +32,10 @@ pub(crate) const SUBSCRIBERS_TAG: &str = "streamkit:subscribers";
 /// On KMS keys: how many days KMS waits with the deletion, so that `down --name` knows without the spec.
 pub(crate) const DELETION_WINDOW_TAG: &str = "streamkit:deletion-window-days";
 
+/// On streams that are copied into other regions: the keys begin with this, and end with such a region. A search that knows no spec
+/// looks there, too, so they stay when the spec names it no more.
+pub(crate) const FED_TAG: &str = "streamkit:copied-to:";
+
 /// The keys of the spec's `[tags]` that the resource was given, so that one that leaves the spec can be removed again.
 pub(crate) const KEYS_TAG: &str = "streamkit:tags";
 
@@ -124,8 +128,10 @@ fn joined_keys(tags: &Tags) -> String {
 pub(crate) fn tag_changes(has: &Tags, wants: &Tags) -> (Tags, Vec<String>) {
     let set = wants.iter().filter(|(key, value)| has.get(*key) != Some(value));
     let named_once = |key: &str| has.get(KEYS_TAG).is_some_and(|keys| keys.split(' ').any(|named| named == key));
-    // The function itself, the replacement of its mapping, the table and the topic look after these.
-    let elsewhere = |key: &str| [RESUME_TAG, CODE_TAG, TTL_TAG].contains(&key) || key.starts_with(SUBSCRIBERS_TAG);
+    // The function itself, the replacement of its mapping, the table and the topic look after these; and some stay.
+    let elsewhere = |key: &str| {
+        [RESUME_TAG, CODE_TAG, TTL_TAG].contains(&key) || key.starts_with(SUBSCRIBERS_TAG) || key.starts_with(FED_TAG)
+    };
     let is_own = |key: &str| key.starts_with(OWN) && !elsewhere(key);
     let remove = has.keys().filter(|key| !wants.contains_key(*key) && (is_own(key) || named_once(key)));
     (set.map(|(key, value)| (key.clone(), value.clone())).collect(), remove.cloned().collect())

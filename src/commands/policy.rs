@@ -197,7 +197,8 @@ fn making_keys(session: &Session, actions: &mut BTreeSet<&str>) -> [Value; 2] {
 fn replicas(session: &Session) -> Vec<Value> {
     let prefix = session.pipeline.naming.prefix();
     let table = |region: &str| session.aws.in_region(region).arn("dynamodb", &format!("table/{prefix}-*"));
-    let tables: BTreeSet<String> = session.pipeline.regions().into_iter().map(table).collect();
+    let replicas = session.pipeline.nodes.iter().filter(|node| node.resource.kind() == ResourceKind::Table);
+    let tables: BTreeSet<String> = replicas.filter_map(|node| node.resource.region()).map(table).collect();
     if tables.is_empty() {
         return Vec::new();
     }
@@ -221,7 +222,7 @@ fn keys(session: &Session, scope: Scope) -> Vec<Value> {
     let mut wanted: BTreeMap<&str, BTreeSet<&'static str>> = BTreeMap::new();
     for node in &session.pipeline.nodes {
         // What is published to a topic is encrypted for the function or the alarm, whose rights these are.
-        let (encryption, deploying, running): (_, &[&'static str], &[&'static str]) = match &node.resource {
+        let (encryption, deploying, running): (_, &[&'static str], &[&'static str]) = match node.resource.inner() {
             Any::Stream(stream) => {
                 (Some(&stream.encryption), &["kms:DescribeKey"], &["kms:Decrypt", "kms:GenerateDataKey"])
             }

@@ -50,7 +50,7 @@ impl SpecArgument {
 /// Which of the pipeline's regions is meant.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct RegionArgument {
-    /// What the pipeline has in this region, which its functions name in `regions`, instead of in its own
+    /// What the pipeline has in this region, which its functions or streams name, instead of in its own
     #[arg(long = "in", value_name = "REGION")]
     named: Option<String>,
 }
@@ -59,7 +59,7 @@ impl RegionArgument {
     /// The session there.
     ///
     /// # Errors
-    /// No function of the pipeline is in that region.
+    /// Nothing of the pipeline is in that region, but perhaps replicas.
     pub(crate) fn choose(&self, mut session: Session) -> anyhow::Result<Session> {
         let Some(region) = self.named.as_ref().filter(|region| **region != session.aws.region) else {
             return Ok(session);
@@ -68,7 +68,7 @@ impl RegionArgument {
         match session.elsewhere.iter().position(|session| session.aws.region == *region) {
             Some(place) => Ok(session.elsewhere.swap_remove(place)),
             None => Err(Hint::usage(
-                format!("no function of this pipeline is in {region}"),
+                format!("no function or stream of this pipeline is in {region}"),
                 format!("--in takes {}", regions.join(" or ")),
             )),
         }
@@ -293,13 +293,15 @@ impl Session {
         }
     }
 
-    /// The flows, but those of archives, which keep what other functions are there for.
+    /// The flows, but those of archives and mirrors, which keep or copy what other functions are there for.
     fn main_flows(&self) -> Vec<&Flow> {
-        let is_archive = |flow: &&Flow| flow.recipe().is_ok_and(|recipe| recipe.batched().is_some());
-        self.pipeline.flows.iter().filter(|flow| !is_archive(flow)).collect()
+        let is_beside = |flow: &&Flow| {
+            flow.recipe().is_ok_and(|recipe| recipe.batched().is_some() || recipe.takes_records_as_they_lie())
+        };
+        self.pipeline.flows.iter().filter(|flow| !is_beside(flow)).collect()
     }
 
-    /// The named function's flow, or, of all that are not archives, those with recipes.
+    /// The named function's flow, or, of all that are neither archives nor mirrors, those with recipes.
     pub(crate) fn known_flows(&self, function: Option<&str>) -> anyhow::Result<Vec<&Flow>> {
         let known = |flow: &&Flow| flow.recipe().is_ok();
         let all = self.main_flows();
@@ -365,6 +367,17 @@ fn check_regions(spec: &Spec, home: &str) -> anyhow::Result<()> {
                     "function.{function} names {home} in `regions`, which is the region that the pipeline itself is in"
                 ),
                 "name only other regions there, or pass another --region",
+            ));
+        }
+    }
+    for (name, stream) in &spec.stream {
+        if stream.region.as_ref().is_some_and(|region| region.get_ref() == home) {
+            let stream = name.get_ref();
+            return Err(Hint::usage(
+                format!(
+                    "stream.{stream} has `region = \"{home}\"`, which is the region that the pipeline itself is in"
+                ),
+                "name another region there, or pass another --region",
             ));
         }
     }

@@ -77,6 +77,7 @@ impl Builder<'_> {
             log_group,
             table: sinks.table,
             bucket: sinks.bucket,
+            stream: sinks.stream,
             topic: sinks.topic,
             dead_letters: sinks.dead_letters,
             state: sinks.state,
@@ -134,6 +135,7 @@ impl Builder<'_> {
         let sinks =
             function.writes.iter().chain(&function.publishes).chain(&function.dead_letters).chain(&source.on_failure);
         let sinks = sinks.chain(&function.state).chain(&function.reads).map(toml::Spanned::get_ref);
+        let sinks = sinks.filter(|sink| self.has_node(sink));
         needs.extend(sinks.map(|sink| self.need(sink, until(sink.kind))));
         needs.extend(self.needs_keys(function));
         needs.extend(consumer.map(|node| Need { node, until: Until::Ready }));
@@ -169,6 +171,11 @@ impl Builder<'_> {
         Sinks {
             table: first(SectionKind::Table),
             bucket: first(SectionKind::Bucket),
+            stream: function
+                .writes
+                .iter()
+                .find(|sink| sink.get_ref().kind == SectionKind::Stream)
+                .map(|sink| self.arn(sink.get_ref())),
             topic: function.publishes.as_ref().map(name),
             dead_letters: function.dead_letters.as_ref().map(name),
             state: function.state.as_ref().map(name),
@@ -195,6 +202,7 @@ impl Builder<'_> {
         set("ENCRYPT", encryption.map(|settings| serde_json::to_string(settings).expect("names always serialize")));
         set("TABLE", sinks.table.clone());
         set("BUCKET", sinks.bucket.clone());
+        set("STREAM_ARN", sinks.stream.clone());
         set("TOPIC_ARN", sinks.topic.as_ref().map(|topic| self.aws.arn("sns", topic)));
         // The state depends on what comes in order.
         let factor = *function.source.get_ref().parallelization_factor.get_ref();

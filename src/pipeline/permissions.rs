@@ -124,6 +124,21 @@ impl Builder<'_> {
         if let Some(state) = &function.state {
             statements.push(allow(&["dynamodb:BatchGetItem", "dynamodb:PutItem"], vec![self.arn(state.get_ref())]));
         }
+        let streams: BTreeSet<_> = of_kind(SectionKind::Stream).collect();
+        if !streams.is_empty() {
+            let actions: &[&str] = if function.recipe.is_some() {
+                &["kinesis:PutRecords"]
+            } else {
+                &["kinesis:PutRecord", "kinesis:PutRecords"]
+            };
+            statements.push(allow(actions, streams.iter().map(|stream| self.arn(stream)).collect()));
+        }
+        for stream in streams {
+            if let Some(Encryption::Key(key)) = named(&self.spec.stream, &stream.name).map(|stream| &stream.encryption)
+            {
+                statements.push(use_key(&self.clients_of_stream(&stream.name), key, &["kms:GenerateDataKey"]));
+            }
+        }
         // A recipe keeps to its prefix; what other code writes is not known.
         let prefix = function.recipe().and_then(|recipe| recipe.needs().bucket).unwrap_or_default();
         let objects: BTreeSet<_> =

@@ -1,10 +1,13 @@
 //! What of a pipeline is in other regions than its own: replicas of tables, and functions with all that they need there.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use serde_json::json;
+use toml::Spanned;
 
 use super::{Builder, Node, Parts, Pipeline, ReplacedWith, kept};
+use crate::aws::Clients;
 use crate::graph::{Need, Until};
 use crate::resources::{Any, Replica};
 use crate::spec::{self, ChangesFrom, Pattern, Recipient, Reference, SectionKind, Spec, Target, named};
@@ -12,57 +15,63 @@ use crate::spec::{self, ChangesFrom, Pattern, Recipient, Reference, SectionKind,
 /// How much of a spec is built.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Extent {
-    /// All of it.
-    Whole,
-    /// What follows functions into this region.
+    /// All of it but for what is only in other regions, which these are.
+    Whole { elsewhere: BTreeSet<Reference> },
+    /// What is in this region, and what follows functions there.
     Region { region: String, sections: BTreeSet<Reference> },
 }
 
 impl Extent {
     pub(super) fn has(&self, kind: SectionKind, name: &str) -> bool {
         match self {
-            Self::Whole => true,
+            Self::Whole { elsewhere } => !elsewhere.contains(&Reference::new(kind, name)),
             Self::Region { sections, .. } => sections.contains(&Reference::new(kind, name)),
         }
+    }
+
+    pub(super) fn is_whole(&self) -> bool {
+        matches!(self, Self::Whole { .. })
     }
 
     /// A node's id among those of all regions.
     pub(super) fn full_id(&self, id: &str) -> String {
         match self {
-            Self::Whole => id.to_owned(),
+            Self::Whole { .. } => id.to_owned(),
             Self::Region { region, .. } => format!("{id}@{region}"),
         }
     }
 }
 
 impl Parts<'_> {
-    /// The other regions that functions are in.
+    /// The other regions that functions or streams are in.
     pub(crate) fn regions(&self) -> BTreeSet<&str> {
-        self.spec
-            .function
-            .values()
-            .flat_map(|function| &function.regions)
-            .map(|region| region.get_ref().as_str())
-            .collect()
+        let of_functions = self.spec.function.values().flat_map(|function| &function.regions);
+        let of_streams = self.spec.stream.values().filter_map(|stream| stream.region.as_ref());
+        of_functions.chain(of_streams).map(|region| region.get_ref().as_str()).collect()
     }
 }
 
-/// The sections that are in a region, too: the functions that name it, what they read and write, what of that leads to something else,
-/// and the alarms on any of it with whom they notify.
+/// The sections that are in a region: its streams, the functions that name it or read one of these, what they read and write, what
+/// of that leads to something else, and the alarms on any of it with whom they notify.
 fn sections_in(spec: &Spec, region: &str) -> BTreeSet<Reference> {
-    let mut sections = BTreeSet::new();
+    let is_here = |stream: &str| spec.region_of_stream(stream) == Some(region);
+    let streams = spec.stream.keys().map(Spanned::get_ref).filter(|name| is_here(name));
+    let mut sections: BTreeSet<_> = streams.map(|name| Reference::new(SectionKind::Stream, name)).collect();
     for (name, function) in &spec.function {
-        if !function.regions.iter().any(|named| named.get_ref() == region) {
+        let is_named = function.regions.iter().any(|named| named.get_ref() == region);
+        if !is_named && spec.region_of_function(function) != Some(region) {
             continue;
         }
         sections.insert(Reference::new(SectionKind::Function, name.get_ref()));
         let source = function.source.get_ref();
         let used = function.writes.iter().chain(&function.reads).chain(&function.publishes);
         let used = used.chain(&function.dead_letters).chain(&source.on_failure).chain([&source.from]);
-        sections.extend(used.map(|section| section.get_ref().clone()));
+        // A stream is in one region, from wherever it is written.
+        let used = used.map(Spanned::get_ref).filter(|used| used.kind != SectionKind::Stream || is_here(&used.name));
+        sections.extend(used.cloned());
         for target in function.allow.iter().flat_map(|allowed| &allowed.get_ref().on) {
             if let Target::Section(section) = target.get_ref()
-                && section.kind != SectionKind::Function
+                && !matches!(section.kind, SectionKind::Function | SectionKind::Stream)
             {
                 sections.insert(section.clone());
             }
@@ -163,6 +172,44 @@ impl<'a> Builder<'a> {
         }
     }
 
+    /// Whether what is built has a node of its own for the section.
+    pub(super) fn has_node(&self, reference: &Reference) -> bool {
+        self.extent.is_whole() || self.extent.has(reference.kind, &reference.name)
+    }
+
+    /// The id of a section's node in what is built.
+    pub(super) fn node_id(&self, reference: &Reference) -> String {
+        let region = match reference.kind {
+            SectionKind::Stream if self.extent.is_whole() => self.spec.region_of_stream(&reference.name),
+            _ => None,
+        };
+        region.map_or_else(|| reference.to_string(), |region| format!("{reference}@{region}"))
+    }
+
+    /// The clients of the region that a stream is in.
+    pub(super) fn clients_of_stream(&self, name: &str) -> Arc<Clients> {
+        self.aws.in_region(self.spec.region_of_stream(name).unwrap_or(self.home))
+    }
+
+    /// The ARN of a stream, wherever it is.
+    pub(super) fn stream_arn(&self, name: &str) -> String {
+        let renamed_from = named(&self.spec.stream, name).and_then(|stream| stream.renamed_from.as_ref());
+        let physical = self.naming.physical(kept(name, renamed_from));
+        self.clients_of_stream(name).arn("kinesis", &format!("stream/{physical}"))
+    }
+
+    /// The streams that are copied into this one, if that is in another region: their tags say where to look for it, so they are made
+    /// before.
+    pub(super) fn feeders(&self, name: &str) -> Vec<Need> {
+        let Some(region) = self.spec.region_of_stream(name).filter(|_| self.extent.is_whole()) else {
+            return Vec::new();
+        };
+        let own = self.spec.stream.iter().filter(|(_, stream)| stream.region.is_none());
+        own.filter(|(other, _)| self.spec.regions_fed_by(other.get_ref()).contains(region))
+            .map(|(other, _)| self.need(&Reference::new(SectionKind::Stream, other.get_ref()), Until::Exists))
+            .collect()
+    }
+
     /// Builds what follows functions into a region, by itself.
     pub(super) fn in_region(parts: &Parts<'_>, region: &str) -> Pipeline {
         let aws = parts.aws.in_region(region);
@@ -172,13 +219,13 @@ impl<'a> Builder<'a> {
         builder.pipeline()
     }
 
-    /// Adds the nodes of a region to those of the pipeline's own. Its replicas are among them already.
+    /// Adds the nodes of a region to those of the pipeline's own. Its replicas and streams are among them already.
     pub(super) fn add_region(&mut self, parts: &Parts<'a>, region: &str) {
         let built = Self::in_region(parts, region);
         let mut places = Vec::new();
         for node in built.nodes {
             let id = format!("{}@{region}", node.id);
-            if matches!(node.resource, Any::Replica(_)) {
+            if matches!(node.resource, Any::Replica(_) | Any::Stream(_)) {
                 places.push(self.index(&id));
                 continue;
             }
@@ -188,6 +235,17 @@ impl<'a> Builder<'a> {
             let resource = node.resource.elsewhere(region);
             self.nodes.push(Node { id, resource, needs, replaced_with, ..node });
         }
+        // A mapping waits for the streams in other regions, too, that its function writes to.
+        for (name, function) in &parts.spec.function {
+            let sinks = function.writes.iter().map(Spanned::get_ref).filter(|sink| sink.kind == SectionKind::Stream);
+            let sinks = sinks.filter(|sink| parts.spec.region_of_stream(&sink.name) != Some(region));
+            let mapping = format!("function.{}.source@{region}", name.get_ref());
+            if let Some(mapping) = self.nodes.iter().position(|node| node.id == mapping) {
+                let needs: Vec<_> = sinks.map(|sink| self.need(sink, Until::Ready)).collect();
+                self.nodes[mapping].needs.extend(needs);
+            }
+        }
+        self.new_streams.extend(built.new_streams);
         self.concurrency.extend(built.concurrency.into_iter().map(|mut concurrency| {
             concurrency.function = format!("{}@{region}", concurrency.function);
             concurrency

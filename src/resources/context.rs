@@ -18,8 +18,8 @@ use tokio::time::Instant;
 
 use super::topic_description::TopicDescription;
 use crate::aws::{
-    AwsError, BUSY, Clients, GOING, Joined, Look, NOT_KNOWN, Owner, PROPAGATION, Passing, Shared, SharedByName, Wait,
-    timed_retry, wait,
+    AwsError, BUSY, Clients, GOING, Joined, Look, NOT_KNOWN, Owner, PROPAGATION, Passing, Shared, SharedByName, Tags,
+    Wait, timed_retry, wait,
 };
 use crate::interrupt::Interrupt;
 use crate::lock::locked;
@@ -34,6 +34,7 @@ pub(crate) struct Answers {
     /// The event source mappings of the region; `None` where they are more than a page.
     pub(crate) mappings: Shared<Option<Vec<EventSourceMappingConfiguration>>>,
     pub(crate) streams: SharedByName<Option<StreamDescriptionSummary>>,
+    pub(crate) stream_tags: SharedByName<Option<Tags>>,
     pub(crate) tables: SharedByName<Option<TableDescription>>,
     /// By the ARN of the stream and the consumer's name.
     pub(crate) consumers: SharedByName<Option<ConsumerDescription>>,

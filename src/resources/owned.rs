@@ -18,6 +18,7 @@ use super::context::Cx;
 use super::log_group::OF_FUNCTIONS;
 use super::mapping::mappings_of;
 use super::role::{function_of, is_of_region};
+use super::stream;
 use super::table;
 use crate::aws::{AwsError, NODE_TAG, PROTECT_TAG, Parent, Tags, VALIDATE_TAG, until_seen};
 use crate::failure::Hint;
@@ -39,6 +40,8 @@ pub(crate) struct OwnedResource {
     pub(crate) source: Option<String>,
     /// The region that it is in, where that is not the pipeline's own.
     pub(crate) region: Option<String>,
+    /// Of a stream: the regions that it is copied into, or was.
+    pub(crate) feeds: Vec<String>,
     /// A run of `validate` has made it for itself: nobody misses what it holds.
     is_of_validate: bool,
 }
@@ -50,7 +53,8 @@ impl OwnedResource {
         let protected = tags.get(PROTECT_TAG).is_some_and(|value| value == "true");
         let is_of_validate = tags.contains_key(VALIDATE_TAG);
         let arn = by_kind::arn(&cx.aws, kind, name);
-        Self { protected, is_of_validate, ..Self::new(kind, name, arn, node.to_owned()) }
+        let feeds = stream::regions_fed(tags).filter(|_| kind == ResourceKind::Stream).collect();
+        Self { protected, feeds, is_of_validate, ..Self::new(kind, name, arn, node.to_owned()) }
     }
 
     /// A resource that holds nothing and is not protected.
@@ -64,6 +68,7 @@ impl OwnedResource {
             contents: None,
             source: None,
             region: None,
+            feeds: Vec::new(),
             is_of_validate: false,
         }
     }
@@ -168,8 +173,8 @@ pub(crate) struct Search {
     pub(crate) unreadable: Vec<UnreadableResource>,
 }
 
-/// Finds all that the owner has in the account, in the context's region and in those that its tables have replicas in, but for what
-/// is `known`.
+/// Finds all that the owner has in the account, in the context's region and in those that its tables have replicas in and its streams
+/// are copied into, but for what is `known`.
 ///
 /// Of a resource that is somebody else's nothing but the tags is read.
 pub(crate) async fn owned_resources(cx: &Cx, prefix: &str, known: &Known<'_>) -> anyhow::Result<Search> {
@@ -184,6 +189,11 @@ pub(crate) async fn owned_resources(cx: &Cx, prefix: &str, known: &Known<'_>) ->
     let tables = here.iter().copied().chain(search.owned.iter().map(|owned| (owned.kind, owned.name.as_str())));
     let tables = tables.filter(|(kind, _)| *kind == ResourceKind::Table).map(|(_, name)| name);
     let mut replicated = replicated_tables(cx, tables).await?;
+    let fed = search.owned.iter().flat_map(|owned| owned.feeds.iter().cloned());
+    for region in fed.chain(regions_fed(cx, &here).await?) {
+        replicated.entry(region).or_default();
+    }
+    replicated.remove(&cx.aws.region);
     for region in known.iter().filter_map(|(region, ..)| *region) {
         replicated.entry(region.to_owned()).or_default();
     }
@@ -208,6 +218,18 @@ pub(crate) async fn owned_resources(cx: &Cx, prefix: &str, known: &Known<'_>) ->
     }
     search.owned.sort_by(|a, b| (a.kind, &a.node).cmp(&(b.kind, &b.node)));
     Ok(search)
+}
+
+/// The regions that known streams are copied into, or were.
+async fn regions_fed(cx: &Cx, known: &BTreeSet<(ResourceKind, &str)>) -> anyhow::Result<BTreeSet<String>> {
+    let streams = known.iter().filter(|(kind, _)| *kind == ResourceKind::Stream);
+    let tags = try_join_all(streams.map(async |(kind, name)| {
+        let tags = stream::tags_of(cx, name).await;
+        tags.with_context(|| format!("reading the tags of {}", kind.label(name)))
+    }))
+    .await?;
+    let ours = tags.iter().filter_map(|tags| tags.as_ref().as_ref());
+    Ok(ours.filter(|tags| cx.owner.owns(Some(tags), Parent::None)).flat_map(stream::regions_fed).collect())
 }
 
 /// The regions in which these tables have replicas, and which tables do.

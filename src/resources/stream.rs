@@ -10,7 +10,9 @@ use tokio::time::Instant;
 
 use super::context::Cx;
 use super::resource::{Actions, Created, Observed, Resource};
-use crate::aws::{AwsError, Clients, LAG, Look, Stay, Tags, Times, Wait, all_pages, answered, existing, known};
+use crate::aws::{
+    AwsError, Clients, FED_TAG, LAG, Look, Stay, Tags, Times, Wait, all_pages, answered, existing, known,
+};
 use crate::plan::{Change, Fields, differences};
 use crate::spec::{Encryption, MebiBytes, Seconds, StreamMode, duration_text};
 
@@ -177,7 +179,7 @@ impl Resource for Stream {
             return Ok(None);
         }
         let fields = Self::fields(&summary)?;
-        let tags = known(tags(cx, &self.name).await?, "the stream's tags")?;
+        let tags = known(tags_of(cx, &self.name).await?.as_ref().clone(), "the stream's tags")?;
         let settled = summary.stream_status.as_str() == "ACTIVE";
         Ok(Some(Observed { arn: summary.stream_arn, fields, tags: Some(tags), parent_tags: None, settled }))
     }
@@ -330,6 +332,16 @@ async fn summary(cx: &Cx, name: &str) -> Result<Option<StreamDescriptionSummary>
 
 async fn look(cx: &Cx, name: &str) -> anyhow::Result<Look> {
     Ok(summary(cx, name).await?.map_or(Look::Gone, |summary| Look::State(summary.stream_status.as_str().to_owned())))
+}
+
+/// The tags as they were read last.
+pub(super) async fn tags_of(cx: &Cx, name: &str) -> Result<Arc<Option<Tags>>, AwsError> {
+    cx.answers.stream_tags.of(name).since(cx.since, async || tags(cx, name).await).await
+}
+
+/// The regions that a stream with these tags is copied into, or was.
+pub(super) fn regions_fed(tags: &Tags) -> impl Iterator<Item = String> {
+    tags.keys().filter_map(|key| key.strip_prefix(FED_TAG)).map(str::to_owned)
 }
 
 /// The tags; `None` when there is no such stream.

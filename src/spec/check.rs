@@ -53,8 +53,9 @@ impl Checker<'_> {
             self.say(spec.name.span(), "this pipeline has nothing in it", "start from `streamkit init retail`");
         }
         self.tags();
-        for stream in spec.stream.values() {
+        for (name, stream) in &spec.stream {
             self.stream(stream);
+            self.stream_region(name, stream);
         }
         for table in spec.table.values() {
             if let Some(sort) = &table.sort_key

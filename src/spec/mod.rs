@@ -8,6 +8,7 @@ mod lint;
 mod load;
 mod names;
 mod pattern;
+mod places;
 mod reference;
 mod sections;
 mod settings;

@@ -76,6 +76,8 @@ pub(crate) struct Stream {
     /// The largest record that producers may put, payload and key together.
     #[serde(default = "defaults::one_mebibyte")]
     pub(crate) max_record_size: Spanned<MebiBytes>,
+    /// Another region that it is in instead of the pipeline's own.
+    pub(crate) region: Option<Spanned<String>>,
     /// Refuses deletion and replacement.
     #[serde(default)]
     pub(crate) protect: bool,

@@ -114,7 +114,11 @@ impl Checker<'_> {
         }
         if function.recipe().is_some_and(|recipe| recipe.batched().is_some()) {
             let message = "this recipe keeps records as they came, so no field of them can be encrypted";
-            self.say(first, message, "remove `encrypt`; let the bucket have a KMS key with `encryption`");
+            self.say(first.clone(), message, "remove `encrypt`; let the bucket have a KMS key with `encryption`");
+        }
+        if function.recipe().is_some_and(|recipe| recipe.takes_records_as_they_lie()) {
+            let message = "this recipe copies records as they are, so no field of them can be encrypted";
+            self.say(first, message, "remove `encrypt`; let both streams have a KMS key with `encryption`");
         }
         let identity = function.identity.as_ref().map_or(IDENTITY_FIELD, |identity| identity.get_ref());
         for field in &function.encrypt {

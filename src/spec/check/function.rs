@@ -115,15 +115,19 @@ impl Checker<'_> {
     fn sinks(&mut self, function: &Function) {
         let from = function.source.get_ref().from.get_ref();
         for (index, sink) in function.writes.iter().enumerate() {
-            self.refers(sink, &[SectionKind::Table, SectionKind::Bucket], "a function writes to tables and buckets");
+            let kinds = [SectionKind::Table, SectionKind::Bucket, SectionKind::Stream];
+            self.refers(sink, &kinds, "a function writes to tables, buckets and streams");
             if function.writes[..index].iter().any(|earlier| earlier.get_ref() == sink.get_ref()) {
                 self.say(sink.span(), format!("`{}` is listed twice", sink.get_ref()), "remove one of them");
             }
             if sink.get_ref() == from {
+                let word = from.kind.word();
                 self.say(
                     sink.span(),
-                    "this function would write to the table that it reads: each write would be its next event",
-                    "write to another table",
+                    format!(
+                        "this function would write to the {word} that it reads: each write would be its next event"
+                    ),
+                    format!("write to another {word}"),
                 );
             }
         }
@@ -191,6 +195,7 @@ impl Checker<'_> {
             self.say(table.span(), message, help);
         }
         self.one_sink(function, (name, &written), SectionKind::Bucket, needs.bucket.is_some());
+        self.one_sink(function, (name, &written), SectionKind::Stream, needs.stream);
         match &function.publishes {
             None if needs.topic => self.say(
                 written,

@@ -1,4 +1,4 @@
-//! Mistakes about regions: of a table's replicas, and of a function that is in several.
+//! Mistakes about regions: of a table's replicas, of a stream that is in another one, and of functions that are in several, or there.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use toml::Spanned;
 
 use super::super::reference::{Reference, SectionKind};
 use super::super::stage::is_region;
-use super::super::types::{Function, Table, ViewType, named};
+use super::super::types::{Function, Stream, Table, ViewType, named};
 use super::super::values::{Billing, Target};
 use super::Checker;
 
@@ -32,11 +32,58 @@ impl Checker<'_> {
         }
     }
 
+    /// What a stream needs that is in another region.
+    pub(super) fn stream_region(&mut self, name: &Spanned<String>, stream: &Stream) {
+        let Some(region) = &stream.region else { return };
+        self.regions(std::slice::from_ref(region));
+        let own = Reference::new(SectionKind::Stream, name.get_ref());
+        let is_fed = self.spec.function.values().any(|function| {
+            let reads_stream = function.source.get_ref().from.get_ref().kind == SectionKind::Stream;
+            let is_here = reads_stream && self.spec.region_of_function(function).is_none();
+            is_here && function.writes.iter().any(|sink| *sink.get_ref() == own)
+        });
+        if !is_fed {
+            let name = name.get_ref();
+            self.say(
+                region.span(),
+                format!(
+                    "nothing copies a stream's records into `stream.{name}`, which is what one in another region is for"
+                ),
+                format!("add a function with recipe = \"mirror\" and writes = [\"stream.{name}\"], or remove `region`"),
+            );
+        }
+    }
+
+    /// What a function needs that reads a stream in another region, and so is there.
+    fn function_elsewhere(&mut self, function: &Function, region: &Spanned<String>) {
+        let tables = function.writes.iter().chain(&function.reads).chain(&function.state).map(Spanned::get_ref);
+        for table in tables.filter(|table| table.kind == SectionKind::Table) {
+            self.has_replicas(table, std::slice::from_ref(region));
+        }
+        if let Some(field) = function.encrypt.first() {
+            let message =
+                "fields are encrypted under a key of the pipeline's own region, and this function is in another one";
+            self.say(field.span(), message, "remove `encrypt`");
+        }
+        for on in function.allow.iter().flat_map(|allowed| &allowed.get_ref().on) {
+            if let Target::Section(section) = on.get_ref()
+                && section.kind == SectionKind::Function
+            {
+                let message = format!("`{section}` is perhaps not in {}, where this function is", region.get_ref());
+                self.say(on.span(), message, "write its ARN");
+            }
+        }
+    }
+
     /// What a function needs that is in several regions, or takes the changes of one only.
     pub(super) fn function_regions(&mut self, function: &Function) {
         self.regions(&function.regions);
         let source = function.source.get_ref();
         let from = source.from.get_ref();
+        let elsewhere = named(&self.spec.stream, &from.name).filter(|_| from.kind == SectionKind::Stream);
+        if let Some(region) = elsewhere.and_then(|stream| stream.region.as_ref()) {
+            self.function_elsewhere(function, region);
+        }
         if let (Some(first), true) = (function.regions.first(), from.kind != SectionKind::Table) {
             self.say(
                 first.span(),
