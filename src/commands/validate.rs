@@ -4,6 +4,7 @@ mod archive;
 mod canary;
 mod check;
 mod cleanup;
+mod copies;
 mod dead_letter_queue;
 mod detection;
 mod downstream;
@@ -43,6 +44,7 @@ use crate::daemon::Start;
 use crate::failure::{Hint, Interrupted, Usage};
 use crate::interrupt::Interrupt;
 use crate::options::Global;
+use crate::pipeline::Flow;
 use crate::report::{Reporter, exit_code};
 use crate::spec::Seconds;
 
@@ -94,16 +96,21 @@ pub(crate) async fn run(
     let started = Instant::now();
     let input = Input::new(&args.spec, &args.code, global)?;
     let opened = Box::pin(Session::open(&input, global, reporter, Start::Never));
-    let session = interrupt.unless(opened).await?;
-    let flows = session.known_flows(args.function.as_deref())?;
+    let home = interrupt.unless(opened).await?;
+    let flows = flows(&home, args.function.as_deref())?;
     let limit = Duration::from_secs(args.timeout.0);
-    let injection = match flows[..] {
-        [flow] if args.breaks => Some(FailureInjection::new(&session, flow, limit)?),
-        _ if args.breaks => {
-            // The usual complaint about several functions.
-            session.flow(None)?;
-            None
-        }
+    let broken = match flows[..] {
+        _ if !args.breaks => None,
+        [flow] => Some(flow),
+        // The only one but mirrors, or the usual complaint about several functions.
+        _ => Some(home.flow(None)?),
+    };
+    let of_broken = broken.and_then(|flow| {
+        let has = |session: &Session| session.pipeline.flows.iter().any(|other| other.key == flow.key);
+        home.everywhere().map(|(_, session)| session).find(|session| has(session))
+    });
+    let injection = match (of_broken, broken) {
+        (Some(session), Some(flow)) => Some((FailureInjection::new(session, flow, limit)?, session, flow)),
         _ => None,
     };
     for flow in &flows {
@@ -118,24 +125,24 @@ pub(crate) async fn run(
     let (mut latencies, mut stopped) = (Vec::new(), None);
     for flow in &flows {
         checks.begin(&flow.key);
-        for (region, session) in session.everywhere() {
+        for (region, session) in home.everywhere() {
             let Some(flow) = session.pipeline.flows.iter().find(|other| other.key == flow.key) else { continue };
             if stopped.is_some() || interrupt.is_set() {
                 break;
             }
             checks.go_to(region);
-            let validation = Validation::new(session, flow, flow.recipe()?, limit, global.local);
+            let validation = Validation::new(session, &home, flow, flow.recipe()?, limit, global.local);
             let (of_flow, error) = Box::pin(validate_flow(validation, &mut checks, reporter, &mut interrupt)).await?;
             latencies.extend(of_flow);
             stopped = error;
         }
         checks.go_to(None);
     }
-    if let (Some(injection), [flow]) = (injection, &flows[..])
+    if let Some((injection, session, flow)) = injection
         && stopped.is_none()
         && !interrupt.is_set()
     {
-        let validation = Validation::new(&session, flow, flow.recipe()?, limit, global.local);
+        let validation = Validation::new(session, &home, flow, flow.recipe()?, limit, global.local);
         stopped = Box::pin(failure::validate(injection, validation, &mut checks, reporter, &mut interrupt)).await.err();
     }
     let whole = stopped.is_none() && !interrupt.is_set();
@@ -147,6 +154,25 @@ pub(crate) async fn run(
         return Err(Interrupted { left: 0 }.into());
     }
     Ok(if ok { exit_code::DONE } else { ExitCode::from(exit_code::FAILED) })
+}
+
+/// The named function's flow, or those that have a recipe, but archives: also those of functions that are only in other regions.
+fn flows<'s>(session: &'s Session, function: Option<&str>) -> anyhow::Result<Vec<&'s Flow>> {
+    let own = &session.pipeline.flows;
+    let elsewhere = session.elsewhere.iter().flat_map(|there| &there.pipeline.flows);
+    let mut only_there = elsewhere.filter(|flow| own.iter().all(|other| other.key != flow.key));
+    if let Some(name) = function {
+        let there = only_there.find(|flow| flow.key == name);
+        return there.map_or_else(|| session.known_flows(function), |flow| Ok(vec![flow]));
+    }
+    let mut flows = session.known_flows(None)?;
+    let mirrors = own.iter().chain(only_there);
+    for flow in mirrors.filter(|flow| flow.recipe().is_ok_and(|recipe| recipe.batched().is_none())) {
+        if flows.iter().all(|other| other.key != flow.key) {
+            flows.push(flow);
+        }
+    }
+    Ok(flows)
 }
 
 /// Carries out all checks on a function. Gives the latencies of its events, and why not everything was tried.
@@ -219,6 +245,9 @@ async fn try_all(run: &mut StreamRun<'_>, checks: &mut Checks<'_>, reporter: &Re
         ));
     }
     let before = Box::pin(begin(&run.validation, checks, run.metrics())).await?;
+    if run.copies.is_some() {
+        return Box::pin(try_copies(run, checks, reporter, &before)).await;
+    }
     if run.is_archive() {
         return Box::pin(try_archive(run, checks, &before)).await;
     }
@@ -357,6 +386,46 @@ async fn try_archive(run: &mut StreamRun<'_>, checks: &mut Checks<'_>, before: &
         let expected =
             format!("{poison} events that other recipes reject in objects like any other: nothing is rejected");
         let done = check("poison", expected, limit, archive::poison(run)).await;
+        drop(shown);
+        checks.add(done);
+    }
+
+    Box::pin(end(&run.validation, checks, run.wanted_metrics(), before, None)).await;
+    Ok(())
+}
+
+/// Carries out all checks on a function that copies its source.
+async fn try_copies(
+    run: &mut StreamRun<'_>,
+    checks: &mut Checks<'_>,
+    reporter: &Reporter,
+    before: &Growth,
+) -> anyhow::Result<()> {
+    let limit = run.validation.limit + GRACE;
+    let place = run.copies.as_ref().map(copies::Copies::place).unwrap_or_default();
+    reporter
+        .note(&format!("the run's events are copied into {place}, and stay there for as long as that keeps records"));
+    let shown = checks.under_way("flow: waiting for the copy of a canary");
+    let done = check("flow", format!("the copy of a canary in {place}"), limit, canary::flow(run)).await;
+    drop(shown);
+    if !checks.add(done) {
+        anyhow::bail!("no event was copied, so copies, metrics and logs were not checked");
+    }
+
+    let shown = checks.under_way("copies");
+    let count = run.events.marked("").len() * events::rounds(&run.events);
+    let expected =
+        format!("copies of {count} events, as they were sent, with stream, shard, sequence number and arrival");
+    let done = check("copies", expected, limit, copies::events(run)).await;
+    drop(shown);
+    checks.add(done);
+
+    let poison = run.events.poison().len();
+    if poison > 0 {
+        let shown = checks.under_way("poison");
+        let expected =
+            format!("copies of {poison} events that other recipes reject, byte for byte: nothing is rejected");
+        let done = check("poison", expected, limit, copies::poison(run)).await;
         drop(shown);
         checks.add(done);
     }

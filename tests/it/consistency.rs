@@ -5,13 +5,14 @@ use serde_json::json;
 
 use crate::harness::{Home, pipeline};
 
-const PIPELINES: [&str; 10] = [
+const PIPELINES: [&str; 11] = [
     "anomalies.toml",
     "archive.toml",
     "change-capture.toml",
     "clickstream.toml",
     "fan-out.toml",
     "global-changes.toml",
+    "mirror.toml",
     "retail-events.toml",
     "shop.toml",
     "streaming-analytics.toml",

@@ -71,6 +71,7 @@ fn every_pipeline_goes_up_stays_as_it_is_and_goes_away() {
         "trends",
         "anomalies",
         "private-events",
+        "mirror",
     ] {
         let spec = pipeline(&format!("{name}.toml"));
         let up = home.local("up", &spec, &["--yes"]);

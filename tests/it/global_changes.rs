@@ -16,7 +16,7 @@ const TABLE: &str = "global-changes-accounts";
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// The names of all that is in a region, by service.
-fn left_in(endpoint: &str, region: &str) -> Vec<String> {
+pub(crate) fn left_in(endpoint: &str, region: &str) -> Vec<String> {
     let config = sdk_in(endpoint, region);
     runtime().block_on(async {
         let mut left = Vec::new();

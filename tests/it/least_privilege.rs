@@ -11,7 +11,7 @@ use crate::harness::{Home, Output, pipeline, runtime, sdk};
 use crate::trust::RARELY;
 
 const USER: &str = "deployer";
-const PIPELINES: [&str; 11] = [
+const PIPELINES: [&str; 12] = [
     "retail-events",
     "streaming-analytics",
     "clickstream",
@@ -23,6 +23,7 @@ const PIPELINES: [&str; 11] = [
     "trends",
     "anomalies",
     "private-events",
+    "mirror",
 ];
 
 /// What only other pipelines, settings or events call.

@@ -28,6 +28,7 @@ mod local_end;
 mod log;
 mod logs;
 mod memory;
+mod mirror;
 mod moto;
 mod neighbours;
 mod odd_letters;

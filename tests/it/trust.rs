@@ -216,6 +216,7 @@ fn the_policy_allows_all_that_streamkit_calls_and_little_else() {
         "trends",
         "anomalies",
         "private-events",
+        "mirror",
     ] {
         let home = Home::new();
         let spec = pipeline(&format!("{name}.toml"));

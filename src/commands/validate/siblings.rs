@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use streamkit_handler::encryption::Field;
-use streamkit_recipes::{Attribute, Event, Recipe};
+use streamkit_recipes::{Attribute, Event, Recipe, SourceKind};
 
 use super::dead_letter_queue::DeadLetterQueue;
 use super::dead_letter_queue::is_of;
@@ -11,6 +11,7 @@ use super::items::Table;
 use super::memory::Memory;
 use super::stream_run::{Meaning, contains, process};
 use super::validation::Validation;
+use crate::aws::Clients;
 use crate::pipeline::Flow;
 use crate::producer::Position;
 
@@ -38,6 +39,21 @@ fn others<'a>(validation: &Validation<'a>) -> impl Iterator<Item = &'a Flow> {
     validation.session.pipeline.flows.iter().filter(move |flow| flow.key != own.key && flow.source == own.source)
 }
 
+/// The flows in other regions of what functions on the same source copy there: the same items follow from copies as from their
+/// records.
+fn of_copies<'a>(validation: &Validation<'a>) -> impl Iterator<Item = (&'a Clients, &'a Flow)> {
+    let session = validation.session;
+    let beside = session.pipeline.flows.iter().filter(|flow| flow.source == validation.flow.source);
+    let streams: BTreeSet<&str> = beside.filter_map(|flow| flow.stream.as_deref()).collect();
+    validation.elsewhere().flat_map(move |there| {
+        let streams = streams.clone();
+        let aws: &Clients = &there.aws;
+        let arn = move |flow: &Flow| aws.arn("kinesis", &format!("stream/{}", flow.source.name()));
+        let reads = move |flow: &&Flow| flow.source.kind() == SourceKind::Stream && streams.contains(&*arn(flow));
+        there.pipeline.flows.iter().filter(reads).map(move |flow| (aws, flow))
+    })
+}
+
 /// The names of the functions whose effects nobody but they know.
 pub(super) fn unknown(validation: &Validation<'_>) -> Vec<String> {
     others(validation).filter(|flow| flow.recipe().is_err()).map(|flow| flow.function.clone()).collect()
@@ -45,9 +61,11 @@ pub(super) fn unknown(validation: &Validation<'_>) -> Vec<String> {
 
 impl Sibling {
     pub(super) fn all(validation: &Validation<'_>) -> Vec<Self> {
-        let aws = &validation.session.aws;
-        let own_queue = validation.flow.dead_letters.as_ref().filter(|_| validation.recipe.batched().is_none());
-        let sibling = |flow: &Flow| {
+        let aws: &Clients = &validation.session.aws;
+        let recipe = validation.recipe;
+        let rejects = recipe.batched().is_none() && !recipe.takes_records_as_they_lie();
+        let own_queue = validation.flow.dead_letters.as_ref().filter(|_| rejects);
+        let sibling = |(aws, flow): (&Clients, &Flow)| {
             let recipe = flow.recipe().ok()?;
             Some(Self {
                 recipe,
@@ -59,12 +77,12 @@ impl Sibling {
                 queue: flow
                     .dead_letters
                     .as_ref()
-                    .filter(|queue| Some(*queue) != own_queue)
+                    .filter(|queue| Some(*queue) != own_queue || aws.region != validation.session.aws.region)
                     .map(|queue| DeadLetterQueue::new(aws, queue, validation.limit)),
                 partitions: BTreeSet::new(),
             })
         };
-        others(validation).filter_map(sibling).collect()
+        others(validation).map(|flow| (aws, flow)).chain(of_copies(validation)).filter_map(sibling).collect()
     }
 
     /// Notes what an event in its place can have made.

@@ -12,6 +12,7 @@ use streamkit_recipes::{
 use tokio::time::Instant;
 
 use super::archive::Archive;
+use super::copies::Copies;
 use super::dead_letter_queue::DeadLetterQueue;
 use super::downstream::Downstream;
 use super::items::Table;
@@ -36,6 +37,8 @@ pub(super) struct StreamRun<'a> {
     pub(super) downstream: Vec<Downstream>,
     /// What keeps the run's events as they came: the function itself, or others.
     pub(super) archives: Vec<Archive>,
+    /// What the function copies into another stream, if it does.
+    pub(super) copies: Option<Copies>,
     /// What the function stores of windows, if it does.
     pub(super) windows: Option<Windows>,
     pub(super) table: Table,
@@ -64,7 +67,8 @@ pub(super) struct Good {
     pub(super) wanted: Vec<Wanted>,
     /// What it adds to metrics.
     pub(super) counts: Vec<Count>,
-    /// When it was seen among others: in an object, if the function archives its source, or in a window, if it stores those.
+    /// When it was seen among others: in an object, if the function archives its source, in a window, if it stores those, or in the
+    /// stream that it copies into.
     pub(super) gathered: Option<Instant>,
 }
 
@@ -109,8 +113,10 @@ impl Good {
 impl<'a> StreamRun<'a> {
     pub(super) fn new(validation: Validation<'a>, samples: &'static dyn StreamSamples) -> Self {
         let (aws, flow, limit) = (&validation.session.aws, validation.flow, validation.limit);
-        // An archive rejects nothing: what lies in its queue is another function's.
-        let queue = flow.dead_letters.as_deref().filter(|_| validation.recipe.batched().is_none());
+        // An archive or mirror rejects nothing: what lies in its queue is another function's.
+        let copies = Copies::of(&validation);
+        let rejects = validation.recipe.batched().is_none() && copies.is_none();
+        let queue = flow.dead_letters.as_deref().filter(|_| rejects);
         Self {
             samples,
             events: PassingEvents::new(&validation, samples),
@@ -119,6 +125,7 @@ impl<'a> StreamRun<'a> {
             table: Table::new(aws, flow.table.as_deref().unwrap_or_default(), validation.recipe),
             memory: Memory::of(aws, flow, validation.recipe),
             archives: Archive::all(&validation),
+            copies,
             windows: Windows::of(&validation),
             dead_letter_queue: queue.map(|queue| DeadLetterQueue::new(aws, queue, limit)),
             good: Vec::new(),
@@ -244,6 +251,16 @@ impl<'a> StreamRun<'a> {
             for good in self.good.iter_mut().filter(|good| good.gathered.is_none()) {
                 let has = self.archives.iter().any(|archive| archive.has(&good.position));
                 good.gathered = has.then_some(now);
+            }
+            return Ok(());
+        }
+        if let Some(copies) = &mut self.copies {
+            if self.good.iter().any(|good| good.gathered.is_none()) {
+                Box::pin(copies.look(&self.validation)).await?;
+            }
+            let now = Instant::now();
+            for good in self.good.iter_mut().filter(|good| good.gathered.is_none()) {
+                good.gathered = copies.has(&good.position).then_some(now);
             }
             return Ok(());
         }

@@ -19,6 +19,8 @@ pub(super) const LATE_EFFECTS: Duration = Duration::from_secs(30);
 /// The function that is validated, and how.
 pub(super) struct Validation<'a> {
     pub(super) session: &'a Session,
+    /// The session in the pipeline's own region, which has all others.
+    home: &'a Session,
     pub(super) flow: &'a Flow,
     pub(super) recipe: &'static dyn Recipe,
     /// Is part of the key of everything that this run sends, and of nothing that anybody else sends.
@@ -33,6 +35,7 @@ pub(super) struct Validation<'a> {
 impl<'a> Validation<'a> {
     pub(super) fn new(
         session: &'a Session,
+        home: &'a Session,
         flow: &'a Flow,
         recipe: &'static dyn Recipe,
         limit: Duration,
@@ -41,7 +44,13 @@ impl<'a> Validation<'a> {
         let run_id = format!("{:012x}", fastrand::u64(..1 << 48));
         // What comes when a window begins is stored when it has ended.
         let limit = limit + 2 * flow.tumbling_window.unwrap_or_default();
-        Self { session, flow, recipe, run_id, local, limit, started: OnceLock::new() }
+        Self { session, home, flow, recipe, run_id, local, limit, started: OnceLock::new() }
+    }
+
+    /// What the pipeline has in other regions than that of the flow.
+    pub(super) fn elsewhere(&self) -> impl Iterator<Item = &'a Session> + use<'a> {
+        let region = &self.session.aws.region;
+        self.home.everywhere().map(|(_, session)| session).filter(move |there| there.aws.region != *region)
     }
 
     /// What becomes of the flow's events.
