@@ -24,6 +24,8 @@ use crate::spec::{self, Advices, Loaded, Naming, Pins, Spec, StageChoice};
 
 /// The region of the embedded AWS when none is given.
 const LOCAL_REGION: &str = "us-east-1";
+/// The region where it does not matter: the first of these that the spec does not name as another one.
+const ANY_REGION: [&str; 4] = [LOCAL_REGION, "us-west-2", "eu-central-1", "ap-northeast-1"];
 /// The account where it does not matter.
 const NO_ACCOUNT: &str = "000000000000";
 
@@ -223,7 +225,7 @@ impl Session {
         let aws = match whose {
             Whose::Asked => connect_to(global, reporter, start, None).await?,
             Whose::Known(account) => connect_to(global, reporter, start, Some(account)).await?,
-            Whose::Any => unconnected(global, pins.as_ref()).await?,
+            Whose::Any => unconnected(global, pins.as_ref(), &spec).await?,
         };
         pins.map_or(Ok(()), |pins| pins.check(&aws.account, &aws.region))?;
         check_regions(&spec, &aws.region)?;
@@ -425,9 +427,11 @@ pub(crate) async fn connect(
 }
 
 /// Clients for names and ARNs alone, in the place that the stage is bound to, or else in any.
-async fn unconnected(global: &Global, pins: Option<&Pins>) -> anyhow::Result<Arc<Clients>> {
+async fn unconnected(global: &Global, pins: Option<&Pins>, spec: &Spec) -> anyhow::Result<Arc<Clients>> {
     let (account, region) = pins.map(Pins::place).unwrap_or_default();
-    let region = global.region.as_deref().or(region).unwrap_or(LOCAL_REGION);
+    let others = spec.other_regions();
+    let any = ANY_REGION.into_iter().find(|region| !others.contains(region)).unwrap_or(LOCAL_REGION);
+    let region = global.region.as_deref().or(region).unwrap_or(any);
     let connection = Connection {
         region: Some(region.to_owned()),
         profile: None,

@@ -12,6 +12,14 @@ impl Spec {
         named(&self.stream, name)?.region.as_ref().map(|region| region.get_ref().as_str())
     }
 
+    /// All regions that it names as others than the pipeline's own.
+    pub(crate) fn other_regions(&self) -> BTreeSet<&str> {
+        let of_functions = self.function.values().flat_map(|function| &function.regions);
+        let of_tables = self.table.values().flat_map(|table| &table.replicas);
+        let of_streams = self.stream.values().filter_map(|stream| stream.region.as_ref());
+        of_functions.chain(of_tables).chain(of_streams).map(|region| region.get_ref().as_str()).collect()
+    }
+
     /// The other region that a function is in instead of the pipeline's own: that of the stream that it reads.
     pub(crate) fn region_of_function(&self, function: &Function) -> Option<&str> {
         let from = function.source.get_ref().from.get_ref();

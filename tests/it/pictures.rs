@@ -41,6 +41,11 @@ fn a_picture_shows_what_flows_where_and_asks_nobody() {
     let edges = document["edges"].as_array().unwrap().len();
     assert_eq!(edges, mermaid.lines().filter(|line| line.contains("->")).count());
     assert_eq!(document["nodes"][0]["action"], Value::Null);
+    // Whichever regions the spec names, the pipeline's own is another one.
+    let text = fs::read_to_string(pipeline("global-changes.toml")).unwrap();
+    let global = home.write("global.toml", &text.replace("eu-west-1", "us-east-1"));
+    let mermaid = home.run(&["graph", global.to_str().unwrap()]).expect(0).stdout;
+    assert!(mermaid.contains("global-changes-audit"), "{mermaid}");
     assert!(!home.path().join("state/local.json").exists(), "nobody was asked");
 }
 
