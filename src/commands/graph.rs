@@ -56,7 +56,8 @@ pub(crate) async fn run(args: &Args, global: &Global, reporter: &Reporter) -> an
     } else {
         None
     };
-    let drawing = drawing(&session.pipeline, &session.aws, plan.as_ref());
+    let elsewhere = session.elsewhere.iter().map(|there| (there.aws.region.as_str(), &there.pipeline));
+    let drawing = drawing(&session.pipeline, elsewhere, &session.aws, plan.as_ref());
     let text = match args.format {
         Format::Mermaid => mermaid(&drawing),
         Format::Dot => dot(&drawing),

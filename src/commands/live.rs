@@ -284,7 +284,7 @@ fn in_words(line: &Line) -> String {
 
 /// The pipeline as the screen shows it.
 pub(super) fn setup(session: &Session, global: &Global) -> Setup {
-    let drawing = drawing(&session.pipeline, &session.aws, None);
+    let drawing = drawing(&session.pipeline, std::iter::empty(), &session.aws, None);
     let place = match &session.aws.endpoint {
         _ if global.local => format!("embedded AWS, {}", session.aws.region),
         Some(endpoint) => format!("{endpoint}, {}", session.aws.region),

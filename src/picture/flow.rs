@@ -5,15 +5,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::drawing::{Arrow, ArrowKind, Drawing, Shape};
 use crate::aws::{Clients, Statement};
 use crate::pipeline::{Flow, FlowSource, Node, Pipeline};
-use crate::plan::{Action, Plan, ResourceKind};
+use crate::plan::{Action, Plan, ResourceKind, region_of};
 use crate::resources::{Any, Mapping, MappingSource, Resource as _};
 use crate::spec::{Seconds, duration_text};
 
 /// The most characters of a filter in a label.
 const FILTER: usize = 60;
 
-/// The picture of a pipeline; with a plan it says what happens to each resource, orphans included.
-pub(crate) fn drawing(pipeline: &Pipeline, aws: &Clients, plan: Option<&Plan>) -> Drawing {
+/// The picture of a pipeline, with what flows in other regions; with a plan it says what happens to each resource, orphans included.
+pub(crate) fn drawing<'a>(
+    pipeline: &Pipeline,
+    elsewhere: impl Iterator<Item = (&'a str, &'a Pipeline)>,
+    aws: &Clients,
+    plan: Option<&Plan>,
+) -> Drawing {
     let actions: BTreeMap<&str, Action> =
         plan.iter().flat_map(|plan| &plan.steps).map(|step| (step.node.as_str(), step.action)).collect();
     let mut builder = Builder { pipeline, aws, actions, shapes: Vec::new(), arrows: Vec::new() };
@@ -21,7 +26,12 @@ pub(crate) fn drawing(pipeline: &Pipeline, aws: &Clients, plan: Option<&Plan>) -
         builder.add(&node.id, node.resource.kind(), vec![node.resource.name().to_owned()]);
     }
     for flow in &pipeline.flows {
-        builder.flow(flow);
+        builder.flow(flow, None);
+    }
+    for (region, pipeline) in elsewhere {
+        for flow in &pipeline.flows {
+            builder.flow(flow, Some(region));
+        }
     }
     builder.topics();
     builder.queues();
@@ -89,8 +99,9 @@ impl Builder<'_> {
         self.shapes.iter().position(|shape| shape.node == node)
     }
 
-    fn named(&self, kind: ResourceKind, name: &str) -> Option<usize> {
-        self.shapes.iter().position(|shape| shape.kind == kind && shape.names.iter().any(|own| own == name))
+    fn named(&self, kind: ResourceKind, name: &str, region: Option<&str>) -> Option<usize> {
+        let is = |shape: &Shape| shape.kind == kind && shape.names.iter().any(|own| own == name);
+        self.shapes.iter().position(|shape| is(shape) && region_of(&shape.node) == region)
     }
 
     /// The shape of the resource that an ARN of a policy is, or is a part of.
@@ -110,21 +121,24 @@ impl Builder<'_> {
         }
     }
 
-    /// The source of a function, and what its role allows it to write.
-    fn flow(&mut self, flow: &Flow) {
-        let id = format!("function.{}", flow.key);
-        let function = self.shape(&id);
-        let source = match &flow.source {
-            FlowSource::Stream(name) => self.named(ResourceKind::Stream, name),
-            FlowSource::Table(name) => self.named(ResourceKind::Table, name),
+    /// The source of a function, there where that is, and what its role allows it to write.
+    fn flow(&mut self, flow: &Flow, region: Option<&str>) {
+        let id = |part: &str| {
+            let id = format!("function.{}{part}", flow.key);
+            region.map_or_else(|| id.clone(), |region| format!("{id}@{region}"))
         };
-        let mapping = match self.node(&format!("{id}.source")).map(|node| &node.resource) {
+        let function = self.shape(&id(""));
+        let source = match &flow.source {
+            FlowSource::Stream(name) => self.named(ResourceKind::Stream, name, region),
+            FlowSource::Table(name) => self.named(ResourceKind::Table, name, region),
+        };
+        let mapping = match self.node(&id(".source")).map(|node| node.resource.inner()) {
             Some(Any::Mapping(mapping)) => Some(mapping.clone()),
             _ => None,
         };
         let label = mapping.as_ref().map(mapping_label).unwrap_or_default();
         self.arrow(source, function, ArrowKind::Reads, label);
-        let statements: Vec<Statement> = match self.node(&format!("{id}.role")).map(|node| &node.resource) {
+        let statements: Vec<Statement> = match self.node(&id(".role")).map(|node| node.resource.inner()) {
             Some(Any::Role(role)) => role.policy.0.clone(),
             _ => Vec::new(),
         };
@@ -138,9 +152,9 @@ impl Builder<'_> {
                 }
             }
         }
-        let dead_letters = flow.dead_letters.as_ref().and_then(|queue| self.named(ResourceKind::Queue, queue));
+        let dead_letters = flow.dead_letters.as_ref().and_then(|queue| self.named(ResourceKind::Queue, queue, region));
         let given_up = mapping.as_ref().and_then(|mapping| self.of_arn(mapping.on_failure.as_deref()?));
-        let states = flow.state.as_ref().and_then(|table| self.named(ResourceKind::Table, table));
+        let states = flow.state.as_ref().and_then(|table| self.named(ResourceKind::Table, table, region));
         for (to, actions) in allowed {
             let mut label = Vec::new();
             if Some(to) == dead_letters {
@@ -160,7 +174,7 @@ impl Builder<'_> {
 
     fn topics(&mut self) {
         for node in &self.pipeline.nodes {
-            let Any::Topic(topic) = &node.resource else { continue };
+            let Any::Topic(topic) = node.resource.inner() else { continue };
             for subscription in topic.subscribers.iter().filter(|subscription| subscription.protocol == "sqs") {
                 let filter = subscription.filter.iter().map(|filter| filter_text(&filter.to_string()));
                 let (from, to) = (self.shape(&node.id), self.of_arn(&subscription.endpoint));
@@ -171,7 +185,7 @@ impl Builder<'_> {
 
     fn queues(&mut self) {
         for node in &self.pipeline.nodes {
-            let Any::Queue(queue) = &node.resource else { continue };
+            let Any::Queue(queue) = node.resource.inner() else { continue };
             let Some(redrive) = &queue.redrive else { continue };
             let label = vec![format!("after {} receives", redrive.max_receives)];
             self.arrow(self.shape(&node.id), self.of_arn(&redrive.queue), ArrowKind::Failures, label);
@@ -182,7 +196,7 @@ impl Builder<'_> {
     fn alarms(&mut self) {
         let mut told: BTreeMap<Vec<String>, Vec<(&str, String)>> = BTreeMap::new();
         for node in &self.pipeline.nodes {
-            if let Any::Alarm(alarm) = &node.resource {
+            if let Any::Alarm(alarm) = node.resource.inner() {
                 told.entry(alarm.notify.clone()).or_default().push((&node.id, alarm.name.clone()));
             }
         }
