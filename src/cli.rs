@@ -48,6 +48,7 @@ enum Command {
     Rehearse(commands::rehearse::Args),
     Graph(commands::graph::Args),
     Outputs(commands::outputs::Args),
+    Cost(commands::cost::Args),
     Completions(commands::completions::Args),
     Local(commands::local::Args),
     /// Run the linked handler as a Lambda function: what the embedded AWS starts
@@ -140,6 +141,7 @@ async fn run(cli: Cli, reporter: &Reporter) -> anyhow::Result<ExitCode> {
         Command::Policy(args) => interrupt.unless(commands::policy::run(&args, &global, reporter)).await,
         Command::Graph(args) => interrupt.unless(commands::graph::run(&args, &global, reporter)).await,
         Command::Outputs(args) => interrupt.unless(commands::outputs::run(&args, &global, reporter)).await,
+        Command::Cost(args) => interrupt.unless(commands::cost::run(&args, &global, reporter)).await,
         Command::Completions(args) => commands::completions::run(&args, reporter),
         Command::Local(_) | Command::Handler => Ok(exit_code::DONE),
     }

@@ -6,6 +6,7 @@ mod aws;
 mod candidates;
 mod cli;
 mod commands;
+mod cost;
 mod critical_path;
 mod daemon;
 mod dead_letters;

@@ -19,6 +19,7 @@ pub(crate) use arn::Arn;
 pub(crate) use backoff::Backoff;
 pub(crate) use clients::{Clients, Connection, Credentials, NoProfile, NoRegion, upload_limit};
 pub(crate) use error::{AwsError, answered, aws_error, existing, hint, known};
+pub(crate) use https::download;
 pub(crate) use metric::{Metric, MinuteStatistic};
 pub(crate) use pages::{all, all_pages};
 pub(crate) use policy::{Policy, Statement, assume_role_policy, canonical};

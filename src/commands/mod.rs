@@ -4,6 +4,7 @@ mod caller;
 pub(crate) mod calls;
 pub(crate) mod check;
 pub(crate) mod completions;
+pub(crate) mod cost;
 pub(crate) mod decrypt;
 pub(crate) mod dev;
 pub(crate) mod dlq;

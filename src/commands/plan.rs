@@ -9,10 +9,12 @@ use clap_complete::ArgValueCompleter;
 
 use super::session::{CodeArgument, Input, Packaging, Session, SpecArgument};
 use crate::candidates::nodes;
+use crate::cost::{Asset, CostChange, Prices, change};
 use crate::daemon::Start;
-use crate::observe::{Allowed, observe};
+use crate::home::Home;
+use crate::observe::{Allowed, Observation, observe};
 use crate::options::Global;
-use crate::plan::{Action, Plan, ResourceKind};
+use crate::plan::{Action, Fields, Plan, ResourceKind, region_of};
 use crate::report::{Reporter, RunReport, exit_code, run_report};
 use crate::resources::{self, Attachment, Cx};
 use crate::saved_plan::{PlanOptions, SavedPlan, SpecFile};
@@ -51,9 +53,12 @@ pub(crate) async fn run(args: &Args, global: &Global, reporter: &Reporter) -> an
     reporter.advice(&session.advices);
     let cx = session.cx.clone().adopting(args.adopt);
     let allowed = Allowed { replace: args.allow_replace.clone(), delete: args.allow_delete.clone() };
-    let plan = observe(&cx, &session.pipeline, &allowed, reporter.waiting()).await?.plan;
+    let observation = observe(&cx, &session.pipeline, &allowed, reporter.waiting()).await?;
+    let cost = cost(&session, &observation)?;
+    let plan = observation.plan;
     let place = session.place();
     reporter.plan(&plan, &place);
+    reporter.text(&format!("{}\n", cost.line()));
     for (_, refusal) in plan.refusals() {
         reporter.refusal(refusal);
     }
@@ -70,12 +75,42 @@ pub(crate) async fn run(args: &Args, global: &Global, reporter: &Reporter) -> an
         }
     }
     let report = run_report(&place, plan, None, started.elapsed().as_secs_f64());
-    let report = RunReport { attached, ..report.warned(session.advices.warnings()) };
+    let report = RunReport { attached, cost: Some(cost), ..report.warned(session.advices.warnings()) };
     reporter.document(&report)?;
     if refused {
         return Ok(ExitCode::from(exit_code::FAILED));
     }
     Ok(if args.exit_code && changes { ExitCode::from(exit_code::CHANGES) } else { exit_code::DONE })
+}
+
+/// What the plan adds to the cost at rest. What it may not touch is in neither sum.
+fn cost(session: &Session, observation: &Observation) -> anyhow::Result<CostChange> {
+    let (aws, nodes) = (&session.aws, &session.pipeline.nodes);
+    let (mut before, mut after, mut unread) = (Vec::new(), Vec::new(), Vec::new());
+    for ((node, step), seen) in nodes.iter().zip(&observation.plan.steps).zip(&observation.seen) {
+        if step.refused.is_some() {
+            continue;
+        }
+        before.extend(seen.iter().map(|seen| Asset::with(node, aws, seen.fields.clone())));
+        after.push(Asset::of(node, aws));
+    }
+    let gone = observation.plan.steps.iter().skip(nodes.len());
+    for step in gone.filter(|step| step.action == Action::Delete && step.refused.is_none()) {
+        match step.kind {
+            // Orphans are read no further than their tags.
+            ResourceKind::Stream | ResourceKind::Table | ResourceKind::Consumer => unread.push(step.node.clone()),
+            kind => before.push(Asset {
+                node: step.node.clone(),
+                kind,
+                name: step.name.clone(),
+                region: region_of(&step.node).unwrap_or(&aws.region).to_owned(),
+                fields: Fields::new(),
+            }),
+        }
+    }
+    let regions = session.pipeline.regions().into_iter().chain([aws.region.as_str()]);
+    let prices = Prices::load(&Home::find()?, regions)?;
+    Ok(change(&before, &after, unread, &aws.region, &prices))
 }
 
 /// What others have attached to those resources of the pipeline that exist.

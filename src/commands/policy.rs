@@ -432,7 +432,8 @@ fn running(kind: ResourceKind, pipeline: &Pipeline) -> (&'static [&'static str],
                 "lambda:InvokeFunction",
                 "lambda:UpdateFunctionConfiguration",
             ],
-            &["cloudwatch:GetMetricStatistics"],
+            // `status`, and `cost --measured`.
+            &["cloudwatch:GetMetricData", "cloudwatch:GetMetricStatistics"],
         ),
         ResourceKind::Mapping => (&[], &["lambda:ListEventSourceMappings"]),
         // `decrypt` and `validate`, of a caller who is among the key's readers.

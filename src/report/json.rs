@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::changes::elements;
 use crate::apply::{Ended, Outcome};
+use crate::cost::CostChange;
 use crate::critical_path::Link;
 use crate::plan::{Action, Change, Concurrency, Place, Plan, Warning};
 use crate::resources::Attachment;
@@ -34,6 +35,9 @@ pub(crate) struct RunReport {
     /// What others have attached to the pipeline's resources; only `plan` looks for it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) attached: Vec<Attachment>,
+    /// What it adds to the cost at rest; only `plan` works it out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cost: Option<CostChange>,
     /// What has changed since the plan was saved that was to be carried out.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) moved: Vec<String>,
@@ -155,6 +159,7 @@ pub(crate) fn run_report(place: &Place, plan: Plan, ended: Option<&[Ended]>, sec
         concurrency: plan.concurrency,
         warnings: plan.warnings,
         attached: Vec::new(),
+        cost: None,
         moved: Vec::new(),
         critical_path: Vec::new(),
         rolled_back: Vec::new(),

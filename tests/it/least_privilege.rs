@@ -168,6 +168,7 @@ fn the_printed_policies_are_enough_for_the_life_of_every_pipeline() {
         let report = caller.may("validate", &spec, &[]);
         assert_eq!(report["ok"], true, "{name}: {report:#}");
         caller.may("logs", &spec, &["--count", "1"]);
+        caller.may("cost", &spec, &["--measured", "--since", "1h"]);
         if name == "private-events" {
             let shown = caller.run("decrypt", &spec, &["--index-of", "email=nobody@mail.example"]).expect(0);
             assert_eq!(shown.stdout, "");
@@ -268,6 +269,7 @@ fn unmissed(name: &str, chosen: impl Fn(usize) -> bool) -> Vec<String> {
         if !deploys {
             life.extend([("send", ["--count", "10"].as_slice()), ("tail", &["--since", "10m", "--count", "1"])]);
             life.extend([("validate", [].as_slice()), ("validate", &["--break"])]);
+            life.push(("cost", &["--measured", "--since", "1h"]));
             life.extend([
                 ("dlq redrive", ["--yes", "--edit", "{}"].as_slice()),
                 ("replay", &["--since", "1h", "--yes"]),

@@ -15,6 +15,7 @@ mod chaos;
 mod command_line;
 mod consistency;
 mod dev;
+mod cost;
 mod everything;
 mod fan_out;
 mod flow;
