@@ -5,7 +5,7 @@ mod kind;
 
 use std::collections::BTreeSet;
 
-pub(crate) use change::{Change, Fields, Secrets, differences};
+pub(crate) use change::{Change, Fields, Secrets, Variable, differences};
 pub(crate) use kind::ResourceKind;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

@@ -31,6 +31,15 @@ pub(crate) struct Secrets {
     pub(crate) values: Vec<String>,
     /// Of addresses that begin like this the rest is hidden, an earlier one too.
     pub(crate) addresses: Vec<String>,
+    /// Those variables whose values these are, in part or as a whole.
+    pub(crate) variables: Vec<Variable>,
+}
+
+/// A variable of the environment whose value must not be shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Variable {
+    pub(crate) name: String,
+    pub(crate) value: String,
 }
 
 impl Secrets {

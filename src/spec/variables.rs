@@ -6,7 +6,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::finding::Finding;
-use crate::plan::Secrets;
+use crate::plan::{Secrets, Variable};
 
 const START: &str = "${env:";
 /// Keys whose values are names in AWS.
@@ -74,7 +74,8 @@ fn filled(
     let mut parts = text.split(START);
     let mut whole = parts.next().unwrap_or_default().to_owned();
     // An address may hold a token anywhere.
-    if whole.starts_with("https://") {
+    let is_address = whole.starts_with("https://");
+    if is_address {
         result.secrets.addresses.push(whole.clone());
     }
     for part in parts {
@@ -85,8 +86,12 @@ fn filled(
             result.wrong.push(finding.help("write something like \"${env:ALERT_EMAIL}\""));
         } else if let Some(value) = variable(name) {
             let upper = name.to_uppercase();
-            if !value.is_empty() && SECRETS.iter().any(|word| upper.contains(word)) {
+            let is_secret = !value.is_empty() && SECRETS.iter().any(|word| upper.contains(word));
+            if is_secret {
                 result.secrets.values.push(value.clone());
+            }
+            if is_secret || is_address {
+                result.secrets.variables.push(Variable { name: name.to_owned(), value: value.clone() });
             }
             whole.push_str(&value);
         } else {
@@ -124,8 +129,13 @@ mod tests {
         );
         assert!(result.wrong.is_empty() && result.unset.is_empty(), "{result:?}");
         assert_eq!(result.secrets.values, ["hunter2"]);
+        let names = |result: &Substitution| -> Vec<String> {
+            result.secrets.variables.iter().map(|variable| variable.name.clone()).collect()
+        };
+        assert_eq!(names(&result), ["API_TOKEN"]);
         let (_, result) = substituted("to = \"https://example.com/${env:PART}\"\n");
         assert_eq!(result.secrets.hide("https://example.com/an-earlier-one"), "https://example.com/(hidden)");
+        assert_eq!(names(&result), ["PART"]);
         let said = "email:a, https://example.com/one, https://example.com/two of topic.t";
         assert_eq!(
             result.secrets.hide(said),
