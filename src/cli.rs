@@ -49,6 +49,7 @@ enum Command {
     Graph(commands::graph::Args),
     Outputs(commands::outputs::Args),
     Cost(commands::cost::Args),
+    Export(commands::export::Args),
     Completions(commands::completions::Args),
     Local(commands::local::Args),
     /// Run the linked handler as a Lambda function: what the embedded AWS starts
@@ -142,6 +143,7 @@ async fn run(cli: Cli, reporter: &Reporter) -> anyhow::Result<ExitCode> {
         Command::Graph(args) => interrupt.unless(commands::graph::run(&args, &global, reporter)).await,
         Command::Outputs(args) => interrupt.unless(commands::outputs::run(&args, &global, reporter)).await,
         Command::Cost(args) => interrupt.unless(commands::cost::run(&args, &global, reporter)).await,
+        Command::Export(args) => interrupt.unless(commands::export::run(&args, &global, reporter)).await,
         Command::Completions(args) => commands::completions::run(&args, reporter),
         Command::Local(_) | Command::Handler => Ok(exit_code::DONE),
     }

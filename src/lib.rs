@@ -12,6 +12,7 @@ mod daemon;
 mod dead_letters;
 mod decryption;
 mod deletion_order;
+mod export;
 mod failure;
 mod graph;
 mod home;

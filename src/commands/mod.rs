@@ -9,6 +9,7 @@ pub(crate) mod decrypt;
 pub(crate) mod dev;
 pub(crate) mod dlq;
 pub(crate) mod down;
+pub(crate) mod export;
 pub(crate) mod graph;
 pub(crate) mod init;
 mod live;

@@ -4,6 +4,7 @@ mod contents;
 mod lifecycle;
 
 pub(super) use contents::{contents, delete};
+pub(crate) use lifecycle::{RULE as LIFECYCLE_RULE, class as storage_class};
 
 use aws_sdk_s3::types::{
     BucketLocationConstraint, BucketNamespace as S3Namespace, BucketVersioningStatus, CreateBucketConfiguration,
@@ -71,7 +72,7 @@ impl Bucket {
     }
 
     /// The bucket policy, which denies requests without TLS.
-    fn policy(&self) -> Value {
+    pub(crate) fn policy(&self) -> Value {
         let arn = &self.arn;
         canonical(&json!({
             "Version": "2012-10-17",

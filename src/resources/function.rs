@@ -103,6 +103,12 @@ impl Function {
         Ok(environment.unwrap_or_default().into_iter().collect())
     }
 
+    /// The description and the handler that AWS has, which streamkit sets once and never changes.
+    pub(crate) async fn description(&self, cx: &Cx) -> anyhow::Result<(String, String)> {
+        let has = get(cx, &self.name).await?.and_then(|answer| answer.configuration).context("the function is gone")?;
+        Ok((has.description.unwrap_or_default(), has.handler.unwrap_or_default()))
+    }
+
     /// Gives the function another environment than the spec's, and waits until it has it.
     pub(crate) async fn set_environment(&self, cx: &Cx, variables: &BTreeMap<String, String>) -> anyhow::Result<()> {
         self.until_active(cx).await?;

@@ -285,7 +285,18 @@ impl Key {
     }
 
     fn policy(&self, cx: &Cx) -> String {
-        self.purpose.policy(&cx.aws, &self.functions, &self.readers).to_string()
+        self.document(&cx.aws).to_string()
+    }
+
+    /// The key policy.
+    pub(crate) fn document(&self, aws: &Clients) -> Value {
+        self.purpose.policy(aws, &self.functions, &self.readers)
+    }
+
+    /// The id and the description that KMS has.
+    pub(crate) async fn description(&self, cx: &Cx) -> anyhow::Result<(String, String)> {
+        let found = known(find(cx, &self.name).await?, "the key")?;
+        Ok((found.id, found.metadata.description.unwrap_or_default()))
     }
 
     async fn make(&self, cx: &Cx, tags: &Tags) -> anyhow::Result<String> {

@@ -254,6 +254,13 @@ impl Redrive {
     }
 }
 
+impl Queue {
+    /// The queue policy; `None` for a queue that no topic feeds.
+    pub(crate) fn policy(&self, aws: &Clients) -> Option<Value> {
+        policy(&self.arn(aws), &self.fed_by)
+    }
+}
+
 /// The queue policy, which allows these topics to send; `None` without topics.
 fn policy(arn: &str, topics: &[String]) -> Option<Value> {
     (!topics.is_empty()).then(|| {

@@ -16,7 +16,7 @@ use crate::plan::{Change, Fields};
 /// All roles are under this path, so that an operator's own policy can name them.
 pub(crate) const PATH: &str = "/streamkit/";
 /// The name of the inline policy.
-const POLICY: &str = "streamkit";
+pub(crate) const POLICY: &str = "streamkit";
 /// The most characters that the inline policies of a role may have together.
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html>
 pub(crate) const INLINE_POLICY: usize = 10_240;
@@ -72,6 +72,11 @@ impl RoleArn {
 }
 
 impl Role {
+    /// The role as IAM describes it; `None` when there is none.
+    pub(crate) async fn described(&self, cx: &Cx) -> Result<Option<aws_sdk_iam::types::Role>, AwsError> {
+        get(cx, &self.name).await
+    }
+
     async fn put_policy(&self, cx: &Cx, document: &Value) -> anyhow::Result<()> {
         let call = cx.aws.iam.put_role_policy().role_name(&self.name).policy_name(POLICY);
         let call = call.policy_document(document.to_string());

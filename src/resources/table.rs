@@ -101,6 +101,14 @@ impl Table {
         self.scaling().is_some()
     }
 
+    /// Scalable dimensions of the table, with the names of the policies that scale them.
+    pub(crate) async fn scaling_policies(&self, cx: &Cx) -> Result<Vec<(String, String)>, AwsError> {
+        let policies = scaling::policies(cx, &self.name).await?;
+        let named =
+            policies.into_iter().map(|policy| (policy.scalable_dimension.as_str().to_owned(), policy.policy_name));
+        Ok(named.collect())
+    }
+
     /// What the table's autoscaling is to be.
     fn scaling(&self) -> Option<Scaling> {
         match self.billing {

@@ -59,7 +59,8 @@ impl Topic {
         Ok(existing(answered(call.send().await))?.map(|answer| answer.attributes.unwrap_or_default()))
     }
 
-    fn key(&self) -> &str {
+    /// The key that encrypts its messages; empty where none does.
+    pub(crate) fn key(&self) -> &str {
         match &self.encryption {
             Encryption::None => "",
             Encryption::AwsManaged => AWS_MANAGED_KEY,
@@ -91,6 +92,12 @@ impl Topic {
         let Some(topic) = &*described else { return Ok(Vec::new()) };
         let record = Record::read(topic.tags.as_ref().unwrap_or(&Tags::new()));
         Ok(subscription::of_others(&topic.subscriptions, &self.subscribers, &record))
+    }
+
+    /// All of its subscriptions, each with its ARN once it is confirmed.
+    pub(crate) async fn present(&self, cx: &Cx) -> Result<Vec<(Subscription, Option<String>)>, AwsError> {
+        let present = subscription::read(cx, &self.arn(&cx.aws)).await?;
+        Ok(present.into_iter().map(|present| (present.settings, present.arn)).collect())
     }
 
     /// The topic as it was described last.

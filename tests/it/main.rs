@@ -17,6 +17,7 @@ mod consistency;
 mod dev;
 mod cost;
 mod everything;
+mod export;
 mod fan_out;
 mod flow;
 mod fraud;

@@ -15,7 +15,7 @@ use crate::plan::Fields;
 use crate::spec::{StorageClass, Transition, duration_text};
 
 /// The id of the rule that streamkit writes.
-const RULE: &str = "streamkit";
+pub(crate) const RULE: &str = "streamkit";
 const DAY: u64 = 86_400;
 
 /// True for the fields that the lifecycle configuration sets.
@@ -100,7 +100,7 @@ fn transition_text(days: i32, class: &str) -> String {
     format!("to {class} after {days}d")
 }
 
-fn class(class: StorageClass) -> TransitionStorageClass {
+pub(crate) fn class(class: StorageClass) -> TransitionStorageClass {
     match class {
         StorageClass::StandardIa => TransitionStorageClass::StandardIa,
         StorageClass::OnezoneIa => TransitionStorageClass::OnezoneIa,

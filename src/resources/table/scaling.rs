@@ -147,7 +147,7 @@ fn resource_id(table: &str) -> String {
     format!("table/{table}")
 }
 
-async fn policies(cx: &Cx, table: &str) -> Result<Vec<ScalingPolicy>, AwsError> {
+pub(super) async fn policies(cx: &Cx, table: &str) -> Result<Vec<ScalingPolicy>, AwsError> {
     let call = cx.aws.autoscaling.describe_scaling_policies().service_namespace(ServiceNamespace::Dynamodb);
     all(call.resource_id(resource_id(table)).into_paginator().items().send()).await
 }

@@ -11,7 +11,8 @@ use crate::aws::{Arn, AwsError, all, answered, existing};
 use crate::spec::Pattern;
 
 impl Subscription {
-    fn is_of(&self, other: &Self) -> bool {
+    /// Whether both are for the same address.
+    pub(crate) fn is_of(&self, other: &Self) -> bool {
         self.protocol == other.protocol && self.endpoint == other.endpoint
     }
 
@@ -20,7 +21,7 @@ impl Subscription {
         ["email", "http", "https"].contains(&self.protocol.as_str())
     }
 
-    pub(super) fn address(&self) -> String {
+    pub(crate) fn address(&self) -> String {
         if self.protocol == "https" { self.endpoint.clone() } else { format!("{}:{}", self.protocol, self.endpoint) }
     }
 

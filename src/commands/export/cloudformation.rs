@@ -1,0 +1,71 @@
+//! `streamkit export cloudformation`.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use super::super::policy::account;
+use super::super::session::{Input, Session, SpecArgument, Whose};
+use super::{Pending, pending, refuse_what_is_not_ours, write};
+use crate::daemon::Start;
+use crate::export::{Export, cloudformation, look};
+use crate::observe::{Allowed, observe};
+use crate::options::Global;
+use crate::report::{Reporter, exit_code};
+
+/// Write a CloudFormation template, and the resources that an import change set takes into a stack
+///
+/// With --account nothing is asked of AWS, and there is only the template. A pipeline in several regions gets one for each.
+///
+/// Example: streamkit export cloudformation pipelines/retail-events.toml -o cloudformation
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub(super) struct Args {
+    #[command(flatten)]
+    spec: SpecArgument,
+    /// The folder to write to
+    #[arg(short, long, value_name = "DIR", default_value = "cloudformation")]
+    output: PathBuf,
+    /// The account to write it for, instead of looking at what is there
+    #[arg(long, value_name = "ID", value_parser = account)]
+    account: Option<String>,
+}
+
+pub(super) async fn run(args: &Args, global: &Global, reporter: &Reporter) -> anyhow::Result<ExitCode> {
+    let whose = args.account.clone().map_or(Whose::Asked, Whose::Known);
+    let session = Session::open_in(&Input::spec(&args.spec), global, reporter, Start::Never, whose).await?;
+    let (export, pending) = if args.account.is_some() {
+        (cloudformation(&session.pipeline, &session.aws, None), Pending(0))
+    } else {
+        let cx = session.cx.clone().only_looking();
+        let observation = observe(&cx, &session.pipeline, &Allowed::default(), reporter.waiting()).await?;
+        refuse_what_is_not_ours(&observation.plan)?;
+        let pending = pending(&observation.plan);
+        let live = look(&cx, &session.pipeline, observation.seen).await?;
+        (cloudformation(&session.pipeline, &session.aws, Some(&live)), pending)
+    };
+    write(&args.output, &export.files)?;
+    reporter.text(&told(args, &export, &pending));
+    reporter.document(&export.document(&args.output, pending.0))?;
+    Ok(exit_code::DONE)
+}
+
+fn told(args: &Args, export: &Export, pending: &Pending) -> String {
+    let mut text = export.told(&args.output);
+    text.push_str(&pending.told());
+    if !export.variables.is_empty() {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "secrets are parameters: {}", export.variables.join(", "));
+    }
+    let folder = args.output.display();
+    if export.imports > 0 {
+        let _ = writeln!(
+            text,
+            "next: put the functions' zip files into a bucket, then aws cloudformation create-change-set --change-set-type IMPORT \
+             --template-body file://{folder}/template.json --resources-to-import file://{folder}/resources-to-import.json …"
+        );
+    } else {
+        let _ = writeln!(text, "next: aws cloudformation deploy --template-file {folder}/template.json …");
+    }
+    text
+}
