@@ -50,6 +50,7 @@ enum Command {
     Outputs(commands::outputs::Args),
     Cost(commands::cost::Args),
     Export(commands::export::Args),
+    Import(commands::import::Args),
     Completions(commands::completions::Args),
     Local(commands::local::Args),
     /// Run the linked handler as a Lambda function: what the embedded AWS starts
@@ -144,6 +145,7 @@ async fn run(cli: Cli, reporter: &Reporter) -> anyhow::Result<ExitCode> {
         Command::Outputs(args) => interrupt.unless(commands::outputs::run(&args, &global, reporter)).await,
         Command::Cost(args) => interrupt.unless(commands::cost::run(&args, &global, reporter)).await,
         Command::Export(args) => interrupt.unless(commands::export::run(&args, &global, reporter)).await,
+        Command::Import(args) => interrupt.unless(commands::import::run(&args, &global, reporter)).await,
         Command::Completions(args) => commands::completions::run(&args, reporter),
         Command::Local(_) | Command::Handler => Ok(exit_code::DONE),
     }

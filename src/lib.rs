@@ -16,6 +16,7 @@ mod export;
 mod failure;
 mod graph;
 mod home;
+mod import;
 mod interrupt;
 mod lock;
 mod narrowing;

@@ -11,6 +11,7 @@ pub(crate) mod dlq;
 pub(crate) mod down;
 pub(crate) mod export;
 pub(crate) mod graph;
+pub(crate) mod import;
 pub(crate) mod init;
 mod live;
 pub(crate) mod local;

@@ -36,4 +36,4 @@ pub(crate) use types::{
 };
 pub(crate) use units::{MebiBytes, Seconds, duration_text};
 pub(crate) use values::{Autoscaling, Billing, Encryption, Target, Threshold};
-pub(crate) use watch::{Dimension, Measures, watched};
+pub(crate) use watch::{Dimension, METRICS, Measures, watched, word as metric_word};

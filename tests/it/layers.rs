@@ -13,7 +13,7 @@ const LAYERS: &[&[&str]] = &[
     &["report"],
     &["archive", "decryption", "observe", "deletion_order", "narrowing", "restore", "saved_plan", "table_writer"],
     &["dead_letters", "playback"],
-    &["apply", "cost", "export", "picture", "preflight", "producer", "records"],
+    &["apply", "cost", "export", "import", "picture", "preflight", "producer", "records"],
     &["critical_path", "pipeline"],
     &["resources"],
     &["package"],

@@ -23,6 +23,7 @@ mod flow;
 mod fraud;
 mod global_changes;
 mod harness;
+mod import;
 mod kills;
 mod layers;
 mod least_privilege;
