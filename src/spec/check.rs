@@ -222,7 +222,12 @@ impl Checker<'_> {
             self.present.iter().filter(|other| other.kind == reference.kind).map(|other| other.name.as_str()).collect();
         let help = match did_you_mean(&reference.name, same_kind.iter().copied()) {
             Some(meant) => format!("did you mean \"{}.{meant}\"?", reference.kind.word()),
-            None => format!("add a section [{reference}]"),
+            None if same_kind.is_empty() => format!("add a section [{reference}]"),
+            None => {
+                let there: Vec<_> =
+                    same_kind.iter().map(|name| format!("\"{}.{name}\"", reference.kind.word())).collect();
+                format!("write {}, or add a section [{reference}]", there.join(" or "))
+            }
         };
         self.say(span, format!("there is no [{reference}] in this file"), help);
     }

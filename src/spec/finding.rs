@@ -61,9 +61,14 @@ impl std::error::Error for Findings {}
 
 /// The candidate that `word` was probably meant to be.
 pub(crate) fn did_you_mean<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    // Two letters that changed places in a short word are little alike by the one measure, and one slip by the other.
+    let likeness = |candidate: &str| match strsim::osa_distance(word, candidate) {
+        0 | 1 if word.chars().count() > 2 => 1.0,
+        _ => strsim::jaro_winkler(word, candidate),
+    };
     candidates
         .into_iter()
-        .map(|candidate| (strsim::jaro_winkler(word, candidate), candidate))
+        .map(|candidate| (likeness(candidate), candidate))
         .filter(|(likeness, _)| *likeness > 0.75)
         .max_by(|(a, _), (b, _)| a.total_cmp(b))
         .map(|(_, candidate)| candidate)

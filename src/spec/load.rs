@@ -3,6 +3,8 @@
 //! serde stops at the first mistake. So a mistake is noted, the entry that holds it is taken out of the parsed document, and
 //! the rest is read again, until nothing stops it; then the checks across sections run on what is left.
 
+mod wrong_type;
+
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::Path;
@@ -11,6 +13,7 @@ use serde::Deserialize as _;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use self::wrong_type::wrong_type;
 use super::file::{Unreadable, read_text};
 use super::finding::{Finding, Findings, did_you_mean};
 use super::lint::{Advice, Advices, lint};
@@ -282,9 +285,27 @@ impl Reader<'_> {
                 .help(format!("add `{field} = …`"));
         }
         if let Some((what, rest)) = message.split_once(": write ") {
-            return Finding::new(span, what).id("wrong-value").help(format!("write {rest}"));
+            let help = self.sections_meant(what).unwrap_or_else(|| rest.to_owned());
+            return Finding::new(span, what).id("wrong-value").help(format!("write {help}"));
         }
-        Finding::new(span, message.replace("invalid type: ", "wrong type: ")).id("wrong-value")
+        match wrong_type(message, self.text.get(span.clone()).unwrap_or_default()) {
+            Some((message, Some(help))) => Finding::new(span, message).id("wrong-value").help(help),
+            Some((message, None)) => Finding::new(span, message).id("wrong-value"),
+            None => Finding::new(span, message).id("wrong-value"),
+        }
+    }
+
+    /// The sections of the name that stands where a reference belongs.
+    fn sections_meant(&self, what: &str) -> Option<String> {
+        let word = between_backticks(what).filter(|_| what.ends_with("is not a reference"))?;
+        let name = word.rsplit('.').next().unwrap_or(word);
+        let meant: Vec<_> = self
+            .present
+            .iter()
+            .filter(|section| section.name == name)
+            .map(|section| format!("\"{section}\""))
+            .collect();
+        (!meant.is_empty()).then(|| meant.join(" or "))
     }
 }
 

@@ -20,9 +20,19 @@ impl Pattern {
     }
 
     fn checked(value: Value) -> Result<Self, String> {
-        check_pattern(&value.to_string())
-            .map_err(|why| format!("this is not a filter pattern: {}", why.trim_end_matches('.')))?;
-        Ok(Self(value))
+        match check_pattern(&value.to_string()) {
+            Ok(()) => Ok(Self(value)),
+            Err(why) => {
+                let why = why.trim_end_matches('.');
+                // A value without its list is what people write first.
+                let mend = if why.contains("must be an object or an array") {
+                    ": write the values of a field as a list, such as [\"purchase\"]"
+                } else {
+                    ""
+                };
+                Err(format!("this is not a filter pattern: {why}{mend}"))
+            }
+        }
     }
 }
 

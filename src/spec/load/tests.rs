@@ -23,10 +23,10 @@ fn mistakes_in_several_sections_are_reported_together() {
     let found: Vec<_> = findings(text, NO_STAGE).into_iter().map(|finding| finding.message).collect();
     assert!(found.iter().any(|m| m.contains("unknown key `shard`")), "{found:#?}");
     assert!(found.iter().any(|m| m.contains("`1 eon` is not a duration")), "{found:#?}");
-    assert!(found.iter().any(|m| m.contains("wrong type: integer `3`")), "{found:#?}");
+    assert!(found.iter().any(|m| m.contains("not the number 3")), "{found:#?}");
     assert!(found.iter().any(|m| m.contains("`free` is not a billing")), "{found:#?}");
     assert!(found.iter().any(|m| m.contains("`partition_key` is missing")), "{found:#?}");
-    assert!(found.iter().any(|m| m.contains("wrong type: integer `5`")), "{found:#?}");
+    assert!(found.iter().any(|m| m.contains("this must be a text, not the number 5")), "{found:#?}");
     assert!(!found.iter().any(|m| m.contains("`name` is missing")), "{found:#?}");
 }
 
@@ -35,6 +35,38 @@ fn an_unknown_key_gets_a_suggestion() {
     let findings = findings("name = \"a\"\n[stream.a]\nshard = 2\n", NO_STAGE);
     assert_eq!(findings[0].help.as_deref(), Some("did you mean `shards`?"));
     assert_eq!(findings[0].span, 22..27);
+}
+
+#[test]
+fn what_people_write_first_is_answered_with_what_they_meant() {
+    let of = |function: &str| {
+        let text = format!(
+            "name = \"a\"\n[stream.orders]\n[table.results]\npartition_key = {{ name = \"id\", type = \"S\" }}\n[queue.dlq]\n\
+             [function.f]\nrecipe = \"retail\"\n{function}\n"
+        );
+        let found = findings(&text, NO_STAGE);
+        found.into_iter().map(|finding| finding.help.unwrap_or_default()).collect::<Vec<_>>()
+    };
+    for (function, help) in [
+        ("writes = \"table.results\"", "write [\"table.results\"]"),
+        ("source = { from = \"orders\" }", "write \"stream.orders\""),
+        ("source = { from = \"streams.orders\" }", "write \"stream.orders\""),
+        ("source = { from = \"nowhere\" }", "write a kind and a name, such as \"queue.dlq\""),
+        ("dead_letters = \"queue.dql\"", "did you mean \"queue.dlq\"?"),
+        ("dead_letters = \"queue.other\"", "write \"queue.dlq\", or add a section [queue.other]"),
+        ("source = { from = \"stream.orders\", batch_size = \"5\" }", "write 5"),
+        (
+            "source = { from = \"stream.orders\", filter = [{ data = { type = \"purchase\" } }] }",
+            "write the values of a field as a list, such as [\"purchase\"]",
+        ),
+        (
+            "source = { from = \"stream.orders\", filter = { data = { type = [\"purchase\"] } } }",
+            "write [{ data = { type = [\"purchase\"] } }]",
+        ),
+    ] {
+        let helps = of(function);
+        assert!(helps.contains(&help.to_owned()), "{function}: {helps:#?}");
+    }
 }
 
 const STAGED: &str = r#"
@@ -112,7 +144,7 @@ fn a_stage_must_exist_once_there_is_any() {
 #[test]
 fn mistakes_of_a_stage_are_found_where_they_are_written_whichever_stage_is_chosen() {
     for (wrong, at, says) in [
-        ("[stage.prod.stream.events]\nshards = \"8\"", "\"8\"", "wrong type"),
+        ("[stage.prod.stream.events]\nshards = \"8\"", "\"8\"", "this must be a whole number"),
         ("[stage.prod.stream.events]\nshard = 8", "shard", "unknown key `shard`"),
         ("[stage.prod.stream.evnts]\nshards = 8", "evnts", "there is no [stream.evnts]"),
         ("[stage.prod.queue.dlq]\nretention = \"1d\"", "dlq", "there is no [queue.dlq]"),
