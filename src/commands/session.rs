@@ -33,7 +33,7 @@ const NO_ACCOUNT: &str = "000000000000";
 pub(super) const NAME_A_SPEC: &str = "name a pipeline file, or make one with `streamkit init`";
 
 /// The spec where none is named.
-const SPEC: &str = "streamkit.toml";
+pub(super) const SPEC: &str = "streamkit.toml";
 
 /// The argument that names the spec.
 #[derive(Debug, Clone, clap::Args)]

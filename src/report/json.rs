@@ -10,7 +10,7 @@ use crate::cost::CostChange;
 use crate::critical_path::Link;
 use crate::plan::{Action, Change, Concurrency, Place, Plan, Warning};
 use crate::resources::Attachment;
-use crate::spec::Findings;
+use crate::spec::{Finding, Findings};
 
 /// The version of the documents of `plan`, `up` and `down`: `schemas/plan.json` describes them.
 const VERSION: u32 = 1;
@@ -196,8 +196,9 @@ pub(crate) struct FindingsReport<'a> {
     exit_code: u8,
 }
 
+/// A mistake of a spec.
 #[derive(Debug, Serialize)]
-struct FindingReport<'a> {
+pub(super) struct FindingReport<'a> {
     file: &'a Path,
     /// Counted from 1, as is the column; the column counts characters.
     line: usize,
@@ -207,17 +208,21 @@ struct FindingReport<'a> {
     help: Option<&'a str>,
 }
 
-pub(super) fn findings_report(findings: &Findings, exit_code: u8) -> FindingsReport<'_> {
-    let findings = findings
-        .all
-        .iter()
-        .map(|finding| {
+impl<'a> FindingReport<'a> {
+    /// All mistakes of a spec.
+    pub(super) fn all(findings: &'a Findings) -> Vec<Self> {
+        let report = |finding: &'a Finding| {
             let (line, column) = findings.place(finding);
             let help = finding.help.as_deref();
-            FindingReport { file: &findings.path, line, column, id: finding.id, message: &finding.message, help }
-        })
-        .collect();
-    FindingsReport { findings, exit_code }
+            Self { file: &findings.path, line, column, id: finding.id, message: &finding.message, help }
+        };
+        findings.all.iter().map(report).collect()
+    }
+}
+
+/// What a command prints when the spec has mistakes.
+pub(crate) fn findings_report(findings: &Findings, exit_code: u8) -> FindingsReport<'_> {
+    FindingsReport { findings: FindingReport::all(findings), exit_code }
 }
 
 /// Milliseconds are as much as a wall clock says.

@@ -301,11 +301,16 @@ impl Reporter {
         Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
     }
 
+    /// The mistakes of a spec, on stderr.
+    pub(crate) fn mistakes(&self, findings: &Findings) {
+        self.err(&draw(findings, self.talk));
+        self.err(&format!("{}: {findings}\n", self.talk.error()));
+    }
+
     /// One error with its causes and its hint, on stderr.
     pub(crate) fn error(&self, error: &anyhow::Error) {
         if let Some(findings) = error.chain().find_map(|cause| cause.downcast_ref::<Findings>()) {
-            self.err(&draw(findings, self.talk));
-            self.err(&format!("{}: {findings}\n", self.talk.error()));
+            self.mistakes(findings);
             return;
         }
         self.err(&format!("{}: {error:#}\n", self.talk.error()));

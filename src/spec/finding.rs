@@ -32,6 +32,24 @@ impl Finding {
     }
 }
 
+/// The ids of mistakes, and what each is about.
+pub(crate) const MISTAKES: [(&str, &str); 7] = [
+    ("not-toml", "The file is not TOML."),
+    ("unknown-key", "The file has a key or section that streamkit does not know."),
+    ("unknown-value", "A key has a value that is none of those it takes."),
+    ("missing-key", "A section lacks a key that it needs."),
+    ("wrong-value", "A value has the wrong type or form."),
+    ("unset-variable", "The environment lacks a variable that the file uses."),
+    ("invalid", "AWS would refuse what the file asks for, or its sections do not fit together."),
+];
+
+/// Line and column of a byte of a text, both counted from 1; the column counts characters.
+pub(crate) fn place(text: &str, byte: usize) -> (usize, usize) {
+    let before = text.get(..byte.min(text.len())).unwrap_or(text);
+    let line = before.rsplit('\n').next().unwrap_or_default();
+    (before.matches('\n').count() + 1, line.chars().count() + 1)
+}
+
 /// All that is wrong with one spec file, in the order of the file.
 #[derive(Debug)]
 pub(crate) struct Findings {
@@ -41,12 +59,9 @@ pub(crate) struct Findings {
 }
 
 impl Findings {
-    /// Line and column of a finding, both counted from 1.
+    /// Line and column of a finding, as [`place`] gives them.
     pub(crate) fn place(&self, finding: &Finding) -> (usize, usize) {
-        let start = finding.span.start.min(self.text.len());
-        let before = self.text.get(..start).unwrap_or(&self.text);
-        let line = before.rsplit('\n').next().unwrap_or_default();
-        (before.matches('\n').count() + 1, line.chars().count() + 1)
+        place(&self.text, finding.span.start)
     }
 }
 

@@ -21,8 +21,8 @@ mod variables;
 mod watch;
 
 pub(crate) use file::read_text;
-pub(crate) use finding::{Finding, Findings, did_you_mean};
-pub(crate) use lint::Advices;
+pub(crate) use finding::{Finding, Findings, MISTAKES, did_you_mean, place};
+pub(crate) use lint::{Advices, Rule};
 pub(crate) use load::{Loaded, is_zip, load};
 pub(crate) use names::{Naming, mistake_in_name};
 pub(crate) use pattern::Pattern;

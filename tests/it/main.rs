@@ -12,6 +12,7 @@ mod call_counts;
 mod capture;
 mod changes;
 mod chaos;
+mod checking;
 mod command_line;
 mod consistency;
 mod dev;
