@@ -2,11 +2,13 @@
 
 mod lines;
 pub(super) mod pace;
+mod page;
 pub(super) mod share;
 pub(super) mod source;
 mod stream;
 mod summary;
 mod table;
+mod timeline;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -19,6 +21,7 @@ use tokio::time::Instant;
 
 use self::pace::Pace;
 pub(super) use self::pace::rate;
+use self::page::Page;
 use self::share::Share;
 use self::source::Source;
 use self::stream::StreamSender;
@@ -75,6 +78,9 @@ pub(crate) struct Args {
     /// Generate the same events as the run that said this seed
     #[arg(long, value_name = "N", conflicts_with = "from")]
     seed: Option<u64>,
+    /// Write a page to this file: throughput over time, latencies of calls, lag, the pipeline; it needs no network
+    #[arg(long, value_name = "FILE.html")]
+    report: Option<PathBuf>,
 }
 
 const DEFAULT_COUNT: u64 = 100;
@@ -101,17 +107,39 @@ pub(crate) async fn run(
     if let Some(file) = &args.from {
         check_file(file)?;
     }
+    let mut page = Page::create(args.report.as_deref(), args.spec.path())?;
+    let result = Box::pin(send(args, global, reporter, &mut interrupt, &mut page)).await;
+    // The page tells of a run that failed or was interrupted, too.
+    match (page.write(result.as_ref().err()), result) {
+        (Err(error), Ok(_)) => Err(error),
+        (Err(unwritten), Err(error)) => {
+            reporter.error(&unwritten);
+            Err(error)
+        }
+        (Ok(()), result) => result,
+    }
+}
+
+async fn send(
+    args: &Args,
+    global: &Global,
+    reporter: &Reporter,
+    interrupt: &mut Interrupt,
+    page: &mut Page,
+) -> anyhow::Result<ExitCode> {
     let input = Input::spec(&args.spec);
     let opened = Box::pin(Session::open(&input, global, reporter, Start::Never));
     let session = args.region.choose(interrupt.unless(opened).await?)?;
     let flow = session.first_flow(args.function.as_deref())?;
+    page.know(&session);
     let recipe = flow.recipe()?;
     let samples = match session.pipeline.samples(flow)? {
         Samples::Stream(samples) => samples,
-        Samples::Table(samples) => return change(args, &session, flow, samples, reporter, interrupt).await,
+        Samples::Table(samples) => return change(args, &session, flow, samples, reporter, interrupt, page).await,
         Samples::OfOthers => anyhow::bail!("no recipe has events for the source of `{}`", flow.key),
     };
-    let mut summary = Summary::default();
+    let started = Instant::now();
+    let mut summary = Summary { timeline: page.timeline(started), ..Summary::default() };
     let source = if let Some(file) = &args.from {
         summary.not_json = Some(0);
         Source::lines(recipe, samples, file).await?
@@ -126,9 +154,11 @@ pub(crate) async fn run(
     let pace = args.rate.map(|rate| Pace::new(rate, started));
     let end = args.duration.map(|duration| started + Duration::from_secs(duration.0));
     let sender = StreamSender::new(producer, source, count, pace, summary, reporter);
-    let (summary, read, error) = sender.send(end, interrupt.clone()).await;
+    let (mut summary, read, error) = sender.send(end, interrupt.clone()).await;
     let error = error.map(|error| explained(error, flow.source.name()));
-    report(summary, started.elapsed(), flow, reporter, read, error, &interrupt)
+    summary.conclude(started.elapsed());
+    page.read_lag(&session, flow, reporter, interrupt).await;
+    report(summary, flow, reporter, page, Ended { read, error, interrupted: interrupt.is_set() })
 }
 
 /// Changes the items of a table.
@@ -138,7 +168,8 @@ async fn change(
     flow: &Flow,
     samples: &dyn TableSamples,
     reporter: &Reporter,
-    interrupt: Interrupt,
+    interrupt: &mut Interrupt,
+    page: &mut Page,
 ) -> anyhow::Result<ExitCode> {
     if args.poison.is_some() {
         return Err(Usage("a table's changes are never poison: leave --poison out".to_owned()).into());
@@ -149,7 +180,8 @@ async fn change(
             Ok(error) => explained_change(error, table),
             Err(error) => error,
         })?;
-    let mut summary = Summary { changes: Some(ChangeCounts::default()), ..Summary::default() };
+    let timeline = page.timeline(Instant::now());
+    let mut summary = Summary { changes: Some(ChangeCounts::default()), timeline, ..Summary::default() };
     let source = if let Some(file) = &args.from {
         table::Source::lines(file).await?
     } else {
@@ -173,31 +205,41 @@ async fn change(
     let (read, error) = sender.run(&mut summary, interrupt.clone()).await;
     bar.finish_and_clear();
     let error = error.map(|error| explained_change(error, table));
-    report(summary, started.elapsed(), flow, reporter, read, error, &interrupt)
+    summary.conclude(started.elapsed());
+    page.read_lag(session, flow, reporter, interrupt).await;
+    report(summary, flow, reporter, page, Ended { read, error, interrupted: interrupt.is_set() })
+}
+
+/// How sending ended.
+struct Ended {
+    /// Of the lines that were to be sent.
+    read: std::io::Result<()>,
+    /// Why AWS took no more.
+    error: Option<anyhow::Error>,
+    interrupted: bool,
 }
 
 /// Says what was sent, and why not everything was.
 fn report(
-    mut summary: Summary,
-    took: Duration,
+    summary: Summary,
     flow: &Flow,
     reporter: &Reporter,
-    read: std::io::Result<()>,
-    error: Option<anyhow::Error>,
-    interrupt: &Interrupt,
+    page: &mut Page,
+    ended: Ended,
 ) -> anyhow::Result<ExitCode> {
-    summary.conclude(took);
     reporter.text(&summary.text(flow.source.name()));
     reporter.document(&summary)?;
-    read.context("reading the events")?;
-    if let Some(error) = error {
+    let failed = summary.failed > 0;
+    page.sent(summary, flow.source.name());
+    ended.read.context("reading the events")?;
+    if let Some(error) = ended.error {
         return Err(error);
     }
-    if interrupt.is_set() {
+    if ended.interrupted {
         return Err(Interrupted { left: 0 }.into());
     }
     // Lines that were not sent are named already.
-    if summary.failed > 0 { Err(Shown.into()) } else { Ok(exit_code::DONE) }
+    if failed { Err(Shown.into()) } else { Ok(exit_code::DONE) }
 }
 
 /// Finds out before anything is connected whether there is something to read.

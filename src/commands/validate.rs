@@ -11,6 +11,7 @@ mod downstream;
 mod encryption;
 mod events;
 mod failure;
+mod files;
 mod items;
 mod memory;
 mod passing;
@@ -35,6 +36,7 @@ use tokio::time::{Instant, timeout};
 use self::check::{Checks, check, listed};
 use self::downstream::Downstream;
 use self::failure::FailureInjection;
+use self::files::{Files, FilesArgument};
 use self::stream_run::{Poison, StreamRun};
 use self::telemetry::Growth;
 use self::validation::{Validation, not_up};
@@ -45,7 +47,7 @@ use crate::failure::{Hint, Interrupted, Usage};
 use crate::interrupt::Interrupt;
 use crate::options::Global;
 use crate::pipeline::Flow;
-use crate::report::{Reporter, exit_code};
+use crate::report::{Passage, Reporter, exit_code};
 use crate::spec::Seconds;
 
 /// Prove that events flow: send marked ones, good and bad, and check what becomes of each
@@ -75,6 +77,8 @@ pub(crate) struct Args {
     /// in the function's source, and an end to its retries.
     #[arg(long = "break")]
     breaks: bool,
+    #[command(flatten)]
+    files: FilesArgument,
 }
 
 /// What a check gets on top of its own time for the calls that it has begun.
@@ -93,10 +97,35 @@ pub(crate) async fn run(
     if args.timeout.0 == 0 {
         return Err(Usage("--timeout 0s leaves no time to wait for anything".to_owned()).into());
     }
+    let mut files = Files::create(&args.files, args.spec.path())?;
+    let mut checks = Checks::new(reporter);
+    let result = Box::pin(validate(args, global, reporter, &mut interrupt, &mut checks, &mut files)).await;
+    // The files tell of a run that failed or was interrupted, too.
+    let stopped = result.as_ref().err().map(|error| format!("{error:#}"));
+    match (files.write(&checks, stopped.as_deref()), result) {
+        (Err(error), Ok(_)) => Err(error),
+        (Err(unwritten), Err(error)) => {
+            reporter.error(&unwritten);
+            Err(error)
+        }
+        (Ok(()), result) => result,
+    }
+}
+
+/// Carries out all checks on all functions that are wanted.
+async fn validate(
+    args: &Args,
+    global: &Global,
+    reporter: &Reporter,
+    interrupt: &mut Interrupt,
+    checks: &mut Checks<'_>,
+    files: &mut Files,
+) -> anyhow::Result<ExitCode> {
     let started = Instant::now();
     let input = Input::new(&args.spec, &args.code, global)?;
     let opened = Box::pin(Session::open(&input, global, reporter, Start::Never));
     let home = interrupt.unless(opened).await?;
+    files.know(&home);
     let flows = flows(&home, args.function.as_deref())?;
     let limit = Duration::from_secs(args.timeout.0);
     let broken = match flows[..] {
@@ -121,8 +150,10 @@ pub(crate) async fn run(
             ));
         }
     }
-    let mut checks = Checks::new(reporter, flows.len() > 1);
-    let (mut latencies, mut stopped) = (Vec::new(), None);
+    if flows.len() > 1 {
+        checks.name_functions();
+    }
+    let mut stopped = None;
     for flow in &flows {
         checks.begin(&flow.key);
         for (region, session) in home.everywhere() {
@@ -132,8 +163,8 @@ pub(crate) async fn run(
             }
             checks.go_to(region);
             let validation = Validation::new(session, &home, flow, flow.recipe()?, limit, global.local);
-            let (of_flow, error) = Box::pin(validate_flow(validation, &mut checks, reporter, &mut interrupt)).await?;
-            latencies.extend(of_flow);
+            let (of_flow, error) = Box::pin(validate_flow(validation, checks, reporter, interrupt)).await?;
+            checks.measured(of_flow);
             stopped = error;
         }
         checks.go_to(None);
@@ -143,10 +174,13 @@ pub(crate) async fn run(
         && !interrupt.is_set()
     {
         let validation = Validation::new(session, &home, flow, flow.recipe()?, limit, global.local);
-        stopped = Box::pin(failure::validate(injection, validation, &mut checks, reporter, &mut interrupt)).await.err();
+        stopped = Box::pin(failure::validate(injection, validation, checks, reporter, interrupt)).await.err();
     }
     let whole = stopped.is_none() && !interrupt.is_set();
-    let ok = checks.conclude(whole, &latencies, started.elapsed().as_secs_f64())?;
+    let ok = checks.conclude(whole, started.elapsed().as_secs_f64())?;
+    if whole {
+        files.read_lag(&home, &flows, reporter).await;
+    }
     if let Some(error) = stopped {
         return Err(error);
     }
@@ -175,19 +209,19 @@ fn flows<'s>(session: &'s Session, function: Option<&str>) -> anyhow::Result<Vec
     Ok(flows)
 }
 
-/// Carries out all checks on a function. Gives the latencies of its events, and why not everything was tried.
+/// Carries out all checks on a function. Gives its events whose effects were seen, and why not everything was tried.
 async fn validate_flow(
     validation: Validation<'_>,
     checks: &mut Checks<'_>,
     reporter: &Reporter,
     interrupt: &mut Interrupt,
-) -> anyhow::Result<(Vec<Duration>, Option<anyhow::Error>)> {
+) -> anyhow::Result<(Vec<Passage>, Option<anyhow::Error>)> {
     let flow = validation.flow;
     match validation.session.pipeline.samples(flow)? {
         Samples::Stream(samples) => {
             let mut run = StreamRun::new(validation, samples);
             let stopped = Box::pin(validate_stream(&mut run, checks, reporter, interrupt)).await;
-            Ok((run.latencies(), stopped))
+            Ok((run.passages(), stopped))
         }
         Samples::Table(samples) => Box::pin(table::validate(validation, samples, checks, reporter, interrupt)).await,
         Samples::OfOthers => anyhow::bail!("no recipe has events for the source of `{}`", flow.key),

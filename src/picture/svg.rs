@@ -13,18 +13,18 @@ const SMALL_LINE: f64 = 14.0;
 const HEAD: &str = concat!(
     "<defs><marker id=\"end\" markerWidth=\"10\" markerHeight=\"8\" refX=\"9\" refY=\"4\" orient=\"auto\">",
     "<path d=\"M0 0 L10 4 L0 8 z\" fill=\"#555\"/></marker></defs>\n",
-    "<style>text{font-family:ui-sans-serif,system-ui,Helvetica,Arial,sans-serif;font-size:13px;fill:#111;text-anchor:middle}",
-    ".kind{font-size:12px;fill:#555}.arrow{fill:none;stroke:#555;stroke-width:1.3}.label{font-size:11px;fill:#333}",
-    ".back{fill:#fff;fill-opacity:.85}</style>\n",
+    "<style>.picture text{font-family:ui-sans-serif,system-ui,Helvetica,Arial,sans-serif;font-size:13px;fill:#111;text-anchor:middle}",
+    ".picture .kind{font-size:12px;fill:#555}.picture .arrow{fill:none;stroke:#555;stroke-width:1.3}",
+    ".picture .label{font-size:11px;fill:#333}.picture .back{fill:#fff;fill-opacity:.85}</style>\n",
 );
 
-/// The image.
+/// The image. Its style is that of its own parts alone, so that it can be part of a page.
 pub(crate) fn svg(drawing: &Drawing) -> String {
     let Layout { areas, width, height } = layout(drawing);
     // Writing to a String cannot fail.
     let mut text = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width:.0}\" height=\"{height:.0}\" viewBox=\"0 0 {width:.0} {height:.0}\" \
-         role=\"img\">\n<title>{}</title>\n{HEAD}<rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n",
+         class=\"picture\" role=\"img\">\n<title>{}</title>\n{HEAD}<rect class=\"paper\" width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n",
         escaped(&drawing.name)
     );
     let paths: Vec<_> = (0..drawing.arrows.len()).map(|arrow| path(arrow, drawing, &areas)).collect();
@@ -36,7 +36,9 @@ pub(crate) fn svg(drawing: &Drawing) -> String {
         let Area { x, y, width, height } = area;
         let _ = writeln!(
             text,
-            "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{height:.1}\" rx=\"8\" fill=\"{}\" stroke=\"#666\"/>",
+            "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{height:.1}\" rx=\"8\"{} fill=\"{}\" stroke=\"#666\"/>",
+            // A page that the picture is part of has colours of its own for what nothing happens to.
+            if shape.action.is_none() { " class=\"shape\"" } else { "" },
             colour(shape.action)
         );
         let middle = x + width / 2.0;

@@ -49,6 +49,7 @@ mod redrive;
 mod rehearsal;
 mod renames;
 mod replicas;
+mod reports;
 mod restoring;
 mod rights;
 mod scaling;

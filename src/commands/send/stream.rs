@@ -37,7 +37,7 @@ pub(super) struct StreamSender<'a> {
     flush: Instant,
     /// A batch that waits for a call to end.
     waiting: Option<Call>,
-    calls: JoinSet<(Call, PutResult)>,
+    calls: JoinSet<(Call, PutResult, Duration)>,
     summary: Summary,
     long_lines: u64,
     error: Option<AwsError>,
@@ -101,8 +101,9 @@ impl<'a> StreamSender<'a> {
             {
                 let producer = self.producer.clone();
                 self.calls.spawn(async move {
+                    let began = Instant::now();
                     let put = producer.put(&batch).await;
-                    ((batch, poison), put)
+                    ((batch, poison), put, began.elapsed())
                 });
             }
             if !open && self.calls.is_empty() {
@@ -112,8 +113,8 @@ impl<'a> StreamSender<'a> {
             tokio::select! {
                 biased;
                 Some(ended) = self.calls.join_next() => {
-                    let (call, put) = ended.expect("a call neither panics nor is aborted");
-                    self.count(&call, put);
+                    let (call, put, took) = ended.expect("a call neither panics nor is aborted");
+                    self.count(&call, put, took);
                 }
                 () = interrupt.changed(), if open => open = false,
                 () = sleep_until(end.unwrap_or(self.flush)), if open && end.is_some() => open = false,
@@ -191,8 +192,12 @@ impl<'a> StreamSender<'a> {
         }
     }
 
-    fn count(&mut self, (batch, poison): &Call, put: PutResult) {
+    fn count(&mut self, (batch, poison): &Call, put: PutResult, took: Duration) {
         self.summary.retried += put.retried;
+        if let Some(timeline) = &mut self.summary.timeline {
+            let sent = put.positions.iter().flatten().count();
+            timeline.note(Instant::now(), u64::try_from(sent).unwrap_or(u64::MAX), took);
+        }
         for ((event, poison), place) in batch.events().iter().zip(poison).zip(&put.positions) {
             if place.is_none() {
                 self.summary.failed += 1;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::timeline::Timeline;
 use crate::report::{byte_rate_text, rate_of};
 
 /// The document of `send --json`.
@@ -27,6 +28,9 @@ pub(super) struct Summary {
     /// What was done to a table's items.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) changes: Option<ChangeCounts>,
+    /// What a page tells of the run, if one is wanted.
+    #[serde(skip)]
+    pub(super) timeline: Option<Timeline>,
 }
 
 /// How many changes of each kind were made.
@@ -46,13 +50,42 @@ impl Summary {
         self.records_per_second = (sent / self.seconds * 10.0).round() / 10.0;
     }
 
+    /// The numbers for a page, each with its name.
+    pub(super) fn facts(&self) -> Vec<(&'static str, String)> {
+        let Self { sent, failed, retried, poison, bytes, records_per_second, .. } = self;
+        #[expect(clippy::cast_precision_loss, reason = "a rate for people to read")]
+        let bytes_per_second = *bytes as f64 / self.seconds.max(0.001);
+        let mut facts = vec![
+            ("sent", sent.to_string()),
+            ("failed", failed.to_string()),
+            ("sent again", retried.to_string()),
+            ("rate", rate_of(*records_per_second, self.what())),
+            ("bytes", byte_rate_text(bytes_per_second)),
+        ];
+        match &self.changes {
+            Some(ChangeCounts { puts, updates, deletes }) => facts.extend([
+                ("put", puts.to_string()),
+                ("changed", updates.to_string()),
+                ("deleted", deletes.to_string()),
+            ]),
+            None => facts.push(("poison", poison.to_string())),
+        }
+        facts.extend(self.not_json.map(|lines| ("lines that are not JSON", lines.to_string())));
+        facts.extend(self.seed.map(|seed| ("seed", seed.to_string())));
+        facts
+    }
+
+    /// What is counted.
+    pub(super) fn what(&self) -> &'static str {
+        if self.changes.is_some() { "changes" } else { "records" }
+    }
+
     /// The line for people; `name` is the stream's or the table's.
     pub(super) fn text(&self, name: &str) -> String {
         let Self { sent, failed, retried, poison, bytes, seconds, records_per_second, .. } = self;
         #[expect(clippy::cast_precision_loss, reason = "a rate for people to read")]
         let bytes_per_second = *bytes as f64 / seconds.max(0.001);
-        let of = if self.changes.is_some() { "changes" } else { "records" };
-        let mut parts = vec![rate_of(*records_per_second, of), byte_rate_text(bytes_per_second)];
+        let mut parts = vec![rate_of(*records_per_second, self.what()), byte_rate_text(bytes_per_second)];
         let what = if let Some(ChangeCounts { puts, updates, deletes }) = &self.changes {
             parts.push(format!("{puts} items put, {updates} changed, {deletes} deleted"));
             "changes"

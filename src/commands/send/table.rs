@@ -4,6 +4,7 @@ use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash as _, Hasher as _};
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 use streamkit_recipes::{TableKey, TableSamples, Write, Writer};
 use tokio::sync::mpsc;
@@ -113,8 +114,8 @@ pub(super) struct TableSender<'a> {
     pub(super) reporter: &'a Reporter,
 }
 
-/// How a change ended.
-type WriteResult = (Write, Result<u64, AwsError>);
+/// How a change ended, and how long it took.
+type WriteResult = (Write, Result<u64, AwsError>, Duration);
 
 impl TableSender<'_> {
     /// Makes changes until the source ends, time is up, the user stops it or the table takes none; then waits for what is
@@ -187,8 +188,9 @@ impl TableSender<'_> {
         let writer = self.writer.clone();
         tasks.spawn(async move {
             while let Some(write) = waiting.recv().await {
+                let began = Instant::now();
                 let result = writer.write(&write).await;
-                if ended.send((write, result)).is_err() {
+                if ended.send((write, result, began.elapsed())).is_err() {
                     break;
                 }
             }
@@ -205,7 +207,10 @@ impl TableSender<'_> {
         }
     }
 
-    fn count(&self, summary: &mut Summary, (write, result): WriteResult, error: &mut Option<AwsError>) {
+    fn count(&self, summary: &mut Summary, (write, result, took): WriteResult, error: &mut Option<AwsError>) {
+        if let Some(timeline) = &mut summary.timeline {
+            timeline.note(Instant::now(), u64::from(result.is_ok()), took);
+        }
         match result {
             Ok(retried) => {
                 summary.sent += 1;

@@ -1,12 +1,11 @@
 //! The result of a check, and the report of checks and latencies.
 
-use std::borrow::Cow;
 use std::time::Duration;
 
 use serde::Serialize;
 use tokio::time::{Instant, timeout};
 
-use crate::report::{Paint, Reporter, duration_text, hint_for};
+use crate::report::{Check, FunctionPassages, Paint, Passage, Reporter, duration_text, hint_for};
 
 /// The result of a check.
 #[derive(Debug, PartialEq, Eq)]
@@ -28,20 +27,6 @@ impl Verdict {
         }
         self
     }
-}
-
-/// One check of the report.
-#[derive(Debug, Serialize)]
-pub(super) struct Check {
-    /// The function in the spec.
-    function: String,
-    name: Cow<'static, str>,
-    ok: bool,
-    expected: String,
-    observed: String,
-    seconds: f64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    hint: Option<String>,
 }
 
 /// Carries out one check. Whatever goes wrong is what was observed: it fails the check and ends nothing.
@@ -75,13 +60,27 @@ pub(super) struct Checks<'a> {
     several: bool,
     function: String,
     done: Vec<Check>,
+    passages: Vec<FunctionPassages>,
     /// The region that is being looked at, where that is not the pipeline's own.
     region: Option<String>,
 }
 
 impl<'a> Checks<'a> {
-    pub(super) fn new(reporter: &'a Reporter, several: bool) -> Self {
-        Self { reporter, several, function: String::new(), done: Vec::new(), region: None }
+    pub(super) fn new(reporter: &'a Reporter) -> Self {
+        Self { reporter, several: false, function: String::new(), done: Vec::new(), passages: Vec::new(), region: None }
+    }
+
+    /// The text names each function, since there are several.
+    pub(super) fn name_functions(&mut self) {
+        self.several = true;
+    }
+
+    pub(super) fn done(&self) -> &[Check] {
+        &self.done
+    }
+
+    pub(super) fn passages(&self) -> &[FunctionPassages] {
+        &self.passages
     }
 
     /// The checks that follow are those of this function.
@@ -103,6 +102,15 @@ impl<'a> Checks<'a> {
         UnderWay(self.reporter.spinner(what))
     }
 
+    /// Adds the events of the function whose effects were seen.
+    pub(super) fn measured(&mut self, passages: Vec<Passage>) {
+        let function = match &self.region {
+            Some(region) => format!("{}@{region}", self.function),
+            None => self.function.clone(),
+        };
+        self.passages.push(FunctionPassages { function, passages });
+    }
+
     /// True when the check is ok.
     pub(super) fn add(&mut self, mut check: Check) -> bool {
         if let Some(region) = &self.region {
@@ -115,8 +123,10 @@ impl<'a> Checks<'a> {
     }
 
     /// Ends the report with the latencies. True when every check was ok and none was left out.
-    pub(super) fn conclude(self, whole: bool, latencies: &[Duration], seconds: f64) -> anyhow::Result<bool> {
-        let latency_ms = Latency::of(latencies);
+    pub(super) fn conclude(&self, whole: bool, seconds: f64) -> anyhow::Result<bool> {
+        let all = self.passages.iter().flat_map(|of| &of.passages);
+        let latencies: Vec<_> = all.map(|at| at.seen.saturating_duration_since(at.sent)).collect();
+        let latency_ms = Latency::of(&latencies);
         let failed = self.done.iter().filter(|check| !check.ok).count();
         if let Latency { p50: Some(p50), p95: Some(p95), p99: Some(p99) } = latency_ms {
             let events = latencies.len();
@@ -131,7 +141,7 @@ impl<'a> Checks<'a> {
             _ => format!("{failed} of {all} checks {}", self.reporter.paint().bad("FAILED")),
         };
         self.reporter.text(&format!("{summary} in {seconds:.1} s\n"));
-        self.reporter.document(&Report { ok, checks: self.done, latency_ms })?;
+        self.reporter.document(&Report { ok, checks: &self.done, latency_ms })?;
         Ok(ok)
     }
 }
@@ -147,9 +157,9 @@ impl Drop for UnderWay {
 
 /// The document of `validate --json`.
 #[derive(Debug, Serialize)]
-struct Report {
+struct Report<'a> {
     ok: bool,
-    checks: Vec<Check>,
+    checks: &'a [Check],
     latency_ms: Latency,
 }
 

@@ -23,6 +23,7 @@ use super::telemetry::Growth;
 use super::validation::Validation;
 use super::windows::Windows;
 use crate::producer::{Position, Producer, batches};
+use crate::report::Passage;
 use crate::table_writer::StoredItem;
 
 /// Everything that the checks share. It outlives a check that is interrupted, so that cleaning up knows what to look for.
@@ -308,10 +309,10 @@ impl<'a> StreamRun<'a> {
         (self.last_put.elapsed() / 20).clamp(Duration::from_millis(20), Duration::from_millis(250))
     }
 
-    /// The time from the stream's answer to the item, for each marked event.
-    pub(super) fn latencies(&self) -> Vec<Duration> {
+    /// The marked events whose effects were seen, from the stream's answer to the item.
+    pub(super) fn passages(&self) -> Vec<Passage> {
         let marked = self.good.iter().filter(|good| !good.canary);
-        marked.filter_map(|good| Some(good.seen()?.duration_since(good.position.at))).collect()
+        marked.filter_map(|good| Some(Passage { sent: good.position.at, seen: good.seen()? })).collect()
     }
 
     /// What every metric must have grown by at least: by events whose effects were seen, and by poison whose dead letter was.

@@ -18,21 +18,21 @@ use super::validation::{CLOCK_SKEW, LATE_EFFECTS, Validation};
 use super::{CLEANUP, GRACE, begin, end, replicas};
 use crate::commands::since::epoch_ms;
 use crate::interrupt::Interrupt;
-use crate::report::Reporter;
+use crate::report::{Passage, Reporter};
 
 /// Some queues answer at once that they are empty.
 const PAUSE: Duration = Duration::from_millis(50);
 /// Canaries, and deletions of what was put, are announced besides the marked changes.
 const OVERHEARD_BESIDE: usize = 5;
 
-/// Carries out all checks in order, and cleans up. Gives the latencies, and why not everything was tried.
+/// Carries out all checks in order, and cleans up. Gives the events whose effects were seen, and why not everything was tried.
 pub(super) async fn validate(
     validation: Validation<'_>,
     samples: &'static dyn TableSamples,
     checks: &mut Checks<'_>,
     reporter: &Reporter,
     interrupt: &mut Interrupt,
-) -> anyhow::Result<(Vec<Duration>, Option<anyhow::Error>)> {
+) -> anyhow::Result<(Vec<Passage>, Option<anyhow::Error>)> {
     if let Some(detection) = samples.detection() {
         return examples::validate(validation, samples, detection, checks, reporter, interrupt).await;
     }
@@ -48,7 +48,7 @@ pub(super) async fn validate(
     let done = check("cleanup", "nothing of the run is left", CLEANUP, cleanup(&mut run)).await;
     drop(shown);
     checks.add(done);
-    Ok((run.latencies(), stopped))
+    Ok((run.passages(), stopped))
 }
 
 /// # Errors

@@ -22,7 +22,7 @@ use crate::commands::validate::validation::{LATE_EFFECTS, Validation};
 use crate::commands::validate::{CLEANUP, GRACE, begin, end};
 use crate::failure::Hint;
 use crate::interrupt::Interrupt;
-use crate::report::Reporter;
+use crate::report::{Passage, Reporter};
 use crate::table_writer::{self, StoredItem, TableSchema, TableWriter};
 
 /// Between two looks for items.
@@ -59,7 +59,7 @@ struct Put {
     found: Option<(StoredItem, Instant)>,
 }
 
-/// Carries out all checks in order, and cleans up. Gives the latencies, and why not everything was tried.
+/// Carries out all checks in order, and cleans up. Gives the events whose effects were seen, and why not everything was tried.
 pub(in crate::commands::validate) async fn validate(
     validation: Validation<'_>,
     samples: &'static dyn TableSamples,
@@ -67,7 +67,7 @@ pub(in crate::commands::validate) async fn validate(
     checks: &mut Checks<'_>,
     reporter: &Reporter,
     interrupt: &mut Interrupt,
-) -> anyhow::Result<(Vec<Duration>, Option<anyhow::Error>)> {
+) -> anyhow::Result<(Vec<Passage>, Option<anyhow::Error>)> {
     let mut run = ExampleRun::new(validation, samples, detection).await?;
     let stopped = tokio::select! {
         result = try_all(&mut run, checks, reporter) => result.err(),
@@ -80,9 +80,9 @@ pub(in crate::commands::validate) async fn validate(
     let done = check("cleanup", "nothing of the run is left", CLEANUP, clean(&mut run)).await;
     drop(shown);
     checks.add(done);
-    let latencies = run.put.iter().filter(|put| !put.canary);
-    let latencies = latencies.filter_map(|put| Some(put.found.as_ref()?.1.saturating_duration_since(put.at)));
-    Ok((latencies.collect(), stopped))
+    let marked = run.put.iter().filter(|put| !put.canary);
+    let passages = marked.filter_map(|put| Some(Passage { sent: put.at, seen: put.found.as_ref()?.1 }));
+    Ok((passages.collect(), stopped))
 }
 
 /// # Errors

@@ -1,7 +1,7 @@
 //! One run on a table: the changes that were made, their expected effects, and the notifications received so far.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
@@ -16,6 +16,7 @@ use crate::aws::{AwsError, answered};
 use crate::commands::validate::telemetry::Growth;
 use crate::commands::validate::validation::{Validation, not_up};
 use crate::failure::Hint;
+use crate::report::Passage;
 use crate::table_writer::{self, TableSchema, TableWriter};
 
 /// Everything that the checks share. It outlives a check that is interrupted, so that cleaning up knows what to look for.
@@ -204,10 +205,10 @@ impl<'a> TableRun<'a> {
         }
     }
 
-    /// The time from the table's answer to the notification, for each marked change.
-    pub(in crate::commands::validate) fn latencies(&self) -> Vec<Duration> {
+    /// The marked changes that were announced, from the table's answer to the notification.
+    pub(in crate::commands::validate) fn passages(&self) -> Vec<Passage> {
         let marked = self.made.iter().filter(|made| !made.canary);
-        marked.filter_map(|made| Some(made.notified.as_ref()?.at.saturating_duration_since(made.at))).collect()
+        marked.filter_map(|made| Some(Passage { sent: made.at, seen: made.notified.as_ref()?.at })).collect()
     }
 
     /// The objects of all changes that have a notification.

@@ -1,0 +1,338 @@
+//! Charts as SVG, drawn from numbers. Their colours are those of the page, and they need no script.
+
+use maud::{Markup, html};
+
+/// The size of a chart, and what is left around it for numbers and names, in pixels.
+const WIDTH: f64 = 760.0;
+const HEIGHT: f64 = 230.0;
+const LEFT: f64 = 64.0;
+const RIGHT: f64 = 18.0;
+const TOP: f64 = 14.0;
+const BOTTOM: f64 = 42.0;
+/// About how many columns a histogram has, and how many numbers an axis.
+const COLUMNS: f64 = 24.0;
+const NUMBERS_X: f64 = 8.0;
+const NUMBERS_Y: f64 = 4.0;
+/// A histogram ends at so many times its 95th percentile; what is longer has a column of its own.
+const LONG: f64 = 3.0;
+
+/// A unit of time that fits a length.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Unit {
+    name: &'static str,
+    seconds: f64,
+}
+
+impl Unit {
+    fn of(longest_seconds: f64) -> Self {
+        let (name, seconds) = match longest_seconds {
+            _ if longest_seconds < 1.0 => ("ms", 0.001),
+            _ if longest_seconds < 180.0 => ("s", 1.0),
+            _ if longest_seconds < 3.0 * 3_600.0 => ("min", 60.0),
+            _ => ("h", 3_600.0),
+        };
+        Self { name, seconds }
+    }
+}
+
+/// An axis from zero, with equal steps.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Axis {
+    step: f64,
+    steps: u32,
+}
+
+impl Axis {
+    /// In about so many steps beyond `most`, each 1, 2 or 5 times a power of ten.
+    fn to(most: f64, about: f64) -> Self {
+        let most = if most.is_finite() && most > 0.0 { most } else { 1.0 };
+        let power = 10.0_f64.powf((most / about).log10().floor());
+        let fits = |times: &f64| most / (times * power) <= about;
+        let step = power * [1.0, 2.0, 5.0].into_iter().find(fits).unwrap_or(10.0);
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "about as many as were asked for")]
+        let steps = (most / step - 1e-9).ceil().max(1.0) as u32;
+        Self { step, steps }
+    }
+
+    fn end(self) -> f64 {
+        self.step * f64::from(self.steps)
+    }
+
+    fn numbers(self) -> impl Iterator<Item = f64> {
+        (0..=self.steps).map(move |number| f64::from(number) * self.step)
+    }
+
+    /// A number with as many digits as the steps need.
+    fn text(self, number: f64) -> String {
+        let digits = if self.step < 1.0 { (-self.step.log10()).ceil() } else { 0.0 };
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a few digits")]
+        let text = format!("{number:.*}", digits as usize);
+        let (whole, rest) =
+            text.split_once('.').map_or((text.as_str(), String::new()), |(whole, rest)| (whole, format!(".{rest}")));
+        let mut grouped = String::new();
+        for (place, digit) in whole.chars().enumerate() {
+            if place > 0 && (whole.len() - place).is_multiple_of(3) {
+                grouped.push(',');
+            }
+            grouped.push(digit);
+        }
+        grouped + &rest
+    }
+}
+
+/// The two axes of a chart, and what they count.
+struct Frame<'a> {
+    x: Axis,
+    y: Axis,
+    x_name: String,
+    y_name: &'a str,
+}
+
+impl Frame<'_> {
+    fn x(&self, value: f64) -> f64 {
+        LEFT + (WIDTH - LEFT - RIGHT) * (value / self.x.end()).clamp(0.0, 1.0)
+    }
+
+    fn y(&self, value: f64) -> f64 {
+        HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * (value / self.y.end()).clamp(0.0, 1.0)
+    }
+
+    /// The whole chart, with what is drawn between the axes; `label` says what it shows to those who don't see it.
+    fn draw(&self, label: &str, inside: &Markup) -> Markup {
+        let (bottom, right) = (HEIGHT - BOTTOM, WIDTH - RIGHT);
+        html! {
+            svg.chart viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) role="img" aria-label=(label) {
+                @for number in self.y.numbers() {
+                    line.grid x1=(LEFT) x2=(right) y1=(px(self.y(number))) y2=(px(self.y(number))) {}
+                    text.end x=(LEFT - 8.0) y=(px(self.y(number) + 4.0)) { (self.y.text(number)) }
+                }
+                @for number in self.x.numbers() {
+                    line.tick x1=(px(self.x(number))) x2=(px(self.x(number))) y1=(bottom) y2=(bottom + 4.0) {}
+                    text.middle x=(px(self.x(number))) y=(bottom + 17.0) { (self.x.text(number)) }
+                }
+                (inside)
+                line.axis x1=(LEFT) x2=(right) y1=(bottom) y2=(bottom) {}
+                text.middle x=((LEFT + right) / 2.0) y=(HEIGHT - 6.0) { (self.x_name) }
+                text.name x="4" y="10" { (self.y_name) }
+            }
+        }
+    }
+}
+
+/// How often something took how long, with marks at some of the times.
+pub(super) fn histogram(seconds: &[f64], marks: &[(&str, f64)], label: &str) -> Markup {
+    let mut sorted = seconds.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let longest = sorted.last().copied().unwrap_or_default();
+    let shown = longest.min(percentile(&sorted, 95) * LONG);
+    let unit = Unit::of(shown);
+    let columns = Axis::to(shown / unit.seconds, COLUMNS);
+    let beyond = sorted.iter().filter(|seconds| **seconds / unit.seconds > columns.end()).count();
+    let within = &sorted[..sorted.len() - beyond];
+    let counts: Vec<usize> = (0..columns.steps)
+        .map(|column| {
+            let (from, to) = (f64::from(column) * columns.step, f64::from(column + 1) * columns.step);
+            // The last one has its end, too.
+            let last = column + 1 == columns.steps;
+            within
+                .iter()
+                .map(|seconds| seconds / unit.seconds)
+                .filter(|value| *value >= from && (*value < to || last))
+                .count()
+        })
+        .collect();
+    let most = counts.iter().copied().chain([beyond]).max().unwrap_or_default();
+    let frame = Frame {
+        // Room for the column of what took longer.
+        x: columns_axis(columns, beyond > 0),
+        y: Axis::to(real(most), NUMBERS_Y),
+        x_name: unit.name.to_owned(),
+        y_name: "how often",
+    };
+    let width = frame.x(columns.step) - frame.x(0.0);
+    let inside = html! {
+        @for (count, from) in counts.iter().zip(columns.numbers()) {
+            @if *count > 0 {
+                rect.one x=(px(frame.x(from) + 1.0)) y=(px(frame.y(real(*count)))) width=(px((width - 2.0).max(1.0)))
+                    height=(px(HEIGHT - BOTTOM - frame.y(real(*count))))
+                {
+                    title { (columns.text(from)) " to " (columns.text(from + columns.step)) " " (unit.name) ": " (count) }
+                }
+            }
+        }
+        @if beyond > 0 {
+            rect.two x=(px(WIDTH - RIGHT - width)) y=(px(frame.y(real(beyond)))) width=(px((width - 2.0).max(1.0)))
+                height=(px(HEIGHT - BOTTOM - frame.y(real(beyond))))
+            {
+                title { "longer than " (columns.text(columns.end())) " " (unit.name) ": " (beyond) }
+            }
+            text.end x=(WIDTH - RIGHT) y=(px(frame.y(real(beyond)) - 5.0)) { "longer: " (beyond) }
+        }
+        @for (place, (name, value)) in marks.iter().enumerate() {
+            @let x = frame.x(value / unit.seconds);
+            line.mark x1=(px(x)) x2=(px(x)) y1=(TOP) y2=(HEIGHT - BOTTOM) {}
+            text.mark x=(px(x + 4.0)) y=(px(TOP + 10.0 + 13.0 * real(place))) { (name) }
+        }
+    };
+    frame.draw(label, &inside)
+}
+
+/// The numbers below a histogram: fewer than columns.
+fn columns_axis(columns: Axis, beyond: bool) -> Axis {
+    let steps = columns.steps + if beyond { 2 } else { 0 };
+    let every = (f64::from(steps) / (NUMBERS_X * 1.5)).ceil().max(1.0);
+    let step = columns.step * every;
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "fewer than the columns")]
+    let steps = (f64::from(steps) / every).ceil() as u32;
+    Axis { step, steps }
+}
+
+/// How many of something there were in each slot of the time of a run, a second.
+pub(super) fn rate(slot_seconds: f64, counts: &[u64], y_name: &str, label: &str) -> Markup {
+    #[expect(clippy::cast_precision_loss, reason = "a rate for people to look at")]
+    let rates: Vec<f64> = counts.iter().map(|count| *count as f64 / slot_seconds).collect();
+    let whole = slot_seconds * real(counts.len());
+    let unit = Unit::of(whole);
+    let frame = Frame {
+        x: Axis::to(whole / unit.seconds, NUMBERS_X),
+        y: Axis::to(rates.iter().copied().fold(0.0, f64::max), NUMBERS_Y),
+        x_name: format!("{} since the run began", unit.name),
+        y_name,
+    };
+    let at = |slot: usize| frame.x(real(slot) * slot_seconds / unit.seconds);
+    let inside = html! {
+        @for (slot, rate) in rates.iter().enumerate().filter(|(_, rate)| **rate > 0.0) {
+            rect.one x=(px(at(slot))) y=(px(frame.y(*rate))) width=(px((at(slot + 1) - at(slot) - 0.6).max(0.6)))
+                height=(px(HEIGHT - BOTTOM - frame.y(*rate)))
+            {
+                title { (format!("{rate:.0} {y_name}")) }
+            }
+        }
+    };
+    frame.draw(label, &inside)
+}
+
+/// How many there were up to each moment: a line for each series, in steps.
+pub(super) fn totals(series: [(&str, &[f64]); 2], y_name: &str, label: &str) -> Markup {
+    let last = series.iter().flat_map(|(_, times)| times.iter().copied()).fold(0.0, f64::max);
+    let most = series.iter().map(|(_, times)| times.len()).max().unwrap_or_default();
+    let unit = Unit::of(last);
+    let frame = Frame {
+        x: Axis::to(last / unit.seconds, NUMBERS_X),
+        y: Axis::to(real(most), NUMBERS_Y),
+        x_name: format!("{} since the run began", unit.name),
+        y_name,
+    };
+    let path = |times: &[f64]| {
+        let mut times = times.to_vec();
+        times.sort_by(f64::total_cmp);
+        let mut path = format!("M{} {}", px(frame.x(0.0)), px(frame.y(0.0)));
+        for (place, seconds) in times.iter().enumerate() {
+            path += &format!("H{}V{}", px(frame.x(seconds / unit.seconds)), px(frame.y(real(place + 1))));
+        }
+        path + &format!("H{}", px(WIDTH - RIGHT))
+    };
+    let inside = html! {
+        @for ((name, times), class) in series.iter().zip(["one", "two"]) {
+            path.line.(class) d=(path(times)) { title { (name) } }
+        }
+        g.legend {
+            @for (place, ((name, _), class)) in series.iter().zip(["one", "two"]).enumerate() {
+                @let x = LEFT + 14.0 + 90.0 * real(place);
+                line.(class) x1=(x) x2=(x + 18.0) y1=(TOP + 6.0) y2=(TOP + 6.0) {}
+                text x=(x + 24.0) y=(TOP + 10.0) { (name) }
+            }
+        }
+    };
+    frame.draw(label, &inside)
+}
+
+/// Durations at moments of a run, as dots; or joined by a line, where one goes on from the other.
+pub(super) fn durations(points: &[(f64, f64)], joined: bool, y_what: &str, label: &str) -> Markup {
+    let most = |part: fn(&(f64, f64)) -> f64| points.iter().map(part).fold(0.0, f64::max);
+    let (x_unit, y_unit) = (Unit::of(most(|(at, _)| *at)), Unit::of(most(|(_, seconds)| *seconds)));
+    let y_name = format!("{y_what}, {}", y_unit.name);
+    let frame = Frame {
+        x: Axis::to(most(|(at, _)| *at) / x_unit.seconds, NUMBERS_X),
+        y: Axis::to(most(|(_, seconds)| *seconds) / y_unit.seconds, NUMBERS_Y),
+        x_name: format!("{} since the run began", x_unit.name),
+        y_name: &y_name,
+    };
+    let place = |(at, seconds): (f64, f64)| (px(frame.x(at / x_unit.seconds)), px(frame.y(seconds / y_unit.seconds)));
+    let inside = html! {
+        @if joined && points.len() > 1 {
+            polyline.line.one points=(points.iter().map(|point| place(*point)).map(|(x, y)| format!("{x},{y}")).collect::<Vec<_>>().join(" ")) {}
+        }
+        @for point in points {
+            @let (x, y) = place(*point);
+            circle.one cx=(x) cy=(y) r="3" {}
+        }
+    };
+    frame.draw(label, &inside)
+}
+
+/// The nearest rank of sorted values: one that was measured, not one in between. Zero where there are none.
+pub(super) fn percentile(sorted: &[f64], percent: usize) -> f64 {
+    let rank = (sorted.len() * percent).div_ceil(100).max(1);
+    sorted.get(rank - 1).copied().unwrap_or_default()
+}
+
+fn px(value: f64) -> String {
+    format!("{value:.1}")
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a place in a picture")]
+fn real(count: usize) -> f64 {
+    count as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn axes_have_round_steps_and_reach_the_last_value() {
+        for (most, about, step, steps) in [
+            (7.3, 8.0, 1.0, 8),
+            (10.0, 4.0, 5.0, 2),
+            (0.012, 4.0, 0.005, 3),
+            (98_765.0, 4.0, 50_000.0, 2),
+            (1.0, 24.0, 0.05, 20),
+            (0.0, 4.0, 0.5, 2),
+            (f64::NAN, 4.0, 0.5, 2),
+        ] {
+            let axis = Axis::to(most, about);
+            assert!((axis.step - step).abs() < 1e-9 && axis.steps == steps, "{most}: {axis:?}");
+        }
+        assert_eq!(Axis::to(7_000_000.0, 4.0).text(2_000_000.0), "2,000,000");
+        assert_eq!(Axis::to(0.012, 4.0).text(0.005), "0.005");
+        assert_eq!(Axis::to(300.0, 4.0).text(100.0), "100");
+    }
+
+    #[test]
+    fn every_duration_is_in_one_column() {
+        let mut seconds: Vec<f64> = (1..=100).map(|n| f64::from(n) / 100.0).collect();
+        seconds.push(60.0);
+        let drawn = histogram(&seconds, &[("p50", 0.5)], "latencies").into_string();
+        let counted: usize = drawn
+            .match_indices("</title>")
+            .map(|(end, _)| drawn[..end].rsplit(": ").next().unwrap().parse::<usize>().unwrap())
+            .sum();
+        assert_eq!(counted, 101, "{drawn}");
+        assert!(drawn.contains("longer: 1"), "{drawn}");
+    }
+
+    #[test]
+    fn nothing_to_draw_is_no_reason_to_fail() {
+        for drawn in [
+            histogram(&[], &[], ""),
+            histogram(&[0.0, 0.0], &[], ""),
+            rate(1.0, &[], "", ""),
+            totals([("", &[]), ("", &[])], "", ""),
+            durations(&[], true, "", ""),
+            durations(&[(0.0, 0.0)], true, "", ""),
+        ] {
+            assert!(!drawn.into_string().contains("NaN"));
+        }
+    }
+}
