@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
+#[cfg(unix)]
+mod actions;
 mod anomalies;
 mod archive;
 mod at_once;
