@@ -17,6 +17,7 @@ use crate::report::{Reporter, arguments_ended, choose_colours, exit_code};
 /// One TOML file describes a pipeline; streamkit makes AWS match it, proves that events flow, and takes it down again.
 ///
 /// Exit codes: 0 done, 1 failed, 2 usage or bad spec, 3 `plan --exit-code` found changes, 130 interrupted.
+///
 #[derive(Debug, Parser)]
 #[command(name = "streamkit", version, propagate_version = true, max_term_width = 100)]
 struct Cli {
@@ -51,6 +52,7 @@ enum Command {
     Cost(commands::cost::Args),
     Export(commands::export::Args),
     Import(commands::import::Args),
+    Schema(commands::schema::Args),
     Completions(commands::completions::Args),
     Local(commands::local::Args),
     /// Run the linked handler as a Lambda function: what the embedded AWS starts
@@ -146,7 +148,9 @@ async fn run(cli: Cli, reporter: &Reporter) -> anyhow::Result<ExitCode> {
         Command::Cost(args) => interrupt.unless(commands::cost::run(&args, &global, reporter)).await,
         Command::Export(args) => interrupt.unless(commands::export::run(&args, &global, reporter)).await,
         Command::Import(args) => interrupt.unless(commands::import::run(&args, &global, reporter)).await,
+        Command::Schema(args) => commands::schema::run(&args, reporter),
         Command::Completions(args) => commands::completions::run(&args, reporter),
         Command::Local(_) | Command::Handler => Ok(exit_code::DONE),
     }
 }
+

@@ -20,7 +20,6 @@ use regions::Extent;
 use serde_json::{Map, Value};
 use streamkit_handler::encryption::{EncryptionSettings, Field};
 use streamkit_recipes::{Sampled, Samples, SourceKind, samples_for};
-use toml::Spanned;
 
 use crate::aws::{Clients, FED_TAG, Owner, PROTECT_TAG, Tags};
 use crate::failure::Hint;
@@ -28,7 +27,7 @@ use crate::graph::{Need, Until};
 use crate::package::{Architecture, Code};
 use crate::plan::{Concurrency, Secrets};
 use crate::resources::{Any, Bucket, Queue, Redrive, Resource as _, Stream, Subscription, Table, Topic};
-use crate::spec::{self, Encryption, FilterOn, Naming, Recipient, Reference, SectionKind, Spec, named};
+use crate::spec::{self, Encryption, FilterOn, Naming, Recipient, Reference, SectionKind, Spanned, Spec, named};
 
 /// How often a queue's message is received before it counts as a dead letter.
 const DEFAULT_RECEIVES: i64 = 5;

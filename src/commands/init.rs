@@ -19,10 +19,15 @@ use crate::failure::Hint;
 use crate::report::{Reporter, exit_code};
 use crate::spec::did_you_mean;
 
+/// The schema that lies beside a pipeline file: its first line names it, and so whoever gets the two has it, offline too.
+const SCHEMA: &str = "streamkit.schema.json";
+
 /// The pipelines that come with streamkit: each is the template of its recipe.
 static PIPELINES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/pipelines");
 
 /// Write a commented pipeline file to start from
+///
+/// Beside it comes streamkit.schema.json, if it is not there yet: editors complete and check the file by it, without a network.
 ///
 /// Example: streamkit init retail
 #[derive(Debug, clap::Args)]
@@ -62,9 +67,15 @@ pub(crate) fn run(args: &Args, reporter: &Reporter) -> anyhow::Result<ExitCode> 
         return Err(Hint::usage(format!("there is no recipe or pipeline `{name}`"), hint));
     };
     // That nobody hears of the alarms is for the new pipeline's owner to know.
-    write(&args.output, template.split("\n[lint]\n").next().unwrap_or(template))?;
+    let text = template.split("\n[lint]\n").next().unwrap_or(template);
+    write(&args.output, &format!("#:schema ./{SCHEMA}\n{text}"))?;
+    let schema = args.output.with_file_name(SCHEMA);
+    // It may be of a newer streamkit, or belong to other files too.
+    if !schema.exists() {
+        write(&schema, &super::schema::of_spec()?)?;
+    }
     reporter.text(&format!("wrote {0}; next: streamkit up {0} --local\n", args.output.display()));
-    reporter.document(&json!({ "recipe": name, "path": args.output }))?;
+    reporter.document(&json!({ "recipe": name, "path": args.output, "schema": schema }))?;
     Ok(exit_code::DONE)
 }
 

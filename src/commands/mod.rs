@@ -25,6 +25,7 @@ pub(crate) mod plan;
 pub(crate) mod policy;
 pub(crate) mod rehearse;
 pub(crate) mod replay;
+pub(crate) mod schema;
 pub(crate) mod send;
 mod session;
 mod since;

@@ -96,7 +96,7 @@ impl Builder<'_> {
 
     /// What the recipes themselves count, by pipeline.
     fn recipe_widgets(&self, period_seconds: u64) -> Vec<Value> {
-        let of = |(key, function): (&toml::Spanned<String>, &spec::Function)| {
+        let of = |(key, function): (&spec::Spanned<String>, &spec::Function)| {
             let Some(recipe) = function.recipe() else { return Vec::new() };
             let (id, namespace) = (format!("function.{}", key.get_ref()), recipe.namespace());
             let line = |metric: &str| json!([namespace, metric, "Pipeline", self.naming.prefix(), { "stat": "Sum" }]);

@@ -134,7 +134,7 @@ impl Builder<'_> {
         let until = |kind| if kind == SectionKind::Table { Until::Exists } else { Until::Ready };
         let sinks =
             function.writes.iter().chain(&function.publishes).chain(&function.dead_letters).chain(&source.on_failure);
-        let sinks = sinks.chain(&function.state).chain(&function.reads).map(toml::Spanned::get_ref);
+        let sinks = sinks.chain(&function.state).chain(&function.reads).map(spec::Spanned::get_ref);
         let sinks = sinks.filter(|sink| self.has_node(sink));
         needs.extend(sinks.map(|sink| self.need(sink, until(sink.kind))));
         needs.extend(self.needs_keys(function));
@@ -166,7 +166,7 @@ impl Builder<'_> {
     }
 
     fn sinks(&self, function: &spec::Function) -> Sinks {
-        let name = |reference: &toml::Spanned<Reference>| self.physical(reference.get_ref());
+        let name = |reference: &spec::Spanned<Reference>| self.physical(reference.get_ref());
         let first = |kind: SectionKind| function.writes.iter().find(|sink| sink.get_ref().kind == kind).map(name);
         Sinks {
             table: first(SectionKind::Table),

@@ -67,7 +67,7 @@ impl Builder<'_> {
     /// What code of one's own reads beside its source.
     fn reads_besides(&self, function: &spec::Function) -> Vec<Statement> {
         let mut statements = Vec::new();
-        for read in function.reads.iter().map(toml::Spanned::get_ref) {
+        for read in function.reads.iter().map(spec::Spanned::get_ref) {
             let arn = self.arn(read);
             if read.kind == SectionKind::Table {
                 let indexes = format!("{arn}/index/*");
@@ -108,7 +108,7 @@ impl Builder<'_> {
     fn writes(&self, function: &spec::Function) -> Vec<Statement> {
         let mut statements = Vec::new();
         let of_kind = |kind: SectionKind| {
-            function.writes.iter().map(toml::Spanned::get_ref).filter(move |sink| sink.kind == kind)
+            function.writes.iter().map(spec::Spanned::get_ref).filter(move |sink| sink.kind == kind)
         };
         let tables: BTreeSet<_> = of_kind(SectionKind::Table).map(|table| self.arn(table)).collect();
         if !tables.is_empty() {
@@ -160,7 +160,7 @@ impl Builder<'_> {
             .iter()
             .chain(&function.dead_letters)
             .chain(on_failure)
-            .map(toml::Spanned::get_ref)
+            .map(spec::Spanned::get_ref)
             .collect();
         let arns = |kind: SectionKind| {
             targets.iter().filter(|target| target.kind == kind).map(|target| self.arn(target)).collect()

@@ -15,11 +15,10 @@ pub(super) use view::image_not_carried;
 use std::collections::BTreeSet;
 use std::ops::{Range, RangeInclusive};
 
-use toml::Spanned;
-
 use super::finding::{Finding, did_you_mean};
 use super::lint;
 use super::reference::{Reference, SectionKind};
+use super::spanned::Spanned;
 use super::types::{Bucket, Spec, StorageClass, Stream, StreamMode};
 use super::units::Seconds;
 use super::values::{Billing, Encryption};

@@ -9,12 +9,12 @@ use std::ops::Range;
 use std::path::PathBuf;
 
 use streamkit_recipes::{Record, Sampled, Samples, Settings, StreamRecord, TumblingWindow};
-use toml::Spanned;
 
 pub(crate) use rule::Rule;
 
 use super::finding::{Finding, did_you_mean};
 use super::reference::{Reference, SectionKind};
+use super::spanned::Spanned;
 use super::types::{Queue, Spec, Stream, Table, Topic};
 use super::values::Encryption;
 use crate::plan::Warning;

@@ -190,7 +190,7 @@ fn finished(reads: Vec<Read>, mut findings: Vec<Finding>) -> Result<Parsed, Wron
 /// Code that is not where the spec says.
 fn missing_code(spec: &Spec, folder: &Path) -> Vec<Finding> {
     let codes = spec.function.values().filter_map(|function| function.code.as_ref());
-    let finding = |code: &Spanned<String>| {
+    let finding = |code: &super::spanned::Spanned<String>| {
         let path = folder.join(code.get_ref());
         if is_zip(&path) {
             return (!path.is_file()).then(|| {

@@ -30,7 +30,7 @@ impl Spec {
     pub(crate) fn regions_fed_by(&self, stream: &str) -> BTreeSet<&str> {
         let from = Reference::new(SectionKind::Stream, stream);
         let readers = self.function.values().filter(|function| *function.source.get_ref().from.get_ref() == from);
-        let sinks = readers.flat_map(|function| &function.writes).map(toml::Spanned::get_ref);
+        let sinks = readers.flat_map(|function| &function.writes).map(super::Spanned::get_ref);
         sinks
             .filter(|sink| sink.kind == SectionKind::Stream)
             .filter_map(|sink| self.region_of_stream(&sink.name))

@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-use serde::Deserialize;
+use schemars::JsonSchema;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
+use serde::{Deserialize, Serialize};
 
 use super::pattern::Pattern;
 use super::reference::{Reference, SectionKind};
@@ -29,12 +30,31 @@ pub(crate) enum Recipient {
 }
 
 /// What a subscriber's filter looks at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
+#[schemars(inline)]
 pub(crate) enum FilterOn {
+    /// At a message's attributes.
     #[default]
     Attributes,
+    /// At its body, which must be JSON.
     Body,
+}
+
+/// A subscriber that is more than its address, as it is written.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SubscriberSettings {
+    /// An address, or a queue of this file.
+    to: Recipient,
+    /// Sends the message alone, without SNS's envelope.
+    #[serde(default)]
+    raw: bool,
+    /// The messages that it is sent; all when absent.
+    filter: Option<Pattern>,
+    /// What the filter looks at.
+    #[serde(default)]
+    filter_on: FilterOn,
 }
 
 impl Recipient {
@@ -74,18 +94,8 @@ impl<'de> Deserialize<'de> for Subscriber {
                 Ok(Subscriber { to, raw: false, filter: None, filter_on: FilterOn::default() })
             }
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Subscriber, A::Error> {
-                #[derive(Deserialize)]
-                #[serde(deny_unknown_fields)]
-                struct Settings {
-                    to: Recipient,
-                    #[serde(default)]
-                    raw: bool,
-                    filter: Option<Pattern>,
-                    #[serde(default)]
-                    filter_on: FilterOn,
-                }
-                let Settings { to, raw, filter, filter_on } =
-                    Settings::deserialize(de::value::MapAccessDeserializer::new(map))?;
+                let SubscriberSettings { to, raw, filter, filter_on } =
+                    SubscriberSettings::deserialize(de::value::MapAccessDeserializer::new(map))?;
                 Ok(Subscriber { to, raw, filter, filter_on })
             }
         }

@@ -2,11 +2,12 @@
 
 use std::fmt;
 
-use serde::Deserialize;
+use schemars::JsonSchema;
 use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
-use toml::Spanned;
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::reference::Reference;
+use super::spanned::Spanned;
 use super::units::Seconds;
 
 /// `"none"`, `"aws-managed"`, or a KMS key ARN or alias.
@@ -30,13 +31,31 @@ pub(crate) enum Billing {
 }
 
 /// How far AWS may raise a table's capacity, in units, and how much of it should be in use, in per cent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Autoscaling {
+    /// The most units for reads.
     pub(crate) max_read: i64,
+    /// The most units for writes.
     pub(crate) max_write: i64,
+    /// How much of the capacity should be in use, in per cent.
     #[serde(default = "seventy")]
+    #[schemars(range(min = 20, max = 90))]
     pub(crate) target: i64,
+}
+
+/// Provisioned capacity, as it is written.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Units {
+    /// Units for reads; with autoscaling, what there is at least.
+    #[schemars(range(min = 1))]
+    read: i64,
+    /// Units for writes; with autoscaling, what there is at least.
+    #[schemars(range(min = 1))]
+    write: i64,
+    /// How far AWS may raise them.
+    autoscaling: Option<Autoscaling>,
 }
 
 /// DynamoDB's console proposes it.
@@ -99,6 +118,12 @@ impl fmt::Display for Encryption {
     }
 }
 
+impl Serialize for Encryption {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 impl<'de> Deserialize<'de> for Billing {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Either;
@@ -116,13 +141,6 @@ impl<'de> Deserialize<'de> for Billing {
                 }
             }
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Billing, A::Error> {
-                #[derive(Deserialize)]
-                #[serde(deny_unknown_fields)]
-                struct Units {
-                    read: i64,
-                    write: i64,
-                    autoscaling: Option<Autoscaling>,
-                }
                 let units = Units::deserialize(de::value::MapAccessDeserializer::new(map))?;
                 Ok(Billing::Provisioned { read: units.read, write: units.write, autoscaling: units.autoscaling })
             }

@@ -10,7 +10,7 @@ use crate::plan::{Secrets, Variable};
 
 const START: &str = "${env:";
 /// Keys whose values are names in AWS.
-const NAMES: [&str; 2] = ["name", "renamed_from"];
+pub(super) const NAMES: [&str; 2] = ["name", "renamed_from"];
 /// A variable with such a word in its name is a secret.
 const SECRETS: [&str; 7] = ["SECRET", "TOKEN", "PASSWORD", "PASSWD", "CREDENTIAL", "PRIVATE", "KEY"];
 

@@ -56,6 +56,7 @@ mod restoring;
 mod rights;
 mod scaling;
 mod schema;
+mod schemas;
 mod screen;
 mod settling;
 mod specs;

@@ -1,22 +1,41 @@
 //! Checks documents against the schemas of this repository, as far as those go: a part of JSON Schema, and no crate for it.
+//!
+//! The crates that there are would have every SDK compiled with other features, and so a second time, for the tests.
 
 use std::path::Path;
 
+use regex::Regex;
 use serde_json::Value;
 
 /// Fails where the document is not as `schemas/NAME.json` says.
 #[track_caller]
 pub(crate) fn assert_valid(name: &str, document: &Value) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas").join(format!("{name}.json"));
-    let schema: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
-    let mut wrong = Vec::new();
-    check(&schema, &schema, document, "$", &mut wrong);
+    let wrong = mistakes(&schema(name), document);
     assert!(wrong.is_empty(), "{wrong:#?} in {document:#}");
 }
 
+/// `schemas/NAME.json`.
+pub(crate) fn schema(name: &str) -> Value {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas").join(format!("{name}.json"));
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+/// What of the document is not as the schema says, each with its place.
+pub(crate) fn mistakes(schema: &Value, document: &Value) -> Vec<String> {
+    let mut wrong = Vec::new();
+    check(schema, schema, document, "$", &mut wrong);
+    wrong
+}
+
 fn check(root: &Value, schema: &Value, value: &Value, at: &str, wrong: &mut Vec<String>) {
+    let fits = |schema: &Value| {
+        let mut wrong = Vec::new();
+        check(root, schema, value, at, &mut wrong);
+        wrong.is_empty()
+    };
     for (keyword, rule) in schema.as_object().expect("a schema is an object") {
         match keyword.as_str() {
+            "$schema" | "$defs" | "definitions" | "title" | "description" | "default" | "examples" | "then" => {}
             "$ref" => {
                 let pointer =
                     rule.as_str().and_then(|text| text.strip_prefix('#')).expect("a reference into this file");
@@ -29,10 +48,27 @@ fn check(root: &Value, schema: &Value, value: &Value, at: &str, wrong: &mut Vec<
             "type" if !one_or_many(rule).any(|name| is(name, value)) => {
                 wrong.push(format!("{at} is no {rule}: {value}"));
             }
-            "minimum" if value.as_f64() < rule.as_f64() => wrong.push(format!("{at} is less than {rule}: {value}")),
-            "$schema" | "$defs" | "title" | "description" | "const" | "enum" | "type" | "minimum" => {}
+            "const" | "enum" | "type" => {}
+            "minimum" | "maximum" => {
+                let (number, limit) = (value.as_f64(), rule.as_f64().unwrap());
+                if number.is_some_and(|number| if keyword == "minimum" { number < limit } else { number > limit }) {
+                    wrong.push(format!("{at} is beyond its {keyword} of {rule}: {value}"));
+                }
+            }
+            "minItems" | "maxItems" => {
+                let (count, limit) = (value.as_array().map(Vec::len), usize::try_from(rule.as_u64().unwrap()).unwrap());
+                if count.is_some_and(|count| if keyword == "minItems" { count < limit } else { count > limit }) {
+                    wrong.push(format!("{at} is beyond its {keyword} of {rule}"));
+                }
+            }
+            "pattern" => {
+                let pattern = Regex::new(rule.as_str().unwrap()).unwrap();
+                if value.as_str().is_some_and(|text| !pattern.is_match(text)) {
+                    wrong.push(format!("{at} does not match {rule}: {value}"));
+                }
+            }
             "required" => {
-                let missing = one_or_many(rule).filter(|key| value.get(key).is_none());
+                let missing = one_or_many(rule).filter(|key| value.is_object() && value.get(key).is_none());
                 wrong.extend(missing.map(|key| format!("{at} has no `{key}`")));
             }
             "properties" => {
@@ -42,16 +78,38 @@ fn check(root: &Value, schema: &Value, value: &Value, at: &str, wrong: &mut Vec<
                     }
                 }
             }
+            "propertyNames" => {
+                for key in value.as_object().into_iter().flat_map(|map| map.keys()) {
+                    check(root, rule, &Value::from(key.as_str()), &format!("{at}.{key}"), wrong);
+                }
+            }
             "additionalProperties" => {
-                assert_eq!(*rule, false, "the only rule that is known here");
                 let known = &schema["properties"];
-                let unknown =
-                    value.as_object().into_iter().flat_map(|map| map.keys()).filter(|key| known.get(key).is_none());
-                wrong.extend(unknown.map(|key| format!("{at} has an unknown `{key}`")));
+                let others = value.as_object().into_iter().flatten().filter(|(key, _)| known.get(key).is_none());
+                for (key, value) in others {
+                    match rule {
+                        Value::Bool(false) => wrong.push(format!("{at} has an unknown `{key}`")),
+                        rule => check(root, rule, value, &format!("{at}.{key}"), wrong),
+                    }
+                }
             }
             "items" => {
                 for (index, value) in value.as_array().into_iter().flatten().enumerate() {
                     check(root, rule, value, &format!("{at}[{index}]"), wrong);
+                }
+            }
+            "allOf" => rule.as_array().unwrap().iter().for_each(|rule| check(root, rule, value, at, wrong)),
+            "anyOf" | "oneOf" => {
+                let fitting = rule.as_array().unwrap().iter().filter(|rule| fits(rule)).count();
+                if fitting == 0 || (keyword == "oneOf" && fitting > 1) {
+                    wrong.push(format!("{at} fits {fitting} of {rule}: {value}"));
+                }
+            }
+            "not" if fits(rule) => wrong.push(format!("{at} is as it must not be")),
+            "not" => {}
+            "if" => {
+                if fits(rule) {
+                    check(root, &schema["then"], value, at, wrong);
                 }
             }
             other => panic!("the schema uses `{other}`, which is not checked here"),
@@ -79,15 +137,26 @@ fn is(name: &str, value: &Value) -> bool {
 
 #[test]
 fn what_is_not_as_the_schema_says_is_found() {
-    let change = serde_json::json!({"field": "shards", "from": 1, "to": 2, "diff": "- 1", "more": true});
+    let change = serde_json::json!({"field": "shards", "from": 1, "to": 2, "diff": "- 1", "more": true, "by": "me"});
     let schema: Value = serde_json::json!({"$defs": {}, "type": "object", "required": ["field", "name"],
-        "additionalProperties": false,
-        "properties": {"field": {"type": ["string", "null"]}, "from": {"minimum": 2}, "to": {}, "diff": {"type": "array"}}});
-    let mut wrong = Vec::new();
-    check(&schema, &schema, &change, "$", &mut wrong);
+        "additionalProperties": false, "propertyNames": {"pattern": "^[a-z]{3,}$"},
+        "if": {"required": ["diff"]}, "then": {"required": ["why"]},
+        "properties": {"field": {"type": ["string", "null"]}, "from": {"minimum": 2}, "diff": {"type": "array"},
+            "to": {"oneOf": [{"minimum": 1}, {"maximum": 2}]}, "by": {"anyOf": [{"type": "integer"}, {"enum": ["you"]}]}}});
+    let mut wrong = mistakes(&schema, &change);
     wrong.sort();
     assert_eq!(
         wrong,
-        ["$ has an unknown `more`", "$ has no `name`", r#"$.diff is no "array": "- 1""#, "$.from is less than 2: 1"]
+        [
+            "$ has an unknown `more`",
+            "$ has no `name`",
+            "$ has no `why`",
+            r#"$.by does not match "^[a-z]{3,}$": "by""#,
+            r#"$.by fits 0 of [{"type":"integer"},{"enum":["you"]}]: "me""#,
+            r#"$.diff is no "array": "- 1""#,
+            "$.from is beyond its minimum of 2: 1",
+            r#"$.to does not match "^[a-z]{3,}$": "to""#,
+            r#"$.to fits 2 of [{"minimum":1},{"maximum":2}]: 2"#,
+        ]
     );
 }

@@ -1,10 +1,9 @@
 //! What makes an alarm wrong.
 
-use toml::Spanned;
-
 use super::{Checker, DAY, HOUR, MINUTE};
 use crate::spec::finding::Finding;
 use crate::spec::reference::{Reference, SectionKind};
+use crate::spec::spanned::Spanned;
 use crate::spec::types::{Alarm, named};
 use crate::spec::units::Seconds;
 use crate::spec::values::Threshold;

@@ -8,11 +8,11 @@ use streamkit_handler::encryption::{Field, sample};
 use streamkit_recipes::{
     Effects, Event, IDENTITY_FIELD, Item, Record, Sampled, Samples, Settings, Stateful, StreamRecord, TableKey,
 };
-use toml::Spanned;
 
 use super::{Checker, DAY};
 use crate::spec::load::is_zip;
 use crate::spec::reference::SectionKind;
+use crate::spec::spanned::Spanned;
 use crate::spec::types::{Function, Key, KmsKey, named};
 
 impl Checker<'_> {

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use streamkit_recipes::{self as recipes, KeyAttribute, KeyKind, Needs, Sampled, Samples, SourceKind, TableKey};
-use toml::Spanned;
 
 use super::{Checker, DAY, MINUTE, view};
 use crate::spec::finding::did_you_mean;
 use crate::spec::reference::{Reference, SectionKind};
+use crate::spec::spanned::Spanned;
 use crate::spec::types::{Allow, AttributeType, Consumer, Function, Key, Source, Table, named};
 use crate::spec::values::Target;
 

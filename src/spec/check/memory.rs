@@ -4,12 +4,12 @@ use std::ops::Range;
 
 use streamkit_handler::batch::{STATE_EXPIRY, STATE_KEY};
 use streamkit_recipes::{Sampled, Setting, SettingKind};
-use toml::Spanned;
 
 use super::Checker;
 use crate::spec::finding::did_you_mean;
 use crate::spec::reference::{Reference, SectionKind};
 use crate::spec::settings::SettingValue;
+use crate::spec::spanned::Spanned;
 use crate::spec::types::{AttributeType, Function, named};
 use crate::spec::units::duration_text;
 

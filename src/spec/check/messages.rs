@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{Checker, DAY, HOUR, MINUTE};
 use crate::spec::reference::{Reference, SectionKind};
+use crate::spec::spanned::Spanned;
 use crate::spec::subscriber::Recipient;
 use crate::spec::types::{Topic, named};
 use crate::spec::values::Encryption;
@@ -44,7 +45,7 @@ impl Checker<'_> {
             }
             next = named(&self.spec.queue, &queue.name)
                 .and_then(|queue| queue.dead_letters.as_ref())
-                .map(toml::Spanned::get_ref);
+                .map(Spanned::get_ref);
         }
         false
     }

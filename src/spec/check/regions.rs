@@ -2,9 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use toml::Spanned;
-
 use super::super::reference::{Reference, SectionKind};
+use super::super::spanned::Spanned;
 use super::super::stage::is_region;
 use super::super::types::{Function, Stream, Table, ViewType, named};
 use super::super::values::{Billing, Target};

@@ -1,8 +1,7 @@
 //! `renamed_from`: the section that another one was before it got its name.
 
-use toml::Spanned;
-
 use super::super::reference::{Reference, SectionKind};
+use super::super::spanned::Spanned;
 use super::Checker;
 
 impl Checker<'_> {

@@ -2,11 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use toml::Spanned;
-
 use super::{Linter, Rule};
 use crate::spec::finding::did_you_mean;
 use crate::spec::reference::{Reference, SectionKind};
+use crate::spec::spanned::Spanned;
 use crate::spec::types::{Alarm, Function};
 use crate::spec::watch::{METRICS, recipe_metrics, watched, word};
 

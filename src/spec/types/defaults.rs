@@ -1,7 +1,6 @@
 //! What a setting is where a section does not name it.
 
-use toml::Spanned;
-
+use super::super::spanned::Spanned;
 use super::super::units::{MebiBytes, Seconds};
 use super::super::values::{Billing, Encryption};
 use super::Consumer;
