@@ -48,7 +48,7 @@ pub(crate) enum Origin {
 }
 
 /// A processor that Lambda has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Architecture {
     /// 64-bit x86.
     X86_64,
@@ -171,15 +171,36 @@ async fn for_lambda(toolchain: &Toolchain, cargo: &cargo::Cargo<'_>, architectur
             Some(misfit) => misfit.to_string(),
             None => format!("this machine cannot build for Lambda's {} by itself", architecture.name()),
         };
-        return Err(Hint::error(
-            why,
-            "install cargo-lambda (https://www.cargo-lambda.info) or cargo-zigbuild with zig \
-             (pip install ziglang cargo-zigbuild)",
-        ));
+        return Err(no_cross_compiler(&why));
     };
     let binary = cargo.build_cross(cross, architecture).await?;
     elf::check(&binary, architecture).with_context(|| format!("checking what cargo {cross} built"))?;
     Ok(binary)
+}
+
+/// Says what would compile a handler for Lambda's processors of this kind.
+///
+/// # Errors
+/// Nothing on this machine can, with what to install.
+pub(crate) async fn way_to_build(architecture: Architecture) -> Result<String> {
+    let toolchain = Toolchain::find(std::env::var_os("PATH").unwrap_or_default())?;
+    let name = architecture.name();
+    if cfg!(target_os = "linux") && Architecture::host() == Some(architecture) {
+        return Ok(format!("{} compiles for Lambda's {name}", toolchain.version().await?));
+    }
+    let version = toolchain.version().await?;
+    match toolchain.cross() {
+        Some(cross) => Ok(format!("{version} compiles for Lambda's {name} with cargo {cross}")),
+        None => Err(no_cross_compiler(&format!("this machine cannot build for Lambda's {name} by itself"))),
+    }
+}
+
+fn no_cross_compiler(why: &str) -> anyhow::Error {
+    Hint::error(
+        why,
+        "install cargo-lambda (https://www.cargo-lambda.info) or cargo-zigbuild with zig \
+         (pip install ziglang cargo-zigbuild)",
+    )
 }
 
 /// Names what a package depends on.

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
+pub(crate) use permissions::denied;
+
 use crate::aws::{AwsError, answered};
 use crate::pipeline::{Node, Pipeline, over_limit};
 use crate::plan::{Action, Plan, Refusal, Step, Warning};

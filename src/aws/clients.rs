@@ -9,6 +9,7 @@ use aws_config::BehaviorVersion;
 use aws_config::profile::load;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
+use aws_credential_types::provider::ProvideCredentials as _;
 use aws_runtime::env_config::file::EnvConfigFiles;
 use aws_types::SdkConfig;
 use aws_types::os_shim_internal::{Env, Fs};
@@ -17,7 +18,7 @@ use aws_types::region::Region;
 use super::arn::Arn;
 use super::call_log::{self, CallLog};
 use super::clock::Clock;
-use super::error::answered;
+use super::error::{AwsError, answered, lacking, no_credentials};
 use super::https::https;
 use crate::lock::locked;
 
@@ -144,9 +145,10 @@ impl Clients {
         let (account, caller) = if let Some(account) = &connection.account {
             (account.clone(), None)
         } else {
-            let caller = answered(client!(aws_sdk_sts, &config, clock).get_caller_identity().send().await)
+            let (account, arn) = caller_identity(&config, &clock)
+                .await
                 .context("asking STS whose account this is (GetCallerIdentity)")?;
-            (caller.account().context("STS answered without an account")?.to_owned(), caller.arn)
+            (account, Some(arn))
         };
         let caller_arn = caller.as_deref().and_then(Arn::parse);
         let partition = caller_arn.map_or_else(|| partition_of(&region).to_owned(), |arn| arn.partition);
@@ -180,6 +182,26 @@ impl Clients {
             caller,
             partition,
         }
+    }
+
+    /// Looks for credentials as a call would, and says when they expire, if they do.
+    ///
+    /// # Errors
+    /// There are none.
+    pub(crate) async fn credentials_expire(&self) -> Result<Option<SystemTime>, AwsError> {
+        let Some(provider) = self.config.credentials_provider() else { return Err(no_credentials(None)) };
+        let credentials = provider.provide_credentials().await.map_err(|error| no_credentials(Some(&error)))?;
+        Ok(credentials.expiry())
+    }
+
+    /// Asks STS for the account and the caller's ARN.
+    pub(crate) async fn identity(&self) -> Result<(String, String), AwsError> {
+        caller_identity(&self.config, &self.clock).await
+    }
+
+    /// Whether AWS's clock is ahead of this machine's, and by how much; nothing where that is no more than the way of an answer.
+    pub(crate) fn clock_ahead(&self) -> (bool, Duration) {
+        self.clock.ahead()
     }
 
     /// The clients of the same account in another region.
@@ -241,6 +263,13 @@ impl Clients {
             format!("https://sqs.{}.{suffix}/{}/{name}", self.region, self.account)
         }
     }
+}
+
+/// The account and the ARN of the caller.
+async fn caller_identity(config: &SdkConfig, clock: &Clock) -> Result<(String, String), AwsError> {
+    let caller = answered(client!(aws_sdk_sts, config, clock).get_caller_identity().send().await)?;
+    let of = |part: Option<String>, what: &str| part.ok_or_else(|| lacking(what));
+    Ok((of(caller.account, "account")?, of(caller.arn, "ARN")?))
 }
 
 /// The region that `AWS_DEFAULT_REGION` names, which the SDK does not read and all of AWS's other tools do: it counts where

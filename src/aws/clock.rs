@@ -27,6 +27,12 @@ impl Clock {
         self.at(SystemTime::now())
     }
 
+    /// Whether AWS's clock is ahead, and by how much.
+    pub(super) fn ahead(&self) -> (bool, Duration) {
+        let ahead = self.ahead_ms.load(Ordering::Relaxed);
+        (ahead > 0, Duration::from_millis(ahead.unsigned_abs()))
+    }
+
     fn at(&self, here: SystemTime) -> SystemTime {
         let ahead = self.ahead_ms.load(Ordering::Relaxed);
         let by = Duration::from_millis(ahead.unsigned_abs());

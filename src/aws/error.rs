@@ -138,6 +138,19 @@ const UNREADABLE: &str = "UnreadableAnswer";
 /// The code for a call that was not sent because no credentials were found.
 const NO_CREDENTIALS: &str = "NoCredentials";
 
+/// An answer without what it must have.
+pub(super) fn lacking(what: &str) -> AwsError {
+    AwsError { code: UNREADABLE.to_owned(), message: format!("the answer names no {what}"), request_id: None }
+}
+
+/// No credentials, before any call is sent.
+pub(super) fn no_credentials(why: Option<&dyn Error>) -> AwsError {
+    let message = why.map_or_else(String::new, |why| {
+        std::iter::once(why.to_string()).chain(all_causes(why)).last().unwrap_or_default()
+    });
+    AwsError { code: NO_CREDENTIALS.to_owned(), message, request_id: None }
+}
+
 /// The answer to a call, with the SDK's error as an [`AwsError`].
 pub(crate) fn answered<T, E>(answer: Result<T, SdkError<E, HttpResponse>>) -> Result<T, AwsError>
 where

@@ -8,6 +8,7 @@ pub(crate) mod cost;
 pub(crate) mod decrypt;
 pub(crate) mod dev;
 pub(crate) mod dlq;
+pub(crate) mod doctor;
 pub(crate) mod down;
 pub(crate) mod export;
 pub(crate) mod graph;

@@ -449,12 +449,22 @@ async fn connect_to(
     start: daemon::Start,
     account: Option<String>,
 ) -> anyhow::Result<Arc<Clients>> {
+    let connection = Connection { account, ..connection(global, reporter, start).await? };
+    Ok(Arc::new(Clients::connect(&connection).await?))
+}
+
+/// Where the command line says to connect.
+pub(super) async fn connection(
+    global: &Global,
+    reporter: &Reporter,
+    start: daemon::Start,
+) -> anyhow::Result<Connection> {
     let mut connection = Connection {
         region: global.region.clone(),
         profile: global.profile.clone(),
         endpoint: global.endpoint_url.clone(),
         credentials: Credentials::Chain,
-        account,
+        account: None,
         embedded: global.local,
     };
     if let Some(endpoint) = &global.endpoint_url
@@ -473,5 +483,5 @@ async fn connect_to(
             connection.credentials = Credentials::Local;
         }
     }
-    Ok(Arc::new(Clients::connect(&connection).await?))
+    Ok(connection)
 }

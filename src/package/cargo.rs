@@ -58,6 +58,38 @@ impl Toolchain {
         [Cross::Lambda, Cross::Zigbuild].into_iter().find(installed)
     }
 
+    /// The compiler's name and version, if it is new enough for the handler.
+    pub(super) async fn version(&self) -> Result<String> {
+        const OLDEST: &str = env!("CARGO_PKG_RUST_VERSION");
+        let text = self.rustc_says().await?;
+        let version =
+            text.lines().find_map(|line| line.strip_prefix("release: ")).context("rustc -vV names no release")?;
+        let number = |text: &str| text.split(['.', '-']).map_while(|part| part.parse().ok()).collect::<Vec<u32>>();
+        if number(version) < number(OLDEST) {
+            return Err(Hint::error(
+                format!("the handler needs Rust {OLDEST}, and this is {version}"),
+                "rustup update",
+            ));
+        }
+        Ok(format!("rustc {version}"))
+    }
+
+    async fn rustc_says(&self) -> Result<String> {
+        let rustc = self.rustc.display();
+        let output = Command::new(&self.rustc).arg("-vV").stdin(Stdio::null()).output().await;
+        let output = output.with_context(|| format!("running {rustc}"))?;
+        if !output.status.success() {
+            // rustup's proxies may add a whole stack.
+            let told = String::from_utf8_lossy(&output.stderr);
+            let told = told.lines().find(|line| !line.trim().is_empty()).unwrap_or("it says nothing");
+            return Err(Hint::error(
+                format!("rustc does not run: {}", told.trim_start_matches("error: ")),
+                "install a toolchain: rustup default stable",
+            ));
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
     /// Changes when another compiler, or the same with other flags, would be used.
     pub(super) fn fingerprint(&self) -> &str {
         &self.fingerprint

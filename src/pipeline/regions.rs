@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::json;
-use toml::Spanned;
+use crate::spec::Spanned;
 
 use super::{Builder, Node, Parts, Pipeline, ReplacedWith, kept};
 use crate::aws::Clients;

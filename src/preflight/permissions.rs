@@ -24,17 +24,8 @@ pub(super) async fn missing(cx: &Cx, pipeline: &Pipeline, plan: &Plan) -> Vec<Wa
     if made.is_empty() {
         return Vec::new();
     }
-    let Some(principal) = principal(cx).await else { return Vec::new() };
-    let denied = join_all(made.iter().map(async |(kind, nodes)| {
-        let arns: Vec<String> = nodes.iter().map(|index| pipeline.nodes[*index].resource.arn(&cx.aws)).collect();
-        // A mapping and a consumer get their ARNs from AWS.
-        let arns = arns.into_iter().filter(|arn| !arn.is_empty()).collect();
-        let functions =
-            pipeline.functions().iter().map(|name| cx.aws.arn("lambda", &format!("function:{name}"))).collect();
-        (*kind, nodes[0], simulate(cx, &principal, actions(*kind).own, arns, functions).await)
-    }))
-    .await;
-    let warning = |(kind, index, denied): (ResourceKind, usize, Result<BTreeSet<String>, AwsError>)| {
+    let Some((principal, denied)) = denied(cx, pipeline, &made).await else { return Vec::new() };
+    let warning = |(kind, index, denied): Denied| {
         let denied = denied.ok().filter(|denied| !denied.is_empty())?;
         let list: Vec<_> = denied.into_iter().collect();
         Some(Warning {
@@ -48,6 +39,28 @@ pub(super) async fn missing(cx: &Cx, pipeline: &Pipeline, plan: &Plan) -> Vec<Wa
         })
     };
     denied.into_iter().filter_map(warning).collect()
+}
+
+/// What the caller may not do, for one kind of resource: the kind, the first of its nodes, and the actions.
+pub(crate) type Denied = (ResourceKind, usize, Result<BTreeSet<String>, AwsError>);
+
+/// Who the caller is, and what it may not do of all that nodes of these kinds take. `None` where IAM can't tell.
+pub(crate) async fn denied(
+    cx: &Cx,
+    pipeline: &Pipeline,
+    nodes: &BTreeMap<ResourceKind, Vec<usize>>,
+) -> Option<(String, Vec<Denied>)> {
+    let principal = principal(cx).await?;
+    let denied = join_all(nodes.iter().map(async |(kind, nodes)| {
+        let arns: Vec<String> = nodes.iter().map(|index| pipeline.nodes[*index].resource.arn(&cx.aws)).collect();
+        // A mapping and a consumer get their ARNs from AWS.
+        let arns = arns.into_iter().filter(|arn| !arn.is_empty()).collect();
+        let functions =
+            pipeline.functions().iter().map(|name| cx.aws.arn("lambda", &format!("function:{name}"))).collect();
+        (*kind, nodes[0], simulate(cx, &principal, actions(*kind).own, arns, functions).await)
+    }))
+    .await;
+    Some((principal, denied))
 }
 
 /// The user or role whose policies count; `None` for the root user, who may do everything, and for whoever has none.

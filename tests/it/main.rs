@@ -19,6 +19,7 @@ mod command_line;
 mod consistency;
 mod dev;
 mod cost;
+mod doctor;
 mod everything;
 mod export;
 mod fan_out;

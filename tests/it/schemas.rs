@@ -161,6 +161,7 @@ fn what_is_printed_is_as_its_schema_says() {
     assert_valid("send", &home.local("send", &spec, &["--count", "10", "--poison", "10"]));
     assert_valid("validate", &home.local("validate", &spec, &[]));
     assert_valid("status", &home.local("status", &spec, &[]));
+    assert_valid("doctor", &home.run(&["doctor", path, "--local", "--json"]).expect(0).json());
     // Of what is missing there is more to say.
     assert_valid("plan", &home.local("down", &spec, &["--yes"]));
     let status = home.local_output("status", &spec, &[]).expect(1).json();
