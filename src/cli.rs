@@ -18,6 +18,7 @@ use crate::report::{Reporter, arguments_ended, choose_colours, exit_code};
 ///
 /// Exit codes: 0 done, 1 failed, 2 usage or bad spec, 3 `plan --exit-code` found changes, 130 interrupted.
 ///
+/// Example: streamkit init retail && streamkit up --local
 #[derive(Debug, Parser)]
 #[command(name = "streamkit", version, propagate_version = true, max_term_width = 100)]
 struct Cli {
@@ -56,6 +57,8 @@ enum Command {
     Schema(commands::schema::Args),
     Completions(commands::completions::Args),
     Local(commands::local::Args),
+    #[command(hide = true)]
+    Man(commands::man::Args),
     /// Run the linked handler as a Lambda function: what the embedded AWS starts
     #[command(name = HANDLER_COMMAND, hide = true)]
     Handler,
@@ -151,8 +154,77 @@ async fn run(cli: Cli, reporter: &Reporter) -> anyhow::Result<ExitCode> {
         Command::Import(args) => interrupt.unless(commands::import::run(&args, &global, reporter)).await,
         Command::Doctor(args) => interrupt.unless(commands::doctor::run(&args, &global, reporter)).await,
         Command::Schema(args) => commands::schema::run(&args, reporter),
+        Command::Man(args) => commands::man::run(&args, Cli::command(), reporter),
         Command::Completions(args) => commands::completions::run(&args, reporter),
         Command::Local(_) | Command::Handler => Ok(exit_code::DONE),
     }
 }
 
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    /// The command and all below it that people see, each with the words that call it.
+    fn visible(command: &clap::Command, words: &str, all: &mut Vec<(String, clap::Command)>) {
+        all.push((words.to_owned(), command.clone()));
+        for inner in command.get_subcommands().filter(|inner| !inner.is_hide_set() && inner.get_name() != "help") {
+            visible(inner, &format!("{words} {}", inner.get_name()), all);
+        }
+    }
+
+    #[test]
+    fn every_command_has_a_short_help_and_an_example() {
+        let mut all = Vec::new();
+        visible(&Cli::command(), "streamkit", &mut all);
+        assert!(all.len() > 25, "{}", all.len());
+        for (words, mut command) in all {
+            let (short, long) = (command.render_help().to_string(), command.render_long_help().to_string());
+            let first = short.lines().next().unwrap_or_default();
+            assert!(!first.is_empty() && first.len() < 130, "{words} -h begins with: {first}");
+            assert!(!short.contains("Example"), "{words} -h is short: {short}");
+            assert!(long.contains("Example: "), "{words} --help has an example: {long}");
+        }
+    }
+
+    /// The words of a line's first command, with quotes as a shell has them.
+    fn words(line: &str) -> Vec<String> {
+        let (mut all, mut word, mut quote) = (Vec::new(), None::<String>, None);
+        for c in line.chars() {
+            match (c, quote) {
+                ('#' | '>' | '|' | '&' | ';', None) if word.is_none() => break,
+                (' ', None) => all.extend(word.take()),
+                ('\'' | '"', None) => {
+                    quote = Some(c);
+                    word.get_or_insert_default();
+                }
+                (c, Some(open)) if c == open => quote = None,
+                (c, _) => word.get_or_insert_default().push(c),
+            }
+        }
+        all.extend(word);
+        all
+    }
+
+    #[test]
+    fn the_commands_of_the_documents_exist() {
+        let mut count = 0;
+        for document in ["README.md"] {
+            let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(document)).unwrap();
+            let blocks = text.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next());
+            for line in blocks.flat_map(str::lines) {
+                let line =
+                    line.strip_prefix("cargo run -- ").map_or(line.to_owned(), |rest| format!("streamkit {rest}"));
+                if !line.starts_with("streamkit ") {
+                    continue;
+                }
+                count += 1;
+                if let Err(error) = Cli::try_parse_from(words(&line)) {
+                    assert!(!error.use_stderr(), "{document}: {line}\n{error}");
+                }
+            }
+        }
+        assert!(count > 40, "{count}");
+    }
+}

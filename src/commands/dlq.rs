@@ -35,6 +35,8 @@ use crate::report::Reporter;
 ///
 /// A dead letter queue holds letters of the handler, one for each record that it rejected, and on-failure records of mappings,
 /// each for a batch that was given up. Both are played to the function again by `redrive`.
+///
+/// Example: streamkit dlq list pipelines/retail-events.toml --local
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]

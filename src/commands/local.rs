@@ -90,10 +90,16 @@ enum Command {
         rehearse: Rehearse,
     },
     /// Stop it and every function process
+    ///
+    /// Example: streamkit local stop
     Stop,
     /// Say whether it runs, where, and what it rehearses
+    ///
+    /// Example: streamkit local status --json
     Status,
     /// Print its log, or every API call that it was sent
+    ///
+    /// Example: streamkit local logs --calls --follow
     Logs {
         /// The API calls: time, status, milliseconds, service, operation, resource, error and what a rehearsal did to it
         #[arg(long)]

@@ -18,6 +18,7 @@ mod lag;
 mod live;
 pub(crate) mod local;
 pub(crate) mod logs;
+pub(crate) mod man;
 mod origin;
 mod output_file;
 pub(crate) mod outputs;

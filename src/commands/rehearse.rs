@@ -16,6 +16,8 @@ use crate::report::Reporter;
 use crate::spec::read_text;
 
 /// Let something go wrong in the embedded AWS, and see how the pipeline comes through
+///
+/// Example: streamkit rehearse region-down eu-west-1 pipelines/global-changes.toml
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
