@@ -210,7 +210,7 @@ mod tests {
     #[test]
     fn the_commands_of_the_documents_exist() {
         let mut count = 0;
-        for document in ["README.md"] {
+        for document in ["README.md", "skills/streamkit/SKILL.md"] {
             let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(document)).unwrap();
             let blocks = text.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next());
             for line in blocks.flat_map(str::lines) {

@@ -60,6 +60,7 @@ mod schema;
 mod schemas;
 mod screen;
 mod settling;
+mod skill;
 mod specs;
 mod stages;
 mod subscribers;
