@@ -45,6 +45,7 @@ mod output;
 mod own_code;
 mod ownership;
 mod package;
+mod packages;
 mod pictures;
 mod plans;
 mod private;
