@@ -10,7 +10,7 @@ use super::session::{CodeArgument, Input, Session, SpecArgument, Whose};
 use crate::daemon::Start;
 use crate::observe::{Allowed, observe};
 use crate::options::Global;
-use crate::picture::{dot, drawing, mermaid, svg};
+use crate::picture::{dot, mermaid, svg};
 use crate::report::{Reporter, exit_code};
 
 /// Draw the pipeline: what flows from where to where, under which filters, and what each function may do
@@ -56,8 +56,7 @@ pub(crate) async fn run(args: &Args, global: &Global, reporter: &Reporter) -> an
     } else {
         None
     };
-    let elsewhere = session.elsewhere.iter().map(|there| (there.aws.region.as_str(), &there.pipeline));
-    let drawing = drawing(&session.pipeline, elsewhere, &session.aws, plan.as_ref());
+    let drawing = session.drawing(plan.as_ref());
     let text = match args.format {
         Format::Mermaid => mermaid(&drawing),
         Format::Dot => dot(&drawing),

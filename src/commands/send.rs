@@ -151,9 +151,9 @@ async fn send(
     let count = args.count();
     let started = Instant::now();
     let producer = Producer::new(&session.aws, flow.source.name());
-    let pace = args.rate.map(|rate| Pace::new(rate, started));
+    let limit = args.rate.map(|rate| Pace::new(rate, started));
     let end = args.duration.map(|duration| started + Duration::from_secs(duration.0));
-    let sender = StreamSender::new(producer, source, count, pace, summary, reporter);
+    let sender = StreamSender::new(producer, source, count, limit, summary, reporter);
     let (mut summary, read, error) = sender.send(end, interrupt.clone()).await;
     let error = error.map(|error| explained(error, flow.source.name()));
     summary.conclude(started.elapsed());

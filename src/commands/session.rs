@@ -16,8 +16,9 @@ use crate::home::Home;
 use crate::lock::locked;
 use crate::options::Global;
 use crate::package::{Architecture, Code, Origin, Target};
+use crate::picture::{Drawing, drawing};
 use crate::pipeline::{Flow, Parts, Pipeline};
-use crate::plan::Place;
+use crate::plan::{Place, Plan};
 use crate::report::Reporter;
 use crate::resources::{Any, Cx};
 use crate::spec::{self, Advices, Loaded, Naming, Pins, Spec, StageChoice};
@@ -279,6 +280,12 @@ impl Session {
     /// Whose plan this session makes, and where.
     pub(crate) fn place(&self) -> Place {
         place(&self.pipeline.naming, Some(&self.aws))
+    }
+
+    /// The picture of the pipeline in all its regions; with a plan it says what happens to each resource.
+    pub(crate) fn drawing(&self, plan: Option<&Plan>) -> Drawing {
+        let elsewhere = self.elsewhere.iter().map(|there| (there.aws.region.as_str(), &there.pipeline));
+        drawing(&self.pipeline, elsewhere, &self.aws, plan)
     }
 
     /// The flows through these functions, or all.

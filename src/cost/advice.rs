@@ -206,7 +206,7 @@ fn of_function(function: &FunctionUse, estimate: &Estimate<'_>) -> Vec<Advice> {
     let longer = WINDOWS.iter().map(|window| Decimal::from(*window)).filter(is_shorter).filter_map(|window| {
         let reading = Reading { window, ..function.reading.clone() };
         let fewer = function.reading.invocations(&function.traffic) - reading.invocations(&function.traffic);
-        (fewer * each >= LEAST).then(|| (window, fewer))
+        (fewer * each >= LEAST).then_some((window, fewer))
     });
     if let Some((window, fewer)) = longer.max_by_key(|(_, fewer)| *fewer) {
         let text = format!(

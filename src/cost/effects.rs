@@ -335,7 +335,9 @@ fn batches(setup: &Setup<'_>, passing: &[&Sample], made: &mut FunctionEffects) {
     });
     let parts = batched.process(&received.collect::<Vec<_>>(), "bucket");
     let mut tally = Tally::default();
-    parts.iter().for_each(|part| tally.add(&part.effects));
+    for part in &parts {
+        tally.add(&part.effects);
+    }
     made.batch =
         PerBatch { objects: mean(tally.objects, parts.len()), notifications: mean(tally.notifications, parts.len()) };
     // All that is in an object is of its records.

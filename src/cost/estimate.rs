@@ -147,7 +147,7 @@ impl<'a> Estimator<'a> {
             let next = left.iter().position(|flow| !is_open(&flow)).unwrap_or(0);
             let flow = left.remove(next);
             let given = made.get(flow.source.name()).cloned().filter(|_| !begins(&flow.source));
-            let function = self.function(flow, given)?;
+            let function = self.function(flow, given.as_ref())?;
             if let Some(table) = &flow.table {
                 let items = function.items.clone();
                 let entry = made.entry(table.clone()).or_insert_with(|| (Traffic::default(), Decimal::ZERO));

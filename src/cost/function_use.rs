@@ -85,15 +85,14 @@ impl FunctionUse {
 
 impl Estimator<'_> {
     /// Follows the events through a function. `given` is what other functions write into its source.
-    pub(super) fn function(&mut self, flow: &Flow, given: Option<(Traffic, Decimal)>) -> anyhow::Result<FunctionUse> {
+    pub(super) fn function(&mut self, flow: &Flow, given: Option<&(Traffic, Decimal)>) -> anyhow::Result<FunctionUse> {
         let node = format!("function.{}", flow.key);
         let mapping = self.mapping(&node)?.clone();
-        let function = match self.node(&node).map(|node| &node.resource) {
-            Some(Any::Function(function)) => function,
-            _ => anyhow::bail!("{node} is no function"),
+        let Some(Any::Function(function)) = self.node(&node).map(|node| &node.resource) else {
+            anyhow::bail!("{node} is no function")
         };
         let source = self.source_node(flow);
-        let (mut traffic, given_bytes) = match &given {
+        let (mut traffic, given_bytes) = match given {
             Some((traffic, bytes)) => (traffic.clone(), Some(*bytes)),
             None => (self.question.load.traffic.clone(), None),
         };
@@ -201,16 +200,15 @@ impl Estimator<'_> {
                 needed_shards(traffic.peak() * Decimal::TWO, record_bytes.unwrap_or(RECORD_BYTES.into()))
                     .max(ON_DEMAND_SHARDS)
             }),
-            FlowSource::Table(_) => match asset.capacity() {
-                Some((read, write)) => {
+            FlowSource::Table(_) => {
+                if let Some((read, write)) = asset.capacity() {
                     let (each_write, each_read) = PARTITION;
                     (write / Decimal::from(each_write) + read / Decimal::from(each_read)).ceil().max(Decimal::ONE)
-                }
-                None => {
+                } else {
                     self.assume(format!("{}: the changes of an on-demand table come in 4 shards", asset.node));
                     ON_DEMAND_SHARDS
                 }
-            },
+            }
         }
     }
 

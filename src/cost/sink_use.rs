@@ -54,13 +54,13 @@ impl Estimator<'_> {
         });
     }
 
-    fn use_of(&mut self, table: &str, note: impl FnOnce(&mut TableUse)) {
-        let Some(node) = self.named(ResourceKind::Table, table) else { return };
+    fn use_of(&mut self, key: &str, change: impl FnOnce(&mut TableUse)) {
+        let Some(node) = self.named(ResourceKind::Table, key) else { return };
         let write_capacity = self.asset(&node.id).and_then(Asset::capacity).map(|(_, write)| write);
-        let used = self.estimate.tables.entry(table.to_owned()).or_default();
+        let used = self.estimate.tables.entry(key.to_owned()).or_default();
         used.node.clone_from(&node.id);
         used.write_capacity = write_capacity;
-        note(used);
+        change(used);
     }
 
     /// What a function leaves where.

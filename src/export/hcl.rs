@@ -20,8 +20,8 @@ pub(super) enum Expression {
 }
 
 impl Expression {
-    pub(super) fn raw(text: impl ToString) -> Self {
-        Self::Raw(text.to_string())
+    pub(super) fn raw(text: impl Into<String>) -> Self {
+        Self::Raw(text.into())
     }
 
     pub(super) fn text(text: &str) -> Self {
@@ -141,8 +141,9 @@ impl Body {
         self
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "a number or a truth value is passed as it is")]
     pub(super) fn raw(&mut self, name: &str, value: impl ToString) -> &mut Self {
-        self.set(name, Expression::raw(value))
+        self.set(name, Expression::raw(value.to_string()))
     }
 
     pub(super) fn text(&mut self, name: &str, value: &str) -> &mut Self {
@@ -192,8 +193,11 @@ impl Lines {
         for comment in &block.comments {
             self.comment(indent, comment);
         }
-        let labels: String = block.labels.iter().map(|label| format!(" \"{}\"", escaped(label))).collect();
-        self.push(indent, format!("{}{labels} {{", block.kind));
+        let mut head = block.kind.clone();
+        for label in &block.labels {
+            head.extend([" \"", &escaped(label), "\""]);
+        }
+        self.push(indent, format!("{head} {{"));
         self.body(indent + 1, &block.body);
         self.push(indent, "}");
     }

@@ -64,8 +64,8 @@ impl Subject<'_> {
     }
 
     /// The id of an import, if there is something to import.
-    fn import(&self, id: impl ToString) -> Option<String> {
-        self.is_there().then(|| id.to_string())
+    fn import(&self, id: impl Into<String>) -> Option<String> {
+        self.is_there().then(|| id.into())
     }
 
     /// The tags that it has, or else is to have. What AWS itself has put there is nobody's to set.
@@ -84,7 +84,7 @@ struct Files<'a> {
     references: References,
     /// The tags that all resources have.
     common: Tags,
-    files: BTreeMap<&'static str, Vec<Block>>,
+    blocks: BTreeMap<&'static str, Vec<Block>>,
     imports: Vec<Block>,
     notes: Vec<Note>,
 }
@@ -97,7 +97,7 @@ pub(crate) fn terraform(pipeline: &Pipeline, aws: &Arc<Clients>, live: &[Live]) 
         pipeline,
         references: references(pipeline, &subjects),
         common: common(&subjects),
-        files: BTreeMap::new(),
+        blocks: BTreeMap::new(),
         imports: Vec::new(),
         notes: Vec::new(),
     };
@@ -242,7 +242,7 @@ impl Files<'_> {
         for comment in comments {
             block.comment(comment);
         }
-        self.files.entry(file).or_default().push(block);
+        self.blocks.entry(file).or_default().push(block);
         if let Some(id) = import {
             let mut body = Body::default();
             body.raw("to", format!("{kind}.{label}")).text("id", &id);
@@ -253,7 +253,7 @@ impl Files<'_> {
     /// Adds what is only read.
     fn add_data(&mut self, file: &'static str, subject: &Subject<'_>, kind: &str, body: Body) {
         let block = Block::new("data", &[kind, &subject.label], subject.within(body));
-        self.files.entry(file).or_default().push(block);
+        self.blocks.entry(file).or_default().push(block);
     }
 
     /// A resource's tags.
@@ -277,11 +277,11 @@ impl Files<'_> {
             locals.set("tags", Expression::Object(common.collect()));
             main.push(Block::new("locals", &[], locals));
         }
-        let resources = self.files.values().flatten().filter(|block| block.is("resource")).count();
+        let resources = self.blocks.values().flatten().filter(|block| block.is("resource")).count();
         let mut files = BTreeMap::new();
         let introduction = format!("The pipeline {name}, as streamkit had it. It is Terraform's from now on.");
         files.insert(MAIN.to_owned(), file(&self.introduction(&introduction), &main));
-        for (name, blocks) in &self.files {
+        for (name, blocks) in &self.blocks {
             files.insert((*name).to_owned(), file("", blocks));
         }
         if !self.imports.is_empty() {

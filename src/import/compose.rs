@@ -139,7 +139,8 @@ fn section(cx: &Cx, names: &Names, thing: &Thing, seen: &FoundThing, gaps: &mut 
                 gap("its policy: a queue's policy follows from the topics that feed it, and `up` would replace it"
                     .to_owned());
             }
-            if name.ends_with(".fifo") {
+            // The end of a FIFO queue's name, in just these letters.
+            if name.strip_suffix(".fifo").is_some() {
                 gap("it is a FIFO queue: streamkit's are standard queues".to_owned());
             }
         }

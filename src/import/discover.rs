@@ -48,9 +48,13 @@ pub(crate) async fn discover(cx: &Cx, functions: &[String]) -> anyhow::Result<Fo
             let target = mapping.destination_config.as_ref().and_then(|config| config.on_failure.as_ref());
             target.and_then(|target| target.destination.as_ref()).into_iter().for_each(|arn| see(arn));
         }
-        named_by_environment(cx, function).iter().for_each(|arn| see(arn));
+        for arn in named_by_environment(cx, function) {
+            see(&arn);
+        }
         if !function.environment.contains_key("STREAMKIT_RECIPE") {
-            super::rights::resources(&function.statements).iter().for_each(|arn| see(arn));
+            for arn in super::rights::resources(&function.statements) {
+                see(&arn);
+            }
         }
     }
     for (what, why) in gaps {
@@ -200,7 +204,7 @@ async fn all_alarms(cx: &Cx) -> anyhow::Result<Vec<MetricAlarm>> {
 /// Whether the alarm is on something that was found, or on what a recipe counts in its pipeline.
 fn is_watching(alarm: &MetricAlarm, found: &Found) -> bool {
     let metrics = alarm.metrics().iter().filter_map(|metric| metric.metric_stat.as_ref()?.metric.as_ref());
-    let dimensions = alarm.dimensions().iter().chain(metrics.flat_map(|metric| metric.dimensions()));
+    let dimensions = alarm.dimensions().iter().chain(metrics.flat_map(aws_sdk_cloudwatch::types::Metric::dimensions));
     dimensions.into_iter().any(|dimension| {
         let (Some(name), Some(value)) = (dimension.name.as_deref(), dimension.value.as_ref()) else { return false };
         if name == "Pipeline" {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use aws_sdk_lambda::types::{EventSourceMappingConfiguration, FunctionResponseType, TracingMode};
+use aws_sdk_lambda::types::{EventSourceMappingConfiguration, FilterCriteria, FunctionResponseType, TracingMode};
 use serde_json::{Value, json};
 
 use super::discover::thing;
@@ -264,15 +264,14 @@ impl Writer<'_> {
         };
         let arn = mapping.event_source_arn.as_deref().unwrap_or_default();
         let mut section = Section::new(format!("function.{key}.source"));
-        match self.reference(arn) {
-            Some(reference) => drop(section.text("from", &reference)),
-            None => {
-                self.gap(
-                    function,
-                    format!("its source {arn}: a file names streams and tables of its own account and region"),
-                );
-                return None;
-            }
+        if let Some(reference) = self.reference(arn) {
+            section.text("from", &reference);
+        } else {
+            self.gap(
+                function,
+                format!("its source {arn}: a file names streams and tables of its own account and region"),
+            );
+            return None;
         }
         if let Some((_, consumer)) = arn.split_once("/consumer/") {
             section.text("consumer", "enhanced-fan-out");
@@ -305,7 +304,7 @@ impl Writer<'_> {
 
     /// The patterns, or what they stand for.
     fn filter(&self, mapping: &EventSourceMappingConfiguration, section: &mut Section) {
-        let filters = mapping.filter_criteria.as_ref().map(|criteria| criteria.filters()).unwrap_or_default();
+        let filters = mapping.filter_criteria.as_ref().map(FilterCriteria::filters).unwrap_or_default();
         let patterns: Vec<Value> =
             filters.iter().filter_map(|filter| serde_json::from_str(filter.pattern.as_deref()?).ok()).collect();
         if let Some((attribute, from)) = origin(&patterns, &self.cx.aws.region) {

@@ -41,7 +41,7 @@ fn looks_random(value: &str) -> bool {
         part.len() >= LONG
             && part.chars().any(|c| c.is_ascii_digit())
             && part.chars().any(|c| c.is_ascii_alphabetic())
-            && !part.contains("/")
+            && !part.contains('/')
     };
     !value.starts_with("arn:") && value.split(|c: char| !is_word(c)).any(run)
 }

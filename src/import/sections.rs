@@ -27,6 +27,7 @@ impl Section {
     }
 
     /// The same with a comment behind it.
+    #[expect(clippy::needless_pass_by_value, reason = "a number or a truth value is passed as it is")]
     pub(super) fn said(&mut self, key: &str, value: impl ToString, says: &str) -> &mut Self {
         self.entries.push((key_text(key), value.to_string(), says.to_owned()));
         self

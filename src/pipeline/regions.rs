@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use serde_json::json;
 use crate::spec::Spanned;
+use serde_json::json;
 
 use super::{Builder, Node, Parts, Pipeline, ReplacedWith, kept};
 use crate::aws::Clients;

@@ -377,7 +377,7 @@ fn a_release_is_used_only_if_its_checksum_is_right() {
     let home = Home::new();
     let mut job = Job::new(&home, "push");
     job.path = Job::without_streamkit(&home);
-    let name = "streamkit-x86_64-unknown-linux-gnu";
+    let name = "streamkit-v9.9.9-x86_64-unknown-linux-gnu";
     let folder = home.path().join(name);
     std::fs::create_dir(&folder).unwrap();
     program(&home, &format!("{name}/streamkit"), "#!/bin/sh\necho \"released $*\"\n");
@@ -385,14 +385,13 @@ fn a_release_is_used_only_if_its_checksum_is_right() {
     let packed = Command::new("tar").arg("-czf").arg(&archive).arg(name).current_dir(home.path()).status().unwrap();
     assert!(packed.success());
     let sum = hex::encode(sha2::Sha256::digest(std::fs::read(&archive).unwrap()));
-    home.write(&format!("gh/release/{name}.tar.gz.sha256"), &format!("{sum}  {name}.tar.gz\n"));
+    let of_other = "0".repeat(64);
+    let sums = |sum: &str| format!("{of_other}  another.tar.gz\n{sum}  {name}.tar.gz\n");
+    home.write("gh/release/SHA256SUMS", &sums(&sum));
     let checked = job.run(&[("command", "check")]);
     assert_eq!(checked.code, 0, "{checked:#?}");
     assert!(checked.stdout.contains("released check streamkit.toml --format github"), "{checked:#?}");
-    home.write(
-        &format!("gh/release/{name}.tar.gz.sha256"),
-        &format!("{}  {name}.tar.gz\n", sum.replace(char::is_numeric, "0")),
-    );
+    home.write("gh/release/SHA256SUMS", &sums(&sum.replace(char::is_numeric, "0")));
     job.path = Job::without_streamkit(&home);
     let tampered = job.run(&[("command", "check")]);
     assert!(tampered.code != 0 && !tampered.stdout.contains("released"), "{tampered:#?}");

@@ -77,7 +77,7 @@ fn part(text: &mut String, title: &str, items: &[&Item]) {
         }
     }
     for node in nodes {
-        let _ = writeln!(text, "  {}", node);
+        let _ = writeln!(text, "  {node}");
         for item in items.iter().filter(|item| item.node == node) {
             let basis = lines(&item.basis, WIDTH - 4 - WHAT - USD);
             for (place, line) in basis.iter().enumerate() {

@@ -11,7 +11,7 @@ use crate::commands::output_file::OutputFile;
 use crate::commands::session::Session;
 use crate::failure::Shown;
 use crate::interrupt::Interrupt;
-use crate::picture::{drawing, svg};
+use crate::picture::svg;
 use crate::pipeline::Flow;
 use crate::report::{FunctionLag, Reporter, RunHeader, SendReport, send_page};
 
@@ -38,7 +38,7 @@ impl Page {
     pub(super) fn know(&mut self, session: &Session) {
         if self.file.is_some() {
             self.header.place = Some(session.place());
-            self.header.picture = Some(svg(&drawing(&session.pipeline, &session.aws, None)));
+            self.header.picture = Some(svg(&session.drawing(None)));
         }
     }
 

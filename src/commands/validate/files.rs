@@ -6,7 +6,7 @@ use super::check::Checks;
 use crate::commands::lag::lag;
 use crate::commands::output_file::OutputFile;
 use crate::commands::session::Session;
-use crate::picture::{drawing, svg};
+use crate::picture::svg;
 use crate::pipeline::Flow;
 use crate::report::{FunctionLag, Reporter, RunHeader, ValidationReport, junit, validation_page};
 
@@ -44,7 +44,7 @@ impl Files {
     pub(super) fn know(&mut self, session: &Session) {
         self.header.place = Some(session.place());
         if self.page.is_some() {
-            self.header.picture = Some(svg(&drawing(&session.pipeline, &session.aws, None)));
+            self.header.picture = Some(svg(&session.drawing(None)));
         }
     }
 

@@ -57,7 +57,7 @@ impl Files<'_> {
             .text("handler", handler);
         let architectures = vec![Expression::text(&field(function, "architecture"))];
         body.set("architectures", Expression::List(architectures));
-        body.set("filename", Expression::raw(format!("\"${{path.module}}/{}\"", self.package(subject))));
+        body.set("filename", Expression::raw(format!("\"${{path.module}}/{}\"", package(subject))));
         body.raw("memory_size", function.memory).raw("timeout", function.timeout.0);
         if let Some(reserved) = function.reserved_concurrency {
             body.raw("reserved_concurrent_executions", reserved);
@@ -81,9 +81,9 @@ impl Files<'_> {
         });
         self.add(FUNCTIONS, subject, "aws_lambda_function", body, subject.import(&function.name));
     }
+}
 
-    /// The zip file that the function's code would be in.
-    fn package(&self, subject: &Subject<'_>) -> String {
-        format!("{}.zip", subject.label)
-    }
+/// The zip file that the function's code would be in.
+fn package(subject: &Subject<'_>) -> String {
+    format!("{}.zip", subject.label)
 }

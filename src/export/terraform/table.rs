@@ -52,7 +52,7 @@ impl Files<'_> {
         }
         if !ignored.is_empty() {
             body.block("lifecycle", |body| {
-                body.set("ignore_changes", Expression::List(ignored.iter().map(Expression::raw).collect()));
+                body.set("ignore_changes", Expression::List(ignored.iter().copied().map(Expression::raw).collect()));
             });
         }
         self.add(TABLES, subject, "aws_dynamodb_table", body, subject.import(&table.name));

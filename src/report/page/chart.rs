@@ -112,7 +112,7 @@ impl Frame<'_> {
                 }
                 (inside)
                 line.axis x1=(LEFT) x2=(right) y1=(bottom) y2=(bottom) {}
-                text.middle x=((LEFT + right) / 2.0) y=(HEIGHT - 6.0) { (self.x_name) }
+                text.middle x=(f64::midpoint(LEFT, right)) y=(HEIGHT - 6.0) { (self.x_name) }
                 text.name x="4" y="10" { (self.y_name) }
             }
         }
@@ -228,7 +228,7 @@ pub(super) fn totals(series: [(&str, &[f64]); 2], y_name: &str, label: &str) -> 
         times.sort_by(f64::total_cmp);
         let mut path = format!("M{} {}", px(frame.x(0.0)), px(frame.y(0.0)));
         for (place, seconds) in times.iter().enumerate() {
-            path += &format!("H{}V{}", px(frame.x(seconds / unit.seconds)), px(frame.y(real(place + 1))));
+            path.extend(["H", &px(frame.x(seconds / unit.seconds)), "V", &px(frame.y(real(place + 1)))]);
         }
         path + &format!("H{}", px(WIDTH - RIGHT))
     };

@@ -116,7 +116,7 @@ impl Checker<'_> {
             let message = "this recipe keeps records as they came, so no field of them can be encrypted";
             self.say(first.clone(), message, "remove `encrypt`; let the bucket have a KMS key with `encryption`");
         }
-        if function.recipe().is_some_and(|recipe| recipe.takes_records_as_they_lie()) {
+        if function.recipe().is_some_and(streamkit_recipes::Recipe::takes_records_as_they_lie) {
             let message = "this recipe copies records as they are, so no field of them can be encrypted";
             self.say(first, message, "remove `encrypt`; let both streams have a KMS key with `encryption`");
         }

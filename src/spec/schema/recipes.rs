@@ -21,16 +21,13 @@ pub(super) fn add_to(function: &mut Value) {
     for recipe in all {
         for known in recipe.settings() {
             let about = format!("{}: {}; {} when absent.", recipe.name(), known.about, default(known));
-            match settings.get_mut(known.name) {
-                Some(Value::Object(other)) => {
-                    let text = other["description"].as_str().unwrap_or_default();
-                    other.insert("description".to_owned(), format!("{text}\n\n{about}").into());
-                }
-                _ => {
-                    let mut setting = form::<SettingValue>();
-                    setting["description"] = about.into();
-                    settings.insert(known.name.to_owned(), setting);
-                }
+            if let Some(Value::Object(other)) = settings.get_mut(known.name) {
+                let text = other["description"].as_str().unwrap_or_default();
+                other.insert("description".to_owned(), format!("{text}\n\n{about}").into());
+            } else {
+                let mut setting = form::<SettingValue>();
+                setting["description"] = about.into();
+                settings.insert(known.name.to_owned(), setting);
             }
         }
     }

@@ -11,7 +11,9 @@ pub(super) fn each_subschema(schema: &mut Map<String, Value>, visit: &mut dyn Fn
             }
             ("definitions", Value::Object(inner)) => inner.values_mut().for_each(|inner| visit(None, inner)),
             ("allOf" | "anyOf" | "oneOf", Value::Array(branches)) => {
-                branches.iter_mut().for_each(|branch| visit(None, branch));
+                for branch in branches {
+                    visit(None, branch);
+                }
             }
             ("items" | "additionalProperties" | "then", inner @ Value::Object(_)) => visit(None, inner),
             _ => {}
