@@ -29,7 +29,6 @@ struct Cli {
 }
 
 #[derive(Debug, Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "there is one of them, once")]
 enum Command {
     Init(commands::init::Args),
     Check(commands::check::Args),

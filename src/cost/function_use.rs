@@ -89,7 +89,7 @@ impl Estimator<'_> {
         let node = format!("function.{}", flow.key);
         let mapping = self.mapping(&node)?.clone();
         let Some(Any::Function(function)) = self.node(&node).map(|node| &node.resource) else {
-            anyhow::bail!("{node} is no function")
+            anyhow::bail!("{node} is no function");
         };
         let source = self.source_node(flow);
         let (mut traffic, given_bytes) = match given {
@@ -203,11 +203,12 @@ impl Estimator<'_> {
             FlowSource::Table(_) => {
                 if let Some((read, write)) = asset.capacity() {
                     let (each_write, each_read) = PARTITION;
-                    (write / Decimal::from(each_write) + read / Decimal::from(each_read)).ceil().max(Decimal::ONE)
-                } else {
-                    self.assume(format!("{}: the changes of an on-demand table come in 4 shards", asset.node));
-                    ON_DEMAND_SHARDS
+                    return (write / Decimal::from(each_write) + read / Decimal::from(each_read))
+                        .ceil()
+                        .max(Decimal::ONE);
                 }
+                self.assume(format!("{}: the changes of an on-demand table come in 4 shards", asset.node));
+                ON_DEMAND_SHARDS
             }
         }
     }

@@ -54,13 +54,13 @@ impl Estimator<'_> {
         });
     }
 
-    fn use_of(&mut self, key: &str, change: impl FnOnce(&mut TableUse)) {
-        let Some(node) = self.named(ResourceKind::Table, key) else { return };
+    fn use_of(&mut self, table: &str, add: impl FnOnce(&mut TableUse)) {
+        let Some(node) = self.named(ResourceKind::Table, table) else { return };
         let write_capacity = self.asset(&node.id).and_then(Asset::capacity).map(|(_, write)| write);
-        let used = self.estimate.tables.entry(key.to_owned()).or_default();
+        let used = self.estimate.tables.entry(table.to_owned()).or_default();
         used.node.clone_from(&node.id);
         used.write_capacity = write_capacity;
-        change(used);
+        add(used);
     }
 
     /// What a function leaves where.
@@ -192,11 +192,13 @@ impl Estimator<'_> {
         self.estimate.bill.add(at, "PUT", Price::Put, quantity);
         let gb = gb_of(bytes, Decimal::ONE);
         let seconds = expire.unwrap_or(SECONDS.into());
-        if !gb.is_zero() && expire.is_none() {
-            self.assume(format!(
-                "{}: a month of objects lies there; without `expire` they grow month by month",
-                node.id
-            ));
+        if !gb.is_zero() {
+            self.assume(match expire {
+                None => {
+                    format!("{}: a month of objects lies there; without `expire` they grow month by month", node.id)
+                }
+                Some(_) => format!("{}: as many objects lie there as `expire` leaves, which takes that long", node.id),
+            });
         }
         add_kept(&mut self.estimate.bill, at, "storage", Price::BucketGb, gb, seconds, Part::Assumed);
     }

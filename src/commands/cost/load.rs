@@ -9,7 +9,7 @@ const MOST: u64 = 1_000_000_000;
 
 /// A factor for each hour of the day.
 #[derive(Debug, Clone)]
-pub(super) struct DailyProfile(pub(super) [Decimal; HOURS_OF_A_DAY]);
+pub(super) struct DailyProfile(pub(super) Box<[Decimal; HOURS_OF_A_DAY]>);
 
 /// A number that is not negative.
 pub(super) fn positive(text: &str) -> Result<Decimal, String> {
@@ -51,9 +51,8 @@ pub(super) fn batch_ms(text: &str) -> Result<Decimal, String> {
 pub(super) fn daily_profile(text: &str) -> Result<DailyProfile, String> {
     let factors = text.split(',').map(positive).collect::<Result<Vec<_>, _>>()?;
     let count = factors.len();
-    let factors =
-        factors.try_into().map_err(|_| format!("it takes {HOURS_OF_A_DAY} factors, and these are {count}"))?;
-    Ok(DailyProfile(factors))
+    let factors = factors.into_boxed_slice().try_into();
+    factors.map(DailyProfile).map_err(|_| format!("it takes {HOURS_OF_A_DAY} factors, and these are {count}"))
 }
 
 #[cfg(test)]
