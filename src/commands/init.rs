@@ -138,8 +138,8 @@ mod tests {
         }
     }
 
-    /// These read what another recipe's function reads or stores, so they never come alone.
-    const BESIDE_OTHERS: [&str; 2] = ["archive", "anomalies"];
+    /// What these write, or what they read, is another recipe's, so they never come alone.
+    const BESIDE_OTHERS: [&str; 3] = ["archive", "anomalies", "mirror"];
 
     #[test]
     fn every_recipe_has_a_template_that_is_a_correct_spec() {

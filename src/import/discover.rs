@@ -203,17 +203,29 @@ async fn all_alarms(cx: &Cx) -> anyhow::Result<Vec<MetricAlarm>> {
 
 /// Whether the alarm is on something that was found, or on what a recipe counts in its pipeline.
 fn is_watching(alarm: &MetricAlarm, found: &Found) -> bool {
+    let recipe = |function: &FoundFunction| {
+        function.environment.get("STREAMKIT_RECIPE").and_then(|name| streamkit_recipes::find(name))
+    };
+    let counts = |function: &FoundFunction| {
+        recipe(function).is_some_and(|recipe| alarm.namespace.as_deref() == Some(recipe.namespace()))
+    };
+    let of_pipeline = |function: &FoundFunction| {
+        let name = alarm.alarm_name().unwrap_or_default();
+        (function.environment.get("STREAMKIT_PIPELINE")).is_some_and(|pipeline| name.starts_with(&format!("{pipeline}-")))
+    };
+    // What a recipe counts in all pipelines.
+    if alarm.dimensions().is_empty() && alarm.metrics().is_empty() {
+        return found.functions.iter().any(|function| counts(function) && of_pipeline(function));
+    }
     let metrics = alarm.metrics().iter().filter_map(|metric| metric.metric_stat.as_ref()?.metric.as_ref());
     let dimensions = alarm.dimensions().iter().chain(metrics.flat_map(aws_sdk_cloudwatch::types::Metric::dimensions));
     dimensions.into_iter().any(|dimension| {
         let (Some(name), Some(value)) = (dimension.name.as_deref(), dimension.value.as_ref()) else { return false };
         if name == "Pipeline" {
-            return found.functions.iter().any(|function| {
-                let recipe =
-                    function.environment.get("STREAMKIT_RECIPE").and_then(|name| streamkit_recipes::find(name));
-                function.environment.get("STREAMKIT_PIPELINE") == Some(value)
-                    && recipe.is_some_and(|recipe| alarm.namespace.as_deref() == Some(recipe.namespace()))
-            });
+            let counts_there = |function: &FoundFunction| {
+                function.environment.get("STREAMKIT_PIPELINE") == Some(value) && counts(function)
+            };
+            return found.functions.iter().any(counts_there);
         }
         let kind = DIMENSIONS.iter().find(|(known, _)| *known == name).map(|(_, kind)| *kind);
         match kind {

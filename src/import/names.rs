@@ -77,11 +77,11 @@ fn key_of(aws: &Clients, naming: &Naming, (kind, name): &Thing) -> Option<String
 
 /// A key that is as near to the name as can be.
 fn as_key(name: &str) -> String {
-    let mut key = String::new();
+    let (mut key, mut before) = (String::new(), ' ');
     for c in name.chars() {
         match c {
             // As in ProcessOrders.
-            'A'..='Z' if key.ends_with(|before: char| before.is_ascii_lowercase() || before.is_ascii_digit()) => {
+            'A'..='Z' if before.is_ascii_lowercase() || before.is_ascii_digit() => {
                 key.push('-');
                 key.push(c.to_ascii_lowercase());
             }
@@ -89,6 +89,7 @@ fn as_key(name: &str) -> String {
             _ if !key.is_empty() && !key.ends_with('-') => key.push('-'),
             _ => {}
         }
+        before = c;
     }
     let key = key.trim_end_matches('-');
     if key.is_empty() { "unnamed".to_owned() } else { key.to_owned() }

@@ -79,7 +79,7 @@ async fn strip(config: &SdkConfig, outputs: &Value) {
 
 /// What a plan says beside tags and the code, of which nothing tells any more what it was made from.
 fn beside_tags(plan: &Value) -> Vec<String> {
-    let steps = plan["steps"].as_array().unwrap().iter().filter(|step| step["action"] != "unchanged");
+    let steps = plan["resources"].as_array().unwrap().iter().filter(|step| step["action"] != "unchanged");
     let of_step = |step: &Value| -> Vec<String> {
         let node = step["node"].as_str().unwrap().to_owned();
         if step["action"] != "update" {
@@ -124,7 +124,7 @@ fn every_pipeline_comes_back_from_what_is_in_aws() {
         if !differs.is_empty() || told["gaps"] != serde_json::json!([]) {
             wrong.push(format!("{}: {differs:#?} {:#}\n{text}", spec.display(), told["gaps"]));
         }
-        assert!(plan["steps"].as_array().unwrap().len() > 4, "{plan:#}");
+        assert!(plan["resources"].as_array().unwrap().len() > 4, "{plan:#}");
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }
@@ -217,7 +217,7 @@ fn what_a_file_can_t_say_is_said_and_no_secret_is_written() {
     for part in [
         "stream OrderEvents: names in a pipeline are `orders-<section>`",
         "its role OrdersRole: streamkit makes orders-processor-us-east-1 instead",
-        "its role allows ssm:* on *",
+        "its role allows logs:*, ssm:* on *",
         "it runs on provided.al2:",
         "it takes no partial batch responses",
         "set API_TOKEN before the next command",
