@@ -211,7 +211,8 @@ fn is_watching(alarm: &MetricAlarm, found: &Found) -> bool {
     };
     let of_pipeline = |function: &FoundFunction| {
         let name = alarm.alarm_name().unwrap_or_default();
-        (function.environment.get("STREAMKIT_PIPELINE")).is_some_and(|pipeline| name.starts_with(&format!("{pipeline}-")))
+        (function.environment.get("STREAMKIT_PIPELINE"))
+            .is_some_and(|pipeline| name.starts_with(&format!("{pipeline}-")))
     };
     // What a recipe counts in all pipelines.
     if alarm.dimensions().is_empty() && alarm.metrics().is_empty() {

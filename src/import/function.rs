@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use aws_sdk_lambda::types::{EventSourceMappingConfiguration, FilterCriteria, FunctionResponseType, TracingMode};
 use serde_json::{Value, json};
+use streamkit_recipes::SettingKind;
 
 use super::discover::thing;
 use super::found::{FoundFunction, Gap};
@@ -121,7 +122,18 @@ impl Writer<'_> {
             section.text("identity", identity);
         }
         let json = |name: &str| variable(name).and_then(|text| serde_json::from_str::<Value>(text).ok());
-        if let Some(Value::Object(settings)) = json("SETTINGS") {
+        if let Some(Value::Object(mut settings)) = json("SETTINGS") {
+            for setting in variable("RECIPE")
+                .and_then(|name| streamkit_recipes::find(name))
+                .map_or(&[][..], |recipe| recipe.settings())
+            {
+                let value = settings.get_mut(setting.name);
+                if let (SettingKind::Seconds(..), Some(value)) = (setting.kind, value)
+                    && let Some(seconds) = value.as_u64()
+                {
+                    *value = duration_text(seconds).into();
+                }
+            }
             section.raw("settings", pattern(&Value::Object(settings)));
         }
         if let Some(encryption) = json("ENCRYPT") {
@@ -318,6 +330,12 @@ impl Writer<'_> {
     }
 
     fn what_can_t_be_said(&mut self, function: &FoundFunction) {
+        if function.environment.contains_key("STREAMKIT_STREAM_ARN") {
+            self.gap(
+                function,
+                "it copies into a stream of another region: add a section for that, and name it in `writes`",
+            );
+        }
         let configuration = &function.configuration;
         let runtime = configuration.runtime.as_ref().map_or("a container image", |runtime| runtime.as_str());
         if runtime != RUNTIME {

@@ -309,10 +309,7 @@ fn a_plan_that_would_be_refused_is_commented_and_fails() {
     home.local("up", &home.path().join("streamkit.toml"), &["--yes"]);
     // The items would be lost.
     let text = std::fs::read_to_string(home.path().join("streamkit.toml")).unwrap();
-    home.write(
-        "streamkit.toml",
-        &text.replace("table.results", "table.outcomes"),
-    );
+    home.write("streamkit.toml", &text.replace("table.results", "table.outcomes"));
     let mut job = Job::new(&home, "pull_request");
     let planned = job.run(&[("command", "plan")]);
     assert_eq!(planned.code, 1, "{planned:#?}");

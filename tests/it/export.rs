@@ -41,7 +41,7 @@ fn terraform_files_import_all_that_is_there_and_refer_to_it() {
         "event_source_arn                   = aws_kinesis_stream.events.arn",
         "STREAMKIT_TABLE                 = aws_dynamodb_table.results.name",
         "allowed_account_ids = [\"000000000000\"]",
-        "tags = merge(local.tags, { \"streamkit:node\" = \"stream.events\" })",
+        "  tags             = merge(local.tags, { \"streamkit:node\" = \"stream.events\" })",
         "starting_position                  = \"TRIM_HORIZON\"",
     ] {
         assert!(text.contains(part), "{part} is not in {text}");

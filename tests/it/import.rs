@@ -96,6 +96,8 @@ fn beside_tags(plan: &Value) -> Vec<String> {
 fn every_pipeline_comes_back_from_what_is_in_aws() {
     let pipelines = fs::read_dir(pipeline("")).unwrap().map(|file| file.unwrap().path());
     let mut pipelines: Vec<_> = pipelines.filter(|path| path.extension().is_some_and(|end| end == "toml")).collect();
+    // What is in another region is not followed: the command says so, and what is to be added.
+    pipelines.retain(|path| !path.ends_with("mirror.toml"));
     pipelines.sort();
     assert!(pipelines.len() >= 12);
     let mut wrong = Vec::new();

@@ -258,6 +258,7 @@ fn the_policy_allows_all_that_streamkit_calls_and_little_else() {
             home.local("replay", &spec, &replay);
         }
         home.local("logs", &spec, &["--count", "1"]);
+        home.local("cost", &spec, &["--measured", "--since", "1h"]);
         home.run(&["dlq", "list", spec.to_str().unwrap(), "--local", "--json"]).expect(0);
         home.local_output("replay", &spec, &["--since", "1h", "--yes"]);
         // What the handler calls is in the log too; that is for the function's own role to allow.

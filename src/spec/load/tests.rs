@@ -53,7 +53,10 @@ fn what_people_write_first_is_answered_with_what_they_meant() {
         ("source = { from = \"streams.orders\" }", "write \"stream.orders\""),
         ("source = { from = \"nowhere\" }", "write a kind and a name, such as \"queue.dlq\""),
         ("dead_letters = \"queue.dql\"\nsource = { from = \"stream.orders\" }", "did you mean \"queue.dlq\"?"),
-        ("dead_letters = \"queue.other\"\nsource = { from = \"stream.orders\" }", "write \"queue.dlq\", or add a section [queue.other]"),
+        (
+            "dead_letters = \"queue.other\"\nsource = { from = \"stream.orders\" }",
+            "write \"queue.dlq\", or add a section [queue.other]",
+        ),
         ("source = { from = \"stream.orders\", batch_size = \"5\" }", "write 5"),
         (
             "source = { from = \"stream.orders\", filter = [{ data = { type = \"purchase\" } }] }",

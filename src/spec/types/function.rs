@@ -48,9 +48,9 @@ pub(crate) struct Function {
     #[serde(default)]
     #[schemars(extend("propertyNames" = {"pattern": "^[A-Za-z][A-Za-z0-9_]+$"}, "examples" = [{"MODE": "strict"}]))]
     pub(crate) environment: BTreeMap<Spanned<String>, String>,
-    /// Tables and buckets that it writes to.
+    /// Tables, buckets and streams of other regions that it writes to.
     #[serde(default)]
-    #[schemars(inner(regex(pattern = "^(table|bucket)\\.")), extend("examples" = [["table.results"]]))]
+    #[schemars(inner(regex(pattern = "^(table|bucket|stream)\\.")), extend("examples" = [["table.results"]]))]
     pub(crate) writes: Vec<Spanned<Reference>>,
     /// Tables and buckets that code of one's own reads, beside its source.
     #[serde(default)]
