@@ -35,7 +35,8 @@ pub(super) fn alarm(
     };
     let mut section = Section::new(format!("alarm.{}", key_text(names.key(SectionKind::Alarm, name))));
     let watch = watched(names, found, alarm, namespace, metric);
-    let usual = watch.as_ref().map_or("Sum", |watch| watch.statistic);
+    // A metric by its name has no usual one.
+    let usual = watch.as_ref().map_or("", |watch| watch.statistic);
     let measures = watch.as_ref().map_or(Measures::Count, |watch| watch.measures);
     let mut dimensions: Vec<(&str, &str)> = alarm
         .dimensions()

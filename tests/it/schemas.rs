@@ -45,7 +45,10 @@ fn every_correct_file_is_taken() {
 }
 
 /// What takes more than a look at each value: `check` says it, an editor does not.
-const BEYOND_A_SCHEMA: [(&str, &str); 1] = [("sources", "which views, keys and recipes fit each other")];
+const BEYOND_A_SCHEMA: [(&str, &str); 2] = [
+    ("copies", "which regions there are, and which streams are copied into"),
+    ("sources", "which views, keys and recipes fit each other"),
+];
 
 #[test]
 fn wrong_files_are_refused_where_a_schema_can() {
