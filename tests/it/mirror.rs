@@ -86,9 +86,9 @@ fn records_are_copied_into_the_other_region_and_nothing_of_it_is_left() {
         assert!(of_mirror.contains(name), "{name} in {of_mirror:?}");
     }
 
-    let copied = records(&endpoint, AWAY, COPY).len();
+    let before_sending = records(&endpoint, AWAY, COPY).len();
     home.local("send", &spec, &["--count", "200", "--poison", "5", "--seed", "7"]);
-    until("the copies", LIMIT, || (records(&endpoint, AWAY, COPY).len() >= copied + 200).then_some(()));
+    until("the copies", LIMIT, || (records(&endpoint, AWAY, COPY).len() >= before_sending + 200).then_some(()));
     let (originals, copies) = (records(&endpoint, HOME, EVENTS), records(&endpoint, AWAY, COPY));
     let arn = format!("arn:aws:kinesis:{HOME}:000000000000:stream/{EVENTS}");
     let place = |record: &Record| (arn.clone(), "shardId-000000000000".to_owned(), record.sequence_number.clone());

@@ -35,7 +35,6 @@ fn check(root: &Value, schema: &Value, value: &Value, at: &str, wrong: &mut Vec<
     };
     for (keyword, rule) in schema.as_object().expect("a schema is an object") {
         match keyword.as_str() {
-            "$schema" | "$defs" | "definitions" | "title" | "description" | "default" | "examples" | "then" => {}
             "$ref" => {
                 let pointer =
                     rule.as_str().and_then(|text| text.strip_prefix('#')).expect("a reference into this file");
@@ -48,7 +47,6 @@ fn check(root: &Value, schema: &Value, value: &Value, at: &str, wrong: &mut Vec<
             "type" if !one_or_many(rule).any(|name| is(name, value)) => {
                 wrong.push(format!("{at} is no {rule}: {value}"));
             }
-            "const" | "enum" | "type" => {}
             "minimum" | "maximum" => {
                 let (number, limit) = (value.as_f64(), rule.as_f64().unwrap());
                 if number.is_some_and(|number| if keyword == "minimum" { number < limit } else { number > limit }) {
@@ -106,7 +104,8 @@ fn check(root: &Value, schema: &Value, value: &Value, at: &str, wrong: &mut Vec<
                 }
             }
             "not" if fits(rule) => wrong.push(format!("{at} is as it must not be")),
-            "not" => {}
+            "const" | "enum" | "type" | "not" | "$schema" | "$defs" | "definitions" | "title" | "description"
+            | "default" | "examples" | "then" => {}
             "if" => {
                 if fits(rule) {
                     check(root, &schema["then"], value, at, wrong);

@@ -8,10 +8,7 @@ use crate::schema::schema;
 
 /// The schema of a key such as `checks[].name`, if there is one.
 fn at<'s>(root: &'s Value, schema: &'s Value, path: &str) -> Option<&'s Value> {
-    let Some(schema) = schema.get("$ref").map_or(Some(schema), |to| root.pointer(to.as_str()?.strip_prefix('#')?))
-    else {
-        return None;
-    };
+    let schema = schema.get("$ref").map_or(Some(schema), |to| root.pointer(to.as_str()?.strip_prefix('#')?))?;
     if path.is_empty() {
         return Some(schema);
     }
