@@ -4,8 +4,11 @@
 //! the payload is a JSON object itself, that field is added to it, and all of its own bytes stay as they are: whoever reads its
 //! fields, a filter of an event source mapping too, finds them where they were. Any other payload is in the field, in base64.
 
+use std::sync::LazyLock;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use memchr::memmem::Finder;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -14,6 +17,8 @@ use crate::record::place;
 
 /// The field of a copy that says what it is a copy of.
 pub const COPY_FIELD: &str = "streamkitCopyOf";
+
+static COPY: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(COPY_FIELD));
 
 /// The record that a copy is of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,11 +67,9 @@ impl CopyOf {
     /// Takes a copy apart: what it is a copy of, and the payload of that record, byte for byte. `None` for a payload that is none of
     /// a copy.
     pub fn read(payload: &[u8]) -> Option<(Self, Vec<u8>)> {
+        // Every record is looked at like this, and most payloads are not read a second time.
+        COPY.find(payload)?;
         let text = std::str::from_utf8(payload).ok()?;
-        // Most payloads are not read a second time.
-        if !text.contains(COPY_FIELD) {
-            return None;
-        }
         let members: Members<'_, &RawValue> = serde_json::from_str(text).ok()?;
         let raw = members.get(COPY_FIELD)?.get();
         let of = serde_json::from_str(raw).ok()?;
