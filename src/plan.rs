@@ -49,6 +49,11 @@ pub(crate) fn region_of(node: &str) -> Option<&str> {
     node.split_once('@').map(|(_, region)| region)
 }
 
+/// The id that the same node has in the region that the pipeline itself is in.
+pub(crate) fn id_at_home(node: &str) -> &str {
+    node.split_once('@').map_or(node, |(id, _)| id)
+}
+
 /// What happens to one node.
 #[derive(Debug, Clone)]
 pub(crate) struct Step {

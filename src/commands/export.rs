@@ -4,17 +4,20 @@ mod cloudformation;
 mod terraform;
 
 use std::collections::BTreeMap;
-use std::fs::{self, OpenOptions};
-use std::io::{ErrorKind, Write as _};
+use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 
+use super::output_file::write_new;
+use super::session::Session;
+use crate::export::{Export, Live, look};
 use crate::failure::Hint;
+use crate::observe::{Allowed, observe};
 use crate::options::Global;
 use crate::plan::{Action, Plan, Step};
-use crate::report::Reporter;
+use crate::report::{Reporter, exit_code};
 
 /// Write the pipeline for another tool, which then takes it over
 ///
@@ -72,6 +75,29 @@ impl Pending {
     }
 }
 
+/// What is there of the pipeline, and how much of it is not as the file has it.
+async fn look_at(session: &Session, reporter: &Reporter) -> anyhow::Result<(Vec<Live>, Pending)> {
+    let cx = session.cx.clone().only_looking();
+    let observation = observe(&cx, &session.pipeline, &Allowed::default(), reporter.waiting()).await?;
+    refuse_what_is_not_ours(&observation.plan)?;
+    let pending = pending(&observation.plan);
+    Ok((look(&cx, &session.pipeline, observation.seen).await?, pending))
+}
+
+/// Writes the export into a folder, and tells of it; `says` is what there is to do with it.
+fn conclude(
+    folder: &Path,
+    export: &Export,
+    pending: &Pending,
+    says: &str,
+    reporter: &Reporter,
+) -> anyhow::Result<ExitCode> {
+    write(folder, &export.files)?;
+    reporter.text(&format!("{}{}{says}", export.told(folder), pending.told()));
+    reporter.document(&export.document(folder, pending.0))?;
+    Ok(exit_code::DONE)
+}
+
 /// Writes files into a folder, none over another.
 fn write(folder: &Path, files: &BTreeMap<String, String>) -> anyhow::Result<()> {
     for name in files.keys() {
@@ -84,16 +110,5 @@ fn write(folder: &Path, files: &BTreeMap<String, String>) -> anyhow::Result<()> 
         }
     }
     fs::create_dir_all(folder).with_context(|| format!("making the folder {}", folder.display()))?;
-    for (name, text) in files {
-        let path = folder.join(name);
-        let file = OpenOptions::new().write(true).create_new(true).open(&path);
-        let written = file.and_then(|mut file| file.write_all(text.as_bytes()));
-        match written {
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                anyhow::bail!("{} has just been made by somebody else", path.display());
-            }
-            other => other.with_context(|| format!("writing {}", path.display()))?,
-        }
-    }
-    Ok(())
+    files.iter().try_for_each(|(name, text)| write_new(&folder.join(name), text))
 }

@@ -2,19 +2,17 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::fs::OpenOptions;
-use std::io::{ErrorKind, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context as _;
 use serde::Serialize;
 use serde_json::json;
 
+use super::output_file::{exists, write_new};
 use super::session::{Input, Packaging, Session, connect};
 use crate::aws::Owner;
 use crate::daemon::Start;
-use crate::failure::{Hint, Usage};
+use crate::failure::Usage;
 use crate::import::{Gap, Import, compose, discover};
 use crate::observe::{Allowed, observe};
 use crate::options::Global;
@@ -62,7 +60,7 @@ pub(crate) async fn run(args: &Args, global: &Global, reporter: &Reporter) -> an
     let cx = Cx::new(aws, Owner { pipeline: String::new(), stage: None });
     let found = Box::pin(discover(&cx, &args.functions)).await?;
     let import = compose(&cx, found, args.name.as_deref());
-    write(&args.output, &import.text)?;
+    write_new(&args.output, &import.text)?;
     let missing: Vec<&String> = import.secrets.iter().filter(|name| std::env::var_os(name).is_none()).collect();
     let differences = if missing.is_empty() { Some(Box::pin(differences(args, global, reporter)).await) } else { None };
     let (differences, failed) = match differences {
@@ -96,19 +94,6 @@ fn refuse_bad_names(args: &Args, global: &Global) -> anyhow::Result<()> {
         return Err(Usage(format!("`{name}` can't be a pipeline's name: {why}")).into());
     }
     Ok(())
-}
-
-fn exists(path: &Path) -> anyhow::Error {
-    Hint::error(format!("{} exists already", path.display()), "choose another file with --output")
-}
-
-/// Never over an existing file: it may be the only copy of a pipeline.
-fn write(path: &Path, text: &str) -> anyhow::Result<()> {
-    let mut file = match OpenOptions::new().write(true).create_new(true).open(path) {
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => return Err(exists(path)),
-        other => other.with_context(|| format!("writing {}", path.display()))?,
-    };
-    file.write_all(text.as_bytes()).with_context(|| format!("writing {}", path.display()))
 }
 
 /// What `up --adopt` would change, beside tags.

@@ -15,10 +15,11 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use super::document::{Export, Note};
-use super::live::Live;
+use super::live::{Live, tags};
 use super::references::References;
 use crate::aws::{Clients, Tags};
 use crate::pipeline::{Node, Pipeline};
+use crate::plan::id_at_home;
 use crate::resources::{Any, Resource as _};
 
 /// What logical ids and parameters are made of: letters and digits.
@@ -44,10 +45,7 @@ struct Subject<'a> {
 
 impl Subject<'_> {
     fn tags(&self) -> Tags {
-        let has = self.live.and_then(|live| live.seen.as_ref()).and_then(|seen| seen.tags.clone());
-        let mut tags = has.unwrap_or_else(|| self.node.tags.clone());
-        tags.retain(|key, _| !key.starts_with("aws:"));
-        tags
+        tags(self.node, self.live)
     }
 
     /// A list of pairs, as most types have them.
@@ -57,7 +55,7 @@ impl Subject<'_> {
 
     /// The name of the section.
     fn section(&self) -> &str {
-        let id = self.node.id.split('@').next().unwrap_or_default();
+        let id = id_at_home(&self.node.id);
         id.split('.').nth(1).unwrap_or(id)
     }
 
@@ -129,7 +127,7 @@ fn subjects<'a>(
     let aws = region.map_or_else(|| Arc::clone(aws), |region| aws.in_region(region));
     let here = pipeline.nodes.iter().enumerate().filter(|(_, node)| node.resource.region() == region);
     let subject = |(at, node): (usize, &'a Node)| {
-        let own = node.id.split('@').next().unwrap_or_default();
+        let own = id_at_home(&node.id);
         let end = match node.resource.inner() {
             Any::Stream(_) => "Stream",
             Any::Table(_) | Any::Replica(_) => "Table",

@@ -4,6 +4,7 @@ use anyhow::Context as _;
 use futures_util::future::try_join_all;
 use jiff::Timestamp;
 
+use crate::aws::Tags;
 use crate::pipeline::{Node, Pipeline};
 use crate::resources::{Any, Cx, Observed, Subscription};
 
@@ -40,6 +41,14 @@ pub(crate) enum Details {
     },
     /// Scalable dimensions with the names of their policies.
     Table(Vec<(String, String)>),
+}
+
+/// The tags that a node has, or else is to have. What AWS itself has put there is nobody's to set.
+pub(super) fn tags(node: &Node, live: Option<&Live>) -> Tags {
+    let has = live.and_then(|live| live.seen.as_ref()).and_then(|seen| seen.tags.clone());
+    let mut tags = has.unwrap_or_else(|| node.tags.clone());
+    tags.retain(|key, _| !key.starts_with("aws:"));
+    tags
 }
 
 /// Looks for the details of all nodes, of which `seen` was seen.

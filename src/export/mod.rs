@@ -9,5 +9,5 @@ mod terraform;
 
 pub(crate) use cloudformation::cloudformation;
 pub(crate) use document::Export;
-pub(crate) use live::look;
+pub(crate) use live::{Live, look};
 pub(crate) use terraform::terraform;

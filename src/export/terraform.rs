@@ -19,10 +19,11 @@ use std::sync::Arc;
 
 use super::document::{Export, Note};
 use super::hcl::{Block, Body, Expression, file};
-use super::live::Live;
+use super::live::{Live, tags};
 use super::references::References;
 use crate::aws::{Clients, NODE_TAG, PROTECT_TAG, Tags};
 use crate::pipeline::{Node, Pipeline};
+use crate::plan::id_at_home;
 use crate::resources::{Any, Resource as _, key_alias};
 
 /// The file of what holds for all others.
@@ -68,12 +69,8 @@ impl Subject<'_> {
         self.is_there().then(|| id.into())
     }
 
-    /// The tags that it has, or else is to have. What AWS itself has put there is nobody's to set.
     fn tags(&self) -> Tags {
-        let has = self.live.seen.as_ref().and_then(|seen| seen.tags.clone());
-        let mut tags = has.unwrap_or_else(|| self.node.tags.clone());
-        tags.retain(|key, _| !key.starts_with("aws:"));
-        tags
+        tags(self.node, Some(self.live))
     }
 }
 
@@ -129,7 +126,7 @@ fn subjects<'a>(pipeline: &'a Pipeline, aws: &Arc<Clients>, live: &'a [Live]) ->
     let mut taken = BTreeSet::new();
     let subject = |(node, live): (&'a Node, &'a Live)| {
         let region = node.resource.region();
-        let id = node.id.split('@').next().unwrap_or_default();
+        let id = id_at_home(&node.id);
         let mut parts = id.split('.').skip(1);
         // The dashboard has no name in the file.
         let mut label = word(parts.next().unwrap_or(&pipeline.naming.pipeline));

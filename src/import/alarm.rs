@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use aws_sdk_cloudwatch::types::MetricAlarm;
 
 use super::discover::{DIMENSIONS, thing};
-use super::found::{Found, Gap};
+use super::found::{Found, FoundFunction, Gap};
 use super::names::Names;
 use super::sections::{Section, key_text, list, quoted};
 use crate::resources::Cx;
@@ -149,14 +149,9 @@ fn watched(names: &Names, found: &Found, alarm: &MetricAlarm, namespace: &str, m
         });
     }
     let pipeline = value("Pipeline").filter(|name| *name == names.naming.prefix())?;
-    let counts = |name: &str| {
-        let recipe = streamkit_recipes::find(name)?;
-        (recipe.namespace() == namespace).then_some(recipe)
-    };
-    let function = found.functions.iter().find(|function| {
-        function.environment.get("STREAMKIT_PIPELINE").map(String::as_str) == Some(pipeline)
-            && function.environment.get("STREAMKIT_RECIPE").is_some_and(|name| counts(name).is_some())
-    })?;
+    let counts =
+        |function: &&FoundFunction| function.told("PIPELINE") == Some(pipeline) && function.counts_in(namespace);
+    let function = found.functions.iter().find(counts)?;
     let reference = names.reference(SectionKind::Function, &function.name)?;
     let text = format!("{reference}.{}", metric_word(metric));
     Some(Watch { text, dimension: "Pipeline", statistic: "Sum", measures: Measures::Count })

@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Context as _;
 use aws_sdk_cloudwatch::types::{AlarmType, MetricAlarm};
-use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
 use super::found::{Found, FoundFunction, FoundThing, Thing};
 use crate::aws::{Arn, all, answered, existing};
 use crate::failure::Hint;
-use crate::resources::{Any, Bucket, Cx, Key, KeyPurpose, OF_FUNCTIONS, Queue, Resource as _, Stream, Table, Topic};
+use crate::resources::{
+    Any, Bucket, Cx, Key, KeyPurpose, OF_FUNCTIONS, Queue, Resource as _, Stream, Table, Topic, role_policy,
+};
 use crate::spec::{AttributeType, Billing, BucketNamespace, Encryption, MebiBytes, Seconds, SectionKind, StreamMode};
 
 /// Which dimension names what.
@@ -51,7 +52,7 @@ pub(crate) async fn discover(cx: &Cx, functions: &[String]) -> anyhow::Result<Fo
         for arn in named_by_environment(cx, function) {
             see(&arn);
         }
-        if !function.environment.contains_key("STREAMKIT_RECIPE") {
+        if function.told("RECIPE").is_none() {
             for arn in super::rights::resources(&function.statements) {
                 see(&arn);
             }
@@ -114,14 +115,14 @@ pub(super) fn thing(cx: &Cx, arn: &str) -> Result<Option<Thing>, String> {
 
 /// The ARNs that the variables of streamkit's own handler stand for.
 fn named_by_environment(cx: &Cx, function: &FoundFunction) -> Vec<String> {
-    let variable = |name: &str| function.environment.get(&format!("STREAMKIT_{name}"));
-    let table = |name: &String| cx.aws.arn("dynamodb", &format!("table/{name}"));
-    let mut arns: Vec<String> = ["TABLE", "STATE_TABLE"].iter().filter_map(|name| variable(name)).map(table).collect();
-    arns.extend(variable("BUCKET").map(|name| cx.aws.bucket_arn(name)));
-    arns.extend(variable("TOPIC_ARN").cloned());
-    let queue = variable("DEAD_LETTER_QUEUE_URL").and_then(|url| url.rsplit('/').next());
+    let table = |name: &str| cx.aws.arn("dynamodb", &format!("table/{name}"));
+    let tables = ["TABLE", "STATE_TABLE"].iter().filter_map(|name| function.told(name));
+    let mut arns: Vec<String> = tables.map(table).collect();
+    arns.extend(function.told("BUCKET").map(|name| cx.aws.bucket_arn(name)));
+    arns.extend(function.told("TOPIC_ARN").map(str::to_owned));
+    let queue = function.told("DEAD_LETTER_QUEUE_URL").and_then(|url| url.rsplit('/').next());
     arns.extend(queue.map(|name| cx.aws.arn("sqs", name)));
-    let encryption = variable("ENCRYPT").and_then(|text| serde_json::from_str::<Value>(text).ok());
+    let encryption = function.told("ENCRYPT").and_then(|text| serde_json::from_str::<Value>(text).ok());
     arns.extend(encryption.and_then(|settings| settings["key"].as_str().map(str::to_owned)));
     arns
 }
@@ -184,9 +185,7 @@ async fn statements(cx: &Cx, role: &str) -> anyhow::Result<Vec<Value>> {
     }
     let mut all = Vec::new();
     for document in documents {
-        let text = percent_decode_str(&document).decode_utf8().context("a policy that is not UTF-8")?;
-        let policy: Value = serde_json::from_str(&text).context("a policy that is not JSON")?;
-        match &policy["Statement"] {
+        match &role_policy(&document)?["Statement"] {
             Value::Array(list) => all.extend(list.iter().cloned()),
             one => all.push(one.clone()),
         }
@@ -203,35 +202,25 @@ async fn all_alarms(cx: &Cx) -> anyhow::Result<Vec<MetricAlarm>> {
 
 /// Whether the alarm is on something that was found, or on what a recipe counts in its pipeline.
 fn is_watching(alarm: &MetricAlarm, found: &Found) -> bool {
-    let recipe = |function: &FoundFunction| {
-        function.environment.get("STREAMKIT_RECIPE").and_then(|name| streamkit_recipes::find(name))
-    };
-    let counts = |function: &FoundFunction| {
-        recipe(function).is_some_and(|recipe| alarm.namespace.as_deref() == Some(recipe.namespace()))
-    };
-    let of_pipeline = |function: &FoundFunction| {
-        let name = alarm.alarm_name().unwrap_or_default();
-        (function.environment.get("STREAMKIT_PIPELINE"))
-            .is_some_and(|pipeline| name.starts_with(&format!("{pipeline}-")))
-    };
+    let counts = |function: &FoundFunction| function.counts_in(alarm.namespace().unwrap_or_default());
     // What a recipe counts in all pipelines.
     if alarm.dimensions().is_empty() && alarm.metrics().is_empty() {
-        return found.functions.iter().any(|function| counts(function) && of_pipeline(function));
+        let name = alarm.alarm_name().unwrap_or_default();
+        let is_named = |pipeline: &str| name.strip_prefix(pipeline).is_some_and(|rest| rest.starts_with('-'));
+        let is_of = |function: &FoundFunction| counts(function) && function.told("PIPELINE").is_some_and(is_named);
+        return found.functions.iter().any(is_of);
     }
     let metrics = alarm.metrics().iter().filter_map(|metric| metric.metric_stat.as_ref()?.metric.as_ref());
     let dimensions = alarm.dimensions().iter().chain(metrics.flat_map(aws_sdk_cloudwatch::types::Metric::dimensions));
     dimensions.into_iter().any(|dimension| {
-        let (Some(name), Some(value)) = (dimension.name.as_deref(), dimension.value.as_ref()) else { return false };
+        let (Some(name), Some(value)) = (dimension.name.as_deref(), dimension.value.as_deref()) else { return false };
         if name == "Pipeline" {
-            let counts_there = |function: &FoundFunction| {
-                function.environment.get("STREAMKIT_PIPELINE") == Some(value) && counts(function)
-            };
-            return found.functions.iter().any(counts_there);
+            return found.functions.iter().any(|function| function.told("PIPELINE") == Some(value) && counts(function));
         }
         let kind = DIMENSIONS.iter().find(|(known, _)| *known == name).map(|(_, kind)| *kind);
         match kind {
-            Some(SectionKind::Function) => found.functions.iter().any(|function| function.name == *value),
-            Some(kind) => found.things.contains_key(&(kind, value.clone())),
+            Some(SectionKind::Function) => found.functions.iter().any(|function| function.name == value),
+            Some(kind) => found.things.contains_key(&(kind, value.to_owned())),
             None => false,
         }
     })

@@ -6,11 +6,15 @@ use aws_sdk_cloudwatch::types::MetricAlarm;
 use aws_sdk_lambda::types::{EventSourceMappingConfiguration, FunctionConfiguration};
 use serde::Serialize;
 use serde_json::Value;
+use streamkit_recipes::Sampled;
 
 use crate::aws::Tags;
 use crate::plan::Fields;
 use crate::resources::Subscription;
 use crate::spec::SectionKind;
+
+/// What the variables of streamkit's handler begin with.
+pub(super) const OWN_VARIABLES: &str = "STREAMKIT_";
 
 /// Something by its kind and its name in AWS.
 pub(super) type Thing = (SectionKind, String);
@@ -38,6 +42,23 @@ pub(super) struct FoundFunction {
     pub(super) statements: Vec<Value>,
     /// Regions in which there is a function of the same name that reads a replica of the same table.
     pub(super) regions: BTreeSet<String>,
+}
+
+impl FoundFunction {
+    /// What streamkit's handler was told in this variable.
+    pub(super) fn told(&self, name: &str) -> Option<&str> {
+        self.environment.get(&format!("{OWN_VARIABLES}{name}")).map(String::as_str)
+    }
+
+    /// The recipe that it runs, if it is streamkit's handler.
+    pub(super) fn recipe(&self) -> Option<&'static dyn Sampled> {
+        self.told("RECIPE").and_then(streamkit_recipes::find)
+    }
+
+    /// Whether its recipe counts in this namespace.
+    pub(super) fn counts_in(&self, namespace: &str) -> bool {
+        self.recipe().is_some_and(|recipe| recipe.namespace() == namespace)
+    }
 }
 
 /// Anything but a function or an alarm.

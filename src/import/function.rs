@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use streamkit_recipes::SettingKind;
 
 use super::discover::thing;
-use super::found::{FoundFunction, Gap};
+use super::found::{FoundFunction, Gap, OWN_VARIABLES};
 use super::names::Names;
 use super::rights::{actions, allows};
 use super::secret::may_be_secret;
@@ -48,10 +48,9 @@ impl Writer<'_> {
         let key = self.names.key(SectionKind::Function, &function.name).to_owned();
         let configuration = &function.configuration;
         let mut section = Section::new(format!("function.{key}"));
-        let variable = |name: &str| function.environment.get(&format!("STREAMKIT_{name}")).map(String::as_str);
-        let recipe = variable("RECIPE").filter(|name| streamkit_recipes::find(name).is_some());
+        let recipe = function.recipe();
         match recipe {
-            Some(recipe) => drop(section.text("recipe", recipe)),
+            Some(recipe) => drop(section.text("recipe", recipe.name())),
             None => drop(section.said("code", quoted(&format!("{key}.zip")), "its program is called `bootstrap`")),
         }
         if !function.regions.is_empty() {
@@ -94,24 +93,21 @@ impl Writer<'_> {
 
     /// What the handler of a recipe was told in its environment.
     fn told(&self, function: &FoundFunction, section: &mut Section) {
-        let variable = |name: &str| function.environment.get(&format!("STREAMKIT_{name}"));
-        let named = |kind: SectionKind, name: Option<&String>| {
+        let variable = |name: &str| function.told(name);
+        let named = |kind: SectionKind, name: Option<&str>| {
             name.and_then(|name| self.names.reference(kind, name)).map(|reference| quoted(&reference.to_string()))
-        };
-        let last = |text: Option<&String>, separator: char| {
-            text.and_then(|text| text.rsplit(separator).next()).map(str::to_owned)
         };
         let sinks = [(SectionKind::Table, "TABLE"), (SectionKind::Bucket, "BUCKET")];
         let writes: Vec<String> = sinks.iter().filter_map(|(kind, name)| named(*kind, variable(name))).collect();
         if !writes.is_empty() {
             section.raw("writes", list(writes));
         }
-        let topic = last(variable("TOPIC_ARN"), ':');
-        let queue = last(variable("DEAD_LETTER_QUEUE_URL"), '/');
+        let topic = variable("TOPIC_ARN").and_then(|arn| arn.rsplit(':').next());
+        let queue = variable("DEAD_LETTER_QUEUE_URL").and_then(|url| url.rsplit('/').next());
         let references = [
-            ("publishes", named(SectionKind::Topic, topic.as_ref())),
+            ("publishes", named(SectionKind::Topic, topic)),
             ("state", named(SectionKind::Table, variable("STATE_TABLE"))),
-            ("dead_letters", named(SectionKind::Queue, queue.as_ref())),
+            ("dead_letters", named(SectionKind::Queue, queue)),
         ];
         for (key, reference) in references {
             if let Some(reference) = reference {
@@ -123,10 +119,7 @@ impl Writer<'_> {
         }
         let json = |name: &str| variable(name).and_then(|text| serde_json::from_str::<Value>(text).ok());
         if let Some(Value::Object(mut settings)) = json("SETTINGS") {
-            for setting in variable("RECIPE")
-                .and_then(|name| streamkit_recipes::find(name))
-                .map_or(&[][..], |recipe| recipe.settings())
-            {
+            for setting in function.recipe().map_or(&[][..], |recipe| recipe.settings()) {
                 let value = settings.get_mut(setting.name);
                 if let (SettingKind::Seconds(..), Some(value)) = (setting.kind, value)
                     && let Some(seconds) = value.as_u64()
@@ -238,7 +231,7 @@ impl Writer<'_> {
     fn environment(&mut self, function: &FoundFunction, section: &mut Section) {
         let mut variables = Vec::new();
         for (name, value) in &function.environment {
-            if name.starts_with("STREAMKIT_") {
+            if name.starts_with(OWN_VARIABLES) {
                 continue;
             }
             if may_be_secret(name, value) {
@@ -330,7 +323,7 @@ impl Writer<'_> {
     }
 
     fn what_can_t_be_said(&mut self, function: &FoundFunction) {
-        if function.environment.contains_key("STREAMKIT_STREAM_ARN") {
+        if function.told("STREAM_ARN").is_some() {
             self.gap(
                 function,
                 "it copies into a stream of another region: add a section for that, and name it in `writes`",

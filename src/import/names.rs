@@ -97,9 +97,9 @@ fn as_key(name: &str) -> String {
 
 /// What streamkit's own handler was told, or else what most names begin with, the first function's among them.
 fn pipeline_name(found: &Found, all: &[Thing]) -> String {
-    let told = found.functions.iter().find_map(|function| function.environment.get("STREAMKIT_PIPELINE"));
+    let told = found.functions.iter().find_map(|function| function.told("PIPELINE"));
     if let Some(told) = told.filter(|name| mistake_in_name(name).is_none()) {
-        return told.clone();
+        return told.to_owned();
     }
     let first = found.functions.first().map_or("", |function| function.name.as_str());
     let starts = first.match_indices('-').map(|(at, _)| &first[..at]).filter(|start| mistake_in_name(start).is_none());

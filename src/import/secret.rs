@@ -1,20 +1,9 @@
 //! Which values of a function's environment may be secret: those are never written to a file.
 
-/// A variable with such a word in its name.
-const WORDS: [&str; 12] = [
-    "SECRET",
-    "TOKEN",
-    "PASSWORD",
-    "PASSWD",
-    "CREDENTIAL",
-    "PRIVATE",
-    "KEY",
-    "AUTH",
-    "DSN",
-    "CONNECTION",
-    "WEBHOOK",
-    "SALT",
-];
+use crate::spec::is_secret_name;
+
+/// Words in names of others' variables, beside those that streamkit itself takes for secrets.
+const WORDS: [&str; 5] = ["AUTH", "DSN", "CONNECTION", "WEBHOOK", "SALT"];
 /// What keys and tokens of well-known kinds begin with.
 const STARTS: [&str; 9] = ["AKIA", "ASIA", "-----BEGIN", "eyJ", "ghp_", "sk_", "sk-", "xox", "AIza"];
 /// From this length on, letters and digits without a word between them look like a key.
@@ -23,7 +12,8 @@ const LONG: usize = 20;
 /// Whether the value of this variable should not be read by whoever reads the file.
 pub(super) fn may_be_secret(name: &str, value: &str) -> bool {
     let upper = name.to_uppercase();
-    WORDS.iter().any(|word| upper.contains(word))
+    is_secret_name(name)
+        || WORDS.iter().any(|word| upper.contains(word))
         || STARTS.iter().any(|start| value.starts_with(start))
         || has_password(value)
         || looks_random(value)

@@ -40,7 +40,7 @@ pub(crate) use queue::{Queue, Redrive};
 pub(crate) use replica::Replica;
 pub(crate) use resource::{Observed, Resource};
 pub(crate) use reviewed::Reviewed;
-pub(crate) use role::{INLINE_POLICY, PATH as ROLE_PATH, POLICY as ROLE_POLICY, Role, RoleArn};
+pub(crate) use role::{INLINE_POLICY, PATH as ROLE_PATH, POLICY as ROLE_POLICY, Role, RoleArn, policy as role_policy};
 pub(crate) use stream::{Stream, shard_steps};
 pub(crate) use sync::{Pending, Planned, Unseen, confirm, sync};
 pub(crate) use table::Table;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use anyhow::Context as _;
 use aws_sdk_iam::types::Tag;
 use percent_encoding::percent_decode_str;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::context::Cx;
 use super::resource::{Actions, Created, Observed, Resource};
@@ -275,14 +275,24 @@ pub(super) fn arn(aws: &Clients, name: &str) -> String {
     aws.global_arn("iam", &format!("role{PATH}{name}"))
 }
 
-/// IAM gives policies as URL-encoded JSON; some emulators as plain JSON. A `%` in plain JSON is not valid in a policy's ARNs.
+/// A policy of a role in canonical form.
 fn document(text: &str) -> anyhow::Result<Value> {
+    Ok(canonical(&policy(text)?))
+}
+
+/// IAM gives policies as URL-encoded JSON; some emulators as plain JSON. A `%` in plain JSON is not valid in a policy's ARNs.
+///
+/// # Errors
+/// It is neither.
+pub(crate) fn policy(text: &str) -> anyhow::Result<Value> {
     let text = percent_decode_str(text).decode_utf8().context("a policy that is not UTF-8")?;
-    Ok(canonical(&json!(serde_json::from_str::<Value>(&text).context("a policy that is not JSON")?)))
+    serde_json::from_str(&text).context("a policy that is not JSON")
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]

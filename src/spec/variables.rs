@@ -46,6 +46,12 @@ fn table(table: &mut DeTable<'_>, variable: &dyn Fn(&str) -> Option<String>, res
     }
 }
 
+/// Whether the name says that the value is a secret.
+pub(crate) fn is_secret_name(name: &str) -> bool {
+    let upper = name.to_uppercase();
+    SECRETS.iter().any(|word| upper.contains(word))
+}
+
 fn no_name(span: Range<usize>) -> Finding {
     Finding::new(span, "a name can't come from the environment")
         .help("names must be the same wherever streamkit runs: write it out, and use --stage for several copies")
@@ -85,8 +91,7 @@ fn filled(
             let finding = Finding::new(span.clone(), "this is no variable of the environment");
             result.wrong.push(finding.help("write something like \"${env:ALERT_EMAIL}\""));
         } else if let Some(value) = variable(name) {
-            let upper = name.to_uppercase();
-            let is_secret = !value.is_empty() && SECRETS.iter().any(|word| upper.contains(word));
+            let is_secret = !value.is_empty() && is_secret_name(name);
             if is_secret {
                 result.secrets.values.push(value.clone());
             }

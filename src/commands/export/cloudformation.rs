@@ -6,12 +6,11 @@ use std::process::ExitCode;
 
 use super::super::policy::account;
 use super::super::session::{Input, Session, SpecArgument, Whose};
-use super::{Pending, pending, refuse_what_is_not_ours, write};
+use super::{Pending, conclude, look_at};
 use crate::daemon::Start;
-use crate::export::{Export, cloudformation, look};
-use crate::observe::{Allowed, observe};
+use crate::export::{Export, cloudformation};
 use crate::options::Global;
-use crate::report::{Reporter, exit_code};
+use crate::report::Reporter;
 
 /// Write a CloudFormation template, and the resources that an import change set takes into a stack
 ///
@@ -37,22 +36,14 @@ pub(super) async fn run(args: &Args, global: &Global, reporter: &Reporter) -> an
     let (export, pending) = if args.account.is_some() {
         (cloudformation(&session.pipeline, &session.aws, None), Pending(0))
     } else {
-        let cx = session.cx.clone().only_looking();
-        let observation = observe(&cx, &session.pipeline, &Allowed::default(), reporter.waiting()).await?;
-        refuse_what_is_not_ours(&observation.plan)?;
-        let pending = pending(&observation.plan);
-        let live = look(&cx, &session.pipeline, observation.seen).await?;
+        let (live, pending) = look_at(&session, reporter).await?;
         (cloudformation(&session.pipeline, &session.aws, Some(&live)), pending)
     };
-    write(&args.output, &export.files)?;
-    reporter.text(&told(args, &export, &pending));
-    reporter.document(&export.document(&args.output, pending.0))?;
-    Ok(exit_code::DONE)
+    conclude(&args.output, &export, &pending, &said(args, &export), reporter)
 }
 
-fn told(args: &Args, export: &Export, pending: &Pending) -> String {
-    let mut text = export.told(&args.output);
-    text.push_str(&pending.told());
+fn said(args: &Args, export: &Export) -> String {
+    let mut text = String::new();
     if !export.variables.is_empty() {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "secrets are parameters: {}", export.variables.join(", "));

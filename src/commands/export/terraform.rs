@@ -5,12 +5,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::super::session::{Input, Session, SpecArgument};
-use super::{Pending, pending, refuse_what_is_not_ours, write};
+use super::{conclude, look_at};
 use crate::daemon::Start;
-use crate::export::{Export, look, terraform};
-use crate::observe::{Allowed, observe};
+use crate::export::{Export, terraform};
 use crate::options::Global;
-use crate::report::{Reporter, exit_code};
+use crate::report::Reporter;
 
 /// Write Terraform's HCL, with `import` blocks for what is there
 ///
@@ -30,21 +29,13 @@ pub(super) struct Args {
 
 pub(super) async fn run(args: &Args, global: &Global, reporter: &Reporter) -> anyhow::Result<ExitCode> {
     let session = Session::open(&Input::spec(&args.spec), global, reporter, Start::Never).await?;
-    let cx = session.cx.clone().only_looking();
-    let observation = observe(&cx, &session.pipeline, &Allowed::default(), reporter.waiting()).await?;
-    refuse_what_is_not_ours(&observation.plan)?;
-    let pending = pending(&observation.plan);
-    let live = look(&cx, &session.pipeline, observation.seen).await?;
+    let (live, pending) = look_at(&session, reporter).await?;
     let export = terraform(&session.pipeline, &session.aws, &live);
-    write(&args.output, &export.files)?;
-    reporter.text(&told(args, &export, &pending));
-    reporter.document(&export.document(&args.output, pending.0))?;
-    Ok(exit_code::DONE)
+    conclude(&args.output, &export, &pending, &said(args, &export), reporter)
 }
 
-fn told(args: &Args, export: &Export, pending: &Pending) -> String {
-    let mut text = export.told(&args.output);
-    text.push_str(&pending.told());
+fn said(args: &Args, export: &Export) -> String {
+    let mut text = String::new();
     if !export.variables.is_empty() {
         let given: Vec<String> = export.variables.iter().map(|name| format!("TF_VAR_{name}")).collect();
         // Writing to a String cannot fail.

@@ -4,6 +4,7 @@ use super::super::hcl::{Body, Expression};
 use super::super::live::Details;
 use super::function::FUNCTIONS;
 use super::{Files, Subject, word};
+use crate::plan::id_at_home;
 use crate::resources::{Mapping, MappingSource};
 use crate::spec::StartingPosition;
 
@@ -85,7 +86,7 @@ impl Files<'_> {
                 };
                 let node = self.pipeline.nodes.iter().find(of);
                 let label = node.map_or(table.strip_prefix(&prefix).unwrap_or(table), |node| {
-                    node.id.split('@').next().unwrap_or_default().trim_start_matches("table.")
+                    id_at_home(&node.id).trim_start_matches("table.")
                 });
                 match &subject.alias {
                     Some(alias) => {

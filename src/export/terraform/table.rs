@@ -4,6 +4,7 @@ use super::super::hcl::{Body, Expression};
 use super::super::live::Details;
 use super::stream::field;
 use super::{Files, Subject};
+use crate::plan::id_at_home;
 use crate::resources::{Replica, Table};
 use crate::spec::{Autoscaling, Billing};
 
@@ -106,7 +107,7 @@ impl Files<'_> {
     }
 
     pub(super) fn replica(&mut self, subject: &Subject<'_>, replica: &Replica) {
-        let home = subject.node.id.split('@').next().unwrap_or_default();
+        let home = id_at_home(&subject.node.id);
         let home = home.strip_prefix("table.").unwrap_or(home);
         let mut body = Body::default();
         let arn = subject.aws.in_region(&replica.home).arn("dynamodb", &format!("table/{}", replica.name));
