@@ -86,6 +86,13 @@ pub(crate) struct Position {
     pub(crate) at: Instant,
 }
 
+impl Position {
+    /// Shard and sequence number, by which records are told apart.
+    pub(crate) fn place(&self) -> (String, String) {
+        (self.shard_id.clone(), self.sequence_number.clone())
+    }
+}
+
 /// The result of putting a batch.
 #[derive(Debug)]
 pub(crate) struct PutResult {

@@ -79,6 +79,11 @@ pub trait Recipe: Sync {
         false
     }
 
+    /// Whether it looks at what a record says, and may reject it. Others keep or copy each as it came, beside functions that do.
+    fn judges(&self) -> bool {
+        self.batched().is_none() && !self.takes_records_as_they_lie()
+    }
+
     /// The settings that it takes in `settings = { … }` of its function.
     fn settings(&self) -> &'static [Setting] {
         &[]

@@ -27,6 +27,7 @@ use super::live::Sampler;
 use super::send::share::Share;
 use super::session::{CodeArgument, Input, Session, SpecArgument};
 use super::sources::node_of;
+use super::status::logs;
 use super::{down, up};
 use crate::candidates::functions;
 use crate::daemon::Start;
@@ -35,7 +36,7 @@ use crate::interrupt::Interrupt;
 use crate::lock::locked;
 use crate::options::Global;
 use crate::pipeline::Flow;
-use crate::report::{LOG_VARIABLE, Reporter, exit_code};
+use crate::report::{Reporter, exit_code};
 use crate::resources::Any;
 use crate::screen::{Sample, Severity, Terminal};
 use crate::spec::Seconds;
@@ -230,8 +231,7 @@ pub(crate) async fn run(
         ));
     }
     let global = &Global { local: true, ..global.clone() };
-    let logs = global.verbose > 0 || std::env::var_os(LOG_VARIABLE).is_some();
-    let on_screen = !args.headless && !global.json && !global.quiet && !logs && Terminal::is_there();
+    let on_screen = !args.headless && !global.json && !global.quiet && !logs(global) && Terminal::is_there();
     let started = Instant::now();
     bring_up(args, global, reporter, &interrupt).await?;
     let input = Input::spec(&args.spec);

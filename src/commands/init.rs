@@ -3,17 +3,15 @@
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fmt::Write as _;
-use std::fs::OpenOptions;
-use std::io::{ErrorKind, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context as _;
 use clap_complete::{ArgValueCompleter, CompletionCandidate};
 use include_dir::{Dir, include_dir};
 use serde_json::json;
 use streamkit_recipes as recipes;
 
+use super::output_file::write_new;
 use crate::candidates::beginning_with;
 use crate::failure::Hint;
 use crate::report::{Reporter, exit_code};
@@ -68,11 +66,11 @@ pub(crate) fn run(args: &Args, reporter: &Reporter) -> anyhow::Result<ExitCode> 
     };
     // That nobody hears of the alarms is for the new pipeline's owner to know.
     let text = template.split("\n[lint]\n").next().unwrap_or(template);
-    write(&args.output, &format!("#:schema ./{SCHEMA}\n{text}"))?;
+    write_new(&args.output, &format!("#:schema ./{SCHEMA}\n{text}"))?;
     let schema = args.output.with_file_name(SCHEMA);
     // It may be of a newer streamkit, or belong to other files too.
     if !schema.exists() {
-        write(&schema, &super::schema::of_spec()?)?;
+        write_new(&schema, &super::schema::of_spec()?)?;
     }
     reporter.text(&format!("wrote {0}; next: streamkit up {0} --local\n", args.output.display()));
     reporter.document(&json!({ "recipe": name, "path": args.output, "schema": schema }))?;
@@ -108,17 +106,6 @@ fn names() -> impl Iterator<Item = &'static str> {
     PIPELINES.files().filter_map(|file| file.path().file_stem()?.to_str())
 }
 
-/// Never over an existing file: it may be the only copy of a pipeline.
-fn write(path: &Path, text: &str) -> anyhow::Result<()> {
-    let mut file = match OpenOptions::new().write(true).create_new(true).open(path) {
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            return Err(Hint::error(format!("{} exists already", path.display()), "choose another file with --output"));
-        }
-        other => other.with_context(|| format!("writing {}", path.display()))?,
-    };
-    file.write_all(text.as_bytes()).with_context(|| format!("writing {}", path.display()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -131,7 +118,7 @@ mod tests {
         for name in names() {
             let directory = tempfile::tempdir().unwrap();
             let path = directory.path().join("streamkit.toml");
-            write(&path, template(name).unwrap()).unwrap();
+            write_new(&path, template(name).unwrap()).unwrap();
             if let Err(error) = crate::spec::load(&path, NO_STAGE) {
                 panic!("{name}: {error:#?}");
             }
@@ -150,9 +137,9 @@ mod tests {
             assert_eq!(alone, !BESIDE_OTHERS.contains(&recipe.name()), "{} comes with other recipes", recipe.name());
             let directory = tempfile::tempdir().unwrap();
             let path = directory.path().join("streamkit.toml");
-            write(&path, text).unwrap();
+            write_new(&path, text).unwrap();
             crate::spec::load(&path, NO_STAGE).unwrap();
-            assert!(write(&path, text).is_err(), "overwritten");
+            assert!(write_new(&path, text).is_err(), "overwritten");
         }
     }
 }

@@ -1,11 +1,13 @@
-//! A file that a command writes when it ends.
+//! Files that commands write: those that tell of a run when it ends, and new ones.
 
 use std::fs::{self, OpenOptions};
+use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
 use crate::failure::Hint;
+use crate::report::Reporter;
 
 /// A file that can be written.
 #[derive(Debug)]
@@ -29,4 +31,38 @@ impl OutputFile {
     pub(super) fn write(&self, text: &str) -> anyhow::Result<()> {
         fs::write(&self.0, text).with_context(|| format!("writing {}", self.0.display()))
     }
+}
+
+/// How a command ended that has written files about its run, as failed or interrupted too. What the run itself ended with counts more
+/// than a file that could not be written.
+pub(super) fn ended<T>(
+    result: anyhow::Result<T>,
+    written: anyhow::Result<()>,
+    reporter: &Reporter,
+) -> anyhow::Result<T> {
+    match (written, result) {
+        (Err(unwritten), Ok(_)) => Err(unwritten),
+        (Err(unwritten), Err(error)) => {
+            reporter.error(&unwritten);
+            Err(error)
+        }
+        (Ok(()), result) => result,
+    }
+}
+
+/// Writes a new file, never over another: it may be the only copy of a pipeline.
+///
+/// # Errors
+/// It can't be written, or exists already.
+pub(super) fn write_new(path: &Path, text: &str) -> anyhow::Result<()> {
+    let mut file = match OpenOptions::new().write(true).create_new(true).open(path) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => return Err(exists(path)),
+        other => other.with_context(|| format!("writing {}", path.display()))?,
+    };
+    file.write_all(text.as_bytes()).with_context(|| format!("writing {}", path.display()))
+}
+
+/// The error about a file that is there already.
+pub(super) fn exists(path: &Path) -> anyhow::Error {
+    Hint::error(format!("{} exists already", path.display()), "choose another file with --output")
 }

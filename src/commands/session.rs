@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
-use streamkit_recipes::SourceKind;
+use streamkit_recipes::{Recipe, SourceKind};
 
 use super::origin::Origins;
 use crate::aws::{Clients, Connection, Credentials, Owner};
@@ -21,14 +21,14 @@ use crate::pipeline::{Flow, Parts, Pipeline};
 use crate::plan::{Place, Plan};
 use crate::report::Reporter;
 use crate::resources::{Any, Cx};
-use crate::spec::{self, Advices, Loaded, Naming, Pins, Spec, StageChoice};
+use crate::spec::{self, Advices, Loaded, Naming, Pins, Spanned, Spec, StageChoice};
 
 /// The region of the embedded AWS when none is given.
 const LOCAL_REGION: &str = "us-east-1";
 /// The region where it does not matter: the first of these that the spec does not name as another one.
 const ANY_REGION: [&str; 4] = [LOCAL_REGION, "us-west-2", "eu-central-1", "ap-northeast-1"];
 /// The account where it does not matter.
-const NO_ACCOUNT: &str = "000000000000";
+pub(super) const NO_ACCOUNT: &str = "000000000000";
 
 /// What to do where there is no spec.
 pub(super) const NAME_A_SPEC: &str = "name a pipeline file, or make one with `streamkit init`";
@@ -304,10 +304,7 @@ impl Session {
 
     /// The flows, but those of archives and mirrors, which keep or copy what other functions are there for.
     fn main_flows(&self) -> Vec<&Flow> {
-        let is_beside = |flow: &&Flow| {
-            flow.recipe().is_ok_and(|recipe| recipe.batched().is_some() || recipe.takes_records_as_they_lie())
-        };
-        self.pipeline.flows.iter().filter(|flow| !is_beside(flow)).collect()
+        self.pipeline.flows.iter().filter(|flow| flow.recipe().map_or(true, Recipe::judges)).collect()
     }
 
     /// The named function's flow, or, of all that are neither archives nor mirrors, those with recipes.
@@ -368,38 +365,26 @@ pub(crate) fn place(naming: &Naming, aws: Option<&Clients>) -> Place {
 
 /// What a section names as another region must be another one than the pipeline's own.
 fn check_regions(spec: &Spec, home: &str) -> anyhow::Result<()> {
-    for (name, function) in &spec.function {
-        if function.regions.iter().any(|region| region.get_ref() == home) {
-            let function = name.get_ref();
-            return Err(Hint::usage(
-                format!(
-                    "function.{function} names {home} in `regions`, which is the region that the pipeline itself is in"
-                ),
-                "name only other regions there, or pass another --region",
-            ));
-        }
+    let is_home = |region: &Spanned<String>| region.get_ref() == home;
+    let functions =
+        spec.function.iter().filter(|(_, function)| function.regions.iter().any(is_home)).map(|(name, _)| {
+            (format!("function.{} names {home} in `regions`", name.get_ref()), "name only other regions there")
+        });
+    let streams =
+        spec.stream.iter().filter(|(_, stream)| stream.region.as_ref().is_some_and(is_home)).map(|(name, _)| {
+            (format!("stream.{} has `region = \"{home}\"`", name.get_ref()), "name another region there")
+        });
+    let tables =
+        spec.table.iter().filter(|(_, table)| table.replicas.iter().any(is_home)).map(|(name, _)| {
+            (format!("table.{} has a replica in {home}", name.get_ref()), "take it out of `replicas`")
+        });
+    match functions.chain(streams).chain(tables).next() {
+        Some((says, mend)) => Err(Hint::usage(
+            format!("{says}, which is the region that the pipeline itself is in"),
+            format!("{mend}, or pass another --region"),
+        )),
+        None => Ok(()),
     }
-    for (name, stream) in &spec.stream {
-        if stream.region.as_ref().is_some_and(|region| region.get_ref() == home) {
-            let stream = name.get_ref();
-            return Err(Hint::usage(
-                format!(
-                    "stream.{stream} has `region = \"{home}\"`, which is the region that the pipeline itself is in"
-                ),
-                "name another region there, or pass another --region",
-            ));
-        }
-    }
-    for (name, table) in &spec.table {
-        if table.replicas.iter().any(|region| region.get_ref() == home) {
-            let table = name.get_ref();
-            return Err(Hint::usage(
-                format!("table.{table} has a replica in {home}, which is the region that the pipeline itself is in"),
-                "take it out of `replicas`, or pass another --region",
-            ));
-        }
-    }
-    Ok(())
 }
 
 /// The checked spec; `hint` says what to do when there is no such file.

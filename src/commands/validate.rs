@@ -13,6 +13,7 @@ mod events;
 mod failure;
 mod files;
 mod items;
+mod kept;
 mod memory;
 mod passing;
 mod poison;
@@ -40,6 +41,7 @@ use self::files::{Files, FilesArgument};
 use self::stream_run::{Poison, StreamRun};
 use self::telemetry::Growth;
 use self::validation::{Validation, not_up};
+use super::output_file::ended;
 use super::session::{CodeArgument, Input, Session, SpecArgument};
 use crate::candidates::functions;
 use crate::daemon::Start;
@@ -100,16 +102,9 @@ pub(crate) async fn run(
     let mut files = Files::create(&args.files, args.spec.path())?;
     let mut checks = Checks::new(reporter);
     let result = Box::pin(validate(args, global, reporter, &mut interrupt, &mut checks, &mut files)).await;
-    // The files tell of a run that failed or was interrupted, too.
     let stopped = result.as_ref().err().map(|error| format!("{error:#}"));
-    match (files.write(&checks, stopped.as_deref()), result) {
-        (Err(error), Ok(_)) => Err(error),
-        (Err(unwritten), Err(error)) => {
-            reporter.error(&unwritten);
-            Err(error)
-        }
-        (Ok(()), result) => result,
-    }
+    let written = files.write(&checks, stopped.as_deref());
+    ended(result, written, reporter)
 }
 
 /// Carries out all checks on all functions that are wanted.
@@ -280,10 +275,10 @@ async fn try_all(run: &mut StreamRun<'_>, checks: &mut Checks<'_>, reporter: &Re
     }
     let before = Box::pin(begin(&run.validation, checks, run.metrics())).await?;
     if run.copies.is_some() {
-        return Box::pin(try_copies(run, checks, reporter, &before)).await;
+        return Box::pin(kept::try_copies(run, checks, reporter, &before)).await;
     }
     if run.is_archive() {
-        return Box::pin(try_archive(run, checks, &before)).await;
+        return Box::pin(kept::try_archive(run, checks, &before)).await;
     }
     if run.windows.is_some() {
         return Box::pin(try_windows(run, checks, reporter, &before)).await;
@@ -394,77 +389,6 @@ async fn try_windows(
 
     Box::pin(try_poison(run, checks, reporter)).await?;
     Box::pin(end(&run.validation, checks, run.wanted_metrics(), before, run.poison.first())).await;
-    Ok(())
-}
-
-/// Carries out all checks on a function that archives its source.
-async fn try_archive(run: &mut StreamRun<'_>, checks: &mut Checks<'_>, before: &Growth) -> anyhow::Result<()> {
-    let limit = run.validation.limit + GRACE;
-    let shown = checks.under_way("flow: waiting for a canary");
-    let done = check("flow", "an object with a canary", limit, canary::flow(run)).await;
-    drop(shown);
-    if !checks.add(done) {
-        anyhow::bail!("no event came through, so objects, metrics and logs were not checked");
-    }
-
-    let shown = checks.under_way("archive");
-    let count = run.events.marked("").len() * events::rounds(&run.events);
-    let expected = format!("{count} events in objects, as they were sent, with shard, sequence number and arrival");
-    let done = check("archive", expected, limit, archive::events(run)).await;
-    drop(shown);
-    checks.add(done);
-
-    let poison = run.events.poison().len();
-    if poison > 0 {
-        let shown = checks.under_way("poison");
-        let expected =
-            format!("{poison} events that other recipes reject in objects like any other: nothing is rejected");
-        let done = check("poison", expected, limit, archive::poison(run)).await;
-        drop(shown);
-        checks.add(done);
-    }
-
-    Box::pin(end(&run.validation, checks, run.wanted_metrics(), before, None)).await;
-    Ok(())
-}
-
-/// Carries out all checks on a function that copies its source.
-async fn try_copies(
-    run: &mut StreamRun<'_>,
-    checks: &mut Checks<'_>,
-    reporter: &Reporter,
-    before: &Growth,
-) -> anyhow::Result<()> {
-    let limit = run.validation.limit + GRACE;
-    let place = run.copies.as_ref().map(copies::Copies::place).unwrap_or_default();
-    reporter
-        .note(&format!("the run's events are copied into {place}, and stay there for as long as that keeps records"));
-    let shown = checks.under_way("flow: waiting for the copy of a canary");
-    let done = check("flow", format!("the copy of a canary in {place}"), limit, canary::flow(run)).await;
-    drop(shown);
-    if !checks.add(done) {
-        anyhow::bail!("no event was copied, so copies, metrics and logs were not checked");
-    }
-
-    let shown = checks.under_way("copies");
-    let count = run.events.marked("").len() * events::rounds(&run.events);
-    let expected =
-        format!("copies of {count} events, as they were sent, with stream, shard, sequence number and arrival");
-    let done = check("copies", expected, limit, copies::events(run)).await;
-    drop(shown);
-    checks.add(done);
-
-    let poison = run.events.poison().len();
-    if poison > 0 {
-        let shown = checks.under_way("poison");
-        let expected =
-            format!("copies of {poison} events that other recipes reject, byte for byte: nothing is rejected");
-        let done = check("poison", expected, limit, copies::poison(run)).await;
-        drop(shown);
-        checks.add(done);
-    }
-
-    Box::pin(end(&run.validation, checks, run.wanted_metrics(), before, None)).await;
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
-use super::super::session::{Input, Session, SpecArgument, Whose, connection};
+use super::super::session::{Input, NO_ACCOUNT, Session, SpecArgument, Whose, connection};
 use super::Check;
 use crate::aws::{AwsError, Clients, answered, hint};
 use crate::daemon::Start;
@@ -14,8 +14,6 @@ use crate::preflight::denied;
 use crate::report::{Reporter, hint_for};
 use crate::spec::duration_text;
 
-/// Where the account is not known yet.
-const NO_ACCOUNT: &str = "000000000000";
 /// AWS takes no signature that is older, or this far ahead.
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-troubleshooting.html>
 const SIGNATURE: Duration = Duration::from_secs(5 * 60);

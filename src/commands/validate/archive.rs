@@ -6,7 +6,6 @@ use anyhow::Context as _;
 use tokio::time::{Instant, sleep};
 
 use super::check::{Verdict, counted, listed};
-use super::events;
 use super::stream_run::{Good, StreamRun};
 use super::validation::{CLOCK_SKEW, Validation};
 use crate::archive::{ObjectKey, hour_prefix, lines};
@@ -56,7 +55,7 @@ impl Archive {
     }
 
     pub(super) fn has(&self, position: &Position) -> bool {
-        self.found.contains_key(&place(position))
+        self.found.contains_key(&position.place())
     }
 
     /// Looks once for these records of the run.
@@ -113,7 +112,7 @@ impl Archive {
     /// Says what is wrong with the record of an event.
     fn differences(&self, good: &Good, arn: &str) -> Option<String> {
         let what = format!("event {} of {}", good.position.sequence_number, good.event.partition_key);
-        let Some(record) = self.found.get(&place(&good.position)) else {
+        let Some(record) = self.found.get(&good.position.place()) else {
             return Some(format!("{what} is in no object"));
         };
         let Content::Stream { partition_key, data, .. } = &record.content else {
@@ -150,51 +149,9 @@ impl Archive {
     }
 }
 
-fn place(position: &Position) -> (String, String) {
-    (position.shard_id.clone(), position.sequence_number.clone())
-}
-
 /// All that a run sends bears its name in the partition key.
 fn is_of(record: &SourceRecord, run_id: &str) -> bool {
     matches!(&record.content, Content::Stream { partition_key: Some(key), .. } if key.contains(run_id))
-}
-
-/// Sends the marked events to an archive, and looks for each in its objects.
-pub(super) async fn events(run: &mut StreamRun<'_>) -> anyhow::Result<Verdict> {
-    let deadline = run.validation.deadline();
-    let rounds = events::rounds(&run.events);
-    let (mut round, mut next) = (0, Instant::now());
-    while round < rounds || run.good.iter().any(|good| !good.canary && good.seen().is_none()) {
-        if round < rounds && Instant::now() >= next {
-            run.put(run.events.marked(&format!("-{round}")), false).await?;
-            round += 1;
-            next = Instant::now() + super::canary::ROUND_INTERVAL;
-        }
-        run.look().await?;
-        if Instant::now() >= deadline {
-            run.gave_up = true;
-            break;
-        }
-        sleep(run.pause()).await;
-    }
-    Ok(verdict(run, |good| !good.canary))
-}
-
-/// Sends what other recipes reject: an archive keeps it like everything else.
-pub(super) async fn poison(run: &mut StreamRun<'_>) -> anyhow::Result<Verdict> {
-    let deadline = run.validation.deadline();
-    let events = run.events.poison();
-    let keys: BTreeSet<String> = events.iter().map(|event| event.partition_key.clone()).collect();
-    run.put(events, false).await?;
-    while run.good.iter().any(|good| !good.canary && good.seen().is_none()) {
-        run.look().await?;
-        if Instant::now() >= deadline {
-            run.gave_up = true;
-            break;
-        }
-        sleep(run.pause()).await;
-    }
-    Ok(verdict(run, |good| keys.contains(&good.event.partition_key)))
 }
 
 /// Looks for all events of the run, good and bad, in the archives of other functions.
@@ -221,7 +178,8 @@ pub(super) async fn beside(run: &mut StreamRun<'_>) -> anyhow::Result<Verdict> {
     Ok(Verdict::new(missing.is_empty(), observed).or_hint(format!("see the log of {}", functions.join(", "))))
 }
 
-fn verdict(run: &StreamRun<'_>, of: impl Fn(&Good) -> bool) -> Verdict {
+/// Compares these events with their records in the objects.
+pub(super) fn verdict(run: &StreamRun<'_>, of: &dyn Fn(&Good) -> bool) -> Verdict {
     let arn = run.validation.session.aws.arn("kinesis", &format!("stream/{}", run.validation.flow.source.name()));
     let events: Vec<&Good> = run.good.iter().filter(|good| of(good)).collect();
     let wrong: Vec<String> = run

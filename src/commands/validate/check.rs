@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::time::{Instant, timeout};
 
-use crate::report::{Check, FunctionPassages, Paint, Passage, Reporter, duration_text, hint_for};
+use crate::report::{Check, FunctionPassages, Paint, Passage, Reporter, duration_text, hint_for, percentile};
 
 /// The result of a check.
 #[derive(Debug, PartialEq, Eq)]
@@ -173,14 +173,10 @@ struct Latency {
 
 impl Latency {
     fn of(latencies: &[Duration]) -> Self {
-        let mut sorted = latencies.to_vec();
-        sorted.sort_unstable();
-        let percentile = |percent: usize| {
-            // The nearest rank: a latency that was measured, not one in between.
-            let rank = (sorted.len() * percent).div_ceil(100).max(1);
-            sorted.get(rank - 1).map(|latency| (latency.as_secs_f64() * 10_000.0).round() / 10.0)
-        };
-        Self { p50: percentile(50), p95: percentile(95), p99: percentile(99) }
+        let mut sorted: Vec<f64> = latencies.iter().map(Duration::as_secs_f64).collect();
+        sorted.sort_by(f64::total_cmp);
+        let of = |percent| percentile(&sorted, percent).map(|seconds| (seconds * 10_000.0).round() / 10.0);
+        Self { p50: of(50), p95: of(95), p99: of(99) }
     }
 }
 

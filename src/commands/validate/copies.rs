@@ -5,10 +5,8 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use streamkit_recipes::CopyOf;
-use tokio::time::sleep;
 
 use super::check::{Verdict, counted, listed};
-use super::events;
 use super::stream_run::{Good, StreamRun};
 use super::validation::{CLOCK_SKEW, Validation};
 use crate::aws::{Arn, Clients};
@@ -57,7 +55,7 @@ impl Copies {
     }
 
     pub(super) fn has(&self, position: &Position) -> bool {
-        self.found.contains_key(&place(position))
+        self.found.contains_key(&position.place())
     }
 
     /// Reads once what has come into the stream.
@@ -88,7 +86,7 @@ impl Copies {
     /// Says what is wrong with the copy of an event.
     fn differences(&self, good: &Good, arn: &str) -> Option<String> {
         let what = format!("event {} of {}", good.position.sequence_number, good.event.partition_key);
-        let Some(copied) = self.found.get(&place(&good.position)) else {
+        let Some(copied) = self.found.get(&good.position.place()) else {
             return Some(format!("{what} has no copy"));
         };
         let mut wrong = Vec::new();
@@ -116,34 +114,8 @@ impl Copied {
     }
 }
 
-fn place(position: &Position) -> (String, String) {
-    (position.shard_id.clone(), position.sequence_number.clone())
-}
-
-/// Sends the marked events, and looks for the copy of each.
-pub(super) async fn events(run: &mut StreamRun<'_>) -> anyhow::Result<Verdict> {
-    events::all_seen(run).await?;
-    Ok(verdict(run, |good| !good.canary))
-}
-
-/// Sends what other recipes reject: a mirror copies it like everything else.
-pub(super) async fn poison(run: &mut StreamRun<'_>) -> anyhow::Result<Verdict> {
-    let deadline = run.validation.deadline();
-    let first = run.good.len();
-    run.put(run.events.poison(), false).await?;
-    while run.good[first..].iter().any(|good| good.seen().is_none()) {
-        run.look().await?;
-        if tokio::time::Instant::now() >= deadline {
-            run.gave_up = true;
-            break;
-        }
-        sleep(run.pause()).await;
-    }
-    let poison: Vec<String> = run.good[first..].iter().map(|good| good.event.partition_key.clone()).collect();
-    Ok(verdict(run, |good| poison.contains(&good.event.partition_key)))
-}
-
-fn verdict(run: &StreamRun<'_>, of: impl Fn(&Good) -> bool) -> Verdict {
+/// Compares these events with their copies.
+pub(super) fn verdict(run: &StreamRun<'_>, of: &dyn Fn(&Good) -> bool) -> Verdict {
     let Some(copies) = &run.copies else { return Verdict::new(false, "the function copies nothing") };
     let arn = run.validation.session.aws.arn("kinesis", &format!("stream/{}", run.validation.flow.source.name()));
     let events: Vec<&Good> = run.good.iter().filter(|good| of(good)).collect();

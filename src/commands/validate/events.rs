@@ -50,14 +50,22 @@ pub(super) fn rounds(events: &PassingEvents) -> usize {
 
 /// Sends the marked events, round by round, and waits until the effects of all are seen, or for as long as a run may.
 pub(super) async fn all_seen(run: &mut StreamRun<'_>) -> anyhow::Result<()> {
+    // Each round has users of its own, so that the items of one can be counted.
+    send_until_seen(run, rounds(&run.events), |run, round| run.events.marked(&format!("-{round}"))).await
+}
+
+/// Sends so many rounds of events, and waits until the effects of all that the run has sent are seen, or for as long as it may.
+pub(super) async fn send_until_seen(
+    run: &mut StreamRun<'_>,
+    rounds: usize,
+    events: fn(&StreamRun<'_>, usize) -> Vec<Event>,
+) -> anyhow::Result<()> {
     let deadline = run.validation.deadline();
-    let rounds = rounds(&run.events);
     let mut round = 0;
     let mut next = Instant::now();
     while round < rounds || run.good.iter().any(|good| !good.canary && good.seen().is_none()) {
         if round < rounds && Instant::now() >= next {
-            // Each round has users of its own, so that the items of one can be counted.
-            run.put(run.events.marked(&format!("-{round}")), false).await?;
+            run.put(events(run, round), false).await?;
             round += 1;
             next = Instant::now() + ROUND_INTERVAL;
         }

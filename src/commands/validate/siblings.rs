@@ -62,9 +62,7 @@ pub(super) fn unknown(validation: &Validation<'_>) -> Vec<String> {
 impl Sibling {
     pub(super) fn all(validation: &Validation<'_>) -> Vec<Self> {
         let aws: &Clients = &validation.session.aws;
-        let recipe = validation.recipe;
-        let rejects = recipe.batched().is_none() && !recipe.takes_records_as_they_lie();
-        let own_queue = validation.flow.dead_letters.as_ref().filter(|_| rejects);
+        let own_queue = validation.flow.dead_letters.as_ref().filter(|_| validation.recipe.judges());
         let sibling = |(aws, flow): (&Clients, &Flow)| {
             let recipe = flow.recipe().ok()?;
             Some(Self {

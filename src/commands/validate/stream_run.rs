@@ -115,9 +115,7 @@ impl<'a> StreamRun<'a> {
     pub(super) fn new(validation: Validation<'a>, samples: &'static dyn StreamSamples) -> Self {
         let (aws, flow, limit) = (&validation.session.aws, validation.flow, validation.limit);
         // An archive or mirror rejects nothing: what lies in its queue is another function's.
-        let copies = Copies::of(&validation);
-        let rejects = validation.recipe.batched().is_none() && copies.is_none();
-        let queue = flow.dead_letters.as_deref().filter(|_| rejects);
+        let queue = flow.dead_letters.as_deref().filter(|_| validation.recipe.judges());
         Self {
             samples,
             events: PassingEvents::new(&validation, samples),
@@ -126,7 +124,7 @@ impl<'a> StreamRun<'a> {
             table: Table::new(aws, flow.table.as_deref().unwrap_or_default(), validation.recipe),
             memory: Memory::of(aws, flow, validation.recipe),
             archives: Archive::all(&validation),
-            copies,
+            copies: Copies::of(&validation),
             windows: Windows::of(&validation),
             dead_letter_queue: queue.map(|queue| DeadLetterQueue::new(aws, queue, limit)),
             good: Vec::new(),
