@@ -82,6 +82,11 @@ impl Architecture {
         }
     }
 
+    /// Whether cargo alone can compile for it on this machine: Lambda is a Linux, too.
+    fn is_built_by_cargo(self) -> bool {
+        cfg!(target_os = "linux") && Self::host() == Some(self)
+    }
+
     fn triple(self) -> &'static str {
         match self {
             Self::X86_64 => "x86_64-unknown-linux-gnu",
@@ -159,7 +164,7 @@ async fn build_with(
 /// Plain cargo is enough if this machine is like Lambda; otherwise a cross compiler must be there.
 async fn for_lambda(toolchain: &Toolchain, cargo: &cargo::Cargo<'_>, architecture: Architecture) -> Result<Vec<u8>> {
     let mut misfit = None;
-    if cfg!(target_os = "linux") && Architecture::host() == Some(architecture) {
+    if architecture.is_built_by_cargo() {
         let binary = cargo.build("release").await?;
         match elf::check(&binary, architecture) {
             Ok(()) => return Ok(binary),
@@ -184,11 +189,10 @@ async fn for_lambda(toolchain: &Toolchain, cargo: &cargo::Cargo<'_>, architectur
 /// Nothing on this machine can, with what to install.
 pub(crate) async fn way_to_build(architecture: Architecture) -> Result<String> {
     let toolchain = Toolchain::find(std::env::var_os("PATH").unwrap_or_default())?;
-    let name = architecture.name();
-    if cfg!(target_os = "linux") && Architecture::host() == Some(architecture) {
-        return Ok(format!("{} compiles for Lambda's {name}", toolchain.version().await?));
+    let (name, version) = (architecture.name(), toolchain.version().await?);
+    if architecture.is_built_by_cargo() {
+        return Ok(format!("{version} compiles for Lambda's {name}"));
     }
-    let version = toolchain.version().await?;
     match toolchain.cross() {
         Some(cross) => Ok(format!("{version} compiles for Lambda's {name} with cargo {cross}")),
         None => Err(no_cross_compiler(&format!("this machine cannot build for Lambda's {name} by itself"))),

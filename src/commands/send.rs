@@ -26,6 +26,7 @@ use self::share::Share;
 use self::source::Source;
 use self::stream::StreamSender;
 use self::summary::{ChangeCounts, Summary};
+use super::output_file::ended;
 use super::session::{Input, RegionArgument, Session, SpecArgument};
 use crate::aws::AwsError;
 use crate::candidates::functions;
@@ -109,15 +110,8 @@ pub(crate) async fn run(
     }
     let mut page = Page::create(args.report.as_deref(), args.spec.path())?;
     let result = Box::pin(send(args, global, reporter, &mut interrupt, &mut page)).await;
-    // The page tells of a run that failed or was interrupted, too.
-    match (page.write(result.as_ref().err()), result) {
-        (Err(error), Ok(_)) => Err(error),
-        (Err(unwritten), Err(error)) => {
-            reporter.error(&unwritten);
-            Err(error)
-        }
-        (Ok(()), result) => result,
-    }
+    let written = page.write(result.as_ref().err());
+    ended(result, written, reporter)
 }
 
 async fn send(
@@ -138,8 +132,7 @@ async fn send(
         Samples::Table(samples) => return change(args, &session, flow, samples, reporter, interrupt, page).await,
         Samples::OfOthers => anyhow::bail!("no recipe has events for the source of `{}`", flow.key),
     };
-    let started = Instant::now();
-    let mut summary = Summary { timeline: page.timeline(started), ..Summary::default() };
+    let mut summary = Summary { timeline: page.timeline(), ..Summary::default() };
     let source = if let Some(file) = &args.from {
         summary.not_json = Some(0);
         Source::lines(recipe, samples, file).await?
@@ -180,8 +173,8 @@ async fn change(
             Ok(error) => explained_change(error, table),
             Err(error) => error,
         })?;
-    let timeline = page.timeline(Instant::now());
-    let mut summary = Summary { changes: Some(ChangeCounts::default()), timeline, ..Summary::default() };
+    let mut summary =
+        Summary { changes: Some(ChangeCounts::default()), timeline: page.timeline(), ..Summary::default() };
     let source = if let Some(file) = &args.from {
         table::Source::lines(file).await?
     } else {

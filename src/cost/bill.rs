@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
+use indicatif::HumanCount;
 use rust_decimal::{Decimal, RoundingStrategy};
 use serde::{Serialize, Serializer};
 
@@ -138,9 +139,7 @@ pub(crate) fn dollars(usd: Decimal) -> String {
     if cents.is_zero() && !usd.is_zero() {
         return format!("{sign}<$0.01");
     }
-    let text = format!("{cents:.2}");
-    let (whole, fraction) = text.split_once('.').unwrap_or((&text, "00"));
-    format!("{sign}${}.{fraction}", grouped(whole))
+    format!("{sign}${}", grouped(&format!("{cents:.2}")))
 }
 
 /// A number as people read it: with commas, and no more digits behind the point than say something.
@@ -150,23 +149,15 @@ pub(crate) fn number(number: Decimal) -> String {
         middle if middle >= Decimal::ONE => 2,
         _ => number.scale().min(6),
     };
-    let text = number.round_dp(digits).normalize().to_string();
-    match text.split_once('.') {
-        Some((whole, fraction)) => format!("{}.{fraction}", grouped(whole)),
-        None => grouped(&text),
-    }
+    grouped(&number.round_dp(digits).normalize().to_string())
 }
 
-fn grouped(digits: &str) -> String {
-    let (sign, digits) = digits.strip_prefix('-').map_or(("", digits), |digits| ("-", digits));
-    let mut text = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    format!("{sign}{text}")
+/// A decimal number with commas between each three digits before the point.
+pub(crate) fn grouped(number: &str) -> String {
+    let whole = number.split('.').next().unwrap_or(number);
+    let (sign, digits) = whole.strip_prefix('-').map_or(("", whole), |digits| ("-", digits));
+    let with_commas = digits.parse().map_or_else(|_| digits.to_owned(), |count| HumanCount(count).to_string());
+    format!("{sign}{with_commas}{}", &number[whole.len()..])
 }
 
 #[cfg(test)]

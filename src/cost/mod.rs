@@ -17,7 +17,7 @@ mod stream_use;
 
 pub(crate) use advice::{Advice, BreakEven, advice, break_evens};
 pub(crate) use at_rest::Asset;
-pub(crate) use bill::{Item, Part, Unknown, as_f64, dollars, number, usd};
+pub(crate) use bill::{Item, Part, Unknown, as_f64, dollars, grouped, number, usd};
 pub(crate) use change::{CostChange, change};
 pub(crate) use estimate::{Estimate, Question, estimate};
 pub(crate) use function_use::EVENT_COUNT;

@@ -167,15 +167,11 @@ impl Builder<'_> {
 
     fn sinks(&self, function: &spec::Function) -> Sinks {
         let name = |reference: &spec::Spanned<Reference>| self.physical(reference.get_ref());
-        let first = |kind: SectionKind| function.writes.iter().find(|sink| sink.get_ref().kind == kind).map(name);
+        let first = |kind: SectionKind| function.writes.iter().find(|sink| sink.get_ref().kind == kind);
         Sinks {
-            table: first(SectionKind::Table),
-            bucket: first(SectionKind::Bucket),
-            stream: function
-                .writes
-                .iter()
-                .find(|sink| sink.get_ref().kind == SectionKind::Stream)
-                .map(|sink| self.arn(sink.get_ref())),
+            table: first(SectionKind::Table).map(name),
+            bucket: first(SectionKind::Bucket).map(name),
+            stream: first(SectionKind::Stream).map(|sink| self.arn(sink.get_ref())),
             topic: function.publishes.as_ref().map(name),
             dead_letters: function.dead_letters.as_ref().map(name),
             state: function.state.as_ref().map(name),

@@ -3,14 +3,13 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::spec::Spanned;
 use serde_json::json;
 
 use super::{Builder, Node, Parts, Pipeline, ReplacedWith, kept};
 use crate::aws::Clients;
 use crate::graph::{Need, Until};
 use crate::resources::{Any, Replica};
-use crate::spec::{self, ChangesFrom, Pattern, Recipient, Reference, SectionKind, Spec, Target, named};
+use crate::spec::{self, ChangesFrom, Pattern, Recipient, Reference, SectionKind, Spanned, Spec, Target, named};
 
 /// How much of a spec is built.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,6 +2,12 @@
 
 use indicatif::HumanFloatCount;
 
+/// The nearest rank of sorted values: one that was measured, not one in between. `None` where there are none.
+pub(crate) fn percentile(sorted: &[f64], percent: usize) -> Option<f64> {
+    let rank = (sorted.len() * percent).div_ceil(100).max(1);
+    sorted.get(rank - 1).copied()
+}
+
 /// Seconds in the unit that fits them, such as `250 ms`, `4.0 s`, `80 s`, `12 min`, `5 h 20 min` or `3 d 4 h`.
 pub(crate) fn duration_text(seconds: f64) -> String {
     const MINUTE: f64 = 60.0;

@@ -42,9 +42,9 @@ impl Page {
         }
     }
 
-    /// What notes the times of calls, if that is wanted.
-    pub(super) fn timeline(&self, started: Instant) -> Option<Timeline> {
-        self.file.as_ref().map(|_| Timeline::new(started))
+    /// What notes the times of calls from now on, if that is wanted.
+    pub(super) fn timeline(&self) -> Option<Timeline> {
+        self.file.as_ref().map(|_| Timeline::new(Instant::now()))
     }
 
     /// Reads the lag of the functions that read the same source; not when the user wants to stop.

@@ -2,6 +2,9 @@
 
 use maud::{Markup, html};
 
+use super::super::units::percentile;
+use crate::cost::grouped;
+
 /// The size of a chart, and what is left around it for numbers and names, in pixels.
 const WIDTH: f64 = 760.0;
 const HEIGHT: f64 = 230.0;
@@ -67,16 +70,7 @@ impl Axis {
         let digits = if self.step < 1.0 { (-self.step.log10()).ceil() } else { 0.0 };
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a few digits")]
         let text = format!("{number:.*}", digits as usize);
-        let (whole, rest) =
-            text.split_once('.').map_or((text.as_str(), String::new()), |(whole, rest)| (whole, format!(".{rest}")));
-        let mut grouped = String::new();
-        for (place, digit) in whole.chars().enumerate() {
-            if place > 0 && (whole.len() - place).is_multiple_of(3) {
-                grouped.push(',');
-            }
-            grouped.push(digit);
-        }
-        grouped + &rest
+        grouped(&text)
     }
 }
 
@@ -119,12 +113,10 @@ impl Frame<'_> {
     }
 }
 
-/// How often something took how long, with marks at some of the times.
-pub(super) fn histogram(seconds: &[f64], marks: &[(&str, f64)], label: &str) -> Markup {
-    let mut sorted = seconds.to_vec();
-    sorted.sort_by(f64::total_cmp);
+/// How often something took how long, from sorted seconds, with marks at some of the times.
+pub(super) fn histogram(sorted: &[f64], marks: &[(&str, f64)], label: &str) -> Markup {
     let longest = sorted.last().copied().unwrap_or_default();
-    let shown = longest.min(percentile(&sorted, 95) * LONG);
+    let shown = longest.min(percentile(sorted, 95).unwrap_or_default() * LONG);
     let unit = Unit::of(shown);
     let columns = Axis::to(shown / unit.seconds, COLUMNS);
     let beyond = sorted.iter().filter(|seconds| **seconds / unit.seconds > columns.end()).count();
@@ -271,10 +263,10 @@ pub(super) fn durations(points: &[(f64, f64)], joined: bool, y_what: &str, label
     frame.draw(label, &inside)
 }
 
-/// The nearest rank of sorted values: one that was measured, not one in between. Zero where there are none.
-pub(super) fn percentile(sorted: &[f64], percent: usize) -> f64 {
-    let rank = (sorted.len() * percent).div_ceil(100).max(1);
-    sorted.get(rank - 1).copied().unwrap_or_default()
+/// The percentiles that pages tell of sorted durations, each with its name; zero where there are none.
+pub(super) fn marks(sorted: &[f64]) -> [(&'static str, f64); 3] {
+    [("p50", 50), ("p90", 90), ("p99", 99)]
+        .map(|(name, percent)| (name, percentile(sorted, percent).unwrap_or_default()))
 }
 
 fn px(value: f64) -> String {

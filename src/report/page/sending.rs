@@ -34,7 +34,8 @@ pub(crate) struct SendReport<'a> {
 pub(crate) fn send_page(report: &SendReport<'_>) -> String {
     let mut calls = report.calls.clone();
     calls.sort_by(f64::total_cmp);
-    let [p50, p90, p99] = [50, 90, 99].map(|percent| chart::percentile(&calls, percent));
+    let marks = chart::marks(&calls);
+    let told = marks.map(|(name, seconds)| format!("{name} {}", duration_text(seconds))).join(", ");
     let body = html! {
         section {
             h2 { "What was sent" }
@@ -48,11 +49,8 @@ pub(crate) fn send_page(report: &SendReport<'_>) -> String {
                 @if !calls.is_empty() {
                     (figure(
                         &format!("Latency of {}", report.call_name),
-                        &format!(
-                            "Until AWS had taken all of it, throttled parts included: p50 {}, p90 {}, p99 {}.",
-                            duration_text(p50), duration_text(p90), duration_text(p99),
-                        ),
-                        &chart::histogram(&calls, &[("p50", p50), ("p90", p90), ("p99", p99)], "histogram of calls"),
+                        &format!("Until AWS had taken all of it, throttled parts included: {told}."),
+                        &chart::histogram(&calls, &marks, "histogram of calls"),
                     ))
                 }
             }

@@ -67,7 +67,7 @@ fn table(function: &str, checks: &[&Check]) -> Markup {
 fn events(report: &ValidationReport<'_>, of: &FunctionPassages) -> Markup {
     let mut latencies: Vec<f64> = of.passages.iter().map(|passage| passage.seconds()).collect();
     latencies.sort_by(f64::total_cmp);
-    let [p50, p90, p99] = [50, 90, 99].map(|percent| chart::percentile(&latencies, percent));
+    let marks = chart::marks(&latencies);
     let since = |moment: fn(&Passage) -> tokio::time::Instant| {
         of.passages.iter().map(|passage| report.header.since(moment(passage))).collect::<Vec<_>>()
     };
@@ -77,15 +77,13 @@ fn events(report: &ValidationReport<'_>, of: &FunctionPassages) -> Markup {
         h3 { "function." (shown(&of.function)) }
         dl {
             (fact("events", &of.passages.len().to_string()))
-            (fact("p50", &duration_text(p50)))
-            (fact("p90", &duration_text(p90)))
-            (fact("p99", &duration_text(p99)))
+            @for (name, seconds) in marks { (fact(name, &duration_text(seconds))) }
         }
         div.charts {
             (figure(
                 "End-to-end latency",
                 "From the answer of the stream or table to the effect that was expected.",
-                &chart::histogram(&latencies, &[("p50", p50), ("p90", p90), ("p99", p99)], "histogram of latencies"),
+                &chart::histogram(&latencies, &marks, "histogram of latencies"),
             ))
             (figure(
                 "Lag over time",
