@@ -3,8 +3,9 @@
 
     packaging/package.py version [--tag v1.2.3]        the version, which Cargo.toml alone states; checks that a tag is it
     packaging/package.py notes                         what CHANGELOG.md says of that version
-    packaging/package.py build --binary FILE --target TRIPLE --out DIR
-    packaging/package.py launcher --out DIR            the npm package that chooses the binary's one
+    packaging/package.py build --binary FILE --target TRIPLE --repository OWNER/NAME --out DIR
+    packaging/package.py launcher --repository OWNER/NAME --out DIR
+                                                       the npm package that chooses the binary's one
     packaging/package.py formula --archives DIR --repository OWNER/NAME --out FILE
 
 Python's own library is enough. The same binary gives the same files: no time of day is in them.
@@ -121,12 +122,14 @@ def wheel(folder, target, binary):
             packed.writestr(entry, content)
 
 
-def npm(folder, name, manifest, files):
-    """A package as `npm pack` would make it."""
+def npm(arguments, name, manifest, files):
+    """A package as `npm pack` would make it. Npm compares the repository with the one that publishes it."""
     version, description, license = cargo()
-    manifest = {"name": name, "version": version, "description": description, "license": license, **manifest}
+    repository = {"type": "git", "url": f"git+https://github.com/{arguments.repository}.git"}
+    about = {"name": name, "version": version, "description": description, "license": license, "repository": repository}
+    manifest = about | manifest
     files = {"package.json": (json.dumps(manifest, indent=2) + "\n").encode(), **files}
-    archive(folder / f"{name}-{version}.tgz", "package", files)
+    archive(arguments.out / f"{name}-{version}.tgz", "package", files)
 
 
 def licenses():
@@ -142,7 +145,7 @@ def build(arguments):
     wheel(arguments.out, arguments.target, binary)
     system, cpu, _ = TARGETS[arguments.target]
     manifest = {"os": [system], "cpu": [cpu]} | ({"libc": ["glibc"]} if system == "linux" else {})
-    npm(arguments.out, f"{PACKAGE}-{system}-{cpu}", manifest, {"bin/streamkit": binary, **licenses()})
+    npm(arguments, f"{PACKAGE}-{system}-{cpu}", manifest, {"bin/streamkit": binary, **licenses()})
 
 
 def launcher(arguments):
@@ -159,7 +162,7 @@ def launcher(arguments):
         "README.md": ABOUT.read_bytes(),
         **licenses(),
     }
-    npm(arguments.out, PACKAGE, manifest, files)
+    npm(arguments, PACKAGE, manifest, files)
 
 
 def formula(arguments):
@@ -185,8 +188,8 @@ def main():
     of_binary.add_argument("--target", choices=TARGETS, required=True)
     of_formula = commands.add_parser("formula")
     of_formula.add_argument("--archives", type=pathlib.Path, required=True)
-    of_formula.add_argument("--repository", required=True)
     for command in (of_binary, commands.add_parser("launcher"), of_formula):
+        command.add_argument("--repository", metavar="OWNER/NAME", required=True)
         command.add_argument("--out", type=pathlib.Path, required=True)
     arguments = parser.parse_args()
     version, _, _ = cargo()

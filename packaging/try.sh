@@ -33,6 +33,9 @@ python3 -m venv "$place/venv"
 works "$place/venv/bin/streamkit"
 
 echo "npm packages"
+for package in "$packages"/streamkit-cli-*.tgz; do
+    tar -xzOf "$package" package/package.json | grep -q '"url": "git+https://github.com/.*/.*\.git"' || { echo "$package names no repository"; exit 1; }
+done
 npm install --silent --offline --no-audit --no-fund --cache "$place/npm-cache" --prefix "$place/npm" "$packages"/streamkit-cli-*.tgz
 works "$place/npm/node_modules/.bin/streamkit"
 echo "all of them work"

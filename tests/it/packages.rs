@@ -46,6 +46,9 @@ fn the_workflow_checks_first_tries_what_it_made_and_keeps_no_key() {
     {
         assert_eq!(jobs[job]["needs"].as_str(), Some(needed), "{job}");
     }
+    // npm takes `a/b` for a repository of GitHub's, and refuses a package that names none.
+    let npm = runs("npm").join("\n");
+    assert!(npm.contains(" ./packages/streamkit-cli-[0-9]*.tgz") && npm.contains("--repository"), "{npm}");
     // What can't be taken back is published only where somebody has asked for it.
     for job in ["pypi", "npm", "image"] {
         assert!(jobs[job]["if"].as_str().unwrap().starts_with("vars.RELEASE_"), "{job}");
@@ -85,7 +88,8 @@ fn packages_work_where_nothing_else_is() {
     };
     let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
     let binary = env!("CARGO_BIN_EXE_streamkit");
-    run("packaging/package.py", &["build", "--binary", binary, "--target", &target, "--out", out]);
-    run("packaging/package.py", &["launcher", "--out", out]);
+    let to = ["--repository", "kit/streamkit", "--out", out];
+    run("packaging/package.py", &[&["build", "--binary", binary, "--target", &target], &to[..]].concat());
+    run("packaging/package.py", &[&["launcher"], &to[..]].concat());
     run("packaging/try.sh", &[out]);
 }
