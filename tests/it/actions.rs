@@ -24,6 +24,8 @@ set -eu
 [ "$GH_TOKEN" = the-token ]
 echo "$*" >> "$GH/log"
 after() { local name=$1; shift; while [ "$1" != "$name" ]; do shift; done; echo "$2"; }
+# The token of a pull request from a fork may read.
+if [ -f "$GH/read-only" ] && [[ $* = *"--method P"* ]]; then echo "HTTP 403" >&2; exit 1; fi
 case "$*" in
   "api --paginate repos/shop/events/issues/7/comments --jq "*)
     if [ -f "$GH/comment.md" ] && [ "$(head -n 1 "$GH/comment.md")" = "$MARKER" ]; then printf '41\n42\n'; fi ;;
@@ -81,6 +83,11 @@ impl<'a> Job<'a> {
             std::fs::create_dir_all(home.path().join("temp")).unwrap();
             std::fs::create_dir(&tools).unwrap();
             std::fs::create_dir(home.path().join("gh-tools")).unwrap();
+            std::fs::create_dir(home.path().join("action")).unwrap();
+            let text = include_str!("../../Cargo.toml");
+            let version = format!("\nversion = \"{}\"\n", env!("CARGO_PKG_VERSION"));
+            assert_eq!(text.matches(&version).count(), 1);
+            home.write("action/Cargo.toml", &text.replace(&version, "\nversion = \"9.9.9\"\n"));
             let streamkit = format!("#!/bin/sh\nexec {} \"$@\" --local\n", env!("CARGO_BIN_EXE_streamkit"));
             program(home, "tools/streamkit", &streamkit);
             program(home, "gh-tools/gh", GH);
@@ -91,7 +98,6 @@ impl<'a> Job<'a> {
             ("github.event_name", event),
             ("github.sha", "merged"),
             ("github.action_repository", "kit/streamkit"),
-            ("github.action_ref", "v9.9.9"),
             ("github.event.pull_request.number", if event == "pull_request" { "7" } else { "" }),
             ("github.event.pull_request.head.sha", if event == "pull_request" { "planned" } else { "" }),
             ("vars.AWS_REGION", "us-east-1"),
@@ -99,7 +105,8 @@ impl<'a> Job<'a> {
             ("vars.AWS_APPLY_ROLE", ""),
             ("vars.STREAMKIT_REPOSITORY", "kit/streamkit"),
         ];
-        let contexts = contexts.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let mut contexts: BTreeMap<_, _> = contexts.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        contexts.insert("github.action_path".to_owned(), home.path().join("action").display().to_string());
         Self { home, contexts, path }
     }
 
@@ -284,6 +291,14 @@ fn a_plan_is_commented_once_and_applied_as_it_was_reviewed() {
     let log = job.read("gh/log");
     assert_eq!((log.matches("POST").count(), log.matches("PATCH").count()), (1, 1), "{log}");
     assert!(job.read("gh/comment.md").contains("    shards: 3\n"));
+
+    // A plan that can't be commented is a plan.
+    home.write("gh/read-only", "");
+    let planned = job.run(&[("command", "plan")]);
+    assert_eq!(planned.code, 0, "{planned:#?}");
+    assert!(planned.stdout.contains("::warning title=streamkit::the plan could not be written"), "{planned:#?}");
+    std::fs::remove_file(home.path().join("gh/read-only")).unwrap();
+    let log = job.read("gh/log");
 
     // Nothing is applied that nobody has reviewed.
     let reviewed = std::fs::read(home.path().join("streamkit.toml")).unwrap();
