@@ -77,15 +77,8 @@ struct Template<'a> {
 
 /// The pipeline as CloudFormation's files; with `live`, where somebody has looked, also what to import.
 pub(crate) fn cloudformation(pipeline: &Pipeline, aws: &Arc<Clients>, live: Option<&[Live]>) -> Export {
-    let mut export = Export {
-        files: BTreeMap::new(),
-        resources: 0,
-        imports: 0,
-        variables: pipeline.secrets.variables.iter().map(|variable| word(&variable.name)).collect(),
-        notes: Vec::new(),
-    };
-    export.variables.sort();
-    export.variables.dedup();
+    let mut export =
+        Export { files: BTreeMap::new(), resources: 0, imports: 0, variables: Vec::new(), notes: Vec::new() };
     let regions = std::iter::once(None).chain(pipeline.regions().into_iter().map(Some));
     for region in regions {
         let subjects = subjects(pipeline, aws, live, region);
@@ -106,10 +99,13 @@ pub(crate) fn cloudformation(pipeline: &Pipeline, aws: &Arc<Clients>, live: Opti
         if !template.imports.is_empty() {
             export.files.insert(format!("resources-to-import{end}.json"), text(&json!(template.imports)));
         }
+        export.variables.extend(template.secrets().into_keys());
         let document = template.document();
         export.notes.extend(template.notes);
         export.files.insert(format!("template{end}.json"), text(&document));
     }
+    export.variables.sort();
+    export.variables.dedup();
     export
 }
 
@@ -190,7 +186,7 @@ fn references(pipeline: &Pipeline, subjects: &[Subject<'_>]) -> References {
     references
 }
 
-impl Template<'_> {
+impl<'a> Template<'a> {
     fn add(&mut self, subject: &Subject<'_>) {
         match subject.node.resource.inner() {
             Any::Stream(stream) => self.stream(subject, stream),
@@ -239,11 +235,22 @@ impl Template<'_> {
         }
     }
 
+    /// The secrets that the resources refer to: their parameters, and the variables of the environment that they come from.
+    fn secrets(&self) -> BTreeMap<String, &'a str> {
+        let written = self.resources.values().map(Value::to_string).collect::<String>();
+        let is_used =
+            |name: &str| [format!("\"Ref\":\"{name}\""), format!("${{{name}}}")].iter().any(|it| written.contains(it));
+        let secrets =
+            self.pipeline.secrets.variables.iter().map(|variable| (word(&variable.name), variable.name.as_str()));
+        secrets.filter(|(name, _)| is_used(name)).collect()
+    }
+
     fn document(&mut self) -> Value {
+        let secrets = self.secrets();
         let mut parameters = std::mem::take(&mut self.parameters);
-        for variable in &self.pipeline.secrets.variables {
-            let says = format!("What streamkit took from the variable {} of the environment", variable.name);
-            parameters.insert(word(&variable.name), json!({ "Type": "String", "NoEcho": true, "Description": says }));
+        for (name, variable) in secrets {
+            let says = format!("What streamkit took from the variable {variable} of the environment");
+            parameters.insert(name, json!({ "Type": "String", "NoEcho": true, "Description": says }));
         }
         let mut says = format!("The pipeline {}, as streamkit had it.", self.pipeline.naming.prefix());
         for note in &self.notes {

@@ -286,12 +286,13 @@ impl Files<'_> {
                 "What is there already: `terraform apply` takes it into its state, and this file has done its work.";
             files.insert(IMPORTS.to_owned(), file(says, &self.imports));
         }
-        let variables = self.variables();
-        if !variables.is_empty() {
+        let secrets = self.secrets(&files);
+        if !secrets.is_empty() {
             let says = "Secrets: give each as TF_VAR_NAME, or in a .tfvars file that nobody commits.";
-            files.insert(VARIABLES.to_owned(), file(says, &variables));
+            let declared: Vec<Block> = secrets.iter().map(|(name, variable)| declaration(name, variable)).collect();
+            files.insert(VARIABLES.to_owned(), file(says, &declared));
         }
-        let variables = self.secrets().into_iter().map(variable_name).collect();
+        let variables = secrets.into_keys().collect();
         let imports = self.imports.len();
         Export { files, resources, imports, variables, notes: std::mem::take(&mut self.notes) }
     }
@@ -325,20 +326,26 @@ impl Files<'_> {
         std::iter::once(home).chain(regions.into_iter().map(|region| provider(region, Some(word(region))))).collect()
     }
 
-    /// The names of variables whose values are secret.
-    fn secrets(&self) -> BTreeSet<&str> {
-        self.pipeline.secrets.variables.iter().map(|variable| variable.name.as_str()).collect()
-    }
-
-    fn variables(&self) -> Vec<Block> {
-        let variable = |name: &str| {
-            let mut body = Body::default();
-            body.text("description", &format!("What streamkit took from the variable {name} of the environment"));
-            body.raw("type", "string").raw("sensitive", true);
-            Block::new("variable", &[&variable_name(name)], body)
+    /// The secrets that the files refer to: their names, and the variables of the environment that they come from.
+    fn secrets(&self, files: &BTreeMap<String, String>) -> BTreeMap<String, &str> {
+        let is_word = |letter: char| letter.is_alphanumeric() || letter == '_';
+        let is_used = |name: &str| {
+            let reference = format!("var.{name}");
+            let mut places = files.values().flat_map(|text| text.split(&reference).skip(1));
+            places.any(|rest| !rest.starts_with(is_word))
         };
-        self.secrets().into_iter().map(variable).collect()
+        let secrets = self.pipeline.secrets.variables.iter();
+        let secrets = secrets.map(|variable| (variable_name(&variable.name), variable.name.as_str()));
+        secrets.filter(|(name, _)| is_used(name)).collect()
     }
+}
+
+/// `variable "api_token" { … }`
+fn declaration(name: &str, variable: &str) -> Block {
+    let mut body = Body::default();
+    body.text("description", &format!("What streamkit took from the variable {variable} of the environment"));
+    body.raw("type", "string").raw("sensitive", true);
+    Block::new("variable", &[name], body)
 }
 
 impl Subject<'_> {

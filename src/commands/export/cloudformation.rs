@@ -49,14 +49,26 @@ fn said(args: &Args, export: &Export) -> String {
         let _ = writeln!(text, "secrets are parameters: {}", export.variables.join(", "));
     }
     let folder = args.output.display();
+    // Each region's stack by itself, the pipeline's own first.
+    let ends = export.files.keys().filter_map(|name| name.strip_prefix("template")?.strip_suffix(".json"));
+    let mut ends: Vec<&str> = ends.collect();
+    ends.sort_by_key(|end| end.len());
     if export.imports > 0 {
-        let _ = writeln!(
-            text,
-            "next: put the functions' zip files into a bucket, then aws cloudformation create-change-set --change-set-type IMPORT \
-             --template-body file://{folder}/template.json --resources-to-import file://{folder}/resources-to-import.json …"
-        );
+        text.push_str("next: put the functions' zip files into a bucket, then\n");
     } else {
-        let _ = writeln!(text, "next: aws cloudformation deploy --template-file {folder}/template.json …");
+        text.push_str("next:\n");
+    }
+    for end in ends {
+        let region = end.strip_prefix('-').map(|region| format!(" --region {region}")).unwrap_or_default();
+        let _ = if export.files.contains_key(&format!("resources-to-import{end}.json")) {
+            writeln!(
+                text,
+                "  aws cloudformation create-change-set{region} --change-set-type IMPORT --template-body file://{folder}/template{end}.json \
+                 --resources-to-import file://{folder}/resources-to-import{end}.json …"
+            )
+        } else {
+            writeln!(text, "  aws cloudformation deploy{region} --template-file {folder}/template{end}.json …")
+        };
     }
     text
 }

@@ -28,6 +28,10 @@ impl Files<'_> {
         }
         if let Some(days) = subject.node.tags.get(DELETION_WINDOW_TAG) {
             body.raw("deletion_window_in_days", days);
+            // The provider does not read it when it imports a key: it would be a change of every key.
+            body.block("lifecycle", |body| {
+                body.set("ignore_changes", Expression::List(vec![Expression::raw("deletion_window_in_days")]));
+            });
         }
         body.set("policy", self.references.encoded(&key.document(&subject.aws)));
         body.set("tags", self.tags(subject));

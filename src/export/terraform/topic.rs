@@ -30,7 +30,7 @@ impl Files<'_> {
         let import = match present {
             Some((_, None)) => {
                 let says = format!(
-                    "the subscription of {}: nobody has confirmed it, and until then AWS gives it no ARN to import. \
+                    "nobody has confirmed the subscription of {} yet, and until then AWS gives it no ARN to import. \
                      Once it is confirmed, export again",
                     subscription.address()
                 );
