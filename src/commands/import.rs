@@ -78,10 +78,10 @@ pub(crate) async fn run(args: &Args, global: &Global, reporter: &Reporter) -> an
         "differences": differences,
     }))?;
     // The file is there; what is wrong with it is shown as `check` does.
-    if let Some(error) = failed {
-        reporter.error(&error);
+    match failed {
+        Some(error) => Err(error),
+        None => Ok(exit_code::DONE),
     }
-    Ok(exit_code::DONE)
 }
 
 fn refuse_bad_names(args: &Args, global: &Global) -> anyhow::Result<()> {

@@ -42,13 +42,13 @@ pub(crate) fn compose(cx: &Cx, mut found: Found, name: Option<&str>) -> Import {
         sections.push(section);
     }
     for kind in [SectionKind::Stream, SectionKind::Table, SectionKind::Bucket, SectionKind::Queue, SectionKind::Key] {
-        sections.extend(things(cx, &names, &found, kind, &mut gaps));
+        sections.extend(things(cx, &names, &found, kind, &mut gaps, &mut secrets));
     }
     let mut writer = Writer { cx, names: &names, gaps: &mut gaps, secrets: &mut secrets };
     for function in &found.functions {
         sections.extend(writer.function(function));
     }
-    sections.extend(things(cx, &names, &found, SectionKind::Topic, &mut gaps));
+    sections.extend(things(cx, &names, &found, SectionKind::Topic, &mut gaps, &mut secrets));
     sections.extend(found.alarms.iter().filter_map(|one| alarm(cx, &names, &found, one, &mut gaps)));
     if found.dashboards.contains(&format!("{}-{}", names.naming.prefix(), cx.aws.region)) {
         sections.push(Section::new("dashboard"));
@@ -94,12 +94,26 @@ fn common_tags(found: &Found) -> Tags {
     common.map(|(key, value)| (key.clone(), value.clone())).collect()
 }
 
-fn things(cx: &Cx, names: &Names, found: &Found, kind: SectionKind, gaps: &mut BTreeSet<Gap>) -> Vec<Section> {
+fn things(
+    cx: &Cx,
+    names: &Names,
+    found: &Found,
+    kind: SectionKind,
+    gaps: &mut BTreeSet<Gap>,
+    secrets: &mut BTreeSet<String>,
+) -> Vec<Section> {
     let of_kind = found.things.iter().filter(|((one, _), _)| *one == kind);
-    of_kind.map(|(thing, seen)| section(cx, names, thing, seen, gaps)).collect()
+    of_kind.map(|(thing, seen)| section(cx, names, thing, seen, gaps, secrets)).collect()
 }
 
-fn section(cx: &Cx, names: &Names, thing: &Thing, seen: &FoundThing, gaps: &mut BTreeSet<Gap>) -> Section {
+fn section(
+    cx: &Cx,
+    names: &Names,
+    thing: &Thing,
+    seen: &FoundThing,
+    gaps: &mut BTreeSet<Gap>,
+    secrets: &mut BTreeSet<String>,
+) -> Section {
     let (kind, name) = thing;
     let mut section = Section::new(format!("{}.{}", kind.word(), key_text(names.key(*kind, name))));
     let mut gap = |why: String| {
@@ -164,8 +178,21 @@ fn section(cx: &Cx, names: &Names, thing: &Thing, seen: &FoundThing, gaps: &mut 
             }
         }
         SectionKind::Topic => {
-            let said = seen.subscriptions.iter().map(|subscription| subscriber(cx, names, subscription));
-            let lines: Vec<String> = said.flatten().map(|line| format!("\n    {line},")).collect();
+            let mut lines = Vec::new();
+            for subscription in &seen.subscriptions {
+                let whole = subscription.address();
+                // Whoever knows a webhook's address can call it.
+                let secret = secret_address(&whole, names.key(*kind, name), secrets.len() + 1);
+                let address = secret.as_ref().map_or(whole, |(address, _)| address.clone());
+                let Some(line) = subscriber(cx, names, subscription, &address) else { continue };
+                lines.push(format!("\n    {line},"));
+                if let Some((address, variable)) = secret {
+                    gap(format!(
+                        "the rest of the address {address} may be secret: it is what {variable} is to be set to"
+                    ));
+                    secrets.insert(variable);
+                }
+            }
             let lost = seen.subscriptions.len() - lines.len();
             section
                 .raw("subscribers", if lines.is_empty() { "[]".to_owned() } else { format!("[{}\n]", lines.concat()) });
@@ -247,14 +274,29 @@ fn transition(text: &str) -> Option<(String, String)> {
     Some((class.to_lowercase().replace('_', "-"), after.to_owned()))
 }
 
+/// An https address whose end is a variable of the environment, and the variable's name; `None` where nothing follows the host, and
+/// for other addresses.
+fn secret_address(address: &str, topic: &str, number: usize) -> Option<(String, String)> {
+    let rest = address.strip_prefix("https://")?;
+    let host =
+        if rest.split('/').next()?.contains('@') { 0 } else { rest.find('/').map_or(rest.len(), |slash| slash + 1) };
+    if rest[host..].is_empty() {
+        return None;
+    }
+    let word: String =
+        topic.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect();
+    let variable = format!("{word}_ADDRESS_{number}");
+    Some((format!("https://{}${{env:{variable}}}", &rest[..host]), variable))
+}
+
 /// A subscriber as a topic's section has it; `None` for what it has no words for.
-fn subscriber(cx: &Cx, names: &Names, subscription: &Subscription) -> Option<String> {
+fn subscriber(cx: &Cx, names: &Names, subscription: &Subscription, address: &str) -> Option<String> {
     let to = match subscription.protocol.as_str() {
         "sqs" => {
             let (kind, name) = super::discover::thing(cx, &subscription.endpoint).ok().flatten()?;
             names.reference(kind, &name)?.to_string()
         }
-        "email" | "sms" | "https" => subscription.address(),
+        "email" | "sms" | "https" => address.to_owned(),
         _ => return None,
     };
     let mut more = String::new();
@@ -273,6 +315,18 @@ fn subscriber(cx: &Cx, names: &Names, subscription: &Subscription) -> Option<Str
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_follows_the_host_of_an_address_is_not_written() {
+        let of = |address: &str| secret_address(address, "on-call", 2).map(|(address, _)| address);
+        let hidden = Some("https://hooks.example.com/${env:ON_CALL_ADDRESS_2}".to_owned());
+        assert_eq!(of("https://hooks.example.com/services/T1/s3cret?x=1"), hidden);
+        assert_eq!(of("https://user:s3cret@example.com/"), Some("https://${env:ON_CALL_ADDRESS_2}".to_owned()));
+        assert_eq!(
+            (of("https://hooks.example.com/"), of("https://hooks.example.com"), of("email:a@example.com")),
+            (None, None, None)
+        );
+    }
 
     #[test]
     fn capacity_and_transitions_are_read_from_what_plans_say() {
