@@ -118,11 +118,12 @@ fn break_evens(text: &mut String, document: &Document<'_>) {
             ),
             None => format!("on-demand never costs less than {} shard{}", number(even.shards), s(even.shards)),
         };
-        let most = format!(
-            "at this load up to {} shard{} cost no more than it",
-            number(even.most_shards),
-            s(even.most_shards)
-        );
+        let most = if even.most_shards.is_zero() {
+            "at this load not even one shard costs as little".to_owned()
+        } else {
+            let most = number(even.most_shards);
+            format!("at this load up to {most} shard{} cost no more than it", s(even.most_shards))
+        };
         wrapped(text, "  ", &format!("{}: {below}; {most}", even.node));
     }
 }
