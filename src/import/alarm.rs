@@ -70,7 +70,7 @@ pub(super) fn alarm(
     if let Some(datapoints) = alarm.datapoints_to_alarm.filter(|datapoints| *datapoints != periods) {
         section.raw("datapoints", datapoints);
     }
-    section.raw("threshold", threshold(alarm.threshold.unwrap_or_default(), measures));
+    section.raw("threshold", measures.written(alarm.threshold.unwrap_or_default()));
     let comparison = alarm.comparison_operator.as_ref().map_or("", |operator| operator.as_str());
     match comparison {
         "GreaterThanThreshold" => {}
@@ -155,32 +155,4 @@ fn watched(names: &Names, found: &Found, alarm: &MetricAlarm, namespace: &str, m
     let reference = names.reference(SectionKind::Function, &function.name)?;
     let text = format!("{reference}.{}", metric_word(metric));
     Some(Watch { text, dimension: "Pipeline", statistic: "Sum", measures: Measures::Count })
-}
-
-/// A duration where the metric is one, and where it comes to whole seconds.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to be whole, and in range")]
-fn threshold(number: f64, measures: Measures) -> String {
-    let seconds = match measures {
-        Measures::Milliseconds => number / 1_000.0,
-        Measures::Seconds => number,
-        Measures::Count => return number.to_string(),
-    };
-    if seconds >= 1.0 && seconds.fract() == 0.0 && seconds < 1e9 {
-        quoted(&duration_text(seconds as u64))
-    } else {
-        number.to_string()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn thresholds_of_time_are_durations() {
-        assert_eq!(threshold(300_000.0, Measures::Milliseconds), "\"5m\"");
-        assert_eq!(threshold(1_500.0, Measures::Milliseconds), "1500");
-        assert_eq!(threshold(90.0, Measures::Seconds), "\"90s\"");
-        assert_eq!(threshold(0.5, Measures::Count), "0.5");
-    }
 }

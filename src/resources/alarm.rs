@@ -12,7 +12,7 @@ use super::context::Cx;
 use super::resource::{Actions, Created, Observed, Resource, Shown};
 use crate::aws::{AwsError, Clients, Tags, all, answered, existing, known};
 use crate::plan::{Change, Fields};
-use crate::spec::{Comparison, MissingData, Seconds, Statistic, duration_text};
+use crate::spec::{Comparison, MissingData, Seconds, Statistic, duration_text, measures};
 
 /// What the caller must be allowed to do.
 pub(super) const ACTIONS: Actions = Actions {
@@ -107,7 +107,7 @@ impl Resource for Alarm {
             ("dimensions", json!(self.metric.dimensions)),
             ("statistic", json!(statistic_text(self.statistic))),
             ("period", json!(duration_text(self.period.0))),
-            ("threshold", json!(self.threshold)),
+            ("threshold", measures(&self.metric.namespace, &self.metric.name).written(self.threshold)),
             ("comparison", json!(operator(self.comparison))),
             ("evaluation_periods", json!(self.evaluation_periods)),
             ("datapoints", json!(self.datapoints)),
@@ -141,15 +141,14 @@ impl Resource for Alarm {
         let mut notify = alarm.alarm_actions.unwrap_or_default();
         notify.sort();
         let period = alarm.period.map(u64::try_from).transpose().context("a negative Period")?;
+        let (namespace, metric) = (alarm.namespace.unwrap_or_default(), alarm.metric_name.unwrap_or_default());
+        let threshold = alarm.threshold.map(|threshold| measures(&namespace, &metric).written(threshold));
         let fields = Fields::from([
-            (
-                "metric",
-                json!(format!("{}/{}", alarm.namespace.unwrap_or_default(), alarm.metric_name.unwrap_or_default())),
-            ),
+            ("metric", json!(format!("{namespace}/{metric}"))),
             ("dimensions", json!(dimensions)),
             ("statistic", json!(alarm.statistic.map(|statistic| statistic.as_str().to_owned()))),
             ("period", json!(period.map(duration_text))),
-            ("threshold", json!(alarm.threshold)),
+            ("threshold", json!(threshold)),
             ("comparison", json!(alarm.comparison_operator.map(|operator| operator.as_str().to_owned()))),
             ("evaluation_periods", json!(alarm.evaluation_periods)),
             ("datapoints", json!(alarm.datapoints_to_alarm.or(alarm.evaluation_periods))),

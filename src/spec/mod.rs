@@ -41,4 +41,4 @@ pub(crate) use types::{
 pub(crate) use units::{MebiBytes, Seconds, duration_text};
 pub(crate) use values::{Autoscaling, Billing, Encryption, Target, Threshold};
 pub(crate) use variables::is_secret_name;
-pub(crate) use watch::{Dimension, METRICS, Measures, watched, word as metric_word};
+pub(crate) use watch::{Dimension, METRICS, Measures, measures, watched, word as metric_word};

@@ -47,8 +47,8 @@ impl Seconds {
 pub(crate) fn duration_text(seconds: u64) -> String {
     let unit = UNITS.iter().find(|(_, factor)| seconds > 0 && seconds.is_multiple_of(*factor));
     match unit {
-        // "1d" and "24h" are the same; the hour is what AWS's own pages use up to two days.
-        Some(("d", _)) if seconds < 2 * 86_400 => format!("{}h", seconds / 3_600),
+        // "1d" and "24h" are the same; the hour is what AWS's own pages use up to two days, and so 24h becomes 48h.
+        Some(("d", _)) if seconds <= 2 * 86_400 => format!("{}h", seconds / 3_600),
         Some((unit, factor)) => format!("{}{unit}", seconds / factor),
         None => "0s".to_owned(),
     }

@@ -2,10 +2,12 @@
 
 use std::borrow::Cow;
 
+use serde_json::Value;
 use streamkit_recipes::{Recipe, Windowed};
 
 use super::reference::{Reference, SectionKind};
 use super::types::{Function, Spec, Statistic, named};
+use super::units::duration_text;
 use super::values::Threshold;
 
 /// What a metric's numbers measure, for thresholds written as durations.
@@ -26,6 +28,27 @@ impl Measures {
             (Threshold::Duration(seconds), _) => seconds.0 as f64,
         }
     }
+
+    /// The threshold as a spec has it: a duration where the metric is one and it comes to whole seconds, else a number.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to be whole, and in range")]
+    pub(crate) fn written(self, threshold: f64) -> Value {
+        let whole = |number: f64| (number.fract() == 0.0 && (0.0..1e15).contains(&number)).then_some(number as u64);
+        let seconds = match self {
+            Self::Milliseconds => whole(threshold / 1_000.0),
+            Self::Seconds => whole(threshold),
+            Self::Count => None,
+        };
+        match seconds.filter(|seconds| *seconds > 0) {
+            Some(seconds) => Value::from(duration_text(seconds)),
+            None => whole(threshold).map_or_else(|| Value::from(threshold), Value::from),
+        }
+    }
+}
+
+/// What the numbers of this metric measure, as far as that is known.
+pub(crate) fn measures(namespace: &str, name: &str) -> Measures {
+    let known = METRICS.iter().find(|metric| (metric.namespace, metric.name) == (namespace, name));
+    known.map_or(Measures::Count, |metric| metric.measures)
 }
 
 /// The dimension that binds a metric to what is watched.

@@ -57,7 +57,7 @@ fn stages_override_settings_and_stand_side_by_side() {
         node["changes"].as_array().unwrap().iter().find(|at| at["field"] == field).unwrap()["to"].clone()
     };
     assert_eq!((to("stream.events", "shards"), to("table.results", "protect")), (json!(2), json!(true)));
-    assert_eq!(to("alarm.lag", "threshold"), 60_000.0);
+    assert_eq!(to("alarm.lag", "threshold"), "1m");
     assert_eq!(to("function.processor", "memory"), 256);
 
     // Another value is another plan.
