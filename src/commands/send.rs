@@ -16,14 +16,14 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap_complete::ArgValueCompleter;
-use streamkit_recipes::{Samples, TableSamples};
+use streamkit_recipes::{Recipe, Samples, SourceKind, StreamSamples};
 use tokio::time::Instant;
 
 use self::pace::Pace;
 pub(super) use self::pace::rate;
 use self::page::Page;
 use self::share::Share;
-use self::source::Source;
+use self::source::{Reading, Source};
 use self::stream::StreamSender;
 use self::summary::{ChangeCounts, Summary};
 use super::output_file::ended;
@@ -76,6 +76,9 @@ pub(crate) struct Args {
     /// Send the lines of this file, or of standard input for `-`, instead of generated events
     #[arg(long, value_name = "FILE")]
     from: Option<PathBuf>,
+    /// The field of each line that is its partition key; a recipe knows its own, code of one's own does not
+    #[arg(long, value_name = "FIELD", requires = "from")]
+    partition_key: Option<String>,
     /// Generate the same events as the run that said this seed
     #[arg(long, value_name = "N", conflicts_with = "from")]
     seed: Option<u64>,
@@ -126,17 +129,19 @@ async fn send(
     let session = args.region.choose(interrupt.unless(opened).await?)?;
     let flow = session.first_flow(args.function.as_deref())?;
     page.know(&session);
-    let recipe = flow.recipe()?;
-    let samples = match session.pipeline.samples(flow)? {
-        Samples::Stream(samples) => samples,
-        Samples::Table(samples) => return change(args, &session, flow, samples, reporter, interrupt, page).await,
-        Samples::OfOthers => anyhow::bail!("no recipe has events for the source of `{}`", flow.key),
-    };
-    let mut summary = Summary { timeline: page.timeline(), ..Summary::default() };
+    if flow.source.kind() == SourceKind::Table {
+        return change(args, &session, flow, reporter, interrupt, page).await;
+    }
+    let mut summary = Summary { timeline: page.timeline(), poison: Some(0), ..Summary::default() };
     let source = if let Some(file) = &args.from {
+        let reading = reading(args, &session, flow)?;
         summary.not_json = Some(0);
-        Source::lines(recipe, samples, file).await?
+        if reading.recipe.is_none() {
+            summary.poison = None;
+        }
+        Source::lines(reading, file).await?
     } else {
+        let samples = stream_samples(&session, flow)?;
         let seed = args.seed.unwrap_or_else(|| fastrand::u64(..1 << 32));
         summary.seed = Some(seed);
         Source::generator(samples, seed, args.poison, &flow.identity)
@@ -154,12 +159,41 @@ async fn send(
     report(summary, flow, reporter, page, Ended { read, error, interrupted: interrupt.is_set() })
 }
 
+/// Sample events for the flow's stream.
+fn stream_samples(session: &Session, flow: &Flow) -> anyhow::Result<&'static dyn StreamSamples> {
+    match session.pipeline.samples(flow)? {
+        Samples::Stream(samples) => Ok(samples),
+        Samples::Table(_) | Samples::OfOthers => {
+            anyhow::bail!("no recipe has events for the source of `{}`", flow.key)
+        }
+    }
+}
+
+/// How the lines of a file become events.
+fn reading(args: &Args, session: &Session, flow: &Flow) -> anyhow::Result<Reading> {
+    let named = args.partition_key.clone();
+    if flow.recipe.is_none() {
+        let partition_field = named.ok_or_else(|| {
+            Hint::usage(
+                format!("only the code of `{}` knows by which field its events belong together", flow.key),
+                "name it with --partition-key FIELD: lines with the same value keep their order",
+            )
+        })?;
+        return Ok(Reading { recipe: None, partition_field });
+    }
+    let recipe: &'static dyn Recipe = flow.recipe()?;
+    let partition_field = match named {
+        Some(field) => field,
+        None => stream_samples(session, flow)?.partition_field().to_owned(),
+    };
+    Ok(Reading { recipe: Some(recipe), partition_field })
+}
+
 /// Changes the items of a table.
 async fn change(
     args: &Args,
     session: &Session,
     flow: &Flow,
-    samples: &dyn TableSamples,
     reporter: &Reporter,
     interrupt: &mut Interrupt,
     page: &mut Page,
@@ -167,17 +201,27 @@ async fn change(
     if args.poison.is_some() {
         return Err(Usage("a table's changes are never poison: leave --poison out".to_owned()).into());
     }
+    if args.partition_key.is_some() {
+        return Err(Usage("a table's items have their own keys: leave --partition-key out".to_owned()).into());
+    }
     let table = flow.source.name();
     let of_table =
         table_writer::describe(&session.aws, table).await.map_err(|error| match error.downcast::<AwsError>() {
             Ok(error) => explained_change(error, table),
             Err(error) => error,
         })?;
-    let mut summary =
-        Summary { changes: Some(ChangeCounts::default()), timeline: page.timeline(), ..Summary::default() };
+    let mut summary = Summary {
+        changes: Some(ChangeCounts::default()),
+        poison: Some(0),
+        timeline: page.timeline(),
+        ..Summary::default()
+    };
     let source = if let Some(file) = &args.from {
         table::Source::lines(file).await?
     } else {
+        let Samples::Table(samples) = session.pipeline.samples(flow)? else {
+            anyhow::bail!("no recipe has changes for the source of `{}`", flow.key)
+        };
         let seed = args.seed.unwrap_or_else(|| fastrand::u64(..1 << 32));
         summary.seed = Some(seed);
         let origin = flow.origin.clone().map(|attribute| (attribute, session.aws.region.clone()));

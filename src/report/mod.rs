@@ -31,5 +31,5 @@ pub(crate) use page::{SendReport, send_page, validation_page};
 pub(crate) use paint::{Paint, choose_colours};
 pub(crate) use reporter::{Bar, Kept, Reporter, arguments_ended, hint_for};
 pub(crate) use sarif::sarif;
-pub(crate) use units::{byte_rate_text, duration_text, percentile, rate_of};
+pub(crate) use units::{byte_rate_text, counted, duration_text, percentile, rate_of};
 pub(crate) use validation::{Check, FunctionLag, FunctionPassages, Passage, ValidationReport};

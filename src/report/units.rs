@@ -1,5 +1,7 @@
 //! Durations and rates as people read them.
 
+use std::fmt::Display;
+
 use indicatif::HumanFloatCount;
 
 /// The nearest rank of sorted values: one that was measured, not one in between. `None` where there are none.
@@ -28,6 +30,12 @@ pub(crate) fn duration_text(seconds: f64) -> String {
         _ if seconds < 2.0 * DAY => two(HOUR, "h", MINUTE, "min"),
         _ => two(DAY, "d", HOUR, "h"),
     }
+}
+
+/// Such as `1 message` or `3 messages`.
+pub(crate) fn counted<N: Copy + Display + PartialEq + From<u8>>(count: N, what: &str) -> String {
+    let end = if count == N::from(1) { "" } else { "s" };
+    format!("{count} {what}{end}")
 }
 
 /// How many a second, such as `70,500/s`: three digits say it, slow rates have what is behind the point.

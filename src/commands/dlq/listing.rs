@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::reading::age_seconds;
 use crate::dead_letters::Message;
-use crate::report::{Paint, duration_text, escaped};
+use crate::report::{Paint, counted, duration_text, escaped};
 
 /// A queue or bucket in the document of `dlq list --json`.
 #[derive(Debug, Default, Serialize)]
@@ -119,9 +119,4 @@ impl Listing {
         }
         text
     }
-}
-
-/// Such as `1 message` or `3 messages`.
-pub(super) fn counted(count: u64, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }

@@ -5,8 +5,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::listing::counted;
-use crate::report::escaped;
+use crate::report::{counted, escaped};
 
 /// The document of `dlq redrive --json`. Counts are of records, but for `left`, `messages` and `deleted`.
 #[derive(Debug, Default, Clone, Serialize)]

@@ -6,7 +6,6 @@ use serde_json::json;
 
 use super::Which;
 use super::held::{Held, MOST, give_all_back};
-use super::listing::counted;
 use super::stores::{Place, expect_some, flow_of};
 use crate::commands::session::Session;
 use crate::commands::since::epoch_ms;
@@ -14,7 +13,7 @@ use crate::dead_letters::{Kind, Receipt};
 use crate::failure::Interrupted;
 use crate::interrupt::Interrupt;
 use crate::options::Global;
-use crate::report::{Reporter, exit_code};
+use crate::report::{Reporter, counted, exit_code};
 
 /// Delete what failed, for good, or what --select says of it
 ///

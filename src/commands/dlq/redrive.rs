@@ -11,7 +11,6 @@ use super::Which;
 use super::edit::{Edit, Jq};
 use super::held::{Held, MOST, give_all_back};
 use super::lane::Run;
-use super::listing::counted;
 use super::played::Totals;
 use super::reading::failed_ms;
 use super::stores::{self, Place, flow_of};
@@ -24,7 +23,7 @@ use crate::failure::{Interrupted, Usage};
 use crate::interrupt::Interrupt;
 use crate::options::Global;
 use crate::playback::{Rate, Stopped};
-use crate::report::{Reporter, escaped, exit_code};
+use crate::report::{Reporter, counted, escaped, exit_code};
 use crate::spool::Spool;
 
 /// How many shards are played at the same time.

@@ -7,7 +7,7 @@ use crate::commands::session::Session;
 use crate::failure::Hint;
 use crate::interrupt::Interrupt;
 use crate::pipeline::FlowSource;
-use crate::report::Reporter;
+use crate::report::{Reporter, counted};
 use crate::resources::Resource as _;
 use crate::restore::{Options, Summary, restore};
 use crate::spec::Naming;
@@ -149,7 +149,6 @@ async fn target(session: &Session, args: &Restoration<'_>) -> anyhow::Result<Str
 
 fn text(summary: &Summary, options: &Options) -> String {
     use std::fmt::Write as _;
-    let counted = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
     let mut text = format!(
         "{} of {} in the audit log of {}",
         counted(summary.read, "change"),

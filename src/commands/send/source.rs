@@ -7,6 +7,7 @@ use std::{fmt, io};
 
 use anyhow::Context as _;
 use serde::de::{Deserializer as _, IgnoredAny, MapAccess, Visitor};
+use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use streamkit_recipes::{Event, Generator, Recipe, Record, StreamRecord, StreamSamples};
 use tokio::io::{AsyncRead, BufReader};
@@ -23,7 +24,15 @@ const READ_BUFFER: usize = 256 << 10;
 /// An endless or finite source of events.
 pub(in crate::commands) enum Source {
     Generator { generator: Box<dyn Generator + Send>, poison: Option<Share>, made: u64, ids: Ids },
-    Lines { recipe: &'static dyn Recipe, partition_field: &'static str, lines: mpsc::Receiver<io::Result<Line>> },
+    Lines { reading: Reading, lines: mpsc::Receiver<io::Result<Line>> },
+}
+
+/// What is known of lines.
+pub(in crate::commands) struct Reading {
+    /// Tells which it rejects; `None` where only the function's own code knows.
+    pub(in crate::commands) recipe: Option<&'static dyn Recipe>,
+    /// The field of the payload that is the partition key.
+    pub(in crate::commands) partition_field: String,
 }
 
 /// What a source gives.
@@ -54,13 +63,8 @@ impl Source {
     }
 
     /// Opens the file, or standard input for `-`.
-    pub(super) async fn lines(
-        recipe: &'static dyn Recipe,
-        samples: &dyn StreamSamples,
-        path: &Path,
-    ) -> anyhow::Result<Self> {
-        let lines = open(path).await?;
-        Ok(Self::Lines { recipe, partition_field: samples.partition_field(), lines })
+    pub(super) async fn lines(reading: Reading, path: &Path) -> anyhow::Result<Self> {
+        Ok(Self::Lines { reading, lines: open(path).await? })
     }
 
     /// The next event, if there is one without waiting.
@@ -73,9 +77,9 @@ impl Source {
                 let event = ids.give(event, *made);
                 Some(Ok(Next::Event { event, poison, json: true }))
             }
-            Self::Lines { recipe, partition_field, lines } => {
+            Self::Lines { reading, lines } => {
                 let line = lines.try_recv().ok()?;
-                Some(line.map(|line| from_line(*recipe, partition_field, line)))
+                Some(line.map(|line| reading.event(line)))
             }
         }
     }
@@ -91,9 +95,9 @@ impl Source {
     pub(super) async fn next(&mut self) -> io::Result<Next> {
         match self {
             Self::Generator { .. } => self.ready().unwrap_or(Ok(Next::End)),
-            Self::Lines { recipe, partition_field, lines } => match lines.recv().await {
+            Self::Lines { reading, lines } => match lines.recv().await {
                 None => Ok(Next::End),
-                Some(line) => Ok(from_line(*recipe, partition_field, line?)),
+                Some(line) => Ok(reading.event(line?)),
             },
         }
     }
@@ -108,7 +112,7 @@ pub(in crate::commands) struct Ids {
 
 impl Ids {
     fn new(field: &str) -> Self {
-        let member = format!(r#"{}:"{:016x}-"#, serde_json::Value::from(field), fastrand::u64(..));
+        let member = format!(r#"{}:"{:016x}-"#, Value::from(field), fastrand::u64(..));
         Self { field: field.to_owned(), member }
     }
 
@@ -188,29 +192,38 @@ fn read(reader: impl AsyncRead + Unpin + Send + 'static) -> mpsc::Receiver<io::R
     receiver
 }
 
-fn from_line(recipe: &dyn Recipe, partition_field: &str, line: Line) -> Next {
-    let (number, data) = match line {
-        Line::TooLong { number, bytes } => return Next::TooLong { line: number, bytes },
-        Line::Text { number, text } => (number, text),
-    };
-    let json: Option<serde_json::Value> = serde_json::from_slice(&data).ok();
-    let key = json.as_ref().and_then(|json| json.get(partition_field)).and_then(|key| key.as_str());
-    let key = key.filter(|key| !key.is_empty() && key.chars().count() <= KEY_CHARS);
-    let event = Event { partition_key: key.map_or_else(|| digest(&data), str::to_owned), data };
-    if size(&event) > RECORD_BYTES {
-        return Next::TooLong { line: number, bytes: u64::try_from(size(&event)).unwrap_or(u64::MAX) };
+impl Reading {
+    /// The line as an event, which goes under the text of its key, a number's too.
+    fn event(&self, line: Line) -> Next {
+        let (number, data) = match line {
+            Line::TooLong { number, bytes } => return Next::TooLong { line: number, bytes },
+            Line::Text { number, text } => (number, text),
+        };
+        let json: Option<Value> = serde_json::from_slice(&data).ok();
+        let key = json.as_ref().and_then(|json| match json.get(&self.partition_field)? {
+            Value::String(text) => Some(text.clone()),
+            Value::Number(number) => Some(number.to_string()),
+            _ => None,
+        });
+        let key = key.filter(|key| !key.is_empty() && key.chars().count() <= KEY_CHARS);
+        let event = Event { partition_key: key.unwrap_or_else(|| digest(&data)), data };
+        if size(&event) > RECORD_BYTES {
+            return Next::TooLong { line: number, bytes: u64::try_from(size(&event)).unwrap_or(u64::MAX) };
+        }
+        let poison = self.recipe.is_some_and(|recipe| rejects(recipe, &event));
+        Next::Event { event, poison, json: json.is_some() }
     }
+}
+
+fn rejects(recipe: &dyn Recipe, event: &Event) -> bool {
     let now_ms = now_ms();
     let record = Record::Stream(StreamRecord {
-        shard_id: "",
-        sequence_number: "",
         partition_key: &event.partition_key,
         arrival_ms: now_ms,
         data: &event.data,
         ..StreamRecord::default()
     });
-    let poison = recipe.process(&record, now_ms).is_err();
-    Next::Event { event, poison, json: json.is_some() }
+    recipe.process(&record, now_ms).is_err()
 }
 
 /// The same for the same line on every machine, so that a file that is sent twice goes to the same shards.
@@ -228,9 +241,13 @@ pub(in crate::commands) fn now_ms() -> i64 {
 mod tests {
     use super::*;
 
+    fn reading(field: &str) -> Reading {
+        let recipe: &dyn Recipe = streamkit_recipes::find("retail").unwrap();
+        Reading { recipe: Some(recipe), partition_field: field.to_owned() }
+    }
+
     fn sent(text: &[u8]) -> (Event, bool, bool) {
-        let recipe = streamkit_recipes::find("retail").unwrap();
-        match from_line(recipe, "userId", Line::Text { number: 7, text: text.to_vec() }) {
+        match reading("userId").event(Line::Text { number: 7, text: text.to_vec() }) {
             Next::Event { event, poison, json } => (event, poison, json),
             other => panic!("{other:?}"),
         }
@@ -245,11 +262,21 @@ mod tests {
     }
 
     #[test]
+    fn lines_for_code_that_is_not_known_go_under_the_field_that_is_named() {
+        let own = Reading { recipe: None, partition_field: "order".to_owned() };
+        for (line, key) in [(r#"{"order":7}"#, "7"), (r#"{"order":"a"}"#, "a")] {
+            let next = own.event(Line::Text { number: 1, text: line.into() });
+            let Next::Event { event, poison: false, json: true } = next else { panic!("{next:?}") };
+            assert_eq!((event.partition_key.as_str(), event.data.as_slice()), (key, line.as_bytes()));
+        }
+    }
+
+    #[test]
     fn lines_without_a_key_get_a_stable_one() {
         let long = format!(r#"{{"userId":"{}","eventType":"view"}}"#, "ü".repeat(KEY_CHARS + 1));
         for (line, poison, json) in [
             (long.as_bytes(), false, true),
-            (br#"{"userId":7,"eventType":"view"}"#, true, true),
+            (br#"{"userId":null,"eventType":"view"}"#, true, true),
             (b"not JSON", true, false),
             (b"\xff", true, false),
         ] {
@@ -284,9 +311,8 @@ mod tests {
 
     #[test]
     fn a_line_that_fits_only_without_its_key_is_too_long() {
-        let recipe = streamkit_recipes::find("retail").unwrap();
         let text = vec![b'x'; RECORD_BYTES];
-        let next = from_line(recipe, "userId", Line::Text { number: 3, text });
+        let next = reading("userId").event(Line::Text { number: 3, text });
         assert!(matches!(next, Next::TooLong { line: 3, bytes } if bytes == RECORD_BYTES as u64 + 16), "{next:?}");
     }
 }

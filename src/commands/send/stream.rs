@@ -204,7 +204,9 @@ impl<'a> StreamSender<'a> {
                 continue;
             }
             self.summary.sent += 1;
-            self.summary.poison += u64::from(*poison);
+            if let Some(rejected) = &mut self.summary.poison {
+                *rejected += u64::from(*poison);
+            }
             self.summary.bytes += u64::try_from(event.data.len()).unwrap_or(u64::MAX);
         }
         self.bar.set_position(self.summary.sent + self.summary.failed);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::timeline::Timeline;
-use crate::report::{byte_rate_text, rate_of};
+use crate::report::{byte_rate_text, counted, rate_of};
 
 /// The document of `send --json`.
 #[derive(Debug, Default, Serialize)]
@@ -13,8 +13,9 @@ pub(super) struct Summary {
     pub(super) sent: u64,
     pub(super) failed: u64,
     pub(super) retried: u64,
-    /// Sent events that the recipe rejects.
-    pub(super) poison: u64,
+    /// Sent events that the recipe rejects; absent where only the function's own code knows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) poison: Option<u64>,
     /// Payload that was sent.
     pub(super) bytes: u64,
     pub(super) seconds: f64,
@@ -68,7 +69,7 @@ impl Summary {
                 ("changed", updates.to_string()),
                 ("deleted", deletes.to_string()),
             ]),
-            None => facts.push(("poison", poison.to_string())),
+            None => facts.extend(poison.map(|poison| ("poison", poison.to_string()))),
         }
         facts.extend(self.not_json.map(|lines| ("lines that are not JSON", lines.to_string())));
         facts.extend(self.seed.map(|seed| ("seed", seed.to_string())));
@@ -88,10 +89,10 @@ impl Summary {
         let mut parts = vec![rate_of(*records_per_second, self.what()), byte_rate_text(bytes_per_second)];
         let what = if let Some(ChangeCounts { puts, updates, deletes }) = &self.changes {
             parts.push(format!("{puts} items put, {updates} changed, {deletes} deleted"));
-            "changes"
+            "change"
         } else {
-            parts.push(format!("{poison} of them poison"));
-            "events"
+            parts.extend(poison.map(|poison| format!("{poison} of them poison")));
+            "event"
         };
         if *retried > 0 {
             parts.push(format!("{retried} sent again"));
@@ -100,11 +101,12 @@ impl Summary {
             parts.push(format!("{failed} failed"));
         }
         if let Some(not_json) = self.not_json.filter(|lines| *lines > 0) {
-            parts.push(format!("{not_json} lines are not JSON and were sent as they are"));
+            parts.push(format!("not JSON and sent as they are: {}", counted(not_json, "line")));
         }
         if let Some(seed) = self.seed {
             parts.push(format!("seed {seed}"));
         }
-        format!("sent {sent} {what} to {name} in {seconds:.1} s: {}\n", parts.join(", "))
+        let what = counted(*sent, what);
+        format!("sent {what} to {name} in {seconds:.1} s: {}\n", parts.join(", "))
     }
 }

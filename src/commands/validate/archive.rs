@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::Context as _;
 use tokio::time::{Instant, sleep};
 
-use super::check::{Verdict, counted, listed};
+use super::check::{Verdict, listed};
 use super::stream_run::{Good, StreamRun};
 use super::validation::{CLOCK_SKEW, Validation};
 use crate::archive::{ObjectKey, hour_prefix, lines};
@@ -14,6 +14,7 @@ use crate::commands::since::epoch_ms;
 use crate::pipeline::Flow;
 use crate::producer::Position;
 use crate::records::{Content, SourceRecord};
+use crate::report::counted;
 
 const HOUR_MS: i64 = 60 * 60 * 1000;
 

@@ -197,11 +197,6 @@ fn rounded(seconds: f64) -> f64 {
     (seconds * 1_000.0).round() / 1_000.0
 }
 
-/// `1 item`, `2 items`.
-pub(super) fn counted(count: usize, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
-}
-
 /// Lists a few things and counts the others.
 pub(super) fn listed(things: &[String]) -> String {
     const NAMED: usize = 4;

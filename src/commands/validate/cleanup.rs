@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::check::{Verdict, counted};
+use super::check::Verdict;
 use super::poison;
 use super::stream_run::StreamRun;
 use super::validation::LATE_EFFECTS;
+
+use crate::report::counted;
 
 /// Between two looks. The last one must find nothing: an event may be delivered again at any time.
 const PAUSE: Duration = Duration::from_millis(300);

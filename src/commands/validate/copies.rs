@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use streamkit_recipes::CopyOf;
 
-use super::check::{Verdict, counted, listed};
+use super::check::{Verdict, listed};
 use super::stream_run::{Good, StreamRun};
 use super::validation::{CLOCK_SKEW, Validation};
 use crate::aws::{Arn, Clients};
@@ -14,6 +14,7 @@ use crate::commands::since::epoch_ms;
 use crate::pipeline::Flow;
 use crate::producer::Position;
 use crate::records::{Content, ShardReader, Source, SourceRecord, Start};
+use crate::report::counted;
 
 /// What the stream that a function copies into has of the run.
 pub(super) struct Copies {

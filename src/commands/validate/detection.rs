@@ -7,9 +7,9 @@ use std::time::Duration;
 use streamkit_handler::attribute::attribute_value;
 use streamkit_recipes::Detection;
 
-use super::check::{Verdict, check, counted, listed};
+use super::check::{Verdict, check, listed};
 use super::stream_run::StreamRun;
-use crate::report::Check;
+use crate::report::{Check, counted};
 
 /// Nothing is waited for: the items were read before.
 const LIMIT: Duration = Duration::from_secs(1);

@@ -5,11 +5,12 @@ use streamkit_handler::attribute::{attribute_values, item};
 use streamkit_handler::encryption::{Field, ciphertexts, clear_values, masked};
 use streamkit_recipes::Item;
 
-use super::check::{Verdict, counted, listed};
+use super::check::{Verdict, listed};
 use super::items::differences;
 use super::stream_run::{Good, Meaning, StreamRun, process};
 use crate::aws::AwsError;
 use crate::decryption::Decryption;
+use crate::report::counted;
 use crate::table_writer::StoredItem;
 
 /// Shorter values are in many texts by chance.

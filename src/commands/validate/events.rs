@@ -7,12 +7,14 @@ use streamkit_recipes::{Attribute, Event};
 use tokio::time::{Instant, sleep};
 
 use super::canary::{self, CanaryRun, ROUND_INTERVAL};
-use super::check::{Verdict, counted, listed};
+use super::check::{Verdict, listed};
 use super::encryption::marked;
 use super::items::differences;
 use super::passing::PassingEvents;
 use super::stream_run::StreamRun;
 use super::validation::Validation;
+
+use crate::report::counted;
 
 impl CanaryRun for StreamRun<'_> {
     const DONE: &'static str = "sent";

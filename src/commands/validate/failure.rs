@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep};
 
 use self::on_failure_record::{count_events, failed_batch};
 use super::canary;
-use super::check::{Checks, Verdict, check, counted};
+use super::check::{Checks, Verdict, check};
 use super::dead_letter_queue::DeadLetterQueue;
 use super::stream_run::StreamRun;
 use super::table::run::TableRun;
@@ -26,7 +26,7 @@ use crate::dead_letters::FailedBatch;
 use crate::failure::Hint;
 use crate::interrupt::Interrupt;
 use crate::pipeline::Flow;
-use crate::report::Reporter;
+use crate::report::{Reporter, counted};
 use crate::resources::{Any, Cx, Function, Mapping};
 
 /// The handler reads it: see `FAIL_ON` in its `config.rs`.

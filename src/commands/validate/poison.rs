@@ -9,9 +9,11 @@ use serde_json::{Value, json};
 use streamkit_handler::encryption::{ciphertexts, withheld};
 use tokio::time::{Instant, sleep};
 
-use super::check::{Verdict, counted, listed};
+use super::check::{Verdict, listed};
 use super::dead_letter_queue::is_of;
 use super::stream_run::{Poison, StreamRun, identity};
+
+use crate::report::counted;
 
 /// Some queues answer at once that they are empty.
 const PAUSE: Duration = Duration::from_millis(100);

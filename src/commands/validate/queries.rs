@@ -6,8 +6,9 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use streamkit_handler::attribute::attribute_values;
 use streamkit_recipes::{Attribute, Item};
 
-use super::check::{Verdict, counted, listed};
+use super::check::{Verdict, listed};
 use super::stream_run::{Good, StreamRun};
+use crate::report::counted;
 use crate::table_writer::StoredItem;
 
 /// Asks for the run's items type by type.

@@ -13,12 +13,12 @@ use tokio::time::{Instant, sleep};
 
 use self::run::{MadeChange, TableRun};
 use super::canary::{self, CanaryRun, ROUND_INTERVAL};
-use super::check::{Checks, Verdict, check, counted, listed};
+use super::check::{Checks, Verdict, check, listed};
 use super::validation::{CLOCK_SKEW, LATE_EFFECTS, Validation};
 use super::{CLEANUP, GRACE, begin, end, replicas};
 use crate::commands::since::epoch_ms;
 use crate::interrupt::Interrupt;
-use crate::report::{Passage, Reporter};
+use crate::report::{Passage, Reporter, counted};
 
 /// Some queues answer at once that they are empty.
 const PAUSE: Duration = Duration::from_millis(50);

@@ -10,12 +10,13 @@ use serde_json::Value;
 use streamkit_recipes::{Aggregation, Count, Recipe};
 use tokio::time::{Instant, sleep};
 
-use super::check::{Verdict, counted, listed};
+use super::check::{Verdict, listed};
 use super::stream_run::Poison;
 use super::validation::{CLOCK_SKEW, Validation, up_first};
 use crate::aws::{Backoff, all, answered};
 use crate::commands::since::epoch_ms;
 use crate::plan::ResourceKind;
+use crate::report::counted;
 use crate::resources::{Alarm, Any, Resource as _};
 
 /// How often to look again for what CloudWatch does not have yet.

@@ -12,12 +12,13 @@ use streamkit_recipes::{
 };
 use tokio::time::{Instant, sleep};
 
-use super::check::{Verdict, counted, listed};
+use super::check::{Verdict, listed};
 use super::events::all_seen;
 use super::items::Table;
 use super::stream_run::{Good, StreamRun};
 use super::validation::{CLOCK_SKEW, Validation};
 use crate::commands::since::epoch_ms;
+use crate::report::counted;
 use crate::table_writer::StoredItem;
 
 /// How many windows are read at once.

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep};
 use super::run::passes;
 use crate::commands::since::epoch_ms;
 use crate::commands::validate::canary::{self, CanaryRun};
-use crate::commands::validate::check::{Checks, Verdict, check, counted, listed};
+use crate::commands::validate::check::{Checks, Verdict, check, listed};
 use crate::commands::validate::detection;
 use crate::commands::validate::items::{Table, differences};
 use crate::commands::validate::telemetry::Growth;
@@ -22,7 +22,7 @@ use crate::commands::validate::validation::{LATE_EFFECTS, Validation};
 use crate::commands::validate::{CLEANUP, GRACE, begin, end};
 use crate::failure::Hint;
 use crate::interrupt::Interrupt;
-use crate::report::{Passage, Reporter};
+use crate::report::{Passage, Reporter, counted};
 use crate::table_writer::{self, StoredItem, TableSchema, TableWriter};
 
 /// Between two looks for items.
