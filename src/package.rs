@@ -21,6 +21,7 @@ use self::cargo::Toolchain;
 pub(crate) use self::code::{Built, Code};
 pub(crate) use self::crate_sources::files as crate_files;
 pub(crate) use self::linked::COMMAND as HANDLER_COMMAND;
+pub(crate) use self::source::LOCK;
 use self::source::Sources;
 use crate::failure::Hint;
 use crate::spec;
@@ -124,6 +125,11 @@ pub(crate) async fn build(
         Origin::Crate(folder) => own::from_crate(&toolchain, cache, folder, target, note).await,
         _ => build_with(&toolchain, cache, target, note).await,
     }
+}
+
+/// Writes the handler's library, in this program's version, to a folder.
+pub(crate) fn extract_library(folder: &Path) -> Result<()> {
+    Sources::bundled()?.extract(folder)
 }
 
 async fn build_with(

@@ -1,9 +1,11 @@
-//! `streamkit init`: a commented spec that works.
+//! `streamkit init`: a commented spec that works, and a crate with a handler of one's own.
+
+mod handler;
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap_complete::{ArgValueCompleter, CompletionCandidate};
@@ -11,7 +13,7 @@ use include_dir::{Dir, include_dir};
 use serde_json::json;
 use streamkit_recipes as recipes;
 
-use super::output_file::write_new;
+use super::output_file::{exists, write_new};
 use crate::candidates::beginning_with;
 use crate::failure::Hint;
 use crate::report::{Reporter, exit_code};
@@ -27,6 +29,9 @@ static PIPELINES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/pipelines");
 ///
 /// Beside it comes streamkit.schema.json, if it is not there yet: editors complete and check the file by it, without a network.
 ///
+/// With --handler DIR it writes a crate with a handler of your own into this folder, with all that it is built from, and the
+/// pipeline for it. For a folder that is there already it renews the library in it.
+///
 /// Example: streamkit init retail
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
@@ -37,12 +42,18 @@ pub(crate) struct Args {
     /// The same, said as other commands say it
     #[arg(long, value_name = "NAME", conflicts_with = "name")]
     recipe: Option<String>,
+    /// Write a crate with a handler of your own to this folder, and its pipeline
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["name", "recipe"])]
+    handler: Option<PathBuf>,
     /// Where to write
     #[arg(short, long, default_value = "streamkit.toml")]
     output: PathBuf,
 }
 
 pub(crate) fn run(args: &Args, reporter: &Reporter) -> anyhow::Result<ExitCode> {
+    if let Some(folder) = &args.handler {
+        return with_handler(folder, &args.output, reporter);
+    }
     let Some(name) = args.name.as_ref().or(args.recipe.as_ref()) else {
         let mut text = String::from("recipes:\n");
         for recipe in recipes::all() {
@@ -66,14 +77,53 @@ pub(crate) fn run(args: &Args, reporter: &Reporter) -> anyhow::Result<ExitCode> 
     };
     // That nobody hears of the alarms is for the new pipeline's owner to know.
     let text = template.split("\n[lint]\n").next().unwrap_or(template);
-    write_new(&args.output, &format!("#:schema ./{SCHEMA}\n{text}"))?;
-    let schema = args.output.with_file_name(SCHEMA);
+    let schema = write_pipeline(&args.output, text)?;
+    reporter.text(&format!("wrote {0}; next: streamkit up {0} --local\n", args.output.display()));
+    reporter.document(&json!({ "recipe": name, "path": args.output, "schema": schema }))?;
+    Ok(exit_code::DONE)
+}
+
+/// Writes a pipeline and, beside it, the schema, whose path it returns.
+fn write_pipeline(output: &Path, text: &str) -> anyhow::Result<PathBuf> {
+    write_new(output, &format!("#:schema ./{SCHEMA}\n{}", for_file(text, output)))?;
+    let schema = output.with_file_name(SCHEMA);
     // It may be of a newer streamkit, or belong to other files too.
     if !schema.exists() {
         write_new(&schema, &super::schema::of_spec()?)?;
     }
-    reporter.text(&format!("wrote {0}; next: streamkit up {0} --local\n", args.output.display()));
-    reporter.document(&json!({ "recipe": name, "path": args.output, "schema": schema }))?;
+    Ok(schema)
+}
+
+/// The text of a pipeline whose comments say commands for this file.
+fn for_file(text: &str, output: &Path) -> String {
+    let file = output.display().to_string();
+    let file = if file.contains(char::is_whitespace) { format!("\"{file}\"") } else { file };
+    let mend = |line: &str| match (line.find(" pipelines/"), line.find(".toml")) {
+        (Some(start), Some(end)) if line.starts_with('#') && line.contains("streamkit ") => {
+            format!("{} {file}{}", &line[..start], &line[end + ".toml".len()..])
+        }
+        _ => line.to_owned(),
+    };
+    text.lines().map(|line| mend(line) + "\n").collect()
+}
+
+/// Writes a crate and its pipeline.
+fn with_handler(folder: &Path, output: &Path, reporter: &Reporter) -> anyhow::Result<ExitCode> {
+    let shown = folder.display();
+    if handler::is_there(folder)? {
+        handler::renew(folder)?;
+        reporter.text(&format!("renewed the library of {shown}; nothing else was changed\n"));
+        reporter.document(&json!({ "handler": folder, "renewed": true }))?;
+        return Ok(exit_code::DONE);
+    }
+    // Before anything is written: both, or none.
+    if output.exists() {
+        return Err(exists(output));
+    }
+    handler::write(folder)?;
+    let schema = write_pipeline(output, &handler::pipeline(folder, output)?)?;
+    reporter.text(&format!("wrote the crate {shown} and {0}; next: streamkit up {0} --local\n", output.display()));
+    reporter.document(&json!({ "handler": folder, "renewed": false, "path": output, "schema": schema }))?;
     Ok(exit_code::DONE)
 }
 
@@ -122,6 +172,17 @@ mod tests {
             if let Err(error) = crate::spec::load(&path, NO_STAGE) {
                 panic!("{name}: {error:#?}");
             }
+        }
+    }
+
+    #[test]
+    fn comments_say_commands_for_the_file_that_is_written() {
+        for name in names() {
+            let text = for_file(template(name).unwrap(), Path::new("my streams.toml"));
+            let commands = text.lines().filter(|line| line.starts_with('#') && line.contains("  streamkit "));
+            assert!(commands.clone().count() >= 3, "{name}");
+            assert!(commands.clone().all(|line| line.contains(" \"my streams.toml\"")), "{name}: {text}");
+            assert_eq!(text.lines().count(), template(name).unwrap().lines().count());
         }
     }
 

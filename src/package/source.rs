@@ -14,7 +14,8 @@ use super::write_in_cache;
 static RECIPES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/recipes");
 static HANDLER: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/handler");
 const WORKSPACE: &str = include_str!("../../Cargo.toml");
-const LOCK: &str = include_str!("../../Cargo.lock");
+/// The versions of all crates that this program was built with.
+pub(crate) const LOCK: &str = include_str!("../../Cargo.lock");
 
 /// How the handler is compiled. It is built once and started often: small and quick comes first.
 const PROFILE: &str = "

@@ -57,7 +57,7 @@ struct Case {
 impl Case {
     fn new() -> Self {
         let home = Home::new();
-        let spec = home.write("readings.toml", &SPEC.replace("CRATE", example().to_str().unwrap()));
+        let spec = home.write("readings.toml", &SPEC.replace("CRATE", example(&home).to_str().unwrap()));
         home.local("up", &spec, &["--yes"]);
         let config = sdk(&home.endpoint());
         Self { home, spec, config, runtime: runtime(), put: 0 }

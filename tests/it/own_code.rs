@@ -1,7 +1,7 @@
 //! Functions with code of one's own: a crate that is built, and a zip file that is taken as it is.
 
 use std::io::{Read as _, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::json;
@@ -163,79 +163,51 @@ fn find(folder: &Path, name: &str) -> Option<std::path::PathBuf> {
     triples.map(|triple| triple.path().join("debug").join(name)).find(|path| path.is_file())
 }
 
-const READINGS: &str = r#"
-name = "readings"
-
-[stream.events]
-
-[table.readings]
-partition_key = { name = "sensor", type = "S" }
-sort_key = { name = "reading", type = "S" }
-
-[table.memory]
-partition_key = { name = "key", type = "S" }
-ttl = "expiresAt"
-
-[topic.hot]
-subscribers = [{ to = "queue.hot", raw = true }]
-
-[queue.hot]
-
-[queue.dlq]
-
-[function.f]
-code = "CRATE"
-state = "table.memory"
-settings = { hot = 90, forget = "30d" }
-writes = ["table.readings"]
-publishes = "topic.hot"
-dead_letters = "queue.dlq"
-source = { from = "stream.events", bisect_on_error = true, max_retries = 3, on_failure = "queue.dlq" }
-"#;
-
-/// The example crate, with this workspace's versions of what it depends on, in a folder that stays: it is compiled once.
-pub(crate) fn example() -> std::path::PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+/// The crate that `init --handler` writes, in a folder that stays: it is compiled once.
+pub(crate) fn example(home: &Home) -> PathBuf {
+    home.run(&["init", "--handler", "own-handler", "--output", "readings.toml"]).expect(0);
     let copy = Path::new(env!("CARGO_TARGET_TMPDIR")).join("own-handler");
-    std::fs::create_dir_all(copy.join("src")).unwrap();
-    let read = |name: &str| std::fs::read_to_string(root.join(name)).unwrap();
-    let handler = root.join("handler");
-    let manifest = read("examples/own-handler/Cargo.toml").replace("../../handler", handler.to_str().unwrap());
-    let lock = read("Cargo.lock");
-    let main = read("examples/own-handler/src/main.rs");
-    for (name, text) in [("Cargo.toml", manifest), ("src/main.rs", main), ("versions", lock.clone())] {
-        let path = copy.join(name);
-        // Cargo takes a file that was written again for a changed one.
-        if std::fs::read_to_string(&path).ok().as_ref() != Some(&text) {
-            std::fs::write(&path, text).unwrap();
-            // Cargo takes out of it what the example does not need.
-            std::fs::write(copy.join("Cargo.lock"), &lock).unwrap();
+    copy_new(&home.path().join("own-handler"), &copy);
+    copy
+}
+
+/// Copies what differs: cargo takes a file that was written again for a changed one.
+fn copy_new(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let (path, to) = (entry.path(), to.join(entry.file_name()));
+        if path.is_dir() {
+            copy_new(&path, &to);
+        } else if entry.file_name() == "Cargo.lock" && to.exists() {
+            // Cargo has taken out of it what the crate does not need.
+        } else if std::fs::read(&path).ok() != std::fs::read(&to).ok() {
+            std::fs::copy(&path, &to).unwrap();
         }
     }
-    copy
 }
 
 #[test]
 fn the_example_of_a_handler_of_ones_own_runs_end_to_end() {
     let home = Home::new();
-    let spec = home.write("readings.toml", &READINGS.replace("CRATE", example().to_str().unwrap()));
+    let code = format!("code = {:?}", example(&home));
+    let pipeline = std::fs::read_to_string(home.path().join("readings.toml")).unwrap();
+    let spec = home.write("readings.toml", &pipeline.replace(r#"code = "own-handler""#, &code));
     home.local("up", &spec, &["--yes"]);
     let config = sdk(&home.endpoint());
-    let kinesis = aws_sdk_kinesis::Client::new(&config);
+    // It is known to be hot when it is 98.
     let readings = [
         r#"{"sensor":"a","celsius":85.5}"#,
         "no reading",
         r#"{"sensor":"b","celsius":99}"#,
-        // It is known to be hot.
         r#"{"sensor":"b","celsius":98}"#,
     ];
-    runtime().block_on(async {
-        for reading in readings {
-            let data = aws_sdk_kinesis::primitives::Blob::new(reading);
-            let put = kinesis.put_record().stream_name("readings-events").partition_key("p").data(data);
-            put.send().await.unwrap();
-        }
-    });
+    home.write("readings.ndjson", &readings.join("\n"));
+    // Whose records belong together, only its code knows.
+    let refused = home.local_output("send", &spec, &["--from", "readings.ndjson"]).expect(2);
+    assert!(refused.stderr.contains("--partition-key FIELD"), "{refused:#?}");
+    let sent = home.local("send", &spec, &["--from", "readings.ndjson", "--partition-key", "sensor"]);
+    assert_eq!((&sent["sent"], &sent["not_json"], sent.get("poison")), (&json!(4), &json!(1), None), "{sent:#}");
     let messages = |queue: &'static str| {
         let sqs = aws_sdk_sqs::Client::new(&config);
         until(queue, Duration::from_secs(60), || {
