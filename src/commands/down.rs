@@ -85,7 +85,7 @@ pub(crate) async fn run(
     }
     if found.is_empty() {
         reporter.text(&format!(
-            "nothing of {prefix} is left{} in account {}, {}\n",
+            "there is nothing of {prefix}{} in account {}, {}\n",
             if args.keep_data { " but what --keep-data keeps" } else { "" },
             cx.aws.account,
             cx.aws.region
