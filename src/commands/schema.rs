@@ -25,7 +25,7 @@ const SPEC: &str = "spec";
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {
     /// What to describe: the pipeline file (spec), the file of `plan --out` (saved-plan), what `plan`, `up` and `down` print
-    /// (plan), or what another command does
+    /// (plan), what commands print of a file with mistakes (mistakes), or what another command prints, such as `dlq show` (dlq-show)
     #[arg(value_name = "NAME", default_value = SPEC, value_parser = PossibleValuesParser::new(names()))]
     name: String,
 }

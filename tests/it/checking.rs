@@ -6,6 +6,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::harness::{Home, pipeline};
+use crate::schema::assert_valid;
 
 /// All wrong specs, and two that are right: with advice, and without.
 fn specs(home: &Home) -> Vec<String> {
@@ -45,6 +46,7 @@ fn several_files_are_checked_in_one_go_and_each_form_says_the_same() {
     let home = Home::new();
     let specs = specs(&home);
     let report = home.run(&with(&specs, &["--json"])).expect(2).json();
+    assert_valid("check-several", &report);
     assert_eq!(report["exit_code"], 2);
     let counts = counted(&report);
     assert_eq!(counts.len(), specs.len());

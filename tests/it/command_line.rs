@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use serde_json::{Value, json};
 
 use crate::harness::{Home, finish, pipeline};
+use crate::schema::assert_valid;
 
 #[test]
 fn help_shows_an_example_for_every_command() {
@@ -147,6 +148,7 @@ fn the_embedded_aws_says_where_it_listens_and_how_strict_it_is() {
     let started = home.run(&arguments).expect(0).json();
     let status = home.run(&["local", "status", "--json"]).expect(0).json();
     assert_eq!(status, started);
+    assert_valid("local-status", &status);
     assert_eq!(status["strict"], true);
     assert_eq!(status["strictness"], json!({"consistency": false, "rates": true}));
     assert_eq!((&status["bind"], &status["regions"]), (&json!("127.0.0.1"), &json!(["us-east-1"])));
@@ -184,6 +186,7 @@ fn in_the_foreground_it_serves_until_it_is_told_to_end() {
 fn init_writes_a_spec_that_plans_and_never_overwrites() {
     let home = Home::new();
     let known = home.run(&["init", "--json"]).expect(0).json();
+    assert_valid("init", &known);
     let recipes: Vec<_> = known.as_array().unwrap().iter().map(|one| one["recipe"].as_str().unwrap()).collect();
     assert!(recipes.len() >= 4, "{recipes:?}");
     for recipe in recipes {

@@ -322,6 +322,7 @@ fn prices_are_read_from_the_public_list_and_used_from_then_on() {
     let list = serve("EUS2");
     let update = ["cost", spec, "--update", "--region", "eu-south-2", "--json", "--price-list", &list];
     let updated = home.run(&update).expect(0).json();
+    assert_valid("cost-update", &updated);
     assert_eq!(
         (updated[0]["region"].as_str(), updated[0]["usd"]["kinesis-put-unit"].as_str()),
         (Some("eu-south-2"), Some("0.028"))

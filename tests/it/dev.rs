@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::flow::assert_nothing_is_left;
 use crate::harness::{Home, finish, runtime, sdk};
 use crate::own_code::{SPEC, answer, write_crate};
+use crate::schema::{assert_valid, valid_lines};
 
 /// A build on a busy machine takes a while.
 const LIMIT: Duration = Duration::from_secs(300);
@@ -52,6 +53,7 @@ impl Running {
         loop {
             let left = end.saturating_duration_since(Instant::now());
             let event = self.lines.recv_timeout(left).unwrap_or_else(|error| panic!("no {what}: {error}"));
+            assert_valid("dev", &event);
             if is(&event) {
                 return event;
             }
@@ -112,7 +114,7 @@ fn events_flow_for_a_time_and_all_of_them_are_accounted_for() {
         "--down",
     ]);
     let output = output.expect(0);
-    let events: Vec<Value> = output.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let events = valid_lines("dev", &output);
     assert_eq!(events[0]["event"], "up", "{output:#?}");
     let ended = events.last().unwrap();
     assert_eq!(ended["event"], "ended", "{output:#?}");

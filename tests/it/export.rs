@@ -7,6 +7,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::harness::{Home, pipeline};
+use crate::schema::assert_valid;
 
 /// The text of all files that were written.
 fn text_of(folder: &Path) -> String {
@@ -31,6 +32,7 @@ fn terraform_files_import_all_that_is_there_and_refer_to_it() {
     let (before, _) = home.calls_after(0);
     let export = ["export", "terraform", spec, "--local", "--json", "-o", "out"];
     let told = home.run(&export).expect(0).json();
+    assert_valid("export", &told);
     assert!(home.mutating_calls(before).is_empty(), "an export looks");
     assert_eq!(told["resources"], told["imports"], "{told:#}");
     assert_eq!((&told["pending"], &told["notes"]), (&0.into(), &serde_json::json!([])), "{told:#}");
@@ -172,6 +174,7 @@ fn a_template_needs_nobody_and_names_what_is_there_to_import() {
 
     home.local("up", &spec, &["--yes"]);
     let told = home.run(&["export", "cloudformation", path, "--local", "--json", "-o", "live"]).expect(0).json();
+    assert_valid("export", &told);
     let imports = read("live/resources-to-import.json");
     assert_eq!(u64::try_from(imports.as_array().unwrap().len()).ok(), told["imports"].as_u64());
     let live = read("live/template.json");

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::harness::{Home, pipeline, runtime, until};
 use crate::replicas::sdk_in;
+use crate::schema::assert_valid;
 
 const HOME: &str = "us-east-1";
 const AWAY: &str = "eu-west-1";
@@ -70,6 +71,7 @@ fn checks(report: &Value) -> BTreeSet<String> {
 fn rehearsed(home: &Home, spec: &Path) {
     let spec = spec.to_str().unwrap();
     let report = home.run(&["rehearse", "region-down", AWAY, spec, "--for", "1s", "--json"]).expect(0).json();
+    assert_valid("rehearse-region-down", &report);
     assert_eq!((&report["region"], &report["survivor"]), (&AWAY.into(), &HOME.into()), "{report:#}");
     // Three items were written in both regions by somebody who knew nothing of the other.
     assert_eq!((&report["conflicts"], &report["lost"]), (&3.into(), &3.into()), "{report:#}");

@@ -9,6 +9,7 @@ use aws_sdk_lambda::types::{Environment, EventSourcePosition, FunctionCode, Runt
 use serde_json::Value;
 
 use crate::harness::{Home, pipeline, runtime, sdk};
+use crate::schema::assert_valid;
 
 /// The keys of streamkit's tags.
 const OURS: [&str; 7] = ["pipeline", "node", "tags", "code", "subscribers", "protect", "ttl-changed"];
@@ -113,6 +114,7 @@ fn every_pipeline_comes_back_from_what_is_in_aws() {
         let (before, _) = home.calls_after(0);
         let arguments = [&["import"], &functions[..], &["--local", "--json", "-o", "imported.toml"]].concat();
         let told = home.run(&arguments).expect(0).json();
+        assert_valid("import", &told);
         assert!(home.mutating_calls(before).is_empty(), "an import looks");
         let file = home.path().join("imported.toml");
         let text = fs::read_to_string(&file).unwrap();
@@ -226,6 +228,13 @@ fn what_a_file_can_t_say_is_said_and_no_secret_is_written() {
     ] {
         assert!(told.contains(part), "{part} is not in {told}");
     }
+    let told = home.run(&["import", "orders-processor", "--local", "--json", "-o", "again.toml"]).expect(0).json();
+    assert_valid("import", &told);
+    assert_eq!(
+        (&told["variables"], &told["differences"]),
+        (&serde_json::json!(["API_TOKEN"]), &Value::Null),
+        "{told:#}"
+    );
     let output = home.run(&import).expect(1);
     assert!(output.stderr.contains("orders.toml exists already"), "{output:#?}");
     let output = home.run(&["import", "nothing", "--local", "-o", "other.toml"]).expect(1);

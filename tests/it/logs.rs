@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::harness::{Home, finish, until};
+use crate::schema::valid_lines;
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -25,8 +26,7 @@ fn two_functions(home: &Home) -> std::path::PathBuf {
 /// The lines of `logs --json`.
 #[track_caller]
 fn lines(home: &Home, spec: &Path, more: &[&str]) -> Vec<Value> {
-    let output = home.local_output("logs", spec, more).expect(0);
-    output.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    valid_lines("logs", &home.local_output("logs", spec, more).expect(0))
 }
 
 fn text(home: &Home, spec: &Path, more: &[&str]) -> String {

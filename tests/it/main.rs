@@ -42,6 +42,7 @@ mod odd_letters;
 mod odd_records;
 mod on_call;
 mod output;
+mod outputs_as_said;
 mod own_code;
 mod ownership;
 mod package;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::harness::{Home, finish, runtime, sdk, until};
+use crate::schema::{assert_valid, valid_lines};
 
 const LIMIT: Duration = Duration::from_secs(150);
 
@@ -40,7 +41,9 @@ fn letters_of_strangers_give_no_orders_to_the_terminal() {
         assert!(!all.contains(['\u{1b}', '\u{7}', '\u{9b}']), "{arguments:?}: {all:?}");
     }
     let list = home.run(&["dlq", "list", spec, "--local", "--json"]).json();
+    assert_valid("dlq-list", &list);
     assert_eq!(numbers(&list["queues"][0], ["messages", "letters", "held"]), [2, 2, 0], "both are kept");
+    assert_eq!(valid_lines("dlq-show", &home.run(&["dlq", "show", spec, "--local", "--json"]).expect(0)).len(), 2);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use crate::harness::{Home, pipeline, runtime, sdk};
 use crate::own_code::write_zip;
+use crate::schema::assert_valid;
 
 #[test]
 #[ignore = "compiles the handler as for AWS, which takes minutes; `.ci/run` asks for it"]
@@ -42,6 +43,7 @@ fn package_that_was_built_once_is_the_code_of_every_stage() {
     write_zip(&home, "bootstrap", script.as_bytes(), 0o755);
     let zipped = zipped.to_str().unwrap();
     let package = home.run(&["package", zipped, "--local", "--json", "-o", "out.zip"]).expect(0).json();
+    assert_valid("package", &package);
     assert_eq!((&package["path"], &package["functions"]), (&json!("out.zip"), &json!(["f"])));
     let bytes = std::fs::read(home.path().join("out.zip")).unwrap();
     assert_eq!(package["bytes"], bytes.len());

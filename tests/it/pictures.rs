@@ -5,6 +5,7 @@ use std::fs;
 use serde_json::Value;
 
 use crate::harness::{Home, pipeline};
+use crate::schema::assert_valid;
 
 #[test]
 fn a_picture_shows_what_flows_where_and_asks_nobody() {
@@ -38,6 +39,7 @@ fn a_picture_shows_what_flows_where_and_asks_nobody() {
     assert!(svg.starts_with("<svg ") && svg.trim_end().ends_with("</svg>"), "{svg}");
     assert!(!svg.contains("href") && !svg.contains("<script"), "it is read without network: {svg}");
     let document: Value = serde_json::from_str(&home.run(&["graph", spec, "--json"]).expect(0).stdout).unwrap();
+    assert_valid("graph", &document);
     let edges = document["edges"].as_array().unwrap().len();
     assert_eq!(edges, mermaid.lines().filter(|line| line.contains("->")).count());
     assert_eq!(document["nodes"][0]["action"], Value::Null);

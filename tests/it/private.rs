@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use crate::changes::{ChangeCase, changed_fields, changes_in_place_and_back};
 use crate::flow::assert_nothing_is_left;
 use crate::harness::{Home, pipeline, runtime, sdk, until};
+use crate::schema::valid_lines;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const TABLE: &str = "private-events-results";
@@ -187,6 +188,7 @@ fn records_that_are_played_again_leave_the_same_items() {
     assert_eq!(mended["email_index"], hash, "{mended:#}");
     let shown = home.local_output("decrypt", &spec, &["--where", "userId=u-4"]).expect(0);
     assert!(shown.stdout.contains(SECRET), "{shown:#?}");
+    assert_eq!(valid_lines("decrypt", &shown).len(), 1);
 }
 
 const KEY: &str = "name = \"keys\"\n\n[tags]\nTeam = \"a\"\n\n[key.pii]\n";

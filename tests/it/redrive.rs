@@ -11,6 +11,7 @@ use aws_sdk_lambda::types::Environment;
 use serde_json::Value;
 
 use crate::harness::{Home, Output, finish, pipeline, runtime, sdk, until};
+use crate::schema::{assert_valid, valid_lines};
 
 const LIMIT: Duration = Duration::from_secs(180);
 
@@ -65,8 +66,7 @@ impl Case {
 
     fn shown(&self) -> Vec<Value> {
         let spec = self.spec.to_str().unwrap();
-        let output = self.home.run(&["dlq", "show", spec, "--local", "--json"]).expect(0);
-        output.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        valid_lines("dlq-show", &self.home.run(&["dlq", "show", spec, "--local", "--json"]).expect(0))
     }
 
     /// Waits until so many records are in the queue, as letters or in batches.
@@ -83,12 +83,15 @@ impl Case {
     fn list(&self) -> Vec<Value> {
         let spec = self.spec.to_str().unwrap();
         let document = self.home.run(&["dlq", "list", spec, "--local", "--json"]).expect(0).json();
+        assert_valid("dlq-list", &document);
         document["queues"].as_array().unwrap().clone()
     }
 
     fn redrive(&self, more: &[&str]) -> Output {
         let spec = self.spec.to_str().unwrap();
-        self.home.run(&[&["dlq", "redrive", spec, "--local", "--json", "--yes"], more].concat())
+        let output = self.home.run(&[&["dlq", "redrive", spec, "--local", "--json", "--yes"], more].concat());
+        assert_valid("dlq-redrive", &output.json());
+        output
     }
 
     /// The items of the results, by their keys and without their processing time.
@@ -272,6 +275,7 @@ fn changes_of_a_table_come_back_once() {
     assert_eq!(case.runtime.block_on(objects).unwrap().contents().len(), 60);
     // All of it once more, which changes nothing.
     let again = case.home.local("replay", &case.spec, &["--since", "1h", "--yes"]);
+    assert_valid("replay", &again);
     assert_eq!((number(&again, "duplicates"), number(&again, "delivered")), (60, 0), "{again:#}");
 }
 

@@ -9,6 +9,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
 
 use crate::harness::{Home, Output, pipeline, runtime, sdk, until};
+use crate::schema::assert_valid;
 
 const LIMIT: Duration = Duration::from_secs(120);
 const SOURCE: &str = "change-capture-activities";
@@ -84,7 +85,9 @@ impl Case {
 
     fn replay(&self, more: &[&str]) -> Output {
         let args = ["--from", "bucket.audit", "--into", "table.activities", "--into-stage", "copy", "--yes"];
-        self.home.local_output("replay", &self.spec, &[&args, more].concat())
+        let output = self.home.local_output("replay", &self.spec, &[&args, more].concat());
+        assert_valid("replay", &output.json());
+        output
     }
 
     fn put(&self, table: &str, user: &str, activity: &str, value: AttributeValue) {

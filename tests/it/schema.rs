@@ -7,11 +7,25 @@ use std::path::Path;
 use regex::Regex;
 use serde_json::Value;
 
+use crate::harness::Output;
+
 /// Fails where the document is not as `schemas/NAME.json` says.
 #[track_caller]
 pub(crate) fn assert_valid(name: &str, document: &Value) {
     let wrong = mistakes(&schema(name), document);
     assert!(wrong.is_empty(), "{wrong:#?} in {document:#}");
+}
+
+/// The documents that a command printed, one on each line. Fails where one of them is not as `schemas/NAME.json` says.
+#[track_caller]
+pub(crate) fn valid_lines(name: &str, output: &Output) -> Vec<Value> {
+    let lines: Vec<Value> = output.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let schema = schema(name);
+    for line in &lines {
+        let wrong = mistakes(&schema, line);
+        assert!(wrong.is_empty(), "{wrong:#?} in {line:#}");
+    }
+    lines
 }
 
 /// `schemas/NAME.json`.

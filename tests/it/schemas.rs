@@ -126,6 +126,7 @@ fn init_writes_the_schema_beside_the_file_and_names_it() {
     let home = Home::new();
     std::fs::create_dir(home.path().join("shop")).unwrap();
     let written = home.run(&["init", "retail", "--output", "shop/retail.toml", "--json"]).expect(0).json();
+    assert_valid("init", &written);
     assert_eq!(written["schema"], "shop/streamkit.schema.json");
     let text = std::fs::read_to_string(home.path().join("shop/retail.toml")).unwrap();
     assert!(text.starts_with("#:schema ./streamkit.schema.json\n"), "{text}");

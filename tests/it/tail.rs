@@ -12,6 +12,7 @@ use aws_sdk_kinesis::types::{PutRecordsRequestEntry, ScalingType};
 use serde_json::{Value, json};
 
 use crate::harness::{Home, finish, runtime, sdk, until};
+use crate::schema::valid_lines;
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -60,7 +61,7 @@ fn put(home: &Home, stream: &str, numbers: std::ops::Range<u64>) {
 fn records(home: &Home, spec: &Path, more: &[&str]) -> Vec<Value> {
     let output = home.local_output("tail", spec, more).expect(0);
     assert_eq!(output.stderr, "");
-    output.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    valid_lines("tail", &output)
 }
 
 fn numbers(records: &[Value]) -> Vec<u64> {
