@@ -330,6 +330,8 @@ async fn logs(home: &Home, follow: bool, reporter: &Reporter) -> anyhow::Result<
         reporter.document(&json!({ "log": text.lines().collect::<Vec<_>>() }))?;
         return Ok(exit_code::DONE);
     }
+    let tell = |text: &str| text.lines().try_for_each(|line| reporter.line(&json!({ "log": line })));
+    tell(&text)?;
     let mut shown = text.len();
     while daemon::find(home).await.is_some() {
         tokio::time::sleep(daemon::FOLLOW_EVERY).await;
@@ -337,7 +339,7 @@ async fn logs(home: &Home, follow: bool, reporter: &Reporter) -> anyhow::Result<
         // A daemon that was started anew has a log of its own.
         let new = text.get(shown..).unwrap_or(&text);
         reporter.text(new);
-        new.lines().try_for_each(|line| reporter.line(&json!({ "log": line })))?;
+        tell(new)?;
         shown = text.len();
     }
     Ok(exit_code::DONE)

@@ -86,8 +86,9 @@ pub(crate) async fn run(args: &Args, global: &Global, reporter: &Reporter) -> an
 fn of_functions(session: &Session) -> Value {
     let roles = session.pipeline.nodes.iter().filter_map(|node| match node.resource.inner() {
         Any::Role(role) => {
-            let section = node.id.strip_suffix(".role").unwrap_or(&node.id).to_owned();
-            Some((section, json!({ "role": role.name, "policy": role.policy.document() })))
+            // `function.NAME.role`, with the region behind it where that is another one.
+            let (section, region) = node.id.rsplit_once(".role").unwrap_or((&node.id, ""));
+            Some((format!("{section}{region}"), json!({ "role": role.name, "policy": role.policy.document() })))
         }
         _ => None,
     });

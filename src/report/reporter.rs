@@ -363,8 +363,9 @@ impl Reporter {
         if !of(<dyn std::error::Error>::is::<Shown>) {
             self.error(error);
         }
+        // On one line: some commands print a document on each.
         if let Some(findings) = error.downcast_ref::<Findings>()
-            && let Err(error) = self.document(&findings_report(findings, exit_code::USAGE))
+            && let Err(error) = self.line(&findings_report(findings, exit_code::USAGE))
         {
             self.error(&error);
         }
