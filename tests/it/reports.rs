@@ -84,6 +84,7 @@ fn a_run_of_validate_is_told_as_junit_and_as_a_page() {
         assert_eq!(case.attribute("time").unwrap(), format!("{:.3}", check["seconds"].as_f64().unwrap()));
         assert!(text(*case).contains(check["observed"].as_str().unwrap()), "{check:#}");
     }
+    assert_eq!(named(&junit, "system-out").len(), checks.len());
 
     let page_text = read(&home, "page.html");
     let page = page(&page_text);
@@ -143,6 +144,8 @@ fn what_fails_and_what_is_never_tried_is_in_the_files() {
         failure.attribute("message").unwrap().contains("memory") && text(failure).contains("hint: "),
         "{failure:?}"
     );
+    let parts: Vec<_> = failure.parent().unwrap().children().filter(Node::is_element).collect();
+    assert_eq!(parts, [failure], "it is said once");
     let path =
         junit.descendants().find(|node| node.attribute("name") == Some("spec")).unwrap().attribute("value").unwrap();
     assert!(path.ends_with("a<b>&\"c\".toml"), "{path}");
