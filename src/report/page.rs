@@ -94,3 +94,6 @@ fn lag(lag: &[super::validation::FunctionLag]) -> Markup {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

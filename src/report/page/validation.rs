@@ -50,9 +50,9 @@ fn table(function: &str, checks: &[&Check]) -> Markup {
                 @for check in checks {
                     tr.bad[!check.ok] {
                         td.name { (shown(&check.name)) }
-                        td { @if check.ok { span.good { "ok" } } @else { strong.bad { "FAILED" } } }
-                        td { (shown(&check.expected)) }
-                        td {
+                        td.outcome { @if check.ok { span.good { "ok" } } @else { strong.bad { "FAILED" } } }
+                        td.words data-label="expected" { (shown(&check.expected)) }
+                        td.words data-label="observed" {
                             (shown(&check.observed))
                             @if let Some(hint) = &check.hint { p.hint { "hint: " (shown(hint)) } }
                         }
