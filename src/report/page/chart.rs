@@ -2,7 +2,8 @@
 
 use maud::{Markup, html};
 
-use super::super::units::percentile;
+use super::super::units::{duration_text, percentile};
+use super::super::validation::LagMinute;
 use crate::cost::grouped;
 
 /// The size of a chart, and what is left around it for numbers and names, in pixels.
@@ -239,8 +240,31 @@ pub(super) fn totals(series: [(&str, &[f64]); 2], y_name: &str, label: &str) -> 
     frame.draw(label, &inside)
 }
 
-/// Durations at moments of a run, as dots; or joined by a line, where one goes on from the other.
-pub(super) fn durations(points: &[(f64, f64)], joined: bool, y_what: &str, label: &str) -> Markup {
+/// The lag of each minute, from its start to its end, as far as they are in a run of this length.
+pub(super) fn minutes(minutes: &[LagMinute], run_seconds: f64, label: &str) -> Markup {
+    let most = minutes.iter().map(|minute| minute.lag).fold(0.0, f64::max);
+    let (x_unit, y_unit) = (Unit::of(run_seconds), Unit::of(most));
+    let y_name = format!("lag, {}", y_unit.name);
+    let frame = Frame {
+        x: Axis::to(run_seconds / x_unit.seconds, NUMBERS_X),
+        y: Axis::to(most / y_unit.seconds, NUMBERS_Y),
+        x_name: format!("{} since the run began", x_unit.name),
+        y_name: &y_name,
+    };
+    let inside = html! {
+        @for LagMinute { from, to, lag } in minutes.iter().filter(|minute| minute.from < run_seconds) {
+            @let to = to.min(run_seconds);
+            @let y = px(frame.y(lag / y_unit.seconds));
+            line.line.one x1=(px(frame.x(from / x_unit.seconds))) x2=(px(frame.x(to / x_unit.seconds))) y1=(y) y2=(y) {
+                title { (duration_text(*from)) " to " (duration_text(to)) ": " (duration_text(*lag)) }
+            }
+        }
+    };
+    frame.draw(label, &inside)
+}
+
+/// Durations at moments of a run, as dots.
+pub(super) fn durations(points: &[(f64, f64)], y_what: &str, label: &str) -> Markup {
     let most = |part: fn(&(f64, f64)) -> f64| points.iter().map(part).fold(0.0, f64::max);
     let (x_unit, y_unit) = (Unit::of(most(|(at, _)| *at)), Unit::of(most(|(_, seconds)| *seconds)));
     let y_name = format!("{y_what}, {}", y_unit.name);
@@ -252,9 +276,6 @@ pub(super) fn durations(points: &[(f64, f64)], joined: bool, y_what: &str, label
     };
     let place = |(at, seconds): (f64, f64)| (px(frame.x(at / x_unit.seconds)), px(frame.y(seconds / y_unit.seconds)));
     let inside = html! {
-        @if joined && points.len() > 1 {
-            polyline.line.one points=(points.iter().map(|point| place(*point)).map(|(x, y)| format!("{x},{y}")).collect::<Vec<_>>().join(" ")) {}
-        }
         @for point in points {
             @let (x, y) = place(*point);
             circle.one cx=(x) cy=(y) r="3" {}
@@ -315,14 +336,33 @@ mod tests {
     }
 
     #[test]
+    fn each_minute_is_drawn_where_it_was_and_ends_with_the_run() {
+        let minute = |from, to, lag| LagMinute { from, to, lag };
+        let run = [minute(0.0, 20.0, 0.1), minute(20.0, 80.0, 0.4), minute(80.0, 140.0, 0.2)];
+        let drawn = minutes(&run, 100.0, "lag").into_string();
+        let frame =
+            Frame { x: Axis::to(100.0, NUMBERS_X), y: Axis::to(400.0, NUMBERS_Y), x_name: String::new(), y_name: "" };
+        assert!(drawn.contains(">100</text>") && drawn.contains(">s since the run began<"), "{drawn}");
+        assert_eq!(drawn.matches("<line class=\"line one\"").count(), 3, "{drawn}");
+        for (from, to, lag) in [(0.0, 20.0, 100.0), (20.0, 80.0, 400.0), (80.0, 100.0, 200.0)] {
+            let (x1, x2, y) = (px(frame.x(from)), px(frame.x(to)), px(frame.y(lag)));
+            let line = format!("x1=\"{x1}\" x2=\"{x2}\" y1=\"{y}\" y2=\"{y}\"");
+            assert!(drawn.contains(&line), "no {line} in {drawn}");
+        }
+        assert!(drawn.contains("<title>80 s to 100 s: 200 ms</title>"), "{drawn}");
+    }
+
+    #[test]
     fn nothing_to_draw_is_no_reason_to_fail() {
         for drawn in [
             histogram(&[], &[], ""),
             histogram(&[0.0, 0.0], &[], ""),
             rate(1.0, &[], "", ""),
             totals([("", &[]), ("", &[])], "", ""),
-            durations(&[], true, "", ""),
-            durations(&[(0.0, 0.0)], true, "", ""),
+            durations(&[], "", ""),
+            durations(&[(0.0, 0.0)], "", ""),
+            minutes(&[], 0.0, ""),
+            minutes(&[LagMinute { from: 0.0, to: 60.0, lag: 0.0 }], 0.0, ""),
         ] {
             assert!(!drawn.into_string().contains("NaN"));
         }

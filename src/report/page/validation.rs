@@ -24,7 +24,7 @@ pub(crate) fn validation_page(report: &ValidationReport<'_>) -> String {
             }
         }
         @if report.lag.iter().any(|lag| !lag.minutes.is_empty()) {
-            section { h2 { "Lag" } (lag(report.lag)) }
+            section { h2 { "Lag" } (lag(report.lag, report.header)) }
         }
     };
     page(report.header, &verdict(report), &body)
@@ -88,7 +88,7 @@ fn events(report: &ValidationReport<'_>, of: &FunctionPassages) -> Markup {
             (figure(
                 "Lag over time",
                 "Each event: when it was sent, and how long its effect took.",
-                &chart::durations(&by_time, false, "latency", "latency of each event by the time it was sent"),
+                &chart::durations(&by_time, "latency", "latency of each event by the time it was sent"),
             ))
             (figure(
                 "Throughput",
