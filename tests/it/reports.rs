@@ -187,15 +187,18 @@ fn an_interrupted_run_has_its_files() {
 #[test]
 fn a_run_of_send_is_told_as_a_page() {
     let home = Home::new();
-    for (spec, what, count) in [(quick(&home), "records", "1200"), (pipeline("change-capture.toml"), "changes", "60")] {
+    let runs = [(quick(&home), "records", "1200", "1,200"), (pipeline("change-capture.toml"), "changes", "60", "60")];
+    for (spec, what, count, grouped) in runs {
         home.local("up", &spec, &["--yes"]);
         let sent = home.local("send", &spec, &["--count", count, "--seed", "7", "--report", "sent.html"]);
         let page_text = read(&home, "sent.html");
         let page = page(&page_text);
         let whole = text(page.root_element());
-        let said = format!("sent {count} ");
+        let said = format!("sent {grouped} {} to ", if what == "records" { "events" } else { what });
         assert!(whole.contains(&said) && whole.contains("seed 7"), "{whole}");
         assert_eq!(sent["sent"].to_string(), count);
+        let fact = named(&page, "dt").into_iter().find(|name| name.text() == Some("sent")).unwrap();
+        assert_eq!(fact.next_sibling_element().unwrap().text(), Some(grouped));
         assert!(whole.contains(&format!("{what} that AWS had taken")), "{whole}");
         let labels = ["throughput over time", "histogram of calls"];
         for label in labels {
