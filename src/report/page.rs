@@ -77,7 +77,7 @@ fn figure(heading: &str, says: &str, chart: &Markup) -> Markup {
     html! {
         figure {
             h3 { (shown(heading)) }
-            (chart)
+            div.drawn { (chart) }
             figcaption { (shown(says)) }
         }
     }
@@ -86,12 +86,14 @@ fn figure(heading: &str, says: &str, chart: &Markup) -> Markup {
 /// The lag of functions during a run, as CloudWatch has it.
 fn lag(lag: &[FunctionLag], header: &RunHeader) -> Markup {
     html! {
-        @for FunctionLag { function, minutes } in lag.iter().filter(|lag| !lag.minutes.is_empty()) {
-            (figure(
-                &format!("Lag of function.{function}"),
-                "How old the last record of a batch was when the function got it, the most of each minute (CloudWatch's IteratorAge). The first minute may have begun before the run.",
-                &chart::minutes(minutes, header.seconds, &format!("lag of {function} by the minute")),
-            ))
+        div.charts {
+            @for FunctionLag { function, minutes } in lag.iter().filter(|lag| !lag.minutes.is_empty()) {
+                (figure(
+                    &format!("Lag of function.{function}"),
+                    "How old the last record of a batch was when the function got it, the most of each minute (CloudWatch's IteratorAge). The first minute may have begun before the run.",
+                    &chart::minutes(minutes, header.seconds, &format!("lag of {function} by the minute")),
+                ))
+            }
         }
     }
 }

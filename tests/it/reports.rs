@@ -96,7 +96,7 @@ fn a_run_of_validate_is_told_as_junit_and_as_a_page() {
     }
     let whole = text(page.root_element());
     assert!(whole.contains(&format!("all {} checks ok", checks.len())), "{whole}");
-    for heading in ["End-to-end latency", "Lag over time", "Throughput", "The pipeline"] {
+    for heading in ["End-to-end latency", "Latency over time", "Throughput", "The pipeline"] {
         assert!(whole.contains(heading), "no {heading} in {whole}");
     }
     // The columns of the histogram are all events whose latency was measured.

@@ -7,16 +7,20 @@ use super::super::validation::LagMinute;
 use crate::cost::grouped;
 
 /// The size of a chart, and what is left around it for numbers and names, in pixels.
-const WIDTH: f64 = 760.0;
-const HEIGHT: f64 = 230.0;
+const WIDTH: f64 = 620.0;
+const HEIGHT: f64 = 242.0;
 const LEFT: f64 = 64.0;
 const RIGHT: f64 = 18.0;
-const TOP: f64 = 14.0;
+const TOP: f64 = 28.0;
 const BOTTOM: f64 = 42.0;
 /// About how many columns a histogram has, and how many numbers an axis.
 const COLUMNS: f64 = 24.0;
 const NUMBERS_X: f64 = 8.0;
 const NUMBERS_Y: f64 = 4.0;
+/// Of the width, from where on a mark's text stands left of it: right of it there is no room.
+const LAST: f64 = 0.9;
+/// From the text of a mark to that of the next one, which is lower, so that they can be beside each other.
+const MARK_LINE: f64 = 15.0;
 /// A histogram ends at so many times its 95th percentile; what is longer has a column of its own.
 const LONG: f64 = 3.0;
 
@@ -108,7 +112,8 @@ impl Frame<'_> {
                 (inside)
                 line.axis x1=(LEFT) x2=(right) y1=(bottom) y2=(bottom) {}
                 text.middle x=(f64::midpoint(LEFT, right)) y=(HEIGHT - 6.0) { (self.x_name) }
-                text.name x="4" y="10" { (self.y_name) }
+                // Above the topmost number.
+                text.name x="4" y=(TOP - 14.0) { (self.y_name) }
             }
         }
     }
@@ -149,7 +154,7 @@ pub(super) fn histogram(sorted: &[f64], marks: &[(&str, f64)], label: &str) -> M
                 rect.one x=(px(frame.x(from) + 1.0)) y=(px(frame.y(real(*count)))) width=(px((width - 2.0).max(1.0)))
                     height=(px(HEIGHT - BOTTOM - frame.y(real(*count))))
                 {
-                    title { (columns.text(from)) " to " (columns.text(from + columns.step)) " " (unit.name) ": " (count) }
+                    title { (columns.text(from)) " to " (columns.text(from + columns.step)) " " (unit.name) ": " (counted(*count)) }
                 }
             }
         }
@@ -157,14 +162,19 @@ pub(super) fn histogram(sorted: &[f64], marks: &[(&str, f64)], label: &str) -> M
             rect.two x=(px(WIDTH - RIGHT - width)) y=(px(frame.y(real(beyond)))) width=(px((width - 2.0).max(1.0)))
                 height=(px(HEIGHT - BOTTOM - frame.y(real(beyond))))
             {
-                title { "longer than " (columns.text(columns.end())) " " (unit.name) ": " (beyond) }
+                title { "longer than " (columns.text(columns.end())) " " (unit.name) ": " (counted(beyond)) }
             }
-            text.end x=(WIDTH - RIGHT) y=(px(frame.y(real(beyond)) - 5.0)) { "longer: " (beyond) }
+            text.end x=(WIDTH - RIGHT) y=(px(frame.y(real(beyond)) - 5.0)) { "longer: " (counted(beyond)) }
         }
+        @let at = |value: f64| frame.x(value / unit.seconds);
+        @for (_, value) in marks {
+            line.mark x1=(px(at(*value))) x2=(px(at(*value))) y1=(TOP) y2=(HEIGHT - BOTTOM) {}
+        }
+        // Last, so that no line is drawn over a text.
         @for (place, (name, value)) in marks.iter().enumerate() {
-            @let x = frame.x(value / unit.seconds);
-            line.mark x1=(px(x)) x2=(px(x)) y1=(TOP) y2=(HEIGHT - BOTTOM) {}
-            text.mark x=(px(x + 4.0)) y=(px(TOP + 10.0 + 13.0 * real(place))) { (name) }
+            @let is_last = at(*value) > LEFT + (WIDTH - LEFT - RIGHT) * LAST;
+            @let x = at(*value) + if is_last { -4.0 } else { 4.0 };
+            text.mark.end[is_last] x=(px(x)) y=(px(TOP + 12.0 + MARK_LINE * real(place))) { (name) }
         }
     };
     frame.draw(label, &inside)
@@ -198,7 +208,7 @@ pub(super) fn rate(slot_seconds: f64, counts: &[u64], y_name: &str, label: &str)
             rect.one x=(px(at(slot))) y=(px(frame.y(*rate))) width=(px((at(slot + 1) - at(slot) - 0.6).max(0.6)))
                 height=(px(HEIGHT - BOTTOM - frame.y(*rate)))
             {
-                title { (format!("{rate:.0} {y_name}")) }
+                title { (grouped(&format!("{rate:.0}"))) " " (y_name) }
             }
         }
     };
@@ -290,6 +300,11 @@ pub(super) fn marks(sorted: &[f64]) -> [(&'static str, f64); 3] {
         .map(|(name, percent)| (name, percentile(sorted, percent).unwrap_or_default()))
 }
 
+/// A count as pages show it, such as `20,000`.
+pub(super) fn counted(count: usize) -> String {
+    grouped(&count.to_string())
+}
+
 fn px(value: f64) -> String {
     format!("{value:.1}")
 }
@@ -333,6 +348,40 @@ mod tests {
             .sum();
         assert_eq!(counted, 101, "{drawn}");
         assert!(drawn.contains("longer: 1"), "{drawn}");
+    }
+
+    /// The attribute of the first element whose markup begins so, as a number.
+    fn attribute(drawn: &str, element: &str, name: &str) -> f64 {
+        let element = drawn.split_once(element).unwrap_or_else(|| panic!("no {element} in {drawn}")).1;
+        let value = element.split_once(&format!("{name}=\"")).unwrap().1.split_once('"').unwrap().0;
+        value.parse().unwrap()
+    }
+
+    #[test]
+    fn the_name_of_an_axis_is_above_its_topmost_number() {
+        let drawn = rate(1.0, &[15], "how often", "").into_string();
+        let top = drawn.rsplit_once(">15</text>").unwrap().0.rsplit_once("<text").unwrap().1;
+        let (number, name) = (attribute(top, "class=\"end\"", "y"), attribute(&drawn, "<text class=\"name\"", "y"));
+        assert!(number - name >= 12.0 && name >= 12.0, "{name} {number}");
+    }
+
+    #[test]
+    fn marks_stand_inside_and_below_each_other() {
+        let seconds: Vec<f64> = (1..=100).map(|n| f64::from(n) / 100.0).collect();
+        let drawn = histogram(&seconds, &[("p50", 0.5), ("p90", 0.9), ("p99", 0.99)], "").into_string();
+        let text = |name: &str| drawn.split_once(&format!(">{name}</text>")).unwrap().0.rsplit_once("<text").unwrap().1;
+        let y = |name| attribute(text(name), "mark", " y");
+        assert!(y("p90") - y("p50") >= 15.0 && y("p99") - y("p90") >= 15.0, "{drawn}");
+        assert!(text("p50").contains("class=\"mark\"") && text("p99").contains("class=\"mark end\""), "{drawn}");
+        assert!(drawn.find("<text class=\"mark").unwrap() > drawn.rfind("<line class=\"mark").unwrap(), "{drawn}");
+    }
+
+    #[test]
+    fn counts_are_grouped() {
+        let drawn = histogram(&vec![0.5; 12_345], &[], "").into_string();
+        assert!(drawn.contains(": 12,345</title>"), "{drawn}");
+        let drawn = rate(0.5, &[2_000], "records/s", "").into_string();
+        assert!(drawn.contains("<title>4,000 records/s</title>"), "{drawn}");
     }
 
     #[test]

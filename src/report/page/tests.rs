@@ -3,7 +3,7 @@
 use insta::assert_snapshot;
 
 use super::super::header::RunHeader;
-use super::super::validation::{Check, ValidationReport};
+use super::super::validation::{Check, LagMinute, ValidationReport};
 use super::*;
 
 fn header() -> RunHeader {
@@ -44,4 +44,19 @@ fn checks_are_read_in_words_on_wide_and_narrow_screens() {
     assert!(rule("td.words", false).contains("min-width: 13rem"));
     assert!(rule("table, tbody, td.words", true).contains("display: block"));
     assert!(rule("td.words", true).contains("grid-column: 1 / -1"));
+}
+
+#[test]
+fn charts_are_as_large_alone_as_in_company_and_scroll_on_narrow_screens() {
+    let header = header();
+    let minutes = vec![LagMinute { from: 0.0, to: 30.0, lag: 0.2 }];
+    let lag = lag(&[FunctionLag { function: "processor".to_owned(), minutes }], &header).into_string();
+    assert!(lag.starts_with("<div class=\"charts\"><figure>") && lag.contains("<div class=\"drawn\"><svg"), "{lag}");
+    // `auto-fit` would give a chart that is alone the whole width, and letters twice as large.
+    assert!(rule(".charts", false).contains("repeat(auto-fill, ") && rule("svg.chart", false).contains("max-width: "));
+    // Percentiles are read on columns, too.
+    assert!(rule(".chart text.mark", false).contains("paint-order: stroke"));
+    assert!(rule(".drawn, .graph", false).contains("overflow-x: auto"));
+    assert!(rule("svg.chart", true).contains("min-width: 36rem"));
+    assert!(rule(".graph svg", true).contains("max-width: none"));
 }

@@ -76,7 +76,7 @@ fn events(report: &ValidationReport<'_>, of: &FunctionPassages) -> Markup {
     html! {
         h3 { "function." (shown(&of.function)) }
         dl {
-            (fact("events", &of.passages.len().to_string()))
+            (fact("events", &chart::counted(of.passages.len())))
             @for (name, seconds) in marks { (fact(name, &duration_text(seconds))) }
         }
         div.charts {
@@ -86,7 +86,7 @@ fn events(report: &ValidationReport<'_>, of: &FunctionPassages) -> Markup {
                 &chart::histogram(&latencies, &marks, "histogram of latencies"),
             ))
             (figure(
-                "Lag over time",
+                "Latency over time",
                 "Each event: when it was sent, and how long its effect took.",
                 &chart::durations(&by_time, "latency", "latency of each event by the time it was sent"),
             ))
