@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 
-use super::drawing::{Arrow, Drawing, colour};
+use super::drawing::{Arrow, ArrowKind, Drawing, colour};
 use crate::plan::ResourceKind;
 
 /// The graph, for `dot -Tsvg` and the like.
@@ -22,7 +22,12 @@ pub(crate) fn dot(drawing: &Drawing) -> String {
         );
     }
     for Arrow { from, to, kind, label } in &drawing.arrows {
-        let style = if kind.is_dashed() { ", style=dashed" } else { "" };
+        let style = match kind {
+            ArrowKind::Reads | ArrowKind::Writes => "",
+            ArrowKind::Failures | ArrowKind::Messages => ", style=dashed",
+            // A replica is not further on the way than its table.
+            ArrowKind::Replicates => ", dir=both, constraint=false",
+        };
         let _ = writeln!(text, "    n{from} -> n{to} [label=\"{}\"{style}];", lines(label));
     }
     text.push_str("}\n");

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::drawing::{Arrow, ArrowKind, Drawing, Shape};
 use crate::aws::{Clients, Statement};
 use crate::pipeline::{Flow, FlowSource, Node, Pipeline};
-use crate::plan::{Action, Plan, ResourceKind, region_of};
+use crate::plan::{Action, Plan, ResourceKind, id_at_home, region_of};
 use crate::resources::{Any, Mapping, MappingSource, Resource as _};
 use crate::spec::{Seconds, duration_text};
 
@@ -33,6 +33,7 @@ pub(crate) fn drawing<'a>(
             builder.flow(flow, Some(region));
         }
     }
+    builder.replicas();
     builder.topics();
     builder.queues();
     builder.alarms();
@@ -75,7 +76,7 @@ struct Builder<'a> {
 impl Builder<'_> {
     fn add(&mut self, node: &str, kind: ResourceKind, names: Vec<String>) -> usize {
         let action = self.action(&[node]);
-        self.shapes.push(Shape { node: node.to_owned(), kind, names, action });
+        self.shapes.push(Shape { action, ..Shape::new(node, kind, names) });
         self.shapes.len() - 1
     }
 
@@ -128,6 +129,9 @@ impl Builder<'_> {
             region.map_or_else(|| id.clone(), |region| format!("{id}@{region}"))
         };
         let function = self.shape(&id(""));
+        if let Some(shape) = function {
+            self.shapes[shape].encrypts = flow.encrypted().iter().map(|field| field.field.clone()).collect();
+        }
         let source = match &flow.source {
             FlowSource::Stream(name) => self.named(ResourceKind::Stream, name, region),
             FlowSource::Table(name) => self.named(ResourceKind::Table, name, region),
@@ -172,6 +176,17 @@ impl Builder<'_> {
         }
     }
 
+    /// DynamoDB brings each write to all replicas: a chain of arrows says so with the fewest of them.
+    fn replicas(&mut self) {
+        for node in &self.pipeline.nodes {
+            let Any::Replica(_) = node.resource.inner() else { continue };
+            let Some(replica) = self.shape(&node.id) else { continue };
+            let table = id_at_home(&node.id);
+            let last = self.shapes[..replica].iter().rposition(|shape| id_at_home(&shape.node) == table);
+            self.arrow(last, Some(replica), ArrowKind::Replicates, vec!["replicates".to_owned()]);
+        }
+    }
+
     fn topics(&mut self) {
         for node in &self.pipeline.nodes {
             let Any::Topic(topic) = node.resource.inner() else { continue };
@@ -192,15 +207,16 @@ impl Builder<'_> {
         }
     }
 
-    /// One shape for the alarms that tell the same topics.
+    /// One shape for the alarms of a region that tell the same topics.
     fn alarms(&mut self) {
-        let mut told: BTreeMap<Vec<String>, Vec<(&str, String)>> = BTreeMap::new();
+        let mut told = BTreeMap::<_, Vec<(&str, String)>>::new();
         for node in &self.pipeline.nodes {
             if let Any::Alarm(alarm) = node.resource.inner() {
-                told.entry(alarm.notify.clone()).or_default().push((&node.id, alarm.name.clone()));
+                let together = (region_of(&node.id), alarm.notify.clone());
+                told.entry(together).or_default().push((&node.id, alarm.name.clone()));
             }
         }
-        for (topics, alarms) in told {
+        for ((_, topics), alarms) in told {
             let (nodes, names): (Vec<&str>, Vec<String>) = alarms.into_iter().unzip();
             let action = self.action(&nodes);
             let node = nodes.first().copied().unwrap_or_default();

@@ -1,6 +1,6 @@
 //! Where the shapes of a picture stand: in columns, each right of those that flow into it.
 
-use super::drawing::{Arrow, Drawing, Shape};
+use super::drawing::{Arrow, ArrowKind, Drawing, Shape};
 
 /// The width of a letter and the height of a line, in pixels, of the text of shapes.
 const LETTER: f64 = 7.6;
@@ -44,6 +44,7 @@ pub(super) fn layout(drawing: &Drawing) -> Layout {
     let mut areas: Vec<Area> = drawing.shapes.iter().map(size).collect();
     let in_column = |column: usize| (0..areas.len()).filter(|&shape| columns[shape] == column).collect::<Vec<_>>();
     let mut order: Vec<Vec<usize>> = (0..=columns.iter().copied().max().unwrap_or(0)).map(in_column).collect();
+    let leaders = leaders(drawing, &columns);
     let mut x = GAP;
     for (column, shapes) in order.iter().enumerate() {
         let width = shapes.iter().map(|&shape| areas[shape].width).fold(0.0, f64::max);
@@ -60,8 +61,14 @@ pub(super) fn layout(drawing: &Drawing) -> Layout {
         for shapes in &mut order {
             // The first time they stand as the spec has them.
             if sweep > 0 {
-                let wished = |shape: usize| wished(shape, &drawing.arrows, &areas);
-                shapes.sort_by(|&one, &two| wished(one).total_cmp(&wished(two)));
+                let wished = |shape: usize| {
+                    let together = (0..areas.len()).filter(|&other| leaders[other] == leaders[shape]);
+                    mean(together.map(|shape| wished(shape, &drawing.arrows, &areas))).unwrap_or_default()
+                };
+                let place = |shape: usize| (leaders[shape], shape);
+                shapes.sort_by(|&one, &two| {
+                    wished(one).total_cmp(&wished(two)).then_with(|| place(one).cmp(&place(two)))
+                });
             }
             let mut y = GAP + (tallest - height(shapes, &areas)) / 2.0;
             for &shape in shapes.iter() {
@@ -74,6 +81,22 @@ pub(super) fn layout(drawing: &Drawing) -> Layout {
     Layout { areas, width, height: tallest + GAP }
 }
 
+/// The first of the table and its replicas that stand below each other; of all else the shape itself.
+fn leaders(drawing: &Drawing, columns: &[usize]) -> Vec<usize> {
+    let mut leaders: Vec<usize> = (0..columns.len()).collect();
+    for Arrow { from, to, .. } in drawing.arrows.iter().filter(|arrow| arrow.kind == ArrowKind::Replicates) {
+        if columns[*from] == columns[*to] {
+            leaders[*to] = leaders[*from];
+        }
+    }
+    leaders
+}
+
+fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let (sum, count) = values.fold((0.0, 0.0), |(sum, count), value| (sum + value, count + 1.0));
+    (count > 0.0).then(|| sum / count)
+}
+
 /// The height at which a shape's arrows would be straight.
 fn wished(shape: usize, arrows: &[Arrow], areas: &[Area]) -> f64 {
     let ends = arrows.iter().filter_map(|arrow| match (arrow.from == shape, arrow.to == shape) {
@@ -81,8 +104,7 @@ fn wished(shape: usize, arrows: &[Arrow], areas: &[Area]) -> f64 {
         (false, true) => Some(arrow.from),
         _ => None,
     });
-    let (sum, count) = ends.fold((0.0, 0.0), |(sum, count), end| (sum + areas[end].middle(), count + 1.0));
-    if count > 0.0 { sum / count } else { areas[shape].middle() }
+    mean(ends.map(|end| areas[end].middle())).unwrap_or_else(|| areas[shape].middle())
 }
 
 fn size(shape: &Shape) -> Area {
@@ -111,7 +133,8 @@ pub(super) fn count(number: usize) -> f64 {
 fn columns(drawing: &Drawing) -> Vec<usize> {
     let shapes = drawing.shapes.len();
     let mut forward: Vec<(usize, usize)> = Vec::new();
-    for arrow in &drawing.arrows {
+    let is_flow = |arrow: &&Arrow| arrow.kind != ArrowKind::Replicates;
+    for arrow in drawing.arrows.iter().filter(is_flow) {
         if arrow.from != arrow.to && !reaches(arrow.to, arrow.from, &forward) {
             forward.push((arrow.from, arrow.to));
         }
@@ -127,6 +150,12 @@ fn columns(drawing: &Drawing) -> Vec<usize> {
         let next = forward.iter().filter(|(from, _)| *from == shape).map(|(_, to)| columns[*to]).min();
         if let Some(next) = next.filter(|_| forward.iter().all(|(_, to)| *to != shape)) {
             columns[shape] = next.saturating_sub(1);
+        }
+    }
+    // A replica that nothing else is drawn to stands with its table.
+    for arrow in drawing.arrows.iter().filter(|arrow| !is_flow(arrow)) {
+        if forward.iter().all(|(from, to)| *from != arrow.to && *to != arrow.to) {
+            columns[arrow.to] = columns[arrow.from];
         }
     }
     columns
@@ -155,8 +184,7 @@ mod tests {
     use crate::plan::ResourceKind;
 
     fn drawing(shapes: usize, arrows: &[(usize, usize)]) -> Drawing {
-        let shape =
-            |n| Shape { node: format!("n{n}"), kind: ResourceKind::Table, names: vec!["x".to_owned()], action: None };
+        let shape = |n| Shape::new(&format!("n{n}"), ResourceKind::Table, vec!["x".to_owned()]);
         let arrow =
             |&(from, to): &(usize, usize)| Arrow { from, to, kind: ArrowKind::Writes, label: vec!["y".to_owned()] };
         Drawing {
@@ -171,6 +199,17 @@ mod tests {
         assert_eq!(columns(&drawing(5, &[(0, 1), (1, 2), (1, 3), (4, 3)])), [0, 1, 2, 2, 1]);
         // A function that writes to the table whose changes it reads, and one that writes to itself.
         assert_eq!(columns(&drawing(3, &[(0, 1), (1, 0), (2, 2)])), [0, 1, 0]);
+    }
+
+    #[test]
+    fn replicas_stand_right_below_their_table() {
+        let mut drawing = drawing(6, &[(0, 1), (1, 2), (1, 3), (1, 4), (2, 5)]);
+        drawing.arrows[4].kind = ArrowKind::Replicates;
+        // The replica comes last in the spec.
+        assert_eq!(columns(&drawing), [0, 1, 2, 2, 2, 2]);
+        let Layout { areas, .. } = layout(&drawing);
+        let below = areas[5].y - (areas[2].y + areas[2].height);
+        assert!((below - GAP).abs() < 1e-9, "{areas:?}");
     }
 
     #[test]

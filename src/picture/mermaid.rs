@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 
-use super::drawing::{Arrow, Drawing, Shape, colour};
+use super::drawing::{Arrow, ArrowKind, Drawing, Shape, colour};
 use crate::plan::ResourceKind;
 
 /// The flowchart.
@@ -15,7 +15,11 @@ pub(crate) fn mermaid(drawing: &Drawing) -> String {
         let _ = writeln!(text, "    n{place}{}", outlined(shape));
     }
     for Arrow { from, to, kind, label } in &drawing.arrows {
-        let line = if kind.is_dashed() { "-.->" } else { "-->" };
+        let line = match kind {
+            ArrowKind::Reads | ArrowKind::Writes => "-->",
+            ArrowKind::Failures | ArrowKind::Messages => "-.->",
+            ArrowKind::Replicates => "<-->",
+        };
         let label = if label.is_empty() { String::new() } else { format!("|\"{}\"|", lines(label)) };
         let _ = writeln!(text, "    n{from} {line}{label} n{to}");
     }

@@ -2,16 +2,18 @@
 
 use std::fmt::Write as _;
 
-use super::drawing::{Arrow, Drawing, colour};
+use super::drawing::{Arrow, ArrowKind, Drawing, colour};
 use super::layout::{Area, LINE, Layout, count, label_width, layout};
 
 /// How far an arrow bends.
 const BEND: f64 = 45.0;
+/// From an upright arrow to its text.
+const BESIDE: f64 = 8.0;
 /// The height of a line in the smaller text of arrows.
 const SMALL_LINE: f64 = 14.0;
 
 const HEAD: &str = concat!(
-    "<defs><marker id=\"end\" markerWidth=\"10\" markerHeight=\"8\" refX=\"9\" refY=\"4\" orient=\"auto\">",
+    "<defs><marker id=\"end\" markerWidth=\"10\" markerHeight=\"8\" refX=\"9\" refY=\"4\" orient=\"auto-start-reverse\">",
     "<path d=\"M0 0 L10 4 L0 8 z\" fill=\"#555\"/></marker></defs>\n",
     "<style>.picture text{font-family:ui-sans-serif,system-ui,Helvetica,Arial,sans-serif;font-size:13px;fill:#111;text-anchor:middle}",
     ".picture .kind{font-size:12px;fill:#555}.picture .arrow{fill:none;stroke:#555;stroke-width:1.3}",
@@ -29,8 +31,12 @@ pub(crate) fn svg(drawing: &Drawing) -> String {
     );
     let paths: Vec<_> = (0..drawing.arrows.len()).map(|arrow| path(arrow, drawing, &areas)).collect();
     for (Arrow { kind, .. }, (path, _)) in drawing.arrows.iter().zip(&paths) {
-        let dashed = if kind.is_dashed() { " stroke-dasharray=\"5 4\"" } else { "" };
-        let _ = writeln!(text, "<path class=\"arrow\" d=\"{path}\"{dashed} marker-end=\"url(#end)\"/>");
+        let style = match kind {
+            ArrowKind::Reads | ArrowKind::Writes => "",
+            ArrowKind::Failures | ArrowKind::Messages => " stroke-dasharray=\"5 4\"",
+            ArrowKind::Replicates => " marker-start=\"url(#end)\"",
+        };
+        let _ = writeln!(text, "<path class=\"arrow\" d=\"{path}\"{style} marker-end=\"url(#end)\"/>");
     }
     for (shape, area) in drawing.shapes.iter().zip(&areas) {
         let Area { x, y, width, height } = area;
@@ -68,9 +74,16 @@ pub(crate) fn svg(drawing: &Drawing) -> String {
 fn path(arrow: usize, drawing: &Drawing, areas: &[Area]) -> (String, (f64, f64)) {
     let Arrow { from, to, .. } = drawing.arrows[arrow];
     let (start, end) = (areas[from], areas[to]);
+    if is_stacked(&drawing.arrows[arrow], areas) {
+        let x = start.x + start.width / 2.0;
+        let (y1, y2) = if start.y < end.y { (start.y + start.height, end.y) } else { (start.y, end.y + end.height) };
+        // Its text is beside it: between the two there is room for little more than the ends of the arrow.
+        let beside = x + label_width(&drawing.arrows[arrow]) / 2.0 + BESIDE;
+        return (format!("M{x:.1} {y1:.1} L{x:.1} {y2:.1}"), (beside, y1.midpoint(y2)));
+    }
     if start.x + start.width <= end.x {
-        let leaving = |other: &Arrow| (other.from == from).then_some(other.to);
-        let arriving = |other: &Arrow| (other.to == to).then_some(other.from);
+        let leaving = |other: &Arrow| (other.from == from && !is_stacked(other, areas)).then_some(other.to);
+        let arriving = |other: &Arrow| (other.to == to && !is_stacked(other, areas)).then_some(other.from);
         let (x1, y1) = (start.x + start.width, port(arrow, &start, drawing, areas, leaving));
         let (x2, y2) = (end.x, port(arrow, &end, drawing, areas, arriving));
         let (c1, c2) = (x1 + BEND, x2 - BEND);
@@ -83,6 +96,11 @@ fn path(arrow: usize, drawing: &Drawing, areas: &[Area]) -> (String, (f64, f64))
     let below = y1.max(y2) + BEND;
     let path = format!("M{x1:.1} {y1:.1} C{x1:.1} {below:.1} {x2:.1} {below:.1} {x2:.1} {y2:.1}");
     (path, (x1.midpoint(x2), below - BEND / 4.0))
+}
+
+/// Whether an arrow is between a table and its replica right above or below it.
+fn is_stacked(arrow: &Arrow, areas: &[Area]) -> bool {
+    arrow.kind == ArrowKind::Replicates && (areas[arrow.from].x - areas[arrow.to].x).abs() < 1.0
 }
 
 /// The height at which an arrow meets a shape: all that do so on one side are spread over it, in the order of their other ends.

@@ -32,4 +32,4 @@ pub(crate) use paint::{Paint, choose_colours};
 pub(crate) use reporter::{Bar, Kept, Reporter, arguments_ended, hint_for};
 pub(crate) use sarif::sarif;
 pub(crate) use units::{byte_rate_text, counted, duration_text, percentile, rate_of};
-pub(crate) use validation::{Check, FunctionLag, FunctionPassages, Passage, ValidationReport};
+pub(crate) use validation::{Check, FunctionLag, FunctionPassages, LagMinute, Passage, ValidationReport};

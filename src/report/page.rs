@@ -8,6 +8,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::escape::shown;
 use super::header::RunHeader;
+use super::validation::FunctionLag;
 
 pub(crate) use sending::{SendReport, send_page};
 pub(crate) use validation::validation_page;
@@ -76,21 +77,26 @@ fn figure(heading: &str, says: &str, chart: &Markup) -> Markup {
     html! {
         figure {
             h3 { (shown(heading)) }
-            (chart)
+            div.drawn { (chart) }
             figcaption { (shown(says)) }
         }
     }
 }
 
-/// The lag of functions, as CloudWatch has it.
-fn lag(lag: &[super::validation::FunctionLag]) -> Markup {
+/// The lag of functions during a run, as CloudWatch has it.
+fn lag(lag: &[FunctionLag], header: &RunHeader) -> Markup {
     html! {
-        @for super::validation::FunctionLag { function, minutes } in lag.iter().filter(|lag| !lag.minutes.is_empty()) {
-            (figure(
-                &format!("Lag of function.{function}"),
-                "How old the last record of a batch was when the function got it, the most of each minute (CloudWatch's IteratorAge).",
-                &chart::durations(minutes, true, "lag", &format!("lag of {function} by the minute")),
-            ))
+        div.charts {
+            @for FunctionLag { function, minutes } in lag.iter().filter(|lag| !lag.minutes.is_empty()) {
+                (figure(
+                    &format!("Lag of function.{function}"),
+                    "How old the last record of a batch was when the function got it, the most of each minute (CloudWatch's IteratorAge). The first minute may have begun before the run.",
+                    &chart::minutes(minutes, header.seconds, &format!("lag of {function} by the minute")),
+                ))
+            }
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

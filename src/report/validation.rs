@@ -50,8 +50,17 @@ pub(crate) struct FunctionPassages {
 pub(crate) struct FunctionLag {
     /// The function in the spec.
     pub(crate) function: String,
-    /// Seconds since the run began, and the lag in seconds.
-    pub(crate) minutes: Vec<(f64, f64)>,
+    pub(crate) minutes: Vec<LagMinute>,
+}
+
+/// The lag of one of CloudWatch's minutes, all in seconds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct LagMinute {
+    /// When it began and ended, since the run began: not before that, and maybe after the run.
+    pub(crate) from: f64,
+    pub(crate) to: f64,
+    /// The most of the minute.
+    pub(crate) lag: f64,
 }
 
 /// Everything that a run of `validate` found.

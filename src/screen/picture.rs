@@ -91,7 +91,7 @@ impl Picture {
         };
         let sources = (0..drawing.shapes.len()).filter(is_source).map(|shape| Source {
             node: node(shape),
-            entry: drawing.arrows.iter().all(|arrow| arrow.to != shape),
+            entry: drawing.arrows.iter().all(|arrow| arrow.to != shape || arrow.kind == ArrowKind::Replicates),
             functions: arrows(shape).filter(|arrow| arrow.kind == ArrowKind::Reads).map(function).collect(),
         });
         Self { sources: sources.collect() }
@@ -308,12 +308,7 @@ mod tests {
     }
 
     fn drawing(nodes: &[(&str, ResourceKind)], arrows: &[(usize, usize, ArrowKind)]) -> Drawing {
-        let shape = |(node, kind): &(&str, ResourceKind)| Shape {
-            node: (*node).to_owned(),
-            kind: *kind,
-            names: Vec::new(),
-            action: None,
-        };
+        let shape = |(node, kind): &(&str, ResourceKind)| Shape::new(node, *kind, Vec::new());
         let arrow = |&(from, to, kind): &(usize, usize, ArrowKind)| Arrow { from, to, kind, label: Vec::new() };
         Drawing {
             name: "p".to_owned(),

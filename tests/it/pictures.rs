@@ -50,6 +50,28 @@ fn a_picture_shows_what_flows_where_and_asks_nobody() {
     // The functions of both regions read what is there, and each tells its own topic.
     assert_eq!(mermaid.matches("batches of 100").count(), 2, "{mermaid}");
     assert_eq!(mermaid.matches("Publish").count(), 2, "{mermaid}");
+    // What is in the other region says so.
+    for kind in ["DynamoDB table", "Lambda function", "SNS topic", "SQS queue", "CloudWatch alarms"] {
+        assert!(mermaid.contains(&format!("\"{kind}<br>global-changes-")), "{kind} in {mermaid}");
+        assert!(mermaid.contains(&format!("\"{kind}<br>in us-east-1<br>global-changes-")), "{kind} in {mermaid}");
+    }
+    assert_eq!(mermaid.matches(" <-->|\"replicates\"| ").count(), 1, "{mermaid}");
+    let picture = |format: &str| home.run(&["graph", global.to_str().unwrap(), "--format", format]).expect(0).stdout;
+    let dot = picture("dot");
+    assert!(dot.contains("DynamoDB table\\nin us-east-1\\nglobal-changes-accounts"), "{dot}");
+    assert!(dot.contains("[label=\"replicates\", dir=both, constraint=false];"), "{dot}");
+    let svg = picture("svg");
+    assert!(svg.contains(">in us-east-1</text>") && svg.contains(">replicates</text>"), "{svg}");
+    assert_eq!(svg.matches("marker-start").count(), 1, "{svg}");
+    let json: Value =
+        serde_json::from_str(&home.run(&["graph", global.to_str().unwrap(), "--json"]).expect(0).stdout).unwrap();
+    let regions: Vec<_> = json["nodes"].as_array().unwrap().iter().map(|node| &node["region"]).collect();
+    assert!(regions.contains(&&Value::Null) && regions.contains(&&"us-east-1".into()), "{json:#}");
+    let mirror = home.run(&["graph", pipeline("mirror.toml").to_str().unwrap()]).expect(0).stdout;
+    assert!(mirror.contains("([\"Kinesis stream<br>in eu-west-1<br>mirror-copy\"])"), "{mirror}");
+    assert!(mirror.contains("([\"Kinesis stream<br>mirror-events\"])"), "{mirror}");
+    let private = home.run(&["graph", pipeline("private-events.toml").to_str().unwrap()]).expect(0).stdout;
+    assert!(private.contains("<br>private-events-processor<br>encrypts email, card.number\""), "{private}");
     assert!(!home.path().join("state/local.json").exists(), "nobody was asked");
 }
 

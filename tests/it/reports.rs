@@ -84,6 +84,7 @@ fn a_run_of_validate_is_told_as_junit_and_as_a_page() {
         assert_eq!(case.attribute("time").unwrap(), format!("{:.3}", check["seconds"].as_f64().unwrap()));
         assert!(text(*case).contains(check["observed"].as_str().unwrap()), "{check:#}");
     }
+    assert_eq!(named(&junit, "system-out").len(), checks.len());
 
     let page_text = read(&home, "page.html");
     let page = page(&page_text);
@@ -95,7 +96,7 @@ fn a_run_of_validate_is_told_as_junit_and_as_a_page() {
     }
     let whole = text(page.root_element());
     assert!(whole.contains(&format!("all {} checks ok", checks.len())), "{whole}");
-    for heading in ["End-to-end latency", "Lag over time", "Throughput", "The pipeline"] {
+    for heading in ["End-to-end latency", "Latency over time", "Throughput", "The pipeline"] {
         assert!(whole.contains(heading), "no {heading} in {whole}");
     }
     // The columns of the histogram are all events whose latency was measured.
@@ -143,6 +144,8 @@ fn what_fails_and_what_is_never_tried_is_in_the_files() {
         failure.attribute("message").unwrap().contains("memory") && text(failure).contains("hint: "),
         "{failure:?}"
     );
+    let parts: Vec<_> = failure.parent().unwrap().children().filter(Node::is_element).collect();
+    assert_eq!(parts, [failure], "it is said once");
     let path =
         junit.descendants().find(|node| node.attribute("name") == Some("spec")).unwrap().attribute("value").unwrap();
     assert!(path.ends_with("a<b>&\"c\".toml"), "{path}");
@@ -184,15 +187,18 @@ fn an_interrupted_run_has_its_files() {
 #[test]
 fn a_run_of_send_is_told_as_a_page() {
     let home = Home::new();
-    for (spec, what, count) in [(quick(&home), "records", "1200"), (pipeline("change-capture.toml"), "changes", "60")] {
+    let runs = [(quick(&home), "records", "1200", "1,200"), (pipeline("change-capture.toml"), "changes", "60", "60")];
+    for (spec, what, count, grouped) in runs {
         home.local("up", &spec, &["--yes"]);
         let sent = home.local("send", &spec, &["--count", count, "--seed", "7", "--report", "sent.html"]);
         let page_text = read(&home, "sent.html");
         let page = page(&page_text);
         let whole = text(page.root_element());
-        let said = format!("sent {count} ");
+        let said = format!("sent {grouped} {} to ", if what == "records" { "events" } else { what });
         assert!(whole.contains(&said) && whole.contains("seed 7"), "{whole}");
         assert_eq!(sent["sent"].to_string(), count);
+        let fact = named(&page, "dt").into_iter().find(|name| name.text() == Some("sent")).unwrap();
+        assert_eq!(fact.next_sibling_element().unwrap().text(), Some(grouped));
         assert!(whole.contains(&format!("{what} that AWS had taken")), "{whole}");
         let labels = ["throughput over time", "histogram of calls"];
         for label in labels {

@@ -5,7 +5,8 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::timeline::Timeline;
-use crate::report::{byte_rate_text, counted, rate_of};
+use crate::cost::grouped;
+use crate::report::{byte_rate_text, rate_of};
 
 /// The document of `send --json`.
 #[derive(Debug, Default, Serialize)]
@@ -57,21 +58,19 @@ impl Summary {
         #[expect(clippy::cast_precision_loss, reason = "a rate for people to read")]
         let bytes_per_second = *bytes as f64 / self.seconds.max(0.001);
         let mut facts = vec![
-            ("sent", sent.to_string()),
-            ("failed", failed.to_string()),
-            ("sent again", retried.to_string()),
+            ("sent", counted(*sent)),
+            ("failed", counted(*failed)),
+            ("sent again", counted(*retried)),
             ("rate", rate_of(*records_per_second, self.what())),
             ("bytes", byte_rate_text(bytes_per_second)),
         ];
         match &self.changes {
-            Some(ChangeCounts { puts, updates, deletes }) => facts.extend([
-                ("put", puts.to_string()),
-                ("changed", updates.to_string()),
-                ("deleted", deletes.to_string()),
-            ]),
-            None => facts.extend(poison.map(|poison| ("poison", poison.to_string()))),
+            Some(ChangeCounts { puts, updates, deletes }) => {
+                facts.extend([("put", counted(*puts)), ("changed", counted(*updates)), ("deleted", counted(*deletes))]);
+            }
+            None => facts.extend(poison.map(|poison| ("poison", counted(poison)))),
         }
-        facts.extend(self.not_json.map(|lines| ("lines that are not JSON", lines.to_string())));
+        facts.extend(self.not_json.map(|lines| ("lines that are not JSON", counted(lines))));
         facts.extend(self.seed.map(|seed| ("seed", seed.to_string())));
         facts
     }
@@ -88,25 +87,51 @@ impl Summary {
         let bytes_per_second = *bytes as f64 / seconds.max(0.001);
         let mut parts = vec![rate_of(*records_per_second, self.what()), byte_rate_text(bytes_per_second)];
         let what = if let Some(ChangeCounts { puts, updates, deletes }) = &self.changes {
+            let [puts, updates, deletes] = [puts, updates, deletes].map(|count| counted(*count));
             parts.push(format!("{puts} items put, {updates} changed, {deletes} deleted"));
             "change"
         } else {
-            parts.extend(poison.map(|poison| format!("{poison} of them poison")));
+            parts.extend(poison.map(|poison| format!("{} of them poison", counted(poison))));
             "event"
         };
         if *retried > 0 {
-            parts.push(format!("{retried} sent again"));
+            parts.push(format!("{} sent again", counted(*retried)));
         }
         if *failed > 0 {
-            parts.push(format!("{failed} failed"));
+            parts.push(format!("{} failed", counted(*failed)));
         }
         if let Some(not_json) = self.not_json.filter(|lines| *lines > 0) {
-            parts.push(format!("not JSON and sent as they are: {}", counted(not_json, "line")));
+            let s = if not_json == 1 { "" } else { "s" };
+            parts.push(format!("not JSON and sent as they are: {} line{s}", counted(not_json)));
         }
         if let Some(seed) = self.seed {
             parts.push(format!("seed {seed}"));
         }
-        let what = counted(*sent, what);
-        format!("sent {what} to {name} in {seconds:.1} s: {}\n", parts.join(", "))
+        let s = if *sent == 1 { "" } else { "s" };
+        let sent = counted(*sent);
+        format!("sent {sent} {what}{s} to {name} in {seconds:.1} s: {}\n", parts.join(", "))
+    }
+}
+
+/// A count with its thousands apart, as the rates beside it have them.
+fn counted(count: u64) -> String {
+    grouped(&count.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_are_grouped_as_rates_are() {
+        let mut summary = Summary { sent: 20_000, poison: Some(1_000), seed: Some(12_345), ..Summary::default() };
+        summary.conclude(Duration::from_millis(500));
+        assert_eq!(
+            summary.text("p-events"),
+            "sent 20,000 events to p-events in 0.5 s: 40,000 records/s, 0 B/s, 1,000 of them poison, seed 12345\n"
+        );
+        let one = Summary { sent: 1, seconds: 1.0, ..Summary::default() };
+        assert_eq!(one.text("p-events"), "sent 1 event to p-events in 1.0 s: 0.0 records/s, 0 B/s\n");
+        assert!(summary.facts().contains(&("sent", "20,000".to_owned())), "{:?}", summary.facts());
     }
 }

@@ -2,20 +2,25 @@
 
 use maud::{Markup, html};
 
-use super::super::units::percentile;
+use super::super::units::{duration_text, percentile};
+use super::super::validation::LagMinute;
 use crate::cost::grouped;
 
 /// The size of a chart, and what is left around it for numbers and names, in pixels.
-const WIDTH: f64 = 760.0;
-const HEIGHT: f64 = 230.0;
+const WIDTH: f64 = 620.0;
+const HEIGHT: f64 = 242.0;
 const LEFT: f64 = 64.0;
 const RIGHT: f64 = 18.0;
-const TOP: f64 = 14.0;
+const TOP: f64 = 28.0;
 const BOTTOM: f64 = 42.0;
 /// About how many columns a histogram has, and how many numbers an axis.
 const COLUMNS: f64 = 24.0;
 const NUMBERS_X: f64 = 8.0;
 const NUMBERS_Y: f64 = 4.0;
+/// Of the width, from where on a mark's text stands left of it: right of it there is no room.
+const LAST: f64 = 0.9;
+/// From the text of a mark to that of the next one, which is lower, so that they can be beside each other.
+const MARK_LINE: f64 = 15.0;
 /// A histogram ends at so many times its 95th percentile; what is longer has a column of its own.
 const LONG: f64 = 3.0;
 
@@ -107,7 +112,8 @@ impl Frame<'_> {
                 (inside)
                 line.axis x1=(LEFT) x2=(right) y1=(bottom) y2=(bottom) {}
                 text.middle x=(f64::midpoint(LEFT, right)) y=(HEIGHT - 6.0) { (self.x_name) }
-                text.name x="4" y="10" { (self.y_name) }
+                // Above the topmost number.
+                text.name x="4" y=(TOP - 14.0) { (self.y_name) }
             }
         }
     }
@@ -148,7 +154,7 @@ pub(super) fn histogram(sorted: &[f64], marks: &[(&str, f64)], label: &str) -> M
                 rect.one x=(px(frame.x(from) + 1.0)) y=(px(frame.y(real(*count)))) width=(px((width - 2.0).max(1.0)))
                     height=(px(HEIGHT - BOTTOM - frame.y(real(*count))))
                 {
-                    title { (columns.text(from)) " to " (columns.text(from + columns.step)) " " (unit.name) ": " (count) }
+                    title { (columns.text(from)) " to " (columns.text(from + columns.step)) " " (unit.name) ": " (counted(*count)) }
                 }
             }
         }
@@ -156,14 +162,19 @@ pub(super) fn histogram(sorted: &[f64], marks: &[(&str, f64)], label: &str) -> M
             rect.two x=(px(WIDTH - RIGHT - width)) y=(px(frame.y(real(beyond)))) width=(px((width - 2.0).max(1.0)))
                 height=(px(HEIGHT - BOTTOM - frame.y(real(beyond))))
             {
-                title { "longer than " (columns.text(columns.end())) " " (unit.name) ": " (beyond) }
+                title { "longer than " (columns.text(columns.end())) " " (unit.name) ": " (counted(beyond)) }
             }
-            text.end x=(WIDTH - RIGHT) y=(px(frame.y(real(beyond)) - 5.0)) { "longer: " (beyond) }
+            text.end x=(WIDTH - RIGHT) y=(px(frame.y(real(beyond)) - 5.0)) { "longer: " (counted(beyond)) }
         }
+        @let at = |value: f64| frame.x(value / unit.seconds);
+        @for (_, value) in marks {
+            line.mark x1=(px(at(*value))) x2=(px(at(*value))) y1=(TOP) y2=(HEIGHT - BOTTOM) {}
+        }
+        // Last, so that no line is drawn over a text.
         @for (place, (name, value)) in marks.iter().enumerate() {
-            @let x = frame.x(value / unit.seconds);
-            line.mark x1=(px(x)) x2=(px(x)) y1=(TOP) y2=(HEIGHT - BOTTOM) {}
-            text.mark x=(px(x + 4.0)) y=(px(TOP + 10.0 + 13.0 * real(place))) { (name) }
+            @let is_last = at(*value) > LEFT + (WIDTH - LEFT - RIGHT) * LAST;
+            @let x = at(*value) + if is_last { -4.0 } else { 4.0 };
+            text.mark.end[is_last] x=(px(x)) y=(px(TOP + 12.0 + MARK_LINE * real(place))) { (name) }
         }
     };
     frame.draw(label, &inside)
@@ -197,7 +208,7 @@ pub(super) fn rate(slot_seconds: f64, counts: &[u64], y_name: &str, label: &str)
             rect.one x=(px(at(slot))) y=(px(frame.y(*rate))) width=(px((at(slot + 1) - at(slot) - 0.6).max(0.6)))
                 height=(px(HEIGHT - BOTTOM - frame.y(*rate)))
             {
-                title { (format!("{rate:.0} {y_name}")) }
+                title { (grouped(&format!("{rate:.0}"))) " " (y_name) }
             }
         }
     };
@@ -239,8 +250,31 @@ pub(super) fn totals(series: [(&str, &[f64]); 2], y_name: &str, label: &str) -> 
     frame.draw(label, &inside)
 }
 
-/// Durations at moments of a run, as dots; or joined by a line, where one goes on from the other.
-pub(super) fn durations(points: &[(f64, f64)], joined: bool, y_what: &str, label: &str) -> Markup {
+/// The lag of each minute, from its start to its end, as far as they are in a run of this length.
+pub(super) fn minutes(minutes: &[LagMinute], run_seconds: f64, label: &str) -> Markup {
+    let most = minutes.iter().map(|minute| minute.lag).fold(0.0, f64::max);
+    let (x_unit, y_unit) = (Unit::of(run_seconds), Unit::of(most));
+    let y_name = format!("lag, {}", y_unit.name);
+    let frame = Frame {
+        x: Axis::to(run_seconds / x_unit.seconds, NUMBERS_X),
+        y: Axis::to(most / y_unit.seconds, NUMBERS_Y),
+        x_name: format!("{} since the run began", x_unit.name),
+        y_name: &y_name,
+    };
+    let inside = html! {
+        @for LagMinute { from, to, lag } in minutes.iter().filter(|minute| minute.from < run_seconds) {
+            @let to = to.min(run_seconds);
+            @let y = px(frame.y(lag / y_unit.seconds));
+            line.line.one x1=(px(frame.x(from / x_unit.seconds))) x2=(px(frame.x(to / x_unit.seconds))) y1=(y) y2=(y) {
+                title { (duration_text(*from)) " to " (duration_text(to)) ": " (duration_text(*lag)) }
+            }
+        }
+    };
+    frame.draw(label, &inside)
+}
+
+/// Durations at moments of a run, as dots.
+pub(super) fn durations(points: &[(f64, f64)], y_what: &str, label: &str) -> Markup {
     let most = |part: fn(&(f64, f64)) -> f64| points.iter().map(part).fold(0.0, f64::max);
     let (x_unit, y_unit) = (Unit::of(most(|(at, _)| *at)), Unit::of(most(|(_, seconds)| *seconds)));
     let y_name = format!("{y_what}, {}", y_unit.name);
@@ -252,9 +286,6 @@ pub(super) fn durations(points: &[(f64, f64)], joined: bool, y_what: &str, label
     };
     let place = |(at, seconds): (f64, f64)| (px(frame.x(at / x_unit.seconds)), px(frame.y(seconds / y_unit.seconds)));
     let inside = html! {
-        @if joined && points.len() > 1 {
-            polyline.line.one points=(points.iter().map(|point| place(*point)).map(|(x, y)| format!("{x},{y}")).collect::<Vec<_>>().join(" ")) {}
-        }
         @for point in points {
             @let (x, y) = place(*point);
             circle.one cx=(x) cy=(y) r="3" {}
@@ -267,6 +298,11 @@ pub(super) fn durations(points: &[(f64, f64)], joined: bool, y_what: &str, label
 pub(super) fn marks(sorted: &[f64]) -> [(&'static str, f64); 3] {
     [("p50", 50), ("p90", 90), ("p99", 99)]
         .map(|(name, percent)| (name, percentile(sorted, percent).unwrap_or_default()))
+}
+
+/// A count as pages show it, such as `20,000`.
+pub(super) fn counted(count: usize) -> String {
+    grouped(&count.to_string())
 }
 
 fn px(value: f64) -> String {
@@ -314,6 +350,57 @@ mod tests {
         assert!(drawn.contains("longer: 1"), "{drawn}");
     }
 
+    /// The attribute of the first element whose markup begins so, as a number.
+    fn attribute(drawn: &str, element: &str, name: &str) -> f64 {
+        let element = drawn.split_once(element).unwrap_or_else(|| panic!("no {element} in {drawn}")).1;
+        let value = element.split_once(&format!("{name}=\"")).unwrap().1.split_once('"').unwrap().0;
+        value.parse().unwrap()
+    }
+
+    #[test]
+    fn the_name_of_an_axis_is_above_its_topmost_number() {
+        let drawn = rate(1.0, &[15], "how often", "").into_string();
+        let top = drawn.rsplit_once(">15</text>").unwrap().0.rsplit_once("<text").unwrap().1;
+        let (number, name) = (attribute(top, "class=\"end\"", "y"), attribute(&drawn, "<text class=\"name\"", "y"));
+        assert!(number - name >= 12.0 && name >= 12.0, "{name} {number}");
+    }
+
+    #[test]
+    fn marks_stand_inside_and_below_each_other() {
+        let seconds: Vec<f64> = (1..=100).map(|n| f64::from(n) / 100.0).collect();
+        let drawn = histogram(&seconds, &[("p50", 0.5), ("p90", 0.9), ("p99", 0.99)], "").into_string();
+        let text = |name: &str| drawn.split_once(&format!(">{name}</text>")).unwrap().0.rsplit_once("<text").unwrap().1;
+        let y = |name| attribute(text(name), "mark", " y");
+        assert!(y("p90") - y("p50") >= 15.0 && y("p99") - y("p90") >= 15.0, "{drawn}");
+        assert!(text("p50").contains("class=\"mark\"") && text("p99").contains("class=\"mark end\""), "{drawn}");
+        assert!(drawn.find("<text class=\"mark").unwrap() > drawn.rfind("<line class=\"mark").unwrap(), "{drawn}");
+    }
+
+    #[test]
+    fn counts_are_grouped() {
+        let drawn = histogram(&vec![0.5; 12_345], &[], "").into_string();
+        assert!(drawn.contains(": 12,345</title>"), "{drawn}");
+        let drawn = rate(0.5, &[2_000], "records/s", "").into_string();
+        assert!(drawn.contains("<title>4,000 records/s</title>"), "{drawn}");
+    }
+
+    #[test]
+    fn each_minute_is_drawn_where_it_was_and_ends_with_the_run() {
+        let minute = |from, to, lag| LagMinute { from, to, lag };
+        let run = [minute(0.0, 20.0, 0.1), minute(20.0, 80.0, 0.4), minute(80.0, 140.0, 0.2)];
+        let drawn = minutes(&run, 100.0, "lag").into_string();
+        let frame =
+            Frame { x: Axis::to(100.0, NUMBERS_X), y: Axis::to(400.0, NUMBERS_Y), x_name: String::new(), y_name: "" };
+        assert!(drawn.contains(">100</text>") && drawn.contains(">s since the run began<"), "{drawn}");
+        assert_eq!(drawn.matches("<line class=\"line one\"").count(), 3, "{drawn}");
+        for (from, to, lag) in [(0.0, 20.0, 100.0), (20.0, 80.0, 400.0), (80.0, 100.0, 200.0)] {
+            let (x1, x2, y) = (px(frame.x(from)), px(frame.x(to)), px(frame.y(lag)));
+            let line = format!("x1=\"{x1}\" x2=\"{x2}\" y1=\"{y}\" y2=\"{y}\"");
+            assert!(drawn.contains(&line), "no {line} in {drawn}");
+        }
+        assert!(drawn.contains("<title>80 s to 100 s: 200 ms</title>"), "{drawn}");
+    }
+
     #[test]
     fn nothing_to_draw_is_no_reason_to_fail() {
         for drawn in [
@@ -321,8 +408,10 @@ mod tests {
             histogram(&[0.0, 0.0], &[], ""),
             rate(1.0, &[], "", ""),
             totals([("", &[]), ("", &[])], "", ""),
-            durations(&[], true, "", ""),
-            durations(&[(0.0, 0.0)], true, "", ""),
+            durations(&[], "", ""),
+            durations(&[(0.0, 0.0)], "", ""),
+            minutes(&[], 0.0, ""),
+            minutes(&[LagMinute { from: 0.0, to: 60.0, lag: 0.0 }], 0.0, ""),
         ] {
             assert!(!drawn.into_string().contains("NaN"));
         }

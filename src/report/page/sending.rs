@@ -60,7 +60,7 @@ pub(crate) fn send_page(report: &SendReport<'_>) -> String {
             @if report.lag.iter().all(|lag| lag.minutes.is_empty()) {
                 p { "CloudWatch had no lag of this time yet when the run ended: it comes by the minute. " code { "streamkit status" } " shows it." }
             }
-            (lag(&report.lag))
+            (lag(&report.lag, report.header))
         }
     };
     let text = report

@@ -24,7 +24,7 @@ pub(crate) fn validation_page(report: &ValidationReport<'_>) -> String {
             }
         }
         @if report.lag.iter().any(|lag| !lag.minutes.is_empty()) {
-            section { h2 { "Lag" } (lag(report.lag)) }
+            section { h2 { "Lag" } (lag(report.lag, report.header)) }
         }
     };
     page(report.header, &verdict(report), &body)
@@ -50,9 +50,9 @@ fn table(function: &str, checks: &[&Check]) -> Markup {
                 @for check in checks {
                     tr.bad[!check.ok] {
                         td.name { (shown(&check.name)) }
-                        td { @if check.ok { span.good { "ok" } } @else { strong.bad { "FAILED" } } }
-                        td { (shown(&check.expected)) }
-                        td {
+                        td.outcome { @if check.ok { span.good { "ok" } } @else { strong.bad { "FAILED" } } }
+                        td.words data-label="expected" { (shown(&check.expected)) }
+                        td.words data-label="observed" {
                             (shown(&check.observed))
                             @if let Some(hint) = &check.hint { p.hint { "hint: " (shown(hint)) } }
                         }
@@ -76,7 +76,7 @@ fn events(report: &ValidationReport<'_>, of: &FunctionPassages) -> Markup {
     html! {
         h3 { "function." (shown(&of.function)) }
         dl {
-            (fact("events", &of.passages.len().to_string()))
+            (fact("events", &chart::counted(of.passages.len())))
             @for (name, seconds) in marks { (fact(name, &duration_text(seconds))) }
         }
         div.charts {
@@ -86,9 +86,9 @@ fn events(report: &ValidationReport<'_>, of: &FunctionPassages) -> Markup {
                 &chart::histogram(&latencies, &marks, "histogram of latencies"),
             ))
             (figure(
-                "Lag over time",
+                "Latency over time",
                 "Each event: when it was sent, and how long its effect took.",
-                &chart::durations(&by_time, false, "latency", "latency of each event by the time it was sent"),
+                &chart::durations(&by_time, "latency", "latency of each event by the time it was sent"),
             ))
             (figure(
                 "Throughput",

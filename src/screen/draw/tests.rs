@@ -12,8 +12,7 @@ use crate::picture::{Arrow, ArrowKind, Drawing, Shape};
 use crate::plan::ResourceKind;
 
 fn setup() -> Setup {
-    let shape =
-        |(node, kind): (&str, ResourceKind)| Shape { node: node.to_owned(), kind, names: Vec::new(), action: None };
+    let shape = |(node, kind): (&str, ResourceKind)| Shape::new(node, kind, Vec::new());
     let arrow = |(from, to, kind)| Arrow { from, to, kind, label: Vec::new() };
     let drawing = Drawing {
         name: "retail-events".to_owned(),
