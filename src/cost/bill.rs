@@ -1,7 +1,7 @@
 //! What something costs a month: items, each with its arithmetic.
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 
 use indicatif::HumanCount;
 use rust_decimal::{Decimal, RoundingStrategy};
@@ -149,12 +149,13 @@ pub(crate) fn number(number: Decimal) -> String {
         middle if middle >= Decimal::ONE => 2,
         _ => number.scale().min(6),
     };
-    grouped(&number.round_dp(digits).normalize().to_string())
+    grouped(&number.round_dp(digits).normalize())
 }
 
 /// A decimal number with commas between each three digits before the point.
-pub(crate) fn grouped(number: &str) -> String {
-    let whole = number.split('.').next().unwrap_or(number);
+pub(crate) fn grouped(number: &impl Display) -> String {
+    let number = number.to_string();
+    let whole = number.split('.').next().unwrap_or(&number);
     let (sign, digits) = whole.strip_prefix('-').map_or(("", whole), |digits| ("-", digits));
     let with_commas = digits.parse().map_or_else(|_| digits.to_owned(), |count| HumanCount(count).to_string());
     format!("{sign}{with_commas}{}", &number[whole.len()..])

@@ -58,19 +58,19 @@ impl Summary {
         #[expect(clippy::cast_precision_loss, reason = "a rate for people to read")]
         let bytes_per_second = *bytes as f64 / self.seconds.max(0.001);
         let mut facts = vec![
-            ("sent", counted(*sent)),
-            ("failed", counted(*failed)),
-            ("sent again", counted(*retried)),
+            ("sent", grouped(sent)),
+            ("failed", grouped(failed)),
+            ("sent again", grouped(retried)),
             ("rate", rate_of(*records_per_second, self.what())),
             ("bytes", byte_rate_text(bytes_per_second)),
         ];
         match &self.changes {
             Some(ChangeCounts { puts, updates, deletes }) => {
-                facts.extend([("put", counted(*puts)), ("changed", counted(*updates)), ("deleted", counted(*deletes))]);
+                facts.extend([("put", grouped(puts)), ("changed", grouped(updates)), ("deleted", grouped(deletes))]);
             }
-            None => facts.extend(poison.map(|poison| ("poison", counted(poison)))),
+            None => facts.extend(poison.map(|poison| ("poison", grouped(&poison)))),
         }
-        facts.extend(self.not_json.map(|lines| ("lines that are not JSON", counted(lines))));
+        facts.extend(self.not_json.map(|lines| ("lines that are not JSON", grouped(&lines))));
         facts.extend(self.seed.map(|seed| ("seed", seed.to_string())));
         facts
     }
@@ -87,35 +87,30 @@ impl Summary {
         let bytes_per_second = *bytes as f64 / seconds.max(0.001);
         let mut parts = vec![rate_of(*records_per_second, self.what()), byte_rate_text(bytes_per_second)];
         let what = if let Some(ChangeCounts { puts, updates, deletes }) = &self.changes {
-            let [puts, updates, deletes] = [puts, updates, deletes].map(|count| counted(*count));
+            let [puts, updates, deletes] = [puts, updates, deletes].map(grouped);
             parts.push(format!("{puts} items put, {updates} changed, {deletes} deleted"));
             "change"
         } else {
-            parts.extend(poison.map(|poison| format!("{} of them poison", counted(poison))));
+            parts.extend(poison.map(|poison| format!("{} of them poison", grouped(&poison))));
             "event"
         };
         if *retried > 0 {
-            parts.push(format!("{} sent again", counted(*retried)));
+            parts.push(format!("{} sent again", grouped(retried)));
         }
         if *failed > 0 {
-            parts.push(format!("{} failed", counted(*failed)));
+            parts.push(format!("{} failed", grouped(failed)));
         }
         if let Some(not_json) = self.not_json.filter(|lines| *lines > 0) {
             let s = if not_json == 1 { "" } else { "s" };
-            parts.push(format!("not JSON and sent as they are: {} line{s}", counted(not_json)));
+            parts.push(format!("not JSON and sent as they are: {} line{s}", grouped(&not_json)));
         }
         if let Some(seed) = self.seed {
             parts.push(format!("seed {seed}"));
         }
         let s = if *sent == 1 { "" } else { "s" };
-        let sent = counted(*sent);
+        let sent = grouped(sent);
         format!("sent {sent} {what}{s} to {name} in {seconds:.1} s: {}\n", parts.join(", "))
     }
-}
-
-/// A count with its thousands apart, as the rates beside it have them.
-fn counted(count: u64) -> String {
-    grouped(&count.to_string())
 }
 
 #[cfg(test)]

@@ -154,7 +154,7 @@ pub(super) fn histogram(sorted: &[f64], marks: &[(&str, f64)], label: &str) -> M
                 rect.one x=(px(frame.x(from) + 1.0)) y=(px(frame.y(real(*count)))) width=(px((width - 2.0).max(1.0)))
                     height=(px(HEIGHT - BOTTOM - frame.y(real(*count))))
                 {
-                    title { (columns.text(from)) " to " (columns.text(from + columns.step)) " " (unit.name) ": " (counted(*count)) }
+                    title { (columns.text(from)) " to " (columns.text(from + columns.step)) " " (unit.name) ": " (grouped(count)) }
                 }
             }
         }
@@ -162,9 +162,9 @@ pub(super) fn histogram(sorted: &[f64], marks: &[(&str, f64)], label: &str) -> M
             rect.two x=(px(WIDTH - RIGHT - width)) y=(px(frame.y(real(beyond)))) width=(px((width - 2.0).max(1.0)))
                 height=(px(HEIGHT - BOTTOM - frame.y(real(beyond))))
             {
-                title { "longer than " (columns.text(columns.end())) " " (unit.name) ": " (counted(beyond)) }
+                title { "longer than " (columns.text(columns.end())) " " (unit.name) ": " (grouped(&beyond)) }
             }
-            text.end x=(WIDTH - RIGHT) y=(px(frame.y(real(beyond)) - 5.0)) { "longer: " (counted(beyond)) }
+            text.end x=(WIDTH - RIGHT) y=(px(frame.y(real(beyond)) - 5.0)) { "longer: " (grouped(&beyond)) }
         }
         @let at = |value: f64| frame.x(value / unit.seconds);
         @for (_, value) in marks {
@@ -208,7 +208,7 @@ pub(super) fn rate(slot_seconds: f64, counts: &[u64], y_name: &str, label: &str)
             rect.one x=(px(at(slot))) y=(px(frame.y(*rate))) width=(px((at(slot + 1) - at(slot) - 0.6).max(0.6)))
                 height=(px(HEIGHT - BOTTOM - frame.y(*rate)))
             {
-                title { (grouped(&format!("{rate:.0}"))) " " (y_name) }
+                title { (grouped(&format_args!("{rate:.0}"))) " " (y_name) }
             }
         }
     };
@@ -298,11 +298,6 @@ pub(super) fn durations(points: &[(f64, f64)], y_what: &str, label: &str) -> Mar
 pub(super) fn marks(sorted: &[f64]) -> [(&'static str, f64); 3] {
     [("p50", 50), ("p90", 90), ("p99", 99)]
         .map(|(name, percent)| (name, percentile(sorted, percent).unwrap_or_default()))
-}
-
-/// A count as pages show it, such as `20,000`.
-pub(super) fn counted(count: usize) -> String {
-    grouped(&count.to_string())
 }
 
 fn px(value: f64) -> String {

@@ -6,6 +6,7 @@ use super::super::escape::shown;
 use super::super::units::duration_text;
 use super::super::validation::{Check, FunctionPassages, Passage, ValidationReport};
 use super::{Verdict, chart, fact, figure, lag, page};
+use crate::cost::grouped;
 
 /// The page.
 pub(crate) fn validation_page(report: &ValidationReport<'_>) -> String {
@@ -76,7 +77,7 @@ fn events(report: &ValidationReport<'_>, of: &FunctionPassages) -> Markup {
     html! {
         h3 { "function." (shown(&of.function)) }
         dl {
-            (fact("events", &chart::counted(of.passages.len())))
+            (fact("events", &grouped(&of.passages.len())))
             @for (name, seconds) in marks { (fact(name, &duration_text(seconds))) }
         }
         div.charts {
