@@ -32,6 +32,7 @@ pub(crate) fn compose(cx: &Cx, mut found: Found, name: Option<&str>) -> Import {
     let names = Names::new(&cx.aws, &mut found, name);
     let mut gaps = std::mem::take(&mut found.gaps);
     let mut secrets = BTreeSet::new();
+    let mut writer = Writer { cx, names: &names, gaps: &mut gaps, secrets: &mut secrets };
     let mut sections = Vec::new();
     let tags = common_tags(&found);
     if !tags.is_empty() {
@@ -42,13 +43,12 @@ pub(crate) fn compose(cx: &Cx, mut found: Found, name: Option<&str>) -> Import {
         sections.push(section);
     }
     for kind in [SectionKind::Stream, SectionKind::Table, SectionKind::Bucket, SectionKind::Queue, SectionKind::Key] {
-        sections.extend(things(cx, &names, &found, kind, &mut gaps, &mut secrets));
+        sections.extend(things(&mut writer, &found, kind));
     }
-    let mut writer = Writer { cx, names: &names, gaps: &mut gaps, secrets: &mut secrets };
     for function in &found.functions {
         sections.extend(writer.function(function));
     }
-    sections.extend(things(cx, &names, &found, SectionKind::Topic, &mut gaps, &mut secrets));
+    sections.extend(things(&mut writer, &found, SectionKind::Topic));
     sections.extend(found.alarms.iter().filter_map(|one| alarm(cx, &names, &found, one, &mut gaps)));
     if found.dashboards.contains(&format!("{}-{}", names.naming.prefix(), cx.aws.region)) {
         sections.push(Section::new("dashboard"));
@@ -94,26 +94,13 @@ fn common_tags(found: &Found) -> Tags {
     common.map(|(key, value)| (key.clone(), value.clone())).collect()
 }
 
-fn things(
-    cx: &Cx,
-    names: &Names,
-    found: &Found,
-    kind: SectionKind,
-    gaps: &mut BTreeSet<Gap>,
-    secrets: &mut BTreeSet<String>,
-) -> Vec<Section> {
+fn things(writer: &mut Writer<'_>, found: &Found, kind: SectionKind) -> Vec<Section> {
     let of_kind = found.things.iter().filter(|((one, _), _)| *one == kind);
-    of_kind.map(|(thing, seen)| section(cx, names, thing, seen, gaps, secrets)).collect()
+    of_kind.map(|(thing, seen)| section(writer, thing, seen)).collect()
 }
 
-fn section(
-    cx: &Cx,
-    names: &Names,
-    thing: &Thing,
-    seen: &FoundThing,
-    gaps: &mut BTreeSet<Gap>,
-    secrets: &mut BTreeSet<String>,
-) -> Section {
+fn section(writer: &mut Writer<'_>, thing: &Thing, seen: &FoundThing) -> Section {
+    let Writer { cx, names, gaps, secrets } = writer;
     let (kind, name) = thing;
     let mut section = Section::new(format!("{}.{}", kind.word(), key_text(names.key(*kind, name))));
     let mut gap = |why: String| {

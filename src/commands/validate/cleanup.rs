@@ -8,7 +8,6 @@ use super::check::Verdict;
 use super::poison;
 use super::stream_run::StreamRun;
 use super::validation::LATE_EFFECTS;
-
 use crate::report::counted;
 
 /// Between two looks. The last one must find nothing: an event may be delivered again at any time.

@@ -13,7 +13,6 @@ use super::items::differences;
 use super::passing::PassingEvents;
 use super::stream_run::StreamRun;
 use super::validation::Validation;
-
 use crate::report::counted;
 
 impl CanaryRun for StreamRun<'_> {

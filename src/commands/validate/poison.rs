@@ -12,7 +12,6 @@ use tokio::time::{Instant, sleep};
 use super::check::{Verdict, listed};
 use super::dead_letter_queue::is_of;
 use super::stream_run::{Poison, StreamRun, identity};
-
 use crate::report::counted;
 
 /// Some queues answer at once that they are empty.
