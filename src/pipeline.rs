@@ -108,7 +108,7 @@ impl Flow {
             Some(name) => streamkit_recipes::find(name).context("the spec names an unknown recipe"),
             None => Err(Hint::error(
                 format!("the function `{}` has code of its own: only it knows what its events are", self.key),
-                "choose a function with a recipe with --function, or put events with the AWS CLI",
+                "choose a function with a recipe with --function, or send events of your own with `send --from`",
             )),
         }
     }

@@ -176,7 +176,7 @@ fn reading(args: &Args, session: &Session, flow: &Flow) -> anyhow::Result<Readin
         let partition_field = named.ok_or_else(|| {
             Hint::usage(
                 format!("only the code of `{}` knows by which field its events belong together", flow.key),
-                "name it with --partition-key FIELD: lines with the same value keep their order",
+                "name it with --partition-key FIELD: lines with the same value go to the same shard",
             )
         })?;
         return Ok(Reading { recipe: None, partition_field });
