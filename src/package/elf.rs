@@ -1,8 +1,10 @@
 //! Checks that a program can run on Lambda: its format, its processor, and how new a glibc it asks for.
 
-use object::elf::{EM_AARCH64, EM_X86_64, FileHeader64, VER_FLG_WEAK};
-use object::read::elf::{FileHeader as _, SectionTable, Sym as _};
-use object::{LittleEndian, SymbolIndex};
+use elf::abi::{EM_AARCH64, EM_X86_64, SHT_GNU_VERNEED, VER_FLG_WEAK};
+use elf::endian::LittleEndian;
+use elf::file::Class;
+use elf::gnu_symver::VerNeedIterator;
+use elf::{ElfBytes, ParseError};
 
 use super::Architecture;
 
@@ -11,7 +13,7 @@ use super::Architecture;
 /// See <https://docs.aws.amazon.com/linux/al2023/ug/glibc.html>.
 const GLIBC: Version = Version(2, 34);
 
-type Header = FileHeader64<LittleEndian>;
+type Program<'a> = ElfBytes<'a, LittleEndian>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Version(u32, u32);
@@ -32,18 +34,19 @@ pub(super) enum Misfit {
 
 /// Checks a program for `provided.al2023` on `architecture`.
 pub(super) fn check(program: &[u8], architecture: Architecture) -> Result<(), Misfit> {
-    let format = |error: object::Error| Misfit::Format(error.to_string());
-    let header = Header::parse(program).map_err(format)?;
-    let endian = header.endian().map_err(format)?;
+    let format = |error: ParseError| Misfit::Format(error.to_string());
+    let program = Program::minimal_parse(program).map_err(format)?;
+    if program.ehdr.class != Class::ELF64 {
+        return Err(Misfit::Format("it has 32 bits".to_owned()));
+    }
     let machine = match architecture {
         Architecture::X86_64 => EM_X86_64,
         Architecture::Arm64 => EM_AARCH64,
     };
-    if header.e_machine.get(endian) != machine {
+    if program.ehdr.e_machine != machine {
         return Err(Misfit::Machine(architecture.name()));
     }
-    let sections = header.sections(endian, program).map_err(format)?;
-    match newest_glibc(endian, program, &sections).map_err(format)? {
+    match newest_glibc(&program).map_err(format)? {
         Some((Version(major, minor), symbol)) if Version(major, minor) > GLIBC => {
             Err(Misfit::Glibc { needed: (major, minor), symbol })
         }
@@ -52,38 +55,40 @@ pub(super) fn check(program: &[u8], architecture: Architecture) -> Result<(), Mi
 }
 
 /// Returns the newest glibc version that the program asks for, with a symbol that asks for it.
-fn newest_glibc(
-    endian: LittleEndian,
-    program: &[u8],
-    sections: &SectionTable<'_, Header>,
-) -> object::Result<Option<(Version, String)>> {
+fn newest_glibc(program: &Program<'_>) -> Result<Option<(Version, String)>, ParseError> {
+    let sections = program.section_headers();
+    let needs = sections.and_then(|sections| sections.iter().find(|section| section.sh_type == SHT_GNU_VERNEED));
     // No such section: linked statically, or against another C library.
-    let Some((mut needs, link)) = sections.gnu_verneed(endian, program)? else { return Ok(None) };
-    let strings = sections.strings(endian, program, link)?;
-    let mut newest = None;
-    while let Some((_, mut versions)) = needs.next()? {
-        while let Some(version) = versions.next()? {
-            // The loader goes on without a version that only weak symbols want.
-            if version.vna_flags.get(endian).contains(VER_FLG_WEAK) {
-                continue;
-            }
-            let name = std::str::from_utf8(version.name(endian, strings)?).unwrap_or_default();
-            let Some(needed) = glibc(name) else { continue };
-            if newest.as_ref().is_none_or(|(newest, _, _)| needed > *newest) {
-                newest = Some((needed, name.to_owned(), version.vna_other(endian).index()));
-            }
+    let (Some(sections), Some(needs)) = (sections, needs) else { return Ok(None) };
+    let strings = program.section_data_as_strtab(&sections.get(usize::try_from(needs.sh_link)?)?)?;
+    let (data, _) = program.section_data(&needs)?;
+    let files = VerNeedIterator::new(LittleEndian, Class::ELF64, needs.sh_info.into(), 0, data);
+    let mut newest: Option<(Version, &str)> = None;
+    // The loader goes on without a version that only weak symbols want.
+    for version in files.flat_map(|(_, versions)| versions).filter(|version| version.vna_flags & VER_FLG_WEAK == 0) {
+        let name = strings.get(usize::try_from(version.vna_name)?)?;
+        let Some(needed) = glibc(name) else { continue };
+        if newest.is_none_or(|(newest, _)| needed > newest) {
+            newest = Some((needed, name));
         }
     }
-    let Some((version, name, index)) = newest else { return Ok(None) };
-    let symbols = sections.symbols(endian, program, object::elf::SHT_DYNSYM)?;
-    let versions = sections.gnu_versym(endian, program)?.map(|(versions, _)| versions).unwrap_or_default();
-    for (place, symbol_version) in versions.iter().enumerate() {
-        if symbol_version.0.get(endian).index() == index {
-            let symbol = symbols.symbol(SymbolIndex(place))?.name(endian, symbols.strings())?;
-            return Ok(Some((version, String::from_utf8_lossy(symbol).into_owned())));
+    let Some((version, name)) = newest else { return Ok(None) };
+    let symbol = symbol_of(program, name)?;
+    Ok(Some((version, symbol.unwrap_or(name).to_owned())))
+}
+
+/// A symbol that is asked for in this version.
+fn symbol_of<'a>(program: &Program<'a>, version: &str) -> Result<Option<&'a str>, ParseError> {
+    let (Some((symbols, names)), Some(versions)) = (program.dynamic_symbol_table()?, program.symbol_version_table()?)
+    else {
+        return Ok(None);
+    };
+    for (place, symbol) in symbols.iter().enumerate() {
+        if versions.get_requirement(place)?.is_some_and(|needed| needed.name == version) {
+            return names.get(usize::try_from(symbol.st_name)?).map(Some);
         }
     }
-    Ok(Some((version, name)))
+    Ok(None)
 }
 
 /// Reads `GLIBC_2.34` or `GLIBC_2.2.5`.
