@@ -96,6 +96,7 @@ pub(crate) async fn run(
     let mut unseen = Vec::new();
     let mut running = FuturesUnordered::new();
     let began = Instant::now();
+    let cx = &cx.of_run_since(began.into());
     loop {
         while running.len() < parallelism && !interrupt.is_set() {
             let Some(index) = walk.next() else { break };

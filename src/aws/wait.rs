@@ -25,8 +25,8 @@ pub(crate) struct Stay {
     state: &'static str,
     /// Seconds, at least.
     least: f64,
-    /// After that each look comes later than the one before by this share of the time that has passed, so that no more than that
-    /// is lost.
+    /// After that each look comes later than the one before by this share of the time that the run has taken, so that no more than
+    /// that is lost of it.
     share: f64,
     /// Other endpoints may leave the state at once, but not before the first look.
     is_left_at_once: bool,
@@ -44,18 +44,19 @@ impl Stay {
 }
 
 /// For states that are in no table: those that AWS still shows, although it has left them.
-const OTHERS: Stay = Stay::new("", 1.0, 0.2);
+const OTHERS: Stay = Stay::new("", 1.0, 0.5);
 /// Looks are never closer to each other than this, nor farther apart than that.
 const STEPS: (Duration, Duration) = (Duration::from_millis(300), Duration::from_secs(5));
 
-/// The pause after a look that showed this state, when so much time has passed since the first one.
-fn pause_after(times: Times, state: &str, passed: Duration) -> Duration {
-    let stay = times.iter().find(|stay| stay.state == state).unwrap_or(&OTHERS);
+/// The pause after a look that showed this state, when so much time has passed since the first one, and `before` it in this run.
+fn pause_after(times: Times, state: &str, passed: Duration, before: Duration) -> Duration {
+    let known = times.iter().find(|stay| stay.state == state).map(|stay| (stay, before));
+    let (stay, before) = known.unwrap_or((&OTHERS, Duration::ZERO));
     if stay.is_left_at_once && passed < STEPS.0 {
         return STEPS.0;
     }
     let left = Duration::from_secs_f64(stay.least).saturating_sub(passed);
-    left.max(passed.mul_f64(stay.share).clamp(STEPS.0, STEPS.1))
+    left.max((before + passed).mul_f64(stay.share).clamp(STEPS.0, STEPS.1))
 }
 
 /// One look at the resource.
@@ -78,10 +79,11 @@ const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), 1.5, Duration:
 
 /// Looks until the state is one of the targets; an unknown state is an error, and so is the time limit.
 ///
-/// What is waited for exists: while AWS does not find it, it is not known everywhere yet. Gives the time that AWS needed at least:
-/// to the last look that did not show the target.
+/// What is waited for exists: while AWS does not find it, it is not known everywhere yet. `before` is what the run has taken until
+/// now. Gives the time that AWS needed at least: to the last look that did not show the target.
 pub(crate) async fn wait(
     wait: &Wait<'_>,
+    before: Duration,
     mut look: impl AsyncFnMut() -> anyhow::Result<Look>,
     mut note: impl FnMut(&str),
 ) -> anyhow::Result<Duration> {
@@ -110,7 +112,7 @@ pub(crate) async fn wait(
         if !is_lagging && !wait.pending.contains(&state.as_str()) {
             bail!("{} is in the unexpected state {state}, on its way to {}", wait.what, wait.target.join(" or "));
         }
-        let pause = pause_after(wait.times, &state, started.elapsed());
+        let pause = pause_after(wait.times, &state, started.elapsed(), before);
         if Instant::now() + pause > deadline {
             bail!("{} is still {state} after {} s", wait.what, wait.limit.as_secs());
         }
@@ -148,11 +150,13 @@ mod tests {
         limit: Duration::from_secs(60),
         times: &[Stay::new("CREATING", 9.0, 0.1)],
     };
+    /// A run that has just begun.
+    const NEW: Duration = Duration::ZERO;
 
     #[tokio::test(start_paused = true)]
     async fn wait_ends_at_the_target() {
         let mut states = ["CREATING", "CREATING", "ACTIVE"].into_iter();
-        wait(&ACTIVE, async || Ok(Look::State(states.next().unwrap().to_owned())), |_| {}).await.unwrap();
+        wait(&ACTIVE, NEW, async || Ok(Look::State(states.next().unwrap().to_owned())), |_| {}).await.unwrap();
         assert_eq!(states.next(), None);
     }
 
@@ -165,26 +169,39 @@ mod tests {
                 let state = if started.elapsed().as_secs_f64() < seconds { "CREATING" } else { "ACTIVE" };
                 Ok(Look::State(state.to_owned()))
             };
-            let needed = wait(&ACTIVE, look, |_| {}).await.unwrap();
+            let needed = wait(&ACTIVE, NEW, look, |_| {}).await.unwrap();
             assert!(needed.as_secs_f64() < seconds && needed.as_secs_f64() > seconds / 1.1 - 0.1, "{needed:?}");
             assert!(started.elapsed().as_secs_f64() <= seconds * 1.1, "{:?}", started.elapsed());
             assert!(looks <= 15, "{looks} looks in {seconds} s");
         }
     }
 
+    #[test]
+    fn what_a_look_may_cost_is_a_share_of_the_whole_run() {
+        let pause = |passed, before| {
+            pause_after(ACTIVE.times, "CREATING", Duration::from_secs(passed), Duration::from_secs(before))
+        };
+        assert_eq!(
+            [pause(0, 20), pause(10, 0), pause(10, 20), pause(10, 90)].map(|pause| pause.as_millis()),
+            [9_000, 1_000, 3_000, 5_000]
+        );
+        let unknown = pause_after(ACTIVE.times, GONE, Duration::from_secs(4), Duration::from_secs(90));
+        assert_eq!(unknown, Duration::from_secs(2));
+    }
+
     #[tokio::test(start_paused = true)]
     async fn wait_refuses_states_it_does_not_know() {
-        let error = wait(&ACTIVE, async || Ok(Look::State("DELETING".to_owned())), |_| {}).await.unwrap_err();
+        let error = wait(&ACTIVE, NEW, async || Ok(Look::State("DELETING".to_owned())), |_| {}).await.unwrap_err();
         assert_eq!(error.to_string(), "stream (a) is in the unexpected state DELETING, on its way to ACTIVE");
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_is_not_found_yet_is_waited_for_and_what_is_gone_for_good_is_told() {
         let mut states = [Look::Gone, Look::Gone, Look::State("ACTIVE".to_owned())].into_iter();
-        wait(&ACTIVE, async || Ok(states.next().unwrap()), |_| {}).await.unwrap();
+        wait(&ACTIVE, NEW, async || Ok(states.next().unwrap()), |_| {}).await.unwrap();
         let patient = Wait { limit: Duration::from_secs(600), ..ACTIVE };
         let started = Instant::now();
-        let error = wait(&patient, async || Ok(Look::Gone), |_| {}).await.unwrap_err();
+        let error = wait(&patient, NEW, async || Ok(Look::Gone), |_| {}).await.unwrap_err();
         assert_eq!(error.to_string(), "stream (a) is in the unexpected state gone, on its way to ACTIVE");
         assert!(started.elapsed() >= LAG && started.elapsed() < LAG * 2);
     }
@@ -204,7 +221,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn wait_says_the_last_state_at_its_limit() {
-        let error = wait(&ACTIVE, async || Ok(Look::State("CREATING".to_owned())), |_| {}).await.unwrap_err();
+        let error = wait(&ACTIVE, NEW, async || Ok(Look::State("CREATING".to_owned())), |_| {}).await.unwrap_err();
         assert_eq!(error.to_string(), "stream (a) is still CREATING after 60 s");
     }
 }

@@ -15,7 +15,7 @@ use crate::plan::{Change, Fields};
 
 const LIMIT: Duration = Duration::from_secs(5 * 60);
 /// What is commonly seen.
-const TIMES: Times = &[Stay::new("CREATING", 2.0, 0.15), Stay::new("DELETING", 2.0, 0.15)];
+const TIMES: Times = &[Stay::new("CREATING", 2.0, 0.08), Stay::new("DELETING", 2.0, 0.08)];
 
 /// What the caller must be allowed to do.
 pub(super) const ACTIONS: Actions = Actions {

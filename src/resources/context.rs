@@ -61,6 +61,8 @@ pub(crate) struct Cx {
     pub(crate) answers: Arc<Answers>,
     /// The answers of every region, by its name.
     of_regions: Arc<Mutex<BTreeMap<String, Arc<Answers>>>>,
+    /// When the run began that the context is of.
+    run_since: Option<Instant>,
     /// The waits of a node for AWS: when each ended, and how long AWS needed at least.
     needed: Arc<Mutex<Vec<(Instant, Duration)>>>,
     /// Answers that were asked for since then are good enough.
@@ -82,6 +84,7 @@ impl Cx {
             notes: None,
             answers,
             of_regions: Arc::new(Mutex::new(of_regions)),
+            run_since: None,
             needed: Arc::default(),
             since: Instant::now(),
         }
@@ -146,6 +149,11 @@ impl Cx {
         Self { notes: Some((node.to_owned(), notes)), needed: Arc::default(), ..self.clone() }
     }
 
+    /// The same context for a run that began then.
+    pub(crate) fn of_run_since(&self, began: Instant) -> Self {
+        Self { run_since: Some(began), ..self.clone() }
+    }
+
     /// Reports what the node is doing or waiting for.
     pub(crate) fn note(&self, text: &str) {
         if let Some((node, notes)) = &self.notes {
@@ -190,7 +198,8 @@ impl Cx {
         what: &Wait<'_>,
         look: impl AsyncFnMut() -> anyhow::Result<Look>,
     ) -> anyhow::Result<()> {
-        self.needs(wait(what, look, self.noting()).await.map(|needed| ((), needed)))
+        let before = self.run_since.map_or(Duration::ZERO, |began| began.elapsed());
+        self.needs(wait(what, before, look, self.noting()).await.map(|needed| ((), needed)))
     }
 
     /// Notes how long AWS needed.

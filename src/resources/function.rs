@@ -23,7 +23,7 @@ use crate::spec::{Seconds, duration_text};
 const HANDLER: &str = "bootstrap";
 const LIMIT: Duration = Duration::from_secs(5 * 60);
 /// What is commonly seen.
-const TIMES: Times = &[Stay::new("Pending", 1.0, 0.5), Stay::new("InProgress", 1.0, 0.2)];
+const TIMES: Times = &[Stay::new("Pending", 1.0, 0.08), Stay::new("InProgress", 1.0, 0.15)];
 
 /// What the caller must be allowed to do.
 pub(super) const ACTIONS: Actions = Actions {

@@ -22,13 +22,13 @@ const HOUR: u64 = 3_600;
 /// A stream takes seconds to become ACTIVE; a reshard of many shards takes minutes.
 const LIMIT: Duration = Duration::from_secs(15 * 60);
 /// What is commonly seen.
-const TIMES: Times = &[Stay::new("CREATING", 10.0, 0.1), Stay::new("UPDATING", 5.0, 0.3)];
+const TIMES: Times = &[Stay::new("CREATING", 10.0, 0.1), Stay::new("UPDATING", 5.0, 0.07)];
 /// The same of a deletion, whatever AWS still shows: it is what `down` waits for longest.
 const DELETION: Times = &[
-    Stay::new("DELETING", 10.0, 0.06),
-    Stay::new("ACTIVE", 10.0, 0.06),
-    Stay::new("CREATING", 10.0, 0.06),
-    Stay::new("UPDATING", 10.0, 0.06),
+    Stay::new("DELETING", 10.0, 0.08),
+    Stay::new("ACTIVE", 10.0, 0.08),
+    Stay::new("CREATING", 10.0, 0.08),
+    Stay::new("UPDATING", 10.0, 0.08),
 ];
 
 /// What the caller must be allowed to do.

@@ -30,7 +30,7 @@ use crate::spec::{AttributeType, Billing, Key, ViewType};
 const LIMIT: Duration = Duration::from_secs(15 * 60);
 /// What is commonly seen.
 const TIMES: Times =
-    &[Stay::new("CREATING", 4.5, 0.15), Stay::new("UPDATING", 1.5, 0.2), Stay::new("DELETING", 3.5, 0.15)];
+    &[Stay::new("CREATING", 4.5, 0.3), Stay::new("UPDATING", 1.5, 0.2), Stay::new("DELETING", 3.5, 0.15)];
 /// AWS takes one UpdateTimeToLive of a table within an hour.
 const TTL_PAUSE: Duration = Duration::from_secs(60 * 60);
 

@@ -12,11 +12,11 @@ use crate::aws::{Look, Stay, Times, Wait, answered, existing, until_seen};
 const LIMIT: Duration = Duration::from_secs(5 * 60);
 /// What is commonly seen.
 const TIMES: Times = &[
-    Stay::new("Creating", 10.0, 0.1).or_short(),
-    Stay::new("Enabling", 4.5, 0.1).or_short(),
-    Stay::new("Updating", 4.5, 0.1).or_short(),
-    Stay::new("Disabling", 4.5, 0.1).or_short(),
-    Stay::new("Deleting", 5.0, 0.12).or_short(),
+    Stay::new("Creating", 10.0, 0.07).or_short(),
+    Stay::new("Enabling", 4.5, 0.07).or_short(),
+    Stay::new("Updating", 4.5, 0.07).or_short(),
+    Stay::new("Disabling", 4.5, 0.07).or_short(),
+    Stay::new("Deleting", 5.0, 0.1).or_short(),
 ];
 
 /// The wait for a mapping that is being enabled or disabled. Lambda may show the state before that for a while.
@@ -77,7 +77,7 @@ mod tests {
         {
             let mut states = states.into_iter();
             let look = async || Ok(Look::State(states.next().expect("it ends at the target").to_owned()));
-            wait(&changed("mapping (a)", enabled), look, |_| {}).await.unwrap();
+            wait(&changed("mapping (a)", enabled), Duration::ZERO, look, |_| {}).await.unwrap();
             assert_eq!(states.next(), None);
         }
     }
