@@ -11,7 +11,9 @@ use crate::aws::{KEYS_TAG, NODE_TAG, Tags, tag_changes};
 use crate::pipeline::{Node, Pipeline, ReplacedWith};
 use crate::plan::{Action, Change, Fields, Plan, Refusal, Step, Warning, differences, region_of};
 use crate::preflight::preflight;
-use crate::resources::{Any, Cx, Known, Observed, OwnedResource, Resource as _, UnreadableResource, owned_resources};
+use crate::resources::{
+    Any, Cx, Known, Observed, OwnedResource, Resource as _, UnreadableResource, may_be_told, owned_resources,
+};
 
 /// Steps that are refused unless their node is named on the command line.
 #[derive(Debug, Clone, Default)]
@@ -52,8 +54,9 @@ pub(crate) async fn observe(
 
 async fn read(cx: &Cx, pipeline: &Pipeline, allowed: &Allowed) -> anyhow::Result<Observation> {
     let prefix = pipeline.naming.prefix();
+    let told = &cx.going_by_told_tags();
     let reads = try_join_all(pipeline.nodes.iter().map(async |node| {
-        let seen = node.resource.read(cx).await?;
+        let seen = node.resource.read(told).await?;
         if let Some(seen) = &seen
             && seen.may_be_changed(cx)
         {
@@ -66,13 +69,16 @@ async fn read(cx: &Cx, pipeline: &Pipeline, allowed: &Allowed) -> anyhow::Result
         .iter()
         .map(|node| (node.resource.region(), node.resource.kind(), node.resource.name()))
         .collect();
-    let (seen, search) = tokio::try_join!(reads, async {
+    let (mut seen, search) = tokio::try_join!(reads, async {
         let found = owned_resources(cx, &prefix, &known).await;
         found.context("looking for resources that are no longer in the spec")
     })?;
     // Compared only now: a function refers to its role by what was read of the role.
-    let compared = pipeline.nodes.iter().zip(&seen).map(|(node, seen)| step(cx, node, seen.as_ref(), allowed));
-    let (mut steps, later): (Vec<_>, Vec<_>) = compared.unzip();
+    let mut compared = compare(cx, pipeline, &seen, allowed);
+    if read_again(cx, pipeline, &compared, &mut seen).await? {
+        compared = compare(cx, pipeline, &seen, allowed);
+    }
+    let (mut steps, later): (Vec<_>, Vec<_>) = compared.into_iter().unzip();
     replace_dependents(pipeline, &mut steps, &seen, allowed);
     let mut warnings = postponed(&steps, later);
     warnings.extend(unconfirmed(pipeline, &steps, &seen));
@@ -97,6 +103,31 @@ async fn read(cx: &Cx, pipeline: &Pipeline, allowed: &Allowed) -> anyhow::Result
         warning.message = pipeline.secrets.hide(&warning.message);
     }
     Ok(Observation { plan, orphans, seen })
+}
+
+/// The step of each node, and why changes of it have to wait for a later run.
+fn compare(cx: &Cx, pipeline: &Pipeline, seen: &[Option<Observed>], allowed: &Allowed) -> Vec<(Step, Vec<String>)> {
+    pipeline.nodes.iter().zip(seen).map(|(node, seen)| step(cx, node, seen.as_ref(), allowed)).collect()
+}
+
+/// Reads what is not to stay as it is again, where its tags were told with those of others; whether there is such a one.
+async fn read_again(
+    cx: &Cx,
+    pipeline: &Pipeline,
+    compared: &[(Step, Vec<String>)],
+    seen: &mut [Option<Observed>],
+) -> anyhow::Result<bool> {
+    // Some answers are shared, and were read with tags that were told.
+    let cx = &cx.as_of_now();
+    let steps = pipeline.nodes.iter().zip(compared).zip(seen);
+    let doubted = steps.filter(|((node, (step, _)), seen)| {
+        seen.is_some() && may_be_told(node.resource.kind()) && step.action != Action::Unchanged
+    });
+    let again = try_join_all(doubted.map(async |((node, _), seen)| {
+        *seen = node.resource.read(cx).await?;
+        anyhow::Ok(())
+    }));
+    Ok(!again.await?.is_empty())
 }
 
 /// The step of a node, and why changes of it have to wait for a later run.

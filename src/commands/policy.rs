@@ -111,6 +111,8 @@ fn policy(session: &Session, scope: Scope) -> Value {
             own.entry(kind).or_default().extend(actions(kind).own.iter().filter(wanted));
         }
     }
+    // The tags of many in one call; without it each is asked for its own.
+    account.insert("tag:GetResources");
     if scope != Scope::Run {
         // To see, before anything is made, what the caller may not do.
         account.insert("iam:SimulatePrincipalPolicy");

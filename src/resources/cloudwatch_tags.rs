@@ -3,13 +3,17 @@
 use aws_sdk_cloudwatch::types::Tag;
 
 use super::context::Cx;
+use super::told_tags::told_or;
 use crate::aws::{AwsError, Tags, answered, existing};
 
 /// The tags of anything in CloudWatch; `None` when there is no such thing.
 pub(super) async fn read(cx: &Cx, arn: &str) -> Result<Option<Tags>, AwsError> {
-    let answer = existing(answered(cx.aws.cloudwatch.list_tags_for_resource().resource_arn(arn).send().await))?;
-    let tags = answer.map(|answer| answer.tags.unwrap_or_default());
-    Ok(tags.map(|tags| tags.into_iter().filter_map(|tag| Some((tag.key?, tag.value?))).collect()))
+    told_or(cx, arn, async || {
+        let answer = existing(answered(cx.aws.cloudwatch.list_tags_for_resource().resource_arn(arn).send().await))?;
+        let tags = answer.map(|answer| answer.tags.unwrap_or_default());
+        Ok(tags.map(|tags| tags.into_iter().filter_map(|tag| Some((tag.key?, tag.value?))).collect()))
+    })
+    .await
 }
 
 /// Sets and removes tags of anything in CloudWatch.

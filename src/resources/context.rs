@@ -39,6 +39,8 @@ pub(crate) struct Answers {
     /// By the ARN of the stream and the consumer's name.
     pub(crate) consumers: SharedByName<Option<ConsumerDescription>>,
     pub(crate) topics: SharedByName<Option<TopicDescription>>,
+    /// All that has the pipeline's tag, by ARN; nothing where that can't be asked.
+    pub(super) told_tags: Shared<BTreeMap<String, Tags>>,
     pub(crate) deleted_alarms: Joined,
 }
 
@@ -51,6 +53,8 @@ pub(crate) struct Cx {
     pub(crate) adopt: bool,
     /// The region is not the pipeline's own: a search does not look any further.
     pub(super) is_guest: bool,
+    /// Nothing is done by what is read now: the tags of many in one answer are good enough, although they may be minutes old.
+    pub(super) goes_by_told_tags: bool,
     /// What a call names may be gone, which its refusal tells: it is not sent again.
     doubts: bool,
     /// Nothing will be changed: what can't be known of the spec's side is left out, and hides nothing of AWS's.
@@ -78,6 +82,7 @@ impl Cx {
             owner,
             adopt: false,
             is_guest: false,
+            goes_by_told_tags: false,
             doubts: false,
             only_looks: false,
             interrupt: None,
@@ -129,6 +134,11 @@ impl Cx {
     /// The same context for calls on what may be gone.
     pub(crate) fn doubting(&self) -> Self {
         Self { doubts: true, ..self.clone() }
+    }
+
+    /// The same context for reads by which nothing is done: see [`told_tags`](super::told_tags).
+    pub(crate) fn going_by_told_tags(&self) -> Self {
+        Self { goes_by_told_tags: true, ..self.clone() }
     }
 
     /// What the names of the owner's resources begin with, hyphen included.

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::context::Cx;
 use super::function;
 use super::resource::{Actions, Created, Observed, Resource, Shown};
+use super::told_tags::told_or;
 use crate::aws::{AwsError, Clients, PIPELINE_TAG, Tags, all, answered, existing, known};
 use crate::plan::{Change, Fields};
 use crate::spec::{Seconds, duration_text};
@@ -60,9 +61,13 @@ pub(super) fn arn(aws: &Clients, name: &str) -> String {
 
 /// The tags; `None` when there is no such log group.
 pub(super) async fn tags(cx: &Cx, name: &str) -> Result<Option<Tags>, AwsError> {
-    let call = cx.aws.logs.list_tags_for_resource().resource_arn(arn(&cx.aws, name));
-    let answer = existing(answered(call.send().await))?;
-    Ok(answer.map(|answer| answer.tags.unwrap_or_default().into_iter().collect()))
+    let arn = arn(&cx.aws, name);
+    told_or(cx, &arn, async || {
+        let call = cx.aws.logs.list_tags_for_resource().resource_arn(&arn);
+        let answer = existing(answered(call.send().await))?;
+        Ok(answer.map(|answer| answer.tags.unwrap_or_default().into_iter().collect()))
+    })
+    .await
 }
 
 pub(super) async fn delete(cx: &Cx, name: &str) -> anyhow::Result<()> {

@@ -21,6 +21,7 @@ mod role;
 mod stream;
 mod sync;
 mod table;
+mod told_tags;
 mod topic;
 mod topic_description;
 
@@ -44,4 +45,5 @@ pub(crate) use role::{INLINE_POLICY, PATH as ROLE_PATH, POLICY as ROLE_POLICY, R
 pub(crate) use stream::{Stream, shard_steps};
 pub(crate) use sync::{Pending, Planned, Unseen, confirm, sync};
 pub(crate) use table::Table;
+pub(crate) use told_tags::may_be_told;
 pub(crate) use topic::{Subscription, Topic};

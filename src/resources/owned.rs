@@ -1,7 +1,7 @@
 //! The pipeline's resources as AWS has them, whether or not they are in the spec: found by name and tags, deleted by name.
 //!
 //! The Resource Groups Tagging API would be one call, but it does not know roles, lags behind by minutes, and no emulator
-//! has all of it. Names are deterministic, so looking for them is exact.
+//! has all of it. Names are deterministic, so looking for them is exact; what it tells saves questions, where that does no harm.
 
 mod by_kind;
 mod names;
@@ -224,11 +224,15 @@ pub(crate) async fn owned_resources(cx: &Cx, prefix: &str, known: &Known<'_>) ->
 async fn regions_fed(cx: &Cx, known: &BTreeSet<(ResourceKind, &str)>) -> anyhow::Result<BTreeSet<String>> {
     let streams = known.iter().filter(|(kind, _)| *kind == ResourceKind::Stream);
     let tags = try_join_all(streams.map(async |(kind, name)| {
+        let described = stream::described(cx, name).await.with_context(|| format!("reading {}", kind.label(name)))?;
+        if described.is_none() {
+            return Ok(None);
+        }
         let tags = stream::tags_of(cx, name).await;
-        tags.with_context(|| format!("reading the tags of {}", kind.label(name)))
+        tags.with_context(|| format!("reading the tags of {}", kind.label(name))).map(Some)
     }))
     .await?;
-    let ours = tags.iter().filter_map(|tags| tags.as_ref().as_ref());
+    let ours = tags.iter().flatten().filter_map(|tags| tags.as_ref().as_ref());
     Ok(ours.filter(|tags| cx.owner.owns(Some(tags), Parent::None)).flat_map(stream::regions_fed).collect())
 }
 
@@ -262,7 +266,7 @@ async fn owned_in_region(
     // `down` knows nothing of the spec; what a spec names is looked for by itself.
     let names = names::starting_with(cx, &start, known.is_empty()).await?;
     let unknown = names.iter().filter(|(kind, name)| !known.contains(&(*kind, name.as_str())));
-    let (tagged, mut unreadable) = read_tags(cx, unknown).await?;
+    let (tagged, mut unreadable) = read_tags(cx, unknown, known.is_empty()).await?;
     let mut owned = owned_by_tags(cx, &tagged).await?;
     owned.extend(untagged_replicas(cx, &tagged, replicas, &start));
     let functions = functions(cx, &owned, &names);
@@ -283,18 +287,37 @@ pub(crate) async fn is_owned(cx: &Cx, kind: ResourceKind, name: &str) -> anyhow:
     Ok(tags.map(|tags| cx.owner.owns(Some(&tags), Parent::None)))
 }
 
-/// The tags of each resource that there is, and the resources whose tags may not be read.
+/// The tags of each resource that there is, and the resources whose tags may not be read; `of_all` of the pipeline's, or of some.
+///
+/// What holds data, or has to be known for certain, is asked itself. While some of it is there, the rest of the whole pipeline goes by
+/// what is told of it: after a deletion, that may be told for minutes, and listed as long as lists lag.
 async fn read_tags<'a>(
     cx: &Cx,
     names: impl Iterator<Item = &'a (ResourceKind, String)>,
+    of_all: bool,
 ) -> anyhow::Result<(Vec<(ResourceKind, &'a str, Tags)>, Vec<UnreadableResource>)> {
-    let answers = try_join_all(names.map(async |(kind, name)| match by_kind::tags(cx, *kind, name).await {
-        Err(error) if !error.is_denied() => {
-            Err(error).with_context(|| format!("reading the tags of {}", kind.label(name)))
-        }
-        answer => Ok((*kind, name, answer)),
-    }))
-    .await?;
+    let (replaceable, certain): (Vec<_>, Vec<_>) = names.partition(|(kind, _)| by_kind::holds_nothing(*kind));
+    let (mut tagged, mut unreadable) = ask_for_tags(cx, certain).await?;
+    let stands = of_all && tagged.iter().any(|(_, _, tags)| cx.owner.owns(Some(tags), Parent::None));
+    let cx = if stands { &cx.going_by_told_tags() } else { cx };
+    let (more, denied) = ask_for_tags(cx, replaceable).await?;
+    tagged.extend(more);
+    unreadable.extend(denied);
+    Ok((tagged, unreadable))
+}
+
+async fn ask_for_tags<'a>(
+    cx: &Cx,
+    names: Vec<&'a (ResourceKind, String)>,
+) -> anyhow::Result<(Vec<(ResourceKind, &'a str, Tags)>, Vec<UnreadableResource>)> {
+    let answers =
+        try_join_all(names.into_iter().map(async |(kind, name)| match by_kind::tags(cx, *kind, name).await {
+            Err(error) if !error.is_denied() => {
+                Err(error).with_context(|| format!("reading the tags of {}", kind.label(name)))
+            }
+            answer => Ok((*kind, name, answer)),
+        }))
+        .await?;
     let mut tagged = Vec::new();
     let mut unreadable = Vec::new();
     for (kind, name, answer) in answers {

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::context::Cx;
 use super::resource::{Actions, Created, Observed, Resource, Shown};
+use super::told_tags::told_or;
 use crate::aws::{AwsError, Clients, Look, Tags, Times, Wait, answered, canonical, existing, known};
 use crate::plan::{Change, Fields};
 use crate::spec::{Seconds, duration_text};
@@ -91,9 +92,12 @@ pub(super) fn arn(aws: &Clients, name: &str) -> String {
 
 /// The tags; `None` when there is no such queue.
 pub(super) async fn tags(cx: &Cx, name: &str) -> Result<Option<Tags>, AwsError> {
-    let call = cx.aws.sqs.list_queue_tags().queue_url(cx.aws.queue_url(name));
-    let answer = existing(answered(call.send().await))?;
-    Ok(answer.map(|answer| answer.tags.unwrap_or_default().into_iter().collect()))
+    told_or(cx, &arn(&cx.aws, name), async || {
+        let call = cx.aws.sqs.list_queue_tags().queue_url(cx.aws.queue_url(name));
+        let answer = existing(answered(call.send().await))?;
+        Ok(answer.map(|answer| answer.tags.unwrap_or_default().into_iter().collect()))
+    })
+    .await
 }
 
 pub(super) async fn begin_deletion(cx: &Cx, name: &str) -> anyhow::Result<()> {

@@ -14,6 +14,7 @@ pub(crate) use self::subscription::Subscription;
 
 use super::context::Cx;
 use super::resource::{Actions, Created, Observed, Resource, Shown};
+use super::told_tags::told_or;
 use super::topic_description::TopicDescription;
 use crate::aws::{AwsError, Clients, Tags, answered, existing, known};
 use crate::plan::{Change, Fields};
@@ -266,9 +267,13 @@ pub(super) fn arn(aws: &Clients, name: &str) -> String {
 
 /// The tags; `None` when there is no such topic.
 pub(super) async fn tags(cx: &Cx, name: &str) -> Result<Option<Tags>, AwsError> {
-    let call = cx.aws.sns.list_tags_for_resource().resource_arn(arn(&cx.aws, name));
-    let tags = existing(answered(call.send().await))?.map(|answer| answer.tags.unwrap_or_default());
-    Ok(tags.map(|tags| tags.into_iter().map(|tag| (tag.key, tag.value)).collect()))
+    let arn = arn(&cx.aws, name);
+    told_or(cx, &arn, async || {
+        let call = cx.aws.sns.list_tags_for_resource().resource_arn(&arn);
+        let tags = existing(answered(call.send().await))?.map(|answer| answer.tags.unwrap_or_default());
+        Ok(tags.map(|tags| tags.into_iter().map(|tag| (tag.key, tag.value)).collect()))
+    })
+    .await
 }
 
 /// Deletes the topic, and AWS its subscriptions with it.

@@ -8,17 +8,18 @@ use crate::harness::{Home, pipeline};
 /// and of `down`. Those of reads alone are exact. The others leave room for a second look at a mapping that is just being made or
 /// deleted, and for alarms that are not deleted in one call.
 const MOST: [(&str, [usize; 5]); 7] = [
-    ("archive", [90, 49, 49, 57, 81]),
-    ("retail-events", [51, 32, 32, 36, 62]),
-    ("clickstream", [60, 36, 36, 40, 65]),
-    ("fan-out", [102, 57, 57, 57, 102]),
-    ("change-capture", [74, 43, 43, 47, 75]),
-    ("shop", [136, 75, 76, 87, 123]),
-    ("streaming-analytics", [63, 35, 35, 35, 64]),
+    ("archive", [90, 35, 35, 43, 65]),
+    ("retail-events", [51, 24, 24, 28, 50]),
+    ("clickstream", [60, 26, 26, 30, 53]),
+    ("fan-out", [102, 40, 40, 40, 72]),
+    ("change-capture", [74, 33, 33, 37, 56]),
+    ("shop", [136, 51, 52, 63, 104]),
+    ("streaming-analytics", [63, 26, 26, 26, 53]),
 ];
 
 #[test]
 fn no_command_makes_more_calls_than_it_did() {
+    let mut others = Vec::new();
     for (name, most) in MOST {
         let home = Home::new();
         home.endpoint();
@@ -41,9 +42,11 @@ fn no_command_makes_more_calls_than_it_did() {
             calls("down", &spec, yes),
         ];
         let exact = |at: usize| counts[at] == most[at];
-        assert!(exact(1) && exact(2) && exact(3), "{name}: {counts:?}, and it was {most:?}");
-        assert!(counts.iter().zip(&most).all(|(count, most)| count <= most), "{name}: {counts:?}, and it was {most:?}");
+        if !(exact(1) && exact(2) && exact(3)) || counts.iter().zip(&most).any(|(count, most)| count > most) {
+            others.push(format!("{name}: {counts:?}, and it was {most:?}"));
+        }
     }
+    assert!(others.is_empty(), "{others:#?}");
 }
 
 #[test]

@@ -36,6 +36,7 @@ const RESOURCES: &[&[&str]] = &[
     &["alarm", "bucket", "dashboard", "key", "queue", "replica", "role", "stream"],
     &["table"],
     &["cloudwatch_tags", "resource"],
+    &["told_tags"],
     &["context"],
     &["topic_description"],
 ];

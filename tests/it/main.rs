@@ -67,6 +67,7 @@ mod specs;
 mod stages;
 mod subscribers;
 mod tail;
+mod told_tags;
 mod trends;
 mod trust;
 mod twice;

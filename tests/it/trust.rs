@@ -231,6 +231,7 @@ fn the_policy_allows_all_that_streamkit_calls_and_little_else() {
                 let service = match call["service"].as_str().unwrap() {
                     "monitoring" => "cloudwatch",
                     "dynamodbstreams" => "dynamodb",
+                    "tagging" => "tag",
                     other => other,
                 };
                 actions(service, call["operation"].as_str().unwrap())

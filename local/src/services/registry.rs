@@ -137,7 +137,7 @@ impl Services {
             (Service::Sqs, sqs.clone()),
             (Service::Sts, global.sts.clone()),
         ];
-        let tagging = Tagging::new(region, account, &all);
+        let tagging = Tagging::new(region, account, &all, global.strict.consistency);
         all.push((Service::Tagging, Arc::new(tagging)));
         Ok(Arc::new(Self {
             region: region.to_owned(),

@@ -46,6 +46,11 @@ pub(super) async fn tags(cx: &Cx, kind: ResourceKind, name: &str) -> Result<Opti
     }
 }
 
+/// Whether resources of this kind are what the spec says of them and no more, so that `up` makes the same one again.
+pub(super) fn holds_nothing(kind: ResourceKind) -> bool {
+    matches!(kind, ResourceKind::Dashboard | ResourceKind::Alarm | ResourceKind::Function | ResourceKind::Topic)
+}
+
 /// What is deleted with the resource, and how much, as one cheap call tells; `None` when it holds nothing.
 pub(super) async fn contents(cx: &Cx, kind: ResourceKind, name: &str) -> anyhow::Result<Option<String>> {
     Ok(match kind {

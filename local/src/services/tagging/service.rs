@@ -4,7 +4,9 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 use streamkit_wire::input::{integer, required, text, texts};
 use streamkit_wire::{Call, CallError, Service};
@@ -20,12 +22,16 @@ const MAX_PAGE: i64 = 100;
 /// Keys and values have pages of a thousand.
 const NAMES_PAGE: usize = 1_000;
 const MAX_CHANGED: usize = 20;
+/// How old what it tells may be where AWS's consistency is asked for: its index follows the services, and AWS does not say how fast.
+const OLD: Duration = Duration::from_secs(60);
 
 /// The tags of a region.
 pub(crate) struct Tagging {
     pub(super) region: String,
     account: String,
     services: Vec<(Service, Arc<dyn AwsService>)>,
+    /// What is told until it is [`OLD`]; `None` where everything is told as it is.
+    index: Option<Mutex<Option<Index>>>,
 }
 
 impl AwsService for Tagging {
@@ -51,6 +57,12 @@ impl AwsService for Tagging {
     }
 }
 
+/// What is told, and when it was so.
+struct Index {
+    made: Instant,
+    resources: Vec<Resource>,
+}
+
 /// What is done to the tags of some resources.
 #[derive(Debug, Clone, Copy)]
 enum Change<'a> {
@@ -59,9 +71,10 @@ enum Change<'a> {
 }
 
 impl Tagging {
-    /// The tags of these services.
-    pub(crate) fn new(region: &str, account: &str, services: &[(Service, Arc<dyn AwsService>)]) -> Self {
-        Self { region: region.to_owned(), account: account.to_owned(), services: services.to_vec() }
+    /// The tags of these services; where it `lags`, as they were up to a minute ago.
+    pub(crate) fn new(region: &str, account: &str, services: &[(Service, Arc<dyn AwsService>)], lags: bool) -> Self {
+        let index = lags.then(Mutex::default);
+        Self { region: region.to_owned(), account: account.to_owned(), services: services.to_vec(), index }
     }
 
     pub(super) fn service(&self, service: &Service) -> Result<&dyn AwsService, CallError> {
@@ -73,8 +86,21 @@ impl Tagging {
         format!("arn:aws:{service}:{}:{}:{resource}", self.region, self.account)
     }
 
-    /// All resources with tags, by ARN.
+    /// All resources with tags, by ARN, as the index has them.
     async fn resources(&self) -> Result<Vec<Resource>, CallError> {
+        let Some(index) = &self.index else { return self.tagged().await };
+        if let Some(Index { made, resources }) = &*index.lock()
+            && made.elapsed() < OLD
+        {
+            return Ok(resources.clone());
+        }
+        let made = Instant::now();
+        let resources = self.tagged().await?;
+        *index.lock() = Some(Index { made, resources: resources.clone() });
+        Ok(resources)
+    }
+
+    async fn tagged(&self) -> Result<Vec<Resource>, CallError> {
         let mut all = rest_services::lambda_resources(self).await?;
         all.extend(rest_services::buckets(self).await?);
         for operations in Operations::all() {
