@@ -15,6 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 RELEASE = ROOT / "target/release"
+STREAMKIT = Path(os.environ.get("STREAMKIT", RELEASE / "streamkit"))
 
 
 @dataclass
@@ -66,6 +67,12 @@ FIGURES = [
     Figure("laptop", "embedded AWS idle", "MiB", "≤ 35", "35", less=True),
     Figure("laptop", "first up --local, empty caches", "s", "≤ 1", "82", less=True),
     Figure("laptop", "up --local, nothing to change", "ms", "", "", less=True),
+    Figure("aws", "up, with AWS's times", "s", "≤ 29.7", "44.0", less=True, yardstick="AWS alone: 27"),
+    Figure("aws", "down, with AWS's times", "s", "≤ 16.5", "28.2", less=True, yardstick="AWS alone: 15"),
+    Figure("aws", "calls of up, new", "calls", "≤ 75", "182", less=True),
+    Figure("aws", "calls of up, nothing to change", "calls", "≤ 30", "38", less=True),
+    Figure("aws", "calls of plan", "calls", "≤ 30", "42", less=True),
+    Figure("aws", "calls of down", "calls", "≤ 55", "112", less=True),
     Figure("size", "streamkit binary", "MB", "≤ 45", "61", less=True),
 ]
 
@@ -98,7 +105,7 @@ def recipes():
 
 
 def handler():
-    text = run(ROOT / "benches/handler.sh", RELEASE / "streamkit")
+    text = run(ROOT / "benches/handler.sh", STREAMKIT)
     of_rust, of_python = text.split("Python, 25 items a call:")[0], text.split("Python, 25 items a call:")[1]
     for name, pattern in [
         ("handler, real calls", r"([\d,]+) records per CPU-second"),
@@ -139,7 +146,7 @@ class Local:
         self.home.cleanup()
 
     def __call__(self, *arguments):
-        return run(RELEASE / "streamkit", *arguments, env=self.env)
+        return run(STREAMKIT, *arguments, env=self.env)
 
     def timed(self, *arguments):
         began = time.perf_counter()
@@ -169,11 +176,25 @@ def laptop():
         figure("embedded AWS idle").values.append(resident / 1024)
 
 
+def aws():
+    """With AWS's times, and reads that lag: see aws-times.toml."""
+    with Local() as local:
+        local("local", "start", "--quiet", "--strict", "--latency", "benches/aws-times.toml")
+        before = 0
+        for name, command in [("up, new", "up"), ("up, nothing to change", "up"), ("plan", "plan"), ("down", "down")]:
+            seconds = local.timed(command, SPEC, "--local", "--quiet", *([] if command == "plan" else ["--yes"]))
+            calls = len(json.loads(local("local", "logs", "--calls", "--json"))["calls"])
+            figure(f"calls of {name}").values.append(calls - before)
+            before = calls
+            if name in ("up, new", "down"):
+                figure(f"{command}, with AWS's times").values.append(seconds)
+
+
 def size():
-    figure("streamkit binary").values.append((RELEASE / "streamkit").stat().st_size / 1e6)
+    figure("streamkit binary").values.append(STREAMKIT.stat().st_size / 1e6)
 
 
-PARTS = {"recipes": recipes, "handler": handler, "engine": engine, "send": send, "laptop": laptop, "size": size}
+PARTS = {"recipes": recipes, "handler": handler, "engine": engine, "send": send, "laptop": laptop, "aws": aws, "size": size}
 
 
 def table(rows):
@@ -190,7 +211,7 @@ def main():
     parts = given.parts or list(PARTS)
     if unknown := set(parts) - set(PARTS):
         parser.error(f"there is no part {', '.join(sorted(unknown))}")
-    if set(parts) - {"recipes"}:
+    if set(parts) - {"recipes"} and "STREAMKIT" not in os.environ:
         run("cargo", "build", "--release")
     if "engine" in parts:
         run("cargo", "build", "--release", "-p", "streamkit-local", "--examples")

@@ -3,8 +3,8 @@
 #
 #   benches/all.sh [--runs N] [PART...]
 #
-# Parts: recipes, handler, engine, send, laptop, size. Builds what they need, in the release profile. Python 3 with boto3 is
-# needed by `handler`. The calls and times of `up` and `down` are counted by their own scripts: see README.md.
+# Parts: recipes, handler, engine, send, laptop, aws, size. Builds what they need, in the release profile, unless STREAMKIT names
+# a binary. Python 3 with boto3 is needed by `handler`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 exec python3 benches/all.py "$@"
