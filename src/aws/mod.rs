@@ -23,7 +23,7 @@ pub(crate) use https::download;
 pub(crate) use metric::{Metric, MinuteStatistic};
 pub(crate) use pages::{all, all_pages};
 pub(crate) use policy::{Policy, Statement, assume_role_policy, canonical};
-pub(crate) use retry::{BUSY, GOING, NOT_KNOWN, PROPAGATION, Passing, retry, timed_retry};
+pub(crate) use retry::{BUSY, GOING, NOT_KNOWN, PROPAGATION, Passing, RIGHTS, retry, timed_retry};
 pub(crate) use shared::{Joined, Shared, SharedByName};
 pub(crate) use tags::{
     CODE_TAG, DELETION_WINDOW_TAG, FED_TAG, KEYS_TAG, NODE_TAG, Owner, PIPELINE_TAG, PROTECT_TAG, Parent, RESUME_TAG,

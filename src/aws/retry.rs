@@ -28,6 +28,8 @@ pub(crate) const PROPAGATION: Passing = Passing {
     note: "waiting for IAM to propagate the role",
     times: (Duration::from_millis(1_000), Duration::from_millis(4_500)),
 };
+/// Lambda knows the role, whose function it has taken, and not yet all that it may do: the most of the way is behind it.
+pub(crate) const RIGHTS: Passing = Passing { times: QUICKLY, ..PROPAGATION };
 /// An earlier change of the same resource is still being made.
 pub(crate) const BUSY: Passing = Passing {
     includes: AwsError::is_busy,
@@ -143,6 +145,22 @@ mod tests {
             |_| {},
         );
         assert_eq!(answer.await.unwrap().0, 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn rights_are_asked_for_again_sooner_than_a_role_that_is_new() {
+        for (passing, tries) in [(PROPAGATION, 2), (RIGHTS, 4)] {
+            let (started, mut sent) = (Instant::now(), 0);
+            let call = async || {
+                sent += 1;
+                let is_known = started.elapsed() > Duration::from_secs(4);
+                let refusal =
+                    || error("InvalidParameterValueException", "Please ensure the role can perform the GetRecords");
+                if is_known { Ok(()) } else { Err(refusal()) }
+            };
+            retry_call(&[passing], call, |_| {}).await.unwrap();
+            assert!(sent > tries && started.elapsed() < Duration::from_secs(6), "{sent} in {:?}", started.elapsed());
+        }
     }
 
     #[tokio::test(start_paused = true)]

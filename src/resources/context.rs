@@ -18,8 +18,8 @@ use tokio::time::Instant;
 
 use super::topic_description::TopicDescription;
 use crate::aws::{
-    AwsError, BUSY, Clients, GOING, Joined, Look, NOT_KNOWN, Owner, PROPAGATION, Passing, Shared, SharedByName, Tags,
-    Wait, timed_retry, wait,
+    AwsError, BUSY, Clients, GOING, Joined, Look, NOT_KNOWN, Owner, PROPAGATION, Passing, RIGHTS, Shared, SharedByName,
+    Tags, Wait, timed_retry, wait,
 };
 use crate::interrupt::Interrupt;
 use crate::lock::locked;
@@ -200,6 +200,15 @@ impl Cx {
         F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
     {
         self.needs(timed_retry(&[BUSY, PROPAGATION, NOT_KNOWN], send, self.noting()).await)
+    }
+
+    /// The same for a mapping, whose function already has the role.
+    pub(crate) async fn retry_until_allowed<T, E, F>(&self, send: impl FnMut() -> F) -> Result<T, AwsError>
+    where
+        E: ProvideErrorMetadata + Error + 'static,
+        F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+    {
+        self.needs(timed_retry(&[BUSY, RIGHTS, NOT_KNOWN], send, self.noting()).await)
     }
 
     /// Looks until the state is one of the targets.

@@ -339,7 +339,7 @@ impl Resource for Mapping {
                 .starting_position(EventSourcePosition::AtTimestamp)
                 .starting_position_timestamp(aws_smithy_types::DateTime::from(just_before_now(cx))),
         };
-        let created = match cx.retry_until_propagated(|| call.clone().send()).await {
+        let created = match cx.retry_until_allowed(|| call.clone().send()).await {
             Ok(_) => Created::Made { ready: false },
             Err(error) if error.is(&["ResourceConflictException"]) && error.message.contains("already exists") => {
                 Created::Found
@@ -385,7 +385,7 @@ impl Resource for Mapping {
             .function_response_types(FunctionResponseType::ReportBatchItemFailures)
             .metrics_config(Self::metrics())
             .enabled(self.enabled);
-        cx.retry_until_propagated(|| call.clone().send()).await?;
+        cx.retry_until_allowed(|| call.clone().send()).await?;
         Ok(())
     }
 
