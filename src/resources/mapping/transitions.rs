@@ -12,7 +12,7 @@ use crate::aws::{Look, Stay, Times, Wait, answered, existing, until_seen};
 const LIMIT: Duration = Duration::from_secs(5 * 60);
 /// What is commonly seen.
 const TIMES: Times = &[
-    Stay::new("Creating", 10.0, 0.07).or_short(),
+    Stay::new("Creating", 10.0, 0.05).or_short(),
     Stay::new("Enabling", 4.5, 0.07).or_short(),
     Stay::new("Updating", 4.5, 0.07).or_short(),
     Stay::new("Disabling", 4.5, 0.07).or_short(),
