@@ -14,7 +14,6 @@ use serde_json::{Value, json};
 use super::context::Cx;
 use super::resource::{Actions, Created, Observed, Resource};
 use super::role::RoleArn;
-use super::told_tags::told_or;
 use crate::aws::{AwsError, CODE_TAG, Clients, Look, Stay, Tags, Times, Wait, answered, existing, upload_limit};
 use crate::package::{Architecture, Built, Code};
 use crate::plan::{Action, Change, Fields};
@@ -346,7 +345,7 @@ async fn get(cx: &Cx, name: &str) -> Result<Option<GetFunctionOutput>, AwsError>
 
 /// The tags; `None` when there is no such function.
 pub(super) async fn tags(cx: &Cx, name: &str) -> Result<Option<Tags>, AwsError> {
-    told_or(cx, &arn(&cx.aws, name), async || get(cx, name).await?.as_ref().map(tags_of).transpose()).await
+    get(cx, name).await?.as_ref().map(tags_of).transpose()
 }
 
 /// The tags in GetFunction's answer, or the error that it gives in their place.

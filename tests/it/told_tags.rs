@@ -86,3 +86,24 @@ fn a_queue_that_became_somebody_elses_is_not_deleted_by_what_was_told_before() {
     assert_eq!(down["summary"]["delete"], json!(12), "{down:#}");
     runtime().block_on(sqs.list_queue_tags().queue_url(&url).send()).unwrap();
 }
+
+#[test]
+fn a_function_that_became_somebody_elses_keeps_its_mapping_whatever_was_told_before() {
+    let home = told();
+    let lambda = aws_sdk_lambda::Client::new(&sdk(&home.endpoint()));
+    let (name, arn) =
+        ("retail-events-processor", "arn:aws:lambda:us-east-1:000000000000:function:retail-events-processor");
+    let mappings = async || lambda.list_event_source_mappings().function_name(name).send().await.unwrap();
+    runtime().block_on(async {
+        let untagged = lambda.untag_resource().resource(arn).tag_keys("streamkit:pipeline").tag_keys("streamkit:node");
+        untagged.send().await.unwrap();
+        // Lambda itself shows the old tags to no more than three callers.
+        for _ in 0..3 {
+            lambda.get_function().function_name(name).send().await.unwrap();
+        }
+    });
+    let down = home.local("down", &pipeline("retail-events.toml"), &["--yes"]);
+    let kinds: Vec<&Value> = down["resources"].as_array().unwrap().iter().map(|resource| &resource["type"]).collect();
+    assert!(!kinds.iter().any(|kind| *kind == "Lambda function" || *kind == "event source mapping"), "{down:#}");
+    assert_eq!(runtime().block_on(mappings()).event_source_mappings().len(), 1);
+}

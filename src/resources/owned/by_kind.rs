@@ -46,9 +46,10 @@ pub(super) async fn tags(cx: &Cx, kind: ResourceKind, name: &str) -> Result<Opti
     }
 }
 
-/// Whether resources of this kind are what the spec says of them and no more, so that `up` makes the same one again.
+/// Whether resources of this kind are what the spec says of them and no more, so that `up` makes the same one again. Not those of
+/// functions: what has no tags of its own, a mapping and a log group that Lambda made, has the owner of its function.
 pub(super) fn holds_nothing(kind: ResourceKind) -> bool {
-    matches!(kind, ResourceKind::Dashboard | ResourceKind::Alarm | ResourceKind::Function | ResourceKind::Topic)
+    matches!(kind, ResourceKind::Dashboard | ResourceKind::Alarm | ResourceKind::Topic)
 }
 
 /// What is deleted with the resource, and how much, as one cheap call tells; `None` when it holds nothing.
